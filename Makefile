@@ -1,0 +1,63 @@
+SHELL := /bin/bash
+PY := .venv/bin/python
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+.DEFAULT_GOAL := help
+
+.PHONY: help up down forget setup test check lint types imports schema docs sdk requirements bench fuzz soak clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+up: setup ## set up what is missing, make a load balancer, show requests being balanced
+	@scripts/quickstart up
+
+down: setup ## take the stack of `make up` away again, and nothing else
+	@scripts/quickstart down
+
+forget: ## forget the stack of `make up` where its installation is gone for good; deletes nothing else
+	@scripts/quickstart forget
+
+setup: ## install what is missing: Debian packages, a virtual environment (.venv)
+	@MAKECMDGOALS="$(MAKECMDGOALS)" scripts/setup
+
+test: setup check ## all checks and tests (about ten minutes, as root)
+	@scripts/test
+
+check: setup lint types imports ## style, types, import contracts; generated files in step with the model
+	@$(PY) -m octavia_provider.plugin.schema --check
+	@$(PY) scripts/sdk.py --check
+	@$(PY) scripts/reference.py --check
+
+lint: setup
+	@ruff check . && ruff format --check .
+
+types: setup
+	@mypy
+
+imports: setup
+	@lint-imports --no-cache | tail -n 3
+
+schema: setup ## write schema.json from the model
+	@$(PY) -m octavia_provider.plugin.schema > schema.json.new && mv schema.json.new schema.json
+
+docs: setup ## write docs/reference/resources.md and replacements.md from the model
+	@$(PY) scripts/reference.py
+
+sdk: schema ## make the SDKs from schema.json (needs the pulumi CLI)
+	@$(PY) scripts/sdk.py
+
+requirements: ## resolve requirements/*.txt anew, with hashes
+	@scripts/requirements
+
+bench: setup ## measure: a table, and build/bench.json
+	@command -v wrk >/dev/null || apt-get install -y -qq wrk >/dev/null
+	@$(PY) tests/bench/run.py
+
+fuzz: setup ## property tests with many more examples
+	@HYPOTHESIS_PROFILE=fuzz .venv/bin/pytest tests/unit tests/promise -m "not netns" -q --timeout=3600
+
+soak: setup ## change a balancer under load for ten minutes
+	@SOAK_SECONDS=600 .venv/bin/pytest tests/netns/test_soak.py -q --timeout=1200
+
+clean: ## remove what was built (not the installation's state)
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write docs/reference/resources.md and replacements.md from the model; ``--check`` fails when one is stale."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from octavia_provider.model.attributes import Attribute, Rule, attributes, camel
+from octavia_provider.model.kinds import KINDS, LOCAL_KINDS
+
+FOLDER = Path(__file__).parents[1] / "docs" / "reference"
+HEAD = """# Resources
+
+Made from the model by `make docs`; not written by hand. Names are those of a program; the API spells them with
+underscores (`protocolPort` is `protocol_port`), and so does the SDK for Python.
+
+"""
+
+
+REPLACEMENTS = """# What still makes a new object
+
+Made from the model by `make docs`; not written by hand. Everything else is changed in place: the object keeps its id, and
+[resources](resources.md) says what each change costs the traffic. A new object is made before the old one goes, unless both
+would want the same unique value.
+
+| resource | input | why a change makes a new one |
+|---|---|---|
+"""
+
+
+def main() -> int:
+    texts = {
+        "resources.md": HEAD + "".join(kind(k) for k in KINDS.values()),
+        "replacements.md": REPLACEMENTS + "".join(replacements(k) for k in KINDS.values()),
+    }
+    stale = 0
+    for name, text in texts.items():
+        file = FOLDER / name
+        if "--check" not in sys.argv:
+            file.write_text(text)
+        elif not file.exists() or file.read_text() != text:
+            print(f"{name} is not what the model says. Try: make docs", file=sys.stderr)
+            stale = 1
+    return stale
+
+
+def title(cls: type) -> str:
+    return f"octavia.local.{cls.__name__.removeprefix('Local')}" if cls in LOCAL_KINDS else f"octavia.{cls.__name__}"
+
+
+def replacements(cls: type) -> str:
+    found = (a for a in attributes(cls).values() if a.replaces)
+    return "".join(f"| {title(cls)} | `{a.camel}` | {a.why} |\n" for a in found)
+
+
+def kind(cls: type) -> str:
+    facts = attributes(cls)
+    lines = [f"## {title(cls)}\n\n{(cls.__doc__ or '').strip()}\n\n"]
+    lines.append("| input | type | default | what it is | a change |\n|---|---|---|---|---|\n")
+    lines.extend(row(a) for a in facts.values() if not a.output)
+    for a in facts.values():
+        if a.nested is not None or a.json is not None:
+            inner = attributes(a.nested or a.json)
+            holds = "holds, as JSON in the API's spelling" if a.json else "holds"
+            lines.append(
+                f"\n`{a.camel}` {holds}:\n\n| input | type | default | what it is | a change |\n|---|---|---|---|---|\n"
+            )
+            lines.extend(row(b, parent=a) for b in inner.values())
+            if a.json is not None:
+                lines.extend(f"\n{rule}\n" for rule in rules(a.json))
+    lines.append("\n| output | type | what it is |\n|---|---|---|\n")
+    lines.extend(f"| `{a.camel}` | {shape(a)} | {a.doc} |\n" for a in facts.values() if a.output)
+    told = [*rules(cls)]
+    if told:
+        lines.append("\nRules: " + " ".join(told) + "\n")
+    return "".join(lines) + "\n"
+
+
+def row(a: Attribute, parent: Attribute | None = None) -> str:
+    name = a.name if parent is not None and parent.json is not None else a.camel
+    default = "**required**" if a.required else "chosen" if a.filled else f"`{plain(a.default)}`"
+    if a.name == "name":
+        default = "made from the resource's name"
+    change = f"replaces: {a.why}" if a.replaces else "in place" + (f": {a.cost}" if a.cost else parent_cost(parent))
+    doc = a.doc + (" " + " · ".join(f"`{c.value}`: {c.doc}" for c in a.choices) + "." if a.choices else "") + limits(a)
+    return f"| `{name}` | {shape(a)} | {default} | {doc} | {change} |\n"
+
+
+def parent_cost(parent: Attribute | None) -> str:
+    return f": {parent.cost}" if parent and parent.cost else ""
+
+
+def plain(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return {"": '""', "()": "[]"}.get(str(value), str(value))
+
+
+def limits(a: Attribute) -> str:
+    parts = []
+    if a.minimum is not None or a.maximum is not None:
+        low = f"{a.minimum:g}" if a.minimum is not None else ""
+        high = f"{int(a.maximum)}" if a.maximum is not None else ""
+        parts.append(f"{low} to {high}" if low and high else f"at least {low}" if low else f"at most {high}")
+    if a.max_length is not None:
+        parts.append(f"at most {a.max_length} characters")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def shape(a: Attribute) -> str:
+    names = {str: "string", int: "integer", bool: "boolean", float: "number"}
+    inner = a.item if a.item is not None else a.annotation
+    word = names.get(inner, "object")
+    return f"list of {word}s" if a.is_list else f"map of {word}s" if a.is_map else word
+
+
+def rules(cls: type) -> Iterator[str]:
+    found: tuple[Rule, ...] = getattr(cls, "RULES", ())
+    for rule in found:
+        yield " ".join(camel(word) if "_" in word else word for word in rule.doc.split(" "))
+    unique = getattr(cls, "UNIQUE", None)
+    if unique is not None:
+        yield unique.doc
+
+
+if __name__ == "__main__":
+    sys.exit(main())
