@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""structlog, loaded when there is something to say: with rich beside it, importing it takes longer than all else a
+plugin imports of ours."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+_silent = False
+
+
+class Logger:
+    """Passes on to structlog, unless logging is switched off."""
+
+    def debug(self, event: str, **facts: Any) -> None:
+        """For whoever looks for a fault."""
+        self._log("debug", event, facts)
+
+    def info(self, event: str, **facts: Any) -> None:
+        """For whoever wants to know what was done."""
+        self._log("info", event, facts)
+
+    def warning(self, event: str, **facts: Any) -> None:
+        """For whoever has to act before long."""
+        self._log("warning", event, facts)
+
+    @staticmethod
+    def _log(level: str, event: str, facts: dict[str, Any]) -> None:
+        if not _silent:
+            import structlog
+
+            getattr(structlog.get_logger(), level)(event, **facts)
+
+
+def silence() -> None:
+    """Log nothing from now on."""
+    global _silent  # noqa: PLW0603 - logging is one per process, by nature
+    _silent = True
+
+
+def to_stderr() -> None:
+    """Log everything to standard error."""
+    import structlog
+
+    global _silent  # noqa: PLW0603
+    _silent = False
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))

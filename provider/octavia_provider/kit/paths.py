@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where an installation keeps its things: one home directory, moved as a whole by ``OCTAVIA_HOME``."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+SOCKET_LENGTH = 90
+"""Bytes; the kernel's limit for a Unix socket's path is 108 (``unix(7)``), and others add to ours."""
+
+
+def home(given: str | os.PathLike[str] | None = None) -> Path:
+    """The home: what is given, else ``OCTAVIA_HOME``, else /var/lib/octavia for root and XDG's state directory for
+    others (XDG Base Directory Specification 0.8)."""
+    chosen = given or os.environ.get("OCTAVIA_HOME")
+    if chosen:
+        return Path(os.path.realpath(Path(chosen).expanduser()))
+    if os.geteuid() == 0:
+        return Path("/var/lib/octavia")
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "octavia"
+
+
+def api_socket(home: Path) -> Path:
+    """The Unix socket of the embedded control plane's API. ``ValueError`` where the home's path is too long for one."""
+    path = home / "api.sock"
+    if len(os.fsencode(path)) > SOCKET_LENGTH:
+        raise ValueError(f"the path {path} is longer than {SOCKET_LENGTH} bytes; choose a shorter OCTAVIA_HOME")
+    return path
+
+
+def log_file(home: Path) -> Path:
+    """What the embedded control plane writes."""
+    return home / "control-plane.log"
+
+
+def start_lock(home: Path) -> Path:
+    """Held by whoever starts the embedded control plane."""
+    return home / "start.lock"
+
+
+def serve_lock(home: Path) -> Path:
+    """Held by the one control plane that serves this home."""
+    return home / "serve.lock"
+
+
+def database(home: Path) -> Path:
+    """The store of the embedded control plane."""
+    return home / "octavia.db"
+
+
+def key_file(home: Path) -> Path:
+    """The key that secrets in the store are encrypted with."""
+    return home / "octavia.key"

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The health monitor: how the members of a pool are watched (octavia-api v2, ``healthmonitors``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from . import common, formats
+from .attributes import Choice, Rule, Unique, attribute
+from .listener import RELOAD, no_sctp
+
+TYPES = (
+    Choice("HTTP", "a request whose status code is looked at"),
+    Choice(
+        "HTTPS",
+        "as HTTP, over TLS; the member's certificate is verified only where the pool says by whom (tls_enabled)",
+    ),
+    Choice("TCP", "a connection that is opened and closed"),
+    Choice("PING", "an ICMP echo"),
+    Choice("TLS-HELLO", "the beginning of a TLS handshake: a ClientHello that is answered with a ServerHello"),
+    Choice("UDP-CONNECT", 'UDP pools: an empty datagram; "port unreachable" is a failure, silence is none'),
+    Choice("SCTP", "not served"),
+    Choice("GRPC", "the call grpc.health.v1.Health/Check (cleartext HTTP/2); beyond Octavia"),
+)
+# octavia/common/config.py: udp_connect_min_interval_health_monitor
+UDP_CONNECT_DELAY = 3
+METHODS = tuple(
+    Choice(method, f"{method} requests")
+    for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "OPTIONS", "CONNECT", "PATCH")
+)
+HTTP_ONLY = ("http_method", "url_path", "expected_codes", "http_version", "domain_name")
+HTTP_TYPES = ("HTTP", "HTTPS")
+DAY = 24 * 3600
+
+
+def _timeout(values: Mapping[str, Any]) -> str | None:
+    if values["timeout"] > values["delay"]:
+        return f"must not be longer than delay ({values['delay']} s): a check would still run when the next one starts"
+    return None
+
+
+def _http_only(name: str) -> Rule:
+    def check(values: Mapping[str, Any]) -> str | None:
+        if values["type"] not in HTTP_TYPES and values[name] is not None:
+            return f"goes with HTTP and HTTPS monitors only, and this one is {values['type']}"
+        return None
+
+    return Rule(on=("type", name), at=name, check=check, doc=f"{name} goes with HTTP and HTTPS monitors only.")
+
+
+def _host_needs_11(values: Mapping[str, Any]) -> str | None:
+    if values["domain_name"] and values["http_version"] != "1.1":
+        return "needs http_version 1.1, which has the Host header"
+    return None
+
+
+def _udp_delay(values: Mapping[str, Any]) -> str | None:
+    if values["type"] == "UDP-CONNECT" and values["delay"] < UDP_CONNECT_DELAY:
+        return f"must be at least {UDP_CONNECT_DELAY} with UDP-CONNECT: kernels limit how often they say 'unreachable'"
+    return None
+
+
+def _grpc_only(values: Mapping[str, Any]) -> str | None:
+    if values["grpc_service"] is not None and values["type"] != "GRPC":
+        return f"goes with GRPC monitors only, and this one is {values['type']}"
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthMonitor(common.Resource):
+    """A health monitor: how a pool's members are checked. A pool has one at most."""
+
+    KIND: ClassVar[str] = "health_monitor"
+    LABEL: ClassVar[str] = "health monitor"
+    COLLECTION: ClassVar[str] = "healthmonitors"
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(on=("timeout", "delay"), at="timeout", check=_timeout, doc="timeout is not longer than delay."),
+        *(_http_only(name) for name in HTTP_ONLY),
+        Rule(
+            on=("domain_name", "http_version"), at="domain_name", check=_host_needs_11,
+            doc="domain_name needs http_version 1.1.",
+        ),
+        Rule(on=("type", "delay"), at="delay", check=_udp_delay, doc="delay is at least 3 with UDP-CONNECT."),
+        Rule(
+            on=("type", "grpc_service"), at="grpc_service", check=_grpc_only,
+            doc="grpc_service goes with GRPC monitors only.",
+        ),
+        no_sctp("type"),
+    )  # fmt: skip
+
+    UNIQUE: ClassVar[Unique | None] = Unique(
+        key=lambda v: v["pool_id"], at="pool_id",
+        message=lambda v, other: f"the pool has a health monitor already: {other}",
+        doc="A pool has one health monitor at most.",
+    )  # fmt: skip
+
+    pool_id: str = attribute(
+        "The pool whose members it checks.", required=True, format=formats.uuid_string, replaces=True, reference="pool",
+        why="it is a part of that pool; what it knows of its members says nothing of another's",
+    )  # fmt: skip
+    type: str = attribute("How members are checked.", required=True, choices=TYPES, cost=RELOAD)
+    delay: int = attribute(
+        "Seconds between two checks of a member.", required=True, minimum=1, maximum=DAY, cost=RELOAD
+    )
+    timeout: int = attribute(
+        "Seconds after which a check has failed.", required=True, minimum=1, maximum=DAY, cost=RELOAD
+    )
+    max_retries: int = attribute(
+        "Checks in a row that must succeed before a member is up.", required=True, minimum=1, maximum=10, cost=RELOAD
+    )
+    max_retries_down: int = attribute(
+        "Checks in a row that must fail before a member is down.", default=3, minimum=1, maximum=10, cost=RELOAD
+    )
+    http_method: str | None = attribute("The method of the request; GET when not given.", choices=METHODS, cost=RELOAD)
+    url_path: str | None = attribute(
+        "The path of the request; / when not given.", max_length=255, format=formats.url_path, cost=RELOAD
+    )
+    expected_codes: str | None = attribute(
+        "Status codes of a healthy member: 200, 200,202 or 200-204; 200 when not given.",
+        max_length=64, format=formats.expected_codes, cost=RELOAD,
+    )  # fmt: skip
+    http_version: str | None = attribute(
+        "The version of the request; 1.0 when not given.",
+        choices=(Choice("1.0", "HTTP/1.0"), Choice("1.1", "HTTP/1.1")), cost=RELOAD,
+    )  # fmt: skip
+    domain_name: str | None = attribute(
+        "The Host header of the request (HTTP/1.1).", max_length=255, format=formats.host_name, cost=RELOAD
+    )
+    grpc_service: str | None = attribute(
+        "GRPC: the service whose health is asked for; the server as a whole when not given.",
+        max_length=255, format=formats.grpc_service, cost=RELOAD,
+    )  # fmt: skip
+    admin_state_up: bool = common.admin_state_up()
+    tags: tuple[str, ...] = common.tags()
+    operating_status: str = common.operating_status()

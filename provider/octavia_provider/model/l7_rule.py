@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The L7 rule: one condition of an L7 policy (octavia-api v2, ``l7policies/{id}/rules``)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from . import common, formats, regex
+from .attributes import Choice, Rule, attribute
+from .listener import RELOAD
+
+TYPES = (
+    Choice("HOST_NAME", "the name in the Host header, in any case, with or without its port"),
+    Choice("PATH", "the path of the URL, as it was sent or percent-decoded"),
+    Choice("FILE_TYPE", "what follows the last dot of the path's last segment, as jpg"),
+    Choice("HEADER", "the header `key`: one of its values, or its whole line"),
+    Choice("COOKIE", "the cookie `key`"),
+    Choice("METHOD", "the method, as GET; beyond Octavia"),
+    Choice("SOURCE_IP", "the client's address, against an address or a network (10.0.0.0/8); beyond Octavia"),
+    Choice("SSL_CONN_HAS_CERT", "whether the client showed a certificate: `true`"),
+    Choice("SSL_VERIFY_RESULT", "the number of the verification's result; 0: it is good"),
+    Choice("SSL_DN_FIELD", "the field `key` of the certificate's subject, as CN"),
+)
+COMPARE_TYPES = (
+    Choice("REGEX", "a regular expression (PCRE) is found in it"),
+    Choice("STARTS_WITH", "it starts with the value"),
+    Choice("ENDS_WITH", "it ends with the value"),
+    Choice("CONTAINS", "the value is somewhere in it"),
+    Choice("EQUAL_TO", "it is the value"),
+)
+SSL_TYPES = ("SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT", "SSL_DN_FIELD")
+KEYED: Mapping[str, Callable[[str], str]] = {
+    "HEADER": formats.header_name, "COOKIE": formats.cookie_name, "SSL_DN_FIELD": formats.dn_field,
+}  # fmt: skip
+EQUAL = ("EQUAL_TO",)
+COMPARISONS: Mapping[str, tuple[str, ...]] = {
+    "FILE_TYPE": ("EQUAL_TO", "REGEX"), "METHOD": ("EQUAL_TO", "REGEX"),
+    "SOURCE_IP": EQUAL, "SSL_CONN_HAS_CERT": EQUAL, "SSL_VERIFY_RESULT": EQUAL,
+}  # fmt: skip
+
+
+def _host(value: str) -> None:
+    if not value.isascii():
+        raise ValueError("must be ASCII: a client sends the xn-- form of a name that is not")
+
+
+def _true(value: str) -> None:
+    if value.lower() != "true":
+        raise ValueError("must be 'true' with SSL_CONN_HAS_CERT; use invert for its absence")
+
+
+def _result(value: str) -> None:
+    if not re.fullmatch(r"[0-9]{1,9}", value):
+        raise ValueError("must be a whole number with SSL_VERIFY_RESULT")
+
+
+VALUES: Mapping[str, Callable[[str], object]] = {
+    "HOST_NAME": _host, "METHOD": formats.header_name, "SOURCE_IP": formats.cidr, "SSL_CONN_HAS_CERT": _true,
+    "SSL_VERIFY_RESULT": _result,
+}  # fmt: skip
+
+
+def _comparison(values: Mapping[str, Any]) -> str | None:
+    allowed = COMPARISONS.get(values["type"])
+    if allowed is None or values["compare_type"] in allowed:
+        return None
+    return f"must be {' or '.join(allowed)} with {values['type']}"
+
+
+def _key(values: Mapping[str, Any]) -> str | None:
+    grammar = KEYED.get(values["type"])
+    if grammar is None:
+        return f"does not go with {values['type']}" if values["key"] is not None else None
+    if not values["key"]:
+        return f"is required with {values['type']}"
+    return _complaint(grammar, values["key"])
+
+
+def _value(values: Mapping[str, Any]) -> str | None:
+    value = values["value"]
+    if not value:
+        return "must not be empty"
+    if values["compare_type"] == "REGEX":
+        return _complaint(regex.regular_expression, value)
+    grammar = VALUES.get(values["type"])
+    return _complaint(grammar, value) if grammar else None
+
+
+def _complaint(grammar: Callable[[str], object], value: str) -> str | None:
+    try:
+        grammar(value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class L7Rule(common.Resource):
+    """An L7 rule: one condition of an L7 policy. All rules of a policy must match; it has 50 at most."""
+
+    KIND: ClassVar[str] = "l7_rule"
+    LABEL: ClassVar[str] = "L7 rule"
+    COLLECTION: ClassVar[str] = "rules"
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            on=("type", "compare_type"), at="compare_type", check=_comparison,
+            doc="FILE_TYPE and METHOD go with EQUAL_TO and REGEX; SOURCE_IP, SSL_CONN_HAS_CERT and SSL_VERIFY_RESULT with EQUAL_TO.",
+        ),
+        Rule(
+            on=("type", "key"), at="key", check=_key, doc="key goes with HEADER, COOKIE and SSL_DN_FIELD, which need it.",
+        ),
+        Rule(
+            on=("type", "compare_type", "value"), at="value", check=_value,
+            doc="value is what its type and comparison ask for; a regular expression is one that haproxy takes.",
+        ),
+    )  # fmt: skip
+
+    l7policy_id: str = attribute(
+        "The policy it belongs to.", required=True, format=formats.uuid_string, replaces=True, reference="l7_policy",
+        why="it is a part of what that policy asks for; in another policy it is another condition",
+    )  # fmt: skip
+    type: str = attribute("What of the request is looked at.", required=True, choices=TYPES, cost=RELOAD)
+    compare_type: str = attribute("How it is compared.", required=True, choices=COMPARE_TYPES, cost=RELOAD)
+    key: str | None = attribute(
+        "The name of the header, the cookie or the field.", max_length=255, format=formats.text, cost=RELOAD
+    )
+    value: str = attribute("What it is compared with.", required=True, max_length=255, format=formats.text, cost=RELOAD)
+    invert: bool = attribute("Whether it matches where it otherwise would not.", default=False, cost=RELOAD)
+    admin_state_up: bool = common.admin_state_up()
+    tags: tuple[str, ...] = common.tags()
+    operating_status: str = common.operating_status()

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The listener: a port of the VIP and what is spoken there (octavia-api v2, ``listeners``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from . import common, formats, tls
+from .attributes import Choice, Rule, Unique, attribute, computed
+
+PROTOCOLS = (
+    Choice("HTTP", "HTTP/1.1, balanced request by request"),
+    Choice("TCP", "a stream of bytes, balanced connection by connection"),
+    Choice("HTTPS", "TLS that is passed on as it is: the members have the certificates"),
+    Choice("TERMINATED_HTTPS", "HTTP/1.1 and HTTP/2 over TLS, which ends here; balanced request by request"),
+    Choice("UDP", "datagrams, balanced flow by flow (a client's address and port)"),
+    Choice("SCTP", "not served: the kernels that amphorae run on have no SCTP"),
+)
+NO_SCTP = "SCTP is not served: the kernels that amphorae run on have no SCTP; TCP and UDP are"
+L7_PROTOCOLS = ("HTTP", "TERMINATED_HTTPS")
+"""Listeners that see requests: those that can have L7 policies."""
+HEADERS = ("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto")
+TLS_HEADERS = (
+    "X-SSL-Client-Verify", "X-SSL-Client-Has-Cert", "X-SSL-Client-DN", "X-SSL-Client-CN", "X-SSL-Issuer",
+    "X-SSL-Client-SHA1", "X-SSL-Client-Not-Before", "X-SSL-Client-Not-After",
+)  # fmt: skip
+CLIENT_AUTHENTICATION = (
+    Choice("NONE", "no certificate is asked for"),
+    Choice("OPTIONAL", "a client without a certificate is served; one with a certificate that does not verify is not"),
+    Choice("MANDATORY", "only clients whose certificate verifies are served"),
+)
+TIMEOUT_MAX = 24 * 24 * 3600 * 1000
+RELOAD = tls.RELOAD
+
+
+def _headers(values: Mapping[str, Any]) -> str | None:
+    headers: Mapping[str, str] = values["insert_headers"]
+    if headers and values["protocol"] not in L7_PROTOCOLS:
+        return f"headers can be inserted by HTTP listeners only, and this one is {values['protocol']}"
+    for name, value in headers.items():
+        if name not in (*HEADERS, *TLS_HEADERS):
+            return f"{name!r} is not one of {', '.join((*HEADERS, *TLS_HEADERS))}"
+        if name in TLS_HEADERS and values["protocol"] != "TERMINATED_HTTPS":
+            return f"{name} can be inserted by TERMINATED_HTTPS listeners only: others see no certificate"
+        if value not in ("true", "false"):
+            return f"the value of {name} must be 'true' or 'false', not {value!r}"
+    return None
+
+
+def no_sctp(at: str) -> Rule:
+    """SCTP is in Octavia's API, and refused here."""
+    return Rule(on=(at,), at=at, check=lambda v: NO_SCTP if v[at] == "SCTP" else None, doc="SCTP is not served.")
+
+
+def transport(protocol: str) -> str:
+    """What a listener's port belongs to: TCP and UDP have ports of their own."""
+    return "udp" if protocol == "UDP" else "tcp"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateLimit:
+    """How many requests one client may make; what is beyond is answered with 429 and Retry-After."""
+
+    requests: int = attribute("How many requests are let through.", required=True, minimum=1, maximum=1_000_000_000)
+    period_seconds: int = attribute("In how many seconds, up to now.", default=1, minimum=1, maximum=86_400)
+    by: str = attribute(
+        "Whose requests are counted together.", default="SOURCE_IP",
+        choices=(Choice("SOURCE_IP", "those from one client address"),),
+    )  # fmt: skip
+
+
+def _rate_limit(values: Mapping[str, Any]) -> str | None:
+    if values["rate_limit"] and values["protocol"] not in L7_PROTOCOLS:
+        return f"requests can be counted by HTTP listeners only, and this one is {values['protocol']}"
+    return None
+
+
+def _has_certificate(values: Mapping[str, Any]) -> str | None:
+    if values["protocol"] != "TERMINATED_HTTPS":
+        return None
+    if not values["default_tls_container_ref"] and not values["sni_container_refs"]:
+        return "is required for TERMINATED_HTTPS, or sni_container_refs: a listener that ends TLS has a certificate"
+    return None
+
+
+def _authentication(values: Mapping[str, Any]) -> str | None:
+    how = values["client_authentication"]
+    if how != "NONE" and not values["client_ca_tls_container_ref"]:
+        return f"{how} needs client_ca_tls_container_ref: the authorities by which clients are verified"
+    return None
+
+
+def _tls_only(name: str) -> Rule:
+    return tls.only_when(
+        name, "protocol", lambda protocol: protocol == "TERMINATED_HTTPS",
+        "goes with TERMINATED_HTTPS listeners only: others do not end TLS",
+        f"{name} goes with TERMINATED_HTTPS only.",
+    )  # fmt: skip
+
+
+TLS_ONLY = (
+    "default_tls_container_ref", "sni_container_refs", "client_ca_tls_container_ref", "client_crl_container_ref",
+    "tls_ciphers", "tls_versions", "alpn_protocols", "hsts_max_age", "hsts_include_subdomains", "hsts_preload",
+)  # fmt: skip
+_CIPHERS, _VERSIONS, _ALPN = tls.attributes_of("the listener", "with TERMINATED_HTTPS")
+
+
+def _timeout(doc: str, default: int) -> Any:
+    return attribute(f"{doc}, in milliseconds.", default=default, minimum=0, maximum=TIMEOUT_MAX, cost=RELOAD)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener(common.Resource):
+    """A listener: the protocol and the port on which the load balancer accepts traffic."""
+
+    KIND: ClassVar[str] = "listener"
+    LABEL: ClassVar[str] = "listener"
+    COLLECTION: ClassVar[str] = "listeners"
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        no_sctp("protocol"),
+        Rule(
+            on=("insert_headers", "protocol"), at="insert_headers", check=_headers,
+            doc="Headers are inserted by HTTP listeners only, and are those of the API.",
+        ),
+        Rule(
+            on=("rate_limit", "protocol"), at="rate_limit", check=_rate_limit,
+            doc="Requests are limited by HTTP listeners only.",
+        ),
+        Rule(
+            on=("protocol", "default_tls_container_ref", "sni_container_refs"), at="default_tls_container_ref",
+            check=_has_certificate, doc="TERMINATED_HTTPS has a certificate.",
+        ),
+        *(_tls_only(name) for name in TLS_ONLY),
+        *tls.RULES,
+        Rule(
+            on=("client_authentication", "client_ca_tls_container_ref"), at="client_authentication",
+            check=_authentication, doc="client_authentication needs client_ca_tls_container_ref.",
+        ),
+        tls.needs("client_crl_container_ref", "client_ca_tls_container_ref", "lists are those of its authorities"),
+        tls.needs("hsts_include_subdomains", "hsts_max_age", "without it there is no HSTS"),
+        tls.needs("hsts_preload", "hsts_max_age", "without it there is no HSTS"),
+    )  # fmt: skip
+
+    UNIQUE: ClassVar[Unique | None] = Unique(
+        key=lambda v: f"{v['loadbalancer_id']}/{transport(v['protocol'])}/{v['protocol_port']}", at="protocol_port",
+        message=lambda v, other: f"port {v['protocol_port']} is taken on this load balancer by listener {other}",
+        doc="A load balancer has one listener for a port, and one for the same port by UDP.",
+    )  # fmt: skip
+
+    loadbalancer_id: str = attribute(
+        "The load balancer it belongs to.",
+        required=True, format=formats.uuid_string, replaces=True, reference="load_balancer",
+        why="its port is one of that load balancer's VIP, and its connections end there",
+    )  # fmt: skip
+    protocol: str = attribute("What is spoken there.", required=True, choices=PROTOCOLS, cost=RELOAD)
+    protocol_port: int = attribute(
+        "The port of the VIP. Unique within the load balancer.", required=True, minimum=1, maximum=65535,
+        cost="connections to the old port are finished, new ones are refused there",
+    )  # fmt: skip
+    description: str = common.description()
+    admin_state_up: bool = common.admin_state_up()
+    tags: tuple[str, ...] = common.tags()
+    connection_limit: int = attribute(
+        "How many connections (UDP: flows) at once; -1: as many as the amphora can take.",
+        default=-1, minimum=-1, maximum=2_147_483_647, cost=RELOAD,
+    )  # fmt: skip
+    allowed_cidrs: tuple[str, ...] = attribute(
+        "Networks whose clients may use it; everybody when not given. Enforced by the amphora's packet filter.",
+        default=(), format=formats.cidr, unordered=True,
+        cost="in force at once, for open connections too; " + RELOAD,
+    )  # fmt: skip
+    default_pool_id: str | None = attribute(
+        "The pool that gets the traffic. Chosen when a pool names this listener.",
+        format=formats.uuid_string, reference="pool", filled=True, cost=RELOAD,
+    )  # fmt: skip
+    insert_headers: dict[str, str] = attribute(
+        "Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; "
+        "with TERMINATED_HTTPS also X-SSL-Client-Verify, X-SSL-Client-Has-Cert, X-SSL-Client-DN, X-SSL-Client-CN, "
+        "X-SSL-Issuer, X-SSL-Client-SHA1, X-SSL-Client-Not-Before, X-SSL-Client-Not-After.",
+        default={}, cost=RELOAD,
+    )  # fmt: skip
+    rate_limit: RateLimit | None = attribute(
+        "How many requests a client may make. Beyond Octavia.", cost=RELOAD + "; what was counted so far is forgotten"
+    )
+    default_tls_container_ref: str | None = tls.container(
+        "With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has."
+    )
+    sni_container_refs: tuple[str, ...] = attribute(
+        "With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS "
+        "containers, or URLs that end with them; where there is no default, the first is it.",
+        default=(), format=formats.container_ref, reference="tls_container",
+        cost="none where one is added or taken away: haproxy is told at run time; a reload where the first one changes",
+    )  # fmt: skip
+    client_authentication: str = attribute(
+        "With TERMINATED_HTTPS: whether clients show certificates.",
+        default="NONE", choices=CLIENT_AUTHENTICATION, cost=RELOAD,
+    )  # fmt: skip
+    client_ca_tls_container_ref: str | None = tls.container(
+        "With TERMINATED_HTTPS: the authorities by which clients are verified."
+    )
+    client_crl_container_ref: str | None = tls.container(
+        "With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them."
+    )
+    tls_ciphers: str | None = _CIPHERS
+    tls_versions: tuple[str, ...] | None = _VERSIONS
+    alpn_protocols: tuple[str, ...] | None = _ALPN
+    hsts_max_age: int | None = attribute(
+        "With TERMINATED_HTTPS: for how many seconds browsers are to come by HTTPS only (RFC 6797).",
+        minimum=0, maximum=2_147_483_647, cost=RELOAD,
+    )  # fmt: skip
+    hsts_include_subdomains: bool = attribute("HSTS holds for subdomains too.", default=False, cost=RELOAD)
+    hsts_preload: bool = attribute("HSTS may be built into browsers (preload).", default=False, cost=RELOAD)
+    timeout_client_data: int = _timeout("How long a client may be silent", 50_000)
+    timeout_member_connect: int = _timeout("How long connecting to a member may take", 5_000)
+    timeout_member_data: int = _timeout("How long a member may be silent", 50_000)
+    timeout_tcp_inspect: int = _timeout("How long to wait for more data of a TCP client before deciding", 0)
+    operating_status: str = common.operating_status()
+    url: str | None = computed("Embedded cloud: where the listener is published on this machine, as a URL.")

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pool: members that serve the same thing, and how one is picked (octavia-api v2, ``pools``)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from . import common, formats, tls
+from .attributes import Choice, Rule, attribute
+from .listener import RELOAD, no_sctp
+
+PROTOCOLS = (
+    Choice("HTTP", "requests are sent to members as HTTP/1.1"),
+    Choice("TCP", "bytes are passed on as they are"),
+    Choice("HTTPS", "TLS is passed on as it is: the members have the certificates"),
+    Choice("UDP", "datagrams are passed on as they are"),
+    Choice("SCTP", "not served"),
+)
+_CIPHERS, _VERSIONS, _ALPN = tls.attributes_of("the load balancer", "towards members, with tls_enabled")
+ALGORITHMS = (
+    Choice("ROUND_ROBIN", "members in turn, by weight"),
+    Choice("LEAST_CONNECTIONS", "the member with the fewest connections, by weight"),
+    Choice("SOURCE_IP", "the same member for the same client address (consistent hash)"),
+    Choice("SOURCE_IP_PORT", "the same member for the same client address and port; UDP pools only"),
+)
+PERSISTENCE = (
+    Choice("SOURCE_IP", "by the client's address"),
+    Choice("HTTP_COOKIE", "by a cookie that the load balancer sets"),
+    Choice("APP_COOKIE", "by a cookie of the application"),
+)
+
+
+def _cookie(values: Mapping[str, Any]) -> str | None:
+    if values["type"] == "APP_COOKIE" and not values["cookie_name"]:
+        return "is required with APP_COOKIE"
+    if values["type"] != "APP_COOKIE" and values["cookie_name"]:
+        return f"goes with APP_COOKIE only, and the type is {values['type']}"
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPersistence:
+    """How a client is kept at the member it was given first."""
+
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(on=("type", "cookie_name"), at="cookie_name", check=_cookie, doc="cookie_name goes with APP_COOKIE."),
+    )
+
+    type: str = attribute("By what a client is known.", required=True, choices=PERSISTENCE)
+    cookie_name: str | None = attribute(
+        "The application's cookie, with APP_COOKIE.", max_length=255, format=formats.cookie_name
+    )
+    persistence_timeout: int | None = attribute(
+        "UDP: seconds after a client's last new flow until it is forgotten; 360 when not given.",
+        minimum=1, maximum=30 * 24 * 3600,
+    )  # fmt: skip
+    persistence_granularity: str | None = attribute(
+        "UDP: the netmask by which clients are told apart; each address by itself when not given.",
+        format=formats.netmask,
+    )
+
+
+def _one_parent(values: Mapping[str, Any]) -> str | None:
+    if values["listener_id"] or values["loadbalancer_id"]:
+        return None
+    return "is required, or listener_id: a pool belongs to a load balancer"
+
+
+def _cookie_needs_http(values: Mapping[str, Any]) -> str | None:
+    persistence = values["session_persistence"]
+    if persistence and str(persistence["type"]).endswith("_COOKIE") and values["protocol"] != "HTTP":
+        return f"{persistence['type']} needs a pool that speaks HTTP, and this one speaks {values['protocol']}"
+    return None
+
+
+def _udp_persistence(values: Mapping[str, Any]) -> str | None:
+    persistence = values["session_persistence"]
+    if not persistence or values["protocol"] == "UDP":
+        return None
+    given = [n for n in ("persistence_timeout", "persistence_granularity") if persistence[n] is not None]
+    if given:
+        return f"{' and '.join(given)} are for UDP pools only, and this one speaks {values['protocol']}"
+    return None
+
+
+def _algorithm(values: Mapping[str, Any]) -> str | None:
+    if values["protocol"] == "UDP" and values["lb_algorithm"] == "LEAST_CONNECTIONS":
+        return (
+            "LEAST_CONNECTIONS is not for UDP, where nobody says that a flow has ended; ROUND_ROBIN spreads new flows"
+        )
+    if values["protocol"] != "UDP" and values["lb_algorithm"] == "SOURCE_IP_PORT":
+        return f"SOURCE_IP_PORT is for UDP pools only, and this one speaks {values['protocol']}; SOURCE_IP is for all"
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool(common.Resource):
+    """A pool: the members that serve the same thing, and how one of them is picked."""
+
+    KIND: ClassVar[str] = "pool"
+    LABEL: ClassVar[str] = "pool"
+    COLLECTION: ClassVar[str] = "pools"
+    RULES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            on=("listener_id", "loadbalancer_id"), at="loadbalancer_id", check=_one_parent,
+            doc="A listener or a load balancer is named.",
+        ),
+        Rule(
+            on=("session_persistence", "protocol"), at="session_persistence", check=_cookie_needs_http,
+            doc="Cookies need HTTP.",
+        ),
+        Rule(
+            on=("session_persistence", "protocol"), at="session_persistence", check=_udp_persistence,
+            doc="persistence_timeout and persistence_granularity are for UDP.",
+        ),
+        Rule(
+            on=("lb_algorithm", "protocol"), at="lb_algorithm", check=_algorithm,
+            doc="UDP has no LEAST_CONNECTIONS, and SOURCE_IP_PORT is for UDP.",
+        ),
+        no_sctp("protocol"),
+        *tls.RULES,
+        tls.needs("crl_container_ref", "ca_tls_container_ref", "lists are those of its authorities"),
+        tls.only_when(
+            "tls_enabled", "protocol", lambda protocol: protocol != "HTTPS",
+            "does not go with HTTPS pools: what comes to them is TLS already", "tls_enabled is for HTTP and TCP pools.",
+        ),
+        tls.only_when(
+            "tls_enabled", "protocol", lambda protocol: protocol != "UDP",
+            "does not go with UDP pools: datagrams are passed on as they are", "tls_enabled is not for UDP pools.",
+        ),
+    )  # fmt: skip
+
+    loadbalancer_id: str | None = attribute(
+        "The load balancer it belongs to. Known from the listener when one is named.",
+        format=formats.uuid_string, replaces=True, reference="load_balancer", filled=True,
+        why="its members are reached from that load balancer's amphorae, whose state of them stays there",
+    )  # fmt: skip
+    listener_id: str | None = attribute(
+        "The listener whose default pool it becomes.",
+        format=formats.uuid_string, replaces=True, reference="listener",
+        why="it says for which listener the pool was made; a listener's default_pool_id moves it in place",
+    )  # fmt: skip
+    protocol: str = attribute("What the members speak.", required=True, choices=PROTOCOLS, cost=RELOAD)
+    lb_algorithm: str = attribute("How a member is picked.", required=True, choices=ALGORITHMS, cost=RELOAD)
+    session_persistence: SessionPersistence | None = attribute(
+        "Keeps a client at its member.", cost=RELOAD + "; clients may be given another member once"
+    )
+    tls_enabled: bool = attribute("Whether members are spoken to by TLS.", default=False, cost=RELOAD)
+    tls_container_ref: str | None = tls.container("The certificate that is shown to members, with tls_enabled.")
+    ca_tls_container_ref: str | None = tls.container(
+        "The authorities by which members are verified, with tls_enabled; without it, any certificate is taken."
+    )
+    crl_container_ref: str | None = tls.container("What these authorities have revoked; a list of each of them.")
+    tls_ciphers: str | None = _CIPHERS
+    tls_versions: tuple[str, ...] | None = _VERSIONS
+    alpn_protocols: tuple[str, ...] | None = _ALPN
+    description: str = common.description()
+    admin_state_up: bool = common.admin_state_up()
+    tags: tuple[str, ...] = common.tags()
+    operating_status: str = common.operating_status()

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What listeners and pools say of TLS alike: versions, ciphers, ALPN; and the containers that they refer to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from . import formats
+from .attributes import Choice, Rule, attribute
+
+RELOAD = "a seamless reload of haproxy; no request is lost"
+ANOTHER = f"{RELOAD}. (What changes in the container itself is in force without one)"
+
+# No SSLv3, which Octavia lists: OpenSSL 3 is built without it.
+VERSIONS = (
+    Choice("TLSv1", "TLS 1.0 (RFC 8996 says: not any more)"), Choice("TLSv1.1", "TLS 1.1 (likewise)"),
+    Choice("TLSv1.2", "TLS 1.2"), Choice("TLSv1.3", "TLS 1.3"),
+)  # fmt: skip
+ALPN = (
+    Choice("h2", "HTTP/2"), Choice("http/1.1", "HTTP/1.1"), Choice("http/1.0", "HTTP/1.0"),
+)  # fmt: skip
+DEFAULT_VERSIONS = ("TLSv1.2", "TLSv1.3")
+DEFAULT_ALPN = ("h2", "http/1.1", "http/1.0")
+# octavia's default: OWASP's cipher suite B, with the ECDSA forms, without which an ECDSA certificate has no cipher
+DEFAULT_CIPHERS = (
+    "TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256:TLS_AES_128_GCM_SHA256"
+    ":ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384"
+    ":ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
+    ":ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256"
+    ":DHE-RSA-AES256-GCM-SHA384:DHE-RSA-AES128-GCM-SHA256"
+)
+SUITES = frozenset({
+    "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256", "TLS_AES_128_GCM_SHA256", "TLS_AES_128_CCM_SHA256",
+    "TLS_AES_128_CCM_8_SHA256",
+})  # fmt: skip
+"""The cipher suites of TLS 1.3 (RFC 8446, appendix B.4), by OpenSSL's names."""
+_CIPHERS = re.compile(r"[A-Za-z0-9\-+!:@=_.]+")
+
+
+def split_ciphers(ciphers: str) -> tuple[str, str]:
+    """For TLS 1.2 and older, and for TLS 1.3: OpenSSL and haproxy keep them apart, Octavia has one list."""
+    names = [name for name in ciphers.split(":") if name]
+    old = ":".join(name for name in names if not name.startswith("TLS_"))
+    return old, ":".join(name for name in names if name.startswith("TLS_"))
+
+
+def ciphers(value: str) -> str:
+    """A list in OpenSSL's words of which at least something is known."""
+    if not _CIPHERS.fullmatch(value):
+        raise ValueError("may hold letters, digits and -+!:@=_. only: names of OpenSSL's ciphers, joined by colons")
+    old, new = split_ciphers(value)
+    unknown = [name for name in new.split(":") if new and name not in SUITES]
+    if unknown:
+        raise ValueError(f"{unknown[0]} is no cipher suite of TLS 1.3; there are {', '.join(sorted(SUITES))}")
+    if old and not _selectable(old):
+        raise ValueError("names no cipher that OpenSSL knows for TLS 1.2 (openssl ciphers lists them)")
+    if not old and not new:
+        raise ValueError("names no cipher")
+    return value
+
+
+def _selectable(old: str) -> bool:
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).set_ciphers(old)
+    except ssl.SSLError:
+        return False
+    return True
+
+
+def attributes_of(who: str, applies: str) -> tuple[Any, Any, Any]:
+    """``tls_ciphers``, ``tls_versions`` and ``alpn_protocols`` of a listener or a pool."""
+    return (
+        attribute(
+            f"The ciphers that {who} takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; {applies}. "
+            "OWASP's suite B when not given.",
+            max_length=2048, format=ciphers, cost=RELOAD,
+        ),
+        attribute(
+            f"The versions of TLS that {who} takes, without a gap; {applies}. TLSv1.2 and TLSv1.3 when not given.",
+            choices=VERSIONS, unordered=True, cost=RELOAD,
+        ),
+        attribute(
+            f"What {who} offers by ALPN, the best first; {applies}. h2, http/1.1 and http/1.0 when not given.",
+            choices=ALPN, cost=RELOAD,
+        ),
+    )  # fmt: skip
+
+
+def container(doc: str, cost: str = ANOTHER) -> Any:
+    """A reference to a TLS container."""
+    return attribute(
+        f"{doc} The id of a TLS container, or a URL that ends with it.",
+        format=formats.container_ref, reference="tls_container", cost=cost,
+    )  # fmt: skip
+
+
+def _versions(values: Mapping[str, Any]) -> str | None:
+    given = values["tls_versions"]
+    if given is None:
+        return None
+    order = [choice.value for choice in VERSIONS]
+    places = sorted(order.index(version) for version in set(given))
+    if not places:
+        return "must name one version at least"
+    if places != list(range(places[0], places[-1] + 1)):
+        return (
+            f"must have no gap: OpenSSL serves from the oldest to the newest, and {order[places[0] + 1]} lies between"
+        )
+    return None
+
+
+def _ciphers_for_versions(values: Mapping[str, Any]) -> str | None:
+    if values["tls_ciphers"] is None or not all(v in {c.value for c in VERSIONS} for v in values["tls_versions"] or ()):
+        return None
+    versions = set(values["tls_versions"] or DEFAULT_VERSIONS)
+    old, new = split_ciphers(values["tls_ciphers"])
+    if not old and versions != {"TLSv1.3"}:
+        return "has no cipher for TLS 1.2; add one, or take TLSv1.3 alone into tls_versions"
+    if not new and versions == {"TLSv1.3"}:
+        return "has no cipher suite of TLS 1.3 (TLS_…), and tls_versions has no other version"
+    return None
+
+
+def _alpn(values: Mapping[str, Any]) -> str | None:
+    given = values["alpn_protocols"]
+    if given is None:
+        return None
+    if not given:
+        return "must name one protocol at least"
+    return "names a protocol twice" if len(set(given)) != len(given) else None
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(on=("tls_versions",), at="tls_versions", check=_versions, doc="tls_versions are some in a row."),
+    Rule(
+        on=("tls_ciphers", "tls_versions"), at="tls_ciphers", check=_ciphers_for_versions,
+        doc="tls_ciphers has some for the versions of tls_versions.",
+    ),
+    Rule(on=("alpn_protocols",), at="alpn_protocols", check=_alpn, doc="alpn_protocols names each once."),
+)  # fmt: skip
+
+
+def needs(name: str, other: str, why: str) -> Rule:
+    """A rule: ``name`` is given only together with ``other``."""
+
+    def check(values: Mapping[str, Any]) -> str | None:
+        return f"needs {other}: {why}" if values[name] and not values[other] else None
+
+    return Rule(on=(name, other), at=name, check=check, doc=f"{name} needs {other}.")
+
+
+def only_when(name: str, other: str, wanted: Callable[[Any], bool], message: str, doc: str) -> Rule:
+    """A rule: ``name`` is given only where ``wanted(other)``."""
+
+    def check(values: Mapping[str, Any]) -> str | None:
+        return message if values[name] and not wanted(values[other]) else None
+
+    return Rule(on=(name, other), at=name, check=check, doc=doc)

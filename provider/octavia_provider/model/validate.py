@@ -1,0 +1,184 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Validation within one object: every violation at once, unknown values let through.
+
+The same function serves Check (where values may still be unknown) and the API (where none is).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from .attributes import Attribute, Rule, inputs
+from .errors import Invalid, Path, Violation
+
+
+class Unknown:
+    """A value that will be known only when another resource has been made."""
+
+    def __repr__(self) -> str:
+        return "UNKNOWN"
+
+
+UNKNOWN: Final = Unknown()
+
+
+@dataclass(slots=True)
+class Validated:
+    """``values``: canonical, every input present (defaults filled in); ``violations``: what is wrong, all of it."""
+
+    values: dict[str, Any] = field(default_factory=dict)
+    violations: list[Violation] = field(default_factory=list)
+
+
+def validate(kind: type, raw: Mapping[str, Any], *, path: Path = ()) -> Validated:
+    """Validate the inputs of one object (names in the API's spelling); ``null`` means the default, as in Octavia."""
+    result = Validated()
+    known = inputs(kind)
+    for name in raw:
+        if name not in known:
+            result.violations.append(Violation((*path, name), "is not an attribute that can be given"))
+    for name, attr in known.items():
+        given = raw.get(name)
+        if given is None and attr.required:
+            result.violations.append(Violation((*path, name), "is required"))
+        elif given is None:
+            result.values[name] = attr.default
+        else:
+            result.values[name] = _value(attr, attr.annotation, given, (*path, name), result.violations)
+    broken = {v.path[len(path)] for v in result.violations if len(v.path) > len(path)}
+    _rules(getattr(kind, "RULES", ()), result, broken, path)
+    return result
+
+
+def validated(kind: type, raw: Mapping[str, Any], *, subject: str = "") -> dict[str, Any]:
+    """The canonical values, or ``Invalid`` with every violation."""
+    result = validate(kind, raw)
+    if result.violations:
+        raise Invalid(result.violations, subject=subject)
+    return result.values
+
+
+def contains_unknown(value: Any) -> bool:
+    """Whether any part of the value is unknown."""
+    if isinstance(value, Mapping):
+        return any(contains_unknown(v) for v in value.values())
+    if isinstance(value, (list, tuple)):
+        return any(contains_unknown(v) for v in value)
+    return isinstance(value, Unknown)
+
+
+def _rules(rules: tuple[Rule, ...], result: Validated, broken: set[str | int], path: Path) -> None:
+    for rule in rules:
+        if broken.intersection(rule.on) or any(contains_unknown(result.values.get(name)) for name in rule.on):
+            continue
+        message = rule.check(result.values)
+        if message:
+            result.violations.append(Violation((*path, rule.at), message))
+
+
+def _value(attr: Attribute, annotation: Any, given: Any, path: Path, found: list[Violation]) -> Any:
+    if isinstance(given, Unknown):
+        return given
+    if attr.is_list and annotation is attr.annotation:
+        return _list(attr, given, path, found)
+    if attr.is_map and annotation is attr.annotation:
+        return _map(attr, given, path, found)
+    if attr.nested is annotation and attr.nested is not None:
+        return _nested(attr.nested, given, path, found)
+    value, message = _scalar(annotation, given)
+    if message is None:
+        value, message = _limits(attr, value)
+    if message is not None:
+        found.append(Violation(path, message))
+        return value
+    return _json(attr.json, value, path, found) if attr.json is not None else value
+
+
+def _nested(kind: type, given: Any, path: Path, found: list[Violation]) -> Any:
+    if not isinstance(given, Mapping):
+        found.append(Violation(path, f"must be an object, not {_shape(given)}"))
+        return given
+    inner = validate(kind, given, path=path)
+    found.extend(inner.violations)
+    return inner.values
+
+
+def _json(kind: type, text: str, path: Path, found: list[Violation]) -> str:
+    """A JSON object in a text: its attributes are validated as those of any object; sorted, to have one spelling."""
+    try:
+        given = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        found.append(Violation(path, f"is not JSON: {error}"))
+        return text
+    known = len(found)
+    _nested(kind, given, path, found)
+    return text if len(found) > known else json.dumps(given, sort_keys=True)
+
+
+def _list(attr: Attribute, given: Any, path: Path, found: list[Violation]) -> Any:
+    if not isinstance(given, (list, tuple)):
+        found.append(Violation(path, f"must be a list, not {_shape(given)}"))
+        return given
+    if attr.max_items is not None and len(given) > attr.max_items:
+        found.append(Violation(path, f"must not have more than {attr.max_items} items"))
+    return tuple(_value(attr, attr.item, item, (*path, i), found) for i, item in enumerate(given))
+
+
+def _map(attr: Attribute, given: Any, path: Path, found: list[Violation]) -> Any:
+    if not isinstance(given, Mapping):
+        found.append(Violation(path, f"must be a map, not {_shape(given)}"))
+        return given
+    return {str(key): _value(attr, attr.item, item, (*path, str(key)), found) for key, item in given.items()}
+
+
+_SHAPES = {bool: "a boolean", int: "a whole number", float: "a number", str: "a string"}
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "an object"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return _SHAPES.get(type(value), type(value).__name__) if value is not None else "null"
+
+
+def _scalar(annotation: Any, given: Any) -> tuple[Any, str | None]:
+    if annotation is int and isinstance(given, float) and given.is_integer():
+        return int(given), None  # every number is a double on Pulumi's wire
+    if annotation is float and isinstance(given, int) and not isinstance(given, bool):
+        return float(given), None
+    if isinstance(given, annotation) and not (isinstance(given, bool) and annotation is not bool):
+        return given, None
+    return given, f"must be {_SHAPES[annotation]}, not {_shape(given)}"
+
+
+def _limits(attr: Attribute, value: Any) -> tuple[Any, str | None]:
+    if attr.choices and value not in {c.value for c in attr.choices}:
+        return value, f"{value!r} is not one of {', '.join(c.value for c in attr.choices)}"
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return value, _range(attr, value)
+    if isinstance(value, str):
+        return _text(attr, value)
+    return value, None
+
+
+def _range(attr: Attribute, value: float) -> str | None:
+    if attr.minimum is not None and value < attr.minimum:
+        return f"must be at least {attr.minimum:g}, not {value:g}"
+    if attr.maximum is not None and value > attr.maximum:
+        return f"must be at most {int(attr.maximum)}, not {value:g}"
+    return None
+
+
+def _text(attr: Attribute, value: str) -> tuple[str, str | None]:
+    if attr.max_length is not None and len(value) > attr.max_length:
+        return value, f"must not be longer than {attr.max_length} characters, and has {len(value)}"
+    if attr.format is None:
+        return value, None
+    try:
+        return attr.format(value), None
+    except ValueError as error:
+        return value, str(error)
