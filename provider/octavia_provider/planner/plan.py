@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plan of one load balancer: what should be against what is. Pure; steps are data, for logs and previews too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from octavia_provider.ports import Amphora, Host, Publication
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """What should be. ``amphorae``: how many; 0 when the load balancer is to go. ``vips``: what each of them carries."""
+
+    load_balancer_id: str
+    amphorae: int
+    vips: tuple[str, ...] = ()
+    digest: Mapping[str, str] = field(default_factory=dict)
+    publications: tuple[Publication, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observed:
+    """What is. ``amphorae``: the store's; ``hosts``: the cloud's, by amphora id; ``digests``: what agents say is in force."""
+
+    amphorae: tuple[Amphora, ...] = ()
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
+    publications: tuple[Publication, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AddAmphora:
+    """Write a new amphora down, before anything of it exists."""
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """Make the amphora's host (or find it made) and wait for its agent."""
+
+    amphora_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Readdress:
+    """Give an amphora that runs the VIPs that it lacks, or (``surplus``) take those away that it should not have."""
+
+    amphora_id: str
+    surplus: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Put the configuration in force on an amphora."""
+
+    amphora_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Publish a listener on this machine's loopback."""
+
+    publication: Publication
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """Publish a listener no longer."""
+
+    listener_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Take the amphora's host away, then forget the amphora."""
+
+    amphora_id: str
+
+
+Step = AddAmphora | Boot | Readdress | Push | Publish | Withdraw | Discard
+
+
+def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
+    """The steps that can be done now; () when what is equals what should be.
+
+    Hosts first: a configuration can be rendered only for a host that exists. A VIP comes before the configuration that
+    binds it, and goes after the one that does not. Publications last: a listener is shown to
+    the outside when it answers; and withdrawn first, before what is behind it goes.
+    """
+    withdraw = tuple(Withdraw(p.listener_id) for p in observed.publications if not _wanted(desired, p))
+    surplus = tuple(Discard(a.id) for a in observed.amphorae[desired.amphorae :])
+    strays = tuple(Discard(i) for i in observed.hosts if i not in {a.id for a in observed.amphorae})
+    if desired.amphorae == 0:
+        return (*withdraw, *surplus, *strays)
+    missing = desired.amphorae - len(observed.amphorae)
+    if missing > 0:
+        return tuple(AddAmphora() for _ in range(missing))
+    kept = observed.amphorae[: desired.amphorae]
+    boots = tuple(Boot(a.id) for a in kept if a.id not in observed.hosts or not observed.hosts[a.id].alive)
+    if boots:
+        return boots
+    lacking = tuple(Readdress(a.id) for a in kept if set(desired.vips) - set(observed.hosts[a.id].vips))
+    if lacking:
+        return lacking
+    pushes = tuple(Push(a.id) for a in kept if observed.digests.get(a.id) != desired.digest.get(a.id))
+    pushed = {push.amphora_id for push in pushes}
+    former = tuple(
+        Readdress(a.id, surplus=True)
+        for a in kept
+        if a.id not in pushed and set(observed.hosts[a.id].vips) - set(desired.vips)
+    )
+    publish = tuple(Publish(p) for p in desired.publications if p not in observed.publications)
+    return (*withdraw, *pushes, *former, *publish, *surplus, *strays)
+
+
+def _wanted(desired: Desired, publication: Publication) -> bool:
+    return any(p.listener_id == publication.listener_id for p in desired.publications)
+
+
+_WORDS: Mapping[type, str] = {
+    AddAmphora: "add an amphora", Boot: "boot", Readdress: "change the addresses of", Push: "push to", Publish: "publish", Withdraw: "withdraw",
+    Discard: "discard",
+}  # fmt: skip
+
+
+def sentence(steps: tuple[Step, ...]) -> str:
+    """What a plan says, in one line for the log."""
+    if not steps:
+        return "nothing to do"
+    return ", ".join(_phrase(step) for step in steps)
+
+
+def _phrase(step: Step) -> str:
+    word = _WORDS[type(step)]
+    match step:
+        case Publish(publication):
+            return f"{word} listener {publication.listener_id} at {publication.address}:{publication.port}"
+        case Withdraw(listener_id):
+            return f"{word} listener {listener_id}"
+        case Boot(amphora_id) | Readdress(amphora_id) | Push(amphora_id) | Discard(amphora_id):
+            return f"{word} amphora {amphora_id}"
+        case _:
+            return word

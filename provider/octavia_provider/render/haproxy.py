@@ -1,0 +1,302 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One load balancer → the configuration that is pushed to its amphorae.
+
+A backend is made for each pair of pool and listener (``POOL:LISTENER``), as the timeouts and the mode are the
+listener's; its servers stay data (``octavia_amphora.wire.config``). Directives: haproxy 2.6 configuration manual.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from octavia_amphora.wire.config import Backend, Bind, Configuration, Frontend, Server, compose
+from octavia_provider.model.graph import Graph
+from octavia_provider.model.health_monitor import HealthMonitor
+from octavia_provider.model.listener import L7_PROTOCOLS, Listener
+from octavia_provider.model.member import Member
+from octavia_provider.model.pool import Pool
+
+from . import datagrams, l7, probes, tls
+from .lines import Lines, bracketed, quote
+
+DEFAULT_CONNECTION_LIMIT = 50_000  # octavia's [haproxy_amphora] default_connection_limit
+MAX_CONNECTIONS = 1_000_000
+RING = 1 << 20
+CIDRS_A_LINE = 20  # haproxy takes 64 words and 2,048 characters a line
+BALANCE: Mapping[str, tuple[str, ...]] = {
+    "ROUND_ROBIN": ("balance roundrobin",),
+    "LEAST_CONNECTIONS": ("balance leastconn",),
+    # consistent: members come and go at run time, and few clients change their member when one does
+    "SOURCE_IP": ("balance source", "hash-type consistent sdbm avalanche"),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where an amphora's haproxy listens: the VIPs, and the address on which publishing comes in (PROXY protocol)."""
+
+    vips: tuple[str, ...]
+    proxy_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """A configuration, and for each section the owners of its body's lines (the servers' own ids follow them)."""
+
+    configuration: Configuration
+    owners: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def owner(self, *, line: int | None = None, proxy: str = "", server: str = "") -> str | None:
+        """The object to blame: that of the line (counted from 1 in ``compose``), else the server, else the proxy."""
+        if server and any(server in b.servers for b in self.configuration.backends.values()):
+            return server
+        if line is not None and (found := self._line_owner(line)):
+            return found
+        if proxy in self.configuration.frontends:
+            return proxy
+        backend = self.configuration.backends.get(proxy)
+        return backend.pool_id if backend else None
+
+    def _line_owner(self, line: int) -> str | None:
+        lines = compose(self.configuration).split("\n")
+        section, start = "", 0
+        for number, text in enumerate(lines[:line], start=1):
+            if text and not text[0].isspace():
+                section, start = text.partition(" ")[2], number
+        owners = self.owners.get(section)
+        if owners is None or line == start:
+            return self._section_owner(section)
+        index = line - start - 1
+        if index < len(owners):
+            return owners[index]
+        servers = list(self.configuration.backends[section].servers) if section in self.configuration.backends else []
+        return servers[index - len(owners)] if index - len(owners) < len(servers) else None
+
+    def _section_owner(self, section: str) -> str | None:
+        if section in self.configuration.frontends:
+            return section
+        backend = self.configuration.backends.get(section)
+        return backend.pool_id if backend else None
+
+
+def render(graph: Graph, placement: Placement) -> Rendered:
+    """The configuration of one load balancer on an amphora so placed. What is switched off is left out."""
+    frontends: dict[str, Frontend] = {}
+    backends: dict[str, Backend] = {}
+    owners: dict[str, list[str]] = {}
+    listeners = [li for li in graph.listeners.values() if li.admin_state_up and graph.load_balancer.admin_state_up]
+    for listener in listeners:
+        frontends[listener.id], owners[listener.id] = _frontend(graph, listener, placement)
+        for pool in _pools(graph, listener):
+            name = backend_name(pool.id, listener.id)
+            backends[name], owners[name] = _backend(graph, listener, pool)
+    used = [pool for listener in listeners for pool in _pools(graph, listener)]
+    files = tls.files(graph, listeners, used)
+    base = _base([li for li in listeners if li.protocol != "UDP"])
+    return Rendered(Configuration(graph.load_balancer.id, base, frontends, backends, files), owners)
+
+
+def backend_name(pool_id: str, listener_id: str) -> str:
+    """``POOL:LISTENER``."""
+    return f"{pool_id}:{listener_id}"
+
+
+def _default_pool(graph: Graph, listener: Listener) -> Pool | None:
+    pool = graph.default_pool(listener)
+    return pool if pool and pool.admin_state_up else None
+
+
+def _pools(graph: Graph, listener: Listener) -> list[Pool]:
+    """The pools that get requests of a listener: the default one, and those that policies redirect to, each once."""
+    default = _default_pool(graph, listener)
+    found = {default.id: default} if default else {}
+    for policy, _ in l7.policies(graph, listener):
+        if policy.redirect_pool_id:
+            found[policy.redirect_pool_id] = graph.pools[policy.redirect_pool_id]
+    return list(found.values())
+
+
+def connection_limit(listener: Listener) -> int:
+    """The limit that is rendered; -1 means the default."""
+    return DEFAULT_CONNECTION_LIMIT if listener.connection_limit < 0 else listener.connection_limit
+
+
+def _base(listeners: list[Listener]) -> str:
+    connections = min(MAX_CONNECTIONS, sum(connection_limit(li) for li in listeners) or DEFAULT_CONNECTION_LIMIT)
+    return (
+        "global\n"
+        f"    maxconn {connections}\n"
+        "    no strict-limits\n"  # a host that allows fewer descriptors serves fewer connections, it does not fail
+        f"{tls.base(listeners)}"
+        "    spread-checks 4\n"
+        "\ndefaults\n"
+        "    retries 3\n"
+        "    option redispatch\n"
+        "    option splice-auto\n"
+        "    option idle-close-on-response\n"  # a reload must not cut a request on a kept-alive connection
+        "    load-server-state-from-file global\n"
+    )
+
+
+def mode(listener: Listener) -> str:
+    """Whether haproxy sees requests or bytes."""
+    return "http" if listener.protocol in L7_PROTOCOLS else "tcp"
+
+
+def _binds(listener: Listener, placement: Placement) -> tuple[Bind, ...]:
+    binds = [Bind(address, listener.protocol_port) for address in placement.vips]
+    if placement.proxy_address:
+        binds.append(Bind(placement.proxy_address, listener.protocol_port, proxy=True))
+    return tuple(binds)
+
+
+def _frontend(graph: Graph, listener: Listener, placement: Placement) -> tuple[Frontend, list[str]]:
+    lines = Lines()
+    me = listener.id
+    binds = _binds(listener, placement)
+    if listener.protocol == "UDP":
+        pool = _default_pool(graph, listener)
+        return datagrams.frontend(listener, pool, backend_name(pool.id, me) if pool else "", binds), []
+    lines.add(me, "mode", mode(listener))
+    for bind in binds:
+        lines.add(
+            me, "bind", _socket(bind.address, bind.port), *(["accept-proxy"] if bind.proxy else []), *tls.bind(listener)
+        )
+    lines.add(me, "maxconn", str(connection_limit(listener)))
+    lines.add(me, "timeout client", f"{_timeout(listener.timeout_client_data)}ms")
+    if listener.timeout_tcp_inspect and mode(listener) == "tcp":
+        lines.add(me, "tcp-request inspect-delay", f"{listener.timeout_tcp_inspect}ms")
+    _allowed(lines, listener)
+    l7.rate_limit(lines, listener)
+    _insert_headers(lines, listener)
+    tls.headers(lines, listener)
+    deciding = l7.policies(graph, listener)
+    l7.decide(lines, deciding)
+    l7.use_backends(lines, deciding, {pool.id: backend_name(pool.id, me) for pool in _pools(graph, listener)})
+    if pool := _default_pool(graph, listener):
+        lines.add(me, "default_backend", backend_name(pool.id, me))
+    return Frontend(me, lines.text, binds, tls.certificates(listener), listener.allowed_cidrs), lines.owners
+
+
+def _allowed(lines: Lines, listener: Listener) -> None:
+    """The packet filter of the VIP stands before haproxy, and while it is down; here comes in who is published.
+
+    A published client's address is known from the PROXY header alone, and to ``session`` rules (4.2).
+    """
+    for start in range(0, len(listener.allowed_cidrs), CIDRS_A_LINE):
+        lines.add(listener.id, "acl allowed_cidrs src", *listener.allowed_cidrs[start : start + CIDRS_A_LINE])
+    if listener.allowed_cidrs:
+        lines.add(listener.id, "tcp-request session reject unless allowed_cidrs")
+
+
+def _socket(address: str, port: int) -> str:
+    return f"{bracketed(address)}:{port}"
+
+
+def _timeout(milliseconds: int) -> int:
+    """0 is "at once" to haproxy and "the default" to nobody: the smallest timeout there is is 1 ms."""
+    return max(1, milliseconds)
+
+
+def _insert_headers(lines: Lines, listener: Listener) -> None:
+    wanted = {name for name, value in listener.insert_headers.items() if value == "true"}
+    if "X-Forwarded-For" in wanted:
+        lines.add(listener.id, "option forwardfor")
+    if "X-Forwarded-Port" in wanted:
+        lines.add(listener.id, "http-request set-header X-Forwarded-Port %[dst_port]")
+    if "X-Forwarded-Proto" in wanted:
+        lines.add(listener.id, "http-request set-header X-Forwarded-Proto", tls.scheme(listener))
+
+
+def _backend(graph: Graph, listener: Listener, pool: Pool) -> tuple[Backend, list[str]]:
+    lines = Lines()
+    monitor = graph.health_monitors.get(pool.id)
+    monitor = monitor if monitor and monitor.admin_state_up else None
+    members = graph.members.get(pool.id, {})
+    name = backend_name(pool.id, listener.id)
+    if listener.protocol == "UDP":
+        return datagrams.backend(name, pool, monitor, members.values()), []
+    lines.add(pool.id, "mode", mode(listener))
+    for directive in BALANCE[pool.lb_algorithm]:
+        lines.add(pool.id, directive)
+    lines.add(listener.id, "timeout connect", f"{_timeout(listener.timeout_member_connect)}ms")
+    lines.add(listener.id, "timeout server", f"{_timeout(listener.timeout_member_data)}ms")
+    _persistence(lines, pool)
+    if monitor and not probes.is_by_agent(monitor):
+        probes.add_check(lines, monitor)
+    lines.add(pool.id, "option allbackups")
+    cookies, encryption = _sets_cookies(pool), tls.server(listener, pool)
+    numbers = server_numbers(members) if pool.lb_algorithm == "SOURCE_IP" else {}
+    backend = Backend(
+        name=name,
+        pool_id=pool.id,
+        text=lines.text,
+        servers={
+            member.id: _server(member, monitor, encryption, cookies=cookies, number=numbers.get(member.id))
+            for member in members.values()
+        },
+        dynamic=not cookies,  # `add server` refuses the keyword cookie
+        probe=probes.probe(monitor, datagrams=False),
+    )
+    return backend, lines.owners
+
+
+def server_numbers(members: Iterable[str]) -> dict[str, int]:
+    """The ``id`` of each server of a consistent hash, by member: its place on the ring, so it must be told and lasting.
+
+    haproxy 2.6 gives a server that is added at run time its number after it has put it on the ring: all of them would
+    stand on the same place, and one would get all traffic. Numbers by position would move every client when a member
+    before theirs goes. The ring knows 20 bits of a number (``puid * SRV_EWGHT_RANGE`` in 32 bits, lb_chash.c).
+    """
+    taken: dict[int, str] = {}
+    for member in members:
+        number = zlib.crc32(member.encode()) % RING
+        while number in taken or number == 0:
+            number = (number + 1) % RING
+        taken[number] = member
+    return {member: number for number, member in taken.items()}
+
+
+def _sets_cookies(pool: Pool) -> bool:
+    return pool.session_persistence is not None and pool.session_persistence.type == "HTTP_COOKIE"
+
+
+def _persistence(lines: Lines, pool: Pool) -> None:
+    persistence = pool.session_persistence
+    if persistence is None:
+        return
+    if persistence.type == "SOURCE_IP":
+        lines.add(pool.id, "stick-table type ipv6 size 10k")
+        lines.add(pool.id, "stick on src")
+    elif persistence.type == "HTTP_COOKIE":
+        lines.add(pool.id, "cookie SRV insert indirect nocache")
+    else:
+        name = f'"{persistence.cookie_name}"'  # quoted for the argument list, then as a word (section 2.2)
+        lines.add(pool.id, "stick-table type string len 64 size 10k")
+        lines.add(pool.id, "stick store-response", quote(f"res.cook({name})"))
+        lines.add(pool.id, "stick match", quote(f"req.cook({name})"))
+
+
+def _server(
+    member: Member, monitor: HealthMonitor | None, encryption: tuple[str, ...], *, cookies: bool, number: int | None
+) -> Server:
+    options = [*encryption, *([f"id {number}"] if number else [])]
+    by_agent = monitor is not None and probes.is_by_agent(monitor)
+    if monitor and not by_agent:
+        options += probes.check_options(monitor, member, encrypted=bool(encryption))
+    if cookies:
+        options.append(f"cookie {member.id}")
+    if member.backup:
+        options.append("backup")
+    return Server(
+        name=member.id,
+        address=member.address,
+        port=member.protocol_port,
+        weight=member.weight,
+        admin="ready" if member.admin_state_up else "maint",
+        options=" ".join(options),
+        check_address=(member.monitor_address or "") if by_agent else "",
+        check_port=(member.monitor_port or 0) if by_agent else 0,
+    )

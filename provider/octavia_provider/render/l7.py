@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""L7 policies and rate limits → lines of a frontend.
+
+Each policy is asked in the order of its position, and none once one has decided: haproxy evaluates ``use_backend``
+after all ``http-request`` rules and ends at a ``deny``, so the decision is written into a variable first, and what
+follows from it is carried out afterwards. A rule is an ACL of its own lines; several subjects of one rule are several
+lines of one ACL, of which one must match. So no line grows with the number of rules beyond haproxy's 64 words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from octavia_provider.model.graph import Graph
+from octavia_provider.model.l7_policy import DEFAULT_CODE, HeaderChange, L7Policy
+from octavia_provider.model.l7_rule import L7Rule
+from octavia_provider.model.listener import Listener, RateLimit
+
+from .lines import Lines, quote
+
+VARIABLE = "txn.l7policy"
+DECIDED = "l7-decided"  # ids are UUIDs: none is this
+_EXTENSION = "field(-1,/),regsub(^[^.]*$,),field(-1,.)"
+_FLAGS: Mapping[str, str] = {
+    "REGEX": "-m reg", "STARTS_WITH": "-m beg", "ENDS_WITH": "-m end", "CONTAINS": "-m sub", "EQUAL_TO": "-m str",
+}  # fmt: skip
+_HEADER_WORDS = {"ADD": "add-header", "SET": "set-header", "REMOVE": "del-header", "REWRITE": "replace-header"}
+
+
+def rate_limit(lines: Lines, listener: Listener) -> None:
+    """Count what is let through; answer the rest. A client that goes on asking gets its share all the same."""
+    limit: RateLimit | None = listener.rate_limit
+    if limit is None:
+        return
+    me, period = listener.id, limit.period_seconds
+    lines.add(me, f"stick-table type ipv6 size 100k expire {2 * period}s store gpc0_rate({period}s)")
+    lines.add(me, "http-request track-sc0 src")
+    condition = f"{{ sc0_gpc0_rate ge {limit.requests} }}"
+    lines.add(me, f"http-request deny deny_status 429 hdr Retry-After {period} if {condition}")
+    lines.add(me, "http-request sc-inc-gpc0(0)")
+
+
+def policies(graph: Graph, listener: Listener) -> list[tuple[L7Policy, list[L7Rule]]]:
+    """The policies of a listener that can decide, in their order, with the rules in service.
+
+    Left out, as in Octavia: what is switched off, a policy without rules, one whose pool is switched off.
+    """
+    found = []
+    for policy in graph.policies_of(listener.id):
+        rules = [rule for rule in graph.l7_rules.get(policy.id, {}).values() if rule.admin_state_up]
+        pool = graph.pools.get(policy.redirect_pool_id or "")
+        aimless = policy.action == "REDIRECT_TO_POOL" and not (pool and pool.admin_state_up)
+        if policy.admin_state_up and rules and not aimless:
+            found.append((policy, rules))
+    return found
+
+
+def decide(lines: Lines, deciding: list[tuple[L7Policy, list[L7Rule]]]) -> None:
+    """The lines that find the first policy that matches, and do what it says; backends come last (``use_backends``)."""
+    if not deciding:
+        return
+    first = deciding[0][0].id
+    lines.add(first, f"acl {DECIDED} var({VARIABLE}) -m found")
+    for policy, rules in deciding:
+        for rule in rules:
+            _acl(lines, rule)
+        words = (f"!{rule.id}" if rule.invert else rule.id for rule in rules)
+        lines.add(policy.id, f"http-request set-var({VARIABLE}) str({policy.id}) if !{DECIDED}", *words)
+    for policy, _ in deciding:
+        lines.add(policy.id, f"acl {policy.id} var({VARIABLE}) -m str {policy.id}")
+        _act(lines, policy)
+
+
+def use_backends(lines: Lines, deciding: list[tuple[L7Policy, list[L7Rule]]], backends: Mapping[str, str]) -> None:
+    """Where the policies send requests; ``backends``: pool → backend."""
+    for policy, _ in deciding:
+        if policy.action == "REDIRECT_TO_POOL" and policy.redirect_pool_id:
+            lines.add(policy.id, f"use_backend {backends[policy.redirect_pool_id]} if {policy.id}")
+
+
+def _act(lines: Lines, policy: L7Policy) -> None:
+    me = policy.id
+    for change in policy.header_changes:
+        _change(lines, me, change)
+    code = policy.redirect_http_code or DEFAULT_CODE
+    match policy.action:
+        case "REJECT":
+            lines.add(me, f"http-request deny deny_status 403 if {me}")
+        case "REDIRECT_TO_URL":
+            lines.add(me, "http-request redirect location", _format(policy.redirect_url or ""), f"code {code} if {me}")
+        case "REDIRECT_PREFIX":
+            lines.add(me, "http-request redirect prefix", _format(policy.redirect_prefix or ""), f"code {code} if {me}")
+
+
+def _change(lines: Lines, me: str, change: HeaderChange) -> None:
+    # http-after-response sees haproxy's own answers too; http-response does not
+    words = ["http-request" if change.message == "REQUEST" else "http-after-response", _HEADER_WORDS[change.operation]]
+    words.append(quote(change.name))
+    if change.pattern is not None:
+        words.append(quote(change.pattern))
+    if change.value is not None:
+        words.append(_format(change.value))
+    lines.add(me, *words, f"if {me}")
+
+
+def _format(value: str) -> str:
+    """A word that haproxy reads as a log format: what begins with % would be evaluated."""
+    return quote(value.replace("%", "%%"))
+
+
+def _acl(lines: Lines, rule: L7Rule) -> None:
+    flags = _FLAGS[rule.compare_type]
+    value = rule.value
+    match rule.type:
+        case "HOST_NAME":
+            flags = f"-i {flags}"
+        case "FILE_TYPE" if rule.compare_type == "EQUAL_TO":
+            value = value.removeprefix(".")
+        case "SOURCE_IP" | "SSL_VERIFY_RESULT":
+            flags = ""
+        case "SSL_CONN_HAS_CERT":
+            lines.add(rule.id, f"acl {rule.id} ssl_c_used")
+            return
+    for subject in _subjects(rule):
+        # after -- nothing is taken for a flag, whatever it begins with
+        lines.add(rule.id, " ".join(f"acl {rule.id} {quote(subject)} {flags} --".split()), quote(value))
+
+
+def _subjects(rule: L7Rule) -> tuple[str, ...]:
+    """What of the request is compared: one of them must match."""
+    key = f'"{rule.key}"'  # quoted for the argument list, then as a word (section 2.2)
+    return {
+        "HOST_NAME": ("req.hdr(host)", "req.hdr(host),host_only"),
+        "PATH": ("path", "path,url_dec"),
+        "FILE_TYPE": (f"path,{_EXTENSION}", f"path,url_dec,{_EXTENSION}"),
+        "HEADER": (f"req.hdr({key})", f"req.fhdr({key})"),
+        "COOKIE": (f"req.cook({key})",),
+        "METHOD": ("method",),
+        "SOURCE_IP": ("src",),
+        "SSL_VERIFY_RESULT": ("ssl_c_verify",),
+        "SSL_DN_FIELD": (f"ssl_c_s_dn({rule.key})",),
+    }[rule.type]
