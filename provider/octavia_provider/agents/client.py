@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The client of the agents' API: HTTPS with our certificate, kept-alive connections, one wait for each kind of call."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import tempfile
+from pathlib import Path
+from typing import TypeVar
+
+import aiohttp
+import msgspec
+
+from octavia_amphora.wire.messages import Applied, Info, Push, Refusal, Stamp, Standing, States
+from octavia_provider.model.errors import PermanentError, Refused, Unreachable
+from octavia_provider.ports import AgentRefused, Credential, Dialer, Host
+
+T = TypeVar("T")
+
+# A push may hold ``haproxy -c``, a reload and its rollback; questions are answered at once.
+PUSH_SECONDS = 60.0
+ASK_SECONDS = 5.0
+CONNECT_SECONDS = 3.0
+KEEP_ALIVE_SECONDS = 60.0
+# While an agent starts, nobody listens yet and each try is refused at once: there is nothing to wait for but time.
+FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
+
+
+class AgentClient:
+    """An implementation of ``ports.Agents``. Made in a running event loop, or before one runs; used in one loop."""
+
+    def __init__(self, dialer: Dialer, credential: Credential) -> None:
+        self._dialer = dialer
+        self._tls = context(credential)
+        self._open: aiohttp.ClientSession | None = None
+
+    async def push(self, host: Host, load_balancer_id: str, push: Push) -> Applied:
+        """Put a configuration in force; ``AgentRefused`` when the agent says no."""
+        body = await self._call("PUT", host, _of(load_balancer_id), body=push, timeout=PUSH_SECONDS)
+        return _decode(body, Applied, host)
+
+    async def remove(self, host: Host, load_balancer_id: str, stamp: Stamp) -> None:
+        """Stop serving a load balancer."""
+        await self._call("DELETE", host, _of(load_balancer_id), body=stamp, timeout=PUSH_SECONDS)
+
+    async def standing(self, host: Host, load_balancer_id: str) -> Standing | None:
+        """What is in force, None when the agent has nothing of this load balancer."""
+        body = await self._call("GET", host, _of(load_balancer_id))
+        return None if body is None else _decode(body, Standing, host)
+
+    async def states(self, host: Host, load_balancer_id: str) -> States | None:
+        """Statistics and states in full, None when the agent has nothing of this load balancer."""
+        body = await self._call("GET", host, f"{_of(load_balancer_id)}/states")
+        return None if body is None else _decode(body, States, host)
+
+    async def info(self, host: Host) -> Info:
+        """Who answers."""
+        return _decode(await self._call("GET", host, "/v1/info"), Info, host)
+
+    async def ready(self, host: Host, timeout: float) -> None:
+        """Return when the agent answers, as soon as it does; ``Unreachable`` after ``timeout`` seconds."""
+        pause, last = FIRST_PAUSE, "it was not tried"
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    try:
+                        await self._call("GET", host, "/v1/info")
+                    except Unreachable as error:
+                        last = error.message
+                    else:
+                        return
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 1.5, LONGEST_PAUSE)
+        except TimeoutError as error:
+            raise _unreachable(host, f"its agent did not come up within {timeout:g} s; last: {last}") from error
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._open is not None:
+            await self._open.close()
+            self._open = None
+
+    async def _call(
+        self, method: str, host: Host, path: str, *, body: object = None, timeout: float = ASK_SECONDS
+    ) -> bytes | None:
+        """The answer's body; None for 404. Raises ``Unreachable``, ``AgentRefused`` and ``PermanentError``."""
+        address, port = host.agent
+        url = f"https://[{address}]:{port}{path}" if ":" in address else f"https://{address}:{port}{path}"
+        try:
+            async with self._session().request(
+                method,
+                url,
+                data=None if body is None else msgspec.json.encode(body),
+                server_hostname=host.amphora_id,
+                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_SECONDS),
+            ) as answer:
+                content = await answer.read()
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise PermanentError(
+                f"another than this amphora's agent answers at {address} port {port}: {error.certificate_error}",
+                subject=f"amphora {host.amphora_id}",
+                hint="fail the amphora over.",
+            ) from error
+        except TimeoutError as error:
+            raise _unreachable(host, f"no answer to {method} {path} within {timeout:g} s") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise _unreachable(host, f"{method} {path}: {error or type(error).__name__}") from error
+        if answer.status == 404:
+            return None
+        if answer.status >= 400:
+            raise _refusal(host, answer.status, content)
+        return content
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._open is None:
+            connector = aiohttp.TCPConnector(
+                ssl=self._tls,
+                socket_factory=self._socket,
+                keepalive_timeout=KEEP_ALIVE_SECONDS,
+                limit=0,
+                use_dns_cache=False,
+            )
+            self._open = aiohttp.ClientSession(connector=connector, headers={"Content-Type": "application/json"})
+        return self._open
+
+    def _socket(self, address: tuple[object, ...]) -> socket.socket:
+        """aiohttp's factory: ``address`` is an ``addrinfo`` tuple, whose first item is the family."""
+        opened = self._dialer.connect_socket(int(address[0]))  # type: ignore[call-overload]
+        opened.setblocking(False)
+        return opened
+
+
+def context(credential: Credential) -> ssl.SSLContext:
+    """TLS 1.2 or newer; the agent has to show a certificate of our authority that names its amphora."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.load_verify_locations(cadata=credential.authority.decode())
+    with tempfile.TemporaryDirectory(prefix="octavia-") as directory:  # ssl loads a chain from files alone
+        pair = Path(directory) / "pair.pem"
+        pair.touch(mode=0o600)
+        pair.write_bytes(credential.key + credential.certificate)
+        made.load_cert_chain(pair)
+    return made
+
+
+def _of(load_balancer_id: str) -> str:
+    return f"/v1/load-balancers/{load_balancer_id}"
+
+
+def _decode(body: bytes | None, kind: type[T], host: Host) -> T:
+    try:
+        return msgspec.json.decode(body or b"", type=kind)
+    except msgspec.MsgspecError as error:
+        raise _unintelligible(host, f"its answer is not a {kind.__name__}: {error}") from error
+
+
+def _refusal(host: Host, status: int, content: bytes) -> Exception:
+    try:
+        refusal = msgspec.json.decode(content, type=Refusal)
+    except msgspec.MsgspecError:
+        return _unintelligible(host, f"it answered HTTP {status}: {content[:200].decode(errors='replace')}")
+    if status == 403:
+        return Refused(
+            f"the agent does not accept this control plane: {refusal.message}",
+            subject=f"amphora {host.amphora_id}",
+            hint="use the control plane that booted the amphora.",
+        )
+    return AgentRefused(refusal)
+
+
+def _unreachable(host: Host, message: str) -> Unreachable:
+    return Unreachable(message, subject=f"amphora {host.amphora_id}", hint="look at the amphora's log.")
+
+
+def _unintelligible(host: Host, message: str) -> PermanentError:
+    hint = "compare the versions of agent and control plane."
+    return PermanentError(message, subject=f"amphora {host.amphora_id}", hint=hint)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the embedded cloud needs of a machine, for ``octaviactl doctor``: each check with its remedy."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from octavia_provider.model.errors import OctaviaError
+
+from .holder.walls import PATH
+
+HAPROXY = (2, 6)
+"""The oldest haproxy that can do what is rendered."""
+
+
+TRIAL_FIX = (
+    "use a kernel with namespaces, veth and bridge, on a machine that lets root use them (a container: --privileged)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding: what was looked at, whether it is well, what was seen, and what to do where it is not."""
+
+    name: str
+    ok: bool
+    detail: str
+    fix: str = ""
+
+
+def check() -> list[Check]:
+    """All findings. The last one, a trial of the whole, is left out where an earlier one already explains its failure."""
+    found = list(_parts())
+    if all(one.ok for one in found):
+        found.append(_trial())
+    return found
+
+
+def _parts() -> Iterator[Check]:
+    yield Check("Linux", sys.platform == "linux", sys.platform, "use a Linux machine, or a virtual one")
+    root = os.geteuid() == 0
+    yield Check("root", root, f"user {os.geteuid()}", "run it with sudo: only root may make network namespaces")
+    yield _program("ip", "apt-get install iproute2")
+    yield _program("nft", "apt-get install nftables")
+    yield _program("conntrack", "apt-get install conntrack")
+    yield _haproxy()
+
+
+def _find(program: str) -> str | None:
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:{PATH}")
+
+
+def _program(name: str, fix: str) -> Check:
+    path = _find(name)
+    return Check(name, path is not None, path or "not found", fix)
+
+
+def _haproxy() -> Check:
+    wanted = ".".join(map(str, HAPROXY))
+    name, fix = f"haproxy {wanted} or newer", f"apt-get install haproxy, of a release that has {wanted}"
+    path = _find("haproxy")
+    if path is None:
+        return Check(name, ok=False, detail="not found", fix=fix)
+    try:
+        said = subprocess.run([path, "-v"], capture_output=True, text=True, timeout=10, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Check(name, ok=False, detail=f"{path}: {error}", fix=fix)
+    version = haproxy_version(said)
+    return Check(name, version >= HAPROXY, f"{path}: {said.splitlines()[0] if said else 'says no version'}", fix)
+
+
+def haproxy_version(said: str) -> tuple[int, int]:
+    """``HAProxy version 2.6.12-1+deb12u4 …`` → (2, 6); (0, 0) where no version is said."""
+    match = re.search(r"version (\d+)\.(\d+)", said)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _trial() -> Check:
+    """Build an empty cloud in a home of its own, and take it away."""
+    from .client import Client
+    from .cloud import SUBNET_BASE
+
+    name = "network, mount and PID namespaces, bridges"
+    with tempfile.TemporaryDirectory(prefix="octavia-") as home:
+        client = Client(Path(home), SUBNET_BASE, ())
+        try:
+            client.start().close()
+            client.ask("ensure_network", id="doctor", cidrs=["192.168.0.0/24"])
+        except OctaviaError as error:
+            return Check(name, ok=False, detail=str(error), fix=TRIAL_FIX)
+        finally:
+            client.stop()
+    return Check(name, ok=True, detail="an empty cloud was built and taken away")

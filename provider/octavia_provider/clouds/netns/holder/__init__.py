@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The holder: first process of the embedded cloud's network, mount and PID namespaces.
+
+When it ends, the kernel ends all that is in them. The modules use nothing but the standard library: each amphora's and
+each host's first process is a fork of this one, and shares its memory.
+
+    __main__     goes behind the walls and serves
+    walls        the namespaces and mounts
+    fabric       bridges, ports, addresses
+    tenants      the namespaces of one amphora or host, and their first process
+    inits        what that first process does
+    amphorae     amphorae: addresses, files, agents
+    hosts        hosts: commands and forwarders
+    relays       haproxy processes that publish listeners or forward to the machine
+    server       the Unix socket on which the control plane asks
+    services     one process that is kept running
+    wire         lines of JSON with file descriptors
+    kernel       system calls that Python 3.11 has no function for
+    problems     what goes wrong, as data
+"""

@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Amphorae: two addresses on the management network, interfaces for their VIPs, files, an agent."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import walls
+from .fabric import MANAGEMENT, Fabric, Interface, names
+from .problems import Problem
+from .services import prune_logs
+from .tenants import Tenants
+
+FOLDERS = (walls.AMPHORA_ETC, walls.AMPHORA_RUN, walls.AMPHORA_STATE)
+
+
+@dataclass(slots=True)
+class Amphora:
+    """``addresses``: the agent's, and the one where haproxy binds for publishing. ``started``: the agent was started."""
+
+    id: str
+    load_balancer_id: str
+    addresses: tuple[str, str]
+    vips: Sequence[Mapping[str, Any]]
+    started: bool = False
+
+
+class Amphorae:
+    """All amphorae."""
+
+    def __init__(self, home: Path, tenants: Tenants, fabric: Fabric, agent: Sequence[str]) -> None:
+        self._home = home
+        self._tenants = tenants
+        self._fabric = fabric
+        self._agent = tuple(agent)
+        self._all: dict[str, Amphora] = {}
+        self._addresses = self._rotate()
+
+    def _rotate(self) -> Iterator[str]:
+        """Management addresses, round and round: one that was given back is not given out again soon."""
+        while True:
+            for host in range(2, self._fabric.management.num_addresses - 1):
+                yield str(self._fabric.management[host])
+
+    def _free_address(self) -> str:
+        taken = {address for amphora in self._all.values() for address in amphora.addresses}
+        for _ in range(self._fabric.management.num_addresses):
+            address = next(self._addresses)
+            if address not in taken:
+                return address
+        raise Problem(f"the management network {self._fabric.management} has no free address")
+
+    def create(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Make the namespaces of an amphora, or find them whole; says its addresses and whether its agent was started."""
+        identity, vips = str(message["id"]), message["vips"]
+        name = _name(identity)
+        self._fabric.ensure_management()
+        known = self._all.get(identity)
+        if known is not None and known.vips == vips and self._tenants.find(name):
+            return _told(known)
+        addresses = known.addresses if known else (self._free_address(), self._free_address())
+        interfaces = (self._management(addresses), *_vip_interfaces(vips))
+        self._tenants.create(
+            name, interfaces, {"log": f"{self._home}/log/{name}.log", "state": str(self._state(identity))}
+        )
+        known = Amphora(identity, str(message["load_balancer_id"]), addresses, vips)
+        self._all[identity] = known
+        return _told(known)
+
+    def start(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the files of an amphora and start its agent, unless it was started."""
+        identity, files = str(message["id"]), message["files"]
+        subject = f"amphora {identity}"
+        for path in files:
+            if not path.startswith(tuple(f"{folder}/" for folder in FOLDERS)) or ".." in path:
+                raise Problem(f"{path} is not in {', '.join(FOLDERS)}", subject=subject, hint="put its files there")
+        known, tenant = self._all.get(identity), self._tenants.find(_name(identity))
+        if known is None or tenant is None:
+            raise Problem("it is gone", kind="transient", subject=subject)
+        if not known.started:
+            tenant.ask("files", files=files)
+            tenant.ask("run", argv=self._agent, environment=_environment(), identity=None)
+            known.started = True
+        return _told(known)
+
+    def readdress(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Give an amphora these VIPs, on the networks that it has; with ``keep`` it does not lose those that it had."""
+        identity, vips = str(message["id"]), list(message["vips"])
+        known, tenant = self._all.get(identity), self._tenants.find(_name(identity))
+        if known is None or tenant is None:
+            raise Problem("it is gone", kind="transient", subject=f"amphora {identity}")
+        if message["keep"]:
+            vips += [vip for vip in known.vips if vip not in vips]
+        interfaces = (self._management(known.addresses), *_vip_interfaces(vips))
+        if [i.network_id for i in interfaces] != [i.network_id for i in tenant.interfaces]:
+            raise Problem("its VIPs are on other networks than its interfaces", subject=f"amphora {identity}")
+        tenant.readdress(interfaces)
+        known.vips = vips
+        return _told(known)
+
+    def delete(self, identity: str) -> None:
+        """The amphora and all that it kept are gone."""
+        self._tenants.destroy(_name(identity))
+        self._all.pop(identity, None)
+        shutil.rmtree(self._state(identity), ignore_errors=True)
+        prune_logs(self._home / "log")
+
+    def told(self) -> list[dict[str, Any]]:
+        """All amphorae; ``alive``: its namespaces are whole and its agent is kept running."""
+        there = names()
+        return [
+            {**_told(amphora), "alive": amphora.started and self._tenants.find(_name(amphora.id), there) is not None}
+            for amphora in self._all.values()
+        ]
+
+    def users(self, network_id: str) -> list[str]:
+        """What is on a network, in words."""
+        return [f"amphora {a.id}" for a in self._all.values() if any(v["network_id"] == network_id for v in a.vips)]
+
+    def _state(self, identity: str) -> Path:
+        return self._home / "cloud" / "amphorae" / identity
+
+    def _management(self, addresses: tuple[str, str]) -> Interface:
+        prefix = self._fabric.management.prefixlen
+        return Interface("eth0", MANAGEMENT, tuple(f"{address}/{prefix}" for address in addresses))
+
+
+def _name(identity: str) -> str:
+    return f"amphora-{identity}"
+
+
+def _environment() -> dict[str, str]:
+    python = {name: os.environ[name] for name in ("PYTHONPATH", "PYTHONHOME") if name in os.environ}
+    return {"PATH": walls.PATH, "LANG": "C.UTF-8", "HOME": "/root", "PYTHONUNBUFFERED": "1", **python}
+
+
+def _vip_interfaces(vips: Sequence[Mapping[str, Any]]) -> list[Interface]:
+    """One interface for each network that there is a VIP on; the default routes go by the first VIPs' gateways."""
+    networks: dict[str, list[Mapping[str, Any]]] = {}
+    for vip in vips:
+        networks.setdefault(str(vip["network_id"]), []).append(vip)
+    return [
+        Interface(f"eth{n}", network_id, tuple(f"{v['address']}/{v['prefix']}" for v in here), _gateways(here))
+        for n, (network_id, here) in enumerate(networks.items(), start=1)
+    ]
+
+
+def _gateways(vips: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(str(vip["gateway"]) for vip in vips if vip["gateway"]))
+
+
+def _told(amphora: Amphora) -> dict[str, Any]:
+    return {
+        "id": amphora.id,
+        "load_balancer_id": amphora.load_balancer_id,
+        "addresses": amphora.addresses,
+        "vips": [vip["address"] for vip in amphora.vips],
+        "started": amphora.started,
+    }

@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Hosts of the embedded cloud: each runs a command, or forwards a port to the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from . import walls
+from .fabric import Interface, names
+from .problems import Problem
+from .services import prune_logs
+from .tenants import Tenants
+
+PLACE = ("network_id", "address", "prefix", "gateway", "ipv6_address", "ipv6_prefix", "ipv6_gateway")
+
+
+class Hosts:
+    """All hosts, by the specs that they were made of."""
+
+    def __init__(self, home: Path, tenants: Tenants) -> None:
+        self._home = home
+        self._tenants = tenants
+        self._specs: dict[str, Mapping[str, Any]] = {}
+
+    def ensure(self, spec: Mapping[str, Any]) -> None:
+        """The host exists and runs what the spec says. Refused, and no host, where that cannot be executed."""
+        identity = str(spec["id"])
+        name = _name(identity)
+        old, tenant = self._specs.get(identity), self._tenants.find(name)
+        if old == spec and tenant is not None:
+            return
+        if old is None or tenant is None or any(old[key] != spec[key] for key in PLACE):
+            tenant = self._tenants.create(name, [_interface(spec)], {"log": f"{self._home}/log/{name}.log"})
+        self._specs.pop(identity, None)
+        try:
+            tenant.ask(**_service(spec))
+        except Problem as problem:
+            self._tenants.destroy(name)
+            raise Problem(**{**problem.data, "subject": f"host {identity}"}) from problem
+        self._specs[identity] = spec
+
+    def delete(self, identity: str) -> None:
+        """The host does not exist."""
+        self._tenants.destroy(_name(identity))
+        self._specs.pop(identity, None)
+        prune_logs(self._home / "log")
+
+    def running(self) -> dict[str, bool]:
+        """Host id → whether its command or forwarder runs now."""
+        there = names()
+        return {identity: self._runs(identity, there) for identity in self._specs}
+
+    def _runs(self, identity: str, there: set[str]) -> bool:
+        tenant = self._tenants.find(_name(identity), there)
+        try:
+            return tenant is not None and bool(tenant.ask("status")["pid"])
+        except Problem:
+            return False
+
+    def users(self, network_id: str) -> list[str]:
+        """What is on a network, in words."""
+        return [f"host {identity}" for identity, spec in self._specs.items() if spec["network_id"] == network_id]
+
+
+def _name(identity: str) -> str:
+    return f"host-{identity}"
+
+
+def _interface(spec: Mapping[str, Any]) -> Interface:
+    families = [("address", "prefix", "gateway"), ("ipv6_address", "ipv6_prefix", "ipv6_gateway")]
+    there = [(spec[address], spec[prefix], spec[gateway]) for address, prefix, gateway in families if spec[address]]
+    addresses = tuple(f"{address}/{prefix}" for address, prefix, _ in there)
+    return Interface("eth0", str(spec["network_id"]), addresses, tuple(gateway for _, _, gateway in there))
+
+
+def _service(spec: Mapping[str, Any]) -> dict[str, Any]:
+    if spec["forward_port"] is not None:
+        return {"do": "forward", "id": spec["id"], "port": spec["forward_port"]}
+    account = spec["account"]
+    environment = {"PATH": walls.PATH, "LANG": "C.UTF-8", "HOME": account["home"], "USER": account["name"]}
+    return {
+        "do": "run",
+        "argv": spec["command"],
+        "environment": {**environment, **spec["environment"]},
+        "identity": account["identity"],
+    }

@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The first process of an amphora or a host: a fork of the holder that keeps one program running inside.
+
+Whatever the program leaves behind (a haproxy whose agent died) becomes this process's child and lives on; when this
+process ends, the kernel ends all of them. The holder asks over a socket pair, one message and one answer at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gc
+import os
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import fabric, kernel, problems, relays, services, walls, wire
+
+CHANNEL = 3
+"""The descriptor of our end of the socket pair; the machine's network namespace is the next one."""
+MACHINE = 4
+
+
+def main(channel: socket.socket, machine: int, order: Mapping[str, Any]) -> None:
+    """Never returns. ``order``: name, log, and for an amphora ``state`` (its folder on the machine)."""
+    try:
+        _let_go(channel.fileno(), machine)
+        own = socket.socket(fileno=CHANNEL)
+        _settle(order)
+        wire.send(own, {})
+        Init(own, str(order["log"])).run()
+    except BaseException as error:  # noqa: BLE001 - nothing above us could tell it
+        wire.send(socket.socket(fileno=CHANNEL), {"error": problems.told(error)})
+    finally:
+        os._exit(1)
+
+
+def _let_go(channel: int, machine: int) -> None:
+    """Keep standard streams, our channel and the machine's network namespace; nothing else of the holder's is ours."""
+    signal.set_wakeup_fd(-1)
+    channel = fcntl.fcntl(channel, fcntl.F_DUPFD_CLOEXEC, MACHINE + 1)
+    machine = fcntl.fcntl(machine, fcntl.F_DUPFD_CLOEXEC, MACHINE + 1)
+    os.dup2(channel, CHANNEL, inheritable=False)
+    os.dup2(machine, MACHINE, inheritable=False)
+    for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
+        if descriptor > MACHINE:
+            with contextlib.suppress(OSError):  # the one that listed them
+                os.close(descriptor)
+
+
+def _settle(order: Mapping[str, Any]) -> None:
+    """Our own namespaces and mounts."""
+    name = str(order["name"])
+    kernel.set_name(name)
+    kernel.unshare(kernel.CLONE_NEWNET | kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC)
+    socket.sethostname(name[:60])
+    kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
+    kernel.unmount(walls.NAMES)  # or we would hold every other namespace alive
+    walls.mount_proc()
+    if "state" in order:
+        Path(order["state"]).mkdir(parents=True, exist_ok=True, mode=0o700)
+        kernel.mount(str(order["state"]), walls.AMPHORA_STATE, flags=kernel.MS_BIND)
+        walls.mount_memory(walls.AMPHORA_ETC, "16m")
+        walls.mount_memory(walls.AMPHORA_RUN, "256m")
+    for sysctl, value in (
+        ("net.ipv4.ip_unprivileged_port_start", "0"),  # a web server that runs as nobody may take port 80 in here
+        ("net.ipv4.ip_forward", "0"),  # a host is no router, whatever the machine's own default is
+        ("net.ipv4.conf.default.arp_notify", "1"),  # neighbours learn at once when an address moved here
+        ("net.ipv4.conf.all.promote_secondaries", "1"),  # a VIP that goes must not take the others of its subnet along
+        ("net.ipv4.tcp_tw_reuse", "1"),
+        *walls.IPV6,
+        ("net.ipv6.conf.all.ndisc_notify", "1"),  # as arp_notify, and for each address that is added later
+        ("net.ipv6.conf.default.ndisc_notify", "1"),
+    ):
+        kernel.sysctl(sysctl, value)
+
+
+class Init:
+    """The loop: answers the holder, reaps, keeps the program running, writes its output to the log."""
+
+    def __init__(self, channel: socket.socket, log: str) -> None:
+        self._channel = channel
+        self._log = services.BoundedLog(log)
+        self._service: services.Service | None = None
+        self._relay: socket.socket | None = None
+        self._output, self._input = os.pipe()
+        self._wake, wake = os.pipe()
+        for descriptor in (self._output, self._wake, wake):
+            os.set_blocking(descriptor, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        gc.freeze()  # the pages stay shared with the holder
+
+    def run(self) -> None:
+        """Until the holder is gone."""
+        selector = selectors.DefaultSelector()
+        for descriptor in (CHANNEL, self._output, self._wake):
+            selector.register(descriptor, selectors.EVENT_READ)
+        while True:
+            due = self._service.due if self._service else None
+            ready = {key.fd for key, _ in selector.select(None if due is None else max(0.0, due - time.monotonic()))}
+            if self._wake in ready:
+                os.read(self._wake, 4096)
+                self._reap()
+            if self._output in ready:
+                self._log.write(os.read(self._output, 65536))
+            if CHANNEL in ready:
+                self._answer()
+            if self._service:
+                self._service.tick(time.monotonic())
+
+    def _reap(self) -> None:
+        for pid, status in services.reap():
+            if self._service and pid == self._service.pid:
+                self._service.ended(status)
+
+    def _answer(self) -> None:
+        try:
+            message, _ = wire.receive(self._channel)
+            answer = getattr(self, f"do_{message['do']}")(message)
+        except EOFError:
+            os._exit(0)
+        except (problems.Problem, OSError) as error:
+            answer = {"error": problems.told(error)}
+        wire.send(self._channel, answer or {})
+
+    def do_configure(self, message: Mapping[str, Any]) -> None:
+        """Addresses and routes, of the interfaces that the holder has put in."""
+        kernel.ip(fabric.inside(_interfaces(message["interfaces"])))
+
+    def do_readdress(self, message: Mapping[str, Any]) -> None:
+        """Other addresses on the interfaces that there are; what is served on the others goes on."""
+        kernel.ip(fabric.readdressed(_interfaces(message["old"]), _interfaces(message["new"])))
+
+    def do_files(self, message: Mapping[str, Any]) -> None:
+        """Write files, path → (mode, text in latin-1), before what reads them is started."""
+        for path, (mode, content) in message["files"].items():
+            Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o755)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(content.encode("latin-1"))
+                os.fchmod(descriptor, mode)
+
+    def do_run(self, message: Mapping[str, Any]) -> None:
+        """Run a program from now on, in the place of the one before. It is Refused when it cannot be executed."""
+        self._stop()
+        identity = message["identity"]
+        if identity is not None:
+            os.fchown(self._input, identity[0], identity[1])  # so that it may open /dev/stdout too
+        program = services.Program(
+            argv=message["argv"], environment=message["environment"], output=self._input, identity=identity
+        )
+        self._start(program)
+
+    def do_forward(self, message: Mapping[str, Any]) -> None:
+        """Pass connections to a port of ours on to the same port of the machine's own loopback, from now on."""
+        self._stop()
+        port = int(message["port"])
+        self._relay = socket.create_server(("::", port), family=socket.AF_INET6, backlog=1024, dualstack_ipv6=True)
+        path = relays.write(
+            f"forward-{message['id']}", relays.Relay(self._relay.fileno(), ("127.0.0.1", port), proxy=False)
+        )
+        program = services.Program(
+            argv=relays.command(path), environment={"PATH": walls.PATH}, output=self._input,
+            keep=self._relay.fileno(), network=MACHINE,
+        )  # fmt: skip
+        self._start(program)
+
+    def do_status(self, _: Mapping[str, Any]) -> dict[str, Any]:
+        """The process id of the program, 0 when it does not run now."""
+        self._reap()
+        return {"pid": self._service.pid if self._service else 0}
+
+    def _start(self, program: services.Program) -> None:
+        service = services.Service(program, self._log.say)
+        try:
+            service.start()
+        except OSError as error:
+            raise problems.Problem(
+                f"cannot run {program.argv[0]!r}: {error.strerror}",
+                hint="give the path of a program that the user may execute",
+            ) from error
+        self._service = service
+
+    def _stop(self) -> None:
+        """End the program and what it left; at a restart of the program alone, what it left is kept."""
+        if self._service:
+            self._service.end()
+            self._service = None
+        try:
+            os.kill(-1, signal.SIGKILL)  # all of our PID namespace but us
+        except ProcessLookupError:
+            pass
+        else:
+            _wait_for_all()
+        if self._relay:
+            self._relay.close()
+            self._relay = None
+
+
+def _interfaces(given: Sequence[Mapping[str, Any]]) -> list[fabric.Interface]:
+    return [
+        fabric.Interface(one["name"], one["network_id"], tuple(one["addresses"]), tuple(one["gateways"]))
+        for one in given
+    ]
+
+
+def _wait_for_all() -> None:
+    try:
+        while True:
+            os.waitpid(-1, 0)
+    except ChildProcessError:
+        return

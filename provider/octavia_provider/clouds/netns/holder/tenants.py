@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tenants: amphorae and hosts alike. A tenant is a set of namespaces with a first process (``inits``) and its ports."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from . import inits, kernel, problems, walls, wire
+from .fabric import Fabric, Interface
+
+PATIENCE = 5.0
+"""Seconds that a first process has for an answer; it needs some milliseconds."""
+
+
+@dataclass(slots=True)
+class Tenant:
+    """One amphora or host. ``pid`` is that of its first process, ``network`` the number of its network namespace."""
+
+    name: str
+    pid: int
+    channel: socket.socket
+    interfaces: tuple[Interface, ...]
+    network: int
+    silent: bool = False
+
+    def ask(self, do: str, **message: Any) -> dict[str, Any]:
+        """Ask its first process. The Problem that it met, or one that says that it does not answer.
+
+        One that did not answer in time is not asked again: its answer might come when another one is expected.
+        """
+        try:
+            wire.send(self.channel, {"do": do, **message})
+            answer, _ = wire.receive(self.channel)
+        except (OSError, EOFError) as error:
+            self.silent = True
+            raise problems.Problem("its first process does not answer", kind="transient", subject=self.name) from error
+        return _good(answer)
+
+    def readdress(self, interfaces: Sequence[Interface]) -> None:
+        """Change the addresses of its interfaces, while it runs."""
+        self.ask("readdress", old=[asdict(i) for i in self.interfaces], new=[asdict(i) for i in interfaces])
+        self.interfaces = tuple(interfaces)
+
+
+def _good(answer: dict[str, Any]) -> dict[str, Any]:
+    if "error" in answer:
+        raise problems.raised(answer["error"])
+    return answer
+
+
+class Tenants:
+    """What there is behind the walls. The kernel decides whether a tenant is whole; this only knows where to look."""
+
+    def __init__(self, fabric: Fabric, machine: int) -> None:
+        self._fabric = fabric
+        self._machine = machine
+        self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        self._all: dict[str, Tenant] = {}
+
+    def create(self, name: str, interfaces: Sequence[Interface], order: Mapping[str, Any]) -> Tenant:
+        """Make the namespaces of a tenant with its interfaces; what was left of one of that name goes first."""
+        self.destroy(name, interfaces)
+        ours, theirs = socket.socketpair()
+        ours.settimeout(PATIENCE)
+        pid = self._fork(theirs, {"name": name, **order})
+        theirs.close()
+        tenant = Tenant(name, pid, ours, tuple(interfaces), 0)
+        self._all[name] = tenant
+        try:
+            _good(wire.receive(ours)[0])
+            tenant.network = walls.name_network(name, pid)
+            self._fabric.plug(name, pid, interfaces)
+            tenant.ask("configure", interfaces=[asdict(interface) for interface in interfaces])
+        except BaseException:
+            self.destroy(name)
+            raise
+        return tenant
+
+    def _fork(self, channel: socket.socket, order: Mapping[str, Any]) -> int:
+        """Fork the first process of a new PID namespace; only children of ours go there, and we come back at once."""
+        kernel.unshare(kernel.CLONE_NEWPID)
+        try:
+            pid = os.fork()
+            if pid == 0:
+                inits.main(channel, self._machine, order)
+        finally:
+            kernel.setns(self._own, kernel.CLONE_NEWPID)
+        return pid
+
+    def find(self, name: str, there: set[str] | None = None) -> Tenant | None:
+        """The tenant if it is whole: its first process runs and answers, its namespace has its name, its ports are plugged in."""
+        tenant = self._all.get(name)
+        if tenant is None or tenant.silent or not _runs(tenant.pid) or walls.named_network(name) != tenant.network:
+            return None
+        return tenant if self._fabric.plugged(name, tenant.interfaces, there) else None
+
+    def destroy(self, name: str, interfaces: Sequence[Interface] = ()) -> None:
+        """End all of its processes, and take its namespaces and ports away; nothing happens when there is nothing."""
+        tenant = self._all.pop(name, None)
+        self._fabric.unplug(name, (*interfaces, *(tenant.interfaces if tenant else ())))
+        walls.unname_network(name)
+        if tenant is not None:
+            end(tenant.pid)
+            tenant.channel.close()
+
+    def ended(self, pid: int) -> str | None:
+        """A child of ours ended and was reaped: the name of the tenant whose first process it was."""
+        for tenant in self._all.values():
+            if tenant.pid == pid:
+                tenant.pid = 0
+                return tenant.name
+        return None
+
+
+def _runs(pid: int) -> bool:
+    """Whether our child runs; one that ended and is not reaped yet does not."""
+    if not pid:
+        return False
+    found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    return found is None
+
+
+def end(pid: int) -> None:
+    """Kill the first process of a PID namespace: when it is reaped, all others in it are gone (pid_namespaces(7))."""
+    if not pid:
+        return
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said to agents, and the certificates that both sides show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from octavia_amphora.wire.messages import Applied, Push, Stamp, Standing, States
+
+from .clouds import Host
+
+
+class AgentRefused(Exception):
+    """The agent answered with a ``Refusal``."""
+
+    def __init__(self, refusal: Any) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+class Agents(Protocol):
+    """What is said to agents. ``model.errors.Unreachable`` when one does not answer in time."""
+
+    async def push(self, host: Host, load_balancer_id: str, push: Push) -> Applied:
+        """Put a configuration in force; ``AgentRefused`` when the agent says no."""
+        ...
+
+    async def remove(self, host: Host, load_balancer_id: str, stamp: Stamp) -> None:
+        """Stop serving a load balancer."""
+        ...
+
+    async def standing(self, host: Host, load_balancer_id: str) -> Standing | None:
+        """What is in force, None when the agent has nothing of this load balancer."""
+        ...
+
+    async def states(self, host: Host, load_balancer_id: str) -> States | None:
+        """Statistics and states in full."""
+        ...
+
+    async def ready(self, host: Host, timeout: float) -> None:
+        """Return when the agent answers, as soon as it does; ``Unreachable`` after ``timeout`` seconds."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credential:
+    """A certificate with its key and the authority's certificate, all PEM."""
+
+    certificate: bytes
+    key: bytes
+    authority: bytes
+    expires: str
+
+
+class Authority(Protocol):
+    """The CA of the amphorae."""
+
+    @property
+    def controller_name(self) -> str:
+        """The URI name in the controllers' certificates, which agents ask for."""
+        ...
+
+    def issue_amphora(self, amphora_id: str, address: str) -> Credential:
+        """For an agent: names are the amphora's id (DNS) and its address; for servers only."""
+        ...
+
+    def issue_controller(self) -> Credential:
+        """For a control plane: the URI name; for clients only."""
+        ...

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the desired state lives, which addresses it is given, and what is seen of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar
+
+from octavia_amphora.wire.messages import Counters
+
+from .clouds import Vip
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who made an object: the uuid of the Pulumi provider resource, and the URN of the resource."""
+
+    provider: str
+    urn: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """One desired object. ``spec``: its canonical inputs (``model.validate``), names as in the API.
+
+    ``scope_id`` is the unit that is reconciled as one: the load balancer's id for all that belongs to it, an object's
+    own id for networks and hosts. ``generation`` is the scope's at the object's last write. ``accepted`` is the last
+    spec that was in force, None before the first time. ``error`` says why the present spec is not in force.
+    """
+
+    id: str
+    kind: str
+    scope_id: str
+    project_id: str
+    spec: Mapping[str, Any]
+    generation: int
+    accepted: Mapping[str, Any] | None = None
+    deleting: bool = False
+    error: str | None = None
+    owner: Owner | None = None
+    confirmed: bool = False
+    created_at: str = ""
+    updated_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What is reconciled as one. ``kind`` is that of its root object.
+
+    ``generation`` counts writes, ``applied`` is the newest generation whose outcome is settled, ``revision`` counts
+    configurations, ``fence`` is the lease's number, ``epoch`` is raised by an operator's restore alone.
+    """
+
+    id: str
+    kind: str
+    generation: int = 0
+    applied: int = 0
+    revision: int = 0
+    epoch: int = 0
+    fence: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Amphora:
+    """An amphora as the store knows it: made before it is booted, gone after it is deleted."""
+
+    id: str
+    load_balancer_id: str
+    role: str = "STANDALONE"
+    status: str = "BOOTING"
+    heartbeat_key: bytes = b""
+    certificate_expires: str | None = None
+    management_address: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """The outcome of one apply: every object of ``scope_id`` up to ``generation`` is settled.
+
+    ``accepted``: id → the spec that is in force now, None when no form of it is; its error is cleared unless ``errors``
+    has one. ``errors``: id → why its spec is not in force. An object that was written again after ``generation`` keeps
+    its pending state. Objects that were being deleted at or before ``generation`` are removed.
+    """
+
+    scope_id: str
+    generation: int
+    accepted: Mapping[str, Mapping[str, Any] | None] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
+
+
+class Transaction(Protocol):
+    """One transaction of the store; plain blocking calls, run in the store's own thread.
+
+    Constraint violations raise ``model.errors.Conflict``; a missing object raises ``model.errors.NotFound`` where the
+    call names one that must exist.
+    """
+
+    def get(self, kind: str, id: str) -> Record | None:  # noqa: A002
+        """The object, also while it is being deleted; None when there is none."""
+        ...
+
+    def find(
+        self, kind: str | None = None, *, scope_id: str | None = None, parent: tuple[str, str] | None = None,
+        owner: Owner | None = None, references: tuple[str, str] | None = None, since: int | None = None,
+    ) -> list[Record]:  # fmt: skip
+        """Objects in the order of creation, those being deleted too.
+
+        ``parent``: ("pool_id", id) — those whose attribute of that name holds the id. ``references``: ("pool", id) —
+        those that name this object of that kind in any attribute.
+        ``since``: only those written at a later generation than this one (what a reconciler has not read yet).
+        """
+        ...
+
+    def ids(self, kind: str, parent: tuple[str, str]) -> list[str]:
+        """The ids of what ``find(kind, parent=parent)`` answers, without reading any spec."""
+        ...
+
+    def holding(self, kind: str, key: str) -> Record | None:
+        """The object that has this unique value (``model.common.Resource.UNIQUE``); None when nobody has."""
+        ...
+
+    def count(self, kind: str, project_id: str) -> int:
+        """How many objects of a kind a project has; those being deleted count no more."""
+        ...
+
+    def exchanging(self, ids: Iterable[str]) -> AbstractContextManager[None]:
+        """Inside, these objects hold no unique value, so that they can exchange theirs; at the end each has its own.
+
+        ``Conflict`` where two would have the same then.
+        """
+        ...
+
+    def scope(self, scope_id: str) -> Scope | None:
+        """The scope, None when there is none."""
+        ...
+
+    def scopes(self) -> list[Scope]:
+        """All scopes."""
+        ...
+
+    def insert(self, record: Record) -> Record:
+        """Add an object (and its scope, when it is a root), raising the scope's generation; Conflict when taken."""
+        ...
+
+    def update(self, id: str, spec: Mapping[str, Any]) -> Record:  # noqa: A002
+        """Write a new spec, raising the generation; clears the error. Conflict when a unique value is taken."""
+        ...
+
+    def touch(self, scope_id: str) -> int:
+        """Raise the generation without a write of an object (a retry); returns it."""
+        ...
+
+    def mark_deleting(self, ids: Iterable[str]) -> int:
+        """Mark objects as being deleted, raising the generation; their unique values are free at once."""
+        ...
+
+    def confirm(self, ids: Iterable[str], provider: str) -> None:
+        """An engine keeps these ids in its state: what this provider made of them is no leftover of a crash."""
+        ...
+
+    def settle(self, settlement: Settlement) -> list[str]:
+        """Write down the outcome of an apply; returns the ids removed. A scope whose root is removed is gone.
+
+        Removed objects give back the addresses they held. ``accepted`` need name only what has changed.
+        """
+        ...
+
+    def next_revision(self, scope_id: str, fence: int) -> Scope:
+        """Raise the revision; ``Conflict`` when the fence is no longer ours."""
+        ...
+
+    def acquire(self, scope_id: str, holder: str, seconds: float) -> Scope | None:
+        """Take or renew the lease by compare-and-swap (the fence rises when the holder changes); None: another has it."""
+        ...
+
+    def release(self, holder: str) -> None:
+        """Give up all leases of this holder."""
+        ...
+
+    def amphorae(self, load_balancer_id: str | None = None) -> list[Amphora]:
+        """Amphorae, of one load balancer or all."""
+        ...
+
+    def put_amphora(self, amphora: Amphora) -> None:
+        """Insert or replace. ``heartbeat_key`` is encrypted at rest."""
+        ...
+
+    def delete_amphora(self, id: str) -> None:  # noqa: A002
+        """Forget an amphora; nothing happens when there is none."""
+        ...
+
+    def take_address(self, pool: str, holder: str, candidates: Iterable[str]) -> str | None:
+        """The address this holder has in the pool, else the first candidate that is free, taken now; None: all taken.
+
+        A holder that needs a second address of a pool takes it as a part of itself: ``holder/part``.
+        """
+        ...
+
+    def addresses(self, holder: str) -> list[tuple[str, str]]:
+        """What a holder and its parts (``holder/part``) hold: (pool, address)."""
+        ...
+
+    def free_addresses(self, holder: str, keep: Iterable[str] = ()) -> None:
+        """Give back all addresses of a holder and its parts but those of ``keep``."""
+        ...
+
+    def secret(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """A secret of the installation (the CA's key), made on first use, encrypted at rest."""
+        ...
+
+
+class Watch(Protocol):
+    """Wakes after commits that write or settle objects of one scope (or all); not for leases, revisions, amphorae."""
+
+    async def changed(self) -> None:
+        """Return at once when a commit came since the last call (or since the watch began), else when one comes."""
+        ...
+
+
+class Store(Protocol):
+    """Where the desired state lives. Commits are serialised per process; readers see committed state."""
+
+    @property
+    def control_plane_id(self) -> str:
+        """The uuid of this control plane: made with the database, the same for all that share it."""
+        ...
+
+    async def read(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in a read transaction."""
+        ...
+
+    async def write(self, work: Callable[[Transaction], T]) -> T:
+        """Run ``work`` in a write transaction: all of it or nothing. Waiting writes may share one commit."""
+        ...
+
+    def watch(self, scope_id: str | None = None) -> AbstractAsyncContextManager[Watch]:
+        """Be woken by commits of a scope (None: of any)."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what waits and close."""
+        ...
+
+
+class Networks(Protocol):
+    """Where addresses come from. Asked inside the write transaction of a POST, so what it takes is taken or nothing."""
+
+    @property
+    def unsupported(self) -> Mapping[str, str]:
+        """What a flavor or an availability zone may not ask of this cloud: attribute of their data → why."""
+        ...
+
+    def place(self, tx: Transaction, kind: str, id: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: A002
+        """What the cloud chooses for a new object: values that replace those of ``spec`` (``vip_address``, ``cidr``, …).
+
+        ``Invalid`` with the path when what was asked cannot be had in this cloud, ``Conflict`` when it is taken.
+        """
+        ...
+
+    def change(self, tx: Transaction, record: Record, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The same for an object that is there and is to have ``spec``; addresses it has are kept until ``give_back``."""
+        ...
+
+    def vips(self, tx: Transaction, load_balancer: Record) -> tuple[Vip, ...]:
+        """What its amphorae carry: every VIP, the first being the one it was made with, and what members are reached by."""
+        ...
+
+    def give_back(self, tx: Transaction, load_balancer_id: str, carried: Iterable[str]) -> None:
+        """Free what the load balancer holds, less what its spec names and what its amphorae carry (``carried``)."""
+        ...
+
+
+class Board(Protocol):
+    """What the heartbeats say, in memory."""
+
+    def operating_status(self, record: Record) -> str:
+        """ONLINE, OFFLINE, … of an object (by its id and kind), as ``model.statuses`` has them."""
+        ...
+
+    def statistics(self, load_balancer_id: str, listener_id: str) -> Counters:
+        """The counters of a listener, over all its amphorae; zeros when nothing is known."""
+        ...
+
+    def running(self, host_id: str) -> bool:
+        """Whether the command of a host of the embedded cloud runs."""
+        ...

@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The part of a transaction that coordinates: revisions and leases, amphorae, addresses, secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, delete, insert, or_, select, update
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import IntegrityError
+
+from octavia_provider.model.errors import Conflict, NotFound
+from octavia_provider.ports import Amphora, Scope
+
+from . import rows
+from .cipher import Cipher
+from .tables import ADDRESSES, AMPHORAE, SCOPES, SECRETS
+
+
+class Coordination:
+    """``clock`` answers seconds since the epoch: leases are shared by processes, so it is the wall's."""
+
+    def __init__(self, connection: Connection, cipher: Cipher, clock: Callable[[], float], *, writable: bool) -> None:
+        self._db = connection
+        self._cipher = cipher
+        self._clock = clock
+        self._writable = writable
+        self.touched: set[str] = set()
+
+    def next_revision(self, scope_id: str, fence: int) -> Scope:
+        """Raise the revision; ``Conflict`` when the fence is no longer ours."""
+        row = self._db.execute(
+            update(SCOPES)
+            .where(SCOPES.c.id == scope_id, SCOPES.c.fence == fence)
+            .values(revision=SCOPES.c.revision + 1)
+            .returning(SCOPES)
+        ).first()
+        if row is None:
+            raise Conflict("another control plane has taken the lease", subject=scope_id, hint="let it do the work")
+        return rows.scope(row)
+
+    def acquire(self, scope_id: str, holder: str, seconds: float) -> Scope | None:
+        """Take or renew the lease; None when another holds it or the scope is gone."""
+        now = self._clock()
+        mine = SCOPES.c.holder == holder
+        row = self._db.execute(
+            update(SCOPES)
+            .where(SCOPES.c.id == scope_id, or_(mine, SCOPES.c.holder.is_(None), SCOPES.c.lease_expires < now))
+            .values(
+                holder=holder,
+                lease_expires=now + seconds,
+                fence=case((mine, SCOPES.c.fence), else_=SCOPES.c.fence + 1),
+            )
+            .returning(SCOPES)
+        ).first()
+        return rows.scope(row) if row else None
+
+    def release(self, holder: str) -> None:
+        """Give up all leases of this holder; who takes them next raises the fence."""
+        self._db.execute(update(SCOPES).where(SCOPES.c.holder == holder).values(holder=None, lease_expires=None))
+
+    def amphorae(self, load_balancer_id: str | None = None) -> list[Amphora]:
+        """Amphorae in the order they were made."""
+        query = select(AMPHORAE).order_by(AMPHORAE.c.position)
+        if load_balancer_id is not None:
+            query = query.where(AMPHORAE.c.load_balancer_id == load_balancer_id)
+        return [rows.amphora(row, self._cipher) for row in self._db.execute(query)]
+
+    def put_amphora(self, amphora: Amphora) -> None:
+        """Insert or replace."""
+        values: dict[str, Any] = {
+            "id": amphora.id,
+            "load_balancer_id": amphora.load_balancer_id,
+            "role": amphora.role,
+            "status": amphora.status,
+            "heartbeat_key": self._cipher.encrypt(amphora.heartbeat_key, rows.heartbeat_context(amphora.id)),
+            "certificate_expires": amphora.certificate_expires,
+            "management_address": amphora.management_address,
+        }
+        changed = self._db.execute(update(AMPHORAE).where(AMPHORAE.c.id == amphora.id).values(values))
+        if changed.rowcount == 0:
+            self._db.execute(insert(AMPHORAE), values)
+
+    def delete_amphora(self, id: str) -> None:  # noqa: A002
+        """Forget an amphora and give back its addresses."""
+        self._db.execute(delete(AMPHORAE).where(AMPHORAE.c.id == id))
+        self.free_addresses(id)
+
+    def take_address(self, pool: str, holder: str, candidates: Iterable[str]) -> str | None:
+        """The address this holder has, else the first candidate that is free, taken now; None: all taken."""
+        held = select(ADDRESSES.c.address).where(ADDRESSES.c.pool == pool, ADDRESSES.c.holder == holder)
+        mine = self._db.execute(held).scalar_one_or_none()
+        if mine is not None:
+            return str(mine)
+        taken = set(self._db.execute(select(ADDRESSES.c.address).where(ADDRESSES.c.pool == pool)).scalars())
+        for address in candidates:
+            if address not in taken and self._take(pool, holder, address):
+                return address
+        return None
+
+    def _take(self, pool: str, holder: str, address: str) -> bool:
+        try:
+            with self._db.begin_nested():
+                self._db.execute(insert(ADDRESSES), {"pool": pool, "address": address, "holder": holder})
+        except IntegrityError:  # another process was faster
+            return False
+        return True
+
+    def addresses(self, holder: str) -> list[tuple[str, str]]:
+        """What a holder and its parts hold."""
+        found = self._db.execute(select(ADDRESSES.c.pool, ADDRESSES.c.address).where(_held_by(holder)))
+        return [(row.pool, row.address) for row in found]
+
+    def free_addresses(self, holder: str, keep: Iterable[str] = ()) -> None:
+        """Give back all addresses of a holder and its parts but those of ``keep``."""
+        self._db.execute(delete(ADDRESSES).where(_held_by(holder), ADDRESSES.c.address.not_in(list(keep))))
+
+    def secret(self, name: str, make: Callable[[], bytes]) -> bytes:
+        """A secret of the installation, made on first use (in a write transaction)."""
+        context = f"secret {name}"
+        sealed = self._db.execute(select(SECRETS.c.value).where(SECRETS.c.name == name)).scalar_one_or_none()
+        if sealed is not None:
+            return self._cipher.decrypt(sealed, context)
+        if not self._writable:
+            raise NotFound("has not been made yet", subject=context, hint="make it in a write transaction")
+        value = make()
+        self._db.execute(insert(SECRETS), {"name": name, "value": self._cipher.encrypt(value, context)})
+        return value
+
+
+def _held_by(holder: str) -> ColumnElement[bool]:
+    return or_(ADDRESSES.c.holder == holder, ADDRESSES.c.holder.startswith(f"{holder}/", autoescape=True))

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bringing a database to the schema of this code, when it is opened.
+
+The common case, up to date, is one SELECT: Alembic is imported only where there is something to do.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+from sqlalchemy import inspect, text
+from sqlalchemy.engine import Connection, Engine
+
+from octavia_provider.model.errors import Refused
+
+HEAD = "0001"
+MIGRATIONS = Path(__file__).with_name("migrations")
+
+log = structlog.get_logger(__name__)
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the database up to ``HEAD``; ``Refused`` when a newer version of the code has written it."""
+    with engine.begin() as connection:  # a write transaction: of two processes that start at once, one migrates
+        found = _version(connection)
+        if found != HEAD:
+            _upgrade(connection, found)
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
+    return str(row[0]) if row else None
+
+
+def _upgrade(connection: Connection, found: str | None) -> None:
+    from alembic import command
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if found is not None and found not in known:
+        raise Refused(
+            f"has schema {found}, which is newer than this version of the code knows (it knows {HEAD})",
+            subject=f"database {connection.engine.url.database}",
+            hint="upgrade pulumi-resource-octavia and octaviactl, or restore the backup made before the upgrade",
+        )
+    config.attributes["connection"] = connection
+    command.upgrade(config, HEAD)
+    log.info("store migrated", before=found, after=HEAD)

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One transaction of the store: objects, their generations, and how they settle. See ``ports.Transaction``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Select, bindparam, case, delete, func, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from octavia_provider.model.errors import Conflict, NotFound
+from octavia_provider.model.kinds import KINDS
+from octavia_provider.ports import Owner, Record, Scope, Settlement
+
+from . import rows
+from .coordination import Coordination
+from .tables import ADDRESSES, OBJECTS, REFERENCES, SCOPES
+
+CHUNK = 500  # ids in one statement: databases limit how many parameters it may have
+
+
+class SqlTransaction(Coordination):
+    """The transaction that ``read`` and ``write`` hand out. ``touched``: the scopes whose watchers are to be woken."""
+
+    # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    def get(self, kind: str, id: str) -> Record | None:  # noqa: A002
+        """The object, also while it is being deleted."""
+        row = self._db.execute(select(OBJECTS).where(OBJECTS.c.id == id, OBJECTS.c.kind == kind)).first()
+        return rows.record(row, self._cipher) if row else None
+
+    def find(
+        self, kind: str | None = None, *, scope_id: str | None = None, parent: tuple[str, str] | None = None,
+        owner: Owner | None = None, references: tuple[str, str] | None = None, since: int | None = None,
+    ) -> list[Record]:  # fmt: skip
+        """Objects in the order of creation; what is asked for together must all hold."""
+        query = select(OBJECTS).order_by(OBJECTS.c.position)
+        if kind is not None:
+            query = query.where(OBJECTS.c.kind == kind)
+        if scope_id is not None:
+            query = query.where(OBJECTS.c.scope_id == scope_id)
+        if since is not None:
+            query = query.where(OBJECTS.c.generation > since)
+        if parent is not None:
+            query = _child_of(query, parent)
+        if owner is not None:
+            query = query.where(OBJECTS.c.owner_urn == owner.urn, OBJECTS.c.owner_provider == owner.provider)
+        if references is not None:
+            query = _naming(query, references)
+        return [rows.record(row, self._cipher) for row in self._db.execute(query)]
+
+    def ids(self, kind: str, parent: tuple[str, str]) -> list[str]:
+        """The ids of what ``find(kind, parent=parent)`` answers."""
+        query = select(OBJECTS.c.id).where(OBJECTS.c.kind == kind).order_by(OBJECTS.c.position)
+        return list(self._db.execute(_child_of(query, parent)).scalars())
+
+    def holding(self, kind: str, key: str) -> Record | None:
+        """The object that has this unique value."""
+        row = self._db.execute(select(OBJECTS).where(OBJECTS.c.kind == kind, OBJECTS.c.unique_key == key)).first()
+        return rows.record(row, self._cipher) if row else None
+
+    def count(self, kind: str, project_id: str) -> int:
+        """How many objects of a kind a project has, without those being deleted."""
+        query = select(func.count()).where(
+            OBJECTS.c.kind == kind, OBJECTS.c.project_id == project_id, ~OBJECTS.c.deleting
+        )
+        return int(self._db.execute(query).scalar_one())
+
+    @contextmanager
+    def exchanging(self, ids: Iterable[str]) -> Iterator[None]:
+        """Inside, these objects hold no unique value; at the end each has the one that its spec says."""
+        wanted = list(ids)
+        for chunk in _chunks(wanted):
+            self._db.execute(update(OBJECTS).where(OBJECTS.c.id.in_(chunk)).values(unique_key=None))
+        yield
+        for chunk in _chunks(wanted):
+            for row in self._db.execute(select(OBJECTS).where(OBJECTS.c.id.in_(chunk), ~OBJECTS.c.deleting)).all():
+                self._rewrite(row, {"unique_key": rows.unique_key(row.kind, row.spec)}, row.spec)
+
+    def insert(self, record: Record) -> Record:
+        """Add an object, and its scope when it is the root of one."""
+        generation = self._new_scope(record) if record.id == record.scope_id else self.touch(record.scope_id)
+        made = dataclasses.replace(
+            record,
+            spec=rows.plain(record.spec),
+            generation=generation,
+            created_at=record.created_at or rows.now(),
+        )
+        try:
+            with self._db.begin_nested():
+                self._db.execute(insert(OBJECTS), rows.columns(made, self._cipher))
+        except IntegrityError:
+            raise self._collision(made.kind, made.id, made.spec) from None
+        self._refer(made)
+        return made
+
+    def update(self, id: str, spec: Mapping[str, Any]) -> Record:  # noqa: A002
+        """Write a new spec, raising the generation; an object that is being deleted cannot come back."""
+        row = self._db.execute(select(OBJECTS).where(OBJECTS.c.id == id, ~OBJECTS.c.deleting)).first()
+        if row is None:
+            raise NotFound("does not exist or is being deleted", subject=id)
+        changed = dataclasses.replace(
+            rows.record(row, self._cipher),
+            spec=rows.plain(spec),
+            generation=self.touch(row.scope_id),
+            error=None,
+            updated_at=rows.now(),
+        )
+        self._rewrite(row, rows.columns(changed, self._cipher), spec)
+        self._db.execute(delete(REFERENCES).where(REFERENCES.c.object_id == id))
+        self._refer(changed)
+        return changed
+
+    def mark_deleting(self, ids: Iterable[str]) -> int:
+        """Mark objects as being deleted; answers the newest generation raised, 0 when nothing was to be marked."""
+        wanted = list(ids)
+        query = select(OBJECTS.c.scope_id).where(~OBJECTS.c.deleting).distinct()
+        scopes: set[str] = set()
+        for chunk in _chunks(wanted):
+            scopes.update(self._db.execute(query.where(OBJECTS.c.id.in_(chunk))).scalars())
+        generations = {scope_id: self.touch(scope_id) for scope_id in scopes}
+        for scope_id, generation in generations.items():
+            for chunk in _chunks(wanted):
+                self._db.execute(
+                    update(OBJECTS)
+                    .where(OBJECTS.c.id.in_(chunk), OBJECTS.c.scope_id == scope_id, ~OBJECTS.c.deleting)
+                    .values(deleting=True, unique_key=None, generation=generation, updated_at=rows.now())
+                )
+        return max(generations.values(), default=0)
+
+    def confirm(self, ids: Iterable[str], provider: str) -> None:
+        """An engine keeps these ids: those that this provider made are no leftovers; others' are left as they are.
+
+        The URN does not matter: an alias has given the object another one since.
+        """
+        for chunk in _chunks(list(ids)):
+            self._db.execute(
+                update(OBJECTS)
+                .where(OBJECTS.c.id.in_(chunk), ~OBJECTS.c.confirmed)
+                .where(OBJECTS.c.owner_provider == provider)
+                .values(confirmed=True)
+            )
+
+    # ── scopes ───────────────────────────────────────────────────────────────────────────────────────────────────────
+    def scope(self, scope_id: str) -> Scope | None:
+        """The scope, None when there is none."""
+        row = self._db.execute(select(SCOPES).where(SCOPES.c.id == scope_id)).first()
+        return rows.scope(row) if row else None
+
+    def scopes(self) -> list[Scope]:
+        """All scopes."""
+        return [rows.scope(row) for row in self._db.execute(select(SCOPES))]
+
+    def touch(self, scope_id: str) -> int:
+        """Raise the generation; returns it."""
+        raised = self._db.execute(
+            update(SCOPES)
+            .where(SCOPES.c.id == scope_id)
+            .values(generation=SCOPES.c.generation + 1)
+            .returning(SCOPES.c.generation)
+        ).scalar_one_or_none()
+        if raised is None:
+            raise NotFound("does not exist", subject=scope_id)
+        self.touched.add(scope_id)
+        return int(raised)
+
+    def settle(self, settlement: Settlement) -> list[str]:
+        """Write down the outcome of an apply; returns the ids removed."""
+        scope_id, generation = settlement.scope_id, settlement.generation
+        self.touched.add(scope_id)
+        self._db.execute(
+            update(SCOPES).where(SCOPES.c.id == scope_id, SCOPES.c.applied < generation).values(applied=generation)
+        )
+        self._outcomes(settlement)
+        gone = self._removable(scope_id, generation)
+        if scope_id in gone:  # the root: whatever else is in the scope goes with it
+            gone = list(self._db.execute(select(OBJECTS.c.id).where(OBJECTS.c.scope_id == scope_id)).scalars())
+            self._db.execute(delete(SCOPES).where(SCOPES.c.id == scope_id))
+            self.free_addresses(scope_id)
+        for chunk in _chunks(gone):
+            self._db.execute(delete(OBJECTS).where(OBJECTS.c.id.in_(chunk)))
+            self._db.execute(delete(ADDRESSES).where(ADDRESSES.c.holder.in_(chunk)))
+        return gone
+
+    # ── how it is done ───────────────────────────────────────────────────────────────────────────────────────────────
+    def _new_scope(self, record: Record) -> int:
+        first = Scope(id=record.scope_id, kind=record.kind, generation=1)
+        try:
+            with self._db.begin_nested():
+                self._db.execute(insert(SCOPES), dataclasses.asdict(first))
+        except IntegrityError:
+            raise Conflict("exists already", subject=f"{KINDS[record.kind].LABEL} {record.id}") from None
+        self.touched.add(record.scope_id)
+        return 1
+
+    def _rewrite(self, row: Any, columns: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+        try:
+            with self._db.begin_nested():
+                self._db.execute(update(OBJECTS).where(OBJECTS.c.id == row.id), columns)
+        except IntegrityError:
+            raise self._collision(row.kind, row.id, spec) from None
+
+    def _refer(self, record: Record) -> None:
+        named = list(rows.references(record.kind, record.id, record.spec))
+        if named:
+            self._db.execute(insert(REFERENCES), named)
+
+    def _collision(self, kind: str, id_: str, spec: Mapping[str, Any]) -> Conflict:
+        """Why the constraint said no: the other object's name and the property that collides."""
+        unique = KINDS[kind].UNIQUE
+        subject = f"{KINDS[kind].LABEL} {spec.get('name') or id_}"
+        if unique is not None:
+            query = select(OBJECTS.c.id, OBJECTS.c.name).where(
+                OBJECTS.c.kind == kind, OBJECTS.c.unique_key == unique.key(spec), OBJECTS.c.id != id_
+            )
+            other = self._db.execute(query).first()
+            if other is not None:
+                message = unique.message(spec, other.name or other.id)
+                return Conflict(message, subject=subject, path=(unique.at,), holder=other.id)
+        return Conflict(f"the id {id_} is taken", subject=subject, path=("id",))
+
+    def _outcomes(self, settlement: Settlement) -> None:
+        """Accepted forms and errors. An error of a form that was written over meanwhile says nothing any more."""
+        current = case((OBJECTS.c.generation <= settlement.generation, bindparam("said")), else_=OBJECTS.c.error)
+        one = update(OBJECTS).where(OBJECTS.c.id == bindparam("which"), OBJECTS.c.scope_id == settlement.scope_id)
+        form = bindparam("form", type_=OBJECTS.c.accepted.type)
+        accepted = [
+            {"which": id_, "form": form, "said": settlement.errors.get(id_)}
+            for id_, form in self._sealed_forms(settlement).items()
+        ]
+        if accepted:
+            self._db.execute(one.values(accepted=form, error=current), accepted)
+        refused = [
+            {"which": id_, "said": error} for id_, error in settlement.errors.items() if id_ not in settlement.accepted
+        ]
+        if refused:
+            self._db.execute(one.values(error=current), refused)
+
+    def _sealed_forms(self, settlement: Settlement) -> Mapping[str, Any]:
+        """The accepted forms as they are written: with secrets encrypted."""
+        query = select(OBJECTS.c.id, OBJECTS.c.kind).where(
+            OBJECTS.c.scope_id == settlement.scope_id, OBJECTS.c.kind.in_(rows.SECRET_KINDS)
+        )
+        secretive = {row.id: row.kind for row in self._db.execute(query)}
+        forms = {id_: rows.plain(form) for id_, form in settlement.accepted.items()}
+        return {
+            id_: rows.sealed(secretive[id_], id_, form, self._cipher) if form is not None and id_ in secretive else form
+            for id_, form in forms.items()
+        }
+
+    def _removable(self, scope_id: str, generation: int) -> list[str]:
+        query = select(OBJECTS.c.id).where(
+            OBJECTS.c.scope_id == scope_id, OBJECTS.c.deleting, OBJECTS.c.generation <= generation
+        )
+        return list(self._db.execute(query.order_by(OBJECTS.c.position)).scalars())
+
+
+def _child_of(query: Select[Any], parent: tuple[str, str]) -> Select[Any]:
+    attribute, target = parent
+    return query.join(REFERENCES, REFERENCES.c.object_id == OBJECTS.c.id).where(
+        REFERENCES.c.target_id == target, REFERENCES.c.attribute == attribute
+    )
+
+
+def _naming(query: Select[Any], target: tuple[str, str]) -> Select[Any]:
+    kind, target_id = target
+    naming = select(REFERENCES.c.object_id).where(REFERENCES.c.target_id == target_id, REFERENCES.c.target_kind == kind)
+    return query.where(OBJECTS.c.id.in_(naming))
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[i : i + CHUNK] for i in range(0, len(ids), CHUNK))

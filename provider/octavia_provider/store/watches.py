@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waking those who wait for commits. Lives in the event loop's thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+
+class SqlWatch:
+    """One watcher; wakes of the same time are one wake."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    async def changed(self) -> None:
+        """Return at once when a commit came since the last call, else when one comes."""
+        await self._event.wait()
+        self._event.clear()
+
+    def wake(self) -> None:
+        """A commit came."""
+        self._event.set()
+
+
+class Watches:
+    """Watchers by scope; those under None want every commit."""
+
+    def __init__(self) -> None:
+        self._by_scope: dict[str | None, set[SqlWatch]] = {}
+
+    @asynccontextmanager
+    async def watch(self, scope_id: str | None) -> AsyncIterator[SqlWatch]:
+        """Watch until the context ends."""
+        watch = SqlWatch()
+        self._by_scope.setdefault(scope_id, set()).add(watch)
+        try:
+            yield watch
+        finally:
+            watchers = self._by_scope[scope_id]
+            watchers.discard(watch)
+            if not watchers:
+                del self._by_scope[scope_id]
+
+    def wake(self, scopes: Iterable[str]) -> None:
+        """Wake the watchers of these scopes, and those of all when there are any."""
+        written = list(scopes)
+        for scope_id in (*written, None) if written else ():
+            for watch in self._by_scope.get(scope_id, ()):
+                watch.wake()

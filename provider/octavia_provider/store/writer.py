@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The writer thread: takes all writes that wait and commits them together.
+
+Each write runs in a SAVEPOINT of its own, so a bad one fails alone; what shares the commit shares its fsync.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.engine import Connection
+from sqlalchemy.exc import DBAPIError
+
+from octavia_provider.model.errors import OctaviaError, PermanentError, TransientError
+
+from .transaction import SqlTransaction
+
+GROUP = 128  # writes that share a commit at most: the first of them waits for the last
+Begin = Callable[[Connection], SqlTransaction]
+
+
+@dataclass(slots=True)
+class Job:
+    """A write that waits for its turn, then its outcome."""
+
+    work: Callable[[Any], Any]
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Any]
+    result: Any = None
+    error: BaseException | None = None
+
+    def resolve(self) -> None:
+        """Tell the waiter, unless it has gone away."""
+        if self.future.done():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+class Writer:
+    """One thread, one connection. ``committed`` is called in the event loop with the scopes that were written."""
+
+    def __init__(self, engine: Engine, begin: Begin, committed: Callable[[Iterable[str]], None]) -> None:
+        self._engine = engine
+        self._begin = begin
+        self._committed = committed
+        self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Any], Any]) -> asyncio.Future[Any]:
+        """Queue a write; the future resolves after its commit."""
+        loop = asyncio.get_running_loop()
+        job = Job(work, loop, loop.create_future())
+        with self._lock:
+            if self._closed:
+                raise TransientError("the store is closed", hint="connect again: the control plane is ending")
+            self._jobs.put(job)
+        return job.future
+
+    def close(self) -> None:
+        """Finish what waits, then end. Blocks."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        with self._engine.connect() as connection:
+            while (group := self._gather()) is not None:
+                self._commit(connection, group)
+
+    def _gather(self) -> list[Job] | None:
+        job = self._jobs.get()
+        if job is None:
+            return None
+        group = [job]
+        while len(group) < GROUP:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._jobs.put(None)  # it is the last thing in the queue: nothing is submitted after it
+                break
+            group.append(job)
+        return group
+
+    def _commit(self, connection: Connection, group: list[Job]) -> None:
+        touched: set[str] = set()
+        try:
+            with connection.begin():
+                for job in group:
+                    if not job.future.cancelled():
+                        self._one(connection, job, touched)
+        except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+            touched.clear()
+            for job in group:
+                job.error = job.error or friendly(error)
+        self._tell(group, touched)
+
+    def _one(self, connection: Connection, job: Job, touched: set[str]) -> None:
+        transaction = self._begin(connection)
+        try:
+            with connection.begin_nested():
+                job.result = job.work(transaction)
+        except Exception as error:  # noqa: BLE001 - it is the caller's, and is raised there
+            job.error = friendly(error)
+        else:
+            touched.update(transaction.touched)
+
+    def _tell(self, group: list[Job], touched: set[str]) -> None:
+        def tell() -> None:
+            self._committed(touched)
+            for job in group:
+                job.resolve()
+
+        try:
+            group[0].loop.call_soon_threadsafe(tell)
+        except RuntimeError:  # the loop has ended: nobody waits any more
+            return
+
+
+def friendly(error: Exception) -> Exception:
+    """What the database says, in the project's tree of errors; anything else as it is."""
+    if isinstance(error, OctaviaError) or not isinstance(error, DBAPIError):
+        return error
+    said = str(error.orig)
+    if any(word in said for word in ("locked", "busy", "disk is full", "disk I/O")):
+        return TransientError(
+            f"cannot be written: {said}", subject="store", hint="look at the disk's space", retry_after=2
+        )
+    return PermanentError(f"the database says no: {said}", subject="store", hint="octaviactl doctor")
