@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done beside haproxy for one load balancer: its own checks, UDP, the packet filter.
+
+Everything here is level-triggered: verdicts are compared with what haproxy and the kernel have, and told where they
+differ; after a change at run time, after a reload, after a crash of haproxy or of the agent alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+
+from octavia_amphora.haproxy import runtime, servers
+from octavia_amphora.haproxy.paths import Paths
+from octavia_amphora.packets.kernel import Failed, Kernel
+from octavia_amphora.packets.ruleset import Ruleset, ruleset, table_name
+from octavia_amphora.probe.prober import Key, Prober
+from octavia_amphora.wire.config import Backend, Configuration, Server
+from octavia_amphora.wire.messages import Counters, ListenerState, Refusal, ServerState, States
+
+from .disk import write
+from .errors import Refused
+
+log = logging.getLogger("octavia_amphora.apply")
+
+# After the kernel or haproxy did not take a verdict.
+RETRY_SECONDS = 1.0
+
+
+class Aside:
+    """``judged`` is called when a verdict changed: the owner then calls ``settle``, alone with haproxy."""
+
+    def __init__(self, load_balancer_id: str, paths: Paths, judged: Callable[[], None]) -> None:
+        self._paths = paths
+        self._judged = judged
+        self._table = table_name(load_balancer_id)
+        self._kernel = Kernel(self._table)
+        self._prober = Prober(self._changed, _load(paths.verdicts))
+
+    @property
+    def down(self) -> frozenset[Key]:
+        """(backend, server) of those that our checks found dead."""
+        return self._prober.down
+
+    async def put(self, new: Configuration | None, old: Configuration | None, *, linger: bool = False) -> None:
+        """The kernel's part of a configuration; ``Refused`` leaves that of ``old``."""
+        wanted = ruleset(new, self.down) if new else Ruleset(self._table)
+        try:
+            await self._kernel.put(wanted, ruleset(old) if old else None, linger=linger)
+        except Failed as error:
+            raise Refused(Refusal("failed", f"the packet filter is not in force: {error}")) from error
+
+    def follow(self, configuration: Configuration | None) -> None:
+        """This is in force: check its servers."""
+        self._prober.follow(configuration)
+
+    async def settle(self, configuration: Configuration) -> None:
+        """Make what kernel and haproxy send to be what the verdicts say."""
+        try:
+            await self.put(configuration, configuration)
+            await self._tell(configuration)
+        except (Refused, runtime.Silent) as error:
+            log.warning("verdicts are not in force load_balancer=%s: %s", configuration.load_balancer_id, error)
+            asyncio.get_running_loop().call_later(RETRY_SECONDS, self._judged)
+
+    async def _tell(self, configuration: Configuration) -> None:
+        if not any(b.probe and not b.datagrams for b in configuration.backends.values()):
+            return
+        text = await runtime.ask(self._paths.stats_socket, "show servers state")
+        commands = [
+            f"set server {one.backend}/{one.name} health {'down' if one.op else 'up'}"
+            for one in servers.seen(text)
+            if self._differs(configuration, one)
+        ]
+        for command, answer in zip(commands, await runtime.converse(self._paths.stats_socket, commands), strict=True):
+            if answer:
+                log.warning("haproxy does not take a verdict: %s: %s", command, answer)
+
+    def _differs(self, configuration: Configuration, one: servers.Seen) -> bool:
+        backend = configuration.backends.get(one.backend)
+        if backend is None or backend.probe is None or one.name not in backend.servers or one.in_maintenance:
+            return False
+        return ((one.backend, one.name) in self.down) == (one.op != servers.STOPPED)
+
+    async def see(self, configuration: Configuration, seen: States) -> States:
+        """What haproxy says, with what we know added to it."""
+        udp = {f.name: f for f in configuration.frontends.values() if f.datagrams}
+        entrances = {name: {(bind.address, bind.port) for bind in one.binds} for name, one in udp.items()}
+        counted = await self._kernel.count(entrances) if udp else {}
+        listeners: dict[str, ListenerState] = dict(seen.listeners)
+        for name in udp:
+            listeners[name] = ListenerState("open", counted.get(name, Counters()))
+        states: dict[str, dict[str, ServerState]] = dict(seen.servers)
+        for backend in configuration.backends.values():
+            if backend.probe or backend.datagrams:
+                states[backend.name] = self._states(backend, seen.servers.get(backend.name, {}))
+        return msgspec.structs.replace(seen, listeners=listeners, servers=states)
+
+    def _states(self, backend: Backend, haproxys: Mapping[str, ServerState]) -> dict[str, ServerState]:
+        return {
+            server.name: self._state(backend, server)
+            if backend.datagrams
+            else self._checked(backend, server, haproxys.get(server.name, "unknown"))
+            for server in backend.servers.values()
+        }
+
+    def _checked(self, backend: Backend, server: Server, state: ServerState) -> ServerState:
+        """haproxy calls a server that it does not check itself "no_check"; what we found out goes before."""
+        if state in {"maint", "unknown"}:
+            return state
+        return self._state(backend, server)
+
+    def _state(self, backend: Backend, server: Server) -> ServerState:
+        if server.admin == "maint":
+            return "maint"
+        if (backend.name, server.name) in self.down:
+            return "down"
+        if server.weight == 0:
+            return "drain"
+        return "up" if backend.probe else "no_check"
+
+    def close(self) -> None:
+        """Stop checking; rules and verdicts stay as they are."""
+        self._prober.close()
+
+    def _changed(self) -> None:
+        write(self._paths.verdicts, msgspec.json.encode(sorted(self.down)))
+        self._judged()
+
+
+def _load(path: Path) -> list[Key]:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=list[Key])
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return []

@@ -1,0 +1,399 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One load balancer in this amphora: its records, its haproxy, and the way from one configuration to the next."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import time
+from collections.abc import Callable
+
+from octavia_amphora.haproxy import prelude, runtime, servers, tables
+from octavia_amphora.haproxy.paths import Paths
+from octavia_amphora.haproxy.process import Failed, Haproxy
+from octavia_amphora.wire.config import Configuration, compose
+from octavia_amphora.wire.messages import Applied, Outcome, Push, Refusal, Stamp, Standing, States
+
+from . import certificates, changes, inspection, stamps, trial
+from .aside import Aside
+from .disk import Disk, Record, write
+from .errors import Refused
+from .files import Files
+from .telling import tell
+from .watch import Observer
+from .ways import Ways
+
+log = logging.getLogger("octavia_amphora.apply")
+
+
+class Balancer:
+    """Applies pushes one after the other. ``changed`` is called when what a heartbeat says may be another now."""
+
+    def __init__(self, load_balancer_id: str, ways: Ways, changed: Callable[[], None]) -> None:
+        self.id = load_balancer_id
+        self._ways = ways
+        self._changed = changed
+        self._paths = Paths.of(ways.state_directory, ways.run_directory, load_balancer_id)
+        self._paths.make()
+        self._files = Files(self._paths)
+        self._disk = Disk(self._paths.state)
+        self._newest = self._disk.newest()
+        self._accepted = self._disk.accepted()
+        self._haproxy = Haproxy(ways.haproxy, self._paths, on_death=self._died)
+        self._observer = Observer(self._paths)
+        self._aside = Aside(load_balancer_id, self._paths, self._judged)
+        self._judging: asyncio.Task[None] | None = None
+        self._last: States | None = None
+        self._leaving: frozenset[tuple[str, str]] = frozenset()
+        self._reloads = 0
+        self._lock = asyncio.Lock()
+        self._revival: asyncio.Task[None] | None = None
+        self._known = asyncio.Event()
+        if self._newest is None:
+            self._known.set()
+
+    # ── What is asked ────────────────────────────────────────────────────────────────────────────────────────────────
+    async def push(self, push: Push) -> Applied:
+        """Put a configuration in force, or raise ``Refused``."""
+        began = time.monotonic()
+        async with self._lock:
+            stamps.admit(push.stamp, self._newest)
+            if self._accepted and self._accepted.stamp == push.stamp and self._haproxy.alive:
+                return self._applied(push.stamp, "unchanged", began)
+            new = stamps.configuration(self.id, push, self._accepted)
+            self._paths.make()
+            new = self._files.take(new)
+            self._keep(Record(push.stamp, new))
+            old = self._accepted.configuration if self._accepted else None
+            try:
+                await self._aside.put(new, old, linger=True)
+                outcome = await self._bring_about(new)
+            except Refused:
+                await self._aside.put(old, new)
+                # Nothing to repeat after a crash: the stamp alone says that it came.
+                self._keep(Record(push.stamp))
+                self._files.forget_others(self._accepted.configuration if self._accepted else None)
+                raise
+            self._accept()
+            await self._aside.settle(new)
+            return self._applied(push.stamp, outcome, began)
+
+    async def remove(self, stamp: Stamp) -> None:
+        """Stop serving; a tombstone stays, so that an older push does not bring it back."""
+        async with self._lock:
+            if self._newest and self._newest.removed and stamp.order == self._newest.stamp.order:
+                return
+            if self._newest and stamp.order < self._newest.stamp.order:
+                stamps.admit(stamp, self._newest)
+            self._paths.make()
+            self._keep(Record(stamp, removed=True))
+            await self._end()
+        self._changed()
+
+    async def standing(self) -> Standing | None:
+        """What is in force, once the agent has made sure of it; None when nothing is."""
+        await self._known.wait()
+        if self._accepted is None:
+            return None
+        haproxy = self._haproxy
+        return Standing(self._accepted.stamp, haproxy.serving, haproxy.master, haproxy.workers, self._reloads)
+
+    async def look(self) -> States | None:
+        """States and counters now (during a reload: as last seen); None when nothing is in force."""
+        accepted = self._accepted
+        if accepted is None or accepted.configuration is None:
+            return None
+        if self._observer.steady.locked() and self._last is not None and self._last.digest == accepted.stamp.digest:
+            return self._last
+        if self._haproxy.alive:
+            found = await self._observer.look(accepted.configuration, accepted.stamp.digest)
+        else:
+            # keys do not outlive a reboot: no digest tells the control plane that the whole is to be pushed
+            digest = accepted.stamp.digest if self._files.has_all(accepted.configuration) else ""
+            found = self._observer.blind(accepted.configuration, digest)
+        found = await self._aside.see(accepted.configuration, found)
+        self._last = found
+        return found
+
+    @property
+    def has_something(self) -> bool:
+        """Whether a configuration is in force."""
+        return self._accepted is not None
+
+    @property
+    def generation(self) -> int:
+        """The generation in force."""
+        return self._accepted.stamp.generation if self._accepted else 0
+
+    @property
+    def has_checks(self) -> bool:
+        """Whether states can change by themselves."""
+        configuration = self._accepted.configuration if self._accepted else None
+        return configuration is not None and any(
+            backend.probe or servers.is_checked(backend, server)
+            for backend in configuration.backends.values()
+            for server in list(backend.servers.values())[:1]
+        )
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether servers are to be collected, or haproxy to be started."""
+        return bool(self._leaving) or not self._haproxy.alive
+
+    async def collect(self) -> None:
+        """Take away servers that were removed with live connections and have none any more."""
+        if not self._leaving or self._lock.locked():
+            return
+        async with self._lock:
+            await self._run([changes.removal(*one) for one in sorted(self._leaving)])
+
+    def save(self) -> None:
+        """Keep the counters."""
+        if self._accepted:
+            self._observer.save()
+
+    # ── Coming and going ─────────────────────────────────────────────────────────────────────────────────────────────
+    async def recover(self) -> None:
+        """Once, when the agent starts: find haproxy, and make what is in force what is on disk."""
+        async with self._lock:
+            try:
+                await self._recover()
+            finally:
+                self._known.set()
+
+    async def _recover(self) -> None:
+        found = await self._haproxy.adopt()
+        if self._newest is None or self._newest.removed:
+            await self._end()
+            return
+        unfinished = self._newest.configuration is not None and self._newest != self._accepted
+        if not (found and await self._adopted(unfinished=unfinished)):
+            await self._resume(unfinished=unfinished)
+        if self._accepted and (configuration := self._accepted.configuration):
+            self._aside.follow(configuration)
+            await self._aside.settle(configuration)
+
+    async def _adopted(self, *, unfinished: bool) -> bool:
+        """Whether the haproxy that was found has what it should have."""
+        accepted = self._accepted.configuration if self._accepted else None
+        configuration = self._newest.configuration if unfinished and self._newest else accepted
+        if configuration is None or not inspection.keeps_what_is_not_told(accepted, configuration):
+            return False
+        leaving = await inspection.leaving(self._paths, configuration)
+        if leaving is None:
+            return False
+        log.info("adopted haproxy load_balancer=%s master=%d", self.id, self._haproxy.master)
+        self._leaving = leaving
+        await tables.restore(self._paths, configuration)  # if the agent before was killed in the middle of a reload
+        if unfinished:
+            self._write_config(configuration)
+            self._accept()
+        return True
+
+    async def close(self) -> None:
+        """Let go: haproxy goes on serving."""
+        for task in (self._revival, self._judging):
+            if task:
+                task.cancel()
+        self._aside.close()
+        async with self._lock:
+            self.save()
+            self._haproxy.release()
+
+    async def _resume(self, *, unfinished: bool) -> None:
+        """The agent was killed while it put the newest in force, or haproxy is not as the records say."""
+        if unfinished and self._newest and self._newest.configuration:
+            log.warning("finishing an interrupted push load_balancer=%s", self.id)
+            try:
+                await self._exchange(self._newest.configuration)
+            except Refused as error:
+                log.warning("the interrupted push is refused load_balancer=%s: %s", self.id, error)
+                self._keep(Record(self._newest.stamp))
+            else:
+                self._accept()
+                return
+        configuration = self._accepted.configuration if self._accepted else None
+        if configuration is None:
+            return
+        try:
+            await self._exchange(configuration)
+        except Refused as error:
+            log.error("haproxy does not come up load_balancer=%s: %s", self.id, error)  # noqa: TRY400
+            self._died()
+
+    async def _end(self) -> None:
+        if self._newest is None:
+            return
+        if self._haproxy.alive:
+            await self._haproxy.stop(timeout=self._ways.drain)
+        self._aside.follow(None)
+        await self._aside.put(None, self._accepted.configuration if self._accepted else None)
+        self._accepted, self._last, self._leaving = None, None, frozenset()
+        self._observer = Observer(self._paths)
+        self._disk.bury(self._newest)
+        shutil.rmtree(self._paths.run)
+
+    def _died(self) -> None:
+        """haproxy ended and nobody wanted it: start it again, at once, then with growing pauses."""
+        self._changed()
+        if self._revival is None or self._revival.done():
+            self._revival = asyncio.ensure_future(self._revive())
+
+    async def _revive(self) -> None:
+        pause = 0.0
+        while True:
+            async with self._lock:
+                configuration = self._accepted.configuration if self._accepted else None
+                if configuration is None or self._haproxy.alive:
+                    return
+                log.error("haproxy is gone, starting it load_balancer=%s", self.id)
+                try:
+                    await self._start(configuration)
+                except Refused as error:
+                    log.error("haproxy does not start load_balancer=%s: %s", self.id, error)  # noqa: TRY400
+                else:
+                    await self._aside.settle(configuration)
+                    self._changed()
+                    return
+            pause = min(max(0.2, pause * 2), self._ways.longest_pause)
+            await asyncio.sleep(pause)
+
+    def _judged(self) -> None:
+        """Our checks found a server dead, or alive again."""
+        self._changed()
+        if self._judging is None or self._judging.done():
+            self._judging = asyncio.ensure_future(self._judge())
+
+    async def _judge(self) -> None:
+        told = None
+        while told != self._aside.down:
+            async with self._lock:
+                told = self._aside.down
+                if self._accepted and self._accepted.configuration:
+                    await self._aside.settle(self._accepted.configuration)
+
+    # ── From one configuration to the next ───────────────────────────────────────────────────────────────────────────
+    async def _bring_about(self, new: Configuration) -> Outcome:
+        old = self._accepted.configuration if self._accepted else None
+        if old is not None and self._haproxy.alive:
+            commands = changes.commands(old, new, self._leaving)
+            said = self._certificates(old, new) if commands is not None else None
+            told = said is not None and await tell(self._paths.stats_socket, said)
+            if told and commands is not None and await self._run(commands):
+                self._write_config(new)
+                return "runtime" if said or commands else "unchanged"
+        return await self._exchange(new)
+
+    def _certificates(self, old: Configuration, new: Configuration) -> list[certificates.Said] | None:
+        return certificates.commands(old, new, str(self._paths.files), self._files.content)
+
+    async def _run(self, commands: list[changes.Command]) -> bool:
+        """Run commands of the runtime API; False when haproxy did not do one of them as it should."""
+        try:
+            answers = await runtime.converse(self._paths.stats_socket, [command.text for command in commands])
+        except runtime.Silent as error:
+            log.warning("runtime API load_balancer=%s: %s", self.id, error)
+            return False
+        leaving = set(self._leaving)
+        for command, answer in zip(commands, answers, strict=True):
+            if command.leaving and command.done(answer):
+                leaving.discard(command.leaving)
+            elif command.leaving:
+                leaving.add(command.leaving)
+            elif not command.done(answer):
+                log.warning("runtime API load_balancer=%s command=%r answer=%r", self.id, command.text, answer)
+                return False
+        self._leaving = frozenset(leaving)
+        return True
+
+    async def _exchange(self, new: Configuration) -> Outcome:
+        """Check the file, try its binds, then start or reload with it; on failure, what was before is in force."""
+        old = self._accepted.configuration if self._accepted else None
+        if not self._haproxy.alive:
+            await trial.prove(self._ways, self._paths, self._files, [], new)
+            await self._start(new)
+            return "start"
+        running = [old] if old else []
+        if await inspection.has_loaded(self._paths, new):
+            running.append(new)  # a push that was cut off may have come that far: its ports are ours
+        await trial.prove(self._ways, self._paths, self._files, running, new)
+        await self._reload(old, new)
+        return "reload"
+
+    async def _start(self, new: Configuration) -> None:
+        mark = self._write_config(new)
+        for memory in (self._paths.server_states, self._paths.tables):
+            memory.unlink(missing_ok=True)
+        try:
+            await self._haproxy.start(mark, timeout=self._ways.settle)
+        except Failed as error:
+            await self._haproxy.stop(timeout=0.0)
+            raise Refused(Refusal("failed", f"haproxy did not start: {error}")) from error
+        self._leaving = frozenset()
+
+    async def _reload(self, old: Configuration | None, new: Configuration) -> None:
+        async with self._observer.steady:
+            await self._save_health(new)
+            mark = self._write_config(new)
+            try:
+                await self._haproxy.reload(mark, timeout=self._ways.settle)
+            except Failed as error:
+                rolled_back = await self._roll_back(old)
+                raise Refused(Refusal("failed", f"the reload failed: {error}. {rolled_back}")) from error
+            await tables.restore(self._paths, new)
+        self._leaving = frozenset()
+        self._reloads += 1
+
+    async def _save_health(self, new: Configuration) -> None:
+        """So that the new worker sends nothing to servers known dead, and clients to theirs; and the counters, for its
+        own begin at nought."""
+        await tables.save(self._paths, new)
+        try:
+            text = await runtime.ask(self._paths.stats_socket, "show servers state")
+            await self._observer.count()
+        except runtime.Silent as error:
+            log.warning("reloading without the servers' health load_balancer=%s: %s", self.id, error)
+            self._paths.server_states.write_text("1\n")
+            return
+        write(self._paths.server_states, servers.health_file(text, new, self._aside.down).encode())
+        self._observer.save()
+
+    async def _roll_back(self, old: Configuration | None) -> str:
+        if old is None:
+            await self._haproxy.stop(timeout=0.0)
+            return "Nothing was in force before"
+        await self._save_health(old)
+        mark = self._write_config(old)
+        try:
+            await self._haproxy.reload(mark, timeout=self._ways.settle)
+        except Failed as error:
+            log.error("rolling back failed load_balancer=%s: %s", self.id, error)  # noqa: TRY400
+            return f"The former file is back, but haproxy did not load it: {error}"
+        await tables.restore(self._paths, old)
+        return "The former configuration is in force"
+
+    # ── Small things ─────────────────────────────────────────────────────────────────────────────────────────────────
+    def _write_config(self, configuration: Configuration) -> str:
+        """Replace ``haproxy.cfg``; the mark by which a worker that loaded it is known."""
+        mark = f"{prelude.structure(configuration)} {time.time_ns():x}"
+        head = prelude.prelude(self._paths, mark=mark, user=self._ways.user)
+        self._files.lay_out(configuration, self._paths.files)
+        write(self._paths.config, compose(configuration, prelude=head).encode())
+        return mark
+
+    def _keep(self, record: Record) -> None:
+        self._disk.put_newest(record)
+        self._newest = record
+
+    def _accept(self) -> None:
+        self._disk.accept_newest()
+        self._accepted = self._newest
+        self._files.forget_others(self._accepted.configuration if self._accepted else None)
+        self._last = None
+        if self._accepted:
+            self._aside.follow(self._accepted.configuration)
+        self._changed()
+
+    def _applied(self, stamp: Stamp, outcome: Outcome, began: float) -> Applied:
+        return Applied(stamp, outcome, self._haproxy.workers, round(time.monotonic() - began, 6))

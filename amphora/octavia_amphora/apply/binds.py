@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trying addresses and ports before haproxy does: a conflict passes ``haproxy -c``, and a reload that meets one has the
+old process let go of its listeners while the new one tries again (measured: 2 s of refused connections)."""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import socket
+from collections.abc import Iterable
+
+from octavia_amphora.wire.config import Bind, Configuration, streams
+from octavia_amphora.wire.messages import Complaint
+
+
+def complaints(running: Iterable[Configuration], new: Configuration) -> tuple[Complaint, ...]:
+    """What stands against the binds of ``new``. ``running``: what our own haproxy may have loaded and so may hold."""
+    held = [bind for one in running for frontend in streams(one).frontends.values() for bind in frontend.binds]
+    taken: dict[tuple[str, int], str] = {}
+    found = []
+    for frontend in streams(new).frontends.values():
+        for bind in frontend.binds:
+            message = _twice(bind, frontend.name, taken) or ("" if _is_held(bind, held) else _try(bind))
+            if message:
+                found.append(Complaint(message=message, proxy=frontend.name))
+    return tuple(found)
+
+
+def _twice(bind: Bind, frontend: str, taken: dict[tuple[str, int], str]) -> str:
+    """haproxy would share the port between both and answer with either."""
+    owner = taken.setdefault((bind.address, bind.port), frontend)
+    return "" if owner == frontend else f"{_spell(bind)} is bound by listener {owner} of the same load balancer"
+
+
+def _is_held(bind: Bind, held: Iterable[Bind]) -> bool:
+    """Whether our own haproxy has this port already, on this address or (then a try would fail) on all."""
+    return any(
+        have.port == bind.port and (have.address == bind.address or _is_any(have.address) or _is_any(bind.address))
+        for have in held
+    )
+
+
+def _is_any(address: str) -> bool:
+    return ipaddress.ip_address(address).is_unspecified
+
+
+def _try(bind: Bind) -> str:
+    """Bind and let go. No SO_REUSEPORT: with it, another process that has set it would share its port with us."""
+    family = socket.AF_INET6 if ":" in bind.address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            probe.bind((bind.address, bind.port))
+        except OSError as error:
+            return f"{_spell(bind)}: {_reason(error)}"
+    return ""
+
+
+def _reason(error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return "another process of this amphora has this port"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return "this amphora does not have this address"
+    return error.strerror or str(error)
+
+
+def _spell(bind: Bind) -> str:
+    return f"[{bind.address}]:{bind.port}" if ":" in bind.address else f"{bind.address}:{bind.port}"

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What changes among certificates, authorities and revocation lists, in haproxy's runtime API. Pure.
+
+haproxy 2.6 management guide, section 9.3: ``set ssl cert|ca-file|crl-file`` and ``commit``, ``new ssl cert``, ``add ssl
+crt-list``. Each takes effect for new handshakes at once; nothing that is open ends. The first certificate of a list
+is the default and cannot be taken away at run time; a content larger than haproxy's buffer cannot be said either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from octavia_amphora.wire.config import Configuration, File, FileKind, Frontend, crt_list, streams
+
+_WORDS: dict[FileKind, str] = {"certificate": "cert", "ca": "ca-file", "crl": "crl-file"}
+# tune.bufsize is 16,384 bytes; the command and haproxy's own use of the buffer need some of it
+LARGEST = 15_000
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One command, in how haproxy's answer tells that it was done. ``payload`` (PEM, maybe a key) is never shown."""
+
+    text: str
+    contains: str
+    payload: str = field(default="", repr=False)
+    undo: str = ""
+
+    def done(self, answer: str) -> bool:
+        """Whether this answer says that it is done."""
+        return self.contains.lower() in answer.lower()
+
+
+def commands(
+    old: Configuration, new: Configuration, directory: str, content: Callable[[File], str]
+) -> list[Said] | None:
+    """The commands, in order; None when only a reload leads there. Frontends' texts are equal: the caller has looked."""
+    changed = [one for name, one in new.files.items() if name not in old.files or old.files[name].digest != one.digest]
+    contents = {one.name: content(one) for one in changed}
+    if any(len(text.encode()) > LARGEST for text in contents.values()):
+        return None
+    found: list[Said] = []
+    for one in changed:
+        steps = _changed(one, f"{directory}/{one.name}", contents[one.name], is_new=one.name not in old.files)
+        if steps is None:
+            return None
+        found.extend(steps)
+    before = streams(old).frontends
+    for name, frontend in streams(new).frontends.items():
+        listed = _listed(before[name], frontend, directory)
+        if listed is None:
+            return None
+        found.extend(listed)
+    return [*found, *_removed(old, new, directory)]
+
+
+def _changed(one: File, path: str, content: str, *, is_new: bool) -> list[Said] | None:
+    word = _WORDS[one.kind]
+    if is_new and one.kind != "certificate":
+        return None  # no line names it yet, or one does and the texts differ
+    found = [Said(f"new ssl {word} {path}", "New empty")] if is_new else []
+    undo = f"abort ssl {word} {path}"
+    return [
+        *found,
+        Said(f"set ssl {word} {path}", "transaction", content, undo),
+        Said(f"commit ssl {word} {path}", "Success!", undo=undo),
+    ]
+
+
+def _listed(old: Frontend, new: Frontend, directory: str) -> Iterator[Said] | None:
+    if old.certificates == new.certificates:
+        return iter(())
+    if not old.certificates or not new.certificates or old.certificates[0] != new.certificates[0]:
+        return None
+    kept = [one for one in old.certificates if one in new.certificates]
+    if list(new.certificates[: len(kept)]) != kept:
+        return None  # of two certificates for one name the first is served, and at run time one can only append
+    at = f"{directory}/{crt_list(new.name)}"
+    return _list_changes(old, new, at, directory)
+
+
+def _list_changes(old: Frontend, new: Frontend, at: str, directory: str) -> Iterator[Said]:
+    for one in new.certificates:
+        if one not in old.certificates:
+            yield Said(f"add ssl crt-list {at} {directory}/{one}", "Success!")
+    for one in old.certificates:
+        if one not in new.certificates:
+            yield Said(f"del ssl crt-list {at} {directory}/{one}", "deleted in crtlist")
+
+
+def _removed(old: Configuration, new: Configuration, directory: str) -> Iterator[Said]:
+    """Nothing names them any more: what had named them was a text, and that is a reload, or a list of certificates."""
+    for name, one in old.files.items():
+        if name not in new.files:
+            yield Said(f"del ssl {_WORDS[one.kind]} {directory}/{name}", "deleted!")

@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What leads from one configuration to another in haproxy's runtime API, where that can say it. Pure.
+
+What it cannot say (any line outside the servers, a server's options, servers of a backend that is not dynamic) is a
+reload. What it says, it says as the file would: a new server with checks is up until its first check fails, as at a
+start of haproxy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from octavia_amphora.haproxy.servers import is_checked
+from octavia_amphora.wire.config import Backend, Configuration, Server, streams
+
+# What a server in the file has by default, and one added at run time has not: haproxy 2.6 gives that one a pool of
+# idle connections of size 0, so each request opens a connection (measured: a third of the requests a second).
+POOLING = "pool-max-conn -1 pool-purge-delay 5s"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command and how haproxy's answer begins when it did it. ``leaving``: the server is removed when it is idle."""
+
+    text: str
+    answers: tuple[str, ...] = ("",)
+    leaving: tuple[str, str] | None = None
+
+    def done(self, answer: str) -> bool:
+        """Whether this answer says that it is done (an empty expectation means an empty answer)."""
+        return any(answer.startswith(start) if start else not answer for start in self.answers)
+
+
+def commands(old: Configuration, new: Configuration, leaving: frozenset[tuple[str, str]]) -> list[Command] | None:
+    """The commands, in order; None when only a reload leads there.
+
+    ``leaving``: (backend, server) still known to haproxy though in no configuration; their names are not free.
+    """
+    old, new = streams(old), streams(new)
+    if old.base != new.base or _texts(old) != _texts(new) or old.backends.keys() != new.backends.keys():
+        return None
+    found: list[Command] = []
+    for name, backend in new.backends.items():
+        before = old.backends[name]
+        if before is backend or before == backend:
+            continue
+        if (before.text, before.dynamic) != (backend.text, backend.dynamic):
+            return None
+        steps = list(_backend(before, backend, leaving))
+        if None in steps:
+            return None
+        found.extend(step for step in steps if step is not None)
+    return found
+
+
+def _texts(configuration: Configuration) -> dict[str, tuple[object, ...]]:
+    """The frontends without their lists of certificates, which ``certificates`` changes at run time."""
+    return {n: (f.text, f.binds, bool(f.certificates)) for n, f in configuration.frontends.items()}
+
+
+def _backend(old: Backend, new: Backend, leaving: frozenset[tuple[str, str]]) -> Iterator[Command | None]:
+    """Additions first: a backend must not be without servers in between. None: not sayable."""
+    addable = new.dynamic and "default-server" not in new.text.split()
+    for name, server in new.servers.items():
+        if name in old.servers:
+            continue
+        if not addable or (new.name, name) in leaving:
+            yield None
+            return
+        yield from _added(new, server)
+    for name, server in new.servers.items():
+        before = old.servers.get(name)
+        if before is not None and before != server:
+            yield from _changed(new.name, before, server)
+    for name in old.servers.keys() - new.servers.keys():
+        yield from _removed(new, name) if new.dynamic else (None,)
+
+
+def _added(backend: Backend, server: Server) -> Iterator[Command]:
+    at = f"{backend.name}/{server.name}"
+    words = [f"add server {at} {_address(server)}:{server.port} weight {server.weight} {POOLING}", server.options]
+    yield Command(" ".join(words).rstrip(), ("New server registered",))
+    if is_checked(backend, server):
+        yield Command(f"enable health {at}")
+    if "agent-check" in server.options.split():
+        yield Command(f"enable agent {at}")
+    if server.admin == "ready":
+        yield Command(f"enable server {at}")
+
+
+def _changed(backend: str, old: Server, new: Server) -> Iterator[Command | None]:
+    at = f"{backend}/{new.name}"
+    if old.options != new.options:
+        yield None
+        return
+    if new.admin == "maint" != old.admin:
+        yield Command(f"set server {at} state maint")
+    if (old.address, old.port) != (new.address, new.port):
+        answers = ("IP changed", "port changed", "no need to change")
+        yield Command(f"set server {at} addr {new.address} port {new.port}", answers)
+    if old.weight != new.weight:
+        yield Command(f"set server {at} weight {new.weight}")
+    if new.admin == "ready" != old.admin:
+        yield Command(f"set server {at} state ready")
+
+
+def _removed(backend: Backend, name: str) -> Iterator[Command]:
+    at = f"{backend.name}/{name}"
+    yield Command(f"set server {at} state maint")
+    yield removal(backend.name, name)
+
+
+def removal(backend: str, name: str) -> Command:
+    """Take away a server in maintenance. haproxy says no while connections are left; then it is collected later."""
+    return Command(f"del server {backend}/{name}", ("Server deleted", "No such server"), leaving=(backend, name))
+
+
+def _address(server: Server) -> str:
+    return f"[{server.address}]" if ":" in server.address else server.address

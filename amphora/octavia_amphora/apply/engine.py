@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All load balancers of this amphora, by id."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+
+from octavia_amphora.wire.messages import Applied, Push, Refusal, Stamp, Standing, States
+
+from .balancer import Balancer
+from .errors import Refused
+from .ways import Ways
+
+log = logging.getLogger("octavia_amphora.apply")
+
+
+class Engine:
+    """Hands each request to its load balancer. ``changed`` is called when a heartbeat should not wait."""
+
+    def __init__(self, ways: Ways, changed: Callable[[], None]) -> None:
+        self._ways = ways
+        self._changed = changed
+        self._balancers: dict[str, Balancer] = {}
+
+    async def recover(self) -> None:
+        """Take up every load balancer that is on disk, all at once."""
+        found = self._known()
+        results = await asyncio.gather(*(self._of(name).recover() for name in found), return_exceptions=True)
+        for name, result in zip(found, results, strict=True):
+            if isinstance(result, BaseException):
+                log.error("recovery failed load_balancer=%s", name, exc_info=result)
+        self._changed()
+
+    async def push(self, load_balancer_id: str, push: Push) -> Applied:
+        """Put a configuration in force, or raise ``Refused``."""
+        return await self._of(load_balancer_id).push(push)
+
+    async def remove(self, load_balancer_id: str, stamp: Stamp) -> None:
+        """Stop serving a load balancer."""
+        await self._of(load_balancer_id).remove(stamp)
+
+    async def standing(self, load_balancer_id: str) -> Standing | None:
+        """What is in force for it."""
+        balancer = self._balancers.get(load_balancer_id)
+        return await balancer.standing() if balancer else None
+
+    async def states(self, load_balancer_id: str) -> States | None:
+        """All that haproxy says of it now."""
+        balancer = self._balancers.get(load_balancer_id)
+        return await balancer.look() if balancer else None
+
+    def balancers(self) -> list[Balancer]:
+        """Those that have something in force, in order of their ids."""
+        return [one for _, one in sorted(self._balancers.items()) if one.has_something]
+
+    async def close(self) -> None:
+        """Let go of every haproxy; they go on serving."""
+        await asyncio.gather(*(one.close() for one in self._balancers.values()))
+
+    def _known(self) -> list[str]:
+        directory = Path(self._ways.state_directory)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return [path.name for path in directory.iterdir() if path.is_dir() and _is_id(path.name)]
+
+    def _of(self, load_balancer_id: str) -> Balancer:
+        if not _is_id(load_balancer_id):
+            raise Refused(Refusal("bad_request", f"{load_balancer_id!r} is not the id (a UUID) of a load balancer"))
+        if load_balancer_id not in self._balancers:
+            self._balancers[load_balancer_id] = Balancer(load_balancer_id, self._ways, self._changed)
+        return self._balancers[load_balancer_id]
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False

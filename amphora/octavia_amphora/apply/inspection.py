@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Comparing the haproxy that an agent finds with a configuration that it has on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from octavia_amphora.haproxy import prelude, runtime, servers
+from octavia_amphora.haproxy.paths import Paths
+from octavia_amphora.wire.config import Configuration, streams
+
+
+async def has_loaded(paths: Paths, configuration: Configuration) -> bool:
+    """Whether haproxy's worker has these lines, servers aside."""
+    try:
+        _, description = await runtime.describe(paths.stats_socket)
+    except runtime.Silent:
+        return False
+    return description.split(" ")[0] == prelude.structure(configuration)
+
+
+async def leaving(paths: Paths, configuration: Configuration) -> frozenset[tuple[str, str]] | None:
+    """None when haproxy has not what the configuration says; else the servers in maintenance beside it: they leave.
+
+    haproxy does not tell its servers' options: see ``keeps_what_is_not_told``.
+    """
+    if not await has_loaded(paths, configuration):
+        return None
+    try:
+        text = await runtime.ask(paths.stats_socket, "show servers state")
+    except runtime.Silent:
+        return None
+    expected = {(b.name, s.name): s for b in streams(configuration).backends.values() for s in b.servers.values()}
+    found = set()
+    for one in servers.seen(text):
+        server = expected.pop((one.backend, one.name), None)
+        if server is None and one.in_maintenance:
+            found.add((one.backend, one.name))
+        elif server is None or not one.agrees(server):
+            return None
+    return None if expected else frozenset(found)
+
+
+def keeps_what_is_not_told(old: Configuration | None, new: Configuration) -> bool:
+    """Whether one look tells which of both is in force: what is in both has the same options (servers), content (files)
+    and list of certificates (frontends). What is in one alone is seen by the lines that name it."""
+    if old is not None and not (_agree(old.files, new.files) and _agree(_certificates(old), _certificates(new))):
+        return False
+    before = {(b.name, s.name): s.options for b in old.backends.values() for s in b.servers.values()} if old else {}
+    return all(
+        before.get((backend.name, server.name), server.options) == server.options
+        for backend in new.backends.values()
+        for server in backend.servers.values()
+    )
+
+
+def _agree(old: Mapping[str, object], new: Mapping[str, object]) -> bool:
+    return all(old[name] == new[name] for name in old.keys() & new.keys())
+
+
+def _certificates(configuration: Configuration) -> dict[str, tuple[str, ...]]:
+    return {name: frontend.certificates for name, frontend in configuration.frontends.items()}

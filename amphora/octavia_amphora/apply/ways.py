@@ -1,0 +1,19 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How an agent's load balancers are served: folders, haproxy, times."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ways:
+    """What all load balancers of an amphora share. Times are in seconds; ``settle`` is for a start or a reload."""
+
+    state_directory: str
+    run_directory: str
+    haproxy: str = "haproxy"
+    user: str = ""
+    settle: float = 15.0
+    drain: float = 10.0
+    longest_pause: float = 10.0

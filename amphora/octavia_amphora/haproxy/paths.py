@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the files of one load balancer are: what has to outlive a reboot, and what lives in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """``state`` is on disk, ``run`` in memory; both hold files of this load balancer alone.
+
+    Socket paths have to stay under 90 bytes: haproxy binds them with a suffix first, and the kernel allows 107.
+    """
+
+    state: Path
+    run: Path
+
+    @classmethod
+    def of(cls, state_directory: str, run_directory: str, load_balancer_id: str) -> Paths:
+        """Of one load balancer."""
+        return cls(Path(state_directory) / load_balancer_id, Path(run_directory) / load_balancer_id)
+
+    def make(self) -> None:
+        """Make both directories, for root's eyes alone."""
+        self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (self.contents, self.files, self.candidate_files):
+            directory.mkdir(mode=0o700, exist_ok=True)
+
+    @property
+    def config(self) -> Path:
+        """``haproxy.cfg``: what the next reload or start reads."""
+        return self.state / "haproxy.cfg"
+
+    @property
+    def candidate(self) -> Path:
+        """What ``haproxy -c`` reads."""
+        return self.state / "candidate.cfg"
+
+    @property
+    def contents(self) -> Path:
+        """Contents of files, by digest: of what is in force and of what is to be."""
+        return self.run / "contents"
+
+    @property
+    def files(self) -> Path:
+        """Certificates and their like by name, as haproxy reads them."""
+        return self.run / "files"
+
+    @property
+    def candidate_files(self) -> Path:
+        """The same for ``haproxy -c``."""
+        return self.run / "candidate"
+
+    @property
+    def counters(self) -> Path:
+        """The listeners' counters."""
+        return self.state / "counters.json"
+
+    @property
+    def server_states(self) -> Path:
+        """What haproxy reads at a reload to know which servers are dead (``server-state-file``)."""
+        return self.run / "servers"
+
+    @property
+    def verdicts(self) -> Path:
+        """Which servers the agent's own checks found dead."""
+        return self.run / "verdicts.json"
+
+    @property
+    def tables(self) -> Path:
+        """What stick tables remember, while a reload goes on."""
+        return self.run / "tables.json"
+
+    @property
+    def stats_socket(self) -> Path:
+        """The worker's runtime API."""
+        return self.run / "stats.sock"
+
+    @property
+    def master_socket(self) -> Path:
+        """The master's CLI."""
+        return self.run / "master.sock"
+
+    @property
+    def notify_socket(self) -> Path:
+        """Where the master says that it is ready (``sd_notify``)."""
+        return self.run / "notify.sock"
+
+    @property
+    def pid(self) -> Path:
+        """The master's process id, written by haproxy."""
+        return self.run / "haproxy.pid"
+
+    @property
+    def log(self) -> Path:
+        """What haproxy says on its standard error."""
+        return self.run / "haproxy.log"

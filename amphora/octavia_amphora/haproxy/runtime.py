@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runtime API (haproxy management guide, section 9.3) and the master's CLI (section 9.4) over their sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+PROMPT = b"\n> "
+READ_LIMIT = 64 * 1024 * 1024
+
+
+class Silent(Exception):
+    """The socket does not answer: nobody listens, or not in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A line of the master's ``show proc``. ``current`` is False for a worker that only finishes its connections."""
+
+    pid: int
+    kind: str
+    current: bool
+
+
+async def ask(path: Path, command: str, *, timeout: float = 5.0) -> str:
+    """One command (or several joined by ``;``), one connection; the whole answer. ``Silent`` when there is none."""
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_unix_connection(path, limit=READ_LIMIT)
+            try:
+                writer.write(command.encode() + b"\n")
+                # The master's CLI ends the conversation only when it is told to; a worker's does so by itself.
+                writer.write_eof()
+                return (await reader.read()).decode(errors="replace")
+            finally:
+                writer.close()
+    except (OSError, TimeoutError) as error:
+        raise Silent(
+            f"{path.name} did not answer {command.partition(chr(10))[0].split(' ', 3)[:3]}: {error or 'timeout'}"
+        ) from error
+
+
+async def say(path: Path, command: str, payload: str = "", *, timeout: float = 5.0) -> str:
+    """A command with a payload, where it takes one (section 9.3: it ends at the first empty line, so it may have none)."""
+    if not payload:
+        return await ask(path, command, timeout=timeout)
+    lines = "\n".join(line for line in payload.splitlines() if line.strip())
+    return await ask(path, f"{command} <<\n{lines}\n", timeout=timeout)
+
+
+async def converse(path: Path, commands: Sequence[str], *, timeout: float = 30.0) -> list[str]:
+    """Many commands over one connection (``prompt`` mode), the answer to each, stripped.
+
+    All are written at once, so this is as fast as haproxy reads. ``Silent`` when the connection breaks on the way.
+    """
+    if not commands:
+        return []
+    try:
+        async with asyncio.timeout(timeout):
+            reader, writer = await asyncio.open_unix_connection(path, limit=READ_LIMIT)
+            try:
+                writer.write("".join(f"{line}\n" for line in ("prompt", *commands)).encode())
+                answers = [await reader.readuntil(PROMPT) for _ in range(len(commands) + 1)]
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        raise Silent(f"{path.name} broke off: {error or 'timeout'}") from error
+    return [answer.removesuffix(PROMPT).decode(errors="replace").strip() for answer in answers[1:]]
+
+
+async def processes(master: Path, *, timeout: float = 5.0) -> list[Process]:
+    """The master and its workers (``show proc``)."""
+    return parse_processes(await ask(master, "show proc", timeout=timeout))
+
+
+def parse_processes(text: str) -> list[Process]:
+    """``show proc`` → its lines; workers under "# old workers" are not current."""
+    found, current = [], True
+    for line in text.splitlines():
+        if line.startswith("# old workers"):
+            current = False
+        elif line.startswith("# "):
+            current = True
+        else:
+            words = line.split()
+            if len(words) >= 2 and words[0].isdigit() and words[1] in {"master", "worker"}:
+                found.append(Process(int(words[0]), words[1], current))
+    return found
+
+
+async def describe(stats: Path) -> tuple[int, str]:
+    """Which worker answers, and the description in the configuration that it has loaded (``show info``)."""
+    text = await ask(stats, "show info")
+    pid = re.search(r"^Pid: (\d+)", text, re.MULTILINE)
+    description = re.search(r"^description: (.*)", text, re.MULTILINE)
+    if pid is None:
+        raise Silent(f"{stats.name} gave no process id")
+    return int(pid[1]), description[1].strip() if description else ""

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Stick tables over a reload: which client is kept at which server (management guide, "show table", "set table").
+
+A reload begins with empty tables (haproxy's own peers do not fill them here: the old worker leaves too soon). So they are
+read before it, kept in a file, and put back into the new worker, by the servers' names, for their numbers may change.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from octavia_amphora.wire.config import Configuration
+
+from . import runtime, servers
+from .paths import Paths
+
+MOST = 100_000
+"""Entries that are carried over; a table holds about ten thousand, and ten thousand take a tenth of a second."""
+
+log = logging.getLogger("octavia_amphora.haproxy")
+
+_DECLARED = re.compile(r"^\s*stick-table type (?P<type>\w+)", re.MULTILINE)
+_HEADER = re.compile(r"# table: \S+, type: (?P<type>\w+)")
+_ENTRY = re.compile(r"^0x[0-9a-f]+: key=(?P<key>\S*(?:\\ \S*)*) use=\d+ .*?\bserver_id=(?P<server>\d+)", re.MULTILINE)
+_ESCAPED = re.compile(r"\\(.)")
+
+
+class Table(msgspec.Struct, frozen=True):
+    """What one backend remembers: keys as the runtime API takes them, with the names of servers. ``type`` is the keys'."""
+
+    type: str
+    entries: dict[str, str]
+
+
+def declared(configuration: Configuration) -> dict[str, str]:
+    """The backends that have a table, with the type of its keys."""
+    found = ((name, _DECLARED.search(backend.text)) for name, backend in configuration.backends.items())
+    return {name: line["type"] for name, line in found if line}
+
+
+async def save(paths: Paths, new: Configuration) -> None:
+    """Keep the tables that the new configuration has too. What cannot be read is lost, and no reason not to reload."""
+    paths.tables.unlink(missing_ok=True)
+    wanted = declared(new)
+    if not wanted:
+        return
+    found: dict[str, Table] = {}
+    try:
+        names = {(b, number): name for (b, name), number in (await _numbers(paths.stats_socket)).items()}
+        for backend in wanted:
+            text = await runtime.ask(paths.stats_socket, f"show table {backend}")
+            room = MOST - sum(len(table.entries) for table in found.values())
+            if header := _HEADER.match(text):  # or there is no such table yet
+                found[backend] = Table(header["type"], dict(_entries(text, backend, names, room)))
+    except runtime.Silent as error:
+        log.warning("reloading without what the stick tables remember: %s", error)
+        return
+    paths.tables.write_bytes(msgspec.json.encode(found))
+
+
+async def restore(paths: Paths, configuration: Configuration) -> None:
+    """Put back what was kept, once. Clients that were given another server meanwhile return to theirs."""
+    try:
+        kept = msgspec.json.decode(paths.tables.read_bytes(), type=dict[str, Table])
+        numbers, there = await _numbers(paths.stats_socket), declared(configuration)
+        same = {backend: table for backend, table in kept.items() if there.get(backend) == table.type}
+        await runtime.converse(paths.stats_socket, list(_commands(same, numbers)))
+    except FileNotFoundError:
+        return
+    except (runtime.Silent, msgspec.MsgspecError) as error:
+        log.warning("what the stick tables remembered is lost: %s", error)
+    paths.tables.unlink(missing_ok=True)
+
+
+async def _numbers(stats: Path) -> dict[tuple[str, str], int]:
+    """(backend, server) → its number in the worker that answers."""
+    text = await runtime.ask(stats, "show servers state")
+    return {(one.backend, one.name): one.number for one in servers.seen(text)}
+
+
+def _entries(text: str, backend: str, names: dict[tuple[str, int], str], most: int) -> Iterator[tuple[str, str]]:
+    for found in _ENTRY.finditer(text):
+        name = names.get((backend, int(found["server"])))
+        key = escaped(found["key"])
+        if name is None or key is None:
+            continue
+        if most == 0:
+            log.warning("more than %d entries of stick tables: the rest is not carried over", MOST)
+            return
+        most -= 1
+        yield key, name
+
+
+def escaped(shown: str) -> str | None:
+    """A key as haproxy shows it → as it takes it; None for one that it shows in numbers (control characters, not ASCII).
+
+    A key may be a cookie that a client made up: whatever could end a word or a command has a backslash before it.
+    """
+    if not shown or any(not one[1].isascii() or one[1].isalnum() for one in _ESCAPED.finditer(shown)):
+        return None
+    return re.sub(r"([^A-Za-z0-9])", r"\\\1", _ESCAPED.sub(r"\1", shown))
+
+
+def _commands(kept: dict[str, Table], numbers: dict[tuple[str, str], int]) -> Iterator[str]:
+    for backend, table in kept.items():
+        for key, name in table.entries.items():
+            number = numbers.get((backend, name))
+            if number is not None:
+                # haproxy goes by the server's name first, which only traffic sets: an entry made meanwhile has to go
+                yield f"clear table {backend} key {key}"
+                yield f"set table {backend} key {key} data.server_id {number}"

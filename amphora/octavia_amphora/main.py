@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python -m octavia_amphora.main [--config FILE]``: the agent.
+
+It answers on its port before it looks for what an earlier agent left: a push waits for that of its load balancer alone.
+SIGTERM and SIGINT end the agent; every haproxy goes on serving.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import msgspec
+
+from .wire.messages import Settings
+
+DEFAULT_CONFIG = "/etc/octavia-amphora/agent.json"
+
+log = logging.getLogger("octavia_amphora")
+
+
+def main() -> None:
+    """Entry point of ``octavia-amphora-agent``; exit code 2 for settings that cannot be used."""
+    parser = argparse.ArgumentParser(prog="octavia-amphora-agent", description="Applies configurations to haproxy.")
+    parser.add_argument("--config", default=DEFAULT_CONFIG, help="settings (JSON), default %(default)s")
+    path = Path(parser.parse_args().config)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    try:
+        settings = msgspec.json.decode(path.read_bytes(), type=Settings)
+    except (OSError, msgspec.MsgspecError) as error:
+        sys.exit(_complain(f"cannot read the settings {path}: {error}. It is written where the amphora is booted"))
+    try:
+        asyncio.run(run(settings))
+    except OSError as error:
+        sys.exit(_complain(f"cannot serve on {settings.listen_address} port {settings.listen_port}: {error}"))
+
+
+def _complain(message: str) -> int:
+    log.error(message)
+    return 2
+
+
+async def run(settings: Settings) -> None:
+    """Serve until a signal says to end."""
+    from aiohttp import web
+
+    from .apply.engine import Engine
+    from .apply.ways import Ways
+    from .beat.sender import Sender
+    from .server.app import Api
+    from .server.tls import context
+
+    stop, wake = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    ways = Ways(
+        state_directory=settings.state_directory,
+        run_directory=settings.run_directory,
+        haproxy=settings.haproxy,
+        user=settings.haproxy_user,
+    )
+    engine = Engine(ways, wake.set)
+    sender = Sender(settings, engine, wake)
+    runner = web.AppRunner(Api(settings, engine, sender.boot).application(), access_log=None, shutdown_timeout=5.0)
+    await runner.setup()
+    recovery = asyncio.ensure_future(engine.recover())
+    site = web.TCPSite(runner, settings.listen_address, settings.listen_port, ssl_context=context(settings))
+    await site.start()
+    log.info("serving on %s port %d as %s", settings.listen_address, settings.listen_port, settings.amphora_id)
+    tasks = [recovery, asyncio.ensure_future(sender.run())]
+    try:
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await engine.close()
+
+
+if __name__ == "__main__":
+    main()

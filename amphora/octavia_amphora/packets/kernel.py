@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Putting rules in force (``nft -f``, one transaction) and cutting flows that they no longer allow (``conntrack -D``).
+
+Both survive this process and haproxy: the filter of a VIP holds while neither runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import logging
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+
+from octavia_amphora.wire.messages import Counters
+
+from .ruleset import Flow, Ruleset, counter
+
+log = logging.getLogger("octavia_amphora.packets")
+
+TIMEOUT_SECONDS = 30.0
+# Counting takes two processes: at most every so often, and a twentieth of the time where there are very many flows.
+COUNT_SECONDS = 2.0
+# A member that leaves may still answer what it was asked before; then its flows move.
+LINGER_SECONDS = 1.0
+COUNT_SHARE = 20
+Entrance = tuple[str, int]
+_FORWARDING = {4: "/proc/sys/net/ipv4/ip_forward", 6: "/proc/sys/net/ipv6/conf/all/forwarding"}
+
+
+class Failed(Exception):
+    """The kernel, or a tool that we need, said no; the message is in its own words."""
+
+
+class Kernel:
+    """The rules of one load balancer. ``current`` is what is in force, None when that is not known (after a start)."""
+
+    def __init__(self, table: str) -> None:
+        self._empty = Ruleset(table)
+        self.current: Ruleset | None = None
+        self._counted: dict[str, Counters] = {}
+        self._count_at = 0.0
+        self._leaving: dict[Flow, float] = {}
+        self._sweeps: set[asyncio.Task[None]] = set()
+
+    async def put(self, new: Ruleset, assumed: Ruleset | None = None, *, linger: bool = False) -> None:
+        """Put rules in force; ``Failed`` leaves those before. ``assumed``: what an earlier agent may have left.
+
+        Flows that they do not allow are cut at once, or ``linger`` for a moment.
+        """
+        if new == self.current:
+            return
+        old = self.current or assumed or self._empty
+        if self.current is None and not new.text and not old.text:
+            self.current = new  # the usual case: neither UDP nor a filter, and no tool is needed
+            return
+        await asyncio.to_thread(_put, new, old)
+        known, self.current = self.current is not None, new
+        if known and not old.flows - new.flows and old.entrances == new.entrances:
+            return
+        if linger and old.entrances == new.entrances:
+            now = time.monotonic()
+            self._leaving = {f: at for f, at in self._leaving.items() if f not in new.flows}
+            self._leaving.update(dict.fromkeys(old.flows - new.flows, now + LINGER_SECONDS))
+            sweep = asyncio.ensure_future(self._sweep_later(old))
+            self._sweeps.add(sweep)
+            sweep.add_done_callback(self._sweeps.discard)
+        else:
+            await asyncio.to_thread(_sweep, old.entrances | new.entrances, new.flows)
+
+    async def _sweep_later(self, old: Ruleset) -> None:
+        await asyncio.sleep(LINGER_SECONDS)
+        now = time.monotonic()
+        self._leaving = {f: at for f, at in self._leaving.items() if at > now}  # those that began to leave since
+        try:
+            if self.current is not None:
+                await asyncio.to_thread(_sweep, old.entrances, self.current.flows | self._leaving.keys())
+        except Failed as error:
+            log.warning("cutting flows table=%s: %s", old.table, error)
+
+    async def count(self, listeners: Mapping[str, AbstractSet[Entrance]]) -> dict[str, Counters]:
+        """Counters of UDP listeners: bytes and flows."""
+        if self.current is None or not self.current.entrances or time.monotonic() < self._count_at:
+            return self._counted
+        began = time.monotonic()
+        try:
+            self._counted = await asyncio.to_thread(_count, self.current, listeners)
+        except Failed as error:
+            log.warning("counting table=%s: %s", self.current.table, error)
+        now = time.monotonic()
+        self._count_at = now + max(COUNT_SECONDS, (now - began) * COUNT_SHARE)
+        return self._counted
+
+
+def _put(new: Ruleset, old: Ruleset) -> None:
+    for version in old.families - new.families:
+        _forward(version, "0")  # before the rules go that keep it to what is ours
+    _run(["nft", "-f", "-"], new.after(old))
+    for version in new.families:
+        _forward(version, "1")  # after the rules: they say that nothing is forwarded but what is ours
+
+
+def _forward(version: int, value: str) -> None:
+    try:
+        Path(_FORWARDING[version]).write_text(value, encoding="ascii")
+    except OSError as error:
+        raise Failed(f"forwarding of IPv{version} cannot be set: {error.strerror}") from error
+
+
+def _sweep(entrances: AbstractSet[Entrance], allowed: AbstractSet[Flow]) -> None:
+    """Cut every flow that came in there and goes where none may: to a member that has gone, or to nobody.
+
+    Such of nobody: packets that came before the listener was there are tracked, too.
+    """
+    found: set[Flow] = set()
+    for version in sorted({6 if ":" in address else 4 for address, _ in entrances}):
+        found.update(_flows(_run(["conntrack", "-L", "-f", f"ipv{version}", "-p", "udp"])))
+    for flow in found - allowed:
+        if (flow.address, flow.port) in entrances:
+            words = ["--orig-dst", flow.address, "--orig-port-dst", str(flow.port)]
+            _cut([*words, "--reply-src", flow.server, "--reply-port-src", str(flow.server_port)], flow.address)
+
+
+def _cut(words: list[str], address: str) -> None:
+    family = "ipv6" if ":" in address else "ipv4"
+    _run(["conntrack", "-D", "-f", family, "-p", "udp", *words], good=(0, 1))  # 1: there is none
+
+
+def _count(current: Ruleset, listeners: Mapping[str, AbstractSet[Entrance]]) -> dict[str, Counters]:
+    told = json.loads(_run(["nft", "-j", "list", "counters", "table", "inet", current.table]))["nftables"]
+    seen = {one["counter"]["name"]: one["counter"] for one in told if "counter" in one}
+    flows: Counter[Entrance] = Counter()
+    for version in current.families:
+        listed = _flows(_run(["conntrack", "-L", "-f", f"ipv{version}", "-p", "udp"]))
+        flows.update((flow.address, flow.port) for flow in listed)
+    found = {}
+    for listener, entrances in listeners.items():
+        into, out, new = (seen.get(counter(direction, listener), {}) for direction in ("in", "out", "new"))
+        found[listener] = Counters(
+            bytes_in=into.get("bytes", 0),
+            bytes_out=out.get("bytes", 0),
+            active_connections=sum(flows[entrance] for entrance in entrances),
+            total_connections=new.get("packets", 0),
+        )
+    return found
+
+
+def _flows(text: str) -> Iterator[Flow]:
+    """``conntrack -L``: each line tells a flow as it came (src, dst, sport, dport), then as its answers come."""
+    for line in text.splitlines():
+        words = [word.partition("=") for word in line.split()]
+        told: dict[str, list[str]] = {}
+        for name, _, value in words:
+            told.setdefault(name, []).append(value)
+        if all(len(told.get(name, ())) > 1 for name in ("src", "dst", "sport", "dport")):
+            came, server = (str(ipaddress.ip_address(one)) for one in (told["dst"][0], told["src"][1]))
+            yield Flow(came, int(told["dport"][0]), server, int(told["sport"][1]))
+
+
+def _run(command: list[str], text: str = "", *, good: Sequence[int] = (0,)) -> str:
+    try:
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Failed(f"{command[0]} did not run: {error}. The amphora needs nftables and conntrack") from error
+    if done.returncode not in good:
+        raise Failed(f"{command[0]} refused: {' '.join(done.stderr.split())[:1000]}")
+    return done.stdout

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A configuration, and which servers are down → one transaction of nftables. Pure.
+
+A UDP flow (a client's address and port) is given a server at its first packet (``dnat``); from there on connection
+tracking keeps it there, whatever becomes of the rules. So rules can be replaced under traffic: chains are flushed and
+filled again in one transaction, while what has a memory (counters, the maps of persistence, the sets of limits) is
+only added or deleted, by names that say all that it is made with. Flows whose server has gone are cut separately
+(``Ruleset.flows`` tells which may stay). Members see the amphora's address (``masquerade``): so answers come back.
+
+nft(8): sections SETS, MAPS, NAT STATEMENTS, COUNTER, CONNLIMIT; dnat of an inet table names the family.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+
+from octavia_amphora.wire.config import Backend, Bind, Configuration, Datagrams, Frontend, Server
+
+from . import buckets
+
+# Clients that persistence remembers for one listener; the kernel forgets none before its time and takes no more.
+STICKY_SIZE = 65_536
+_CHAINS = {
+    "filter": "type filter hook prerouting priority mangle; policy accept;",
+    "nat": "type nat hook prerouting priority dstnat; policy accept;",
+    "forward": "type filter hook forward priority filter; policy accept;",
+    "post": "type nat hook postrouting priority srcnat; policy accept;",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Where a flow comes in, and the server that it may go to."""
+
+    address: str
+    port: int
+    server: str
+    server_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ruleset:
+    """``text``: for ``nft -f``. ``objects``: what has a memory, as ``nft delete`` names it. ``entrances``: address, port."""
+
+    table: str
+    text: str = ""
+    objects: frozenset[str] = frozenset()
+    flows: frozenset[Flow] = frozenset()
+    entrances: frozenset[tuple[str, int]] = frozenset()
+
+    @property
+    def families(self) -> frozenset[int]:
+        """IP versions that UDP comes in by."""
+        return frozenset(_version(address) for address, _ in self.entrances)
+
+    def after(self, old: Ruleset) -> str:
+        """The whole transaction that leads here from ``old``."""
+        if not self.text:
+            return f"add table inet {self.table}\ndelete table inet {self.table}\n"
+        gone = sorted(old.objects - self.objects)
+        return self.text + "".join(f"delete {kind} inet {self.table} {name}\n" for kind, _, name in map(_parted, gone))
+
+
+def _parted(thing: str) -> tuple[str, str, str]:
+    return thing.partition(" ")
+
+
+def table_name(load_balancer_id: str) -> str:
+    """One table a load balancer."""
+    return f"lb_{load_balancer_id.replace('-', '')}"
+
+
+def counter(direction: str, listener: str) -> str:
+    """The counter of a listener: ``in`` and ``out`` count packets and bytes, ``new`` flows."""
+    return f"{direction}_{listener.replace('-', '')}"
+
+
+def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = frozenset()) -> Ruleset:
+    """The rules of a load balancer whose servers in ``down`` (backend, server) get nothing."""
+    table = table_name(configuration.load_balancer_id)
+    parts = [_Listener(f, configuration.backends.get(f.datagrams.backend) if f.datagrams else None, down)
+             for f in configuration.frontends.values() if f.datagrams or f.allowed]  # fmt: skip
+    if not parts:
+        return Ruleset(table)
+    lines = [f"add table inet {table}"]
+    objects = {name: spec for part in parts for name, spec in part.objects()}
+    lines += [f"add {kind} inet {table} {name}{objects[f'{kind} {name}']}" for kind, _, name in map(_parted, objects)]
+    lines += [f"add chain inet {table} {chain} {{ {spec} }}" for chain, spec in _CHAINS.items()]
+    lines += [f"flush chain inet {table} {chain}" for chain in _CHAINS]
+    rules = [rule for part in parts for rule in part.rules()]
+    if any(part.datagrams for part in parts):
+        rules += [
+            ("forward", "ct status dnat accept"),
+            ("forward", "ct state related accept"),
+            ("forward", "drop"),  # an amphora is no router
+            ("post", "meta l4proto udp ct status dnat masquerade"),
+        ]
+    lines += [f"add rule inet {table} {chain} {rule}" for chain, rule in rules]
+    return Ruleset(
+        table=table,
+        text="\n".join(lines) + "\n",
+        objects=frozenset(objects),
+        flows=frozenset(flow for part in parts for flow in part.flows()),
+        entrances=frozenset((b.address, b.port) for part in parts if part.datagrams for b in part.frontend.binds),
+    )
+
+
+class _Listener:
+    """The rules of one listener."""
+
+    def __init__(self, frontend: Frontend, backend: Backend | None, down: AbstractSet[tuple[str, str]]) -> None:
+        self.frontend = frontend
+        self.datagrams = frontend.datagrams
+        self._id = frontend.name.replace("-", "")
+        servers = backend.servers.values() if backend else ()
+        self._alive = [s for s in servers if s.admin == "ready" and backend and (backend.name, s.name) not in down]
+
+    def flows(self) -> Iterator[Flow]:
+        """What may go on: drained servers keep what they have."""
+        if self.datagrams:
+            for bind in self.frontend.binds:
+                for server in self._alive:
+                    if _version(server.address) == _version(bind.address):
+                        yield Flow(bind.address, bind.port, server.address, server.port)
+
+    def objects(self) -> Iterator[tuple[str, str]]:
+        """``counter in_…`` → how it is declared."""
+        if not (datagrams := self.datagrams):
+            return
+        for direction in ("in", "out", "new"):
+            yield f"counter {counter(direction, self._id)}", ""
+        if datagrams.limit >= 0:
+            yield f"set {self._limit(datagrams)}", " { type inet_service; flags dynamic; size 16; }"
+        if datagrams.persistence:
+            for version in sorted({_version(bind.address) for bind in self.frontend.binds}):
+                kind = "ipv4_addr" if version == 4 else "ipv6_addr"
+                spec = (
+                    f"type {kind} : mark; flags dynamic,timeout; timeout {datagrams.persistence}s; size {STICKY_SIZE};"
+                )
+                yield f"map {self._sticky(datagrams, version)}", f" {{ {spec} }}"
+
+    def rules(self) -> Iterator[tuple[str, str]]:
+        """Chain and rule, in order."""
+        transport = "udp" if self.datagrams else "tcp"
+        for bind in self.frontend.binds:
+            at = f"{_ip(bind.address)} daddr {bind.address} {transport} dport {bind.port}"
+            if not bind.proxy:
+                yield from self._allowed(bind, at)
+            if self.datagrams:
+                yield from self._spread(bind, at, self.datagrams)
+
+    def _allowed(self, bind: Bind, at: str) -> Iterator[tuple[str, str]]:
+        if not self.frontend.allowed:
+            return
+        networks = [n for n in self.frontend.allowed if _version(n.partition("/")[0]) == _version(bind.address)]
+        among = _merged(networks)
+        if not networks:
+            yield "filter", f"{at} drop"
+        elif "0.0.0.0/0" not in among and "::/0" not in among:
+            yield "filter", f"{at} {_ip(bind.address)} saddr != {{ {', '.join(among)} }} drop"
+
+    def _spread(self, bind: Bind, at: str, datagrams: Datagrams) -> Iterator[tuple[str, str]]:
+        chosen = _chosen([s for s in self._alive if _version(s.address) == _version(bind.address)])
+        if not chosen:
+            # Said at once, and no flow is tracked that would keep to "nobody" when there is somebody again.
+            yield "filter", f"{at} ct state new reject"
+        if datagrams.limit == 0:
+            yield "filter", f"{at} ct state new reject"
+        elif datagrams.limit > 0:
+            over = f"add @{self._limit(datagrams)} {{ udp dport ct count over {datagrams.limit} }}"
+            yield "filter", f"{at} ct state new {over} reject"
+        yield "filter", f"{at} counter name {counter('in', self._id)}"
+        ip = _ip(bind.address)
+        entered = f"meta l4proto udp ct original {ip} daddr {bind.address} ct original proto-dst {bind.port}"
+        yield "forward", f"ct direction reply {entered} counter name {counter('out', self._id)}"
+        if not chosen:
+            return
+        yield "nat", f"{at} counter name {counter('new', self._id)}"
+        if not datagrams.persistence:
+            yield "nat", f"{at} dnat {ip} to {_pick(_targets(chosen), datagrams.spreading, ip)}"
+            return
+        sticky, client = self._sticky(datagrams, _version(bind.address)), _client(bind.address, datagrams)
+        numbers = _numbers(chosen)
+        weights = {f"0x{number:08x}": server.weight for number, server in numbers.items()}
+        servers = ", ".join(f"0x{number:08x} : {server.address} . {server.port}" for number, server in numbers.items())
+        yield "nat", f"{at} meta mark set 0"
+        yield "nat", f"{at} meta mark set {client} map @{sticky}"
+        # Nobody remembered, or a server that has gone, is dead or drained: it is somebody else's turn.
+        yield (
+            "nat",
+            f"{at} meta mark != {{ {', '.join(weights)} }} meta mark set {_pick(weights, datagrams.spreading, ip)}",
+        )
+        yield "nat", f"{at} update @{sticky} {{ {client} timeout {datagrams.persistence}s : meta mark }}"
+        yield "nat", f"{at} dnat {ip} to meta mark map {{ {servers} }}"
+
+    def _limit(self, datagrams: Datagrams) -> str:
+        return f"limit_{self._id}_{datagrams.limit}"
+
+    def _sticky(self, datagrams: Datagrams, version: int) -> str:
+        prefix = datagrams.prefix4 if version == 4 else datagrams.prefix6
+        return f"sticky{version}_{self._id}_{datagrams.persistence}_{prefix}"
+
+
+def _chosen(alive: Sequence[Server]) -> list[Server]:
+    """Who gets new flows: those with a weight; backups when nobody else is left."""
+    weighty = [server for server in alive if server.weight]
+    return [s for s in weighty if not s.backup] or weighty
+
+
+def _targets(servers: Sequence[Server]) -> dict[str, int]:
+    """``address . port`` → weight."""
+    return {f"{server.address} . {server.port}": server.weight for server in servers}
+
+
+def _numbers(servers: Sequence[Server]) -> dict[int, Server]:
+    """Numbers that servers keep, whoever else comes or goes: persistence remembers them."""
+    found: dict[int, Server] = {}
+    for server in sorted(servers, key=lambda one: (one.address, one.port)):
+        number = zlib.crc32(f"{server.address} {server.port}".encode()) or 1
+        while number in found:
+            number = number % 0xFFFFFFFF + 1
+        found[number] = server
+    return found
+
+
+def _pick(weights: Mapping[str, int], spreading: str, ip: str) -> str:
+    """An expression that gives one of the names."""
+    if spreading == "round_robin":
+        size, places = buckets.in_turn(weights)
+        expression = f"numgen inc mod {size}"
+    else:
+        size, places = buckets.hashed(weights)
+        source = f"{ip} saddr . udp sport" if spreading == "source_ip_port" else f"{ip} saddr"
+        expression = f"jhash {source} mod {size} seed 0x{buckets.SEED:x}"
+    elements = ", ".join(f"{f'{a}-{b}' if b > a else a} : {target}" for a, b, target in places)
+    return f"{expression} map {{ {elements} }}"
+
+
+def _client(address: str, datagrams: Datagrams) -> str:
+    version = _version(address)
+    prefix, bits = (datagrams.prefix4, 32) if version == 4 else (datagrams.prefix6, 128)
+    saddr = f"{_ip(address)} saddr"
+    if prefix >= bits:
+        return saddr
+    mask = ((1 << bits) - 1) ^ ((1 << (bits - prefix)) - 1)
+    return f"{saddr} & {ipaddress.IPv4Address(mask) if version == 4 else ipaddress.IPv6Address(mask)}"
+
+
+def _merged(networks: Sequence[str]) -> list[str]:
+    """Sets of nftables take no networks that overlap."""
+    four = [n for one in networks if isinstance(n := ipaddress.ip_network(one), ipaddress.IPv4Network)]
+    six = [n for one in networks if isinstance(n := ipaddress.ip_network(one), ipaddress.IPv6Network)]
+    return [str(n) for n in (*ipaddress.collapse_addresses(four), *ipaddress.collapse_addresses(six))]
+
+
+def _version(address: str) -> int:
+    return 6 if ":" in address else 4
+
+
+def _ip(address: str) -> str:
+    return "ip6" if ":" in address else "ip"

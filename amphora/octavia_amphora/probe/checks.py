@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One check of one server: returns when the server is well, raises ``Unwell`` (or OSError, TimeoutError) when not."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+from octavia_amphora.wire.config import Probe
+
+from . import grpc, icmp
+from .errors import Unwell
+
+READ_LIMIT = 64 * 1024
+_HANDSHAKE, _SERVER_HELLO = 0x16, 2  # RFC 8446, sections 5.1 and 4
+
+
+@contextlib.asynccontextmanager
+async def _connection(address: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(address, port, limit=READ_LIMIT)
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+
+
+async def tcp(_: Probe, address: str, port: int) -> None:
+    """A connection comes about."""
+    async with _connection(address, port):
+        return
+
+
+async def http(probe: Probe, address: str, port: int) -> None:
+    """A request is answered with one of the codes."""
+    host = probe.host or (f"[{address}]" if ":" in address else address)
+    lines = [f"{probe.method} {probe.path} HTTP/{probe.version}", f"Host: {host}", "Connection: close"]
+    async with _connection(address, port) as (reader, writer):
+        writer.write("\r\n".join([*lines, "", ""]).encode("ascii"))
+        words = (await reader.readline()).split()
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
+        raise Unwell("the answer is not HTTP")
+    code = int(words[1])
+    if not any(low <= code <= high for low, high in probe.codes):
+        raise Unwell(f"HTTP status {code}")
+
+
+async def tls_hello(_: Probe, address: str, port: int) -> None:
+    """A ClientHello is answered with a ServerHello: what it speaks is TLS, whatever its certificate."""
+    hello = _client_hello()
+    async with _connection(address, port) as (reader, writer):
+        writer.write(hello)
+        try:
+            head = await reader.readexactly(6)
+        except asyncio.IncompleteReadError as error:
+            raise Unwell("it closed the connection at our ClientHello") from error
+    if head[0] != _HANDSHAKE or head[5] != _SERVER_HELLO:
+        raise Unwell("it did not answer our ClientHello with a ServerHello")
+
+
+def _client_hello() -> bytes:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")  # whether it is there is asked, not whether it is strong
+    sent = ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(ssl.MemoryBIO(), sent).do_handshake()
+    return sent.read()
+
+
+async def udp_connect(probe: Probe, address: str, port: int) -> None:
+    """An empty datagram is sent: "port unreachable" is a no; an answer, or silence, is a yes (as in Octavia)."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as probing:
+        probing.connect((address, port))
+        probing.send(b"")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(probe.timeout * 0.9):  # silence until then, and not our own timeout
+                await asyncio.get_running_loop().sock_recv(probing, 1)
+
+
+async def ping(_: Probe, address: str, port: int) -> None:  # noqa: ARG001 - every check has the same parameters
+    """An ICMP echo is answered."""
+    await icmp.echo(address)
+
+
+async def grpc_health(probe: Probe, address: str, port: int) -> None:
+    """grpc.health.v1.Health/Check says SERVING."""
+    async with _connection(address, port) as (reader, writer):
+        await grpc.check(reader, writer, probe.host or f"{address}:{port}", probe.service)
+
+
+Check = Callable[[Probe, str, int], Awaitable[None]]
+CHECKS: Mapping[str, Check] = {
+    "ping": ping, "tcp": tcp, "http": http, "tls-hello": tls_hello, "udp-connect": udp_connect, "grpc": grpc_health,
+}  # fmt: skip
+
+
+async def check(probe: Probe, address: str, port: int) -> str:
+    """One check; empty when the server is well, else why not."""
+    try:
+        async with asyncio.timeout(probe.timeout):
+            await CHECKS[probe.type](probe, address, port)
+    except TimeoutError:
+        return f"no answer within {probe.timeout:g} s"
+    except OSError as error:
+        return error.strerror or str(error) or type(error).__name__
+    except (Unwell, ValueError, asyncio.IncompleteReadError) as error:
+        return str(error)
+    return ""

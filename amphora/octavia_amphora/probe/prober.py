@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which servers are down: each is checked at its interval, and judged as haproxy would (``rise`` and ``fall``)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from octavia_amphora.wire.config import Configuration, Probe
+
+from .checks import check
+
+log = logging.getLogger("octavia_amphora.probe")
+
+# At once: sockets, and a burst of packets, that a host can stand.
+CONCURRENT = 512
+# Checks that begin together drift apart: a first one within this share of the interval, later ones a tenth off.
+FIRST_SPREAD, FIRST_LONGEST, JITTER = 0.2, 1.0, 0.1
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How and where a server is checked."""
+
+    probe: Probe
+    address: str
+    port: int
+
+
+@dataclass(slots=True)
+class _Judged:
+    """``streak``: how many checks in a row said the opposite of ``down``."""
+
+    down: bool = False
+    streak: int = 0
+
+
+def targets(configuration: Configuration) -> dict[Key, Target]:
+    """What is to be checked: the servers in service of all backends that the agent checks."""
+    return {
+        (backend.name, server.name): Target(
+            backend.probe, server.check_address or server.address, server.check_port or server.port
+        )
+        for backend in configuration.backends.values()
+        if backend.probe
+        for server in backend.servers.values()
+        if server.admin == "ready"
+    }
+
+
+class Prober:
+    """A new server is up until its checks fail, as at haproxy's start; one in ``known_down`` begins as down.
+
+    ``changed`` is called when a verdict changes.
+    """
+
+    def __init__(self, changed: Callable[[], None], known_down: Iterable[Key] = ()) -> None:
+        self._changed = changed
+        self._judged: dict[Key, _Judged] = {key: _Judged(down=True) for key in known_down}
+        self._running: dict[Key, tuple[Target, asyncio.Task[None]]] = {}
+        self._slots = asyncio.Semaphore(CONCURRENT)
+
+    @property
+    def down(self) -> frozenset[Key]:
+        """Servers known dead."""
+        return frozenset(key for key, judged in self._judged.items() if judged.down)
+
+    def follow(self, configuration: Configuration | None) -> None:
+        """Check what this configuration says from now on; what stays as it was goes on undisturbed."""
+        wanted = targets(configuration) if configuration else {}
+        for key, (target, task) in list(self._running.items()):
+            if wanted.get(key) != target:
+                task.cancel()
+                del self._running[key]
+        self._judged = {key: judged for key, judged in self._judged.items() if key in wanted}
+        for key, target in wanted.items():
+            if key not in self._running:
+                judged = self._judged.setdefault(key, _Judged())
+                judged.streak = 0
+                self._running[key] = (target, asyncio.ensure_future(self._watch(key, target, judged)))
+
+    def close(self) -> None:
+        """Check nothing more; the verdicts stay."""
+        for _, task in self._running.values():
+            task.cancel()
+        self._running.clear()
+
+    async def _watch(self, key: Key, target: Target, judged: _Judged) -> None:
+        probe = target.probe
+        await asyncio.sleep(random.uniform(0, min(FIRST_LONGEST, probe.interval * FIRST_SPREAD)))  # noqa: S311
+        while True:
+            async with self._slots:
+                complaint = await check(probe, target.address, target.port)
+            if _judge(judged, probe, well=not complaint):
+                log.info("server %s is %s: %s", "/".join(key), "down" if judged.down else "up", complaint or "well")
+                self._changed()
+            await asyncio.sleep(probe.interval * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311
+
+
+def _judge(judged: _Judged, probe: Probe, *, well: bool) -> bool:
+    """Take in one check; whether the verdict changed."""
+    if well != judged.down:
+        judged.streak = 0
+        return False
+    judged.streak += 1
+    if judged.streak < (probe.rise if judged.down else probe.fall):
+        return False
+    judged.down, judged.streak = not judged.down, 0
+    return True

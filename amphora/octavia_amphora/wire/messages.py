@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests and answers of the agent's API (JSON over HTTPS with certificates on both sides).
+
+GET    /v1/info                           → Info
+PUT    /v1/load-balancers/{id}            Push → 200 Applied | 409 Refusal (stale, conflict, base) | 422 Refusal
+GET    /v1/load-balancers/{id}            → Standing | 404
+GET    /v1/load-balancers/{id}/states     → States | 404
+DELETE /v1/load-balancers/{id}            Stamp in the body → 204 | 409 Refusal
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from .config import Configuration, Delta
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """Which configuration a push carries.
+
+    The agent keeps the newest on disk before it acts; refuses a smaller (epoch, fence, revision); answers an equal one
+    with the same digest as done and an equal one with another digest as an error.
+    """
+
+    epoch: int
+    fence: int
+    revision: int
+    generation: int
+    digest: str
+
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """What decides which of two stamps is the newer one."""
+        return (self.epoch, self.fence, self.revision)
+
+
+class Push(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A configuration, whole or as what changed. Exactly one of ``full`` and ``delta`` is given."""
+
+    stamp: Stamp
+    full: Configuration | None = None
+    delta: Delta | None = None
+
+
+Outcome = Literal["unchanged", "runtime", "reload", "start"]
+
+
+class Applied(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The push is in force. ``workers`` are haproxy's process ids that serve now."""
+
+    stamp: Stamp
+    outcome: Outcome
+    workers: tuple[int, ...] = ()
+    seconds: float = 0.0
+
+
+class Complaint(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One thing that haproxy or the kernel said no to.
+
+    ``line`` counts from 1 in ``compose(configuration)`` without prelude, None where no line is named; ``proxy`` is the
+    frontend or backend, ``server`` the server, where known.
+    """
+
+    message: str
+    line: int | None = None
+    proxy: str = ""
+    server: str = ""
+
+
+class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The push is not in force; what was before it is.
+
+    stale: a newer stamp is known · conflict: same stamp, other digest · base: the delta's base is not what is in
+    force, push the whole · refused: ``haproxy -c`` said no · bind: an address or port is taken · failed: the reload
+    did not come up, rolled back.
+    """
+
+    kind: Literal["stale", "conflict", "base", "refused", "bind", "failed", "bad_request"]
+    message: str
+    complaints: tuple[Complaint, ...] = ()
+    stamp: Stamp | None = None
+
+
+class Standing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What is in force for one load balancer, and the processes that serve it."""
+
+    stamp: Stamp
+    serving: bool
+    master: int = 0
+    workers: tuple[int, ...] = ()
+    reloads: int = 0
+
+
+class Counters(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A listener's counters since its beginning (they survive reloads), in Octavia's five terms."""
+
+    bytes_in: int = 0
+    bytes_out: int = 0
+    active_connections: int = 0
+    total_connections: int = 0
+    request_errors: int = 0
+
+
+ServerState = Literal["up", "down", "drain", "maint", "no_check", "unknown"]
+
+
+class States(msgspec.Struct, frozen=True, omit_defaults=True):
+    """All that the agent knows of one load balancer, by name: what a heartbeat says, at any size.
+
+    ``listeners``: by frontend name, counters and whether it is open ("up") or full or stopped. ``servers``: by backend
+    name, then server name.
+    """
+
+    load_balancer_id: str
+    digest: str
+    serving: bool
+    listeners: dict[str, ListenerState] = {}
+    servers: dict[str, dict[str, ServerState]] = {}
+
+
+class ListenerState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One frontend."""
+
+    status: Literal["open", "full", "stopped"] = "open"
+    counters: Counters = Counters()
+
+
+class Info(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who answers."""
+
+    amphora_id: str
+    version: str
+    haproxy: str
+    boot: str
+    load_balancers: tuple[str, ...] = ()
+
+
+class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The agent's settings: ``/etc/octavia-amphora/agent.json``, written where the amphora is booted.
+
+    ``certificate``, ``key`` and ``authority`` are paths of PEM files; ``controller`` is the identity (URI name) that a
+    caller's certificate must carry. Heartbeats go to every one of ``receivers`` ("address:port") each
+    ``heartbeat_interval`` seconds, and at once when a state changes, signed with ``heartbeat_key`` (hex).
+    """
+
+    amphora_id: str
+    listen_address: str
+    listen_port: int
+    certificate: str
+    key: str
+    authority: str
+    controller: str
+    heartbeat_key: str
+    receivers: tuple[str, ...] = ()
+    heartbeat_interval: float = 3.0
+    state_directory: str = "/var/lib/octavia-amphora"
+    run_directory: str = "/run/octavia-amphora"
+    haproxy: str = "haproxy"
+    haproxy_user: str = ""
