@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The application: routes, and what happens around every request."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, LOCAL_KINDS, OPERATOR_KINDS, PARENTS, SHARED_KINDS
+from octavia_provider.ports import Board, Networks, Store
+
+from . import admin, leftovers, providers, quotas
+from .context import CONTEXT, Callbacks, Context, Settings
+from .errors import explain
+from .moves import Moves
+from .objects import Objects, update_members
+from .waiting import Waiting
+
+CONTROL_PLANE_HEADER = "X-Octavia-Control-Plane"
+MAX_BODY = 64 * 2**20  # bytes; a batch of 100,000 members has some 20 MiB
+_PREFIXES = ("", "/load-balancer")  # the second: behind a web server, as DevStack puts Octavia
+_VERSIONS = ("/v2", "/v2.0")
+
+
+def create_app(
+    store: Store, board: Board, networks: Networks, *, settings: Settings, callbacks: Callbacks
+) -> web.Application:
+    """The API over a store. Ends its waits when the application shuts down; the store stays open."""
+    app = web.Application(middlewares=[_around], client_max_size=MAX_BODY)
+    waiting = Waiting(store)
+    app[CONTEXT] = Context(
+        store=store,
+        board=board,
+        networks=networks,
+        settings=settings,
+        callbacks=callbacks,
+        waiting=waiting,
+        moves=Moves(store),
+    )
+
+    async def end_waits(_app: web.Application) -> None:
+        waiting.close()
+
+    app.on_shutdown.append(end_waits)
+    for prefix in _PREFIXES:
+        app.router.add_get(prefix or "/", admin.versions)
+        for version in _VERSIONS:
+            _routes(app.router, prefix + version)
+    return app
+
+
+def _routes(router: web.UrlDispatcher, base: str) -> None:
+    router.add_get(base, admin.versions)
+    for kind in BALANCER_KINDS:
+        _kind(router, f"{base}/lbaas{_under(kind.KIND)}", kind.KIND)
+    for kind in OPERATOR_KINDS:
+        if kind.KIND != "quota":
+            _kind(router, f"{base}/lbaas", kind.KIND)
+    _operators(router, f"{base}/lbaas")
+    for kind in LOCAL_KINDS:
+        _kind(router, f"{base}/local", kind.KIND)
+    for kind in SHARED_KINDS:
+        _kind(router, f"{base}/octavia", kind.KIND)
+    balancer = f"{base}/lbaas/loadbalancers/{{id}}"
+    router.add_put(f"{base}/lbaas/pools/{{pool_id}}/members", update_members)
+    router.add_get(f"{balancer}/status", admin.status_tree)
+    router.add_get(f"{balancer}/statuses", admin.status_tree)
+    router.add_get(f"{balancer}/stats", admin.load_balancer_statistics)
+    router.add_get(f"{base}/lbaas/listeners/{{id}}/stats", admin.listener_statistics)
+    router.add_get(f"{base}/octavia/amphorae", admin.amphorae)
+    router.add_get(f"{base}/octavia/amphorae/{{id}}", admin.one_amphora)
+    router.add_get(f"{base}/octavia/loadbalancers/{{id}}/configuration", admin.configuration)
+    router.add_get(f"{base}/octavia/control-plane", admin.control_plane)
+    router.add_post(f"{base}/octavia/control-plane/stop", admin.stop)
+    router.add_get(f"{base}/octavia/leftovers", leftovers.leftovers)
+    router.add_post(f"{base}/octavia/confirm", leftovers.confirmed)
+
+
+def _operators(router: web.UrlDispatcher, base: str) -> None:
+    router.add_get(f"{base}/quotas", quotas.quotas)
+    router.add_get(f"{base}/quotas/defaults", quotas.defaults)
+    router.add_get(f"{base}/quotas/{{project_id}}", quotas.show)
+    router.add_put(f"{base}/quotas/{{project_id}}", quotas.update)
+    router.add_delete(f"{base}/quotas/{{project_id}}", quotas.delete)
+    router.add_get(f"{base}/providers", providers.providers)
+    router.add_get(f"{base}/providers/{{provider}}/flavor_capabilities", providers.flavor_capabilities)
+    router.add_get(
+        f"{base}/providers/{{provider}}/availability_zone_capabilities", providers.availability_zone_capabilities
+    )
+
+
+def _under(kind: str) -> str:
+    """The part of the path that names the parent, where a collection lies under one."""
+    if kind not in PARENTS:
+        return ""
+    parent, attribute = PARENTS[kind]
+    return f"/{KINDS[parent].COLLECTION}/{{{attribute}}}"
+
+
+def _kind(router: web.UrlDispatcher, base: str, kind: str) -> None:
+    objects = Objects(kind)
+    collection = f"{base}/{KINDS[kind].COLLECTION.replace('_', '-')}"
+    router.add_get(collection, objects.list)
+    router.add_post(collection, objects.create)
+    router.add_get(f"{collection}/{{id}}", objects.show)
+    router.add_put(f"{collection}/{{id}}", objects.update)
+    router.add_delete(f"{collection}/{{id}}", objects.delete)
+
+
+@web.middleware
+async def _around(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Every answer says who answers; every error is one that a client can read."""
+    context = request.app[CONTEXT]
+    context.callbacks.activity(1)
+    try:
+        try:
+            response = await handler(request)
+        except Exception as error:  # noqa: BLE001 - no traceback reaches a user; the log has it
+            response = explain(error)
+        response.headers[CONTROL_PLANE_HEADER] = context.store.control_plane_id
+        return response
+    finally:
+        context.callbacks.activity(-1)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every handler works with."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from octavia_provider.ports import Board, Networks, Store
+
+from .moves import Moves
+from .waiting import Waiting
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Facts that the API tells about itself. ``started_at`` is UTC, ISO 8601; ``schema`` is the store's."""
+
+    project_id: str
+    home: str = ""
+    cloud: str = ""
+    schema: str = ""
+    started_at: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Callbacks:
+    """What the control plane around the API does.
+
+    ``stop`` ends the process (soon, after the answer). ``activity`` hears +1 when a request begins and −1 when it ends.
+    ``configuration`` answers the haproxy configuration of a load balancer, in force or next.
+    """
+
+    stop: Callable[[], None]
+    activity: Callable[[int], None]
+    configuration: Callable[[str], Awaitable[str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """The ports, and what is known of the process."""
+
+    store: Store
+    board: Board
+    networks: Networks
+    settings: Settings
+    callbacks: Callbacks
+    waiting: Waiting
+    moves: Moves
+
+
+CONTEXT: web.AppKey[Context] = web.AppKey("context", Context)

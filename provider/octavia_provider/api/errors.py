@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors as Octavia's API shows them, with the violations beside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from octavia_provider.model.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    OctaviaError,
+    PermanentError,
+    TransientError,
+    Violation,
+)
+
+log = structlog.get_logger(__name__)
+
+
+def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    """A JSON answer."""
+    return web.Response(body=msgspec.json.encode(body), status=status, headers=headers, content_type="application/json")
+
+
+def fault(status: int, message: str, violations: Sequence[Violation] = ()) -> web.Response:
+    """An error: one line fit for a user, and where it is known, each property that is wrong."""
+    body = {
+        "faultcode": "Client" if status < 500 else "Server",
+        "faultstring": message,
+        "debuginfo": None,
+        "violations": [{"path": list(v.path), "message": v.message} for v in violations],
+    }
+    return answer(body, status)
+
+
+def explain(error: Exception) -> web.Response:
+    """The answer to an error of any kind."""
+    match error:
+        case OctaviaError():
+            return _ours(error)
+        case web.HTTPException():
+            return fault(error.status, f"{error.reason}: {error.text or ''}".split("\n", maxsplit=1)[0])
+        case _:
+            log.error("request failed", exc_info=error)
+            return fault(500, "the control plane failed at this request; its log says why. Try: octaviactl logs")
+
+
+_STATUS: Mapping[type[OctaviaError], int] = {
+    Invalid: 400, NotFound: 404, Conflict: 409, Forbidden: 403, PermanentError: 400, TransientError: 503,
+}  # fmt: skip
+
+
+def _ours(error: OctaviaError) -> web.Response:
+    violations: Sequence[Violation] = ()
+    if isinstance(error, Invalid):
+        violations = error.violations
+    elif isinstance(error, (NotFound, Conflict)) and error.path:
+        violations = [Violation(error.path, error.message)]
+    status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
+    response = fault(status, str(error), violations)
+    if isinstance(error, TransientError):
+        response.headers["Retry-After"] = str(max(1, round(error.retry_after)))
+    return response

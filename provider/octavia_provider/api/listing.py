@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lists: filters, order, pages and fields of the query (octavia/api/common/pagination.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from multidict import MultiMapping
+from yarl import URL
+
+from octavia_provider.model.errors import Invalid, Violation
+
+Objects = list[dict[str, Any]]
+_PAGING = frozenset({"limit", "marker", "page_reverse", "sort", "sort_key", "sort_dir", "fields"})
+_TAGS: Mapping[str, Callable[[set[str], set[str]], bool]] = {
+    "tags": lambda has, asked: asked <= has,
+    "tags-any": lambda has, asked: bool(asked & has),
+    "not-tags": lambda has, asked: not asked <= has,
+    "not-tags-any": lambda has, asked: not asked & has,
+}
+_ALIASES = {"load_balancer_id": "loadbalancer_id"}  # openstacksdk's and python-octaviaclient's word
+
+
+def page(objects: Objects, words: str, url: URL) -> dict[str, Any]:
+    """The answer to a list: ``objects`` in the order of creation, narrowed to what the query asks for."""
+    query = url.query
+    known = objects[0].keys() if objects else None
+    found = _filtered(objects, query, known)
+    found = _sorted(found, query, known)
+    found, links = _cut(found, url)
+    answer: dict[str, Any] = {words: [select(item, query) for item in found]}
+    if links:
+        answer[f"{words}_links"] = links
+    return answer
+
+
+def select(item: dict[str, Any], query: MultiMapping[str]) -> dict[str, Any]:
+    """The fields that are asked for; ``fields`` may be repeated or separated by commas."""
+    names = _words(query, "fields")
+    return {name: item[name] for name in names if name in item} if names else item
+
+
+def _words(query: MultiMapping[str], name: str) -> list[str]:
+    return [part.strip() for value in query.getall(name, []) for part in value.split(",") if part.strip()]
+
+
+def _filtered(objects: Objects, query: MultiMapping[str], known: Any) -> Objects:
+    tests = [_tags(name, set(_words(query, name))) for name in _TAGS if name in query]
+    for name in {key for key in query if key not in _PAGING and key not in _TAGS}:
+        attribute = _ALIASES.get(name, name)
+        if known is not None and attribute not in known:
+            raise Invalid([Violation((name,), "is not an attribute that can be filtered by")])
+        tests.append(_equals(attribute, query.getall(name)))
+    return [item for item in objects if all(test(item) for test in tests)]
+
+
+def _tags(name: str, asked: set[str]) -> Callable[[dict[str, Any]], bool]:
+    return lambda item: _TAGS[name](set(item.get("tags") or ()), asked)
+
+
+def _equals(name: str, asked: Sequence[str]) -> Callable[[dict[str, Any]], bool]:
+    lowered = {value.lower() for value in asked}
+
+    def test(item: dict[str, Any]) -> bool:
+        value = item[name]
+        if isinstance(value, bool) or value is None:
+            return ("null" if value is None else str(value).lower()) in lowered
+        if isinstance(value, list):
+            return any((part["id"] if isinstance(part, dict) else str(part)) in asked for part in value)
+        return str(value) in asked
+
+    return test
+
+
+def _sorted(objects: Objects, query: MultiMapping[str], known: Any) -> Objects:
+    pairs = [part.partition(":")[::2] for part in _words(query, "sort")]
+    directions = _words(query, "sort_dir")
+    for i, key in enumerate(_words(query, "sort_key")):
+        pairs.append((key, directions[i] if i < len(directions) else ""))
+    for key, direction in reversed(pairs):
+        if direction not in ("", "asc", "desc"):
+            raise Invalid([Violation(("sort",), f"{direction!r} is no direction; asc and desc are")])
+        if known is not None and key not in known:
+            raise Invalid([Violation(("sort",), f"{key!r} is not an attribute that can be sorted by")])
+        objects = sorted(objects, key=_rank(key), reverse=direction == "desc")
+    return objects
+
+
+def _rank(key: str) -> Callable[[dict[str, Any]], tuple[bool, Any]]:
+    def rank(item: dict[str, Any]) -> tuple[bool, Any]:
+        value = item[key]
+        return value is not None, str(value) if isinstance(value, (list, dict)) or value is None else value
+
+    return rank
+
+
+def _cut(objects: Objects, url: URL) -> tuple[Objects, list[dict[str, str]]]:
+    limit, marker = _limit(url.query.get("limit")), url.query.get("marker")
+    backwards = url.query.get("page_reverse", "").lower() == "true"
+    ids = [str(item.get("id", item.get("name"))) for item in objects]  # providers and capabilities have names alone
+    if marker is not None and marker not in ids:
+        raise Invalid([Violation(("marker",), f"there is no object {marker} in this list")])
+    start, end = 0, len(objects)
+    if marker is not None and backwards:
+        end = ids.index(marker)
+    elif marker is not None:
+        start = ids.index(marker) + 1
+    if limit is not None:
+        start, end = (max(start, end - limit), end) if backwards else (start, min(end, start + limit))
+    links = []
+    if limit is not None and start < end < len(objects):
+        links.append(_link(url, "next", ids[end - 1], backwards=False))
+    if limit is not None and 0 < start < end:
+        links.append(_link(url, "previous", ids[start], backwards=True))
+    return objects[start:end], links
+
+
+def _limit(given: str | None) -> int | None:
+    if given is None:
+        return None
+    if not given.isdecimal():
+        raise Invalid([Violation(("limit",), f"{given!r} is not a whole number")])
+    return int(given) or None  # 0: no limit, as in Octavia
+
+
+def _link(url: URL, rel: str, marker: str, *, backwards: bool) -> dict[str, str]:
+    query = [(key, value) for key, value in url.query.items() if key not in ("marker", "page_reverse")]
+    query.append(("marker", marker))
+    if backwards:
+        query.append(("page_reverse", "True"))
+    return {"rel": rel, "href": str(url.with_query(query))}

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The handlers of the kinds: list, show, create, update, delete, each the same for every kind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from octavia_provider.model import statuses
+from octavia_provider.model.errors import Invalid, NotFound, Violation
+from octavia_provider.model.kinds import KINDS, PARENTS
+from octavia_provider.ports import Record, Transaction
+
+from . import listing, removal, writing
+from .context import CONTEXT, Context
+from .errors import answer
+from .orders import Order, orders
+from .requests import flag, path_id, read_body, read_claim, read_object, read_owner, read_wait, word, words
+from .rules import found
+from .views import View
+
+Shown = dict[str, Any]
+
+
+class Objects:
+    """The handlers of one kind. A member's collection lies under its pool, whose id is in the URL; so does an L7
+    rule's under its policy."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.label = KINDS[kind].LABEL
+        self.word = word(kind)
+        self.words = words(kind)
+        self.parent_kind, self.parent_name = PARENTS.get(kind, ("", ""))
+
+    # ── reading ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    async def list(self, request: web.Request) -> web.Response:
+        """GET of the collection."""
+        context = request.app[CONTEXT]
+        parent_id = self._parent_id(request)
+
+        def work(tx: Transaction) -> list[Shown]:
+            if parent_id is not None:
+                _parent(tx, self.parent_kind, self.parent_name, parent_id)
+            view = _view(tx, context)
+            view.foresee()
+            parent = (self.parent_name, parent_id) if parent_id is not None else None
+            return [view.show(record) for record in tx.find(self.kind, parent=parent)]
+
+        return answer(listing.page(await context.store.read(work), self.words, request.url))
+
+    async def show(self, request: web.Request) -> web.Response:
+        """GET of one object; with ``Prefer: wait`` once it is settled."""
+        context, wait, owner = request.app[CONTEXT], read_wait(request), read_owner(request)
+        record, shown = await self._read(context, request)
+        if owner is not None and record.owner and record.owner.provider == owner.provider and not record.confirmed:
+            await context.store.write(lambda tx: tx.confirm([record.id], owner.provider))
+        if wait is not None and _pending(shown):
+            await context.waiting.settled(record.scope_id, record.generation, wait)
+            record, shown = await self._read(context, request)
+        return answer({self.word: listing.select(shown, request.query)}, headers=_applied(wait))
+
+    async def _read(self, context: Context, request: web.Request) -> tuple[Record, Shown]:
+        id_, parent_id = self._named(request), self._parent_id(request)
+
+        def work(tx: Transaction) -> tuple[Record, Shown]:
+            record = self._find(tx, id_, parent_id)
+            return record, _view(tx, context).show(record)
+
+        return await context.store.read(work)
+
+    # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    async def create(self, request: web.Request) -> web.Response:
+        """POST: one object, or a load balancer with all that is in it."""
+        context, wait = request.app[CONTEXT], read_wait(request)
+        body = await read_body(request)
+        claim, project_id = read_claim(body), context.settings.project_id
+        parent_id = self._parent_id(request)
+        wanted = orders(self.kind, self._given(read_object(body, self.kind), parent_id), project_id)
+        nested = len(wanted) > 1 and self.kind == "load_balancer"
+
+        def work(tx: Transaction) -> tuple[writing.Created, Shown]:
+            if parent_id is not None:
+                _parent(tx, self.parent_kind, self.parent_name, parent_id)
+            made = writing.Writing.begin(tx, context.networks, project_id).create(wanted, claim)
+            return made, _show(_view(tx, context), made.record, nested=nested)
+
+        made, shown = await context.store.write(work)
+        shown = await self._settled(context, made.record, made.generation, shown, wait, nested=nested)
+        headers = {**_applied(wait), **({"X-Octavia-Adopted": "true"} if made.adopted else {})}
+        return answer({self.word: shown}, _status(200 if made.adopted else 201, shown, wait), headers)
+
+    async def update(self, request: web.Request) -> web.Response:
+        """PUT: the attributes that are given."""
+        context, wait, owner = request.app[CONTEXT], read_wait(request), read_owner(request)
+        named, parent_id = self._named(request), self._parent_id(request)
+        given = read_object(await read_body(request), self.kind)
+        given = {name: value for name, value in given.items() if name not in ("project_id", "tenant_id")}
+
+        def work(tx: Transaction) -> tuple[Record, Shown]:
+            id_ = self._find(tx, named, parent_id).id
+            begun = writing.Writing.begin(tx, context.networks, context.settings.project_id)
+            record = begun.update(self.kind, id_, given, owner)
+            return record, _view(tx, context).show(record)
+
+        before = await context.store.read(lambda tx: self._find(tx, named, parent_id))
+        record, shown = await context.moves.write(before.id, work, wait or 0)
+        shown = await self._settled(context, record, record.generation, shown, wait)
+        return answer({self.word: shown}, _status(200, shown, wait), _applied(wait))
+
+    async def delete(self, request: web.Request) -> web.Response:
+        """DELETE, with ``?cascade=true`` of a load balancer and all that is in it."""
+        context, wait, cascade = request.app[CONTEXT], read_wait(request), flag(request, "cascade")
+        id_, parent_id = self._named(request), self._parent_id(request)
+
+        def work(tx: Transaction) -> tuple[Record, int]:
+            record = self._find(tx, id_, parent_id)
+            return record, removal.remove(tx, record, cascade=cascade)
+
+        record, generation = await context.store.write(work)
+        if wait is None:
+            return web.Response(status=204)
+        gone = await context.waiting.settled(record.scope_id, generation, wait)
+        return web.Response(status=204 if gone else 202, headers=_applied(wait))
+
+    async def _settled(
+        self, context: Context, record: Record, generation: int, shown: Shown, wait: float | None,
+        *, nested: bool = False,
+    ) -> Shown:  # fmt: skip
+        """What is shown after the wait; as it was, when the object has gone meanwhile."""
+        if wait is None or not _pending(shown):
+            return shown
+
+        def again(tx: Transaction) -> Shown:
+            now = tx.get(self.kind, record.id)
+            return _show(_view(tx, context), now, nested=nested) if now else shown
+
+        await context.waiting.settled(record.scope_id, generation, wait)
+        return await context.store.read(again)
+
+    # ── what a request names ─────────────────────────────────────────────────────────────────────────────────────────
+    def _named(self, request: web.Request) -> str:
+        """What the URL names it by."""
+        return path_id(request) if KINDS[self.kind].KEY == "id" else request.match_info["id"]
+
+    def _parent_id(self, request: web.Request) -> str | None:
+        return path_id(request, self.parent_name) if self.parent_name else None
+
+    def _given(self, raw: Mapping[str, Any], parent_id: str | None) -> Mapping[str, Any]:
+        """The body's object; a member's pool is that of the URL."""
+        if parent_id is None:
+            return raw
+        if raw.get(self.parent_name) not in (None, parent_id):
+            message = f"is not the {KINDS[self.parent_kind].LABEL} of the URL, {parent_id}"
+            raise Invalid([Violation((self.parent_name,), message)], subject=self.label)
+        return {**raw, self.parent_name: parent_id}
+
+    def _find(self, tx: Transaction, id_: str, parent_id: str | None) -> Record:
+        record = found(tx, self.kind, id_)
+        if record is None or (parent_id is not None and record.spec[self.parent_name] != parent_id):
+            where = f" in {KINDS[self.parent_kind].LABEL} {parent_id}" if parent_id else ""
+            raise NotFound(f"{self.label} {id_} does not exist{where} in this control plane")
+        return record
+
+
+async def update_members(request: web.Request) -> web.Response:
+    """PUT of a pool's members: Octavia's batch, all of it or nothing."""
+    context, wait, additive = request.app[CONTEXT], read_wait(request), flag(request, "additive_only")
+    pool_id, project_id = path_id(request, "pool_id"), context.settings.project_id
+    given = (await read_body(request)).get("members")
+    if not isinstance(given, list):
+        raise Invalid([Violation(("members",), 'the body must be {"members": [{…}, …]}')])
+    wanted = _batch(given, pool_id, project_id)
+
+    def work(tx: Transaction) -> tuple[str, int]:
+        _parent(tx, "pool", "pool_id", pool_id)
+        begun = writing.Writing.begin(tx, context.networks, project_id)
+        pool = begun.batch(pool_id, wanted, additive=additive)
+        scope = tx.scope(pool.scope_id)
+        return pool.scope_id, scope.generation if scope else 0
+
+    scope_id, generation = await context.store.write(work)
+    if wait is None or not await context.waiting.settled(scope_id, generation, wait):
+        return web.Response(status=202, headers=_applied(wait))
+
+    def members(tx: Transaction) -> list[Shown]:
+        view = _view(tx, context)
+        return [view.show(record) for record in tx.find("member", parent=("pool_id", pool_id))]
+
+    return answer({"members": await context.store.read(members)}, headers=_applied(wait))
+
+
+def _batch(given: list[Any], pool_id: str, project_id: str) -> list[Order]:
+    """Each member as an order with its place in the list, all violations together."""
+    wanted: list[Order] = []
+    found: list[Violation] = []
+    for i, item in enumerate(given):
+        path = ("members", i)
+        if not isinstance(item, dict):
+            found.append(Violation(path, "must be an object"))
+            continue
+        try:
+            (order,) = orders("member", {**item, "pool_id": pool_id}, project_id)
+        except Invalid as error:
+            found.extend(Violation((*path, *v.path), v.message) for v in error.violations)
+            continue
+        order.path = path
+        wanted.append(order)
+    found.extend(writing.duplicates(wanted))
+    if found:
+        raise Invalid(found, subject=f"members of pool {pool_id}")
+    return wanted
+
+
+def _parent(tx: Transaction, kind: str, name: str, id_: str) -> Record:
+    """The parent of a URL."""
+    record = tx.get(kind, id_)
+    if record is None:
+        raise NotFound(f"{KINDS[kind].LABEL} {id_} does not exist in this control plane", path=(name,))
+    return record
+
+
+def _view(tx: Transaction, context: Context) -> View:
+    return View(tx, context.board, context.store.control_plane_id)
+
+
+def _show(view: View, record: Record, *, nested: bool) -> Shown:
+    return view.show_nested(record) if nested else view.show(record)
+
+
+def _pending(shown: Shown) -> bool:
+    return shown["provisioning_status"] in statuses.PENDING
+
+
+def _applied(wait: float | None) -> dict[str, str]:
+    return {} if wait is None else {"Preference-Applied": f"wait={wait:g}"}
+
+
+def _status(settled: int, shown: Shown, wait: float | None) -> int:
+    """Without ``Prefer``, Octavia's own; with it, 202 tells that the wait ran out."""
+    return 202 if wait is not None and _pending(shown) else settled

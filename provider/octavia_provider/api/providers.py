@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The drivers there are, and what a profile may ask of them (octavia/api/v2/controllers/provider.py)."""
+
+from __future__ import annotations
+
+from aiohttp import web
+
+from octavia_provider.model.attributes import inputs
+from octavia_provider.model.errors import Invalid, Violation
+from octavia_provider.model.load_balancer import PROVIDERS
+
+from . import listing
+from .context import CONTEXT
+from .errors import answer
+from .operators import FLAVORS, ZONES, Offer
+
+
+async def providers(request: web.Request) -> web.Response:
+    """GET /v2/lbaas/providers."""
+    found = [{"name": choice.value, "description": choice.doc} for choice in PROVIDERS]
+    return answer(listing.page(found, "providers", request.url))
+
+
+async def flavor_capabilities(request: web.Request) -> web.Response:
+    """GET …/providers/{provider}/flavor_capabilities."""
+    return _capabilities(request, FLAVORS, "flavor_capabilities")
+
+
+async def availability_zone_capabilities(request: web.Request) -> web.Response:
+    """GET …/providers/{provider}/availability_zone_capabilities."""
+    return _capabilities(request, ZONES, "availability_zone_capabilities")
+
+
+def _capabilities(request: web.Request, offer: Offer, words: str) -> web.Response:
+    """What this cloud can do of what the driver knows."""
+    provider = request.match_info["provider"]
+    if provider not in {choice.value for choice in PROVIDERS}:
+        known = ", ".join(choice.value for choice in PROVIDERS)
+        raise Invalid([Violation(("provider",), f"{provider!r} is not one of {known}")])
+    cannot = request.app[CONTEXT].networks.unsupported
+    found = [{"name": a.name, "description": a.doc} for a in inputs(offer.shape).values() if a.name not in cannot]
+    return answer(listing.page(found, words, request.url))

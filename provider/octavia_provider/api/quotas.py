@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The handlers of quotas. A project without one has the defaults; PUT makes it, DELETE puts the defaults back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from octavia_provider.model.quota import Quota
+from octavia_provider.model.validate import validated
+from octavia_provider.ports import Record, Transaction
+
+from . import listing, removal, writing
+from .allowance import DEFAULTS
+from .context import CONTEXT, Context
+from .errors import answer
+from .orders import Order
+from .requests import read_body, read_object
+from .views import View
+
+
+async def quotas(request: web.Request) -> web.Response:
+    """GET /v2/lbaas/quotas: of the projects that have one."""
+    context = request.app[CONTEXT]
+    found = await context.store.read(lambda tx: [_view(tx, context).show(r) for r in tx.find(Quota.KIND)])
+    return answer(listing.page(found, "quotas", request.url))
+
+
+async def defaults(_request: web.Request) -> web.Response:
+    """GET …/quotas/defaults: what holds for a project that has none."""
+    return answer({"quota": DEFAULTS})
+
+
+async def show(request: web.Request) -> web.Response:
+    """GET …/quotas/{project_id}: its own, or the defaults."""
+    context, project_id = request.app[CONTEXT], request.match_info["project_id"]
+
+    def work(tx: Transaction) -> dict[str, Any]:
+        record = tx.holding(Quota.KIND, project_id)
+        return _view(tx, context).show(record) if record else _default(project_id, context)
+
+    return answer({"quota": await context.store.read(work)})
+
+
+async def update(request: web.Request) -> web.Response:
+    """PUT …/quotas/{project_id}: the limits that are given; null puts one back to its default."""
+    context, project_id = request.app[CONTEXT], request.match_info["project_id"]
+    given = read_object(await read_body(request), Quota.KIND)
+    given = {name: value for name, value in given.items() if name not in ("project_id", "tenant_id")}
+
+    def work(tx: Transaction) -> dict[str, Any]:
+        begun = writing.Writing.begin(tx, context.networks, project_id)
+        return _view(tx, context).show(_put(tx, begun, project_id, given))
+
+    return answer({"quota": await context.store.write(work)})
+
+
+async def delete(request: web.Request) -> web.Response:
+    """DELETE …/quotas/{project_id}: back to the defaults."""
+    context, project_id = request.app[CONTEXT], request.match_info["project_id"]
+
+    def work(tx: Transaction) -> None:
+        record = tx.holding(Quota.KIND, project_id)
+        if record is not None:
+            removal.remove(tx, record)
+
+    await context.store.write(work)
+    return web.Response(status=204)
+
+
+def _put(tx: Transaction, begun: writing.Writing, project_id: str, given: dict[str, Any]) -> Record:
+    record = tx.holding(Quota.KIND, project_id)
+    if record is not None:
+        return begun.update(Quota.KIND, record.id, given, None)
+    order = Order(Quota.KIND, {**given, Quota.KEY: project_id})
+    order.values = validated(Quota, order.raw, subject=f"quota of project {project_id}")
+    return begun.create([order], None).record
+
+
+def _default(project_id: str, context: Context) -> dict[str, Any]:
+    """What is shown of a project without a quota of its own: ``created_at`` tells."""
+    shown = dict.fromkeys(("created_at", "updated_at", "provisioning_error"))
+    ids = {"id": project_id, "project_id": project_id, "tenant_id": project_id}
+    return {**ids, **DEFAULTS, **shown, "provisioning_status": "ACTIVE",
+            "control_plane_id": context.store.control_plane_id}  # fmt: skip
+
+
+def _view(tx: Transaction, context: Context) -> View:
+    return View(tx, context.board, context.store.control_plane_id)

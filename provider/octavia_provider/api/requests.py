@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What stands in a request: its body, its owner, how long it wants to wait."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+import msgspec
+from aiohttp import web
+
+from octavia_provider.model.errors import Invalid, Violation
+from octavia_provider.model.kinds import KINDS
+from octavia_provider.ports import Owner
+
+MAX_WAIT = 300.0
+OWNER_HEADER = "X-Octavia-Owner"
+_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d+(?:\.\d+)?)\"?", re.IGNORECASE)
+_FLAGS = {
+    **dict.fromkeys(("", "true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Who makes an object, and which objects, of any URN, the engine has shown it."""
+
+    owner: Owner
+    known: tuple[str, ...] = ()
+
+
+def word(kind: str) -> str:
+    """The word of a kind in bodies: ``load_balancer`` → ``loadbalancer``."""
+    named = KINDS[kind].COLLECTION
+    return KINDS[kind].WORD or (f"{named[:-3]}y" if named.endswith("ies") else named[:-1])
+
+
+def words(kind: str) -> str:
+    """The word of a list of them."""
+    return f"{KINDS[kind].WORD}s" if KINDS[kind].WORD else KINDS[kind].COLLECTION
+
+
+async def read_body(request: web.Request) -> Mapping[str, Any]:
+    """The JSON object of the body."""
+    try:
+        body = msgspec.json.decode(await request.read())
+    except msgspec.DecodeError as error:
+        raise Invalid([Violation((), f"the body is not JSON: {error}")]) from None
+    if not isinstance(body, dict):
+        raise Invalid([Violation((), "the body must be a JSON object")])
+    return body
+
+
+def read_object(body: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The object under its word."""
+    found = body.get(word(kind))
+    if not isinstance(found, dict):
+        raise Invalid([Violation((), f'the body must be {{"{word(kind)}": {{…}}}}')])
+    return found
+
+
+def read_claim(body: Mapping[str, Any]) -> Claim | None:
+    """The owner of a POST, None when the caller names none."""
+    given = body.get("owner")
+    if given is None:
+        return None
+    shape = isinstance(given, dict) and isinstance(given.get("provider"), str) and isinstance(given.get("urn"), str)
+    known = given.get("known") or [] if isinstance(given, dict) else []
+    if not shape or not isinstance(known, list) or not all(isinstance(k, str) for k in known):
+        message = 'must be {"provider": "<uuid>", "urn": "<urn>", "known": ["<id>", …]}'
+        raise Invalid([Violation(("owner",), message)])
+    return Claim(owner=Owner(provider=given["provider"], urn=given["urn"]), known=tuple(known))
+
+
+def read_owner(request: web.Request) -> Owner | None:
+    """The owner in the header of a GET or PUT: ``<provider uuid> <urn>``, the URN percent-encoded where need be."""
+    provider, _, quoted = request.headers.get(OWNER_HEADER, "").partition(" ")
+    urn = unquote(quoted)
+    return Owner(provider=provider, urn=urn) if provider and urn else None
+
+
+def read_wait(request: web.Request) -> float | None:
+    """Seconds of ``Prefer: wait=N`` (RFC 7240, section 4.3), at most ``MAX_WAIT``; None when not asked for."""
+    found = _WAIT.search(",".join(request.headers.getall("Prefer", ())))
+    return min(float(found[1]), MAX_WAIT) if found else None
+
+
+def flag(request: web.Request, name: str) -> bool:
+    """A switch in the query: ``?cascade=true``, also without a value. A word that is neither yes nor no is refused."""
+    given = request.query.getall(name, [])
+    values = {_FLAGS.get(value.lower()) for value in given}
+    if None in values or len(values) > 1:
+        message = f"must be true or false, and is {' and '.join(map(repr, given))}"
+        raise Invalid([Violation((name,), message)])
+    return True in values
+
+
+def path_id(request: web.Request, name: str = "id") -> str:
+    """An id of the URL in its canonical form; one that is no UUID is left as it is, and is not found."""
+    given = request.match_info[name]
+    try:
+        return str(uuid.UUID(given))
+    except ValueError:
+        return given

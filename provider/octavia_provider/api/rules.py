@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules across objects, asked inside the write transaction: parents, what may go with what, what may change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from octavia_provider.model import graph as graphs
+from octavia_provider.model.attributes import inputs
+from octavia_provider.model.common import Resource
+from octavia_provider.model.errors import Invalid, NotFound, Path, Violation
+from octavia_provider.model.kinds import KINDS, LOCAL_KINDS, OPERATOR_KINDS, SHARED_KINDS
+from octavia_provider.ports import Record, Transaction
+
+ROOTS = frozenset({"load_balancer", *(kind.KIND for kind in (*SHARED_KINDS, *OPERATOR_KINDS, *LOCAL_KINDS))})
+_IN_GRAPH = ("listener", "pool", "health_monitor", "l7_policy")
+_CHECKED = (*_IN_GRAPH, "l7_rule")
+IMMUTABLE = "cannot be changed once the object is made; make a new object with it and delete this one"
+
+
+def subject(record: Record) -> str:
+    """How messages call an object."""
+    return f"{KINDS[record.kind].LABEL} {record.spec.get('name') or key(record)}"
+
+
+def key(record: Record) -> str:
+    """What names an object in a URL: its id, or what stands for one."""
+    attribute = KINDS[record.kind].KEY
+    return record.id if attribute == "id" else str(record.spec[attribute])
+
+
+def found(tx: Transaction, kind: str, named: str) -> Record | None:
+    """The object that a URL names."""
+    return tx.get(kind, named) if KINDS[kind].KEY == "id" else tx.holding(kind, named)
+
+
+def living(tx: Transaction, kind: str, id_: str) -> Record:
+    """The object, ``NotFound`` when there is none or it is being deleted."""
+    record = tx.get(kind, id_)
+    if record is None:
+        raise NotFound(f"{KINDS[kind].LABEL} {id_} does not exist in this control plane")
+    if record.deleting:
+        raise NotFound("is being deleted", subject=subject(record))
+    return record
+
+
+def parent(tx: Transaction, kind: str, id_: str, path: Path) -> Record:
+    """The object that a property names; a violation of that property when it is not there."""
+    record = tx.get(kind, id_)
+    if record is None or record.deleting:
+        state = "is being deleted" if record else "does not exist"
+        raise Invalid([Violation(path, f"{KINDS[kind].LABEL} {id_} {state}")])
+    return record
+
+
+def users(tx: Transaction, kind: str, id_: str) -> list[Record]:
+    """The objects that name this one."""
+    return [record for record in tx.find(references=(kind, id_)) if not record.deleting]
+
+
+class Rules:
+    """Remembers the graphs of one transaction, so that a load balancer made with a hundred objects reads none twice.
+
+    Graphs that are read hold no members: writing one must not read the others. Their uniqueness is the store's constraint.
+    """
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._graphs: dict[str, graphs.Graph] = {}
+        self._policies: set[str] = set()
+
+    def place(self, kind: str, id_: str, values: dict[str, Any], path: Path) -> str:
+        """The scope of a new object, whose parents must be there; fills in what is known from them."""
+        if kind in ROOTS:
+            return id_
+        if kind == "l7_policy":
+            return parent(self._tx, "listener", values["listener_id"], (*path, "listener_id")).scope_id
+        if kind == "l7_rule":
+            return parent(self._tx, "l7_policy", values["l7policy_id"], (*path, "l7policy_id")).scope_id
+        if kind in ("member", "health_monitor"):
+            return parent(self._tx, "pool", values["pool_id"], (*path, "pool_id")).scope_id
+        if kind == "pool" and values["listener_id"]:
+            listener = parent(self._tx, "listener", values["listener_id"], (*path, "listener_id"))
+            values["loadbalancer_id"] = values["loadbalancer_id"] or listener.scope_id
+            return listener.scope_id
+        return parent(self._tx, "load_balancer", values["loadbalancer_id"], (*path, "loadbalancer_id")).id
+
+    def check(self, kind: str, id_: str, scope_id: str, values: Mapping[str, Any], path: Path = ()) -> None:
+        """The model's rules across objects; ``Invalid`` with all that are broken."""
+        if kind == "tls_container":
+            self._check_users(id_, values, path)
+        if kind not in _CHECKED and not (kind == "member" and self._has_rules(values["pool_id"])):
+            return
+        graph = self._graph(scope_id)
+        resource = graphs.build(kind, values, id=id_)
+        self._add_containers(graph, resource)
+        if kind == "l7_rule":
+            self._read_rules(graph, values["l7policy_id"])
+        elif kind == "listener":
+            for policy in graph.policies_of(id_):
+                self._read_rules(graph, policy.id)
+        found = graphs.check(graph, resource)
+        if found:
+            raise Invalid([Violation((*path, *v.path), v.message) for v in found])
+        graph.add(resource)
+
+    def _has_rules(self, pool_id: str) -> bool:
+        """Whether members of this pool have rules across objects: most have none, and need no graph to be read."""
+        pool = self._tx.get("pool", pool_id)
+        return pool is not None and pool.spec["protocol"] in graphs.MEMBER_RULES
+
+    def _read_rules(self, graph: graphs.Graph, policy_id: str) -> None:
+        """The L7 rules of one policy, read when they are asked about: there may be thousands in a load balancer."""
+        if policy_id not in self._policies:
+            self._policies.add(policy_id)
+            for record in self._tx.find("l7_rule", parent=("l7policy_id", policy_id)):
+                if not record.deleting:
+                    graph.add(graphs.build("l7_rule", record.spec, id=record.id))
+
+    def _add_containers(self, graph: graphs.Graph, resource: Resource) -> None:
+        """The TLS containers that it names, into the graph."""
+        for _, id_ in graphs.container_refs(resource):
+            record = self._tx.get("tls_container", id_)
+            if record is not None and not record.deleting:
+                graph.add(graphs.build(record.kind, record.spec, id=id_))
+
+    def _check_users(self, id_: str, values: Mapping[str, Any], path: Path) -> None:
+        """Whether what uses a TLS container can use it in its new form."""
+        found: list[Violation] = []
+        for user in users(self._tx, "tls_container", id_):
+            graph = self._graph(user.scope_id)
+            resource = graphs.build(user.kind, user.spec, id=user.id)
+            self._add_containers(graph, resource)
+            graph.add(graphs.build("tls_container", values, id=id_))
+            for violation in graphs.check_containers(graph, resource):
+                message = f"{subject(user)} uses it, and its {violation.path[0]} {violation.message}"
+                found.append(Violation(path, message))
+        if found:
+            raise Invalid(found)
+
+    def _graph(self, load_balancer_id: str) -> graphs.Graph:
+        known = self._graphs.get(load_balancer_id)
+        if known is None:
+            root = living(self._tx, "load_balancer", load_balancer_id)
+            known = graphs.Graph(graphs.build("load_balancer", root.spec, id=root.id))  # type: ignore[arg-type]
+            for kind in _IN_GRAPH:
+                for record in self._tx.find(kind, scope_id=load_balancer_id):
+                    if not record.deleting:
+                        known.add(graphs.build(kind, record.spec, id=record.id))
+            self._graphs[load_balancer_id] = known
+        return known
+
+
+def immutable(record: Record, given: Mapping[str, Any], values: dict[str, Any]) -> list[Violation]:
+    """What ``given`` would change and may not. Keeps in ``values`` what the control plane has chosen."""
+    found: list[Violation] = []
+    for name, attribute in inputs(KINDS[record.kind]).items():
+        if not attribute.replaces or name not in values:
+            continue
+        before = record.spec.get(name)
+        if name not in given or (given[name] is None and attribute.filled):
+            values[name] = before
+        elif values[name] != before:
+            found.append(Violation((name,), IMMUTABLE))
+    return found

@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects as the API shows them: Octavia's attributes (octavia/api/v2/types), and our additions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from octavia_amphora.wire.messages import Counters
+from octavia_provider.model import statuses, tls_container
+from octavia_provider.model.attributes import inputs
+from octavia_provider.model.kinds import KINDS, reconciled
+from octavia_provider.model.l7_policy import DEFAULT_CODE
+from octavia_provider.model.local import ipv6_subnet_id
+from octavia_provider.ports import Amphora, Board, Record, Scope, Transaction
+
+from .rules import key
+
+# What Octavia shows and this version does not have: clients read these names, so they are there with the value that
+# says "not used".
+ABSENT: Mapping[str, Mapping[str, Any]] = {
+    "load_balancer": {
+        "vip_qos_policy_id": None, "vip_vnic_type": "normal", "vip_sg_ids": [],
+    },
+    "member": {"subnet_id": None, "vnic_type": "normal"},
+}  # fmt: skip
+_SCHEMES = {"HTTP": "http", "HTTPS": "https", "TERMINATED_HTTPS": "https", "UDP": "udp"}
+_AMPHORA_ABSENT = dict.fromkeys(
+    (
+        "compute_id", "vrrp_ip", "ha_ip", "vrrp_port_id", "ha_port_id", "vrrp_interface", "vrrp_id", "vrrp_priority",
+        "cached_zone", "image_id", "compute_flavor", "created_at", "updated_at",
+    )
+)  # fmt: skip
+
+
+class View:
+    """Shows the objects of one transaction; what many objects share is read once."""
+
+    def __init__(self, tx: Transaction, board: Board, control_plane_id: str) -> None:
+        self._tx = tx
+        self._board = board
+        self._control_plane_id = control_plane_id
+        self._scopes: dict[str, Scope] = {}
+        self._published: dict[str, str | None] = {}
+
+    def foresee(self) -> None:
+        """Read all scopes at once: a list is about to be shown."""
+        self._scopes = {scope.id: scope for scope in self._tx.scopes()}
+
+    def show(self, record: Record) -> dict[str, Any]:
+        """One object."""
+        known = inputs(KINDS[record.kind])
+        shown = {
+            "id": key(record),
+            **{n: record.spec.get(n, attribute.default) for n, attribute in known.items() if not attribute.secret},
+            **ABSENT.get(record.kind, {}),
+            "project_id": record.project_id,
+            "tenant_id": record.project_id,
+            "created_at": record.created_at,
+            "updated_at": record.updated_at,
+            "provisioning_status": self.provisioning(record),
+            "provisioning_error": record.error,
+            "control_plane_id": self._control_plane_id,
+        }
+        shown.update(self._more(record))
+        return shown
+
+    def provisioning(self, record: Record) -> str:
+        """Its provisioning status."""
+        scope = self._scopes.get(record.scope_id) or self._tx.scope(record.scope_id)
+        if scope is not None:
+            self._scopes[record.scope_id] = scope
+        return statuses.provisioning(
+            generation=record.generation,
+            applied=scope.applied if scope else 0,
+            accepted=record.accepted is not None,
+            deleting=record.deleting,
+            error=record.error,
+        )
+
+    def operating(self, record: Record) -> str:
+        """Its operating status."""
+        return self._board.operating_status(record)
+
+    def default_pool_id(self, listener: Record) -> str | None:
+        """The pool a listener names, else the one that names it."""
+        named = listener.spec.get("default_pool_id")
+        if named:
+            return str(named)
+        naming = self._tx.find("pool", parent=("listener_id", listener.id))
+        return next((pool.id for pool in naming if not pool.deleting), None)
+
+    def listeners_of(self, pool: Record) -> list[Record]:
+        """The listeners whose default pool it is, and those that an L7 policy redirects to it."""
+        found = {r.id: r for r in self._tx.find("listener", parent=("default_pool_id", pool.id))}
+        naming = pool.spec.get("listener_id")
+        listener = self._tx.get("listener", naming) if naming else None
+        if listener is not None and self.default_pool_id(listener) == pool.id:
+            found[listener.id] = listener
+        for policy in self._tx.find("l7_policy", parent=("redirect_pool_id", pool.id)):
+            redirecting = self._tx.get("listener", policy.spec["listener_id"])
+            if redirecting is not None and not policy.deleting:
+                found[redirecting.id] = redirecting
+        return list(found.values())
+
+    def policies_of(self, listener: Record) -> list[Record]:
+        """Its L7 policies, in the order in which they are asked."""
+        policies = self._tx.find("l7_policy", parent=("listener_id", listener.id))
+        return sorted(policies, key=lambda policy: int(policy.spec["position"]))
+
+    def _l7_policy(self, record: Record) -> dict[str, Any]:
+        more: dict[str, Any] = {
+            "rules": _named(self._tx.ids("l7_rule", ("l7policy_id", record.id))),
+            "asked_position": record.spec.get("asked_position"),
+        }
+        if record.spec["action"] in ("REDIRECT_TO_URL", "REDIRECT_PREFIX"):
+            more["redirect_http_code"] = record.spec["redirect_http_code"] or DEFAULT_CODE
+        return more
+
+    def _more(self, record: Record) -> dict[str, Any]:
+        if not reconciled(record.kind):
+            return {}
+        match record.kind:
+            case "local_network":
+                has_ipv6 = record.spec.get("ipv6_cidr") is not None
+                return {"subnet_id": record.id, "ipv6_subnet_id": ipv6_subnet_id(record.id) if has_ipv6 else None}
+            case "tls_container":
+                return tls_container.facts(record.spec)
+            case "local_host":
+                return {"running": self._board.running(record.id)}
+            case "load_balancer":
+                more = self._load_balancer(record)
+            case "listener":
+                more = self._listener(record)
+            case "pool":
+                more = self._pool(record)
+            case "l7_policy":
+                more = self._l7_policy(record)
+            case "health_monitor":
+                more = {"pools": _named([record.spec["pool_id"]])}
+            case _:
+                more = {}
+        return {**more, "operating_status": self.operating(record)}
+
+    def _load_balancer(self, record: Record) -> dict[str, Any]:
+        parent = ("loadbalancer_id", record.id)
+        return {
+            "listeners": _named(self._tx.ids("listener", parent)),
+            "pools": _named(self._tx.ids("pool", parent)),
+            "additional_vips": [{**vip, "port_id": None} for vip in record.spec.get("additional_vips") or ()],
+            "published_address": record.spec.get("published_address"),
+        }
+
+    def _listener(self, record: Record) -> dict[str, Any]:
+        return {
+            "loadbalancers": _named([record.scope_id]),
+            "default_pool_id": self.default_pool_id(record),
+            "l7policies": _named([policy.id for policy in self.policies_of(record)]),
+            "url": self._url(record),
+        }
+
+    def _url(self, listener: Record) -> str | None:
+        if listener.scope_id not in self._published:
+            balancer = self._tx.get("load_balancer", listener.scope_id)
+            self._published[listener.scope_id] = balancer.spec.get("published_address") if balancer else None
+        address = self._published[listener.scope_id]
+        if address is None:
+            return None
+        scheme = _SCHEMES.get(listener.spec["protocol"], "tcp")
+        return f"{scheme}://{address}:{listener.spec['protocol_port']}"
+
+    def _pool(self, record: Record) -> dict[str, Any]:
+        monitors = self._tx.find("health_monitor", parent=("pool_id", record.id))
+        return {
+            "loadbalancers": _named([record.scope_id]),
+            "listeners": _named([listener.id for listener in self.listeners_of(record)]),
+            "members": _named(self._tx.ids("member", ("pool_id", record.id))),
+            "healthmonitor_id": next((m.id for m in monitors if not m.deleting), None),
+        }
+
+    def show_nested(self, record: Record) -> dict[str, Any]:
+        """A load balancer with all its objects in full, as Octavia answers a single-call create."""
+        shown = self.show(record)
+        parent = ("loadbalancer_id", record.id)
+        shown["listeners"] = [self._whole_listener(r) for r in self._tx.find("listener", parent=parent)]
+        shown["pools"] = [self._whole_pool(r) for r in self._tx.find("pool", parent=parent)]
+        return shown
+
+    def _whole_listener(self, listener: Record) -> dict[str, Any]:
+        policies = []
+        for policy in self.policies_of(listener):
+            rules = self._tx.find("l7_rule", parent=("l7policy_id", policy.id))
+            policies.append({**self.show(policy), "rules": [self.show(rule) for rule in rules]})
+        return {**self.show(listener), "l7policies": policies}
+
+    def _whole_pool(self, pool: Record) -> dict[str, Any]:
+        parent = ("pool_id", pool.id)
+        monitors = self._tx.find("health_monitor", parent=parent)
+        members = [self.show(r) for r in self._tx.find("member", parent=parent)]
+        return {
+            **self.show(pool), "members": members, "healthmonitor": self.show(monitors[0]) if monitors else None,
+        }  # fmt: skip
+
+
+def _named(ids: list[str]) -> list[dict[str, str]]:
+    return [{"id": id_} for id_ in ids]
+
+
+def statistics(counters: list[Counters]) -> dict[str, int]:
+    """The sum of counters, in Octavia's words."""
+    return {
+        name: sum(getattr(c, name) for c in counters)
+        for name in ("active_connections", "bytes_in", "bytes_out", "request_errors", "total_connections")
+    }
+
+
+def amphora(found: Amphora) -> dict[str, Any]:
+    """An amphora, as Octavia's admin API shows it."""
+    return {
+        **_AMPHORA_ABSENT,
+        "id": found.id,
+        "loadbalancer_id": found.load_balancer_id,
+        "role": found.role,
+        "status": found.status,
+        "lb_network_ip": found.management_address,
+        "cert_expiration": found.certificate_expires,
+        "cert_busy": False,
+    }

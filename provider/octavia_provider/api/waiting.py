@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Waiting until a generation is settled. One reader a scope, however many wait: a commit wakes one task, not hundreds."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+from octavia_provider.ports import Scope, Store
+
+GONE = 2**63
+
+
+@dataclass(slots=True)
+class _Waiters:
+    waiting: set[tuple[int, asyncio.Future[None]]] = field(default_factory=set)
+    task: asyncio.Task[None] | None = None
+    known: int = -1
+    """The generation that is settled, as of the last look; every commit after it makes the task look again."""
+
+    def applied(self, generation: int) -> None:
+        self.known = generation
+        for entry in [e for e in self.waiting if e[0] <= generation]:
+            self.waiting.discard(entry)
+            if not entry[1].done():
+                entry[1].set_result(None)
+
+    def failed(self, error: BaseException) -> None:
+        for _, future in self.waiting:
+            if not future.done():
+                future.set_exception(error)
+        self.waiting.clear()
+
+
+class Waiting:
+    """Waiters by scope."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._scopes: dict[str, _Waiters] = {}
+        self._closed = False
+
+    async def settled(self, scope_id: str, generation: int, seconds: float) -> bool:
+        """Wait until the scope's ``applied`` has reached the generation, or the scope is gone; False: time ran out."""
+        if self._closed:
+            return False
+        scope = self._scopes.setdefault(scope_id, _Waiters())
+        if generation <= scope.known:
+            return True
+        entry = (generation, asyncio.get_running_loop().create_future())
+        scope.waiting.add(entry)
+        if scope.task is None:
+            scope.task = asyncio.create_task(self._watch(scope_id, scope))
+        try:
+            async with asyncio.timeout(seconds):
+                await entry[1]
+        except TimeoutError:
+            return False
+        finally:
+            scope.waiting.discard(entry)
+        return not self._closed
+
+    def close(self) -> None:
+        """End all waits: the process ends."""
+        self._closed = True
+        for scope in self._scopes.values():
+            scope.applied(GONE)
+            if scope.task is not None:
+                scope.task.cancel()
+
+    async def _watch(self, scope_id: str, scope: _Waiters) -> None:
+        try:
+            async with self._store.watch(scope_id) as watch:
+                while scope.waiting:
+                    scope.applied(await self._applied(scope_id))
+                    if scope.waiting:
+                        await watch.changed()
+                self._scopes.pop(scope_id, None)  # before anybody else stands in a line that nobody watches
+        except Exception as error:  # noqa: BLE001 - those who wait must hear of it
+            scope.failed(error)
+        finally:
+            if self._scopes.get(scope_id) is scope:
+                del self._scopes[scope_id]
+
+    async def _applied(self, scope_id: str) -> int:
+        def applied(scope: Scope | None) -> int:
+            return GONE if scope is None else scope.applied
+
+        return applied(await self._store.read(lambda tx: tx.scope(scope_id)))

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""POST and PUT as functions of a transaction: create (once), update, and the batch of members."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from octavia_provider.model.attributes import inputs
+from octavia_provider.model.errors import Conflict, Invalid, Path, Violation
+from octavia_provider.model.kinds import KINDS, reconciled
+from octavia_provider.model.l7_policy import follow_action
+from octavia_provider.model.validate import validate
+from octavia_provider.ports import Networks, Owner, Record, Settlement, Transaction
+
+from . import leftovers, operators, positions, removal
+from .allowance import Allowance
+from .orders import Order
+from .requests import Claim
+from .rules import Rules, immutable, living, subject, users
+
+# A listener may name a pool that comes in the same request, so pools are written first; the rest needs them both.
+_RANKS = {"load_balancer": 0, "pool": 1, "listener": 2}
+
+RENAMED = (
+    "; if it is the same resource under a new name, give it an alias of the old one (or set deleteBeforeReplace, or remove "
+    "the old one in an update of its own)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Created:
+    """The object asked for; ``adopted``: a leftover of an earlier run was taken up.
+
+    ``generation`` is the one at which it and all that was made with it are settled.
+    """
+
+    record: Record
+    generation: int
+    adopted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """What may be written in one transaction. ``rules`` remembers what it has read of the graphs."""
+
+    tx: Transaction
+    networks: Networks
+    project_id: str
+    rules: Rules
+    allowance: Allowance
+
+    @classmethod
+    def begin(cls, tx: Transaction, networks: Networks, project_id: str) -> Writing:
+        """In this transaction."""
+        return cls(tx, networks, project_id, Rules(tx), Allowance(tx, project_id))
+
+    def create(self, orders: Sequence[Order], claim: Claim | None) -> Created:
+        """Make what was ordered: all of it or nothing. What the claim's owner left behind in a crash is taken up."""
+        leftover = _leftover(self.tx, orders[0].kind, claim) if claim else None
+        if leftover is not None:
+            spec = None if len(orders) > 1 else _taken_up(leftover, orders[0])
+            if spec is not None:
+                self._check(leftover.kind, spec, leftover)
+                spec = {**spec, **self.networks.change(self.tx, leftover, spec)}
+                self.rules.check(leftover.kind, leftover.id, leftover.scope_id, spec)
+                if leftover.kind == "l7_policy":
+                    spec = self._placed(leftover.id, spec, written=True)
+                record = self._write(leftover, spec)
+                return Created(record=record, generation=record.generation, adopted=True)
+            removal.replace(self.tx, leftover)
+        made: dict[str, Record] = {}
+        for order in sorted(orders, key=lambda order: _RANKS.get(order.kind, len(_RANKS))):
+            owner = claim.owner if claim and order is orders[0] else None
+            made[order.id] = self._insert(order, owner)
+        return Created(record=made[orders[0].id], generation=max(record.generation for record in made.values()))
+
+    def update(self, kind: str, id_: str, given: Mapping[str, Any], owner: Owner | None) -> Record:
+        """Change the attributes that are given; null puts one back to its default."""
+        record = living(self.tx, kind, id_)
+        if owner is not None:
+            self.tx.confirm([id_], owner.provider)
+        if kind == "l7_policy":
+            given = follow_action(given)
+        return self._change(record, given, written=owner is not None)
+
+    def batch(self, pool_id: str, orders: Sequence[Order], *, additive: bool) -> Record:
+        """Octavia's batch: members are known by address and port; those not named go, unless ``additive``."""
+        pool = living(self.tx, "pool", pool_id)
+        members = self.tx.find("member", parent=("pool_id", pool_id))
+        known = {_server(member.spec): member for member in members if not member.deleting}
+        named = {_server(order.values) for order in orders}
+        if not additive:
+            self.tx.mark_deleting(member.id for server, member in known.items() if server not in named)
+        for order in orders:
+            member = known.get(_server(order.values))
+            if member is None:
+                self._insert(order)
+            else:
+                self._change(member, order.raw, order.path)
+        return pool
+
+    def _insert(self, order: Order, owner: Owner | None = None) -> Record:
+        values = dict(order.values)
+        try:
+            scope_id = self.rules.place(order.kind, order.id, values, order.path)
+            self.allowance.take(order.kind)
+            values.update(self.networks.place(self.tx, order.kind, order.id, values))
+            self._check(order.kind, values, None, order.path)
+            self.rules.check(order.kind, order.id, scope_id, values, order.path)
+            if order.kind == "l7_policy":
+                values = self._placed(order.id, values, written=owner is not None or order.path != ())
+            return self._in_force(
+                self.tx.insert(
+                    Record(
+                        id=order.id,
+                        kind=order.kind,
+                        scope_id=scope_id,
+                        project_id=self.project_id,
+                        spec=values,
+                        generation=0,
+                        owner=owner,
+                    )
+                )
+            )
+        except Conflict as error:
+            told = _at(error, order.path, order.subject)
+            if owner and self._renamed(order.kind, error.holder, owner):
+                told.message += RENAMED
+            raise told from None
+        except Invalid as error:
+            raise Invalid(error.violations, subject=error.subject or order.subject) from None
+
+    def _renamed(self, kind: str, holder: str, owner: Owner) -> bool:
+        """Whether what is in the way was made by the same provider for another URN."""
+        other = self.tx.get(kind, holder) if holder else None
+        return bool(other and other.owner and other.owner.provider == owner.provider and other.owner != owner)
+
+    def _check(self, kind: str, values: Mapping[str, Any], was: Record | None, path: Path = ()) -> None:
+        operators.check(self.tx, self.networks.unsupported, kind, values, was=was, path=path)
+
+    def _change(self, record: Record, given: Mapping[str, Any], path: Path = (), *, written: bool = False) -> Record:
+        values = _changed(record, given, path)
+        try:
+            self._check(record.kind, values, record, path)
+            values.update(self.networks.change(self.tx, record, values))
+            self.rules.check(record.kind, record.id, record.scope_id, values, path)
+            if record.kind == "l7_policy" and "position" in given:
+                values = self._placed(record.id, values, written=written)
+            return self._write(record, {**record.spec, **values})
+        except Invalid as error:
+            raise Invalid(error.violations, subject=subject(record)) from None
+        except Conflict as error:
+            raise _at(error, path, subject(record)) from None
+
+    def _placed(self, id_: str, values: Mapping[str, Any], *, written: bool) -> dict[str, Any]:
+        """An L7 policy's values with the position that it gets; the others of its listener make room."""
+        asked = values["position"]
+        position = positions.put(self.tx, values["listener_id"], id_, asked, written=written)
+        return {**values, "position": position, positions.ASKED: asked if written else None}
+
+    def _write(self, record: Record, spec: Mapping[str, Any]) -> Record:
+        """Write where it makes a difference; an object in ERROR is tried again also when nothing is new."""
+        defaults = {name: attribute.default for name, attribute in inputs(KINDS[record.kind]).items()}
+        before = {**defaults, **record.spec}  # older code wrote nothing of attributes that it did not know
+        if record.error is None and _same(before, {**defaults, **spec}):
+            return record
+        written = self._in_force(self.tx.update(record.id, spec))
+        if record.kind == "tls_container":  # what is in force changes wherever it is used
+            for scope_id in {user.scope_id for user in users(self.tx, record.kind, record.id)}:
+                self.tx.touch(scope_id)
+        return written
+
+    def _in_force(self, record: Record) -> Record:
+        """What nothing has to be brought about for is in force as soon as it is written."""
+        if not reconciled(record.kind):
+            self.tx.settle(
+                Settlement(scope_id=record.scope_id, generation=record.generation, accepted={record.id: record.spec})
+            )
+        return record
+
+
+def duplicates(orders: Sequence[Order]) -> list[Violation]:
+    """Members of one batch that are the same server."""
+    seen: set[tuple[str, int]] = set()
+    found: list[Violation] = []
+    for order in orders:
+        server = _server(order.values)
+        if server in seen:
+            found.append(Violation((*order.path, "address"), f"{server[0]}:{server[1]} is named twice in this request"))
+        seen.add(server)
+    return found
+
+
+def _server(spec: Mapping[str, Any]) -> tuple[str, int]:
+    return spec["address"], spec["protocol_port"]
+
+
+def _at(error: Conflict, path: Path, what: str) -> Conflict:
+    return Conflict(
+        error.message, subject=error.subject or what, hint=error.hint, path=(*path, *error.path) if error.path else (),
+        holder=error.holder,
+    )  # fmt: skip
+
+
+def _changed(record: Record, given: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """The inputs after the change; ``Invalid`` with all that is wrong or may not be changed."""
+    known = {name: record.spec.get(name) for name in inputs(KINDS[record.kind])}
+    result = validate(KINDS[record.kind], {**known, **given}, path=path)
+    broken = {v.path[len(path)] for v in result.violations if len(v.path) > len(path)}
+    fixed = [v for v in immutable(record, given, result.values) if v.path[0] not in broken]
+    violations = [*result.violations, *(Violation((*path, *v.path), v.message) for v in fixed)]
+    if violations:
+        raise Invalid(violations, subject=subject(record))
+    return result.values
+
+
+def _same(one: Any, other: Any) -> bool:
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return all(
+            _same(one.get(key), other.get(key)) for key in {*one, *other}
+        )  # older code left out what it knew not
+    if isinstance(one, (list, tuple)) and isinstance(other, (list, tuple)):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
+
+
+def _leftover(tx: Transaction, kind: str, claim: Claim) -> Record | None:
+    """An object of this owner which the engine has never shown: its create died between the answer and the checkpoint."""
+    leftovers.confirm(tx, claim.owner.provider, claim.known, kind)
+    return next((r for r in tx.find(kind, owner=claim.owner) if not r.confirmed and not r.deleting), None)
+
+
+def _taken_up(leftover: Record, order: Order) -> Mapping[str, Any] | None:
+    """The leftover's spec in the asked form; None when that form needs a replacement."""
+    values = dict(order.values)
+    if immutable(leftover, order.values, values):
+        return None
+    return {**leftover.spec, **values}

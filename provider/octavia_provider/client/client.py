@@ -1,0 +1,345 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The synchronous client of the v2 API (docs/reference/api.md). One is used by many threads at once.
+
+Every call takes a :class:`Deadline`; a control plane that does not answer is tried again while it lasts (no longer than
+``PATIENCE``), since one that was killed is started anew within a second. Errors are those of ``model.errors``.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from octavia_provider.kit import logs
+from octavia_provider.model import statuses
+from octavia_provider.model.errors import Conflict, NotFound, TransientError, Unreachable, WrongControlPlane
+from octavia_provider.model.kinds import KINDS
+
+from . import collections, faults
+from .waiting import Deadline
+
+if TYPE_CHECKING:
+    import httpx2
+
+log = logs.Logger()
+
+PATIENCE = 20.0
+"""Seconds for which a control plane that does not answer is tried again."""
+SLICE = 3
+"""Seconds of one ``Prefer: wait``: how late a cancellation is heard, and how often progress is told."""
+CHANGING_PLACES = 6.0
+"""Seconds for which a change waits for another object to give up the port, address or name that it wants."""
+ANSWER = 30.0
+"""Seconds that a control plane may take for an answer beyond the wait it was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owner:
+    """Who makes an object: the uuid of the Pulumi provider resource, and the URN; ``known`` are the ids that the
+    engine has shown, of whatever URN."""
+
+    provider: str
+    urn: str
+    known: Sequence[str] = ()
+
+    def body(self) -> dict[str, Any]:
+        """As a POST carries it."""
+        return {"provider": self.provider, "urn": self.urn, "known": list(self.known)}
+
+    def header(self) -> dict[str, str]:
+        """As a GET or PUT carries it; the URN percent-encoded, since resource names may be in any script."""
+        return {"X-Octavia-Owner": f"{self.provider} {quote(self.urn, safe=':/$')}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One object as the control plane shows it."""
+
+    object: dict[str, Any]
+    control_plane_id: str = ""
+    key: str = "id"
+    adopted: bool = False
+
+    @property
+    def id(self) -> str:
+        """The object's id, or what stands for one in its URL (the name of a zone, the project of a quota)."""
+        return str(self.object[self.key] if self.object.get("id") is None else self.object["id"])
+
+    @property
+    def status(self) -> str:
+        """Its provisioning status."""
+        return str(self.object.get("provisioning_status") or statuses.ACTIVE)
+
+    @property
+    def settled(self) -> bool:
+        """Whether its last write has an outcome."""
+        return self.status not in statuses.PENDING
+
+
+class Client:
+    """A connection to one control plane.
+
+    ``url`` is where it is, or, with ``start``, whatever: ``start(deadline)`` makes sure that the embedded control plane
+    runs and answers the path of its Unix socket. It is called before the first request and after a connection failed.
+    """
+
+    def __init__(self, url: str = "http://octavia", *, start: Callable[[Deadline], Path] | None = None) -> None:
+        self.url = url.rstrip("/")
+        self._start = start
+        self._lock = threading.Lock()
+        self._http: httpx2.Client | None = None
+
+    def close(self) -> None:
+        """Close the connections."""
+        with self._lock:
+            if self._http is not None:
+                self._http.close()
+                self._http = None
+
+    # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    def get(
+        self, kind: str, id: str, *, deadline: Deadline, parent: str | None = None,  # noqa: A002
+        owner: Owner | None = None, made_by: str = "", wait: int = 0,
+    ) -> Answer:  # fmt: skip
+        """One object; ``NotFound`` only where the control plane ``made_by`` itself says so (see :func:`_proven`)."""
+        headers = owner.header() if owner else {}
+        path = collections.item(kind, id, parent)
+        with _proven(kind, id, made_by):
+            response = self.request("GET", path, deadline=deadline, headers=headers, wait=wait, subject=f"{kind} {id}")
+        return self._answer(kind, response)
+
+    def list(
+        self, kind: str, *, deadline: Deadline, parent: str | None = None, filters: Mapping[str, str] | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """All objects of a kind that match, page by page."""
+        params = dict(filters or {})
+        while True:
+            response = self.request("GET", collections.collection(kind, parent), deadline=deadline, params=params)
+            body = response.json()
+            found = body[collections.words(kind)]
+            yield from found
+            links = body.get(f"{collections.words(kind)}_links") or ()
+            if not found or not any(link.get("rel") == "next" for link in links):
+                return
+            params["marker"] = found[-1]["id"]
+
+    def create(
+        self, kind: str, values: Mapping[str, Any], *, deadline: Deadline, parent: str | None = None,
+        owner: Owner | None = None, subject: str = "",
+    ) -> Answer:  # fmt: skip
+        """POST, waiting one slice for it to settle; with an owner it is made once, however often it is sent."""
+        body: dict[str, Any] = {collections.word(kind): dict(values)}
+        if owner:
+            body["owner"] = owner.body()
+        response = self.request(
+            "POST", collections.collection(kind, parent), deadline=deadline, json=body, wait=_slice(deadline),
+            subject=subject or kind, again=owner is not None,
+        )  # fmt: skip
+        return self._answer(kind, response)
+
+    def update(
+        self, kind: str, id: str, values: Mapping[str, Any], *, deadline: Deadline,  # noqa: A002
+        parent: str | None = None, owner: Owner | None = None, made_by: str = "", subject: str = "",
+    ) -> Answer:  # fmt: skip
+        """PUT, waiting one slice for it to settle: the attributes that are given; null puts one back to its default.
+
+        A value that another object holds (``Conflict`` with a path) is waited for: that one may be about to change too.
+        """
+        path = collections.item(kind, id, parent)
+        patience = Deadline(min(CHANGING_PLACES, deadline.left()), deadline.cancelled)
+        while True:
+            try:
+                with _proven(kind, id, made_by):
+                    response = self.request(
+                        "PUT", path, deadline=deadline, json={collections.word(kind): dict(values)},
+                        wait=_slice(deadline), headers=owner.header() if owner else {},
+                        subject=subject or f"{kind} {id}",
+                    )  # fmt: skip
+            except Conflict as error:
+                if not error.path or not patience.pause(0.2):
+                    raise
+            else:
+                return self._answer(kind, response)
+
+    def delete(
+        self, kind: str, id: str, *, deadline: Deadline, parent: str | None = None, made_by: str = "",  # noqa: A002
+        subject: str = "", progress: Callable[[Answer], None] | None = None,
+    ) -> None:  # fmt: skip
+        """DELETE, and wait until it is out of force; an object that is gone already is fine (same proof as ``get``)."""
+        path = collections.item(kind, id, parent)
+        subject = subject or f"{kind} {id}"
+        try:
+            with _proven(kind, id, made_by):
+                response = self.request("DELETE", path, deadline=deadline, wait=_slice(deadline), subject=subject)
+            while response.status_code == 202:
+                if deadline.passed():
+                    raise deadline.interruption(subject, "waiting until it is deleted")
+                answer = self.get(kind, id, deadline=deadline, parent=parent, made_by=made_by, wait=_slice(deadline))
+                if answer.status == statuses.ERROR:
+                    reason = answer.object.get("provisioning_error") or "it ended in ERROR"
+                    raise TransientError(f"could not be deleted: {reason}", subject=subject)
+                if progress:
+                    progress(answer)
+        except NotFound:
+            return
+
+    def settle(
+        self, kind: str, answer: Answer, *, deadline: Deadline, parent: str | None = None,
+        progress: Callable[[Answer], None] | None = None,
+    ) -> Answer:  # fmt: skip
+        """Wait until the object has settled or the deadline has passed; answers what was seen last."""
+        while not answer.settled and not deadline.passed():
+            if progress:
+                progress(answer)
+            answer = self.get(
+                kind, answer.id, deadline=deadline, parent=parent, made_by=answer.control_plane_id,
+                wait=_slice(deadline),
+            )  # fmt: skip
+        return answer
+
+    def control_plane(self, *, deadline: Deadline) -> dict[str, Any]:
+        """The control plane itself: id, version, schema, pid, …"""
+        found: dict[str, Any] = self.request("GET", "/v2/octavia/control-plane", deadline=deadline).json()
+        return dict(found["control_plane"])
+
+    def confirm(self, provider: str, ids: Sequence[str], *, seconds: float) -> None:
+        """The engine keeps these: they are no leftovers of a crash. Takes no more than some ``seconds``."""
+        body = {"provider": provider, "ids": list(ids)}
+        deadline = Deadline(seconds / 2)
+        self.request(
+            "POST", "/v2/octavia/confirm", deadline=deadline, json=body, again=False, timeout=seconds / 2,
+            subject="control plane",
+        )  # fmt: skip
+
+    # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    def request(
+        self, method: str, path: str, *, deadline: Deadline, json: Any = None, params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None, wait: int = 0, subject: str = "", again: bool = True,
+        timeout: float = ANSWER,
+    ) -> httpx2.Response:  # fmt: skip
+        """One request; answers of 400 and above are raised. ``again``: it may be sent twice without harm."""
+        send = {"json": json, "params": params, "headers": dict(headers or {}), "timeout": timeout + wait}
+        if wait:
+            send["headers"]["Prefer"] = f"wait={wait}"  # RFC 7240, section 4.3
+        patience = Deadline(min(PATIENCE, deadline.left() or 1.0), deadline.cancelled)
+        while True:
+            try:
+                return self._send(method, path, send, deadline, subject)
+            except TransientError as error:
+                if not (again or isinstance(error, _NotSent)) or not patience.pause(min(error.retry_after, 5.0)):
+                    raise
+                log.debug("trying again", method=method, path=path, error=str(error))
+
+    def _send(
+        self, method: str, path: str, send: Mapping[str, Any], deadline: Deadline, subject: str
+    ) -> httpx2.Response:
+        import httpx2
+
+        http = self._connected(deadline)
+        try:
+            response = http.request(method, path, **send)
+        except (httpx2.ConnectError, httpx2.ConnectTimeout, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and "closed" not in str(error):
+                raise
+            self._forget(http)
+            raise self._unreachable(_NotSent, str(error), subject) from error
+        except httpx2.TransportError as error:
+            raise self._unreachable(Unreachable, str(error) or type(error).__name__, subject) from error
+        if response.status_code < 400:
+            return response
+        found = faults.error(
+            response.status_code, _json(response), subject=subject, retry_after=response.headers.get("Retry-After")
+        )
+        if isinstance(found, NotFound):
+            raise _Absent(found, response.headers.get("X-Octavia-Control-Plane", ""))
+        raise found
+
+    def _connected(self, deadline: Deadline) -> httpx2.Client:
+        with self._lock:
+            if self._http is None:
+                import httpx2
+
+                limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64)
+                # no TLS, no certificates to load; and the environment's proxies know nothing of a Unix socket
+                tls = self.url.startswith("https:")
+                uds = None if self._start is None else str(self._start(deadline))
+                transport = httpx2.HTTPTransport(uds=uds, limits=limits, verify=tls)
+                self._http = httpx2.Client(base_url=self.url, transport=transport, trust_env=uds is None)
+            return self._http
+
+    def _forget(self, http: httpx2.Client) -> None:
+        """The next request connects anew, starting the embedded control plane where it is gone."""
+        with self._lock:
+            if self._http is http and self._start is not None:
+                self._http = None
+
+    def _unreachable(self, error: type[Unreachable], why: str, subject: str) -> Unreachable:
+        where = "the embedded control plane" if self._start else f"the control plane at {self.url}"
+        hint = "octaviactl doctor" if self._start else "check the provider's endpoint, and that the control plane runs"
+        return error(f"{where} does not answer ({why}).", subject=subject, hint=hint, retry_after=0.2)
+
+    @staticmethod
+    def _answer(kind: str, response: httpx2.Response) -> Answer:
+        return Answer(
+            object=response.json()[collections.word(kind)],
+            control_plane_id=response.headers.get("X-Octavia-Control-Plane", ""),
+            adopted=response.headers.get("X-Octavia-Adopted") == "true",
+            key=KINDS[kind].KEY,
+        )
+
+
+class _NotSent(Unreachable):
+    """There was no connection: the request has reached nobody and may be sent again, whatever it asks."""
+
+
+class _Absent(NotFound):
+    """A 404, with the id of the control plane that gave it ("" where it did not say)."""
+
+    def __init__(self, error: NotFound, answered_by: str) -> None:
+        super().__init__(error.message, subject=error.subject, hint=error.hint)
+        self.answered_by = answered_by
+
+
+class _proven:  # noqa: N801 - reads as a word: with _proven(...)
+    """Turns a "not found" that proves nothing into :class:`WrongControlPlane`.
+
+    An object is gone when the control plane that made it says so. Another one (another home, an emptied folder), or
+    something on the way that answers 404 without saying who it is, knows nothing about it.
+    """
+
+    def __init__(self, kind: str, id: str, made_by: str) -> None:  # noqa: A002
+        self._subject = f"{kind} {id}"
+        self._made_by = made_by
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if not isinstance(error, NotFound) or not self._made_by:
+            return
+        answered_by = error.answered_by if isinstance(error, _Absent) else ""
+        if answered_by == self._made_by:
+            return
+        who = f"control plane {answered_by}" if answered_by else "something that does not say which control plane it is"
+        raise WrongControlPlane(
+            f"was made by control plane {self._made_by}, and {who} answers, which knows nothing about it.",
+            subject=self._subject,
+            hint="point the provider's endpoint or OCTAVIA_HOME back to the control plane that made it, or remove the "
+            "resource from the state (pulumi state delete, or octaviactl stack forget) if that control plane is lost",
+        ) from None
+
+
+def _slice(deadline: Deadline) -> int:
+    """Whole seconds (RFC 7240) of the next wait."""
+    return max(1, min(SLICE, int(deadline.left())))
+
+
+def _json(response: httpx2.Response) -> Any:
+    try:
+        return response.json()
+    except ValueError:
+        return None

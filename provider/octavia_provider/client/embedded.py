@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The embedded control plane: finding it, and starting it when a call has to be made and none runs.
+
+It is a process of its own (own session, no inherited descriptors), so it outlives whoever started it. Starting is
+"lock, then connect": of any number of plugins that come at once one starts it, the others find it running.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import select
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from octavia_provider import __version__
+from octavia_provider.kit import logs, paths
+from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError, PermanentError
+
+from .client import Client
+from .waiting import Deadline
+
+log = logs.Logger()
+
+START = 60.0
+"""Seconds that a control plane may take to start (a reboot makes it rebuild its cloud) or to stop."""
+SUBJECT = "the embedded control plane"
+LAST_LINES = 8
+
+
+def endpoint(given: str | None = None, home: str | None = None) -> str | None:
+    """The URL that is meant: what is given, else ``OCTAVIA_ENDPOINT`` unless a home is given; None: the embedded one."""
+    return given or (None if home else os.environ.get("OCTAVIA_ENDPOINT") or None)
+
+
+def connect(url: str | None = None, home: str | None = None, *, start: bool = True) -> Client:
+    """A client of the control plane at ``url`` (default: see :func:`endpoint`), else of the embedded one of this home.
+
+    Nothing is done before the first request, which starts the embedded one; with ``start=False`` it is an error
+    where it does not run.
+    """
+    where = endpoint(url, home)
+    if where:
+        return Client(where)
+    directory = paths.home(home)
+    if start:
+        return Client(start=lambda deadline: ensure(directory, deadline))
+    return Client(start=lambda _: _found(directory))
+
+
+def _found(home: Path) -> Path:
+    if running(home):
+        return _socket(home)
+    raise PermanentError(
+        f"does not run (home: {home}), and nothing is started for a look.", subject=SUBJECT, hint="octaviactl serve"
+    )
+
+
+def running(home: Path) -> bool:
+    """Whether the embedded control plane of this home accepts connections."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(_socket(home)))
+        except PermissionError:
+            raise Forbidden(
+                f"{home} is another user's.", subject=SUBJECT, hint="sudo, or an OCTAVIA_HOME of your own"
+            ) from None
+        except OSError:
+            return False
+        return True
+
+
+def ensure(home: Path, deadline: Deadline) -> Path:
+    """Make sure that this home's control plane runs and is no older than we are; answers the path of its socket."""
+    if not running(home):
+        with _lock(home, deadline):
+            if not running(home):
+                _start(home, deadline)
+    _same_age(home, deadline)
+    return _socket(home)
+
+
+def stop(home: Path, deadline: Deadline) -> None:
+    """Ask it to end, and wait until it has. Traffic goes on. Nothing happens where none runs."""
+    if not running(home):
+        return
+    client = Client(start=lambda _: _socket(home))
+    try:
+        pid = int(client.control_plane(deadline=deadline)["pid"])
+        ended = os.pidfd_open(pid)
+        try:
+            client.request("POST", "/v2/octavia/control-plane/stop", deadline=deadline, subject=SUBJECT)
+            if not select.select([ended], [], [], min(START, deadline.left()))[0]:
+                raise PermanentError("was asked to stop and still runs.", subject=SUBJECT, hint="octaviactl logs")
+        finally:
+            os.close(ended)
+    except ProcessLookupError:
+        return
+    finally:
+        client.close()
+
+
+def _same_age(home: Path, deadline: Deadline) -> None:
+    facts = _facts(home, deadline)
+    theirs, ours = _version(str(facts["version"])), _version(__version__)
+    if theirs > ours:
+        raise Conflict(
+            f"is version {facts['version']}, and this plugin is the older {__version__}: it might not understand "
+            "what that one keeps.",
+            subject=SUBJECT,
+            hint=f"upgrade pulumi-resource-octavia to {facts['version']}, or use another OCTAVIA_HOME",
+        )
+    if theirs < ours:
+        with _lock(home, deadline):
+            if running(home) and _version(str(_facts(home, deadline)["version"])) < ours:
+                log.info("restarting the embedded control plane", old=facts["version"], new=__version__)
+                stop(home, deadline)
+                _start(home, deadline)
+
+
+def _facts(home: Path, deadline: Deadline) -> Mapping[str, Any]:
+    client = Client(start=lambda _: _socket(home))
+    try:
+        return client.control_plane(deadline=deadline)
+    finally:
+        client.close()
+
+
+def _version(text: str) -> tuple[int, ...]:
+    release = re.match(r"[\d.]*", text)
+    return tuple(int(number) for number in (release[0] if release else "").split(".") if number)
+
+
+@contextmanager
+def _lock(home: Path, deadline: Deadline) -> Iterator[None]:
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        opened = paths.start_lock(home).open("w")
+    except OSError as error:
+        raise PermanentError(
+            f"cannot use {home} as its home: {(error.strerror or str(error)).lower()}.",
+            subject=SUBJECT,
+            hint="an OCTAVIA_HOME that is a folder, or can become one, and is yours",
+        ) from None
+    with opened as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if not deadline.pause(0.05):  # a blocking flock could not be cancelled
+                    raise deadline.interruption(SUBJECT, "another process was starting it") from None
+            else:
+                break
+        yield
+
+
+def _start(home: Path, deadline: Deadline) -> None:
+    """Start it and wait until it accepts connections or ends, whichever is first."""
+    command = [sys.executable, "-m", "octavia_provider.cli.main", "serve", "--home", str(home)]
+    with paths.log_file(home).open("ab") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
+            start_new_session=True, close_fds=True, env=_environment(),
+        )  # fmt: skip
+    log.debug("started the embedded control plane", pid=process.pid, home=str(home))
+    patience = Deadline(min(START, deadline.left()), deadline.cancelled)
+    ended = os.pidfd_open(process.pid)
+    try:
+        while not running(home):
+            if select.select([ended], [], [], 0.02)[0]:
+                raise _failed(home, f"ended with code {process.wait()} while starting")
+            if patience.passed():
+                raise _failed(home, f"did not start within {patience.seconds:.0f} s")
+    finally:
+        os.close(ended)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what Pulumi sets for one run (passphrases, configuration): it would live on in the process."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
+
+
+def _failed(home: Path, what: str) -> OctaviaError:
+    lines = paths.log_file(home).read_text(errors="replace").splitlines()[-LAST_LINES:]
+    said = " | ".join(line.strip() for line in lines if line.strip()) or "nothing"
+    return PermanentError(
+        f"{what}. Its log says: {said}.", subject=SUBJECT, hint=f"octaviactl doctor, and the log {paths.log_file(home)}"
+    )
+
+
+def _socket(home: Path) -> Path:
+    try:
+        return paths.api_socket(home)
+    except ValueError as error:
+        raise PermanentError(str(error), subject=SUBJECT) from None

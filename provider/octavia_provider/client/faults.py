@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the API answers when it refuses → the errors of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from octavia_provider.model.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    OctaviaError,
+    PermanentError,
+    TransientError,
+    Unreachable,
+    Violation,
+)
+
+_SORTS: Mapping[int, type[OctaviaError]] = {
+    401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 502: Unreachable, 504: Unreachable,
+}  # fmt: skip
+
+
+def error(status: int, body: Any, *, subject: str, retry_after: str | None = None) -> OctaviaError:
+    """The error that an answer of 400 or above means; ``body`` is its JSON, or None where it had none."""
+    fault: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
+    message = str(fault.get("faultstring") or f"the control plane answered {status} without saying why")
+    violations = [_violation(item) for item in fault.get("violations") or ()]
+    if status == 400:
+        return Invalid(violations or [Violation((), message)], subject=subject)
+    if status == 409 and violations:  # what collides, said where it collides
+        return Conflict(violations[0].message, subject=subject, path=violations[0].path)
+    if status in {429, 503}:
+        return TransientError(message, subject=subject, retry_after=_seconds(retry_after))
+    sort = _SORTS.get(status, PermanentError)
+    return sort(message, subject=subject, hint="octaviactl logs" if status == 500 else "")
+
+
+def _violation(item: Mapping[str, Any]) -> Violation:
+    return Violation(tuple(item.get("path") or ()), str(item.get("message", "")))
+
+
+def _seconds(retry_after: str | None) -> float:
+    try:
+        return max(0.1, float(retry_after or 1))
+    except ValueError:  # Retry-After may be a date (RFC 9110, 10.2.3); a second is a fair guess then
+        return 1.0

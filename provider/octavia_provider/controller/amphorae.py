@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an amphora is given when it is booted: identity, keys, where its heartbeats go."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Mapping
+
+import msgspec
+
+from octavia_amphora.wire.messages import Settings
+from octavia_provider.ports import Amphora, Authority, Dialer
+
+DIRECTORY = "/etc/octavia-amphora"
+
+
+def new(load_balancer_id: str) -> Amphora:
+    """A fresh amphora, not yet booted, with a heartbeat key of its own."""
+    return Amphora(id=str(uuid.uuid4()), load_balancer_id=load_balancer_id, heartbeat_key=secrets.token_bytes(32))
+
+
+def files(
+    amphora: Amphora, authority: Authority, dialer: Dialer, address: str, port: int
+) -> Mapping[str, tuple[int, bytes]]:
+    """The files of the agent: settings, certificate, key, the authority; keys are readable by root alone."""
+    credential = authority.issue_amphora(amphora.id, address)
+    settings = Settings(
+        amphora_id=amphora.id,
+        listen_address=address,
+        listen_port=port,
+        certificate=f"{DIRECTORY}/agent.pem",
+        key=f"{DIRECTORY}/agent.key",
+        authority=f"{DIRECTORY}/authority.pem",
+        controller=authority.controller_name,
+        heartbeat_key=amphora.heartbeat_key.hex(),
+        receivers=(dialer.heartbeat_receiver,),
+    )
+    return {
+        f"{DIRECTORY}/agent.json": (0o600, msgspec.json.format(msgspec.json.encode(settings))),
+        settings.certificate: (0o644, credential.certificate),
+        settings.key: (0o600, credential.key),
+        settings.authority: (0o644, credential.authority),
+    }

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reconciler of one load balancer: look, plan, apply, settle, until there is nothing left to do.
+
+While one apply runs, further writes gather; the next takes them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import structlog
+
+from octavia_amphora.wire.config import Configuration, Delta, apply, bare, difference, digest
+from octavia_amphora.wire.messages import Push as PushMessage
+from octavia_amphora.wire.messages import Stamp
+from octavia_provider.model.errors import PermanentError, Refused
+from octavia_provider.model.graph import Graph
+from octavia_provider.planner import plan as planner
+from octavia_provider.ports import (
+    AgentRefused,
+    Agents,
+    Amphora,
+    AmphoraOrder,
+    Authority,
+    Compute,
+    Dialer,
+    Host,
+    Networks,
+    Publication,
+    Settlement,
+    Store,
+    Transaction,
+    Vip,
+)  # fmt: skip
+from octavia_provider.render.haproxy import Rendered
+
+from . import amphorae
+from .board import Board
+from .desired import Desire
+from .publishing import Publisher
+from .pushing import Outcome, push_what_can_be
+from .renderings import Renderings
+
+log = structlog.get_logger(__name__)
+AGENT_TIMEOUT = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ports:
+    """What a reconciler works with."""
+
+    store: Store
+    compute: Compute
+    dialer: Dialer
+    agents: Agents
+    authority: Authority
+    board: Board
+    publisher: Publisher
+    networks: Networks
+    holder: str
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A configuration that an amphora has put in force (without the contents of files), with its digest."""
+
+    configuration: Configuration
+    digest: str
+
+
+@dataclass(slots=True)
+class BalancerReconciler:
+    """Holds what it knows of one load balancer between cycles; ``forget`` makes it look again."""
+
+    ports: Ports
+    desire: Desire
+    vips: tuple[Vip, ...] = ()
+    amphorae: tuple[Amphora, ...] = ()
+    hosts: dict[str, Host] | None = None
+    in_force: dict[str, InForce] = field(default_factory=dict)
+    last: Outcome | None = None
+    unpublished: dict[str, str] = field(default_factory=dict)
+    healed: set[str] = field(default_factory=set)
+    _publications: tuple[Publication, ...] | None = None
+    _stale: bool = False
+    _renderings: Renderings = field(default_factory=Renderings)
+
+    def forget(self) -> None:
+        """Trust nothing that was seen: the next cycle asks the cloud and the agents (this one goes on as it is)."""
+        self._stale = True
+
+    @property
+    def published(self) -> tuple[Publication, ...]:
+        """What was published when it was last looked at."""
+        return self._publications or ()
+
+    async def reconcile(self) -> bool:
+        """Bring about what is desired; False when the load balancer is gone and nothing is left of it."""
+        if self._stale:
+            self._stale, self.hosts, self._publications = False, None, None
+            self.in_force.clear()
+        await self._read()
+        self.last = None
+        self.unpublished.clear()
+        self.healed.clear()
+        for _ in range(20):
+            await self._observe()
+            steps = planner.plan(self._wanted(), self._observed())
+            if not steps:
+                break
+            log.info("plan", load_balancer=self.desire.scope.id, plan=planner.sentence(steps))
+            await self._carry_out(steps)
+        else:
+            raise PermanentError(
+                "the plan does not come to an end; what is seen of it keeps changing",
+                subject=f"load balancer {self.desire.scope.id}", hint="octaviactl logs",
+            )  # fmt: skip
+        errors = {**(self.last.errors if self.last else {}), **self.unpublished}
+        await self._settle(errors)
+        return not self.desire.gone
+
+    async def fail(self, reason: str) -> bool:
+        """Settle what was written with this reason; False when there is nothing to tell it to, so it is tried again.
+
+        While something is being deleted nothing is settled: a settlement would forget it, and it is still there.
+        """
+        self.last = None
+        errors = dict.fromkeys(self.desire.changed(), reason)
+        if not errors or any(record.deleting for record in self.desire.records.values()):
+            return False
+        settlement = Settlement(scope_id=self.desire.scope.id, generation=self.desire.generation, errors=errors)
+        await self.ports.store.write(lambda tx: tx.settle(settlement))
+        self.desire.settled(self.desire.generation, {}, errors)
+        return True
+
+    async def _read(self) -> None:
+        scope_id, since = self.desire.scope.id, self.desire.generation
+
+        def work(tx: Transaction) -> None:
+            scope = tx.scope(scope_id)
+            if scope is None:
+                self.desire.clear()
+                return
+            changed = tx.find(scope_id=scope_id, since=since)
+            self.desire.read(scope, changed, lambda id_: tx.get("tls_container", id_))
+            self.amphorae = tuple(tx.amphorae(scope_id))
+            root = self.desire.records.get(scope_id)
+            if root is not None and not root.deleting:
+                self.vips = self.ports.networks.vips(tx, root)
+
+        await self.ports.store.read(work)
+
+    async def _observe(self) -> None:
+        if self.hosts is None:
+            mine = self.desire.scope.id
+            found = {h.amphora_id: h for h in await self.ports.compute.hosts() if h.load_balancer_id == mine}
+            self.hosts = found
+            self._publications = await self.ports.publisher.published(mine)
+        if self._publications is None:
+            self._publications = await self.ports.publisher.published(self.desire.scope.id)
+
+    def _rendered(self, host: Host, refused: set[str], dropped: set[str]) -> Rendered:
+        graph = self.desire.graph(refused, dropped)
+        if graph is None:
+            graph = Graph(_root(self.desire))
+        return self._renderings.of(graph, host, tuple(vip.address for vip in self.vips if vip.served))
+
+    def _wanted(self) -> planner.Desired:
+        scope_id = self.desire.scope.id
+        if self.desire.gone:
+            return planner.Desired(load_balancer_id=scope_id, amphorae=0)
+        hosts = [self.hosts[a.id] for a in self.amphorae if self.hosts and a.id in self.hosts]
+        refused, dropped = self._standing_refusals()
+        rendered = {h.amphora_id: self._rendered(h, refused, dropped) for h in hosts}
+        graph = self.desire.graph(refused, dropped)
+        listeners = graph.listeners.values() if graph and graph.load_balancer.admin_state_up else ()
+        published = self.ports.publisher.wanted(graph.load_balancer if graph else None, list(listeners), hosts)
+        return planner.Desired(
+            load_balancer_id=scope_id,
+            amphorae=1,
+            vips=tuple(vip.address for vip in self.vips),
+            digest={amphora: self._renderings.digest(r) for amphora, r in rendered.items()},
+            publications=tuple(p for p in published if p.listener_id not in self.unpublished),
+        )
+
+    def _standing_refusals(self) -> tuple[set[str], set[str]]:
+        """What the push of this very generation refused: it is not tried again until something is written."""
+        if self.last is None:
+            return set(), set()
+        return self.last.refused, self.last.dropped
+
+    def _observed(self) -> planner.Observed:
+        return planner.Observed(
+            amphorae=self.amphorae,
+            hosts=self.hosts or {},
+            digests={amphora: known.digest for amphora, known in self.in_force.items()},
+            publications=self._publications or (),
+        )
+
+    async def _carry_out(self, steps: tuple[planner.Step, ...]) -> None:
+        for step in steps:
+            match step:
+                case planner.AddAmphora():
+                    await self._add_amphora()
+                case planner.Boot(amphora_id):
+                    await self._boot(amphora_id)
+                case planner.Readdress(amphora_id, surplus):
+                    await self._readdress(amphora_id, keep=not surplus)
+                case planner.Push(amphora_id):
+                    await self._push(amphora_id)
+                    return  # what is published depends on what was accepted: look again
+                case planner.Publish(publication):
+                    await self._publish(publication)
+                case planner.Withdraw(listener_id):
+                    await self.ports.publisher.withdraw(listener_id)
+                    self._publications = None
+                case planner.Discard(amphora_id):
+                    await self._discard(amphora_id)
+
+    async def _add_amphora(self) -> None:
+        amphora = amphorae.new(self.desire.scope.id)
+        await self.ports.store.write(lambda tx: tx.put_amphora(amphora))
+        self.amphorae = (*self.amphorae, amphora)
+
+    async def _boot(self, amphora_id: str) -> None:
+        amphora = next(a for a in self.amphorae if a.id == amphora_id)
+        make = partial(amphorae.files, amphora, self.ports.authority, self.ports.dialer)
+        order = AmphoraOrder(id=amphora_id, load_balancer_id=self.desire.scope.id, vips=self.vips, files=make)
+        host = await self.ports.compute.boot(order)
+        await self.ports.agents.ready(host, AGENT_TIMEOUT)
+        ready = replace(amphora, status="ALLOCATED", management_address=host.agent[0])
+        await self.ports.store.write(lambda tx: tx.put_amphora(ready))
+        self.amphorae = tuple(ready if a.id == amphora_id else a for a in self.amphorae)
+        self.hosts = {**(self.hosts or {}), amphora_id: host}
+        self.in_force.pop(amphora_id, None)
+        self._publications = None
+
+    async def _readdress(self, amphora_id: str, *, keep: bool) -> None:
+        host = await self.ports.compute.readdress(amphora_id, self.vips, keep=keep)
+        self.hosts = {**(self.hosts or {}), amphora_id: host}
+
+    async def _discard(self, amphora_id: str) -> None:
+        await self.ports.compute.delete(amphora_id)
+        await self.ports.store.write(lambda tx: tx.delete_amphora(amphora_id))
+        self.amphorae = tuple(a for a in self.amphorae if a.id != amphora_id)
+        self.hosts = {i: h for i, h in (self.hosts or {}).items() if i != amphora_id}
+        self.in_force.pop(amphora_id, None)
+        self._renderings.forget(amphora_id)
+
+    async def _push(self, amphora_id: str) -> None:
+        host = (self.hosts or {})[amphora_id]
+        outcome = await push_what_can_be(self.desire, partial(self._rendered, host), partial(self._push_one, host))
+        self.last = outcome if outcome.errors else None
+
+    async def _push_one(self, host: Host, rendered: Rendered) -> None:
+        known, new = self.in_force.get(host.amphora_id), rendered.configuration
+        wanted = self._renderings.digest(rendered)
+        delta = difference(known.configuration, new, since=known.digest) if known else None
+        if known and delta and digest(apply(known.configuration, delta)) != wanted:
+            delta = None  # the order of names changed: that only the whole can say
+        try:
+            await self._send(host, new, wanted, delta)
+        except AgentRefused as error:
+            if error.refusal.kind != "base" or delta is None:
+                raise
+            await self._send(host, new, wanted, None)
+        self.in_force[host.amphora_id] = InForce(bare(new), wanted)
+
+    async def _send(self, host: Host, new: Configuration, wanted: str, delta: Delta | None) -> None:
+        scope_id, fence = self.desire.scope.id, self.desire.scope.fence
+        scope = await self.ports.store.write(lambda tx: tx.next_revision(scope_id, fence))
+        stamp = Stamp(scope.epoch, scope.fence, scope.revision, self.desire.generation, wanted)
+        message = PushMessage(stamp=stamp, delta=delta) if delta else PushMessage(stamp=stamp, full=new)
+        applied = await self.ports.agents.push(host, scope_id, message)
+        log.info(
+            "applied",
+            load_balancer=scope_id,
+            generation=stamp.generation,
+            revision=stamp.revision,
+            outcome=applied.outcome,
+            seconds=round(applied.seconds, 4),
+            whole=delta is None,
+        )
+
+    async def _publish(self, publication: Publication) -> None:
+        try:
+            await self.ports.publisher.publish(publication)
+        except Refused as error:
+            self.unpublished[publication.listener_id] = str(error)
+        else:
+            self.healed.add(publication.listener_id)
+        self._publications = None
+
+    async def _settle(self, errors: dict[str, str]) -> None:
+        accepted: dict[str, Mapping[str, Any] | None] = {}
+        refused = self.last.refused | self.last.dropped if self.last else set()
+        for id_, record in self.desire.changed().items():
+            if id_ not in refused:
+                accepted[id_] = record.spec
+        for id_ in self.last.dropped if self.last else ():
+            accepted[id_] = None
+        for id_ in self.healed - accepted.keys():
+            healed = self.desire.records.get(id_)
+            if healed and healed.error and healed.accepted == healed.spec:
+                accepted[id_] = healed.spec
+        scope = self.desire.scope
+        if not accepted and not errors and scope.applied >= self.desire.generation and not self.desire.gone:
+            return
+        settlement = Settlement(
+            scope_id=scope.id, generation=self.desire.generation, accepted=accepted, errors=dict(errors)
+        )
+        if self.desire.gone:
+            await self.ports.store.write(lambda tx: tx.free_addresses(scope.id))
+            self.ports.board.forget(scope.id)
+        carried = {address for host in (self.hosts or {}).values() for address in host.vips}
+
+        def work(tx: Transaction) -> None:
+            tx.settle(settlement)
+            self.ports.networks.give_back(tx, scope.id, carried)
+
+        await self.ports.store.write(work)
+        self.desire.settled(self.desire.generation, accepted, errors)
+
+
+def _root(desire: Desire) -> Any:
+    from octavia_provider.model.graph import build
+
+    root = desire.records[desire.scope.id]
+    return build("load_balancer", root.accepted or root.spec, id=root.id)

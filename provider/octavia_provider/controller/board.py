@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the amphorae see, in memory: operating statuses and statistics, made from heartbeats.
+
+The roll-up is Octavia's (octavia/amphorae/drivers/health/heartbeat_udp.py): a full frontend is DEGRADED; a pool whose
+members are all down is ERROR and one with some down is DEGRADED, and so is the load balancer above it; a member of
+weight 0 is DRAINING, one that is switched off OFFLINE, one that nobody checks NO_MONITOR.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from octavia_amphora.wire.config import Configuration
+from octavia_amphora.wire.messages import Counters, ServerState, States
+from octavia_provider.model import statuses
+from octavia_provider.ports import Record
+
+_MEMBER: Mapping[ServerState, str] = {
+    "up": statuses.ONLINE, "down": statuses.ERROR, "drain": statuses.DRAINING, "maint": statuses.OFFLINE,
+    "no_check": statuses.NO_MONITOR, "unknown": statuses.OFFLINE,
+}  # fmt: skip
+_LISTENER = {"open": statuses.ONLINE, "full": statuses.DEGRADED, "stopped": statuses.OFFLINE}
+_WORST = (statuses.ERROR, statuses.DEGRADED)
+
+
+@dataclass(slots=True)
+class Sight:
+    """What was last seen of one load balancer."""
+
+    statuses: dict[str, str] = field(default_factory=dict)
+    counters: Mapping[str, Counters] = field(default_factory=dict)
+
+
+class Board:
+    """Operating statuses and statistics by object id. One loop writes, the API reads."""
+
+    def __init__(self) -> None:
+        self._sights: dict[str, Sight] = {}
+        self._hosts: Mapping[str, bool] = {}
+
+    def see(self, configuration: Configuration, states: States) -> None:
+        """Take in what an amphora says of a load balancer whose configuration this is."""
+        found: dict[str, str] = {}
+        pools: dict[str, list[str]] = {b.pool_id: [] for b in configuration.backends.values()}
+        for backend in configuration.backends.values():
+            seen = states.servers.get(backend.name, {})
+            for server in backend.servers.values():
+                status = _member(seen.get(server.name, "unknown"), server.weight, server.admin)
+                found[server.name] = status
+                pools[backend.pool_id].append(status)
+        found.update({pool_id: roll_up(members) for pool_id, members in pools.items()})
+        for name in configuration.frontends:
+            listener = states.listeners.get(name)
+            found[name] = _LISTENER[listener.status] if listener and states.serving else statuses.OFFLINE
+        parts = [found[name] for name in (*configuration.frontends, *pools)]
+        found[configuration.load_balancer_id] = _balancer(parts) if states.serving else statuses.ERROR
+        counters = {name: listener.counters for name, listener in states.listeners.items()}
+        self._sights[configuration.load_balancer_id] = Sight(found, counters)
+
+    def lost(self, load_balancer_id: str) -> None:
+        """Nothing is heard of it any more."""
+        sight = self._sights.get(load_balancer_id)
+        if sight:
+            sight.statuses = {load_balancer_id: statuses.ERROR}
+
+    def forget(self, load_balancer_id: str) -> None:
+        """It is gone."""
+        self._sights.pop(load_balancer_id, None)
+
+    def hosts_seen(self, running: Mapping[str, bool]) -> None:
+        """Hosts of the embedded cloud: id → whether its command runs."""
+        self._hosts = running
+
+    def running(self, host_id: str) -> bool:
+        """Whether the command of a host runs."""
+        return self._hosts.get(host_id, False)
+
+    def operating_status(self, record: Record) -> str:
+        """The operating status of an object; OFFLINE until somebody has seen it."""
+        if record.spec.get("admin_state_up") is False:
+            return statuses.OFFLINE
+        sight = self._sights.get(record.scope_id)
+        if record.kind in ("health_monitor", "l7_policy", "l7_rule"):  # no heartbeat tells of them
+            return statuses.ONLINE if sight and record.scope_id in sight.statuses else statuses.OFFLINE
+        return sight.statuses.get(record.id, statuses.OFFLINE) if sight else statuses.OFFLINE
+
+    def statistics(self, load_balancer_id: str, listener_id: str) -> Counters:
+        """A listener's counters; zeros until somebody has seen it."""
+        sight = self._sights.get(load_balancer_id)
+        return sight.counters.get(listener_id, Counters()) if sight else Counters()
+
+
+def _member(state: ServerState, weight: int, admin: str) -> str:
+    if admin == "maint":
+        return statuses.OFFLINE
+    if weight == 0 and state in ("up", "no_check"):
+        return statuses.DRAINING
+    return _MEMBER[state]
+
+
+def roll_up(members: list[str]) -> str:
+    """A pool's status from its members'."""
+    down = members.count(statuses.ERROR)
+    if down == 0:
+        return statuses.ONLINE
+    return statuses.ERROR if down == len(members) else statuses.DEGRADED
+
+
+def _balancer(parts: list[str]) -> str:
+    return next((status for status in _WORST if status in parts), statuses.ONLINE)

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The controller: a task for each scope that has something to do, woken by commits, heartbeats and the clock.
+
+One scope is reconciled by one task at a time, under a lease. Failures that may pass are tried again, later and later;
+those that will not are written down at the objects.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from octavia_provider.model.errors import PermanentError, TransientError
+from octavia_provider.model.kinds import reconciled
+from octavia_provider.ports import AgentRefused, Scope, Store
+
+log = structlog.get_logger(__name__)
+
+LEASE_SECONDS = 60.0
+RESYNC_SECONDS = 10.0
+FIRST_RETRY, LAST_RETRY = 0.2, 10.0
+
+
+class Reconciler(Protocol):
+    """Brings one scope about."""
+
+    async def reconcile(self) -> bool:
+        """One pass; False when the scope is gone."""
+        ...
+
+    async def fail(self, reason: str) -> bool:
+        """Write the reason down at the objects that were to change; False when it has to be tried again."""
+        ...
+
+    def forget(self) -> None:
+        """Trust nothing that was seen before."""
+        ...
+
+
+@dataclass(slots=True)
+class _Worker:
+    """One scope's task and what wakes it."""
+
+    reconciler: Reconciler
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    task: asyncio.Task[None] | None = None
+    trouble: str | None = None
+
+
+class Controller:
+    """Runs the reconcilers. ``make`` builds one for a scope (its lease is held)."""
+
+    def __init__(self, store: Store, make: Callable[[Scope], Reconciler], *, holder: str) -> None:
+        self._store = store
+        self._make = make
+        self._holder = holder
+        self._workers: dict[str, _Worker] = {}
+        self._loops: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Begin: every scope is looked at once, then whenever it is written to."""
+        await self._dispatch(everything=True)
+        self._loops = [
+            asyncio.create_task(self._follow(), name="follow"),
+            asyncio.create_task(self._keep_leases(), name="leases"),
+        ]
+
+    async def stop(self) -> None:
+        """End the tasks between two steps of theirs, and give up the leases. Traffic goes on."""
+        tasks = [*self._loops, *(w.task for w in self._workers.values() if w.task)]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._store.write(lambda tx: tx.release(self._holder))
+
+    def poke(self, scope_id: str, *, forget: bool = False) -> None:
+        """Look at a scope now; ``forget``: something outside changed, trust nothing that was seen."""
+        worker = self._workers.get(scope_id)
+        if worker:
+            if forget:
+                worker.reconciler.forget()
+            worker.wake.set()
+
+    def poke_all(self) -> None:
+        """Look at everything, trusting nothing."""
+        for scope_id in list(self._workers):
+            self.poke(scope_id, forget=True)
+
+    def reconciler(self, scope_id: str) -> Reconciler | None:
+        """The reconciler of a scope, if one works here."""
+        worker = self._workers.get(scope_id)
+        return worker.reconciler if worker else None
+
+    def troubles(self) -> dict[str, str]:
+        """Scope → what is in the way right now (tried again by itself)."""
+        return {i: w.trouble for i, w in self._workers.items() if w.trouble}
+
+    async def _follow(self) -> None:
+        async with self._store.watch() as watch:
+            while True:
+                await self._dispatch(everything=False)
+                await watch.changed()
+
+    async def _dispatch(self, *, everything: bool) -> None:
+        for scope in await self._store.read(lambda tx: tx.scopes()):
+            if not reconciled(scope.kind):
+                continue
+            worker = self._workers.get(scope.id)
+            if worker is None:
+                await self._adopt(scope)
+            elif everything or scope.generation > scope.applied:
+                worker.wake.set()
+
+    async def _adopt(self, scope: Scope) -> None:
+        scope_id = scope.id
+        leased = await self._store.write(lambda tx: tx.acquire(scope_id, self._holder, LEASE_SECONDS))
+        if leased is None:
+            return
+        worker = _Worker(self._make(leased))
+        worker.wake.set()
+        self._workers[scope_id] = worker
+        worker.task = asyncio.create_task(self._work(scope_id, worker), name=f"reconcile {scope_id}")
+
+    async def _work(self, scope_id: str, worker: _Worker) -> None:
+        delay = FIRST_RETRY
+        while True:
+            await worker.wake.wait()
+            worker.wake.clear()
+            verdict = await self._once(scope_id, worker)
+            if verdict is False:
+                self._workers.pop(scope_id, None)
+                return
+            if verdict is None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(delay):
+                        await worker.wake.wait()
+                worker.wake.set()
+                delay = min(delay * 2, LAST_RETRY)
+            else:
+                delay = FIRST_RETRY
+
+    async def _once(self, scope_id: str, worker: _Worker) -> bool | None:
+        """True: settled; False: gone; None: to be tried again."""
+        try:
+            alive = await worker.reconciler.reconcile()
+        except Exception as error:  # noqa: BLE001 - whatever it is, this scope is tried again and the others go on
+            worker.reconciler.forget()
+            return await self._failed(scope_id, worker, error)
+        worker.trouble = None
+        return alive
+
+    async def _failed(self, scope_id: str, worker: _Worker, error: Exception) -> bool | None:
+        worker.trouble = str(error)
+        try:
+            if isinstance(error, (PermanentError, AgentRefused)):
+                log.warning("refused", scope=scope_id, reason=str(error))
+                if await worker.reconciler.fail(str(error)):
+                    worker.trouble = None
+                    return True
+            elif isinstance(error, (TransientError, OSError)):
+                log.warning("trouble", scope=scope_id, reason=str(error))
+            else:
+                worker.trouble = "an internal error; the log has the details"
+                log.error("internal error", scope=scope_id, exc_info=error)
+        except Exception:
+            log.exception("not written down", scope=scope_id)
+        return None
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(LEASE_SECONDS / 3)
+            for scope_id in list(self._workers):
+                await self._renew(scope_id)
+            await self._dispatch(everything=False)  # a lease that another one had may have run out
+
+    async def _renew(self, scope_id: str) -> None:
+        if await self._store.write(lambda tx: tx.acquire(scope_id, self._holder, LEASE_SECONDS)) is None:
+            worker = self._workers.pop(scope_id, None)
+            log.warning("lease lost", scope=scope_id)
+            if worker and worker.task:
+                worker.task.cancel()

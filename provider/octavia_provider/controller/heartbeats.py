@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Listening to amphorae: what they say goes to the board; silence makes the controller look.
+
+A heartbeat counts by position in the configuration that the amphora names by its digest. Where that is not the one we
+know of, the agent is asked for its states in full, over mTLS; where it stays another one, the configuration is pushed
+again. Silence alone condemns nobody: the cloud and the agent are asked before anything is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from octavia_amphora.wire.heartbeat import Assembler, BalancerBeat, Heartbeat, states
+from octavia_provider.model.errors import TransientError
+from octavia_provider.ports import Agents, Dialer, Store
+
+from .balancer import BalancerReconciler
+from .board import Board
+from .controller import Controller
+
+log = structlog.get_logger(__name__)
+
+SILENCE_SECONDS = 10.0  # three heartbeats of 3 s fit in it
+
+
+class Heartbeats(asyncio.DatagramProtocol):
+    """One UDP socket for all amphorae."""
+
+    def __init__(
+        self, store: Store, board: Board, controller: Controller, agents: Agents,
+        *, clock: Callable[[], float] = time.monotonic,
+    ) -> None:  # fmt: skip
+        self._store, self._board, self._controller, self._agents = store, board, controller, agents
+        self._clock = clock
+        self._assembler = Assembler()
+        self._keys: dict[str, bytes] = {}
+        self._seen: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._odd: dict[str, str] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._transport: asyncio.DatagramTransport | None = None
+
+    async def start(self) -> None:
+        """Learn the amphorae and begin to watch for silence."""
+        await self._learn()
+        self._spawn(self._watch_silence())
+        self._spawn(self._follow_amphorae())
+
+    async def open(self, dialer: Dialer) -> None:
+        """Open the socket in the management network."""
+        loop = asyncio.get_running_loop()
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=dialer.heartbeat_socket())
+
+    def close(self) -> None:
+        """Close the socket: the network it was in has gone."""
+        if self._transport:
+            self._transport.close()
+            self._transport = None
+
+    async def stop(self) -> None:
+        """End."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self.close()
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:  # noqa: ARG002
+        """One part of a heartbeat."""
+        beat = self._assembler.feed(data, self._keys.get)
+        if beat is not None:
+            self.hear(beat)
+
+    def hear(self, beat: Heartbeat) -> None:
+        """A whole heartbeat, its signature proven."""
+        self._seen[beat.amphora_id] = (self._clock(), tuple(b.load_balancer_id for b in beat.balancers))
+        for balancer in beat.balancers:
+            self._hear_balancer(beat.amphora_id, balancer)
+
+    def _hear_balancer(self, amphora_id: str, beat: BalancerBeat) -> None:
+        reconciler = self._controller.reconciler(beat.load_balancer_id)
+        if not isinstance(reconciler, BalancerReconciler):
+            return
+        known = reconciler.in_force.get(amphora_id)
+        seen = states(beat, known.configuration, known.digest) if known else None
+        if known and seen:
+            self._odd.pop(amphora_id, None)
+            self._board.see(known.configuration, seen)
+        elif self._odd.get(amphora_id) == beat.digest:
+            self._spawn(self._ask(reconciler, amphora_id))  # the same odd digest twice: no push was under way
+        else:
+            self._odd[amphora_id] = beat.digest
+
+    async def _ask(self, reconciler: BalancerReconciler, amphora_id: str) -> None:
+        self._odd.pop(amphora_id, None)
+        host = (reconciler.hosts or {}).get(amphora_id)
+        scope_id = reconciler.desire.scope.id
+        try:
+            seen = await self._agents.states(host, scope_id) if host else None
+        except TransientError as error:
+            log.info("not reachable", amphora=amphora_id, reason=str(error))
+            return
+        known = reconciler.in_force.get(amphora_id)
+        if seen and known and seen.digest == known.digest:
+            self._board.see(known.configuration, seen)
+        else:
+            self._controller.poke(scope_id, forget=True)
+
+    async def _watch_silence(self) -> None:
+        while True:
+            await asyncio.sleep(SILENCE_SECONDS / 2)
+            now = self._clock()
+            for amphora_id, (at, balancers) in list(self._seen.items()):
+                if now - at > SILENCE_SECONDS and amphora_id in self._keys:
+                    log.warning("silent", amphora=amphora_id, seconds=round(now - at, 1))
+                    self._seen[amphora_id] = (now, balancers)  # looked at once per period, not at every tick
+                    for load_balancer_id in balancers:
+                        self._board.lost(load_balancer_id)
+                        self._controller.poke(load_balancer_id, forget=True)
+
+    async def _follow_amphorae(self) -> None:
+        async with self._store.watch() as watch:
+            while True:
+                await watch.changed()
+                await self._learn()
+
+    async def _learn(self) -> None:
+        amphorae = await self._store.read(lambda tx: tx.amphorae())
+        self._keys = {a.id: a.heartbeat_key for a in amphorae}
+        now = self._clock()
+        for amphora in amphorae:
+            self._seen.setdefault(amphora.id, (now, (amphora.load_balancer_id,)))
+        for amphora_id in self._seen.keys() - self._keys.keys():
+            del self._seen[amphora_id]
+            self._assembler.forget(amphora_id)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Housekeeping of the embedded cloud: what should be there and is not is made again; when nothing is left, all goes.
+
+A namespace that somebody deleted, a process that somebody killed, a machine that was started anew: each shows as
+something missing in what the cloud says of itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+
+import structlog
+
+from octavia_provider.model.errors import OctaviaError
+from octavia_provider.model.kinds import reconciled
+from octavia_provider.ports import LocalCloud, Scope, Store, Watch
+
+from .balancer import BalancerReconciler
+from .board import Board
+from .controller import Controller
+from .heartbeats import Heartbeats
+
+log = structlog.get_logger(__name__)
+INTERVAL = 5.0
+
+
+class Housekeeper:
+    """Compares what the cloud has with what the store wants; ends the cloud, then the process, when all is gone.
+
+    ``when_idle`` is called after ``idle_seconds`` without any object (None: never).
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        cloud: LocalCloud,
+        controller: Controller,
+        heartbeats: Heartbeats,
+        board: Board,
+        *,
+        idle_seconds: float | None,
+        when_idle: Callable[[], None],
+    ) -> None:
+        self._store, self._cloud, self._controller = store, cloud, controller
+        self._heartbeats, self._board = heartbeats, board
+        self._idle_seconds, self._when_idle = idle_seconds, when_idle
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        self._tasks = [
+            asyncio.create_task(self._live(), name="cloud's life"),
+            asyncio.create_task(self._keep_house(), name="housekeeping"),
+        ]
+
+    async def stop(self) -> None:
+        """End; the cloud goes on."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _live(self) -> None:
+        """While there are objects there is a cloud, and a socket in it for heartbeats."""
+        async with self._store.watch() as watch:
+            again = False
+            while True:
+                if not await self._scopes():
+                    again = False
+                    await watch.changed()
+                    continue
+                try:
+                    await self._cloud.start()
+                    await self._heartbeats.open(self._cloud)
+                    if again:
+                        self._controller.poke_all()
+                    await self._cloud.lost()
+                except (OctaviaError, OSError) as error:
+                    log.warning("no cloud", reason=str(error))
+                    await asyncio.sleep(1.0)
+                again = True
+                self._heartbeats.close()
+
+    async def _keep_house(self) -> None:
+        async with self._store.watch() as watch:
+            clock = asyncio.get_running_loop().time
+            looked, empty_since = 0.0, None
+            while True:
+                scopes = await self._scopes()
+                if scopes:
+                    empty_since = None
+                    if clock() - looked >= INTERVAL:
+                        await self._look(scopes)
+                        looked = clock()
+                    await _changed(watch, looked + INTERVAL - clock())
+                    continue
+                if empty_since is None:
+                    if not await self._taken_down():
+                        await _changed(watch, 1.0)
+                        continue
+                    empty_since = clock()
+                if self._idle_seconds is not None and clock() - empty_since >= self._idle_seconds:
+                    self._when_idle()
+                    return
+                await _changed(watch, self._idle_seconds)
+
+    async def _taken_down(self) -> bool:
+        """Whether the cloud is down; it stays up where something was asked for meanwhile."""
+        try:
+            return await self._cloud.stop(unless=self._wanted)
+        except (OctaviaError, OSError) as error:
+            log.warning("the cloud does not end", reason=str(error))
+            return False
+
+    async def _wanted(self) -> bool:
+        return bool(await self._scopes())
+
+    async def _scopes(self) -> list[Scope]:
+        """What the cloud has to be there for."""
+        return [scope for scope in await self._store.read(lambda tx: tx.scopes()) if reconciled(scope.kind)]
+
+    async def _look(self, scopes: list[Scope]) -> None:
+        try:
+            await self._compare(scopes)
+        except (OctaviaError, OSError) as error:
+            log.warning("the cloud does not answer", reason=str(error))
+
+    async def _compare(self, scopes: list[Scope]) -> None:
+        running = await self._cloud.host_running()
+        self._board.hosts_seen(running)
+        networks = set(await self._cloud.networks())
+        amphorae = {h.amphora_id for h in await self._cloud.hosts() if h.alive}
+        published = {p.listener_id for p in await self._cloud.publications()}
+        for scope in scopes:
+            if scope.generation > scope.applied:
+                continue  # being worked on
+            missing = {
+                "local_network": scope.id not in networks,
+                "local_host": scope.id not in running,
+                "load_balancer": self._balancer_misses(scope.id, amphorae, published),
+            }.get(scope.kind, False)  # the others are nothing in the cloud
+            if missing:
+                log.warning("missing", kind=scope.kind, id=scope.id)
+                self._controller.poke(scope.id, forget=True)
+
+    def _balancer_misses(self, scope_id: str, amphorae: set[str], published: set[str]) -> bool:
+        reconciler = self._controller.reconciler(scope_id)
+        if not isinstance(reconciler, BalancerReconciler):
+            return False
+        wanted = {p.listener_id for p in reconciler.published}
+        return not {a.id for a in reconciler.amphorae} <= amphorae or not wanted <= published
+
+
+async def _changed(watch: Watch, seconds: float | None) -> None:
+    """Wait for a commit, for so long at most."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await watch.changed()

@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Addresses of the embedded cloud: which network a VIP or a host stands in, and which addresses it gets there.
+
+Knows the store alone. Each load balancer gets a loopback address of this machine too, where its listeners are published.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from octavia_provider.model.errors import Conflict, Invalid, Path, Refused, Violation
+from octavia_provider.model.load_balancer import one_address_a_subnet
+from octavia_provider.ports import Record, Transaction, Vip
+
+from .local_subnets import Subnet, containing, network, subnet, subnets
+
+_NAMESPACES = "the amphorae of the embedded cloud are network namespaces of this machine, "
+UNSUPPORTED: Mapping[str, str] = {
+    "compute_flavor": _NAMESPACES + "which have no compute flavor",
+    "amp_image_tag": _NAMESPACES + "which are made without an image",
+    "sriov_vip": _NAMESPACES + "whose interfaces are virtual",
+    "allow_member_sriov": _NAMESPACES + "whose interfaces are virtual",
+    "compute_zone": "the embedded cloud is this one machine and has no compute zones",
+    "volume_zone": "the embedded cloud is this one machine and has no volumes",
+    "management_network": "the embedded cloud has one management network of its own",
+}
+PUBLISHED = "published"  # the pool of addresses that load balancers have on the loopback
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocalNetworkSettings:
+    """``networks``: where a cidr (a /24) is chosen from. ``reserved``: what the cloud itself uses, and no network may.
+
+    ``published``: loopback addresses for listeners; each instance on a machine has its own.
+    """
+
+    networks: str = "10.0.0.0/8"
+    reserved: tuple[str, ...] = ("10.0.0.0/16",)
+    published: str = "127.88.0.0/16"
+
+
+class LocalNetworks:
+    """``ports.Networks`` of the embedded cloud."""
+
+    unsupported = UNSUPPORTED
+
+    def __init__(self, settings: LocalNetworkSettings | None = None) -> None:
+        settings = settings or LocalNetworkSettings()
+        self._pool = IPv4Network(settings.networks)
+        self._reserved = tuple(IPv4Network(cidr) for cidr in settings.reserved)
+        self._published = IPv4Network(settings.published)
+
+    def place(self, tx: Transaction, kind: str, id: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: A002
+        """See ``ports.Networks.place``."""
+        match kind:
+            case "load_balancer":
+                return self._load_balancer(tx, id, spec)
+            case "local_network":
+                return self._network(tx, id, spec)
+            case "local_host":
+                return _host(tx, id, spec)
+            case _:
+                return {}
+
+    def change(self, tx: Transaction, record: Record, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See ``ports.Networks.change``."""
+        if record.kind != "load_balancer":
+            return {}
+        return self._more(tx, record.id, {**record.spec, **spec})
+
+    def vips(self, tx: Transaction, load_balancer: Record) -> tuple[Vip, ...]:
+        """See ``ports.Networks.vips``."""
+        place = network(tx, load_balancer.spec["vip_network_id"], ("vip_network_id",), alive=False)
+        vips = [containing(place, address).vip(address) for address in _addresses(load_balancer)]
+        own = dict(tx.addresses(_reach(load_balancer.id)))
+        others = [s for s in _without_vip(place, load_balancer.spec) if s.id in own]
+        return (*vips, *(s.vip(own[s.id], served=False) for s in others))
+
+    def give_back(self, tx: Transaction, load_balancer_id: str, carried: Iterable[str]) -> None:
+        """See ``ports.Networks.give_back``."""
+        record = tx.get("load_balancer", load_balancer_id)
+        if record is not None:
+            wanted = {vip.address for vip in self.vips(tx, record)}
+            tx.free_addresses(record.id, {*carried, *wanted, record.spec.get("published_address", "")})
+
+    def _load_balancer(self, tx: Transaction, id_: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        place = _vip_subnet(tx, spec)
+        values = {
+            "vip_network_id": place.network.id,
+            "vip_subnet_id": place.id,
+            "vip_address": place.take(tx, id_, spec["vip_address"], ("vip_address",)),
+            "published_address": self._publish(tx, id_),
+        }
+        return {**values, **self._more(tx, id_, {**spec, **values})}
+
+    def _more(self, tx: Transaction, id_: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The additional VIPs; and in a subnet that has none, amphorae get an address to reach members by."""
+        more = self._additional(tx, id_, spec)
+        place = network(tx, spec["vip_network_id"], ("vip_network_id",))
+        for other in _without_vip(place, {**spec, "additional_vips": more}):
+            other.take(tx, _reach(id_), None, ("vip_network_id",))
+        return {"additional_vips": more}
+
+    def _additional(self, tx: Transaction, id_: str, spec: Mapping[str, Any]) -> list[dict[str, str]]:
+        """The additional VIPs with their addresses; one that names none keeps what the load balancer has there."""
+        if message := one_address_a_subnet({"additional_vips": (), **spec}):
+            raise Invalid([Violation(("additional_vips",), message)])
+        made = []
+        for index, vip in enumerate(spec.get("additional_vips") or ()):
+            path: Path = ("additional_vips", index)
+            place = subnet(tx, vip["subnet_id"], (*path, "subnet_id"))
+            if place.network.id != spec["vip_network_id"]:
+                message = f"is not a subnet of network {spec['vip_network_id']}, where the VIP is"
+                raise Invalid([Violation((*path, "subnet_id"), message)])
+            address = place.take(tx, id_, vip["ip_address"], (*path, "ip_address"))
+            made.append({"subnet_id": place.id, "ip_address": address})
+        return made
+
+    def _publish(self, tx: Transaction, id_: str) -> str:
+        address = tx.take_address(PUBLISHED, id_, map(str, _loopback(self._published)))
+        if address is None:
+            raise Refused(
+                f"no loopback address is left in {self._published} to publish it on",
+                subject=f"load balancer {id_}", hint="delete a load balancer, or give the instance a larger range",
+            )  # fmt: skip
+        return address
+
+    def _network(self, tx: Transaction, id_: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+        networks = [record for record in tx.find("local_network") if record.id != id_]
+        given, ipv6 = spec["cidr"], spec["ipv6_cidr"]
+        if given is None:
+            given = self._choose(IPv4Network(record.spec["cidr"]) for record in networks)
+        for path, wanted in (("cidr", given), ("ipv6_cidr", ipv6)):
+            if wanted is not None:
+                self._refuse_overlap(networks, wanted, (path,))
+        return {"cidr": given, "ipv6_cidr": ipv6}
+
+    def _refuse_overlap(self, networks: Iterable[Record], given: str, path: Path) -> None:
+        wanted: Any = ipaddress.ip_network(given)
+        for reserved in self._reserved:
+            if wanted.version == reserved.version and wanted.overlaps(reserved):
+                raise Conflict(f"{given} overlaps {reserved}, which the cloud itself uses", path=path)
+        for record in networks:
+            for other in subnets(record) if not record.deleting else ():
+                if wanted.version == other.cidr.version and wanted.overlaps(other.cidr):
+                    name = record.spec.get("name") or record.id
+                    raise Conflict(f"{given} overlaps {other.cidr} of network {name}", path=path)
+
+    def _choose(self, taken: Iterable[IPv4Network]) -> str:
+        avoid = (*taken, *self._reserved)
+        free = (net for net in self._pool.subnets(new_prefix=24) if not any(net.overlaps(a) for a in avoid))
+        chosen = next(free, None)
+        if chosen is None:
+            raise Refused(f"no /24 is free in {self._pool}", subject="network", hint="delete one, or give a cidr")
+        return str(chosen)
+
+
+def _vip_subnet(tx: Transaction, spec: Mapping[str, Any]) -> Subnet:
+    """Where the VIP is to be, by the form in which it was said."""
+    if spec["vip_port_id"]:
+        raise Invalid([Violation(("vip_port_id",), "the embedded cloud has no ports; give vip_network_id")])
+    by_network, by_subnet = spec["vip_network_id"], spec["vip_subnet_id"]
+    if not by_subnet:
+        return containing(network(tx, by_network, ("vip_network_id",)), spec["vip_address"])
+    found = subnet(tx, by_subnet, ("vip_subnet_id",))
+    if by_network and found.network.id != by_network:
+        raise Invalid([Violation(("vip_subnet_id",), f"is not a subnet of network {by_network}")])
+    return found
+
+
+def _host(tx: Transaction, id_: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    place = network(tx, spec["network_id"], ("network_id",))
+    ipv4, *ipv6 = subnets(place)
+    if not ipv6 and spec["ipv6_address"]:
+        message = f"network {place.spec.get('name') or place.id} has no ipv6_cidr"
+        raise Invalid([Violation(("ipv6_address",), message)])
+    address = ipv4.take(tx, id_, spec["address"], ("address",))
+    return {
+        "address": address,
+        "ipv6_address": ipv6[0].take(tx, id_, spec["ipv6_address"], ("ipv6_address",)) if ipv6 else None,
+    }
+
+
+def _without_vip(place: Record, spec: Mapping[str, Any]) -> list[Subnet]:
+    taken = {spec["vip_subnet_id"], *(vip["subnet_id"] for vip in spec.get("additional_vips") or ())}
+    return [one for one in subnets(place) if one.id not in taken]
+
+
+def _reach(load_balancer_id: str) -> str:
+    """The holder of the addresses that are no VIPs."""
+    return f"{load_balancer_id}/reach"
+
+
+def _addresses(load_balancer: Record) -> list[str]:
+    """Every VIP; the first is the one that it was made with."""
+    more = load_balancer.spec.get("additional_vips") or ()
+    return [load_balancer.spec["vip_address"], *(vip["ip_address"] for vip in more)]
+
+
+def _loopback(cidr: IPv4Network) -> Iterator[IPv4Address]:
+    """127.88.0.1 …, without those that look like a network's or a broadcast address."""
+    return (address for address in cidr.hosts() if address.packed[3] not in (0, 255))

@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Putting a configuration in force, and finding the object to blame when an agent refuses.
+
+Blame goes to the line that haproxy named; where none is named, the changed objects are bisected. A blamed object goes
+back to its last accepted form, the rest is applied: one bad object never holds the others up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+
+from octavia_amphora.wire.messages import Refusal
+from octavia_provider.model.errors import PermanentError
+from octavia_provider.ports import AgentRefused
+from octavia_provider.render.haproxy import Rendered
+
+from .desired import Desire
+
+RenderIt = Callable[[set[str], set[str]], Rendered]
+PushIt = Callable[[Rendered], Awaitable[None]]
+
+
+@dataclass(slots=True)
+class Outcome:
+    """``refused``: in their accepted form; ``dropped``: in no form; ``errors``: id → reason, for both."""
+
+    rendered: Rendered
+    refused: set[str] = field(default_factory=set)
+    dropped: set[str] = field(default_factory=set)
+    errors: dict[str, str] = field(default_factory=dict)
+
+
+async def push_what_can_be(desire: Desire, render: RenderIt, push: PushIt) -> Outcome:
+    """Push everything; take out what is refused until the rest is in force. Raises when even nothing is refused."""
+    outcome = Outcome(render(set(), set()))
+    while True:
+        outcome.rendered = render(outcome.refused, outcome.dropped)
+        try:
+            await push(outcome.rendered)
+        except AgentRefused as error:
+            blamed = _blame(outcome.rendered, error.refusal, desire)
+            taken_out = [id_ for id_, why in blamed.items() if _take_out(desire, outcome, id_, why)]
+            if not taken_out:
+                await _bisect(desire, outcome, render, push, str(error))
+                return outcome
+        else:
+            return outcome
+
+
+def _blame(rendered: Rendered, refusal: Refusal, desire: Desire) -> dict[str, str]:
+    blamed: dict[str, str] = {}
+    for complaint in refusal.complaints:
+        owner = rendered.owner(line=complaint.line, proxy=complaint.proxy, server=complaint.server)
+        if owner in desire.records and owner != desire.scope.id:
+            blamed.setdefault(owner, complaint.message)
+    return blamed
+
+
+def _take_out(desire: Desire, outcome: Outcome, id_: str, why: str) -> bool:
+    """Put the object back to its accepted form, or leave it out; False when it is out already."""
+    record = desire.records[id_]
+    if id_ not in outcome.refused and record.accepted is not None and record.accepted != record.spec:
+        outcome.refused.add(id_)
+    elif id_ not in outcome.dropped:
+        outcome.dropped.add(id_)
+    else:
+        return False
+    outcome.errors[id_] = why
+    return True
+
+
+async def _bisect(desire: Desire, outcome: Outcome, render: RenderIt, push: PushIt, why: str) -> None:
+    """No line was named: find, among what changed, the objects without which the rest is accepted."""
+    suspects = [i for i in desire.changed() if i not in outcome.errors and i != desire.scope.id]
+    guilty = await _guilty(outcome, render, push, suspects, set(suspects))
+    for id_ in guilty:
+        outcome.refused.add(id_)
+        outcome.errors[id_] = why
+    outcome.rendered = render(outcome.refused, outcome.dropped)
+    try:
+        await push(outcome.rendered)
+    except AgentRefused as error:
+        raise PermanentError(
+            f"the amphora refuses even what was in force before: {error}", subject=f"load balancer {desire.scope.id}",
+            hint="octaviactl logs, and octaviactl doctor on the machine that runs it",
+        ) from error  # fmt: skip
+
+
+async def _guilty(
+    outcome: Outcome, render: RenderIt, push: PushIt, suspects: list[str], left_out: set[str]
+) -> list[str]:
+    """Those of ``suspects`` that are refused, the others of ``left_out`` being left out; good ones are let in."""
+    if not suspects:
+        return []
+    left_out.difference_update(suspects)
+    if await _accepted(render, push, outcome.refused | left_out, outcome.dropped):
+        return []
+    left_out.update(suspects)
+    if len(suspects) == 1:
+        return suspects
+    half = len(suspects) // 2
+    first = await _guilty(outcome, render, push, suspects[:half], left_out)
+    return first + await _guilty(outcome, render, push, suspects[half:], left_out)
+
+
+async def _accepted(render: RenderIt, push: PushIt, refused: Iterable[str], dropped: Iterable[str]) -> bool:
+    try:
+        await push(render(set(refused), set(dropped)))
+    except AgentRefused:
+        return False
+    return True

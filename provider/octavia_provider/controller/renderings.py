@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What was rendered last for each host, with its digest: a cycle asks for the same several times, and a load balancer
+of a thousand members should be rendered once for each write, not once for each question."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from octavia_amphora.wire.config import digest
+from octavia_provider.model.graph import Graph
+from octavia_provider.ports import Host
+from octavia_provider.render.haproxy import Placement, Rendered, render
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    graph: Graph
+    placement: Placement
+    rendered: Rendered
+    digest: str
+
+
+class Renderings:
+    """Of one load balancer. A graph is known by its identity: ``Desire.graph`` answers the same until something changes."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, _Known] = {}
+
+    def of(self, graph: Graph, host: Host, addresses: tuple[str, ...]) -> Rendered:
+        """The configuration of this host."""
+        placement = Placement(vips=addresses, proxy_address=host.proxy_address)
+        known = self._known.get(host.amphora_id)
+        if known is None or known.graph is not graph or known.placement != placement:
+            rendered = render(graph, placement)
+            known = _Known(graph, placement, rendered, digest(rendered.configuration))
+            self._known[host.amphora_id] = known
+        return known.rendered
+
+    def digest(self, rendered: Rendered) -> str:
+        """The digest of a configuration, made once for what was rendered last."""
+        for known in self._known.values():
+            if known.rendered is rendered:
+                return known.digest
+        return digest(rendered.configuration)
+
+    def forget(self, amphora_id: str) -> None:
+        """The host is gone."""
+        self._known.pop(amphora_id, None)
