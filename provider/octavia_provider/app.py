@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The composition root: settings → objects. The only place that names a concrete cloud, store, agent client and CA."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import fcntl
+import hashlib
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from octavia_amphora.wire.config import compose
+from octavia_provider import api
+from octavia_provider.agents import AgentClient
+from octavia_provider.clouds.netns import NetnsCloud
+from octavia_provider.controller.balancer import BalancerReconciler, Ports
+from octavia_provider.controller.board import Board
+from octavia_provider.controller.controller import Controller, Reconciler
+from octavia_provider.controller.desired import Desire
+from octavia_provider.controller.heartbeats import Heartbeats
+from octavia_provider.controller.housekeeping import Housekeeper
+from octavia_provider.controller.local import LocalReconciler
+from octavia_provider.controller.local_networks import LocalNetworks, LocalNetworkSettings
+from octavia_provider.controller.publishing import LoopbackPublisher
+from octavia_provider.controller.shared import SharedReconciler
+from octavia_provider.kit import logfile, paths
+from octavia_provider.model.errors import Conflict, NotFound
+from octavia_provider.model.kinds import SHARED_KINDS
+from octavia_provider.pki import CertificateAuthority
+from octavia_provider.ports import Scope, Store
+from octavia_provider.store import open_store
+
+log = structlog.get_logger(__name__)
+PROJECT = "00000000000000000000000000000000"  # the embedded cloud has one project, spelled as Keystone would
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Of one embedded control plane. ``idle_seconds`` None: it stays when nothing is left to serve."""
+
+    home: Path
+    idle_seconds: float | None = 60.0
+    log_level: str = "info"
+
+
+def serve(settings: Settings) -> None:
+    """Run the embedded control plane until it is stopped, or idle. ``Conflict`` when one runs already."""
+    settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _only_one(settings.home):
+        logfile.configure(paths.log_file(settings.home), level=settings.log_level)
+        try:
+            asyncio.run(_serve(settings))
+        except Exception as error:
+            log.exception("ended", error=str(error))
+            raise
+
+
+@contextmanager
+def _only_one(home: Path) -> Iterator[None]:
+    descriptor = os.open(paths.serve_lock(home), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Conflict("a control plane runs already.", subject=str(home), hint="octaviactl status") from None
+    else:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+async def _serve(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with control_plane(settings, stop=stop.set):
+        log.info("serving", home=str(settings.home), pid=os.getpid())
+        await stop.wait()
+        log.info("stopping")
+
+
+@asynccontextmanager
+async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Controller]:
+    """Everything, running. What it started is ended in reverse; the cloud goes on."""
+    async with AsyncExitStack() as stack:
+        store = open_store(f"sqlite:///{paths.database(settings.home)}", paths.key_file(settings.home))
+        stack.push_async_callback(store.close)
+        authority = await _authority(store)
+        cloud = NetnsCloud(settings.home)
+        stack.push_async_callback(cloud.close)
+        agents = AgentClient(cloud, authority.issue_controller())
+        stack.push_async_callback(agents.close)
+        board = Board()
+        networks = LocalNetworks(LocalNetworkSettings(published=loopback_range(settings.home)))
+        # The home's lock admits one control plane at a time: who starts after a crash takes up the leases of the dead
+        # one at once, since they are its own. What that one had on the way has a smaller revision.
+        holder = f"embedded {settings.home}"
+        ports = Ports(
+            store=store,
+            compute=cloud,
+            dialer=cloud,
+            agents=agents,
+            authority=authority,
+            board=board,
+            publisher=LoopbackPublisher(cloud),
+            networks=networks,
+            holder=holder,
+        )
+        controller = Controller(store, partial(_reconciler, ports, cloud), holder=holder)
+        heartbeats = Heartbeats(store, board, controller, agents)
+        housekeeper = Housekeeper(
+            store, cloud, controller, heartbeats, board, idle_seconds=settings.idle_seconds, when_idle=stop
+        )
+        await controller.start()
+        stack.push_async_callback(controller.stop)
+        await heartbeats.start()
+        stack.push_async_callback(heartbeats.stop)
+        housekeeper.start()
+        stack.push_async_callback(housekeeper.stop)
+        server = await api.serve_unix(
+            _application(settings, ports, networks, controller, stop), paths.api_socket(settings.home)
+        )
+        stack.push_async_callback(server.close)
+        yield controller
+
+
+def loopback_range(home: Path) -> str:
+    """Where listeners are published: 4,096 addresses of this machine's loopback, a range of its own for each home."""
+    number = int.from_bytes(hashlib.sha256(os.fsencode(home)).digest()[:2], "big") % 2048
+    return f"127.{64 + number // 16}.{number % 16 * 16}.0/20"
+
+
+async def _authority(store: Store) -> CertificateAuthority:
+    control_plane_id = store.control_plane_id
+    return await store.write(lambda tx: CertificateAuthority.load(tx.secret, control_plane_id))
+
+
+def _reconciler(ports: Ports, cloud: NetnsCloud, scope: Scope) -> Reconciler:
+    if scope.kind == "load_balancer":
+        return BalancerReconciler(ports, Desire(scope))
+    if scope.kind in {kind.KIND for kind in SHARED_KINDS}:
+        return SharedReconciler(ports.store, scope.id)
+    return LocalReconciler(ports.store, cloud, ports.board, scope.id)
+
+
+def _application(settings: Settings, ports: Ports, networks: LocalNetworks, controller: Controller, stop: Any) -> Any:
+    facts = api.Settings(
+        project_id=PROJECT,
+        home=str(settings.home),
+        cloud="netns",
+        started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    )
+    callbacks = api.Callbacks(stop=stop, activity=lambda _: None, configuration=partial(_configuration, controller))
+    return api.create_app(ports.store, ports.board, networks, settings=facts, callbacks=callbacks)
+
+
+async def _configuration(controller: Controller, load_balancer_id: str) -> str:
+    reconciler = controller.reconciler(load_balancer_id)
+    known = list(reconciler.in_force.values()) if isinstance(reconciler, BalancerReconciler) else []
+    if not known:
+        raise NotFound("no configuration is in force yet.", subject=f"load balancer {load_balancer_id}", hint="wait")
+    return compose(known[0].configuration)

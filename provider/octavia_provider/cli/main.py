@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The entry of ``octaviactl``. Nothing but click is imported before it is known which command runs."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping
+
+import click
+
+from octavia_provider import __version__
+from octavia_provider.model.errors import OctaviaError
+
+# command → (module, attribute, the line in `octaviactl --help`)
+COMMANDS: Mapping[str, tuple[str, str, str]] = {
+    "up": ("octavia_provider.engine.commands", "up", "Create or update the resources of a stack."),
+    "preview": ("octavia_provider.engine.commands", "preview", "Show what `up` would do."),
+    "destroy": ("octavia_provider.engine.commands", "destroy", "Delete the resources of a stack."),
+    "refresh": ("octavia_provider.engine.commands", "refresh", "Read what exists into the state of a stack."),
+    "stack": ("octavia_provider.engine.commands", "stack", "Look at stacks and their state."),
+    "start": ("octavia_provider.cli.start", "start", "Start the control plane, if it does not run."),
+    "status": ("octavia_provider.cli.status", "status", "Show the load balancers and how they are."),
+    "config": ("octavia_provider.cli.config", "config", "Show the haproxy configuration of a load balancer."),
+    "try": ("octavia_provider.cli.requests", "try_", "Send a few requests and show who answers."),
+    "logs": ("octavia_provider.cli.logs", "logs", "Show the log of the control plane, an amphora or a host."),
+    "doctor": ("octavia_provider.cli.doctor", "doctor", "Find out what is missing on this machine, and how to fix it."),
+    "serve": ("octavia_provider.cli.serve", "serve", "Run the control plane in the foreground."),
+    "service": ("octavia_provider.cli.service", "service", "Start the control plane at boot, or no longer."),
+    "leftovers": ("octavia_provider.cli.leftovers", "leftovers", "Show or delete what a crashed run left behind."),
+    "purge": ("octavia_provider.cli.purge", "purge", "Remove the embedded cloud with everything in it."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command when it is run; the list of commands costs no import."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """In the order of their use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module of one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of commands, from the table above."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="octaviactl")
+def octaviactl() -> None:
+    """Load balancers as code, and the tool of those who run them.
+
+    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 there are changes although none were expected, 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Run; errors are one line on standard error."""
+    colour = False if os.environ.get("NO_COLOR") else None
+    try:
+        octaviactl.main(standalone_mode=False, color=colour)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except OctaviaError as error:
+        click.secho(f"error: {error}", fg="red", err=True, color=colour)
+        sys.exit(1)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except BrokenPipeError:
+        sys.exit(1)
+    except OSError as error:
+        click.secho(f"error: {_system(error)}", fg="red", err=True, color=colour)
+        sys.exit(1)
+
+
+def _system(error: OSError) -> str:
+    """What the system refused, in one line."""
+    where = f"{error.filename}: " if error.filename else ""
+    hint = " Try: sudo, or an OCTAVIA_HOME of your own." if isinstance(error, PermissionError) else ""
+    return f"{where}{error.strerror or error}.{hint}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``octaviactl purge``: the embedded cloud, its control plane and all that they keep, removed."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from pathlib import Path
+
+import click
+
+from octavia_provider.model.errors import PermanentError
+
+from . import options
+
+OURS = (
+    "octavia.db", "octavia.db-shm", "octavia.db-wal", "octavia.key", "control-plane.log", "stderr.log", "api.sock",
+    "serve.lock", "start.lock", "cloud", "log",
+)  # fmt: skip
+
+
+@click.command()
+@options.home
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def purge(home: str | None, yes: bool) -> None:
+    """Take the embedded cloud down and remove its database, keys and logs. Stacks that it serves lose what they made."""
+    from octavia_provider.client import embedded
+    from octavia_provider.client.waiting import Deadline
+    from octavia_provider.clouds.netns import NetnsCloud
+    from octavia_provider.kit import paths
+
+    where = paths.home(home)
+    if where.exists() and not where.is_dir():
+        raise PermanentError("is not a directory.", subject=str(where), hint="name the home that is meant: --home")
+    if not where.exists() or not any(where.iterdir()):
+        click.echo(f"{where}: nothing there")
+        return
+    if not paths.key_file(where).is_file() and not (where / "cloud" / "holder.sock").is_socket():
+        raise PermanentError(
+            "has no key of an installation of this program; nothing was removed.", subject=str(where),
+            hint="name the home that is meant: --home, or OCTAVIA_HOME",
+        )  # fmt: skip
+    if not yes:
+        click.confirm(f"Remove the installation in {where}, the load balancers it serves included?", abort=True)
+    embedded.stop(where, Deadline(60.0))
+    asyncio.run(NetnsCloud(where).stop())
+    for path in sorted(where.iterdir()):
+        if path.name in OURS or path.name.startswith("control-plane.log."):
+            _remove(path)
+    left = sorted(path.name for path in where.iterdir())
+    if left:
+        click.echo(f"removed the installation in {where}; what is not ours was left: {', '.join(left)}")
+        return
+    where.rmdir()
+    click.echo(f"removed {where}")
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

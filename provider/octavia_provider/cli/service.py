@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``octaviactl service``: the control plane as a systemd service, for machines that reboot."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from octavia_provider.model.errors import Forbidden, PermanentError, Refused
+
+from . import options
+
+UNIT = Path("/etc/systemd/system/octavia.service")
+TEXT = """\
+[Unit]
+Description=Octavia as code: the control plane of this machine's embedded cloud
+After=network.target
+
+[Service]
+ExecStart={python} -m octavia_provider.cli.main serve --stay --home {home}
+# The cloud lives on when the control plane is restarted: traffic does not depend on it.
+KillMode=process
+Restart=on-failure
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+@click.group()
+def service() -> None:
+    """Start the control plane at boot, so that a machine that reboots has its load balancers again."""
+
+
+@service.command()
+@options.home
+@click.option("--print", "print_", is_flag=True, help="Print the unit file, change nothing.")
+def install(home: str | None, print_: bool) -> None:
+    """Install and start a systemd service."""
+    from octavia_provider.kit import paths
+
+    text = TEXT.format(python=sys.executable, home=paths.home(home))
+    if print_:
+        click.echo(text, nl=False)
+        return
+    _may()
+    UNIT.write_text(text)
+    _systemctl("daemon-reload")
+    _systemctl("enable", "--now", UNIT.name)
+    click.echo(f"installed {UNIT}; it starts at boot and runs now")
+
+
+@service.command()
+def uninstall() -> None:
+    """Stop the service and remove it; the load balancers go on."""
+    _may()
+    if not UNIT.exists():
+        click.echo("not installed")
+        return
+    _systemctl("disable", "--now", UNIT.name)
+    UNIT.unlink()
+    _systemctl("daemon-reload")
+    click.echo(f"removed {UNIT}")
+
+
+def _may() -> None:
+    if os.geteuid() != 0:
+        raise Forbidden(
+            "only root can install a service.", subject="octaviactl service", hint="sudo octaviactl service …"
+        )
+    if not Path("/run/systemd/system").is_dir():
+        raise PermanentError(
+            "this machine was not started by systemd.", subject="octaviactl service",
+            hint="run `octaviactl serve --stay` from what starts services here",
+        )  # fmt: skip
+
+
+def _systemctl(*words: str) -> None:
+    done = subprocess.run(["systemctl", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Refused(
+            done.stderr.strip() or "failed", subject=f"systemctl {' '.join(words)}", hint="journalctl -u octavia"
+        )

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read what exists into the state: drift becomes visible to the next preview, what is gone leaves the state.
+
+A Read that fails changes nothing: only a provider's word that an object is gone removes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from octavia_provider.engine import decisions, urns, values
+from octavia_provider.engine.deployment import Deployment, Skipped
+from octavia_provider.engine.events import Step
+from octavia_provider.engine.provider import NONE, Provider, ProviderError
+from octavia_provider.engine.state import ResourceState, now
+from octavia_provider.model.errors import OctaviaError
+
+
+class Refresh:
+    """Refreshes every resource of a deployment."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.d = deployment
+        self._gone: dict[str, str] = {}
+
+    async def everything(self) -> None:
+        """All at once, as far as the run's parallelism goes."""
+        states = dict(self.d.book.states)
+        await asyncio.gather(*(self._one(key, state) for key, state in states.items()))
+        self._forget()
+
+    async def _one(self, key: int, state: ResourceState) -> None:
+        if not state.custom or urns.is_provider(state.type) or state.pending_replacement:
+            return
+        try:
+            provider = await self.d.provider_of(state)
+            if provider is not None:
+                await self._read(key, state, provider)
+        except Skipped:
+            return
+        except OctaviaError as error:
+            self.d.error(state.urn, str(error))
+
+    async def _read(self, key: int, state: ResourceState, provider: Provider) -> None:
+        fresh = state.copy(init_errors=[], modified=now())
+        async with self.d.step(Step("refresh", state.urn, old=state, new=fresh)):
+            try:
+                found = await provider.read(state)
+            except ProviderError as error:
+                if error.partial is None:
+                    raise
+                found = error.partial.id, error.partial.outputs, error.partial.inputs
+                fresh.init_errors = error.partial.reasons
+                self.d.warn(state.urn, "; ".join(error.partial.reasons))
+        if found is None:
+            self._gone[state.urn] = state.parent
+            self.d.book.states.pop(key)
+            self.d.book.note(self.d.book.drop(key))
+            self._tell(Step("delete", state.urn, old=state))
+            return
+        fresh.id = found[0]
+        fresh.outputs = values.annotate_secrets(found[1], state.outputs)
+        fresh.inputs = state.inputs if not found[2] else values.annotate_secrets(found[2], state.inputs)
+        diff = await provider.diff(fresh, state.inputs, state.ignore_changes)
+        changed = diff.changes != NONE or values.plain(fresh.outputs) != values.plain(state.outputs)
+        if not changed:
+            fresh.modified = state.modified
+        self.d.book.note(self.d.book.put(fresh, key=key)[1])
+        if changed:
+            self._tell(
+                Step("update", state.urn, old=state, new=fresh, diff=decisions.compare(state.inputs, fresh.inputs))
+            )
+        else:
+            self.d.count(Step("same", state.urn, new=fresh))
+
+    def _tell(self, step: Step) -> None:
+        self.d.count(step)
+        self.d.display.finished(step, 0.0, None)
+
+    def _forget(self) -> None:
+        """Nothing refers to what is gone any more."""
+        gone = {
+            urn: parent for urn, parent in self._gone.items() if all(s.urn != urn for s in self.d.book.states.values())
+        }
+        for key, state in list(self.d.book.states.items()):
+            if not state.needs() & set(gone):
+                continue
+            properties = {
+                name: [u for u in found if u not in gone] for name, found in state.property_dependencies.items()
+            }
+            kept = state.copy(
+                dependencies=[urn for urn in state.dependencies if urn not in gone],
+                property_dependencies=properties,
+                deleted_with="" if state.deleted_with in gone else state.deleted_with,
+                parent=gone.get(state.parent, state.parent),
+            )
+            self.d.book.note(self.d.book.put(kept, key=key)[1])

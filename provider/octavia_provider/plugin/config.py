@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The provider's own configuration: which control plane.
+
+What the environment says (OCTAVIA_ENDPOINT, OCTAVIA_HOME) is read when a call is made and never written into the
+state: a stack that two people share must not change because their environments differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from octavia_provider.client import embedded
+from octavia_provider.kit import paths
+from octavia_provider.model.validate import Unknown
+
+from . import values
+from .inputs import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One configuration value of the provider."""
+
+    name: str
+    environment: str
+    doc: str
+
+
+VARIABLES = (
+    Variable(
+        "endpoint",
+        "OCTAVIA_ENDPOINT",
+        "URL of the control plane, such as `http://octavia.example.org:9876`. When not given, the embedded control plane "
+        "of this machine, which is started when it is needed.",
+    ),
+    Variable(
+        "home",
+        "OCTAVIA_HOME",
+        "Directory of the embedded control plane: its database, certificates, socket and log.",
+    ),
+)
+NAMES = frozenset(variable.name for variable in VARIABLES)
+IGNORED = frozenset({"version", "pluginDownloadURL"})
+"""What engines put among a provider's inputs for themselves, beside names that begin with two underscores."""
+
+
+def check(news: Mapping[str, Any]) -> list[Failure]:
+    """What is wrong with the configuration."""
+    found = []
+    for name, value in values.plain(dict(news)).items():
+        if name in IGNORED or name.startswith("__") or value is None or isinstance(value, Unknown):
+            continue
+        if name not in NAMES:
+            found.append(
+                Failure(name, f"is not a configuration of this provider, which knows {' and '.join(sorted(NAMES))}")
+            )
+        elif not isinstance(value, str):
+            found.append(Failure(name, "must be a string"))
+        elif name == "endpoint" and value and not _is_url(value):
+            found.append(Failure(name, f"{value!r} is not a URL that begins with http:// or https://"))
+    return found
+
+
+def text(config: Mapping[str, Any], name: str) -> str | None:
+    """A known, non-empty value, else None."""
+    value = values.plain(config.get(name))
+    return value if isinstance(value, str) and value else None
+
+
+def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[tuple[str, bool]]:
+    """The variables that differ, and whether resources must be made anew because another control plane is meant.
+
+    What is not known yet may be another one. Two spellings of one place are one place.
+    """
+    before, after = _place(olds), _place(news)
+    found = []
+    for name in sorted(NAMES):
+        old, new = values.plain(olds.get(name)) or None, values.plain(news.get(name)) or None
+        if isinstance(new, Unknown):
+            found.append((name, True))
+        elif old != new:
+            found.append((name, before != after))
+    return found
+
+
+def _place(config: Mapping[str, Any]) -> str:
+    home = text(config, "home")
+    url = embedded.endpoint(text(config, "endpoint"), home)
+    if url:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return f"{parts.scheme}://{parts.hostname}:{port}{parts.path.rstrip('/')}"
+    return str(paths.home(home))
+
+
+def _is_url(value: str) -> bool:
+    parts = urlsplit(value)
+    return parts.scheme in {"http", "https"} and bool(parts.hostname)

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Diff: old inputs against new ones, attribute by attribute. Pure.
+
+Both sides are compared in canonical form with defaults filled in, so saying a default, or an address in another
+spelling, is no change. An unknown value may be a change, so it is one. Where the control plane chose a value because
+none was given (``filled``), what it chose stands in for the old input, and giving none keeps it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from octavia_provider.model.attributes import Attribute, attributes, inputs
+from octavia_provider.model.errors import Path
+from octavia_provider.model.validate import contains_unknown, validate
+
+ADD, DELETE, UPDATE = "ADD", "DELETE", "UPDATE"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change: its path in the model's names, its kind, and the attribute that it is in."""
+
+    path: Path
+    kind: str
+    attribute: Attribute
+
+
+def diff(
+    kind: type, old: Mapping[str, Any], shown: Mapping[str, Any], new: Mapping[str, Any],
+    ignore: Sequence[str] = (),
+) -> list[Change]:  # fmt: skip
+    """The changes from the inputs ``old`` to ``new``; ``shown`` are the old outputs. Names are the model's, secrets
+    are unwrapped; ``ignore`` are attributes in Pulumi's names."""
+    before, after = _canonical(kind, old), _canonical(kind, new)
+    chosen = _canonical(kind, {name: value for name, value in shown.items() if value is not None})
+    found: list[Change] = []
+    for name, attr in inputs(kind).items():
+        if attr.camel in ignore:
+            continue
+        was, wanted = given(old, name), given(new, name)
+        left = before.get(name)
+        if attr.filled:
+            if not wanted and (not was or attr.replaces):
+                continue
+            left = left if was else chosen.get(name)
+        left = completed(attr, left, chosen.get(name))
+        right = completed(attr, after.get(name), left)
+        found.extend(_compare(attr, (name,), left, right, was=was, wanted=wanted))
+    return found
+
+
+def completed(attr: Attribute, value: Any, known: Any) -> Any:
+    """A list of objects with what the control plane chose in them: taken from those of ``known`` that are the same else."""
+    if attr.nested is None or not isinstance(value, (list, tuple)) or not isinstance(known, (list, tuple)):
+        return value
+    chosen = [name for name, inner in inputs(attr.nested).items() if inner.filled]
+    return tuple(_completed(item, known, chosen) for item in value)
+
+
+def _completed(item: Any, known: Sequence[Any], chosen: Sequence[str]) -> Any:
+    if not isinstance(item, Mapping):
+        return item
+    for other in known:
+        if isinstance(other, Mapping) and all(other.get(n) == v for n, v in item.items() if n not in chosen):
+            return {n: other.get(n) if v is None and n in chosen else v for n, v in item.items()}
+    return item
+
+
+def given(values: Mapping[str, Any], name: str) -> bool:
+    """Whether the inputs give this attribute."""
+    return values.get(name) is not None
+
+
+def same(attr: Attribute, left: Any, right: Any) -> bool:
+    """Whether two canonical values mean the same."""
+    if attr.unordered and isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        return sorted(map(str, left)) == sorted(map(str, right))
+    if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        return list(left) == list(right)
+    return bool(left == right)
+
+
+def _canonical(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    known = inputs(kind)
+    return validate(kind, {name: value for name, value in values.items() if name in known}).values
+
+
+def _compare(attr: Attribute, path: Path, left: Any, right: Any, *, was: bool, wanted: bool) -> Iterator[Change]:
+    if not contains_unknown(right) and same(attr, left, right):
+        return
+    if was and wanted and left is not None and right is not None and not contains_unknown(right):
+        parts = list(_parts(attr, path, left, right))
+        if parts:
+            yield from (Change(where, kind, attr) for where, kind in parts)
+            return
+    yield Change(path, UPDATE if was and wanted else (ADD if wanted else DELETE), attr)
+
+
+def _parts(attr: Attribute, path: Path, left: Any, right: Any) -> Iterator[tuple[Path, str]]:
+    """The changes inside of a value; nothing for a value that has no inside."""
+    if isinstance(left, Mapping) and isinstance(right, Mapping):
+        names = attributes(attr.nested) if attr.nested else dict.fromkeys([*left, *right])
+        for name in names:
+            yield from _part((*path, name), left.get(name), right.get(name))
+    elif attr.unordered:
+        yield from (((*path, i), DELETE) for i, item in enumerate(left) if item not in right)
+        yield from (((*path, i), ADD) for i, item in enumerate(right) if item not in left)
+    elif isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+        for i in range(max(len(left), len(right))):
+            yield from _part((*path, i), *(side[i] if i < len(side) else None for side in (left, right)))
+
+
+def _part(path: Path, left: Any, right: Any) -> Iterator[tuple[Path, str]]:
+    if left != right:
+        yield path, ADD if left is None else (DELETE if right is None else UPDATE)

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Errors, as gRPC and the engine tell them: one line for people, a code, and where an object is half made its id."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+
+from octavia_provider.kit import logs
+from octavia_provider.model import errors
+
+from . import proto, spelling, values
+
+log = logs.Logger()
+
+
+class InitFailed(Exception):
+    """The object exists but is not well. The engine keeps it, and the next update goes on with Update.
+
+    ``properties`` and ``inputs`` in Pulumi's names; ``reasons`` are lines for people.
+    """
+
+    def __init__(
+        self, id: str, properties: Mapping[str, Any], inputs: Mapping[str, Any], reasons: Sequence[str]  # noqa: A002
+    ) -> None:  # fmt: skip
+        super().__init__("; ".join(reasons))
+        self.id = id
+        self.properties = properties
+        self.inputs = inputs
+        self.reasons = list(reasons)
+
+
+# Codes that leave no doubt ("the call was refused, nothing was done") are told apart from those that do
+# (UNKNOWN: "it may have been done"), as the engine does (pulumi: sdk/go/common/util/rpcutil/rpcerror).
+_CODES: Sequence[tuple[type[BaseException], grpc.StatusCode]] = (
+    (errors.Invalid, grpc.StatusCode.INVALID_ARGUMENT),
+    (errors.NotFound, grpc.StatusCode.NOT_FOUND),
+    (errors.Forbidden, grpc.StatusCode.PERMISSION_DENIED),
+    (errors.PermanentError, grpc.StatusCode.FAILED_PRECONDITION),
+    (errors.OctaviaError, grpc.StatusCode.UNKNOWN),
+)
+
+
+def abort(context: grpc.ServicerContext, error: Exception, kind: type | None = None) -> NoReturn:
+    """End the call with this error; does not return. ``kind`` is the resource's, to spell property paths."""
+    if isinstance(error, InitFailed):
+        context.set_trailing_metadata((("grpc-status-details-bin", _details(error)),))
+        context.abort(grpc.StatusCode.UNKNOWN, str(error))
+    for sort, code in _CODES:
+        if isinstance(error, sort):
+            context.abort(code, message(error, kind))
+    log.debug("unexpected", error=repr(error), trace="".join(traceback.format_exception(error)))
+    line = " ".join(str(error).split())
+    context.abort(
+        grpc.StatusCode.INTERNAL,
+        f"the provider failed: {type(error).__name__}: {line}. This is a defect of pulumi-resource-octavia; please report "
+        "it with the output of the same command and OCTAVIA_LOG=debug.",
+    )
+    raise AssertionError("abort does not return")
+
+
+def message(error: Exception, kind: type | None = None) -> str:
+    """One line for people, property paths in Pulumi's spelling."""
+    if kind is None:
+        return str(error)
+    prefix = f"{error.subject}: " if isinstance(error, errors.OctaviaError) and error.subject else ""
+    if isinstance(error, errors.Invalid):
+        return prefix + "; ".join(_spelled(kind, v.path, v.message) for v in error.violations)
+    if isinstance(error, errors.Conflict) and error.path:
+        return prefix + _spelled(kind, error.path, error.message)
+    return str(error)
+
+
+def _spelled(kind: type, path: errors.Path, text: str) -> str:
+    return f"{spelling.spell(kind, path)}: {text}" if path else text
+
+
+def _details(error: InitFailed) -> bytes:
+    """``google.rpc.Status`` with an ``ErrorResourceInitFailed`` (pulumi: proto/pulumi/provider.proto)."""
+    detail = AnyMessage()
+    detail.Pack(
+        proto.stub("provider_pb2").ErrorResourceInitFailed(
+            id=error.id,
+            properties=values.encode(error.properties),
+            inputs=values.encode(error.inputs),
+            reasons=error.reasons,
+        )
+    )
+    status = proto.stub("status_pb2").Status(
+        code=grpc.StatusCode.UNKNOWN.value[0], message=str(error), details=[detail]
+    )
+    return bytes(status.SerializeToString())

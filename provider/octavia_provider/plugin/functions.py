@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Functions: ``octavia:index:getLoadBalancer`` and its like look an object up by id or by name. All from the model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from octavia_provider.client.client import Client
+from octavia_provider.client.waiting import Deadline
+from octavia_provider.model.attributes import attributes, camel
+from octavia_provider.model.common import Resource
+from octavia_provider.model.errors import Conflict, NotFound, PermanentError
+from octavia_provider.model.kinds import KINDS, PARENTS
+from octavia_provider.model.validate import Unknown
+
+from . import outputs, values
+from .inputs import Failure
+from .resources import ALL
+
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A look-up of one kind; ``parent`` is the argument that names where to look, where one is needed."""
+
+    token: str
+    kind: type[Resource]
+    parent: str = ""
+
+    @property
+    def arguments(self) -> Sequence[str]:
+        """The names of its arguments."""
+        kind: type = self.kind
+        named = ("name",) if "name" in attributes(kind) else ()
+        return ("id", *named, *([self.parent] if self.parent else ()))
+
+
+def _function(token: str, kind: type[Resource]) -> Function:
+    head, _, name = token.rpartition(":")
+    parent = camel(PARENTS[kind.KIND][1]) if kind.KIND in PARENTS else ""
+    return Function(f"{head}:get{name}", kind, parent)
+
+
+FUNCTIONS: Mapping[str, Function] = {
+    function.token: function for function in (_function(hooks.type_name, hooks.kind) for hooks in ALL)
+}
+
+
+def invoke(
+    token: str, given: Mapping[str, Any], client: Client, deadline: Deadline
+) -> tuple[dict[str, Any], list[Failure]]:
+    """The object that is meant, as outputs with its id; or what is wrong with the arguments."""
+    function = FUNCTIONS.get(token)
+    if function is None:
+        raise PermanentError(f"is no function of this provider, which has {', '.join(FUNCTIONS)}.", subject=token)
+    arguments = {name: value for name, value in values.plain(given).items() if value is not None}
+    found = _check(function, arguments)
+    if found:
+        return {}, found
+    obj = _look_up(function, arguments, client, deadline)
+    return {"id": obj["id"], **outputs.shown(function.kind, obj, {})}, []
+
+
+def _check(function: Function, arguments: Mapping[str, Any]) -> list[Failure]:
+    found = [
+        Failure(name, "is not an argument of this function") for name in arguments if name not in function.arguments
+    ]
+    found += [
+        Failure(name, "must be a string")
+        for name, value in arguments.items()
+        if name in function.arguments and not isinstance(value, (str, Unknown))
+    ]
+    if ("id" in arguments) == ("name" in arguments):
+        found.append(Failure("id", "is required, or name, and not both"))
+    if function.parent and function.parent not in arguments:
+        label = KINDS[PARENTS[function.kind.KIND][0]].LABEL
+        found.append(Failure(function.parent, f"is required: a {function.kind.LABEL} is looked up in its {label}"))
+    return found
+
+
+def _look_up(function: Function, arguments: Mapping[str, Any], client: Client, deadline: Deadline) -> dict[str, Any]:
+    kind, label = function.kind.KIND, function.kind.LABEL
+    parent = arguments.get(function.parent) if function.parent else None
+    if "id" in arguments:
+        obj = client.get(kind, arguments["id"], deadline=deadline, parent=parent).object
+        return _with_parent(function, obj, parent)
+    name = arguments["name"]
+    matches = list(client.list(kind, deadline=deadline, parent=parent, filters={"name": name}))
+    if not matches:
+        raise NotFound(f"there is none with the name {name!r}.", subject=label, hint="look it up by id, or create it")
+    if len(matches) > 1:
+        ids = ", ".join(str(match["id"]) for match in matches)
+        raise Conflict(f"{len(matches)} have the name {name!r}: {ids}.", subject=label, hint="look it up by id")
+    return _with_parent(function, matches[0], parent)
+
+
+def _with_parent(function: Function, obj: dict[str, Any], parent: str | None) -> dict[str, Any]:
+    return {**obj, PARENTS[function.kind.KIND][1]: parent} if parent else obj

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check: what a program gave → checked inputs, or every violation with its property path.
+
+Checked inputs are what the user gave, and a name where none was given; no defaults. So an input that is removed is
+seen as removed (and goes back to its default in place), a default of a later version changes nothing by itself, what
+an import reads needs no defaults to equal a program, and a diff shows what somebody wrote.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from octavia_provider.model import common
+from octavia_provider.model.attributes import attributes
+from octavia_provider.model.validate import validate
+
+from . import spelling, values
+
+NAME = "name"
+SUFFIX = 7
+"""Hexadecimal digits after the resource's name in an auto-name, as Pulumi's providers have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Naming:
+    """How to name what has no name (pulumirpc.CheckRequest: name, randomSeed, autonaming).
+
+    ``mode`` is PROPOSE, ENFORCE or DISABLE; ``proposed`` is the engine's proposal where the user configured one.
+    """
+
+    resource: str
+    seed: bytes = b""
+    proposed: str = ""
+    mode: str = "PROPOSE"
+
+    def name(self) -> str:
+        """A fresh name."""
+        if self.proposed:
+            return self.proposed
+        digits = self.seed.hex() if len(self.seed) * 2 >= SUFFIX else secrets.token_hex(SUFFIX)
+        head = self.resource[: common.NAME_LENGTH - SUFFIX - 1]
+        return f"{head}-{digits[:SUFFIX]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One failure of Check: the property path as Pulumi spells it, and why."""
+
+    path: str
+    reason: str
+
+
+def check(
+    kind: type, news: Mapping[str, Any], olds: Mapping[str, Any], naming: Naming
+) -> tuple[dict[str, Any], list[Failure]]:
+    """The checked inputs and all that is wrong with them; ``news`` and ``olds`` in Pulumi's names, decoded."""
+    inputs = {name: value for name, value in news.items() if value is not None}
+    failures = _assets(inputs, "")
+    if NAME not in inputs and NAME in attributes(kind):
+        if NAME in olds:
+            inputs[NAME] = olds[NAME]  # the object has this name; a new one would only rename it
+        elif naming.mode == "DISABLE":
+            failures.append(Failure(NAME, "is required: automatic naming is switched off (pulumi:autonaming)"))
+        else:
+            inputs[NAME] = naming.name()
+    for attr in attributes(kind).values():
+        if attr.secret and attr.camel in inputs and not values.is_secret(inputs[attr.camel]):
+            inputs[attr.camel] = values.Secret(inputs[attr.camel])  # whatever the program called it
+    if failures:
+        return inputs, failures
+    given, strangers = spelling.to_model(kind, values.plain(inputs))
+    failures += [Failure(name, "is not an attribute that can be given") for name in strangers]
+    for violation in validate(kind, given).violations:
+        message = _without_secrets(violation.message, inputs)
+        failures.append(Failure(spelling.spell(kind, violation.path), message))
+    return inputs, failures
+
+
+def _assets(value: Any, path: str) -> list[Failure]:
+    if isinstance(value, values.Secret):
+        return _assets(value.value, path)
+    if isinstance(value, values.Asset):
+        return [Failure(path, f"is {value.what}, which no property here takes; give the text itself")]
+    if isinstance(value, Mapping):
+        parts = [(f"{path}.{name}" if path else name, item) for name, item in value.items()]
+    elif isinstance(value, list):
+        parts = [(f"{path}[{i}]", item) for i, item in enumerate(value)]
+    else:
+        return []
+    return [failure for where, item in parts for failure in _assets(item, where)]
+
+
+def _without_secrets(message: str, inputs: Mapping[str, Any]) -> str:
+    """The message with nothing in it that the program calls secret."""
+    secret = [value for value in inputs.values() if values.is_secret(value)]
+    for text in _leaves(values.plain(secret)):
+        message = message.replace(text, "[secret]")
+    return message
+
+
+def _leaves(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        return [leaf for item in value.values() for leaf in _leaves(item)]
+    if isinstance(value, list):
+        return [leaf for item in value for leaf in _leaves(item)]
+    return [str(value)] if value not in (None, "") else []

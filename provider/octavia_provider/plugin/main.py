@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The process: ``pulumi-resource-octavia [--logtostderr] [-v=N] [--tracing X] [engine address]``.
+
+The engine reads the first line of our standard output as the port; nothing may be printed before it. What goes to
+standard error is shown to the user as diagnostics, so we write there at OCTAVIA_LOG=debug alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+
+from octavia_provider.kit import logs
+
+from . import proto
+from .servicer import Servicer
+from .session import Session
+
+WORKERS = 64
+"""Calls at once; the engine keeps up to 4 × CPU resources in flight, each waiting in a call."""
+
+
+TOLD, ALONE = b"t", b"a"
+"""Why we end: a signal told us to, or the engine is gone."""
+
+
+def serve(session: Session, address: str = "127.0.0.1:0") -> tuple[grpc.Server, int]:
+    """Start the server; answers it and its port. ``server.stop(None)`` ends it."""
+    server = grpc.server(
+        ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="call"), options=proto.CHANNEL_OPTIONS
+    )
+    proto.stub("provider_pb2_grpc").add_ResourceProviderServicer_to_server(Servicer(session), server)
+    port = server.add_insecure_port(address)
+    server.start()
+    return server, int(port)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Serve until the engine closes us."""
+    parser = argparse.ArgumentParser(prog="pulumi-resource-octavia", add_help=False, allow_abbrev=False)
+    parser.add_argument("--logtostderr", action="store_true")
+    parser.add_argument("--tracing")
+    parser.add_argument("-v")
+    _, rest = parser.parse_known_args(arguments)
+    if os.environ.get("OCTAVIA_LOG", "").lower() == "debug":
+        logs.to_stderr()
+    else:
+        logs.silence()
+    session = Session()
+    engine = next((word for word in reversed(rest) if not word.startswith("-")), "")
+    if engine:
+        session.reporter.dial(engine)
+    # A pipe and not an event: a handler that sets an event waits for the lock that the interrupted wait may hold.
+    ended, end = os.pipe()
+    parent = os.getppid()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os.write(end, TOLD))
+    if engine:
+        threading.Thread(target=_follow_parent, args=(end,), daemon=True, name="parent").start()
+    server, port = serve(session)
+    sys.stdout.write(f"{port}\n")
+    sys.stdout.flush()
+    told = os.read(ended, 1) == TOLD
+    session.cancelled.set()
+    server.stop(grace=5).wait()
+    if told and os.getppid() == parent:  # an engine that died may not have kept what it was answered last
+        session.confirm()
+    session.close()
+
+
+def _follow_parent(end: int) -> None:
+    """An engine that was killed closes nobody: its end is ours. (A signal at the parent's death, PR_SET_PDEATHSIG,
+    would come when the *thread* that started us ends, and Go's engine has many of those.)"""
+    try:
+        parent = os.pidfd_open(os.getppid())
+    except OSError:  # it has ended already
+        os.write(end, ALONE)
+        return
+    select.select([parent], [], [])
+    os.write(end, ALONE)
+
+
+if __name__ == "__main__":
+    main()

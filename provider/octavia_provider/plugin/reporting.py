@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the user is told while the engine runs: diagnostics, and the status column (pulumirpc.Engine.Log)."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import grpc
+
+from octavia_provider.kit import logs
+
+from . import proto
+
+log = logs.Logger()
+ANSWER = 5.0
+"""Seconds that the engine may take to note a message; telling must never hold the work up."""
+
+
+class Reporter:
+    """Speaks to the engine that started us, or to nobody where no address is known."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._channel: grpc.Channel | None = None
+        self._engine: Any = None
+
+    def dial(self, address: str) -> None:
+        """Speak to the engine at this address from now on."""
+        with self._lock:
+            if self._channel is not None:
+                self._channel.close()
+            self._channel = grpc.insecure_channel(address, options=proto.CHANNEL_OPTIONS) if address else None
+            self._engine = proto.stub("engine_pb2_grpc").EngineStub(self._channel) if self._channel else None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.dial("")
+
+    def status(self, urn: str, message: str) -> None:
+        """Show the message in the status column of the resource, until the next one."""
+        self._tell(urn, message, "INFO", ephemeral=True)
+
+    def info(self, urn: str, message: str) -> None:
+        """A diagnostic of the resource."""
+        self._tell(urn, message, "INFO")
+
+    def debug(self, urn: str, message: str) -> None:
+        """A diagnostic that is shown with ``--debug``."""
+        self._tell(urn, message, "DEBUG")
+
+    def _tell(self, urn: str, message: str, severity: str, *, ephemeral: bool = False) -> None:
+        engine = self._engine
+        if engine is None:
+            return
+        pb = proto.stub("engine_pb2")
+        request = pb.LogRequest(severity=pb.LogSeverity.Value(severity), message=message, urn=urn, ephemeral=ephemeral)
+        try:
+            engine.Log(request, timeout=ANSWER)
+        except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed by Attach meanwhile
+            log.debug("the engine takes no messages", error=str(error))

@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Each resource: a declaration, and what is different about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from octavia_provider.model import kinds
+from octavia_provider.model.attributes import camel
+from octavia_provider.model.errors import Invalid, NotFound, Violation
+from octavia_provider.model.load_balancer import VIP_FORMS
+
+from . import values
+from .hooks import Call, Found, Hooks, Properties
+
+
+class LoadBalancer(Hooks):
+    """``octavia:index:LoadBalancer``."""
+
+    kind = kinds.LoadBalancer
+    type_name = "octavia:index:LoadBalancer"
+    stable = Hooks.stable | {"published_address"}
+
+    def wanted(self, obj: Properties, old_inputs: Properties) -> Sequence[str]:
+        """One of the VIP forms has to be given."""
+        forms = {"vipPortId", "vipNetworkId", "vipSubnetId"}
+        if forms.intersection(old_inputs):
+            return ()
+        return [next((form for form in ("vip_network_id", *VIP_FORMS) if obj.get(form)), "vip_network_id")]
+
+    def follows(self, changed: set[str]) -> set[str]:
+        """Additional VIPs keep what was chosen for them."""
+        return set() if "additional_vips" in changed else {"additional_vips"}
+
+    def exclusive(self, canonical: Properties) -> str | None:
+        """A VIP address that is asked for by name."""
+        address = canonical["vip_address"]
+        place = canonical["vip_network_id"] or canonical["vip_subnet_id"]
+        return f"{place}/{address}" if isinstance(address, str) and isinstance(place, str) else None
+
+
+class Listener(Hooks):
+    """``octavia:index:Listener``."""
+
+    kind = kinds.Listener
+    type_name = "octavia:index:Listener"
+
+    def follows(self, changed: set[str]) -> set[str]:
+        """The URL is made of the protocol and the port."""
+        return set() if changed & {"protocol", "protocol_port"} else {"url"}
+
+    def as_given(self, call: Call, obj: Properties, old_inputs: Properties) -> Properties:
+        """A default pool that is there only because a pool names this listener is the pool's input, not ours."""
+        pool_id = obj.get("default_pool_id")
+        if not pool_id or "defaultPoolId" in old_inputs:
+            return obj
+        try:
+            pool = call.client.get("pool", pool_id, deadline=call.deadline).object
+        except NotFound:
+            return obj
+        return {**obj, "default_pool_id": None} if pool.get("listener_id") == obj["id"] else obj
+
+    def wanted(self, obj: Properties, old_inputs: Properties) -> Sequence[str]:  # noqa: ARG002
+        """Otherwise it is an input."""
+        return ["default_pool_id"]
+
+
+class Pool(Hooks):
+    """``octavia:index:Pool``."""
+
+    kind = kinds.Pool
+    type_name = "octavia:index:Pool"
+
+    def wanted(self, obj: Properties, old_inputs: Properties) -> Sequence[str]:
+        """The load balancer has to be given where no listener is."""
+        named = obj.get("listener_id") or "listenerId" in old_inputs
+        return [] if named else ["loadbalancer_id"]
+
+
+class Nested(Hooks):
+    """A kind whose collection lies under its parent: its id alone does not find it, so it is imported by both."""
+
+    def identify(self, id: str, olds: Properties) -> tuple[str, str | None]:  # noqa: A002
+        """From the outputs, or from ``<parent id>/<id>``."""
+        parent, slash, own = id.rpartition("/")
+        parent = parent if slash else self._parent(olds) or ""
+        if not parent or not own:
+            label = self.kind.LABEL
+            form = f"<{kinds.KINDS[kinds.PARENTS[self.kind.KIND][0]].LABEL} id>/<{label} id>"
+            message = f"a {label} is imported by {form}, and {id!r} is not of that form"
+            raise Invalid([Violation((), message)], subject=label)
+        return own, parent
+
+    @property
+    def _names_parent(self) -> str:
+        return kinds.PARENTS[self.kind.KIND][1]
+
+    def _parent(self, properties: Properties) -> str | None:
+        parent = values.plain(properties.get(camel(self._names_parent)))
+        return parent if isinstance(parent, str) else None
+
+    def _shown(self, answer: Any, given: Properties, parent: str | None) -> dict[str, Any]:
+        # the path says the parent; a stock Octavia does not repeat it in the body
+        answer.object.setdefault(self._names_parent, parent)
+        return super()._shown(answer, given, parent)
+
+    def _given(self, news: Properties) -> dict[str, Any]:
+        return {name: value for name, value in super()._given(news).items() if name != self._names_parent}
+
+
+class Member(Nested):
+    """``octavia:index:Member``."""
+
+    kind = kinds.Member
+    type_name = "octavia:index:Member"
+
+
+class HealthMonitor(Hooks):
+    """``octavia:index:HealthMonitor``."""
+
+    kind = kinds.HealthMonitor
+    type_name = "octavia:index:HealthMonitor"
+
+
+class L7Policy(Hooks):
+    """``octavia:index:L7Policy``."""
+
+    kind = kinds.L7Policy
+    type_name = "octavia:index:L7Policy"
+
+    def as_given(self, call: Call, obj: Properties, old_inputs: Properties) -> Properties:  # noqa: ARG002
+        """The position that the program asked for, not the one that follows from how many others there are."""
+        return {**obj, "position": obj.get("asked_position") or obj.get("position")}
+
+
+class L7Rule(Nested):
+    """``octavia:index:L7Rule``."""
+
+    kind = kinds.L7Rule
+    type_name = "octavia:index:L7Rule"
+
+
+class TlsContainer(Hooks):
+    """``octavia:index:TlsContainer``."""
+
+    kind = kinds.TlsContainer
+    type_name = "octavia:index:TlsContainer"
+
+
+class FlavorProfile(Hooks):
+    """``octavia:index:FlavorProfile``."""
+
+    kind = kinds.FlavorProfile
+    type_name = "octavia:index:FlavorProfile"
+
+
+class Flavor(Hooks):
+    """``octavia:index:Flavor``."""
+
+    kind = kinds.Flavor
+    type_name = "octavia:index:Flavor"
+
+
+class AvailabilityZoneProfile(Hooks):
+    """``octavia:index:AvailabilityZoneProfile``."""
+
+    kind = kinds.AvailabilityZoneProfile
+    type_name = "octavia:index:AvailabilityZoneProfile"
+
+
+class AvailabilityZone(Hooks):
+    """``octavia:index:AvailabilityZone``; its name is its id."""
+
+    kind = kinds.AvailabilityZone
+    type_name = "octavia:index:AvailabilityZone"
+
+
+class Quota(Hooks):
+    """``octavia:index:Quota``; its project is its id. There always is one, so creating and updating are the same."""
+
+    kind = kinds.Quota
+    type_name = "octavia:index:Quota"
+
+    def create(self, call: Call, news: Properties) -> tuple[str, dict[str, Any]]:
+        """Set the limits of the project, which is the control plane's own where none is named."""
+        given = self._given(news)
+        project = given.pop("project_id", None) or call.client.control_plane(deadline=call.deadline)["project_id"]
+        answer = call.client.update(
+            self.kind.KIND, str(project), given, deadline=call.deadline, subject=self._subject(call)
+        )
+        return answer.id, self._settled(call, answer, news)
+
+    def read(self, call: Call, id: str, olds: Properties, old_inputs: Properties) -> Found | None:  # noqa: A002
+        """Limits that nobody has set are no quota: they are shown without the time of their making."""
+        found = super().read(call, id, olds, old_inputs)
+        ours = found is not None and found.properties.get("controlPlaneId")
+        return None if found is None or (ours and "createdAt" not in found.properties) else found
+
+
+class LocalNetwork(Hooks):
+    """``octavia:local:Network``."""
+
+    kind = kinds.LocalNetwork
+    type_name = "octavia:local:Network"
+    stable = Hooks.stable | {"subnet_id", "ipv6_subnet_id"}
+
+
+class LocalHost(Hooks):
+    """``octavia:local:Host``."""
+
+    kind = kinds.LocalHost
+    type_name = "octavia:local:Host"
+
+    def exclusive(self, canonical: Properties) -> str | None:
+        """An address that is asked for by name."""
+        address, network = canonical["address"], canonical["network_id"]
+        return f"{network}/{address}" if isinstance(address, str) and isinstance(network, str) else None
+
+
+ALL: tuple[Hooks, ...] = (
+    LoadBalancer(), Listener(), Pool(), Member(), HealthMonitor(), L7Policy(), L7Rule(), TlsContainer(), FlavorProfile(),
+    Flavor(), AvailabilityZoneProfile(), AvailabilityZone(), Quota(), LocalNetwork(), LocalHost(),
+)  # fmt: skip
+HOOKS: Mapping[str, Hooks] = {hooks.type_name: hooks for hooks in ALL}
+TOKENS: Mapping[str, str] = {hooks.kind.KIND: hooks.type_name for hooks in ALL}

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What one process of the plugin knows: its configuration, its client, and what the engine has shown it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+from octavia_provider.client import embedded
+from octavia_provider.client.client import Client, Owner
+from octavia_provider.client.waiting import Deadline
+from octavia_provider.kit import logs
+from octavia_provider.model.errors import PermanentError
+
+from . import config, values
+from .hooks import Call
+from .reporting import Reporter
+
+log = logs.Logger()
+
+TIMEOUT = 300.0
+"""Seconds that a create, read, update or delete may take where the user gave no custom timeout."""
+CONFIRM = 2.0
+"""Seconds that the end of a run may take to confirm what it made."""
+
+
+class Session:
+    """Shared by all calls of one process; safe to use from many threads."""
+
+    def __init__(self) -> None:
+        self.reporter = Reporter()
+        self.cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self._configured = False
+        self._config: Mapping[str, Any] = {}
+        self._provider = ""
+        self._clients: dict[bool, Client] = {}
+        self._known: dict[str, set[str]] = {}
+        self._made: set[str] = set()
+        self._confirmed: set[str] = set()
+        self._checked: set[str] = set()
+        self._told: set[str] = set()
+
+    def configure(self, settings: Mapping[str, Any], provider: str) -> None:
+        """Take the configuration, and the uuid of the provider resource ("" where it has none yet)."""
+        with self._lock:
+            clients, self._clients = list(self._clients.values()), {}
+            self._confirmed = set()
+            self._configured, self._config = True, settings
+            self._provider = "" if provider in values.UNKNOWNS else provider
+        for client in clients:
+            client.close()
+
+    def close(self) -> None:
+        """Give back what is held."""
+        self.configure({}, "")
+        self.reporter.close()
+
+    def client(self, *, start: bool = True) -> Client:
+        """The client of the configured control plane; ``start``: it may start the embedded one."""
+        with self._lock:
+            if not self._configured:
+                raise PermanentError("Configure was not called before the first resource.", subject="provider")
+            if start not in self._clients:
+                home, endpoint = config.text(self._config, "home"), config.text(self._config, "endpoint")
+                self._clients[start] = embedded.connect(endpoint, home, start=start)
+            return self._clients[start]
+
+    def call(self, urn: str, name: str, timeout: float) -> Call:
+        """What one call to the control plane needs; ``timeout`` in seconds, 0 for the default."""
+        return Call(
+            urn=urn, name=name or urn.rpartition("::")[2], client=self.client(),
+            deadline=Deadline(timeout or TIMEOUT, self.cancelled), owner=self._owner(urn),
+            report=lambda message: self.reporter.status(urn, message),
+        )  # fmt: skip
+
+    def saw(self, urn: str, id: str) -> None:  # noqa: A002
+        """The engine has shown this id for this URN: it is in the state, so no leftover of a crash."""
+        if id and id not in values.UNKNOWNS:
+            with self._lock:
+                self._known.setdefault(urn, set()).add(id.rpartition("/")[2])
+
+    def made(self, call: Call, id: str) -> None:  # noqa: A002
+        """The engine is answered this id now. It keeps it, unless it is killed in this moment."""
+        with self._lock:
+            self._made.add(id.rpartition("/")[2])
+            if call.owner is not None:
+                self._confirmed.update(call.owner.known)
+
+    def attached(self) -> None:
+        """Another engine has come: whether the one before it kept what it was answered is not known."""
+        self.cancelled.clear()
+        with self._lock:
+            self._made.clear()
+
+    def confirm(self) -> None:
+        """The run ends in order: the engine keeps what it showed and what it was answered, so no later create takes
+        it for a leftover, under whatever name it will be known then. One short call, and none where the run made none.
+        """
+        with self._lock:
+            ids = self._made.union(*self._known.values()) - self._confirmed
+            provider = self._provider
+            if not ids or not provider or not self._clients:
+                return
+        try:
+            self.client(start=False).confirm(provider, sorted(ids), seconds=CONFIRM)
+        except Exception as error:  # noqa: BLE001 - the run is over; the next one confirms what it shows
+            log.debug("not confirmed", error=repr(error))
+            return
+        with self._lock:
+            self._confirmed |= ids
+
+    def checked(self, urn: str) -> None:
+        """A program has asked for this resource (in a refresh none does)."""
+        with self._lock:
+            self._checked.add(urn)
+
+    def tell_cost(self, urn: str, lines: list[str]) -> None:
+        """What a change does to traffic; once per resource, and not for the backward diffs of a refresh."""
+        with self._lock:
+            if not lines or urn in self._told or urn not in self._checked:
+                return
+            self._told.add(urn)
+        loud = [line for line in lines if ": none" not in line]
+        if loud:
+            self.reporter.info(urn, "changed in place: " + "; ".join(loud))
+        else:
+            self.reporter.debug(urn, "changed in place: " + "; ".join(lines))
+
+    def _owner(self, urn: str) -> Owner | None:
+        with self._lock:
+            if not self._provider:
+                return None
+            others = set().union(*self._known.values()) - self._confirmed  # each is told once
+            return Owner(provider=self._provider, urn=urn, known=sorted(others.union(self._known.get(urn, ()))))
