@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The topics in the order in which they run, and what all of them have."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+
+from .rows import Row
+
+Say = Callable[[str], None]
+"""Tells what is being done."""
+
+TOPICS = ("render", "plugin", "first", "members", "traffic", "memory", "engines")
+
+
+class NotHere(Exception):
+    """A topic cannot be measured on this machine; the message says why and what to do."""
+
+
+def load(name: str) -> Callable[[Say], Iterator[Row]]:
+    """``measure`` of a topic's module."""
+    found: Callable[[Say], Iterator[Row]] = importlib.import_module(f"bench.{name}").measure
+    return found

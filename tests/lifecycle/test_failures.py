@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What goes wrong: half-made objects, cancellations, crashes, another control plane."""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.empty_pb2 import Empty
+
+from control_plane import ControlPlane
+from octavia_provider.plugin import values
+from provider_process import PROVIDER, URN, Provider, init_failed, provider
+from real_plane import RealPlane
+
+LB = "octavia:index:LoadBalancer"
+LISTENER = "octavia:index:Listener"
+MEMBER = "octavia:index:Member"
+NETWORK = str(uuid.UUID(int=7))
+INPUTS = {"name": "lb", "vipNetworkId": NETWORK}
+
+
+def refused(call: Any, *args: Any, **more: Any) -> grpc.RpcError:
+    with pytest.raises(grpc.RpcError) as caught:
+        call(*args, **more)
+    assert "Traceback" not in caught.value.details()
+    assert "\n" not in caught.value.details()
+    return caught.value
+
+
+def test_a_create_that_ends_in_error_keeps_the_object_and_update_repairs_it(
+    octavia: Provider, plane: ControlPlane
+) -> None:
+    plane.failing["load_balancer"] = "port 80 is taken on this machine"
+    failed = init_failed(refused(octavia.create, LB, "lb", INPUTS))
+    [id_] = plane.objects
+    assert failed.id == id_
+    assert list(failed.reasons) == ["load balancer 'lb': port 80 is taken on this machine"]
+    outputs, inputs = values.decode(failed.properties), values.decode(failed.inputs)
+    assert (inputs, outputs["provisioningStatus"]) == (INPUTS, "ERROR")
+
+    refresh = init_failed(refused(octavia.read, LB, "lb", id_, outputs, inputs))
+    assert (refresh.id, list(refresh.reasons)) == (id_, ["port 80 is taken on this machine"])
+
+    still = init_failed(refused(octavia.update, LB, "lb", id_, INPUTS, outputs, INPUTS))
+    assert still.id == id_
+    plane.failing.clear()
+    assert octavia.update(LB, "lb", id_, INPUTS, outputs, INPUTS)["provisioningStatus"] == "ACTIVE"
+    assert list(plane.objects) == [id_]
+
+
+def test_a_custom_timeout_ends_the_wait_and_keeps_the_object(octavia: Provider, plane: ControlPlane) -> None:
+    plane.held.add("load_balancer")
+    failed = init_failed(refused(octavia.create, LB, "lb", INPUTS, timeout=1.0))
+    assert failed.id in plane.objects
+    assert "gave up after 1 s while waiting until it is in force (PENDING_CREATE)" in failed.reasons[0]
+
+
+def test_a_cancel_ends_the_wait_with_the_id(
+    octavia: Provider, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octavia_provider.client.client.SLICE", 1)
+    plane.held.add("load_balancer")
+    caught: list[grpc.RpcError] = []
+    waiting = threading.Thread(target=lambda: caught.append(refused(octavia.create, LB, "lb", INPUTS)))
+    waiting.start()
+    with plane.changed:
+        assert plane.changed.wait_for(lambda: plane.objects, 5)
+    octavia.stub.Cancel(Empty())
+    waiting.join(10)
+    failed = init_failed(caught[0])
+    assert failed.id in plane.objects
+    assert "cancelled while waiting" in failed.reasons[0]
+
+
+def test_progress_is_shown_in_the_status_column_while_waiting(
+    octavia: Provider, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("octavia_provider.client.client.SLICE", 1)
+    plane.held.add("load_balancer")
+    release = threading.Timer(1.1, plane.release, ["load_balancer"])
+    release.start()
+    octavia.create(LB, "lb", INPUTS)
+    release.join()
+    [message, *_] = octavia.engine.messages
+    assert message.ephemeral
+    assert message.urn == URN.format(LB, "lb")
+    assert message.message.startswith("waiting until it is in force: PENDING_CREATE, 1 s")
+
+
+def test_a_create_is_made_once_though_the_answer_is_lost(octavia: Provider, plane: ControlPlane) -> None:
+    plane.dropped_posts = 1
+    id_, _ = octavia.create(LB, "lb", INPUTS)
+    assert list(plane.objects) == [id_]
+    owner = plane.writes()[0][2]["owner"]
+    assert owner == {"provider": PROVIDER, "urn": URN.format(LB, "lb"), "known": []}
+
+
+def test_a_plugin_that_died_is_followed_by_one_that_takes_up_its_object(plane: ControlPlane) -> None:
+    for number in range(2):
+        with provider() as running:
+            running.configure(endpoint=plane.url)
+            id_, outputs = running.create(LB, "lb", {**INPUTS, "name": f"lb-{number}"})
+    assert list(plane.objects) == [id_]
+    assert outputs["name"] == "lb-1"
+
+
+def test_a_run_that_ended_in_order_left_nothing_behind(plane: ControlPlane) -> None:
+    """An alias may have given the object another URN since; its old one then makes another object."""
+    made = set()
+    for _ in range(2):
+        with provider() as running:
+            running.configure(endpoint=plane.url)
+            made.add(running.create(LB, "lb", INPUTS)[0])
+            running.stub.Cancel(Empty())
+    assert made == set(plane.objects)
+    assert len(made) == 2
+
+
+def test_what_failed_half_made_is_kept_by_the_engine_too(octavia: Provider, plane: ControlPlane) -> None:
+    plane.failing["load_balancer"] = "no"
+    id_ = init_failed(refused(octavia.create, LB, "lb", INPUTS)).id
+    octavia.stub.Cancel(Empty())
+    assert plane.confirmed == {id_}
+
+
+def test_a_run_that_calls_nobody_confirms_nothing(octavia: Provider, plane: ControlPlane) -> None:
+    octavia.diff(LB, "lb", NETWORK, INPUTS, INPUTS, INPUTS)
+    octavia.stub.Cancel(Empty())
+    assert plane.requests == []
+
+
+def test_the_end_of_a_run_does_not_wait_for_a_control_plane(plane: ControlPlane) -> None:
+    with provider() as running:
+        running.configure(endpoint=plane.url)
+        running.create(LB, "lb", INPUTS)
+        plane.answering.clear()
+        began = time.monotonic()
+        running.stub.Cancel(Empty())
+        assert time.monotonic() - began < 3
+        plane.answering.set()
+
+
+@pytest.mark.parametrize("plane", ["real"], indirect=True)
+def test_a_new_resource_of_an_old_name_leaves_the_renamed_one_alone(plane: RealPlane) -> None:
+    token = "octavia:local:Network"
+    with provider() as running:
+        running.configure(home=plane.home)
+        first, outputs = running.create(token, "web", {"name": "n"})
+        running.stub.Cancel(Empty())
+    with provider() as running:  # renamed by an alias: nothing is called
+        running.configure(home=plane.home)
+        running.diff(token, "web-old", first, {"name": "n"}, outputs, {"name": "n"})
+        running.stub.Cancel(Empty())
+    with provider() as running:
+        running.configure(home=plane.home)
+        second, _ = running.create(token, "web", {"name": "n"})
+    assert {first, second} == set(plane.objects())
+    assert first != second
+
+
+@pytest.mark.parametrize("plane", ["real"], indirect=True)
+def test_what_a_killed_run_kept_is_told_by_whoever_shows_it(plane: RealPlane) -> None:
+    """Its engine died after the checkpoint: nothing is confirmed, but the next one shows it, by whatever URN."""
+    token = "octavia:local:Network"
+    with provider() as running:
+        running.configure(home=plane.home)
+        first, outputs = running.create(token, "web", {"name": "n"})
+    with provider() as running:
+        running.configure(home=plane.home)
+        running.diff(token, "web-old", first, {"name": "n"}, outputs, {"name": "n"})
+        second, _ = running.create(token, "web", {"name": "n"})
+    assert {first, second} == set(plane.objects())
+    assert first != second
+
+
+def test_a_second_object_of_the_same_urn_is_made_when_the_first_is_in_the_state(
+    octavia: Provider, plane: ControlPlane
+) -> None:
+    first, outputs = octavia.create(LB, "lb", INPUTS)
+    octavia.diff(LB, "lb", first, INPUTS, outputs, {**INPUTS, "vipAddress": "10.9.0.8"})
+    second, _ = octavia.create(LB, "lb", {**INPUTS, "vipAddress": "10.9.0.8"})
+    assert {first, second} == set(plane.objects)
+
+
+def test_gone_is_said_only_by_the_control_plane_that_made_it(octavia: Provider, plane: ControlPlane) -> None:
+    id_, outputs = octavia.create(LB, "lb", INPUTS)
+    made_by = plane.id
+    plane.objects.clear()
+    plane.id = str(uuid.uuid4())
+    for call in (
+        lambda: octavia.read(LB, "lb", id_, outputs, INPUTS),
+        lambda: octavia.update(LB, "lb", id_, INPUTS, outputs, {**INPUTS, "description": "x"}),
+        lambda: octavia.delete(LB, "lb", id_, outputs),
+    ):
+        message = refused(call).details()
+        assert f"was made by control plane {made_by}, and control plane {plane.id} answers" in message
+        assert "OCTAVIA_HOME" in message
+    assert octavia.read(LB, "lb", id_) == ("", {}, {}), "an import by id asks the present one"
+
+
+def test_what_the_api_refuses_is_told_with_its_property_path(octavia: Provider) -> None:
+    lb, _ = octavia.create(LB, "lb", INPUTS)
+    listener = {"loadbalancerId": lb, "protocol": "HTTP", "protocolPort": 80, "name": "a"}
+    octavia.create(LISTENER, "a", listener)
+    error = refused(octavia.create, LISTENER, "b", {**listener, "name": "b"})
+    assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+    assert error.details() == "listener 'b': protocolPort: port 80 is taken on this load balancer by listener a"
+
+
+def test_a_balancer_with_children_of_others_is_not_deleted(octavia: Provider, plane: ControlPlane) -> None:
+    lb, outputs = octavia.create(LB, "lb", INPUTS)
+    octavia.create(LISTENER, "a", {"loadbalancerId": lb, "protocol": "HTTP", "protocolPort": 80, "name": "a"})
+    assert "has 1 children" in refused(octavia.delete, LB, "lb", lb, outputs).details()
+    assert lb in plane.objects
+
+
+def test_a_deletion_is_waited_for(octavia: Provider, plane: ControlPlane) -> None:
+    id_, outputs = octavia.create(LB, "lb", INPUTS)
+    plane.held.add("load_balancer")
+    error = refused(octavia.delete, LB, "lb", id_, outputs, timeout=1.0)
+    assert "gave up after 1 s while waiting until it is deleted" in error.details()
+    release = threading.Timer(0.2, plane.release, ["load_balancer"])
+    release.start()
+    octavia.delete(LB, "lb", id_, outputs)
+    release.join()
+    assert not plane.objects
+
+
+def test_a_member_whose_pool_is_gone_is_gone(octavia: Provider, plane: ControlPlane) -> None:
+    outputs = {"poolId": NETWORK, "controlPlaneId": plane.id}
+    octavia.delete(MEMBER, "m", str(uuid.uuid4()), outputs)
+    assert octavia.read(MEMBER, "m", str(uuid.uuid4()), outputs, {"poolId": NETWORK})[0] == ""
+
+
+def test_a_member_is_not_imported_by_its_id_alone(octavia: Provider) -> None:
+    assert "<pool id>/<member id>" in refused(octavia.read, MEMBER, "m", NETWORK).details()
+
+
+def test_nobody_answers(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("octavia_provider.client.client.PATIENCE", 0.3)
+    with provider() as running:
+        running.configure(endpoint="http://127.0.0.1:9")
+        message = refused(running.create, LB, "lb", INPUTS).details()
+    assert message.startswith("load balancer 'lb': the control plane at http://127.0.0.1:9 does not answer (")
+
+
+def test_what_was_set_by_others_is_left_alone_by_an_update(octavia: Provider, plane: ControlPlane) -> None:
+    id_, outputs = octavia.create(LB, "lb", INPUTS)
+    octavia.update(LB, "lb", id_, INPUTS, outputs, {**INPUTS, "description": "mine"})
+    assert plane.writes()[-1][2] == {"loadbalancer": {"description": "mine"}}
+    plane.objects[id_]["description"] = "theirs"
+    octavia.update(LB, "lb", id_, INPUTS, outputs, INPUTS, ignoreChanges=["description"])
+    assert plane.objects[id_]["description"] == "theirs"
+
+
+def test_drift_is_seen_and_put_right(octavia: Provider, plane: ControlPlane) -> None:
+    id_, outputs = octavia.create(LB, "lb", INPUTS)
+    plane.objects[id_]["description"] = "drifted"
+    _, fresh, fresh_inputs = octavia.read(LB, "lb", id_, outputs, INPUTS)
+    assert fresh_inputs == {**INPUTS, "description": "drifted"}
+    found = octavia.diff(LB, "lb", id_, fresh_inputs, fresh, INPUTS)
+    assert list(found.detailedDiff) == ["description"]
+    octavia.update(LB, "lb", id_, fresh_inputs, fresh, INPUTS)
+    assert plane.objects[id_]["description"] == ""
+
+
+def test_a_default_pool_that_follows_from_a_pool_is_no_input(octavia: Provider) -> None:
+    lb, _ = octavia.create(LB, "lb", INPUTS)
+    listener = {"loadbalancerId": lb, "protocol": "HTTP", "protocolPort": 80, "name": "a"}
+    id_, outputs = octavia.create(LISTENER, "a", listener)
+    pool, _ = octavia.create(
+        "octavia:index:Pool", "p", {"name": "p", "listenerId": id_, "protocol": "HTTP", "lbAlgorithm": "ROUND_ROBIN"}
+    )
+    _, fresh, inputs = octavia.read(LISTENER, "a", id_, outputs, listener)
+    assert inputs == listener
+    assert fresh["defaultPoolId"] == pool
+    assert octavia.read(LISTENER, "a", id_)[2] == listener
+
+
+def test_a_cost_is_told_once_and_not_in_a_refresh(octavia: Provider) -> None:
+    old = {"loadbalancerId": NETWORK, "protocol": "HTTP", "protocolPort": 80, "name": "a"}
+    new = {**old, "timeoutClientData": 1}
+    octavia.diff(LISTENER, "a", NETWORK, old, old, new)
+    assert octavia.engine.messages == []
+    octavia.check(LISTENER, "a", new, old)
+    octavia.diff(LISTENER, "a", NETWORK, old, old, new)
+    octavia.diff(LISTENER, "a", NETWORK, old, old, new)
+    [message] = octavia.engine.messages
+    assert message.message == ("changed in place: timeoutClientData: a seamless reload of haproxy; no request is lost")

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Amphorae of the embedded cloud: where their files are, what survives what, and what is built again."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from octavia_provider.clouds.netns import NetnsCloud
+from octavia_provider.model.errors import Refused
+from octavia_provider.ports import Host, NetworkSpec, Vip
+
+from .clouds import agent_facts, alive, cloud_in_own_home, in_cloud, inside, order, outer, processes_of, program
+from .sandbox import until
+
+pytestmark = pytest.mark.netns
+
+
+@pytest_asyncio.fixture
+async def made() -> AsyncIterator[tuple[NetnsCloud, Path]]:
+    async for cloud in cloud_in_own_home():
+        yield cloud
+
+
+def names(cloud: NetnsCloud) -> list[str]:
+    return sorted(line.split()[0] for line in in_cloud(cloud, "ip", "-br", "link").splitlines())
+
+
+async def restarted(cloud: NetnsCloud, booted: Host, starts: int) -> dict[str, Any]:
+    async def again() -> dict[str, Any] | None:
+        facts = await agent_facts(cloud, booted)
+        return facts if facts["starts"] == starts else None
+
+    facts = await until(again)
+    assert facts
+    return facts
+
+
+async def test_it_has_its_addresses_its_files_and_its_agent(made: tuple[NetnsCloud, Path]) -> None:
+    cloud, home = made
+    booted = await cloud.boot(order())
+    assert booted.alive
+    assert booted.proxy_address not in (None, booted.agent[0])
+    facts = await agent_facts(cloud, booted)
+    assert facts == {
+        "pid": facts["pid"], "haproxy": facts["haproxy"], "starts": 1, "mode": "0o600", "memory": True,
+        "host": "amphora-one", "namespaces": [],
+    }  # fmt: skip
+    assert (await inside(cloud, ("10.1.0.10", 8081))).endswith("amphora-one")
+    assert (home / "cloud" / "amphorae" / "one" / "starts").read_text() == "1"
+    assert "GET /" in (home / "log" / "amphora-one.log").read_text()
+    assert list(await cloud.hosts()) == [booted] == [await cloud.boot(order())]
+
+
+async def test_an_agent_that_dies_comes_back_and_finds_its_haproxy(made: tuple[NetnsCloud, Path]) -> None:
+    cloud, _ = made
+    booted = await cloud.boot(order())
+    before = await agent_facts(cloud, booted)
+    os.kill(outer(cloud, "amphora-one", before["pid"]), signal.SIGKILL)
+    after = await restarted(cloud, booted, 2)
+    assert after["haproxy"] == before["haproxy"]
+    assert after["pid"] != before["pid"]
+    assert list(await cloud.hosts()) == [booted]
+    os.kill(outer(cloud, "amphora-one", after["haproxy"]), signal.SIGKILL)  # it is reaped, and no zombie stays
+
+    async def reaped() -> bool:
+        return not [pid for pid in processes_of(cloud.holder_pid) if program(pid) == "haproxy"]
+
+    await until(reaped)
+
+
+@pytest.mark.parametrize("harm", ["init", "namespace", "port"])
+async def test_what_was_destroyed_is_seen_and_built_again(made: tuple[NetnsCloud, Path], harm: str) -> None:
+    cloud, _ = made
+    booted = await cloud.boot(order())
+    facts = await agent_facts(cloud, booted)
+    processes = processes_of(cloud.holder_pid)[1:]
+    if harm == "init":
+        os.kill(outer(cloud, "amphora-one", 1), signal.SIGKILL)
+    elif harm == "namespace":
+        in_cloud(cloud, "ip", "netns", "del", "amphora-one")
+    else:
+        in_cloud(cloud, "ip", "link", "del", in_cloud(cloud, "sh", "-c", "ip -br link | grep ^po").split("@")[0])
+
+    async def seen() -> bool:
+        return not (await cloud.hosts())[0].alive
+
+    await until(seen)
+    again = await cloud.boot(order())
+    assert again == booted
+    assert (await restarted(cloud, again, 2))["haproxy"] > 0
+    assert (await inside(cloud, ("10.1.0.10", 8081))).endswith("amphora-one")
+    assert not [pid for pid in processes if alive(pid)]
+    assert facts["starts"] == 1
+
+
+async def test_an_address_moves_to_another_amphora_at_once(made: tuple[NetnsCloud, Path]) -> None:
+    cloud, _ = made
+    await cloud.boot(order("one"))
+    assert (await inside(cloud, ("10.1.0.10", 8081))).endswith("amphora-one")
+    await cloud.delete("one")
+    await cloud.boot(order("two"))
+    began = time.monotonic()
+    assert (await inside(cloud, ("10.1.0.10", 8081))).endswith("amphora-two")
+    assert time.monotonic() - began < 3  # an ARP entry that had to expire would take a minute
+
+
+async def test_vips_on_several_networks(made: tuple[NetnsCloud, Path]) -> None:
+    cloud, _ = made
+    await cloud.boot(order())
+    await cloud.ensure_network(NetworkSpec(id="side", cidr="10.3.0.0/24"))
+    wanted = order()
+    more = (
+        Vip(address="10.3.0.10", network_id="side", prefix=24),
+        Vip(address="10.1.0.11", network_id="front", prefix=24),
+    )
+    booted = await cloud.boot(dataclasses.replace(wanted, vips=(*wanted.vips, *more)))
+    for address in ("10.1.0.10", "10.1.0.11", "10.3.0.10"):
+        assert (await inside(cloud, (address, 8081))).endswith("amphora-one")
+    assert (await agent_facts(cloud, booted))["starts"] in (1, 2)
+
+
+async def test_a_deleted_amphora_leaves_nothing(made: tuple[NetnsCloud, Path]) -> None:
+    cloud, home = made
+    links = names(cloud)
+    booted = await cloud.boot(order())
+    await agent_facts(cloud, booted)
+    await cloud.delete("one")
+    await cloud.delete("one")
+    assert processes_of(cloud.holder_pid) == [cloud.holder_pid]
+    assert names(cloud) == links
+    assert in_cloud(cloud, "ip", "netns").strip() == ""
+    assert list((home / "cloud" / "amphorae").iterdir()) == []
+
+
+async def test_files_stay_in_the_amphoras_own_folders(made: tuple[NetnsCloud, Path]) -> None:
+    cloud, _ = made
+    for path in ("/etc/passwd", "/etc/octavia-amphora/../passwd"):
+        wrong = dataclasses.replace(order(), files=lambda *_, path=path: {path: (0o600, b"")})
+        with pytest.raises(Refused, match="is not in"):
+            await cloud.boot(wrong)
+    assert [h.alive for h in await cloud.hosts()] == [False]  # made, and no agent runs in it
+
+
+async def test_booting_is_quick(made: tuple[NetnsCloud, Path]) -> None:
+    cloud, _ = made
+    seconds = []
+    for number in range(10):
+        began = time.perf_counter()
+        await cloud.boot(order(f"n{number}", f"10.1.0.{20 + number}"))
+        seconds.append(time.perf_counter() - began)
+    assert sorted(seconds)[5] < 0.15, seconds

@@ -1,0 +1,347 @@
+# SPDX-License-Identifier: Apache-2.0
+"""L7 policies: which member, which answer and which headers a real client meets, for each type, comparison and action."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from .installation import Installation, Load, Stack, installation, make_stack, until
+
+# Answers every method with its name and the headers it received; says a thing of its own in two headers.
+ECHO = """
+import http.server, json, os
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    def answer(self):
+        body = json.dumps({"name": os.environ["NAME"], "path": self.path, "headers": self.headers.items()}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("X-From", os.environ["NAME"])
+        self.send_header("X-Secret", "inner 10.0.0.1")
+        self.end_headers()
+        self.wfile.write(body)
+    do_GET = do_POST = do_PUT = do_DELETE = answer
+    def log_message(self, *args):
+        pass
+http.server.ThreadingHTTPServer(("", 80), Handler).serve_forever()
+"""
+
+
+@dataclass
+class Met:
+    """What the client met."""
+
+    status: int
+    headers: dict[str, str]
+    body: str
+
+    @property
+    def member(self) -> str:
+        return str(json.loads(self.body)["name"]) if self.status == 200 else str(self.status)
+
+    @property
+    def seen(self) -> list[tuple[str, str]]:
+        """The headers that the member received."""
+        return [(name, value) for name, value in json.loads(self.body)["headers"]]
+
+
+def send(
+    url: str, path: str = "/", *lines: str, method: str = "GET", host: str = "example.com", source: str = "127.0.0.1"
+) -> Met:
+    """One request, byte by byte as it is written here."""
+    parts = urlsplit(url)
+    address = (parts.hostname or "", parts.port or 80)
+    with socket.create_connection(address, timeout=5, source_address=(source, 0)) as connection:
+        head = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", *lines]
+        connection.sendall("\r\n".join([*head, "", ""]).encode())
+        received = b""
+        while chunk := connection.recv(65536):
+            received += chunk
+    head_bytes, _, body = received.partition(b"\r\n\r\n")
+    first, *rest = head_bytes.decode().split("\r\n")
+    return Met(int(first.split()[1]), dict(line.split(": ", 1) for line in rest), body.decode())
+
+
+@dataclass
+class Site:
+    """A listener whose default pool is ``default``, and a pool ``other`` beside; one member each, of the same name."""
+
+    stack: Stack
+    pools: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def api(self) -> Installation:
+        return self.stack.site
+
+    def url(self, listener: dict[str, Any]) -> str:
+        return str(listener["url"])
+
+    def add_pool(self, name: str, **where: Any) -> None:
+        host = self.api.create(
+            "local_host", name=name, network_id=self.stack.network["id"], command=["python3", "-c", ECHO],
+            environment={"NAME": name},
+        )  # fmt: skip
+        pool = self.api.create("pool", name=name, protocol="HTTP", lb_algorithm="ROUND_ROBIN", **where)
+        self.api.create("member", parent=pool["id"], address=host["address"], protocol_port=80)
+        self.pools[name] = pool
+
+    def listener(self, port: int, **values: Any) -> dict[str, Any]:
+        """A listener that serves ``default``."""
+        made = self.api.create(
+            "listener", loadbalancer_id=self.stack.load_balancer["id"], protocol="HTTP", protocol_port=port,
+            default_pool_id=self.pools["default"]["id"], **values,
+        )  # fmt: skip
+        assert made["provisioning_status"] == "ACTIVE", made
+        return made
+
+    def policy(self, listener: dict[str, Any], action: str = "REDIRECT_TO_POOL", **values: Any) -> dict[str, Any]:
+        if action == "REDIRECT_TO_POOL":
+            values["redirect_pool_id"] = self.pools["other"]["id"]
+        made = self.api.create("l7_policy", listener_id=listener["id"], action=action, **values)
+        assert made["provisioning_status"] == "ACTIVE", made
+        return made
+
+    def rule(self, policy: dict[str, Any], *facts: str, **more: Any) -> dict[str, Any]:
+        made = self.api.create("l7_rule", parent=policy["id"], **_rule(*facts), **more)
+        assert made["provisioning_status"] == "ACTIVE", made
+        return made
+
+
+def _rule(type_: str, compare_type: str, value: str, key: str | None = None) -> dict[str, Any]:
+    return {"type": type_, "compare_type": compare_type, "value": value, "key": key}
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Site]:
+    home = Path(tempfile.mkdtemp(prefix="oct-", dir="/tmp"))
+    with installation(home) as running:
+        found = Site(make_stack(running, members=0, listener={"protocol_port": 99}))
+        for name in ("default", "other"):
+            found.add_pool(name, loadbalancer_id=found.stack.load_balancer["id"])
+        plain = found.listener(80)
+        until(lambda: send(found.url(plain)).status == 200, what="the member to answer")
+        yield found
+    shutil.rmtree(home, ignore_errors=True)
+
+
+Request = dict[str, Any]
+HOSTILE = "a \"b' #c %d %[src] ${HOME} \\e é日本 {} -i"
+
+# the rule; a request that it matches; one that it does not
+CASES: tuple[tuple[dict[str, Any], Request, Request], ...] = (
+    (_rule("HOST_NAME", "EQUAL_TO", "www.example.com"), {"host": "WWW.Example.com:8080"}, {"host": "www.example.comx"}),
+    (_rule("HOST_NAME", "STARTS_WITH", "api."), {"host": "api.example.com"}, {"host": "www.api.com"}),
+    (_rule("HOST_NAME", "ENDS_WITH", ".example.com"), {"host": "a.example.com:80"}, {"host": "a.example.com.evil"}),
+    (_rule("HOST_NAME", "CONTAINS", "exam"), {"host": "my.EXAMple"}, {"host": "my.org"}),
+    (_rule("HOST_NAME", "REGEX", r"^(a|b)\d+\.x$"), {"host": "B12.x"}, {"host": "c1.x"}),
+    (_rule("PATH", "EQUAL_TO", "/a"), {"path": "/a?x=/b"}, {"path": "/a/"}),
+    (_rule("PATH", "STARTS_WITH", "/admin"), {"path": "/%61dmin/x"}, {"path": "/x/admin"}),
+    (_rule("PATH", "ENDS_WITH", "/end"), {"path": "/x/end"}, {"path": "/end/x"}),
+    (_rule("PATH", "CONTAINS", "grüße #1"), {"path": "/x/gr%C3%BC%C3%9Fe%20%231/y"}, {"path": "/gru%C3%9Fe"}),
+    (_rule("PATH", "REGEX", r"^/v[12]/[a-z]{2,3}$"), {"path": "/v2/abc"}, {"path": "/v3/abc"}),
+    (_rule("FILE_TYPE", "EQUAL_TO", "jpg"), {"path": "/a.b/c.jpg?d.png"}, {"path": "/jpg"}),
+    (_rule("FILE_TYPE", "EQUAL_TO", "jpg"), {"path": "/x%2Ejpg"}, {"path": "/a.jpg/b"}),
+    (_rule("FILE_TYPE", "REGEX", "^(jpe?g|png)$"), {"path": "/a.tar.jpeg"}, {"path": "/png"}),
+    (_rule("FILE_TYPE", "REGEX", "png"), {"path": "/a.png"}, {"path": "/png.d/a"}),
+    (_rule("HEADER", "EQUAL_TO", "b", "X-A"), {"lines": ["x-a: a, b"]}, {"lines": ["X-A: B"]}),
+    (_rule("HEADER", "EQUAL_TO", "a, b", "X-A"), {"lines": ["X-A: a, b"]}, {"lines": ["X-A: a"]}),
+    (_rule("HEADER", "CONTAINS", HOSTILE, "X-A"), {"lines": [f"X-A: <{HOSTILE}>"]}, {"lines": ["X-A: a b' #c"]}),
+    (_rule("HEADER", "STARTS_WITH", "-f /etc/passwd", "!#$%&'*+-.^_`|~aZ9"),
+     {"lines": ["!#$%&'*+-.^_`|~aZ9: -f /etc/passwd"]}, {}),
+    (_rule("HEADER", "REGEX", r'^"[^"]*\\\$"\s#%$', "X-A"), {"lines": ['X-A: "a\\$" #%']}, {"lines": ["X-A: a"]}),
+    (_rule("COOKIE", "EQUAL_TO", "1", "sid"), {"lines": ["Cookie: a=2; sid=1"]}, {"lines": ["Cookie: a=1; xsid=1"]}),
+    (_rule("COOKIE", "ENDS_WITH", "#é", "!#$%&'*+-.^_`|~"), {"lines": ["Cookie: !#$%&'*+-.^_`|~=x#é"]}, {}),
+    (_rule("COOKIE", "REGEX", "^[0-9]+$", "n"), {"lines": ["Cookie: n=42"]}, {"lines": ["Cookie: n=4x"]}),
+    (_rule("METHOD", "EQUAL_TO", "POST"), {"method": "POST", "lines": ["Content-Length: 0"]}, {"method": "GET"}),
+    (_rule("METHOD", "REGEX", "^(PUT|DELETE)$"), {"method": "DELETE"}, {"method": "GET"}),
+    (_rule("SOURCE_IP", "EQUAL_TO", "127.0.0.2"), {"source": "127.0.0.2"}, {"source": "127.0.0.3"}),
+    (_rule("SOURCE_IP", "EQUAL_TO", "127.0.1.0/24"), {"source": "127.0.1.77"}, {"source": "127.0.2.1"}),
+)  # fmt: skip
+
+
+def test_each_type_and_comparison__a_match_goes_to_the_other_pool__and_invert_turns_it_round(site: Site) -> None:
+    """Each case is a policy of its own, told apart by a header."""
+    other = {"action": "REDIRECT_TO_POOL", "redirect_pool_id": site.pools["other"]["id"]}
+    cases = [(facts, invert, match, miss) for facts, match, miss in CASES for invert in (False, True)]
+    listener = site.listener(8001, l7policies=[
+        {**other, "rules": [_rule("HEADER", "EQUAL_TO", str(n), "X-Case"), {**facts, "invert": invert}]}
+        for n, (facts, invert, _, _) in enumerate(cases)
+    ])  # fmt: skip
+    for n, (facts, invert, match, miss) in enumerate(cases):
+        expected = ("default", "other") if invert else ("other", "default")
+        for request, member in zip((match, miss), expected, strict=True):
+            rest = {name: value for name, value in request.items() if name not in ("path", "lines")}
+            lines = (f"X-Case: {n}", *request.get("lines", ()))
+            met = send(site.url(listener), request.get("path", "/"), *lines, **rest)
+            assert met.member == member, (facts, invert, request)
+
+
+def test_the_first_policy_that_matches_wins__whatever_the_actions__in_every_order(site: Site) -> None:
+    """Five actions in all orders of three, each order under a path of its own, all in one call."""
+    actions: dict[str, dict[str, Any]] = {
+        "REJECT": {},
+        "REDIRECT_TO_POOL": {"redirect_pool_id": site.pools["other"]["id"]},
+        "REDIRECT_TO_URL": {"redirect_url": "http://url.example/a%20b?c=%[src]"},
+        "REDIRECT_PREFIX": {"redirect_prefix": "https://prefix.example", "redirect_http_code": 308},
+        "CHANGE_HEADERS": {"header_changes": [{"operation": "SET", "name": "X-Changed", "value": "yes"}]},
+    }
+    orders = list(itertools.permutations(actions, 3))
+    policies = [
+        {"action": action, **actions[action], "rules": [_rule("PATH", "EQUAL_TO", f"/{number}")]}
+        for number, order in enumerate(orders)
+        for action in order
+    ]
+    listener = site.listener(8002, l7policies=policies)
+
+    def meets(number: int, action: str) -> bool:
+        met = send(site.url(listener), f"/{number}")
+        location = met.headers.get("location")
+        return {
+            "REJECT": lambda: met.status == 403,
+            "REDIRECT_TO_POOL": lambda: met.member == "other",
+            "REDIRECT_TO_URL": lambda: (met.status, location) == (302, "http://url.example/a%20b?c=%[src]"),
+            "REDIRECT_PREFIX": lambda: (met.status, location) == (308, f"https://prefix.example/{number}"),
+            "CHANGE_HEADERS": lambda: met.member == "default" and ("X-Changed", "yes") in _titled(met.seen),
+        }[action]()
+
+    assert [order for number, order in enumerate(orders) if not meets(number, order[0])] == []
+    assert send(site.url(listener), "/none").member == "default"
+
+
+def _titled(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    return [(name.title(), value) for name, value in headers]
+
+
+def test_all_rules_of_a_policy_must_match__fifty_of_the_longest(site: Site) -> None:
+    listener = site.listener(8003)
+    values = [f'{number:02d}{"x" * 100}{"$" * 50}"{"b" * 50}\\é#{"%" * 49}' for number in range(50)]
+    assert {len(value) for value in values} == {255}
+    rules = [_rule("HEADER", "EQUAL_TO", value, f"X-{number}") for number, value in enumerate(values)]
+    site.policy(listener, "REJECT", rules=rules)
+    lines = [f"X-{number}: {value}" for number, value in enumerate(values)]
+    assert send(site.url(listener), "/", *lines).status == 403
+    for number in (0, 25, 49):
+        assert send(site.url(listener), "/", *lines[:number], *lines[number + 1 :]).member == "default"
+
+
+def test_what_is_switched_off_decides_nothing__and_positions_can_be_moved(site: Site) -> None:
+    listener = site.listener(8004)
+    url = site.url(listener)
+    pool, reject = site.policy(listener), site.policy(listener, "REJECT")
+    rule = site.rule(pool, "PATH", "STARTS_WITH", "/x")
+    site.rule(reject, "PATH", "STARTS_WITH", "/")
+    assert [send(url, "/x").member, send(url, "/y").member] == ["other", "403"]
+    site.api.update("l7_policy", reject["id"], position=1)
+    assert send(url, "/x").member == "403"
+    assert site.api.get("l7_policy", pool["id"])["position"] == 2
+    site.api.update("l7_policy", reject["id"], admin_state_up=False)
+    assert [send(url, "/x").member, send(url, "/y").member] == ["other", "default"]
+    site.api.update("l7_rule", rule["id"], parent=pool["id"], admin_state_up=False)
+    assert send(url, "/x").member == "default"
+    site.api.update("l7_rule", rule["id"], parent=pool["id"], admin_state_up=True)
+    site.api.update("l7_policy", pool["id"], redirect_url="https://b.example/")
+    met = send(url, "/x")
+    assert (met.status, met.headers["location"]) == (302, "https://b.example/")
+    site.api.delete("l7_policy", pool["id"])
+    assert send(url, "/x").member == "default"
+
+
+def test_codes_of_redirects(site: Site) -> None:
+    codes = (301, 302, 303, 307, 308)
+    listener = site.listener(8010, l7policies=[
+        {"action": "REDIRECT_PREFIX", "redirect_prefix": "https://s.example/p", "redirect_http_code": code,
+         "rules": [_rule("PATH", "STARTS_WITH", f"/{code}")]} for code in codes
+    ])  # fmt: skip
+    for code in codes:
+        met = send(site.url(listener), f"/{code}%20b?c=d&e=%23")
+        assert (met.status, met.headers["location"]) == (code, f"https://s.example/p/{code}%20b?c=d&e=%23")
+
+
+def test_headers__as_the_member_and_the_client_see_them(site: Site) -> None:
+    changes = [
+        {"operation": "ADD", "name": "X-Many", "value": HOSTILE},
+        {"operation": "SET", "name": "X-One", "value": "%% 100%"},
+        {"operation": "REMOVE", "name": "X-Gone"},
+        {"operation": "REWRITE", "name": "X-Path", "pattern": r"^/old/(\w+)(.*)$", "value": r"/new/\1 %[src]\2"},
+        {"operation": "SET", "name": "X-From", "value": "outside", "message": "RESPONSE"},
+        {
+            "operation": "REWRITE",
+            "name": "X-Secret",
+            "pattern": r"^(\w+) 10\.",
+            "value": r"\1 *",
+            "message": "RESPONSE",
+        },
+    ]
+    listener = site.listener(8005)
+    policy = site.policy(listener, header_changes=changes)
+    site.rule(policy, "PATH", "STARTS_WITH", "/old")
+    lines = ("X-Many: first", "X-One: a", "X-One: b", "X-Gone: g", "X-Path: /old/name?q")
+    met = send(site.url(listener), "/old", *lines)
+    seen = [(name, value.encode("latin-1").decode()) for name, value in _titled(met.seen) if name.startswith("X-")]
+    assert sorted(seen) == sorted([
+        ("X-Many", "first"), ("X-Many", HOSTILE), ("X-One", "%% 100%"), ("X-Path", "/new/name %[src]?q"),
+    ])  # fmt: skip
+    assert met.member == "other"
+    assert (met.headers["x-from"], met.headers["x-secret"]) == ("outside", "inner *")
+    untouched = send(site.url(listener), "/", *lines)
+    assert ("X-Gone", "g") in _titled(untouched.seen)
+    assert (untouched.headers["x-from"], untouched.headers["x-secret"]) == ("default", "inner 10.0.0.1")
+
+
+def test_headers_of_answers_that_no_member_gives(site: Site) -> None:
+    listener = site.listener(8006)
+    change = {"operation": "SET", "name": "X-Why", "value": "policy", "message": "RESPONSE"}
+    site.rule(site.policy(listener, "REJECT", header_changes=[change]), "PATH", "STARTS_WITH", "/no")
+    met = send(site.url(listener), "/no")
+    assert (met.status, met.headers["x-why"]) == (403, "policy")
+
+
+def test_a_client_over_the_limit_gets_429__another_does_not(site: Site) -> None:
+    listener = site.listener(8007, rate_limit={"requests": 5, "period_seconds": 3600})
+    url = site.url(listener)
+    met = [send(url) for _ in range(8)]
+    assert [m.status for m in met] == [200] * 5 + [429] * 3
+    assert met[-1].headers["retry-after"] == "3600"
+    assert send(url, source="127.0.0.2").status == 200
+    site.api.update("listener", listener["id"], rate_limit=None)
+    assert send(url).status == 200
+
+
+def test_a_limit_lets_go_of_a_client_that_goes_on_asking(site: Site) -> None:
+    """What was refused does not count: who asks without pause gets the share of each period."""
+    listener = site.listener(8008, rate_limit={"requests": 2, "period_seconds": 1})
+    url = site.url(listener)
+    assert [send(url).status for _ in range(2)] == [200, 200]
+    until(lambda: send(url).status == 429, what="the limit to be reached")
+    until(lambda: send(url).status == 200, what="the next share")
+
+
+def test_changes_of_policies_under_load__no_request_fails(site: Site) -> None:
+    listener = site.listener(8009)
+    with Load(site.url(listener)) as load:
+        policies = [site.policy(listener) for _ in range(2)]
+        for policy in policies:
+            site.rule(policy, "PATH", "STARTS_WITH", "/")
+            load.more(20)
+        site.api.update("l7_policy", policies[1]["id"], position=1)
+        site.api.update("l7_policy", policies[0]["id"], action="CHANGE_HEADERS", header_changes=[
+            {"operation": "SET", "name": "X-A", "value": "b"},
+        ])  # fmt: skip
+        load.more(20)
+        for policy in policies:
+            site.api.delete("l7_policy", policy["id"])
+        load.more(20)
+    assert load.failures == []
+    names = {json.loads(body)["name"] for body in load.answers}
+    assert names == {"default", "other"}

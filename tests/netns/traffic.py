@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests of a test, and waiting for conditions."""
+
+from __future__ import annotations
+
+import http.client
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from typing import Self, TypeVar
+from urllib.parse import urlsplit
+
+T = TypeVar("T")
+
+
+def until(condition: Callable[[], T], *, seconds: float = 30.0, what: str = "") -> T:
+    """Wait until ``condition`` answers something true, and answer that; fail after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        result = condition()
+        if result:
+            return result
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds} s: {what or condition}; last: {result!r}")
+        time.sleep(0.02)  # the rate at which the condition is looked at; what is waited for is the condition
+
+
+def ask(url: str, *, timeout: float = 5.0, headers: dict[str, str] | None = None) -> tuple[int, str]:
+    """One request on a connection of its own: status and body."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout)
+    try:
+        connection.request("GET", parts.path or "/", headers={"Connection": "close", **(headers or {})})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def shares(url: str, count: int, *, workers: int = 8) -> Counter[str]:
+    """How many of ``count`` requests each member answered; every one must be a 200."""
+    with ThreadPoolExecutor(workers) as pool:
+        answers = list(pool.map(lambda _: ask(url), range(count)))
+    assert {status for status, _ in answers} == {200}, Counter(status for status, _ in answers)
+    return Counter(body for _, body in answers)
+
+
+@dataclass
+class Load:
+    """Requests without pause, each on a connection of its own and some on kept connections, until it is stopped."""
+
+    url: str
+    workers: int = 4
+    answers: Counter[str] = field(default_factory=Counter)
+    failures: list[str] = field(default_factory=list)
+    _stop: Event = field(default_factory=Event)
+    _threads: list[Thread] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._threads = [Thread(target=self._run, args=(n % 2 == 0,), daemon=True) for n in range(self.workers)]
+        for thread in self._threads:
+            thread.start()
+        until(lambda: sum(self.answers.values()) > 20 or self.failures, what="the load to begin")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(15)
+
+    def more(self, count: int = 50) -> None:
+        """Wait for so many more answers."""
+        goal = sum(self.answers.values()) + count
+        until(lambda: sum(self.answers.values()) >= goal or self.failures, what=f"{count} more answers")
+
+    def _run(self, keep: bool) -> None:
+        parts = urlsplit(self.url)
+        connection: http.client.HTTPConnection | None = None
+        while not self._stop.is_set():
+            try:
+                if connection is None:
+                    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=5)
+                connection.request("GET", "/", headers={} if keep else {"Connection": "close"})
+                answer = connection.getresponse()
+                body = answer.read().decode()
+                if answer.status == 200:
+                    self.answers[body] += 1
+                else:
+                    self.failures.append(f"{answer.status} {body[:80]}")
+                if answer.will_close or not keep:  # through TCP, the server closes without a word
+                    connection.close()
+                    connection = None
+            except (OSError, http.client.HTTPException) as error:
+                self.failures.append(f"{type(error).__name__}: {error}")
+                connection = None

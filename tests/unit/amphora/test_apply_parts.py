@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of the way from push to haproxy that need none: stamps, records on disk, binds, boot numbers."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from octavia_amphora.apply import binds, stamps
+from octavia_amphora.apply.disk import Disk, Record
+from octavia_amphora.apply.errors import Refused
+from octavia_amphora.beat.sender import next_boot
+from octavia_amphora.wire import config
+from octavia_amphora.wire.config import Bind, Configuration, Delta, Frontend
+from octavia_amphora.wire.messages import Push, Stamp
+
+ONE = Configuration("lb", "one")
+TWO = Configuration("lb", "two")
+
+
+def stamp(new: Configuration, *order: int) -> Stamp:
+    epoch, fence, revision = order
+    return Stamp(epoch, fence, revision, revision, config.digest(new))
+
+
+@pytest.mark.parametrize(
+    ("order", "new", "kind"),
+    [
+        ((1, 1, 2), TWO, None),
+        ((1, 2, 0), TWO, None),
+        ((2, 0, 0), TWO, None),
+        ((1, 1, 1), ONE, None),
+        ((1, 1, 1), TWO, "conflict"),
+        ((1, 1, 0), ONE, "stale"),
+        ((1, 0, 9), ONE, "stale"),
+        ((0, 9, 9), ONE, "stale"),
+    ],
+)
+def test_which_stamp_comes_next(order: tuple[int, ...], new: Configuration, kind: str | None) -> None:
+    newest = Record(stamp(ONE, 1, 1, 1), ONE)
+    if kind is None:
+        stamps.admit(stamp(new, *order), newest)
+        return
+    with pytest.raises(Refused) as caught:
+        stamps.admit(stamp(new, *order), newest)
+    assert caught.value.refusal.kind == kind
+
+
+def test_what_a_push_means() -> None:
+    accepted = Record(stamp(ONE, 1, 1, 1), ONE)
+    delta = config.difference(ONE, TWO)
+    assert stamps.configuration("lb", Push(stamp(TWO, 1, 1, 2), delta=delta), accepted) == TWO
+    bad = {
+        "base": [(Push(stamp(TWO, 1, 1, 2), delta=delta), None), (Push(stamp(ONE, 1, 1, 2), delta=delta), accepted)],
+        "bad_request": [
+            (Push(stamp(ONE, 1, 1, 2), full=TWO), None),
+            (Push(stamp(ONE, 1, 1, 2)), None),
+            (Push(stamp(ONE, 1, 1, 2), full=ONE, delta=Delta("")), accepted),
+        ],
+    }
+    for kind, pushes in bad.items():
+        for push, before in pushes:
+            with pytest.raises(Refused) as caught:
+                stamps.configuration("lb", push, before)
+            assert caught.value.refusal.kind == kind
+
+
+def test_records_survive_and_a_half_written_one_does_not_count(tmp_path: Path) -> None:
+    disk = Disk(tmp_path)
+    assert (disk.newest(), disk.accepted()) == (None, None)
+    first, second = Record(stamp(ONE, 1, 1, 1), ONE), Record(stamp(TWO, 1, 1, 2), TWO)
+    disk.put_newest(first)
+    disk.accept_newest()
+    disk.put_newest(second)
+    (tmp_path / "newest.json.tmp").write_bytes(b"{")
+    again = Disk(tmp_path)
+    assert (again.newest(), again.accepted()) == (second, first)
+    again.accept_newest()
+    assert again.accepted() == second
+    tombstone = Record(stamp(TWO, 1, 1, 3), removed=True)
+    again.bury(tombstone)
+    assert [path.name for path in tmp_path.iterdir()] == ["newest.json"]
+    assert again.newest() == tombstone
+
+
+def listening(port: int) -> Configuration:
+    return Configuration("lb", "", {"f": Frontend("f", "", (Bind("127.0.0.1", port),))})
+
+
+def test_a_taken_port_is_named_unless_it_is_our_own() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        (complaint,) = binds.complaints((), listening(port))
+        assert complaint.proxy == "f"
+        assert f"127.0.0.1:{port}: another process" in complaint.message
+        assert binds.complaints([listening(port)], listening(port)) == ()
+        anywhere = Configuration("lb", "", {"f": Frontend("f", "", (Bind("0.0.0.0", port),))})
+        assert binds.complaints([anywhere], listening(port)) == ()
+    assert binds.complaints((), listening(port)) == ()
+
+
+def test_one_port_for_two_listeners_is_refused() -> None:
+    new = Configuration("lb", "", {name: Frontend(name, "", (Bind("192.0.2.1", 80),)) for name in ("f", "g")})
+    held = Configuration("lb", "", {"f": new.frontends["f"]})
+    (complaint,) = binds.complaints([held], new)
+    assert complaint.proxy == "g"
+    assert "listener f" in complaint.message
+
+
+def test_boots_rise_even_when_the_clock_goes_back(tmp_path: Path) -> None:
+    first = next_boot(tmp_path)
+    (tmp_path / "boot").write_text(str(first + 10**9))
+    assert next_boot(tmp_path) == first + 10**9 + 1

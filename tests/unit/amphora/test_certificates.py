@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which changes among certificates are said at run time, and how; and that files stay in memory-backed storage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from octavia_amphora.apply import certificates, changes
+from octavia_amphora.apply.disk import Disk, Record
+from octavia_amphora.apply.errors import Refused
+from octavia_amphora.apply.files import Files
+from octavia_amphora.haproxy.paths import Paths
+from octavia_amphora.wire import config
+from octavia_amphora.wire.config import Configuration, Datagrams, File, Frontend, file
+from octavia_amphora.wire.messages import Stamp
+
+
+def made(*listed: str, **contents: str) -> Configuration:
+    kinds = {"ca": "ca", "crl": "crl"}
+    files = {name: file(name, kinds.get(name, "certificate"), text) for name, text in contents.items()}  # type: ignore[arg-type]
+    return Configuration("lb", "", {"f": Frontend("f", "", (), listed)}, {}, files)
+
+
+def said(old: Configuration, new: Configuration) -> list[str] | None:
+    found = certificates.commands(old, new, "/x", lambda one: one.content)
+    return None if found is None else [one.text for one in found]
+
+
+def test_a_udp_listener_that_comes_or_goes_is_not_told_to_haproxy() -> None:
+    old = made("a", a="1")
+    udp = Frontend("u", "", datagrams=Datagrams())
+    new = msgspec.structs.replace(old, frontends={**old.frontends, "u": udp})
+    assert said(old, new) == said(new, old) == []
+    assert changes.commands(old, new, frozenset()) == changes.commands(new, old, frozenset()) == []
+
+
+def test_a_new_content_is_set_and_committed() -> None:
+    assert said(made("a", a="1", ca="1", crl="1"), made("a", a="2", ca="2", crl="2")) == [
+        "set ssl cert /x/a", "commit ssl cert /x/a", "set ssl ca-file /x/ca", "commit ssl ca-file /x/ca",
+        "set ssl crl-file /x/crl", "commit ssl crl-file /x/crl",
+    ]  # fmt: skip
+
+
+def test_a_certificate_joins_a_list_and_leaves_it() -> None:
+    one, two = made("a", a="1"), made("a", "b", a="1", b="1")
+    assert said(one, two) == [
+        "new ssl cert /x/b", "set ssl cert /x/b", "commit ssl cert /x/b", "add ssl crt-list /x/f.list /x/b",
+    ]  # fmt: skip
+    assert said(two, one) == ["del ssl crt-list /x/f.list /x/b", "del ssl cert /x/b"]
+    assert said(one, one) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (made("a", "b", a="1", b="1"), made("b", "a", a="1", b="1")),  # another default
+        (made("a", "b", "c", a="1", b="1", c="1"), made("a", "c", "b", a="1", b="1", c="1")),
+        (made("a", "b", a="1", b="1"), made("a", "c", "b", a="1", b="1", c="1")),  # before one that stays
+        (made("a", a="1"), made("a", a="1", ca="1")),  # who names it?
+        (made("a", a="1"), made("a", a="x" * 16_000)),  # larger than haproxy's buffer
+    ],
+)
+def test_what_is_a_reload(old: Configuration, new: Configuration) -> None:
+    assert said(old, new) is None
+
+
+def test_keys_are_never_shown() -> None:
+    old, new = made("a", a="1"), made("a", a="-----KEY-----")
+    found = certificates.commands(old, new, "/x", lambda one: one.content)
+    assert "-----KEY-----" not in f"{found!r} {new!r} {config.difference(old, new)!r}"
+
+
+def test_a_digest_is_that_of_the_bare_configuration() -> None:
+    whole = made("a", a="1")
+    assert config.digest(whole) == config.digest(config.bare(whole)) != config.digest(made("a", a="2"))
+    delta = config.difference(config.bare(whole), made("a", "b", a="1", b="1"))
+    assert [one.name for one in delta.set_files] == ["b"]
+    assert config.digest(config.apply(config.bare(whole), delta)) == config.digest(made("a", "b", a="1", b="1"))
+
+
+def test_contents_are_in_memory_alone(tmp_path: Path) -> None:
+    paths = Paths(tmp_path / "state", tmp_path / "run")
+    paths.make()
+    files = Files(paths)
+    bare = files.take(made("a", a="-----KEY-----"))
+    disk = Disk(paths.state)
+    disk.put_newest(Record(Stamp(0, 0, 1, 1, config.digest(bare)), bare))
+    assert b"KEY" not in (paths.state / "newest.json").read_bytes()
+    files.lay_out(bare, paths.files)
+    assert (paths.files / "a").read_text() == "-----KEY-----"
+    assert (paths.files / "f.list").read_text() == "a\n"
+    assert (paths.files / "a").stat().st_mode & 0o777 == 0o600
+    files.forget_others(None)
+    assert list(paths.contents.iterdir()) == []
+    assert not files.has_all(bare)
+    with pytest.raises(Refused, match="Push the whole"):
+        files.take(bare)
+    with pytest.raises(Refused, match="a reboot"):
+        files.lay_out(bare, paths.files)
+
+
+@pytest.mark.parametrize(
+    ("one", "says"),
+    [
+        (File("../a", "ca", "0", "x"), "is not the name or the digest"),
+        (File("a", "ca", "../0", "x"), "is not the name or the digest"),
+        (File("a", "ca", "0", "x"), "has not the digest"),
+    ],
+)
+def test_a_file_that_is_not_what_it_says_is_refused(tmp_path: Path, one: File, says: str) -> None:
+    paths = Paths(tmp_path / "state", tmp_path / "run")
+    paths.make()
+    configuration = msgspec.structs.replace(made(), files={one.name: one})
+    with pytest.raises(Refused, match=says):
+        Files(paths).take(configuration)

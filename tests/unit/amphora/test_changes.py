@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is said at run time, and what is a reload."""
+
+from __future__ import annotations
+
+import msgspec
+
+from octavia_amphora.apply import changes
+from octavia_amphora.apply.changes import POOLING
+from octavia_amphora.wire.config import Backend, Configuration, Frontend, Server
+
+A = Server("a", "10.0.0.1", 80, options="check inter 1s")
+B = Server("b", "fd00::2", 80)
+NOBODY: frozenset[tuple[str, str]] = frozenset()
+
+
+def made(*servers: Server, text: str = "", dynamic: bool = True, base: str = "", name: str = "x") -> Configuration:
+    backend = Backend(name, "p", text, {one.name: one for one in servers}, dynamic)
+    return Configuration("lb", base, {"f": Frontend("f", "")}, {name: backend})
+
+
+def texts(old: Configuration, new: Configuration) -> list[str] | None:
+    found = changes.commands(old, new, NOBODY)
+    return None if found is None else [command.text for command in found]
+
+
+def test_additions_come_before_removals() -> None:
+    assert texts(made(A), made(B)) == [
+        f"add server x/b [fd00::2]:80 weight 1 {POOLING}",
+        "enable server x/b",
+        "set server x/a state maint",
+        "del server x/a",
+    ]
+
+
+def test_a_checked_server_has_its_checks_begun() -> None:
+    disabled = msgspec.structs.replace(A, admin="maint", weight=0)
+    assert texts(made(), made(A)) == [
+        f"add server x/a 10.0.0.1:80 weight 1 {POOLING} check inter 1s",
+        "enable health x/a",
+        "enable server x/a",
+    ]
+    assert texts(made(), made(disabled)) == [
+        f"add server x/a 10.0.0.1:80 weight 0 {POOLING} check inter 1s",
+        "enable health x/a",
+    ]
+
+
+def test_a_server_is_out_before_it_changes_and_in_afterwards() -> None:
+    changed = msgspec.structs.replace(A, weight=5, port=81, admin="maint")
+    assert texts(made(A), made(changed)) == [
+        "set server x/a state maint",
+        "set server x/a addr 10.0.0.1 port 81",
+        "set server x/a weight 5",
+    ]
+    assert texts(made(changed), made(A)) == [
+        "set server x/a addr 10.0.0.1 port 80",
+        "set server x/a weight 1",
+        "set server x/a state ready",
+    ]
+
+
+def test_what_is_a_reload() -> None:
+    old = made(A)
+    for new in (
+        made(A, base="global\n"),
+        made(A, text="    balance source\n"),
+        made(A, dynamic=False),
+        made(A, name="y"),
+        made(msgspec.structs.replace(A, options="check")),
+        msgspec.structs.replace(old, frontends={}),
+    ):
+        assert texts(old, new) is None
+    static = made(A, dynamic=False)
+    assert texts(static, made(A, B, dynamic=False)) is None
+    assert texts(static, made(dynamic=False)) is None
+    heavier = made(msgspec.structs.replace(A, weight=2), dynamic=False)
+    assert texts(static, heavier) == ["set server x/a weight 2"]
+    defaults = "    default-server check\n"
+    assert texts(made(A, text=defaults), made(A, B, text=defaults)) is None
+
+
+def test_a_name_that_is_still_leaving_is_not_free() -> None:
+    assert changes.commands(made(), made(A), frozenset({("x", "a")})) is None
+    assert changes.commands(made(), made(A), frozenset({("y", "a")})) is not None
+
+
+def test_answers() -> None:
+    plain, delete = changes.Command("set weight"), changes.removal("x", "a")
+    assert plain.done("")
+    assert not plain.done("No such server.")
+    assert delete.done("Server deleted.")
+    assert not delete.done("Server still has connections attached to it, cannot remove it.")

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Shares of servers: exact in turn, near by hash, and few clients move when a server comes or goes."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from octavia_amphora.packets import buckets
+from octavia_amphora.packets.kernel import _flows
+from octavia_amphora.packets.ruleset import Flow
+
+WEIGHTS = st.dictionaries(st.text("abcdef", min_size=1), st.integers(1, 256), min_size=1, max_size=12)
+
+
+def shares(size: int, ranges: list[buckets.Range]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    at = 0
+    for start, end, name in ranges:
+        assert start == at
+        at = end + 1
+        found[name] = found.get(name, 0) + at - start
+    assert at == size
+    return found
+
+
+@given(WEIGHTS)
+def test_in_turn_each_has_its_weight(weights: dict[str, int]) -> None:
+    size, ranges = buckets.in_turn(weights)
+    found = shares(size, ranges)
+    total = sum(weights.values())
+    assert all(found[name] * total == weight * size for name, weight in weights.items())
+
+
+@given(WEIGHTS)
+def test_hashed_each_has_about_its_share(weights: dict[str, int]) -> None:
+    size, ranges = buckets.hashed(weights)
+    found = shares(size, ranges)
+    total = sum(weights.values())
+    for name, weight in weights.items():
+        assert abs(found.get(name, 0) - size * weight / total) <= len(weights) + 1
+
+
+def test_hashed_few_others_move_when_one_leaves() -> None:
+    weights = {f"10.0.0.{n}": 1 for n in range(10)}
+    owners = {}
+    for some in (weights, dict.fromkeys(list(weights)[1:], 1)):
+        _, ranges = buckets.hashed(some)
+        owners[len(some)] = [name for start, end, name in ranges for _ in range(start, end + 1)]
+    stayed = [a == b for a, b in zip(owners[10], owners[9], strict=True) if a != "10.0.0.0"]
+    assert stayed.count(False) <= len(stayed) * 0.1
+
+
+def test_flows_are_read_as_conntrack_tells_them() -> None:
+    text = (
+        "udp      17 28 src=10.0.0.1 dst=10.0.0.9 sport=417 dport=53 "
+        "src=10.0.1.2 dst=10.0.0.9 sport=5000 dport=417 [ASSURED] mark=0 use=1\n"
+        "udp      17 9 src=10.0.0.1 dst=fd00:0000:0000:0000:0000:0000:0000:0009 sport=1 dport=53 [UNREPLIED] "
+        "src=fd00::12 dst=fd00::9 sport=5000 dport=1\nconntrack v1.4.7: 2 flow entries have been shown.\n"
+    )
+    assert list(_flows(text)) == [Flow("10.0.0.9", 53, "10.0.1.2", 5000), Flow("fd00::9", 53, "fd00::12", 5000)]

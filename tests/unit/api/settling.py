@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A control plane for tests of the API: the real store and application, and a reconciler that finds everything good.
+
+``refuse`` names objects (by name) that it settles as refused; ``hold`` stops it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from octavia_amphora.wire.messages import Counters
+from octavia_provider.api import Callbacks, Server, Settings, create_app, serve_unix
+from octavia_provider.controller.local_networks import LocalNetworks
+from octavia_provider.model import statuses
+from octavia_provider.ports import Record, Settlement, Transaction
+from octavia_provider.store import SqlStore, open_store
+
+PROJECT = "5f4fa2b0-7d0b-4b7a-9c2c-2a4f6f6d9e01"
+BASE = "http://octavia/v2"
+PATHS = {
+    "load_balancer": "/lbaas/loadbalancers", "listener": "/lbaas/listeners", "pool": "/lbaas/pools",
+    "health_monitor": "/lbaas/healthmonitors", "l7_policy": "/lbaas/l7policies", "tls_container": "/octavia/tls-containers",
+    "flavor_profile": "/lbaas/flavorprofiles", "flavor": "/lbaas/flavors",
+    "availability_zone_profile": "/lbaas/availabilityzoneprofiles", "availability_zone": "/lbaas/availabilityzones",
+    "local_network": "/local/networks", "local_host": "/local/hosts",
+}  # fmt: skip
+WORDS = {
+    "load_balancer": "loadbalancer", "listener": "listener", "pool": "pool", "member": "member",
+    "health_monitor": "healthmonitor", "l7_policy": "l7policy", "l7_rule": "rule", "tls_container": "tls_container",
+    "flavor_profile": "flavorprofile", "flavor": "flavor", "quota": "quota",
+    "availability_zone_profile": "availability_zone_profile", "availability_zone": "availability_zone",
+    "local_network": "network", "local_host": "host",
+}  # fmt: skip
+
+
+class Board:
+    """The board of a cloud where all is well; counters can be given."""
+
+    def __init__(self) -> None:
+        self.counters: dict[str, Counters] = {}
+
+    def operating_status(self, record: Record) -> str:
+        return statuses.ONLINE
+
+    def statistics(self, load_balancer_id: str, listener_id: str) -> Counters:
+        return self.counters.get(listener_id, Counters())
+
+    def running(self, host_id: str) -> bool:
+        return True
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: Any
+    body: Any
+
+    @property
+    def violations(self) -> list[tuple[tuple[Any, ...], str]]:
+        return [(tuple(v["path"]), v["message"]) for v in self.body["violations"]]
+
+
+@dataclass
+class Plane:
+    store: SqlStore
+    board: Board
+    server: Server
+    path: Path
+    session: aiohttp.ClientSession
+    refuse: set[str] = field(default_factory=set)
+    held: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: list[bool] = field(default_factory=list)
+    activity: list[int] = field(default_factory=list)
+    busy: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def call(
+        self, method: str, path: str, body: Any = None, *, wait: float | None = None, **headers: str
+    ) -> Answer:
+        if wait is not None:
+            headers["Prefer"] = f"wait={wait}"
+        url = path if path.startswith("http") else BASE + path
+        async with self.session.request(method, url, json=body, headers=headers) as response:
+            found = await response.json() if response.content_type == "application/json" else None
+            return Answer(response.status, response.headers, found)
+
+    def place(self, kind: str, spec: dict[str, Any]) -> str:
+        if kind == "l7_rule":
+            return f"/lbaas/l7policies/{spec['l7policy_id']}/rules"
+        return f"/lbaas/pools/{spec['pool_id']}/members" if kind == "member" else PATHS[kind]
+
+    async def post(self, kind: str, spec: dict[str, Any], *, wait: float | None = 10, owner: Any = None) -> Answer:
+        body = {WORDS[kind]: spec, **({"owner": owner} if owner else {})}
+        return await self.call("POST", self.place(kind, spec), body, wait=wait)
+
+    async def make(self, kind: str, **spec: Any) -> dict[str, Any]:
+        """Create and settle; the object as it is shown."""
+        answer = await self.post(kind, spec)
+        assert answer.status == 201, answer.body
+        return answer.body[WORDS[kind]]
+
+    async def make_pending(self, kind: str, **spec: Any) -> dict[str, Any]:
+        """Create without waiting."""
+        answer = await self.post(kind, spec, wait=None)
+        assert answer.status == 201, answer.body
+        return answer.body[WORDS[kind]]
+
+    async def balancer(self, name: str = "lb") -> dict[str, Any]:
+        network = await self.make("local_network", name=f"{name}-net")
+        return await self.make("load_balancer", name=name, vip_network_id=network["id"])
+
+    async def records(self) -> list[Record]:
+        return await self.store.read(lambda tx: tx.find())
+
+    async def settle(self) -> None:
+        """The test's reconciler: whatever is written comes into force, or is refused with a reason."""
+        async with self.store.watch() as watch:
+            while True:
+                await self.held.wait()
+                pending = await self.store.read(lambda tx: any(s.applied < s.generation for s in tx.scopes()))
+                if not self.held.is_set():  # held back while we read: what was read since is not to be settled
+                    continue
+                if pending:
+                    await self.store.write(self._settle_all)
+                await watch.changed()
+
+    def _settle_all(self, tx: Transaction) -> None:
+        for scope in tx.scopes():
+            if scope.applied < scope.generation:
+                new = [r for r in tx.find(scope_id=scope.id, since=scope.applied) if not r.deleting]
+                good = {r.id: r.spec for r in new if r.spec.get("name") not in self.refuse}
+                bad = {r.id: "haproxy said no" for r in new if r.id not in good}
+                tx.settle(Settlement(scope_id=scope.id, generation=scope.generation, accepted=good, errors=bad))
+
+
+@contextlib.asynccontextmanager
+async def plane(folder: Path) -> AsyncIterator[Plane]:
+    store = open_store(f"sqlite:///{folder}/octavia.db", folder / "key")
+    board = Board()
+    activity: list[int] = []
+    busy = asyncio.Event()
+    stopped: list[bool] = []
+
+    async def configuration(load_balancer_id: str) -> str:
+        return f"# {load_balancer_id}"
+
+    def count(change: int) -> None:
+        activity.append(change)
+        if change > 0:
+            busy.set()
+
+    callbacks = Callbacks(stop=lambda: stopped.append(True), activity=count, configuration=configuration)
+    settings = Settings(project_id=PROJECT, home=str(folder), cloud="netns", schema=store.schema, started_at="now")
+    app = create_app(store, board, LocalNetworks(), settings=settings, callbacks=callbacks)
+    with tempfile.TemporaryDirectory() as short:  # socket paths must be short
+        path = Path(short) / "s"
+        server = await serve_unix(app, path)
+        connector = aiohttp.UnixConnector(path=str(path), limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            found = Plane(store, board, server, path, session, stopped=stopped, activity=activity, busy=busy)
+            found.held.set()
+            reconciler = asyncio.create_task(found.settle())
+            try:
+                yield found
+            finally:
+                reconciler.cancel()
+                await asyncio.gather(reconciler, return_exceptions=True)
+                await server.close()
+                await store.close()

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flavors, availability zones and their profiles: Octavia's paths and words, enforced on those who use them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from unit.api.settling import WORDS, Answer, Plane
+
+NOWHERE = "00000000-0000-0000-0000-000000000063"
+SINGLE = '{"loadbalancer_topology": "SINGLE"}'
+
+
+async def a_flavor(plane: Plane, name: str = "small", data: str = SINGLE, **more: Any) -> dict[str, Any]:
+    provider = more.pop("provider", "amphora")
+    profile = await plane.make("flavor_profile", name=f"{name}-profile", provider_name=provider, flavor_data=data)
+    return await plane.make("flavor", name=name, flavor_profile_id=profile["id"], **more)
+
+
+async def a_zone(plane: Plane, name: str = "nova", data: str = "{}", **more: Any) -> dict[str, Any]:
+    given = {"provider_name": more.pop("provider", "amphora"), "availability_zone_data": data}
+    profile = await plane.make("availability_zone_profile", name=f"{name}-profile", **given)
+    return await plane.make("availability_zone", name=name, availability_zone_profile_id=profile["id"], **more)
+
+
+def refused(answer: Answer, status: int, path: tuple[Any, ...], words: str) -> None:
+    assert answer.status == status, answer.body
+    assert words in answer.body["faultstring"]
+    if path:
+        assert answer.violations[0][0] == path
+
+
+async def test_they_are_in_force_as_soon_as_written_and_gone_as_soon_as_deleted(plane: Plane) -> None:
+    plane.held.clear()  # nobody has to bring anything about
+    flavor = await a_flavor(plane)
+    zone = await a_zone(plane, "west 1")
+    assert {flavor["provisioning_status"], zone["provisioning_status"]} == {"ACTIVE"}
+    assert (zone["id"], flavor["enabled"]) == ("west 1", True)
+    for url, words in (
+        (f"/lbaas/flavors/{flavor['id']}", "flavors"),
+        (f"/lbaas/flavorprofiles/{flavor['flavor_profile_id']}", "flavorprofiles"),
+        ("/lbaas/availabilityzones/west%201", "availability_zones"),
+        (f"/lbaas/availabilityzoneprofiles/{zone['availability_zone_profile_id']}", "availability_zone_profiles"),
+    ):
+        listed = await plane.call("GET", url.rpartition("/")[0])
+        assert len(listed.body[words]) == 1
+        shown = await plane.call("GET", url)
+        assert shown.body == {words[:-1]: listed.body[words][0]}
+        changed = await plane.call(
+            "PUT", url, {words[:-1]: {"description": "d"} if "profile" not in url else {"name": "p2"}}
+        )
+        assert (changed.status, changed.body[words[:-1]]["provisioning_status"]) == (200, "ACTIVE")
+    for url in (f"/lbaas/flavors/{flavor['id']}", "/lbaas/availabilityzones/west%201"):
+        assert (await plane.call("DELETE", url)).status == 204
+        assert (await plane.call("GET", url)).status == 404
+
+
+async def test_a_zone_of_a_name_is_made_once_for_its_owner_and_replaced_by_another_name(plane: Plane) -> None:
+    profile = (await a_zone(plane))["availability_zone_profile_id"]
+    owner = {"provider": "p", "urn": "urn:zone"}
+    spec = {"name": "east", "availability_zone_profile_id": profile}
+    first = await plane.post("availability_zone", spec, owner=owner)
+    again = await plane.post("availability_zone", spec, owner=owner)
+    assert (first.status, again.status) == (201, 200)
+    other = await plane.post("availability_zone", {**spec, "name": "south"}, owner={**owner, "known": ["east"]})
+    assert other.status == 201
+    names = [z["name"] for z in (await plane.call("GET", "/lbaas/availabilityzones")).body["availability_zones"]]
+    assert names == ["nova", "east", "south"]
+
+
+async def test_names_are_unique_and_profiles_must_exist(plane: Plane) -> None:
+    flavor, zone = await a_flavor(plane), await a_zone(plane)
+    same = {"name": "small", "flavor_profile_id": flavor["flavor_profile_id"]}
+    refused(await plane.post("flavor", same), 409, ("name",), "there is a flavor small already")
+    same = {"name": "nova", "availability_zone_profile_id": zone["availability_zone_profile_id"]}
+    refused(await plane.post("availability_zone", same), 409, ("name",), "there is an availability zone nova already")
+    nowhere = {"name": "x", "flavor_profile_id": NOWHERE}
+    refused(await plane.post("flavor", nowhere), 400, ("flavor_profile_id",), "does not exist")
+    nowhere = {"name": "x", "availability_zone_profile_id": NOWHERE}
+    refused(await plane.post("availability_zone", nowhere), 400, ("availability_zone_profile_id",), "does not exist")
+
+
+@pytest.mark.parametrize(
+    ("kind", "attribute", "name", "value"),
+    [
+        ("flavor_profile", "flavor_data", "compute_flavor", '"m1"'),
+        ("flavor_profile", "flavor_data", "amp_image_tag", '"new"'),
+        ("flavor_profile", "flavor_data", "sriov_vip", "true"),
+        ("flavor_profile", "flavor_data", "allow_member_sriov", "true"),
+        ("availability_zone_profile", "availability_zone_data", "compute_zone", '"nova"'),
+        ("availability_zone_profile", "availability_zone_data", "volume_zone", '"nova"'),
+        ("availability_zone_profile", "availability_zone_data", "management_network", f'"{NOWHERE}"'),
+    ],
+)
+async def test_what_this_cloud_cannot_do_is_refused_with_its_path(
+    plane: Plane, kind: str, attribute: str, name: str, value: str
+) -> None:
+    spec = {"name": "p", "provider_name": "amphora", attribute: f'{{"{name}": {value}}}'}
+    refused(await plane.post(kind, spec), 400, (attribute, name), "embedded cloud")
+    made = await plane.make(kind, **{**spec, attribute: "{}"})
+    url = f"{plane.place(kind, spec)}/{made['id']}"
+    changed = await plane.call("PUT", url, {WORDS[kind]: {attribute: spec[attribute]}})
+    refused(changed, 400, (attribute, name), "embedded cloud")
+
+
+async def test_capabilities_are_those_of_this_cloud(plane: Plane) -> None:
+    providers = (await plane.call("GET", "/lbaas/providers")).body["providers"]
+    assert {p["name"] for p in providers} == {"amphora", "octavia"}
+    for what, names in (("flavor", ["loadbalancer_topology"]), ("availability_zone", ["valid_vip_networks"])):
+        found = (await plane.call("GET", f"/lbaas/providers/amphora/{what}_capabilities")).body[f"{what}_capabilities"]
+        assert [c["name"] for c in found] == names
+        assert all(c["description"] for c in found)
+    refused(
+        await plane.call("GET", "/lbaas/providers/ovn/flavor_capabilities"), 400, ("provider",), "'ovn' is not one of"
+    )
+
+
+async def test_a_profile_in_use_keeps_all_but_its_name_and_what_is_used_is_not_deleted(plane: Plane) -> None:
+    flavor, zone = await a_flavor(plane), await a_zone(plane)
+    network = await plane.make("local_network")
+    lb = await plane.make(
+        "load_balancer", name="lb", vip_network_id=network["id"], flavor_id=flavor["id"], availability_zone="nova"
+    )
+    profiles = (
+        ("flavorprofiles", "flavorprofile", flavor["flavor_profile_id"], {"flavor_data": "{}"}, "flavor small"),
+        ("flavorprofiles", "flavorprofile", flavor["flavor_profile_id"], {"provider_name": "octavia"}, "flavor small"),
+        ("availabilityzoneprofiles", "availability_zone_profile", zone["availability_zone_profile_id"],
+         {"provider_name": "octavia"}, "availability zone nova"),
+    )  # fmt: skip
+    for collection, word, id_, change, user in profiles:
+        url = f"/lbaas/{collection}/{id_}"
+        refused(await plane.call("PUT", url, {word: change}), 409, (), f"{user} uses it")
+        refused(await plane.call("DELETE", url), 409, (), f"{user} uses it")
+        assert (await plane.call("PUT", url, {word: {"name": "renamed"}})).status == 200
+    used = (f"/lbaas/flavors/{flavor['id']}", "/lbaas/availabilityzones/nova")
+    for url in used:
+        refused(await plane.call("DELETE", url), 409, (), "load balancer lb uses it")
+    assert (await plane.call("DELETE", f"/lbaas/loadbalancers/{lb['id']}", wait=10)).status == 204
+    for url in (*used, *(f"/lbaas/{collection}/{id_}" for collection, _, id_, _, _ in profiles[1:])):
+        assert (await plane.call("DELETE", url)).status == 204, url
+
+
+async def test_who_may_use_a_flavor_or_a_zone(plane: Plane) -> None:
+    network, other = await plane.make("local_network"), await plane.make("local_network")
+    off = await a_flavor(plane, "off", enabled=False)
+    foreign = await a_flavor(plane, "foreign", provider="octavia")
+    await a_zone(plane, "off", enabled=False)
+    await a_zone(plane, "foreign", provider="octavia")
+    await a_zone(plane, "narrow", f'{{"valid_vip_networks": ["{other["id"].upper()}"]}}')
+    spec = {"vip_network_id": network["id"]}
+    cases: tuple[tuple[dict[str, Any], str, str], ...] = (
+        ({"flavor_id": NOWHERE}, "flavor_id", "does not exist"),
+        ({"flavor_id": off["id"]}, "flavor_id", "flavor off is disabled"),
+        ({"flavor_id": foreign["id"]}, "flavor_id", "is for provider octavia, and this is amphora"),
+        ({"availability_zone": "nowhere"}, "availability_zone", "does not exist"),
+        ({"availability_zone": "off"}, "availability_zone", "is disabled"),
+        ({"availability_zone": "foreign"}, "availability_zone", "is for provider octavia"),
+        ({"availability_zone": "narrow"}, "vip_network_id", f"allows VIPs in {other['id']} only"),
+    )
+    before = await plane.records()
+    for change, at, words in cases:
+        refused(await plane.post("load_balancer", {**spec, **change}), 400, (at,), words)
+        nested = {**spec, **change, "pools": [{"name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}]}
+        refused(await plane.post("load_balancer", nested), 400, (at,), words)
+    assert await plane.records() == before
+    await plane.make("load_balancer", vip_network_id=other["id"], availability_zone="narrow")
+    await plane.make("load_balancer", **spec, provider="octavia", flavor_id=foreign["id"])
+
+
+async def test_a_flavor_changes_in_place_and_one_that_was_disabled_since_is_left_alone(plane: Plane) -> None:
+    small, large = await a_flavor(plane), await a_flavor(plane, "large", "{}")
+    off = await a_flavor(plane, "off", enabled=False)
+    lb = await plane.balancer()
+    url = f"/lbaas/loadbalancers/{lb['id']}"
+
+    async def to(flavor_id: str | None) -> Answer:
+        return await plane.call("PUT", url, {"loadbalancer": {"flavor_id": flavor_id}}, wait=10)
+
+    for flavor_id in (small["id"], large["id"], None, small["id"]):
+        changed = (await to(flavor_id)).body["loadbalancer"]
+        assert (changed["id"], changed["flavor_id"], changed["provisioning_status"]) == (lb["id"], flavor_id, "ACTIVE")
+    refused(await to(off["id"]), 400, ("flavor_id",), "flavor off is disabled")
+    await plane.call("PUT", f"/lbaas/flavors/{small['id']}", {"flavor": {"enabled": False}})
+    renamed = await plane.call("PUT", url, {"loadbalancer": {"name": "other"}}, wait=10)
+    assert (renamed.status, renamed.body["loadbalancer"]["flavor_id"]) == (200, small["id"])
+    zone = await plane.call("PUT", url, {"loadbalancer": {"availability_zone": "x"}})
+    refused(zone, 400, ("availability_zone",), "cannot be changed")

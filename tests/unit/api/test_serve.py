@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serving: who is admitted, sockets, the control plane itself, amphorae."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from octavia_provider import __version__
+from octavia_provider.api import serve_tcp, serve_unix
+from octavia_provider.api.serve import PATH_BYTES
+from octavia_provider.model.errors import Conflict, Refused
+from octavia_provider.ports import Amphora
+from unit.api.settling import Plane
+
+ASK = """
+import os, socket, sys
+os.setgid(65534); os.setuid(65534)
+s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])
+s.sendall(b"GET / HTTP/1.1\\r\\nHost: o\\r\\nConnection: close\\r\\n\\r\\n")
+while data := s.recv(65536): sys.stdout.buffer.write(data)
+"""
+
+
+async def test_only_its_user_is_answered(plane: Plane) -> None:
+    assert stat.S_IMODE(plane.path.stat().st_mode) == 0o600
+    if os.geteuid() != 0:
+        pytest.skip("needs root to become somebody else")
+    for place in (plane.path, plane.path.parent):
+        place.chmod(0o777)  # without the kernel's walls, ours must hold
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", ASK, str(plane.path), stdout=asyncio.subprocess.PIPE
+    )
+    out, _ = await process.communicate()
+    assert out.startswith(b"HTTP/1.1 403")
+    assert b"this control plane serves the user with uid 0, and the caller has uid 65534" in out
+    assert (await plane.call("GET", "http://o/")).status == 200
+
+
+def files(folder: Path) -> list[Path]:
+    return list(folder.iterdir())
+
+
+async def test_the_socket_is_removed_at_the_end_and_a_dead_one_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    first = await serve_unix(web.Application(), path)
+    with pytest.raises(Conflict, match="another control plane serves there"):
+        await serve_unix(web.Application(), path)
+    await first.close()
+    assert not path.exists()
+    path.touch()
+    second = await serve_unix(web.Application(), path)
+    path.unlink()
+    third = await serve_unix(web.Application(), path)
+    await second.close()
+    assert path.is_socket(), "a successor's socket stays"
+    await third.close()
+    assert files(tmp_path) == []
+
+
+async def test_a_path_that_is_too_long_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(Refused, match=f"longer than {PATH_BYTES} bytes"):
+        await serve_unix(web.Application(), tmp_path / ("x" * PATH_BYTES))
+
+
+async def test_tcp() -> None:
+    server = await serve_tcp(web.Application(), "127.0.0.1", 0)
+    host, port = server.address
+    async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}/") as response:
+        assert response.status == 404
+    with pytest.raises(Refused, match="in use"):
+        await serve_tcp(web.Application(), host, port)
+    await server.close()
+
+
+async def test_waits_end_when_the_server_does(plane: Plane) -> None:
+    plane.held.clear()
+    made = await plane.make_pending("local_network")
+    plane.busy.clear()
+    waiting = asyncio.create_task(plane.call("GET", f"/local/networks/{made['id']}", wait=50))
+    async with asyncio.timeout(5):
+        await plane.busy.wait()
+        await plane.server.close()
+        answer = await waiting
+    assert answer.body["network"]["provisioning_status"] == "PENDING_CREATE"
+
+
+async def test_the_control_plane_tells_of_itself_and_stops(plane: Plane) -> None:
+    await plane.make("local_network")
+    facts = (await plane.call("GET", "/octavia/control-plane")).body["control_plane"]
+    assert facts["id"] == plane.store.control_plane_id
+    assert (facts["pid"], facts["version"], facts["objects"]) == (os.getpid(), __version__, 1)
+    assert (facts["cloud"], facts["schema"]) == ("netns", plane.store.schema)
+    assert (await plane.call("POST", "/octavia/control-plane/stop")).status == 202
+    assert plane.stopped == [True]
+    assert sum(plane.activity) == 0
+
+
+async def test_versions_and_prefixes(plane: Plane) -> None:
+    for path in ("/", "/v2", "/v2.0", "/load-balancer", "/load-balancer/v2"):
+        answer = await plane.call("GET", f"http://o{path}")
+        assert answer.body["versions"][0]["id"] == "v2.0"
+    for prefix in ("/v2", "/v2.0", "/load-balancer/v2", "/load-balancer/v2.0"):
+        assert (await plane.call("GET", f"http://o{prefix}/lbaas/loadbalancers")).body == {"loadbalancers": []}
+
+
+async def test_amphorae_and_configuration(plane: Plane) -> None:
+    lb = await plane.balancer()
+    found = Amphora(id="00000000-0000-0000-0000-00000000000a", load_balancer_id=lb["id"], heartbeat_key=b"secret")
+    await plane.store.write(lambda tx: tx.put_amphora(found))
+    (shown,) = (await plane.call("GET", f"/octavia/amphorae?loadbalancer_id={lb['id']}")).body["amphorae"]
+    assert (shown["role"], shown["status"], shown["compute_id"]) == ("STANDALONE", "BOOTING", None)
+    assert "heartbeat_key" not in shown
+    assert (await plane.call("GET", f"/octavia/amphorae/{found.id}")).body == {"amphora": shown}
+    assert (await plane.call("GET", "/octavia/amphorae/nobody")).status == 404
+    url = f"/octavia/loadbalancers/{lb['id']}/configuration"
+    assert (await plane.call("GET", url)).body == {"haproxy": f"# {lb['id']}"}
+
+
+async def test_a_fault_of_ours_is_one_line_for_the_user(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object) -> None:
+        raise RuntimeError("inner detail")
+
+    monkeypatch.setattr(plane.store, "read", broken)
+    answer = await plane.call("GET", "/lbaas/pools")
+    assert (answer.status, answer.body["faultcode"]) == (500, "Server")
+    assert "inner detail" not in answer.body["faultstring"]

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Addresses of both families through the API: what is chosen, what is refused, what is given back."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+
+from octavia_provider.controller.local_networks import LocalNetworks
+from unit.api import settling
+from unit.api.settling import Answer, Plane
+
+IPV6 = "fd00:1::/64"
+NOWHERE = str(uuid.UUID(int=99))
+
+
+@pytest_asyncio.fixture
+async def plane(tmp_path: Path) -> AsyncIterator[Plane]:
+    async with settling.plane(tmp_path) as found:
+        yield found
+
+
+async def dual(plane: Plane, **more: Any) -> dict[str, Any]:
+    return await plane.make("local_network", **{"name": "net", "cidr": "10.7.0.0/24", "ipv6_cidr": IPV6, **more})
+
+
+async def update(plane: Plane, lb: dict[str, Any], *vips: dict[str, Any]) -> Answer:
+    return await plane.call(
+        "PUT", f"/lbaas/loadbalancers/{lb['id']}", {"loadbalancer": {"additional_vips": list(vips)}}, wait=10
+    )
+
+
+def refused(answer: Answer, path: tuple[str | int, ...], words: str) -> None:
+    assert answer.status in (400, 409), answer.body
+    assert [p for p, _ in answer.violations] == [path], answer.violations
+    assert words in answer.violations[0][1]
+
+
+async def held(plane: Plane, lb: dict[str, Any]) -> set[str]:
+    return {address for _, address in await plane.store.read(lambda tx: tx.addresses(lb["id"])) if address[:3] != "127"}
+
+
+async def test_a_network_shows_its_subnets(plane: Plane) -> None:
+    both, one = await dual(plane), await plane.make("local_network", name="one")
+    assert (both["subnet_id"], one["subnet_id"], one["ipv6_subnet_id"]) == (both["id"], one["id"], None)
+    assert both["ipv6_subnet_id"] not in (None, both["id"])
+    for values, words in (
+        ({"ipv6_cidr": "fd00:1::/60"}, "overlaps fd00:1::/64"),
+        ({"ipv6_cidr": "fd00:1::/64"}, "overlaps"),
+    ):
+        refused(await plane.post("local_network", {"name": "x", **values}), ("ipv6_cidr",), words)
+
+
+async def test_the_vips_family_is_ipv4_unless_an_address_or_a_subnet_says_otherwise(plane: Plane) -> None:
+    net = await dual(plane)
+    by_network = await plane.make("load_balancer", vip_network_id=net["id"])
+    assert (by_network["vip_address"], by_network["vip_subnet_id"]) == ("10.7.0.2", net["subnet_id"])
+    by_address = await plane.make("load_balancer", vip_network_id=net["id"], vip_address="FD00:1:0::9")
+    assert (by_address["vip_address"], by_address["vip_subnet_id"]) == ("fd00:1::9", net["ipv6_subnet_id"])
+    by_subnet = await plane.make("load_balancer", vip_subnet_id=net["ipv6_subnet_id"])
+    assert by_subnet["vip_network_id"] == net["id"]
+    assert by_subnet["vip_address"].startswith("fd00:1::")
+    assert by_subnet["additional_vips"] == []
+
+
+async def test_what_is_refused_of_additional_vips(plane: Plane) -> None:
+    net, other = await dual(plane), await dual(plane, name="other", cidr="10.8.0.0/24", ipv6_cidr="fd00:2::/64")
+    lb = await plane.make(
+        "load_balancer", vip_network_id=net["id"], additional_vips=[{"subnet_id": net["ipv6_subnet_id"]}]
+    )
+    for vips, path, words in (
+        ([{"subnet_id": NOWHERE}], (0, "subnet_id"), "does not exist"),
+        ([{"subnet_id": other["ipv6_subnet_id"]}], (0, "subnet_id"), "is not a subnet of network"),
+        ([{"subnet_id": net["id"]}], (), "twice"),
+        ([{"subnet_id": net["ipv6_subnet_id"], "ip_address": "fd00:2::5"}], (0, "ip_address"), "is not in fd00:1::/64"),
+        ([{"subnet_id": net["ipv6_subnet_id"], "ip_address": "10.7.0.9"}], (0, "ip_address"), "is not in fd00:1::/64"),
+        ([{"subnet_id": net["ipv6_subnet_id"], "ip_address": "fd00:1::1"}], (0, "ip_address"), "is the gateway"),
+    ):
+        refused(
+            await plane.post("load_balancer", {"vip_network_id": net["id"], "additional_vips": vips}),
+            ("additional_vips", *path),
+            words,
+        )
+        refused(await update(plane, lb, *vips), ("additional_vips", *path), words)
+    (mine,) = lb["additional_vips"]
+    taken = {"subnet_id": mine["subnet_id"], "ip_address": mine["ip_address"]}
+    second = {"vip_network_id": net["id"], "additional_vips": [taken]}
+    refused(await plane.post("load_balancer", second), ("additional_vips", 0, "ip_address"), "is taken")
+    by_subnet = {"vip_network_id": net["id"], "vip_subnet_id": other["ipv6_subnet_id"]}
+    refused(await plane.post("load_balancer", by_subnet), ("vip_subnet_id",), "is not a subnet of network")
+    refused(await plane.post("load_balancer", {"vip_subnet_id": NOWHERE}), ("vip_subnet_id",), "does not exist")
+    assert len(await plane.records()) == 3
+
+
+async def test_additional_vips_change_in_place__an_address_is_kept_until_no_amphora_carries_it(plane: Plane) -> None:
+    net, networks = await dual(plane), LocalNetworks()
+    six = net["ipv6_subnet_id"]
+    lb = await plane.make(
+        "load_balancer", vip_network_id=net["id"], additional_vips=[{"subnet_id": six, "ip_address": "fd00:1::a"}]
+    )
+    assert lb["additional_vips"] == [{"subnet_id": six, "ip_address": "fd00:1::a", "port_id": None}]
+    kept = await update(plane, lb, {"subnet_id": six})
+    assert kept.body["loadbalancer"]["additional_vips"] == lb["additional_vips"]
+    changed = await update(plane, lb, {"subnet_id": six, "ip_address": "fd00:1::b"})
+    assert changed.body["loadbalancer"]["additional_vips"][0]["ip_address"] == "fd00:1::b"
+    assert await held(plane, lb) == {"10.7.0.2", "fd00:1::a", "fd00:1::b"}
+    for carried in (["fd00:1::a"], []):
+        await plane.store.write(lambda tx, carried=carried: networks.give_back(tx, lb["id"], carried))
+        assert await held(plane, lb) == {"10.7.0.2", "fd00:1::b", *carried}
+    gone = await update(plane, lb)
+    assert gone.body["loadbalancer"]["additional_vips"] == []
+    await plane.store.write(lambda tx: networks.give_back(tx, lb["id"], []))
+    left = await held(plane, lb)
+    assert "fd00:1::b" not in left
+    assert len(left) == 2, "its VIP, and an address by which its amphora reaches members of IPv6"
+    record = next(r for r in await plane.records() if r.id == lb["id"])
+    vips = await plane.store.read(lambda tx: networks.vips(tx, record))
+    assert [(vip.served, ":" in vip.address) for vip in vips] == [(True, False), (False, True)]
+
+
+async def test_a_balancer_that_goes_gives_back_all_its_addresses(plane: Plane) -> None:
+    net = await dual(plane)
+    lb = await plane.make(
+        "load_balancer", vip_network_id=net["id"], additional_vips=[{"subnet_id": net["ipv6_subnet_id"]}]
+    )
+    await update(plane, lb)
+    await plane.call("DELETE", f"/lbaas/loadbalancers/{lb['id']}", wait=10)
+    assert await plane.store.read(lambda tx: tx.addresses(lb["id"])) == []
+
+
+async def test_hosts_have_an_address_of_each_family(plane: Plane) -> None:
+    net, plain = await dual(plane), await plane.make("local_network", name="plain")
+    host = await plane.make("local_host", network_id=net["id"], command=["true"], ipv6_address="fd00:1::77")
+    assert (host["address"], host["ipv6_address"]) == ("10.7.0.2", "fd00:1::77")
+    assert (await plane.make("local_host", network_id=net["id"], command=["true"]))["ipv6_address"] == "fd00:1::2"
+    assert (await plane.make("local_host", network_id=plain["id"], command=["true"]))["ipv6_address"] is None
+    bad = {"network_id": plain["id"], "command": ["true"], "ipv6_address": "fd00:1::5"}
+    refused(await plane.post("local_host", bad), ("ipv6_address",), "has no ipv6_cidr")

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from control_plane import ControlPlane
+from octavia_provider.client import faults
+from octavia_provider.client.client import Client, Owner
+from octavia_provider.client.waiting import Deadline
+from octavia_provider.model.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    OctaviaError,
+    PermanentError,
+    TransientError,
+    Unreachable,
+    WrongControlPlane,
+)
+
+NETWORK = str(uuid.UUID(int=7))
+
+
+@pytest.fixture
+def plane() -> Iterator[ControlPlane]:
+    with ControlPlane() as running:
+        yield running
+
+
+@pytest.fixture
+def client(plane: ControlPlane) -> Iterator[Client]:
+    made = Client(plane.url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def soon() -> Deadline:
+    return Deadline(10)
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, Invalid), (401, Forbidden), (403, Forbidden), (404, NotFound), (409, Conflict), (429, TransientError),
+        (500, PermanentError), (502, Unreachable), (503, TransientError), (504, Unreachable), (418, PermanentError),
+    ],
+)  # fmt: skip
+def test_every_fault_is_one_of_our_errors(status: int, error: type[OctaviaError]) -> None:
+    found = faults.error(status, {"faultstring": "no"}, subject="pool p")
+    assert type(found) is error
+    assert str(found).startswith("pool p: no")
+    assert "without saying why" in str(faults.error(status, None, subject="pool p"))
+
+
+def test_a_fault_carries_its_paths_and_when_to_come_back() -> None:
+    body = {"faultstring": "x", "violations": [{"path": ["members", 0, "weight"], "message": "too heavy"}]}
+    found = faults.error(400, body, subject="")
+    assert str(found) == "members[0].weight: too heavy"
+    later = faults.error(503, None, subject="", retry_after="2.5")
+    assert isinstance(later, TransientError)
+    assert later.retry_after == 2.5
+
+
+def test_objects_come_and_go(client: Client, soon: Deadline) -> None:
+    made = client.create("local_network", {"name": "n"}, deadline=soon)
+    assert made.settled
+    assert client.get("local_network", made.id, deadline=soon).object == made.object
+    assert [o["name"] for o in client.list("local_network", deadline=soon, filters={"name": "n"})] == ["n"]
+    client.update("local_network", made.id, {"name": "m"}, deadline=soon)
+    client.delete("local_network", made.id, deadline=soon)
+    client.delete("local_network", made.id, deadline=soon)
+    with pytest.raises(NotFound):
+        client.get("local_network", made.id, deadline=soon)
+
+
+def test_a_404_of_another_control_plane_proves_nothing(client: Client, plane: ControlPlane, soon: Deadline) -> None:
+    with pytest.raises(NotFound):
+        client.get("pool", NETWORK, deadline=soon, made_by=plane.id)
+    with pytest.raises(WrongControlPlane):
+        client.get("pool", NETWORK, deadline=soon, made_by=str(uuid.uuid4()))
+    with pytest.raises(WrongControlPlane):
+        client.delete("pool", NETWORK, deadline=soon, made_by=str(uuid.uuid4()))
+
+
+def test_a_post_without_an_owner_is_never_sent_twice(client: Client, plane: ControlPlane, soon: Deadline) -> None:
+    plane.dropped_posts = 1
+    with pytest.raises(Unreachable):
+        client.create("local_network", {}, deadline=soon)
+    assert len(plane.objects) == 1
+    plane.dropped_posts = 1
+    owner = Owner(provider=str(uuid.uuid4()), urn="urn:pulumi:dev::prog::octavia:local:Network::née 1")
+    made = client.create("local_network", {}, deadline=soon, owner=owner)
+    assert made.adopted
+    assert len(plane.objects) == 2
+    assert client.get("local_network", made.id, deadline=soon, owner=owner).id in plane.confirmed
+
+
+def test_a_deadline_that_passed_ends_a_wait_with_what_was_seen(client: Client, plane: ControlPlane) -> None:
+    plane.held.add("local_network")
+    made = client.create("local_network", {}, deadline=Deadline(1))
+    assert made.status == "PENDING_CREATE"
+    assert client.settle("local_network", made, deadline=Deadline(0)) is made
+    plane.release("local_network")
+    assert client.settle("local_network", made, deadline=Deadline(5)).settled

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Starting, finding, renewing and stopping the embedded control plane: the real one, without any object."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from octavia_provider.client import embedded
+from octavia_provider.client.waiting import Deadline
+from octavia_provider.kit import paths
+from octavia_provider.model.errors import Conflict, Interrupted, PermanentError
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="octavia-") as folder:  # pytest's folders are too long for a socket
+        yield Path(folder)
+        embedded.stop(Path(folder), Deadline(20))
+
+
+def facts(home: Path) -> dict[str, object]:
+    client = embedded.connect(home=str(home), start=False)
+    try:
+        return client.control_plane(deadline=Deadline(10))
+    finally:
+        client.close()
+
+
+def test_many_that_come_at_once_start_one_and_it_is_renewed_in_place(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "s3cret")
+    starters = [threading.Thread(target=embedded.ensure, args=(home, Deadline(30))) for _ in range(4)]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join()
+    first = facts(home)
+    pid = int(str(first["pid"]))
+    assert os.getsid(pid) == pid, "it has a session of its own"
+    assert b"s3cret" not in Path(f"/proc/{pid}/environ").read_bytes()
+
+    with monkeypatch.context() as older:
+        older.setattr(embedded, "__version__", "0.0.9")
+        with pytest.raises(Conflict, match=r"is version 0\.1\.0, and this plugin is the older 0\.0\.9"):
+            embedded.ensure(home, Deadline(10))
+    with monkeypatch.context() as newer:
+        newer.setattr(embedded, "__version__", "0.2.0")
+        embedded.ensure(home, Deadline(30))
+    second = facts(home)
+    assert second["id"] == first["id"], "the same control plane"
+    assert second["pid"] != first["pid"], "in another process"
+    embedded.stop(home, Deadline(20))
+    assert not embedded.running(home)
+
+
+def test_a_start_that_fails_says_what_the_log_says(home: Path) -> None:
+    (home / "octavia.db").mkdir()
+    with pytest.raises(PermanentError, match=r"ended with code \d+ while starting\. Its log says: .*octavia\.db"):
+        embedded.ensure(home, Deadline(30))
+    (home / "octavia.db").rmdir()
+
+
+def test_a_cancelled_start_does_not_wait_for_another_process(home: Path) -> None:
+    cancelled = threading.Event()
+    cancelled.set()
+    with embedded._lock(home, Deadline(5)), pytest.raises(Interrupted, match="another process was starting it"):
+        embedded.ensure(home, Deadline(5, cancelled))
+
+
+def test_a_look_starts_nothing(home: Path) -> None:
+    with pytest.raises(PermanentError, match="does not run"):
+        facts(home)
+    assert list(home.iterdir()) == []
+
+
+def test_which_control_plane_is_meant(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+    monkeypatch.setenv("OCTAVIA_ENDPOINT", "http://there")
+    assert embedded.endpoint() == "http://there"
+    assert embedded.endpoint("http://here") == "http://here"
+    assert embedded.endpoint(home="/x") is None
+    monkeypatch.setenv("OCTAVIA_HOME", str(home))
+    assert paths.home() == home.resolve()
+    assert paths.home("/somewhere") == Path("/somewhere")
+
+
+def test_a_home_too_deep_for_a_socket_is_told(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match="longer than 90 bytes"):
+        embedded.running(tmp_path / ("x" * 90))

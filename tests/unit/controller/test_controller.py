@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The controller over the real store: who is woken, what is tried again, what is given up, and leases."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from builders import record, scope
+from octavia_provider.controller import controller as module
+from octavia_provider.controller.controller import Controller
+from octavia_provider.model.errors import PermanentError, Refused, Unreachable
+from octavia_provider.ports import Record, Scope, Settlement
+from octavia_provider.store import SqlStore, open_store
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "FIRST_RETRY", 0.005)
+    monkeypatch.setattr(module, "LAST_RETRY", 0.02)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
+    opened = open_store(f"sqlite:///{tmp_path}/octavia.db", tmp_path / "octavia.key")
+    yield opened
+    await opened.close()
+
+
+class Worker:
+    """A reconciler that settles everything, after it has raised what it was told to."""
+
+    def __init__(self, store: SqlStore, leased: Scope) -> None:
+        self.store, self.leased = store, leased
+        self.raises: list[Exception] = []
+        self.passes = self.forgotten = 0
+        self.failures: list[str] = []
+        self.tells = True
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+    async def reconcile(self) -> bool:
+        self.passes += 1
+        if self.raises:
+            raise self.raises.pop(0)
+        now = await self.store.read(lambda tx: tx.scope(self.leased.id))
+        if now is None:
+            return False
+        records = await self.store.read(lambda tx: tx.find(scope_id=now.id))
+        accepted = {r.id: r.spec for r in records}
+        done = Settlement(scope_id=now.id, generation=now.generation, accepted=accepted)
+        await self.store.write(lambda tx: tx.settle(done))
+        return not records[0].deleting
+
+    async def fail(self, reason: str) -> bool:
+        self.failures.append(reason)
+        return self.tells
+
+
+class Site:
+    """A controller whose reconcilers can be looked at."""
+
+    def __init__(self, store: SqlStore, holder: str = "me") -> None:
+        self.store = store
+        self.workers: dict[str, Worker] = {}
+        self.raises: list[Exception] = []
+        self.tells = True
+        self.controller = Controller(store, self.make, holder=holder)
+
+    def make(self, leased: Scope) -> Worker:
+        worker = Worker(self.store, leased)
+        worker.raises, worker.tells = self.raises, self.tells
+        return self.workers.setdefault(leased.id, worker)
+
+    async def insert(self, id_: str = "lb") -> None:
+        await self.store.write(lambda tx: tx.insert(balancer(id_)))
+
+
+def balancer(id_: str) -> Record:
+    return record("load_balancer", id_, scope_id=id_)
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    async with asyncio.timeout(10):
+        while True:
+            found = condition()
+            if found if isinstance(found, bool) else await found:
+                return
+            await asyncio.sleep(0.002)  # the rate of looking, not what is waited for
+
+
+@pytest.fixture
+async def site(store: SqlStore) -> AsyncIterator[Site]:
+    running = Site(store)
+    await running.controller.start()
+    yield running
+    await running.controller.stop()
+
+
+async def applied(store: SqlStore, id_: str = "lb") -> bool:
+    found = await store.read(lambda tx: tx.scope(id_))
+    return found is not None and found.applied == found.generation > 0
+
+
+async def test_a_commit_wakes_the_scope_it_concerns(site: Site) -> None:
+    await site.insert("a")
+    await site.insert("b")
+    await until(lambda: applied(site.store, "a"))
+    await until(lambda: applied(site.store, "b"))
+    passes = site.workers["b"].passes
+    await site.store.write(lambda tx: tx.touch("a"))
+    await until(lambda: applied(site.store, "a"))
+    assert site.workers["b"].passes == passes
+
+
+async def test_what_may_pass_is_tried_again_and_shown_meanwhile(site: Site) -> None:
+    site.raises += [Unreachable("nobody there"), OSError("cut"), TimeoutError("slow")]
+    await site.insert()
+    await until(lambda: applied(site.store))
+    assert site.workers["lb"].failures == []
+    assert site.controller.troubles() == {}
+    assert site.workers["lb"].forgotten == 3
+
+
+async def test_what_will_not_pass_is_written_down_once(site: Site) -> None:
+    site.raises += [Refused("no such network")]
+    await site.insert()
+    await until(lambda: bool(site.workers) and site.workers["lb"].failures == ["no such network"])
+    assert site.workers["lb"].passes == 1
+
+
+async def test_what_nobody_can_be_told_is_tried_again(site: Site) -> None:
+    site.raises += [PermanentError("broken")] * 2
+    site.tells = False
+    await site.insert()
+    await until(lambda: applied(site.store))
+    assert site.workers["lb"].failures == ["broken"] * 2
+
+
+async def test_an_internal_error_stops_neither_the_scope_nor_the_others(site: Site) -> None:
+    site.raises += [ZeroDivisionError("oops")]
+    await site.insert("a")
+    await site.insert("b")
+    await until(lambda: applied(site.store, "a"))
+    await until(lambda: applied(site.store, "b"))
+
+
+async def test_a_scope_that_is_gone_has_no_worker(site: Site) -> None:
+    await site.insert()
+    await until(lambda: applied(site.store))
+    await site.store.write(lambda tx: tx.mark_deleting(["lb"]))
+    await until(lambda: site.controller.reconciler("lb") is None)
+    assert await site.store.read(lambda tx: tx.scope("lb")) is None
+
+
+async def test_poke_all_forgets_and_looks(site: Site) -> None:
+    await site.insert()
+    await until(lambda: applied(site.store))
+    before = site.workers["lb"].passes
+    site.controller.poke_all()
+    await until(lambda: site.workers["lb"].passes > before)
+    assert site.workers["lb"].forgotten == 1
+
+
+async def test_one_writer_a_scope_and_the_next_one_has_a_higher_fence(store: SqlStore) -> None:
+    first, second = Site(store, "first"), Site(store, "second")
+    await first.insert()
+    await first.controller.start()
+    await until(lambda: applied(store))
+    await second.controller.start()
+    assert second.workers == {}
+    await first.controller.stop()
+    await store.write(lambda tx: tx.touch("lb"))
+    await until(lambda: bool(second.workers))
+    await until(lambda: applied(store))
+    assert second.workers["lb"].leased.fence > first.workers["lb"].leased.fence
+    await second.controller.stop()
+
+
+def test_the_fence_stays_that_of_our_own_lease() -> None:
+    from dataclasses import replace
+
+    from octavia_provider.controller.desired import Desire
+
+    desire = Desire(replace(scope(), fence=3))
+    desire.read(replace(scope(), fence=4), [])
+    assert desire.scope.fence == 3

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Blame: whatever set of objects an amphora refuses, those and only those are taken out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders import record, scope
+from octavia_amphora.wire.config import compose
+from octavia_amphora.wire.messages import Complaint, Refusal
+from octavia_provider.controller.desired import Desire
+from octavia_provider.controller.pushing import Outcome, push_what_can_be
+from octavia_provider.model.errors import PermanentError
+from octavia_provider.ports import AgentRefused, Record
+from octavia_provider.render.haproxy import Placement, Rendered, render
+
+
+def known(*records: Record) -> Desire:
+    desire = Desire(scope())
+    desire.read(scope(), [record("load_balancer", "lb"), *records])
+    return desire
+
+
+def listeners(count: int) -> list[Record]:
+    return [record("listener", f"li{i}", protocol_port=1000 + i) for i in range(count)]
+
+
+def run(desire: Desire, refuse: Callable[[Rendered], Refusal | None]) -> tuple[Outcome, int]:
+    """Push to an amphora that refuses as told; the outcome and the number of pushes."""
+    pushes = 0
+
+    def rendered(refused: set[str], dropped: set[str]) -> Rendered:
+        graph = desire.graph(refused, dropped)
+        assert graph is not None
+        return render(graph, Placement(vips=("10.0.0.9",)))
+
+    async def push(what: Rendered) -> None:
+        nonlocal pushes
+        pushes += 1
+        if refusal := refuse(what):
+            raise AgentRefused(refusal)
+
+    return asyncio.run(push_what_can_be(desire, rendered, push)), pushes
+
+
+def refuse_ports(bad: set[int], *, lines: bool) -> Callable[[Rendered], Refusal | None]:
+    def verdict(what: Rendered) -> Refusal | None:
+        text = compose(what.configuration).splitlines()
+        found = [n for n, line in enumerate(text, start=1) if any(line.endswith(f":{port}") for port in bad)]
+        if not found:
+            return None
+        complaints = tuple(Complaint(message="no", line=n) for n in found) if lines else ()
+        return Refusal(kind="refused", message="no", complaints=complaints)
+
+    return verdict
+
+
+def test_all_good__one_push() -> None:
+    outcome, pushes = run(known(*listeners(50)), refuse_ports(set(), lines=True))
+    assert (outcome.errors, pushes) == ({}, 1)
+
+
+def test_one_of_fifty_with_its_line__two_pushes() -> None:
+    outcome, pushes = run(known(*listeners(50)), refuse_ports({1017}, lines=True))
+    assert outcome.errors == {"li17": "no"}
+    assert len(outcome.rendered.configuration.frontends) == 49
+    assert pushes == 2
+
+
+@given(st.sets(st.integers(1000, 1019)), st.booleans())
+def test_the_guilty_and_nobody_else(bad: set[int], lines: bool) -> None:
+    outcome, pushes = run(known(*listeners(20)), refuse_ports(bad, lines=lines))
+    assert set(outcome.errors) == {f"li{port - 1000}" for port in bad}
+    assert len(outcome.rendered.configuration.frontends) == 20 - len(bad)
+    assert pushes <= 3 + 2 * 5 * max(1, len(bad))
+
+
+def test_a_changed_object_goes_back_to_its_accepted_form() -> None:
+    old = {**record("listener", "li").spec, "protocol_port": 80}
+    outcome, _ = run(
+        known(record("listener", "li", protocol_port=1000, accepted=old)), refuse_ports({1000}, lines=True)
+    )
+    assert outcome.refused == {"li"}
+    assert outcome.rendered.configuration.frontends["li"].binds[0].port == 80
+
+
+def test_an_object_whose_accepted_form_is_refused_too_is_dropped() -> None:
+    spec = record("listener", "li", protocol_port=1000).spec
+    desire = known(record("listener", "li", protocol_port=1000, accepted=spec), record("listener", "ok"))
+    outcome, _ = run(desire, refuse_ports({1000}, lines=True))
+    assert outcome.dropped == {"li"}
+    assert list(outcome.rendered.configuration.frontends) == ["ok"]
+
+
+def test_an_amphora_that_refuses_everything_is_an_error_that_says_so() -> None:
+    refuse = Refusal(kind="failed", message="out of memory")
+    with pytest.raises(PermanentError, match="even what was in force before: out of memory"):
+        run(known(*listeners(3)), lambda _: refuse)

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.plugin import config
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("OCTAVIA_ENDPOINT", raising=False)
+    monkeypatch.setenv("OCTAVIA_HOME", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("news", "paths"),
+    [
+        ({}, []),
+        ({"endpoint": "https://octavia.example.org", "version": "0.1.0", "__internal": {}}, []),
+        ({"endpoint": UNKNOWN}, []),
+        ({"endpoint": "octavia.example.org"}, ["endpoint"]),
+        ({"home": 3, "region": "x"}, ["home", "region"]),
+    ],
+)
+def test_check(news: dict[str, Any], paths: list[str]) -> None:
+    assert [failure.path for failure in config.check(news)] == paths
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ({}, {}, []),
+        ({"endpoint": "http://a"}, {"endpoint": "http://A:80/"}, [("endpoint", False)]),
+        ({"endpoint": "http://a"}, {"endpoint": "http://b"}, [("endpoint", True)]),
+        ({"endpoint": "http://a", "home": "/x"}, {"endpoint": "http://a", "home": "/y"}, [("home", False)]),
+        ({"home": "/x"}, {"home": "/y"}, [("home", True)]),
+        ({}, {"endpoint": UNKNOWN}, [("endpoint", True)]),
+    ],
+)
+def test_only_another_control_plane_replaces(old: Any, new: Any, changed: Any) -> None:
+    assert config.changed(old, new) == changed
+
+
+def test_saying_the_default_home_replaces_nothing(tmp_path: Path) -> None:
+    assert config.changed({}, {"home": str(tmp_path)}) == [("home", False)]

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+
+from octavia_provider.model.errors import spell
+from octavia_provider.model.kinds import KINDS
+from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.plugin import diffs
+from octavia_provider.plugin.resources import HOOKS
+
+ID, OTHER = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
+LISTENER = {"loadbalancer_id": ID, "protocol": "HTTP", "protocol_port": 80}
+MEMBER = {"pool_id": ID, "address": "10.0.0.1", "protocol_port": 80}
+POOL = {"listener_id": ID, "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
+COOKIE = {"type": "APP_COOKIE", "cookie_name": "a"}
+LB = {"vip_network_id": ID}
+
+
+CHANGED_VIP = [("additional_vips[0]", "DELETE"), ("additional_vips[0]", "ADD")]
+
+
+def vips(address: str | None) -> dict[str, Any]:
+    return {"additional_vips": [{"subnet_id": OTHER, **({"ip_address": address} if address else {})}]}
+
+
+def changes(kind: str, old: Any, new: Any, shown: Any = None, ignore: Any = ()) -> list[tuple[str, str]]:
+    found = diffs.diff(KINDS[kind], old, shown if shown is not None else old, new, ignore)
+    return [(spell(change.path), change.kind) for change in found]
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "expected"),
+    [
+        ("member", MEMBER, MEMBER, []),
+        ("member", MEMBER, {**MEMBER, "weight": 1}, []),  # saying the default
+        ("member", {**MEMBER, "weight": 1}, MEMBER, []),
+        ("member", {**MEMBER, "weight": 5}, MEMBER, [("weight", "DELETE")]),
+        ("member", MEMBER, {**MEMBER, "weight": 5}, [("weight", "ADD")]),
+        ("member", {**MEMBER, "weight": 4}, {**MEMBER, "weight": 5.0}, [("weight", "UPDATE")]),
+        ("member", {**MEMBER, "address": "fd00::1"}, {**MEMBER, "address": "FD00:0::1"}, []),  # another spelling
+        ("member", MEMBER, {**MEMBER, "address": UNKNOWN}, [("address", "UPDATE")]),
+        ("member", {**MEMBER, "tags": ["a", "b"]}, {**MEMBER, "tags": ["b", "a"]}, []),
+        ("load_balancer", {**LB, **vips("fd00::5")}, {**LB, **vips("FD00:0::5")}, []),
+        ("load_balancer", {**LB, **vips("fd00::5")}, {**LB, **vips(None)}, []),  # it keeps the one that it has
+        ("load_balancer", {**LB, **vips("fd00::5")}, {**LB, **vips("fd00::6")}, CHANGED_VIP),
+        ("load_balancer", LB, {**LB, **vips(None)}, [("additional_vips", "ADD")]),
+        ("load_balancer", {**LB, **vips(None)}, LB, [("additional_vips", "DELETE")]),
+        ("member", {**MEMBER, "tags": ["a", "b"]}, {**MEMBER, "tags": ["c", "a"]}, [("tags[1]", "DELETE"), ("tags[0]", "ADD")]),
+        ("member", {**MEMBER, "tags": ["a"]}, {**MEMBER, "tags": ["a", UNKNOWN]}, [("tags", "UPDATE")]),
+        ("pool", POOL, {**POOL, "session_persistence": COOKIE}, [("session_persistence", "ADD")]),
+        (
+            "pool", {**POOL, "session_persistence": COOKIE},
+            {**POOL, "session_persistence": {"type": "HTTP_COOKIE"}},
+            [("session_persistence.type", "UPDATE"), ("session_persistence.cookie_name", "DELETE")],
+        ),
+        (
+            "local_host", {"network_id": ID, "command": ["a", "b"]}, {"network_id": ID, "command": ["b", "a", "c"]},
+            [("command[0]", "UPDATE"), ("command[1]", "UPDATE"), ("command[2]", "ADD")],
+        ),
+    ],
+)  # fmt: skip
+def test_changes(kind: str, old: Any, new: Any, expected: Any) -> None:
+    assert changes(kind, old, new) == expected
+
+
+def test_what_the_control_plane_chose_is_kept_when_nothing_is_asked() -> None:
+    shown = {**LB, "vip_address": "10.0.0.9", "vip_subnet_id": ID}
+    assert changes("load_balancer", LB, LB, shown) == []
+    assert changes("load_balancer", {**LB, "vip_address": "10.0.0.9"}, LB, shown) == []
+    assert changes("load_balancer", LB, {**LB, "vip_address": "10.0.0.9"}, shown) == []
+    assert changes("load_balancer", LB, {"vip_subnet_id": ID}, shown) == []
+    assert changes("load_balancer", LB, {**LB, "vip_address": "10.0.0.8"}, shown) == [("vip_address", "ADD")]
+
+
+def test_a_default_pool_that_was_given_can_be_taken_away() -> None:
+    old = {**LISTENER, "default_pool_id": ID}
+    assert changes("listener", old, LISTENER, old) == [("default_pool_id", "DELETE")]
+    assert changes("listener", LISTENER, LISTENER, old) == []
+
+
+def test_ignored_attributes_do_not_change() -> None:
+    assert changes("member", MEMBER, {**MEMBER, "weight": 5, "backup": True}, ignore=["weight"]) == [("backup", "ADD")]
+
+
+def test_delete_before_replace_where_two_cannot_be() -> None:
+    hooks = HOOKS["octavia:index:LoadBalancer"]
+    old = {"vipNetworkId": ID, "vipAddress": "10.0.0.9", "provider": "amphora"}
+    assert hooks.diff(old, old, {**old, "provider": "octavia"}).delete_before_replace
+    assert not hooks.diff(old, old, {**old, "vipAddress": "10.0.0.8"}).delete_before_replace
+    assert not hooks.diff(old, old, {**old, "vipNetworkId": UNKNOWN}).delete_before_replace
+    monitor = HOOKS["octavia:index:HealthMonitor"]
+    old = {"poolId": ID, "type": "TCP", "delay": 5, "timeout": 2, "maxRetries": 2}
+    assert monitor.diff(old, old, {**old, "delay": 6}).delete_before_replace  # should the user force a replacement
+    assert not monitor.diff(old, old, {**old, "poolId": OTHER}).delete_before_replace
+    network = HOOKS["octavia:local:Network"]
+    assert network.diff({}, {"cidr": "10.1.0.0/24"}, {"cidr": "10.2.0.0/24"}).delete_before_replace
+
+
+def test_costs_and_stables() -> None:
+    hooks = HOOKS["octavia:index:Listener"]
+    old = {"loadbalancerId": ID, "protocol": "HTTP", "protocolPort": 80}
+    shown = {**old, "url": "http://127.0.0.1:80", "controlPlaneId": ID}
+    found = hooks.diff(old, shown, {**old, "timeoutClientData": 1})
+    assert list(found.costs) == ["timeoutClientData: a seamless reload of haproxy; no request is lost"]
+    assert set(found.stables) == {"id", "url", "controlPlaneId", "loadbalancerId"}
+    assert "url" not in hooks.diff(old, shown, {**old, "protocolPort": 81}).stables
+    replaced = hooks.diff(old, shown, {**old, "loadbalancerId": OTHER})
+    assert (list(replaced.costs), list(replaced.stables)) == ([], ["id"])
+    assert hooks.preview_update(old, shown, {**old, "timeoutClientData": 1})["url"] == shown["url"]
+    assert hooks.preview_update(old, shown, {**old, "protocolPort": 81})["url"] is UNKNOWN
+
+
+def test_an_additional_vip_whose_address_was_chosen__what_was_chosen_stands_for_the_input() -> None:
+    old, shown = {**LB, **vips(None)}, {**LB, **vips("fd00::5")}
+    assert changes("load_balancer", old, old, shown) == []
+    assert changes("load_balancer", old, {**LB, **vips("fd00::5")}, shown) == []
+    assert changes("load_balancer", old, {**LB, **vips("fd00::6")}, shown) == CHANGED_VIP

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import re
+import uuid
+from typing import Any
+
+import pytest
+
+from octavia_provider.model.kinds import KINDS
+from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.plugin.inputs import Failure, Naming, check
+from octavia_provider.plugin.values import Asset, Secret
+
+MEMBER = KINDS["member"]
+GIVEN = {"poolId": str(uuid.UUID(int=1)), "address": "10.0.0.1", "protocolPort": 80}
+SEED = bytes.fromhex("abcdef0123456789")
+
+
+def checked(given: dict[str, Any], olds: Any = None, **naming: Any) -> Any:
+    return check(MEMBER, given, olds or {}, Naming(**{"resource": "web", "seed": SEED, **naming}))
+
+
+@pytest.mark.parametrize(
+    ("naming", "name"),
+    [
+        ({}, "web-abcdef0"),
+        ({"proposed": "dev-web"}, "dev-web"),
+        ({"proposed": "dev-web", "mode": "ENFORCE"}, "dev-web"),
+        ({"resource": "x" * 300}, "x" * 247 + "-abcdef0"),
+    ],
+)
+def test_auto_names(naming: dict[str, Any], name: str) -> None:
+    inputs, failures = checked(GIVEN, **naming)
+    assert (inputs["name"], failures) == (name, [])
+
+
+def test_without_a_seed_the_name_is_random() -> None:
+    assert re.fullmatch(r"web-[0-9a-f]{7}", checked(GIVEN, seed=b"")[0]["name"])
+
+
+def test_automatic_naming_can_be_switched_off() -> None:
+    assert [f.path for f in checked(GIVEN, mode="DISABLE")[1]] == ["name"]
+
+
+@pytest.mark.parametrize("old", ["web-1234567", ""])
+def test_an_old_name_is_kept_even_an_empty_one(old: str) -> None:
+    assert checked(GIVEN, {"name": old})[0]["name"] == old
+
+
+def test_a_given_name_wins() -> None:
+    assert checked({**GIVEN, "name": "mine"}, {"name": "old"}, proposed="dev")[0]["name"] == "mine"
+
+
+def test_inputs_are_what_was_given_without_defaults_and_secrets_stay() -> None:
+    given = {**GIVEN, "weight": Secret(3), "name": "m", "backup": None}
+    assert checked(given) == ({**GIVEN, "weight": Secret(3), "name": "m"}, [])
+
+
+def test_all_violations_at_once_with_their_paths() -> None:
+    _, failures = checked({"address": "127.0.0.1", "protocolPort": 0, "weight": "x", "strange": 1, "protocol_port": 1})
+    assert {f.path for f in failures} == {"poolId", "address", "protocolPort", "weight", "strange", "protocol_port"}
+
+
+def test_unknown_values_are_let_through() -> None:
+    inputs, failures = checked({**GIVEN, "poolId": UNKNOWN, "address": UNKNOWN})
+    assert (inputs["poolId"], failures) == (UNKNOWN, [])
+
+
+def test_a_secret_is_not_shown_in_a_failure() -> None:
+    [failure] = checked({**GIVEN, "address": Secret("s3cret")})[1]
+    assert failure == Failure("address", "'[secret]' is not an IP address")
+
+
+def test_assets_are_refused() -> None:
+    inputs = {**GIVEN, "tags": ["a", Asset("an asset")]}
+    assert checked(inputs)[1] == [Failure("tags[1]", "is an asset, which no property here takes; give the text itself")]

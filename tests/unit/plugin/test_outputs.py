@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is chosen inside of a list of objects: unknown in a preview, and no input when it is read."""
+
+from __future__ import annotations
+
+import uuid
+
+from octavia_provider.model.kinds import LoadBalancer
+from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.plugin import outputs
+from octavia_provider.plugin.resources import HOOKS
+
+NETWORK, SUBNET = (str(uuid.UUID(int=n)) for n in (1, 2))
+GIVEN = {"name": "lb", "vipNetworkId": NETWORK, "additionalVips": [{"subnetId": SUBNET}]}
+SHOWN = {"subnetId": SUBNET, "ipAddress": "fd00::5", "portId": None}
+HOOK = HOOKS["octavia:index:LoadBalancer"]
+
+
+def test_preview_of_a_create__the_address_is_unknown() -> None:
+    unknown = {"subnetId": SUBNET, "ipAddress": UNKNOWN, "portId": UNKNOWN}
+    assert HOOK.preview_create(GIVEN)["additionalVips"] == [unknown]
+
+
+def test_preview_of_an_update__the_address_stays_unless_the_vips_change() -> None:
+    olds = {**GIVEN, "additionalVips": [SHOWN], "vipAddress": "10.0.0.2"}
+    assert HOOK.preview_update(GIVEN, olds, {**GIVEN, "description": "x"})["additionalVips"] == [SHOWN]
+    changed = {**GIVEN, "additionalVips": [{"subnetId": NETWORK}]}
+    assert HOOK.preview_update(GIVEN, olds, changed)["additionalVips"][0]["ipAddress"] is UNKNOWN
+
+
+def test_read__what_was_chosen_is_no_input() -> None:
+    seen = {"name": "lb", "vip_network_id": NETWORK}
+    seen |= {"additional_vips": [{"subnet_id": SUBNET, "ip_address": "fd00::5", "port_id": None}]}
+    assert outputs.as_inputs(LoadBalancer, seen, GIVEN) == GIVEN
+    explicit = {**GIVEN, "additionalVips": [{"subnetId": SUBNET, "ipAddress": "fd00::6"}]}
+    assert outputs.as_inputs(LoadBalancer, seen, explicit)["additionalVips"][0]["ipAddress"] == "fd00::5"
+    assert outputs.as_inputs(LoadBalancer, {**seen, "additional_vips": []}, {**GIVEN})["additionalVips"] == []

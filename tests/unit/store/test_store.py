@@ -1,0 +1,239 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Opening, migrating, secrets at rest, group commits, watches, leases of several processes."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from octavia_provider.model.errors import Conflict, NotFound, PermanentError, Refused, TransientError
+from octavia_provider.ports import Amphora, Settlement, Transaction
+from octavia_provider.store import SqlStore, migrate, open_store
+from octavia_provider.store.engine import engines
+from octavia_provider.store.tables import METADATA
+from unit.store.opening import files, member, opened, record, with_pool
+
+
+async def test_the_database_keeps_who_it_is(tmp_path: Path) -> None:
+    first = opened(tmp_path)
+    lb = await first.write(lambda tx: tx.insert(record("load_balancer")))
+    await first.close()
+    again = opened(tmp_path)
+    assert again.control_plane_id == first.control_plane_id
+    assert await again.read(lambda tx: tx.find()) == [lb]
+    await again.close()
+
+
+def test_migrations_make_the_tables_of_the_code(tmp_path: Path) -> None:
+    from alembic.autogenerate import compare_metadata
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    writer, _ = engines(f"sqlite:///{tmp_path}/a.db")
+    migrate.migrate(writer)
+    with writer.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
+    writer.dispose()
+    config = Config()
+    config.set_main_option("script_location", str(migrate.MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == migrate.HEAD
+
+
+def test_a_database_up_to_date_needs_no_alembic(tmp_path: Path) -> None:
+    program = (
+        "import sys, pathlib; from octavia_provider.store import open_store; p = pathlib.Path(sys.argv[1]);"
+        "open_store(f'sqlite:///{p}/a.db', p / 'key'); print('alembic' in sys.modules)"
+    )
+    run = [sys.executable, "-c", program, str(tmp_path)]
+    said = [subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()[-1] for _ in range(2)]
+    assert said == ["True", "False"]
+
+
+async def test_a_newer_database_is_refused(tmp_path: Path) -> None:
+    await opened(tmp_path).close()
+    with sqlite3.connect(tmp_path / "octavia.db") as database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Refused, match=r"has schema 9999, which is newer .* Try: upgrade"):
+        opened(tmp_path)
+
+
+def test_what_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "octavia.db").write_text("a shopping list, long enough not to be empty" * 40)
+    with pytest.raises(Refused, match="cannot be used"):
+        opened(tmp_path)
+    for url in ("nonsense", "postgresql://u:hidden@h/d", "sqlite://"):
+        with pytest.raises(Refused) as caught:
+            open_store(url, tmp_path / "key")
+        assert "hidden" not in str(caught.value)
+
+
+async def test_secrets_are_not_in_the_files(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    plain = b"-----the key of the authority-----"
+    heartbeat = b"-----the key of heartbeats-----"
+    assert await store.write(lambda tx: tx.secret("ca", lambda: plain)) == plain
+    assert await store.write(lambda tx: tx.secret("ca", lambda: b"never made")) == plain
+    assert await store.read(lambda tx: tx.secret("ca", lambda: b"never made")) == plain
+    amphora = Amphora(id="a", load_balancer_id="lb", heartbeat_key=heartbeat)
+    await store.write(lambda tx: tx.put_amphora(amphora))
+    assert await store.read(lambda tx: tx.amphorae()) == [amphora]
+    with pytest.raises(NotFound, match="write transaction"):
+        await store.read(lambda tx: tx.secret("other", lambda: b"x"))
+    for path in files(tmp_path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+        assert plain not in path.read_bytes()
+        assert heartbeat not in path.read_bytes()
+    await store.close()
+
+
+async def test_the_key_file_must_be_the_right_one(tmp_path: Path) -> None:
+    await opened(tmp_path).close()
+    key = tmp_path / "key"
+    good = key.read_bytes()
+    key.write_bytes(b"x" * 32)
+    with pytest.raises(Refused, match="cannot be decrypted"):
+        opened(tmp_path)
+    key.write_bytes(good[:5])
+    with pytest.raises(Refused, match="holds 5 bytes"):
+        opened(tmp_path)
+    key.unlink()
+    with pytest.raises(NotFound, match="restore it"):
+        opened(tmp_path)
+    key.write_bytes(good)
+    key.chmod(0o644)
+    with pytest.raises(Refused, match="chmod 600"):
+        opened(tmp_path)
+
+
+async def test_rows_of_secrets_cannot_be_swapped(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    await store.write(lambda tx: [tx.secret("a", lambda: b"A"), tx.secret("b", lambda: b"B")])
+    with sqlite3.connect(tmp_path / "octavia.db") as database:
+        database.execute("UPDATE secrets SET value = (SELECT value FROM secrets WHERE name = 'a')")
+    with pytest.raises(Refused):
+        await store.read(lambda tx: tx.secret("b", bytes))
+    await store.close()
+
+
+async def test_a_bad_write_fails_alone(store: SqlStore) -> None:
+    _, pool = await with_pool(store)
+
+    def half(tx: Transaction) -> None:
+        tx.insert(member(pool, 777))
+        raise ValueError("on second thoughts")
+
+    works = [lambda tx, i=i: tx.insert(member(pool, i)) for i in range(20)]
+    works[5], works[9] = half, lambda tx: tx.insert(member(pool, 3))
+    outcomes = await asyncio.gather(*(store.write(work) for work in works), return_exceptions=True)
+    assert [i for i, o in enumerate(outcomes) if isinstance(o, Exception)] == [5, 9]
+    assert isinstance(outcomes[5], ValueError)
+    assert isinstance(outcomes[9], Conflict)
+    names = [r.spec["name"] for r in await store.read(lambda tx: tx.find("member"))]
+    assert names == [f"m{i}" for i in range(20) if i not in (5, 9)]
+
+
+async def test_a_write_whose_caller_has_gone_is_left_out_or_done_whole(store: SqlStore) -> None:
+    _, pool = await with_pool(store)
+    writes = [asyncio.ensure_future(store.write(lambda tx, i=i: tx.insert(member(pool, i)))) for i in range(50)]
+    await asyncio.sleep(0)
+    for write in writes[::2]:
+        write.cancel()
+    await asyncio.gather(*writes, return_exceptions=True)
+    names = {r.spec["name"] for r in await store.read(lambda tx: tx.find("member"))}
+    assert names >= {f"m{i}" for i in range(1, 50, 2)}
+
+
+async def test_readers_cannot_write(store: SqlStore) -> None:
+    with pytest.raises(PermanentError, match="readonly"):
+        await store.read(lambda tx: tx.insert(record("load_balancer")))
+
+
+async def test_watches_wake_after_commits_of_their_scope(store: SqlStore) -> None:
+    lb, pool = await with_pool(store)
+    async with store.watch(lb.id) as mine, store.watch("another") as other, store.watch() as every:
+        await store.write(lambda tx: tx.insert(member(pool, 1)))
+        await store.write(lambda tx: tx.insert(member(pool, 2)))
+        for watch in (mine, every):
+            async with asyncio.timeout(5):
+                await watch.changed()
+        await store.write(lambda tx: [tx.acquire(lb.id, "me", 5), tx.next_revision(lb.id, 1)])
+        with pytest.raises(Conflict):
+            await store.write(lambda tx: tx.insert(member(pool, 1)))
+        waiting = [asyncio.ensure_future(w.changed()) for w in (mine, other, every)]
+        await store.read(lambda tx: tx.scopes())
+        assert [w.done() for w in waiting] == [False, False, False]
+        await store.write(lambda tx: tx.settle(Settlement(scope_id=lb.id, generation=4)))
+        async with asyncio.timeout(5):
+            await asyncio.gather(waiting[0], waiting[2])
+        waiting[1].cancel()
+
+
+async def test_after_the_end_writes_are_refused(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    last = asyncio.ensure_future(store.write(lambda tx: tx.insert(record("load_balancer"))))
+    await asyncio.sleep(0)
+    await store.close()
+    assert (await last).generation == 1, "what waits is finished"
+    with pytest.raises(TransientError, match="closed"):
+        await store.write(lambda tx: tx.scopes())
+
+
+async def test_leases(tmp_path: Path) -> None:
+    time = [1000.0]
+    one, two = opened(tmp_path, lambda: time[0]), opened(tmp_path, lambda: time[0])
+    lb = await one.write(lambda tx: tx.insert(record("load_balancer")))
+
+    async def acquire(store: SqlStore, holder: str) -> int | None:
+        scope = await store.write(lambda tx: tx.acquire(lb.id, holder, 10))
+        return scope.fence if scope else None
+
+    assert [await acquire(one, "one"), await acquire(two, "two"), await acquire(one, "one")] == [1, None, 1]
+    assert (await one.write(lambda tx: tx.next_revision(lb.id, 1))).revision == 1
+    time[0] += 11
+    assert [await acquire(two, "two"), await acquire(one, "one")] == [2, None]
+    with pytest.raises(Conflict, match="lease"):
+        await one.write(lambda tx: tx.next_revision(lb.id, 1))
+    await two.write(lambda tx: tx.release("two"))
+    assert await acquire(one, "one") == 3
+    assert await one.write(lambda tx: tx.acquire("gone", "one", 1)) is None
+    await one.close()
+    await two.close()
+
+
+LEASE = """
+import asyncio, pathlib, sys
+from octavia_provider.store import open_store
+async def main(folder, scope, holder):
+    store = open_store(f"sqlite:///{folder}/octavia.db", pathlib.Path(folder) / "key")
+    won = 0
+    for _ in range(40):
+        got = await store.write(lambda tx: tx.acquire(scope, holder, 60))
+        if got:
+            won += 1
+            await store.write(lambda tx: tx.next_revision(scope, got.fence))
+            await store.write(lambda tx: tx.release(holder))
+    print(won)
+    await store.close()
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+async def test_two_processes_never_hold_a_lease_together(store: SqlStore, tmp_path: Path) -> None:
+    lb = await store.write(lambda tx: tx.insert(record("load_balancer")))
+    processes = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-c", LEASE, str(tmp_path), lb.id, holder, stdout=asyncio.subprocess.PIPE
+        )
+        for holder in ("one", "two")
+    ]
+    won = [int((await p.communicate())[0].split()[-1]) for p in processes]
+    scope = await store.read(lambda tx: tx.scope(lb.id))
+    assert scope is not None
+    assert scope.fence == scope.revision == sum(won)

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects, generations, uniqueness, settlement."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import Connection
+
+from octavia_provider.model.errors import Conflict, NotFound
+from octavia_provider.ports import Amphora, Owner, Scope, Settlement, Transaction
+from octavia_provider.store import SqlStore
+from unit.store.opening import member, record, with_pool
+
+
+async def test_what_is_written_is_read(store: SqlStore) -> None:
+    lb = record("load_balancer", name="web", tags=("a", "b"))
+    made = await store.write(lambda tx: tx.insert(lb))
+    assert (made.generation, made.spec["tags"], made.created_at != "") == (1, ["a", "b"], True)
+    assert await store.read(lambda tx: tx.get("load_balancer", lb.id)) == made
+    assert await store.read(lambda tx: tx.get("pool", lb.id)) is None
+    assert await store.read(lambda tx: tx.scope(lb.id)) == Scope(id=lb.id, kind="load_balancer", generation=1)
+
+
+async def test_generations_count_the_writes_of_a_scope(store: SqlStore) -> None:
+    lb, pool = await with_pool(store)
+    m = await store.write(lambda tx: tx.insert(member(pool, 1)))
+    changed = await store.write(lambda tx: tx.update(m.id, {**m.spec, "weight": 3}))
+    assert (m.generation, changed.generation, changed.spec["weight"]) == (3, 4, 3)
+    assert changed.updated_at is not None
+    assert await store.write(lambda tx: tx.touch(lb.id)) == 5
+    assert await store.write(lambda tx: tx.mark_deleting([m.id])) == 6
+    assert await store.write(lambda tx: tx.mark_deleting([m.id])) == 0, "it is being deleted already"
+    with pytest.raises(NotFound):
+        await store.write(lambda tx: tx.update(m.id, m.spec))
+    with pytest.raises(NotFound):
+        await store.write(lambda tx: tx.touch(str(uuid.uuid4())))
+
+
+async def test_finding(store: SqlStore) -> None:
+    lb, pool = await with_pool(store)
+    m1, m2 = await store.write(lambda tx: [tx.insert(member(pool, i)) for i in (1, 2)])
+    li = record("listener", lb.id, loadbalancer_id=lb.id, protocol="HTTP", protocol_port=80, default_pool_id=pool.id)
+    li = await store.write(lambda tx: tx.insert(li))
+
+    def ids(tx: Transaction) -> list[list[str]]:
+        found = [
+            tx.find("member", parent=("pool_id", pool.id)),
+            tx.find(references=("pool", pool.id)),
+            tx.find(parent=("loadbalancer_id", lb.id)),
+            tx.find(scope_id=lb.id, since=m1.generation),
+            tx.find("listener", parent=("default_pool_id", pool.id)),
+        ]
+        return [[r.id for r in records] for records in found]
+
+    wanted = [[m1.id, m2.id], [m1.id, m2.id, li.id], [pool.id, li.id], [m2.id, li.id], [li.id]]
+    assert await store.read(ids) == wanted
+    assert await store.read(lambda tx: tx.ids("member", ("pool_id", pool.id))) == [m1.id, m2.id]
+    await store.write(lambda tx: tx.update(li.id, {**li.spec, "default_pool_id": None}))
+    assert await store.read(lambda tx: tx.ids("listener", ("default_pool_id", pool.id))) == []
+
+
+async def test_unique_values_name_the_other_object(store: SqlStore) -> None:
+    _, pool = await with_pool(store)
+    first, second = await store.write(lambda tx: [tx.insert(member(pool, i)) for i in (1, 2)])
+    with pytest.raises(Conflict, match=r"10\.0\.0\.1:80 is in this pool already, as member m1") as caught:
+        await store.write(lambda tx: tx.insert(member(pool, 1, name="again")))
+    assert caught.value.path == ("address",)
+    with pytest.raises(Conflict, match="member m1"):
+        await store.write(lambda tx: tx.update(second.id, {**second.spec, "address": "10.0.0.1"}))
+    await store.write(lambda tx: tx.mark_deleting([first.id]))
+    await store.write(lambda tx: tx.update(second.id, {**second.spec, "address": "10.0.0.1"}))
+    with pytest.raises(Conflict, match="id"):
+        await store.write(lambda tx: tx.insert(replace(member(pool, 9), id=second.id)))
+
+
+async def test_settling(store: SqlStore) -> None:
+    lb, pool = await with_pool(store)
+    good, bad, late, going = await store.write(lambda tx: [tx.insert(member(pool, i)) for i in range(4)])
+    generation = await store.write(lambda tx: tx.mark_deleting([going.id]))
+    newer = await store.write(lambda tx: tx.update(late.id, {**late.spec, "weight": 2}))
+    accepted = {lb.id: lb.spec, pool.id: pool.spec, good.id: good.spec, bad.id: None, late.id: late.spec}
+    errors = {bad.id: "no such thing", late.id: "its old form was bad"}
+    settlement = Settlement(scope_id=lb.id, generation=generation, accepted=accepted, errors=errors)
+    assert await store.write(lambda tx: tx.settle(settlement)) == [going.id]
+
+    def look(tx: Transaction) -> dict[str, tuple[object, object]]:
+        return {r.id: (r.accepted, r.error) for r in tx.find("member")}
+
+    assert await store.read(look) == {
+        good.id: (good.spec, None), bad.id: (None, "no such thing"), late.id: (late.spec, None),
+    }  # fmt: skip
+    scope = await store.read(lambda tx: tx.scope(lb.id))
+    assert scope is not None
+    assert (scope.applied, scope.generation) == (generation, newer.generation)
+    healed = await store.write(lambda tx: tx.update(bad.id, bad.spec))
+    assert healed.error is None
+    older = Settlement(scope_id=lb.id, generation=1)
+    await store.write(lambda tx: tx.settle(older))
+    scope = await store.read(lambda tx: tx.scope(lb.id))
+    assert scope is not None
+    assert scope.applied == generation, "it never goes back"
+
+
+async def test_a_scope_goes_with_its_root_and_addresses_with_their_holders(store: SqlStore) -> None:
+    lb, pool = await with_pool(store)
+    await store.write(lambda tx: tx.take_address("net", lb.id, ["10.0.0.2"]))
+    generation = await store.write(lambda tx: tx.mark_deleting([lb.id, pool.id]))
+    gone = await store.write(lambda tx: tx.settle(Settlement(scope_id=lb.id, generation=generation)))
+    assert gone == [lb.id, pool.id]
+    assert await store.read(lambda tx: (tx.find(), tx.scopes())) == ([], [])
+    assert await store.write(lambda tx: tx.take_address("net", "other", ["10.0.0.2"])) == "10.0.0.2"
+
+
+async def test_deletions_later_than_the_settlement_stay(store: SqlStore) -> None:
+    lb, pool = await with_pool(store)
+    await store.write(lambda tx: tx.mark_deleting([pool.id]))
+    assert await store.write(lambda tx: tx.settle(Settlement(scope_id=lb.id, generation=2))) == []
+    assert await store.write(lambda tx: tx.settle(Settlement(scope_id=lb.id, generation=3))) == [pool.id]
+
+
+async def test_confirming_is_for_the_owner(store: SqlStore) -> None:
+    owner, other = Owner(provider="p", urn="u"), Owner(provider="q", urn="u")
+    owned = replace(record("local_network", cidr="10.1.0.0/24"), owner=owner)
+    await store.write(lambda tx: tx.insert(owned))
+    await store.write(lambda tx: tx.confirm([owned.id], other.provider))
+    assert [r.confirmed for r in await store.read(lambda tx: tx.find(owner=owner))] == [False]
+    await store.write(lambda tx: tx.confirm([owned.id], owner.provider))
+    assert [r.confirmed for r in await store.read(lambda tx: tx.find(owner=owner))] == [True]
+    assert await store.read(lambda tx: tx.find(owner=other)) == []
+
+
+async def test_addresses(store: SqlStore) -> None:
+    pool = [f"10.0.0.{i}" for i in range(2, 5)]
+    taken = [await store.write(lambda tx, h=h: tx.take_address("net", h, pool)) for h in "abac"]
+    assert taken == ["10.0.0.2", "10.0.0.3", "10.0.0.2", "10.0.0.4"]
+    assert await store.write(lambda tx: tx.take_address("net", "d", pool)) is None
+    assert await store.write(lambda tx: tx.take_address("elsewhere", "d", pool)) == "10.0.0.2"
+    await store.write(lambda tx: tx.free_addresses("b"))
+    assert await store.write(lambda tx: tx.take_address("net", "d", pool)) == "10.0.0.3"
+
+
+async def test_amphorae(store: SqlStore) -> None:
+    one, two = (Amphora(id=str(uuid.uuid4()), load_balancer_id=lb, heartbeat_key=b"k") for lb in ("x", "y"))
+    await store.write(lambda tx: [tx.put_amphora(a) for a in (one, two)])
+    ready = Amphora(id=one.id, load_balancer_id="x", heartbeat_key=b"other", status="ALLOCATED")
+    await store.write(lambda tx: tx.put_amphora(ready))
+    assert await store.read(lambda tx: tx.amphorae()) == [ready, two]
+    assert await store.read(lambda tx: tx.amphorae("y")) == [two]
+    await store.write(lambda tx: [tx.delete_amphora(one.id), tx.delete_amphora(one.id)])
+    assert await store.read(lambda tx: tx.amphorae()) == [two]
+
+
+async def test_writing_one_member_scans_no_table(store: SqlStore) -> None:
+    """Each statement of the write finds its rows by an index, so it costs the same among 3 and among 3,000."""
+    lb, pool = await with_pool(store)
+    statements: list[tuple[str, object]] = []
+
+    def seen(_c: object, _cursor: object, statement: str, parameters: object, *_: object) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(Connection, "before_cursor_execute", seen)
+    try:
+        m = await store.write(lambda tx: tx.insert(member(pool, 1)))
+        await store.write(lambda tx: tx.update(m.id, {**m.spec, "weight": 2}))
+        with pytest.raises(Conflict):
+            await store.write(lambda tx: tx.insert(member(pool, 1)))
+        generation = await store.write(lambda tx: tx.mark_deleting([m.id]))
+        await store.write(lambda tx: tx.settle(Settlement(scope_id=lb.id, generation=generation, errors={m.id: "no"})))
+        await store.read(lambda tx: tx.find(owner=Owner(provider="p", urn="u")))
+        await store.read(lambda tx: tx.find(scope_id=lb.id, since=1))
+        await store.read(lambda tx: tx.ids("member", ("pool_id", pool.id)))
+        await store.read(lambda tx: tx.find(references=("pool", pool.id)))
+    finally:
+        event.remove(Connection, "before_cursor_execute", seen)
+
+    def plans(tx: Transaction) -> list[str]:
+        database = tx._db  # type: ignore[attr-defined]
+        found = []
+        for statement, parameters in statements:
+            if statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):
+                rows = database.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+                found += [f"{row[3]} <- {statement}" for row in rows]
+        return found
+
+    found = await store.read(plans)
+    assert found
+    assert [plan for plan in found if plan.startswith("SCAN")] == []
+
+
+async def test_two_can_exchange_what_is_unique_and_it_stays_unique(store: SqlStore) -> None:
+    _, pool = await with_pool(store)
+    one, two = member(pool, 1), member(pool, 2)
+    await store.write(lambda tx: [tx.insert(one), tx.insert(two)])
+
+    def exchange(tx: Transaction) -> None:
+        with tx.exchanging([one.id, two.id]):
+            tx.update(one.id, {**one.spec, "address": two.spec["address"]})
+            tx.update(two.id, {**two.spec, "address": one.spec["address"]})
+
+    def half(tx: Transaction) -> None:
+        with tx.exchanging([one.id, two.id]):
+            tx.update(one.id, one.spec)
+
+    def nothing(tx: Transaction) -> None:
+        with tx.exchanging([one.id, two.id]):
+            pass
+
+    await store.write(exchange)
+    await store.write(nothing)
+    with pytest.raises(Conflict) as caught:
+        await store.write(half)
+    assert caught.value.path == ("address",)
+    found = await store.read(lambda tx: [tx.get("member", m.id).spec["address"] for m in (one, two)])
+    assert found == [two.spec["address"], one.spec["address"]]
+    with pytest.raises(Conflict) as caught:
+        await store.write(lambda tx: tx.insert(member(pool, 1)))
+    assert caught.value.holder == two.id
