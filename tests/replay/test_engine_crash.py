@@ -102,6 +102,20 @@ def test_the_engine_is_killed_while_it_replaces_both_ways_and_deletes(
     assert_converged(stack, {"lb", "web", "m0", "m2"})
 
 
+@pytest.mark.parametrize(("at", "how"), REPLACING)
+def test_the_engine_is_killed_while_it_replaces_and_the_program_is_reverted(
+    at: int, how: str, stack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROBE_ADOPT", "1")
+    assert stack.up(FIRST)[0].ok
+    stack.program(SECOND)
+    run_until_killed(stack, at, how, PROBE_ADOPT="1")
+    stack.program(FIRST)
+    result, shown = stack.run("up", creates_once=ONCE)
+    assert result.ok, shown
+    assert_converged(stack, {"lb", "web", "m0", "m1"})
+
+
 @pytest.mark.parametrize("die", ["Create:web:before", "Create:web:after"])
 def test_the_plugin_dies_in_create(die: str, stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROBE_ADOPT", "1")
@@ -215,6 +229,37 @@ def test_a_replacement_that_nobody_saw_the_end_of_is_no_orphan(
         assert stack.cloud() == {}
     else:
         assert_converged(stack, {"lb", "web", "m0", "m1"})
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("then", [FIRST, SECOND], ids=["the program before", "the same program"])
+def test_a_delete_before_a_replacement_that_nobody_saw_the_end_of(
+    when: str, then: str, stack: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PROBE_ADOPT", "1")
+    assert stack.up(FIRST)[0].ok
+    monkeypatch.setenv("PROBE_DIE", f"Delete:web:{when}")
+    assert not stack.up(SECOND)[0].ok
+    monkeypatch.delenv("PROBE_DIE")
+    pending = stack.deployment()["pending_operations"]
+    assert ("deleting", "listener-2") in {(op["type"], op["resource"].get("id")) for op in pending}
+    stack.program(then)
+    result, shown = stack.run("up", creates_once=ONCE)
+    assert result.ok, shown
+    assert "an earlier run was interrupted while deleting it" in shown
+    assert_converged(stack, {"lb", "web", "m0", "m1" if then == FIRST else "m2"})
+
+
+def test_what_was_deleted_unseen_is_destroyed_without_a_trace(stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROBE_ADOPT", "1")
+    assert stack.up(FIRST)[0].ok
+    monkeypatch.setenv("PROBE_DIE", "Delete:web:after")
+    assert not stack.up(SECOND)[0].ok
+    monkeypatch.delenv("PROBE_DIE")
+    result, shown = stack.run("destroy", creates_once=ONCE)
+    assert result.ok, shown
+    assert stack.cloud() == {}
+    stacks.remove(stack.folder, "dev")
 
 
 def test_what_another_provider_was_creating_is_told_of_and_keeps_the_stack(

@@ -128,7 +128,7 @@ class Backend:
         for resource in resources:  # the next Update is told to carry on, whatever the inputs are by then
             if resource["urn"] in updating and not resource.get("delete"):
                 resource["initErrors"] = [_INTERRUPTED]
-        kept = [op for op in operations if op["type"] == "creating"]
+        kept = [op for op in operations if op["type"] in {"creating", "deleting"}]
         deployment = state.deployment(resources, kept, data.get("secrets_providers") or self._salt(found))
         digest = self.write(project, stack, deployment)
         self.journal_path(project, stack).unlink()

@@ -88,6 +88,16 @@ class Book:
             if operation["type"] == "creating" and operation["resource"]["urn"] == urn
         ]
 
+    def pending_deletes(self, state: ResourceState) -> list[int]:
+        """Deletes of that object that some run began and none saw the end of."""
+        return [
+            key
+            for key, operation in self.ledger.pending.items()
+            if operation["type"] == "deleting"
+            and operation["resource"]["type"] == state.type
+            and operation["resource"].get("id", "") == state.id
+        ]
+
     def unfinished(self) -> dict[int, ResourceState]:
         """What runs began to create and none saw the end of: the last such operation of each URN."""
         last = {

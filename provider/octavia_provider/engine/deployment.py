@@ -245,14 +245,14 @@ class Deployment:
     async def mutate(self, kind: str, state: ResourceState, call: Callable[[], Awaitable[T]]) -> tuple[T, list[Change]]:
         """A call that changes the world, noted before it is made; the changes that settle it come back with it.
 
-        When nobody knows whether it took effect, a create stays noted as pending; the others are repeated anyhow.
+        When nobody knows whether it took effect, a create or delete stays noted as pending; an update is repeated anyhow.
         """
         operation = self.book.begin(kind, state)
         await self.book.sync()
         try:
             result = await call()
         except ProviderError as error:
-            if not (error.lost and kind == "creating"):
+            if not error.lost or kind == "updating":
                 self.book.note(self.book.settle(operation))
             raise
         return result, [self.book.settle(operation)]

@@ -54,6 +54,8 @@ class Registration:
         state = await self._state()
         if self._imports(old):
             old = await self._import(state)
+        if old is not None and not self.d.preview:
+            old = await self._ascertained(old)
         recreating = old is not None and old.pending_replacement
         fresh = old is None or old.external or recreating
         await self._check(state, {} if fresh or old is None else old.inputs)
@@ -113,6 +115,19 @@ class Registration:
                 renamed = self.d.book.states[key] = found.copy(urn=self.urn)
                 return renamed
         return None
+
+    async def _ascertained(self, old: ResourceState) -> ResourceState:
+        """What existed, as gone when a delete whose end nobody saw did take it away."""
+        book = self.d.book
+        doubts = book.pending_deletes(old)
+        if not doubts:
+            return old
+        if not old.pending_replacement:
+            found = await self._required().read(old)
+            old = old.copy(pending_replacement=found is None)
+        _, change = book.put(old, key=self.d.olds[self.urn])
+        book.note(change, *map(book.settle, doubts))
+        return old
 
     async def _state(self) -> ResourceState:
         """The goal as a state without id and outputs, its provider at hand."""

@@ -119,12 +119,13 @@ class Removal:
     async def _delete(self, step: Step, key: int, *, with_parent: bool, keep: ResourceState | None = None) -> None:
         """Delete the object behind ``key``; its state is dropped, or becomes ``keep``."""
         state, book = step.state, self.d.book
-        after = book.drop(key) if keep is None else book.put(keep, key=key)[1]
+        after = [*map(book.settle, book.pending_deletes(state))]
+        after += [book.drop(key) if keep is None else book.put(keep, key=key)[1]]
         untouched = state.external or state.retain_on_delete or state.pending_replacement or with_parent
         provider = None if untouched else await self.d.provider_of(state)
         async with self.d.step(step):
             if provider is None or self.d.preview:
-                book.note(after)
+                book.note(*after)
                 return
             try:
                 _, settled = await self.d.mutate("deleting", state, lambda: provider.delete(state))
@@ -133,7 +134,7 @@ class Removal:
                     kept = state.copy(init_errors=error.partial.reasons, outputs=error.partial.outputs)
                     book.note(book.put(kept, key=key)[1])
                 raise
-            book.note(*settled, after)
+            book.note(*settled, *after)
             await book.sync()
 
     async def before_replacement(self, urn: str, old: ResourceState, diff: Diff) -> None:
