@@ -242,7 +242,7 @@ def test_a_delete_before_a_replacement_that_nobody_saw_the_end_of(
     assert not stack.up(SECOND)[0].ok
     monkeypatch.delenv("PROBE_DIE")
     pending = stack.deployment()["pending_operations"]
-    assert ("deleting", "listener-2") in {(op["type"], op["resource"].get("id")) for op in pending}
+    assert ("deleting", "web") in {(op["type"], op["resource"]["urn"].rpartition("::")[2]) for op in pending}
     stack.program(then)
     result, shown = stack.run("up", creates_once=ONCE)
     assert result.ok, shown
