@@ -52,6 +52,7 @@ async def run(settings: Settings) -> None:
     from .apply.engine import Engine
     from .apply.ways import Ways
     from .beat.sender import Sender
+    from .metrics.server import serve as serve_metrics
     from .server.app import Api
     from .server.tls import context
 
@@ -71,12 +72,14 @@ async def run(settings: Settings) -> None:
     recovery = asyncio.ensure_future(engine.recover())
     site = web.TCPSite(runner, settings.listen_address, settings.listen_port, ssl_context=context(settings))
     await site.start()
+    metrics = await serve_metrics(engine, settings.run_directory)
     log.info("serving on %s port %d as %s", settings.listen_address, settings.listen_port, settings.amphora_id)
     tasks = [recovery, asyncio.ensure_future(sender.run())]
     try:
         await stop.wait()
     finally:
-        await runner.cleanup()
+        for one in (runner, metrics):
+            await one.cleanup()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

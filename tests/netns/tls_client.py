@@ -68,7 +68,13 @@ def context(
 
 
 def ask(
-    url: str, name: str | None = "a.test", *, using: ssl.SSLContext | None = None, session: Any = None, **options: Any
+    url: str,
+    name: str | None = "a.test",
+    *,
+    using: ssl.SSLContext | None = None,
+    session: Any = None,
+    path: str = "/",
+    **options: Any,
 ) -> Seen:
     """One request on a connection of its own; ``ssl.SSLError`` or ``OSError`` where it comes to nothing."""
     parts = urlsplit(url)
@@ -83,7 +89,7 @@ def ask(
         version, cipher, alpn = link.version(), (link.cipher() or ("",))[0], link.selected_alpn_protocol()
         answer = b"HTTP/2 0"  # where HTTP/2 is agreed upon, curl goes on from here
         if alpn != "h2":
-            link.sendall(f"GET / HTTP/1.1\r\nHost: {name or 'x'}\r\nConnection: close\r\n\r\n".encode())
+            link.sendall(f"GET {path} HTTP/1.1\r\nHost: {name or 'x'}\r\nConnection: close\r\n\r\n".encode())
             answer = b""
             while data := link.recv(65536):
                 answer += data

@@ -65,7 +65,7 @@ class Balancer:
             self._paths.make()
             new = self._files.take(new)
             self._keep(Record(push.stamp, new))
-            old = self._accepted.configuration if self._accepted else None
+            old = self.configuration
             try:
                 await self._aside.put(new, old, linger=True)
                 outcome = await self._bring_about(new)
@@ -73,7 +73,7 @@ class Balancer:
                 await self._aside.put(old, new)
                 # Nothing to repeat after a crash: the stamp alone says that it came.
                 self._keep(Record(push.stamp))
-                self._files.forget_others(self._accepted.configuration if self._accepted else None)
+                self._files.forget_others(self.configuration)
                 raise
             self._accept()
             await self._aside.settle(new)
@@ -117,9 +117,9 @@ class Balancer:
         return found
 
     @property
-    def has_something(self) -> bool:
-        """Whether a configuration is in force."""
-        return self._accepted is not None
+    def configuration(self) -> Configuration | None:
+        """The configuration in force; None when nothing is."""
+        return self._accepted.configuration if self._accepted else None
 
     @property
     def generation(self) -> int:
@@ -129,10 +129,10 @@ class Balancer:
     @property
     def has_checks(self) -> bool:
         """Whether states can change by themselves."""
-        configuration = self._accepted.configuration if self._accepted else None
-        return configuration is not None and any(
+        backends = self.configuration.backends.values() if self.configuration else ()
+        return any(
             backend.probe or servers.is_checked(backend, server)
-            for backend in configuration.backends.values()
+            for backend in backends
             for server in list(backend.servers.values())[:1]
         )
 
@@ -170,15 +170,14 @@ class Balancer:
         unfinished = self._newest.configuration is not None and self._newest != self._accepted
         if not (found and await self._adopted(unfinished=unfinished)):
             await self._resume(unfinished=unfinished)
-        if self._accepted and (configuration := self._accepted.configuration):
+        if configuration := self.configuration:
             self._aside.follow(configuration)
             await self._aside.settle(configuration)
 
     async def _adopted(self, *, unfinished: bool) -> bool:
         """Whether the haproxy that was found has what it should have."""
-        accepted = self._accepted.configuration if self._accepted else None
-        configuration = self._newest.configuration if unfinished and self._newest else accepted
-        if configuration is None or not inspection.keeps_what_is_not_told(accepted, configuration):
+        configuration = self._newest.configuration if unfinished and self._newest else self.configuration
+        if configuration is None or not inspection.keeps_what_is_not_told(self.configuration, configuration):
             return False
         leaving = await inspection.leaving(self._paths, configuration)
         if leaving is None:
@@ -213,8 +212,7 @@ class Balancer:
             else:
                 self._accept()
                 return
-        configuration = self._accepted.configuration if self._accepted else None
-        if configuration is None:
+        if (configuration := self.configuration) is None:
             return
         try:
             await self._exchange(configuration)
@@ -228,7 +226,7 @@ class Balancer:
         if self._haproxy.alive:
             await self._haproxy.stop(timeout=self._ways.drain)
         self._aside.follow(None)
-        await self._aside.put(None, self._accepted.configuration if self._accepted else None)
+        await self._aside.put(None, self.configuration)
         self._accepted, self._last, self._leaving = None, None, frozenset()
         self._observer = Observer(self._paths)
         self._disk.bury(self._newest)
@@ -244,7 +242,7 @@ class Balancer:
         pause = 0.0
         while True:
             async with self._lock:
-                configuration = self._accepted.configuration if self._accepted else None
+                configuration = self.configuration
                 if configuration is None or self._haproxy.alive:
                     return
                 log.error("haproxy is gone, starting it load_balancer=%s", self.id)
@@ -270,12 +268,12 @@ class Balancer:
         while told != self._aside.down:
             async with self._lock:
                 told = self._aside.down
-                if self._accepted and self._accepted.configuration:
-                    await self._aside.settle(self._accepted.configuration)
+                if configuration := self.configuration:
+                    await self._aside.settle(configuration)
 
     # ── From one configuration to the next ───────────────────────────────────────────────────────────────────────────
     async def _bring_about(self, new: Configuration) -> Outcome:
-        old = self._accepted.configuration if self._accepted else None
+        old = self.configuration
         if old is not None and self._haproxy.alive:
             commands = changes.commands(old, new, self._leaving)
             said = self._certificates(old, new) if commands is not None else None
@@ -309,7 +307,7 @@ class Balancer:
 
     async def _exchange(self, new: Configuration) -> Outcome:
         """Check the file, try its binds, then start or reload with it; on failure, what was before is in force."""
-        old = self._accepted.configuration if self._accepted else None
+        old = self.configuration
         if not self._haproxy.alive:
             await trial.prove(self._ways, self._paths, self._files, [], new)
             await self._start(new)
@@ -389,10 +387,9 @@ class Balancer:
     def _accept(self) -> None:
         self._disk.accept_newest()
         self._accepted = self._newest
-        self._files.forget_others(self._accepted.configuration if self._accepted else None)
+        self._files.forget_others(self.configuration)
         self._last = None
-        if self._accepted:
-            self._aside.follow(self._accepted.configuration)
+        self._aside.follow(self.configuration)
         self._changed()
 
     def _applied(self, stamp: Stamp, outcome: Outcome, began: float) -> Applied:

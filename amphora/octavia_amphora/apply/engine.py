@@ -53,9 +53,14 @@ class Engine:
         balancer = self._balancers.get(load_balancer_id)
         return await balancer.look() if balancer else None
 
+    def serving(self, load_balancer_id: str) -> Balancer | None:
+        """The load balancer of this id, if it has something in force."""
+        balancer = self._balancers.get(load_balancer_id)
+        return balancer if balancer and balancer.configuration else None
+
     def balancers(self) -> list[Balancer]:
         """Those that have something in force, in order of their ids."""
-        return [one for _, one in sorted(self._balancers.items()) if one.has_something]
+        return [one for _, one in sorted(self._balancers.items()) if one.configuration]
 
     async def close(self) -> None:
         """Let go of every haproxy; they go on serving."""

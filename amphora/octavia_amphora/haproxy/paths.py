@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+EXPORTER_SOCKET, METRICS_SOCKET = "exporter.sock", "metrics.sock"
+
 
 @dataclass(frozen=True, slots=True)
 class Paths:
@@ -88,6 +90,16 @@ class Paths:
     def notify_socket(self) -> Path:
         """Where the master says that it is ready (``sd_notify``)."""
         return self.run / "notify.sock"
+
+    @property
+    def exporter_socket(self) -> Path:
+        """haproxy's own metrics, for the agent alone."""
+        return self.run / EXPORTER_SOCKET
+
+    @property
+    def metrics_socket(self) -> Path:
+        """The agent's metrics of all load balancers, for every haproxy of the amphora."""
+        return self.run.parent / METRICS_SOCKET
 
     @property
     def pid(self) -> Path:

@@ -44,6 +44,8 @@ def prelude(paths: Paths, *, mark: str, user: str = "", files: Path | None = Non
         f"    hard-stop-after {HARD_STOP_AFTER}",
         f"    mworker-max-reloads {MAX_RELOADS}",
         f"    setenv OCTAVIA_FILES {files}",
+        f"    setenv OCTAVIA_EXPORTER {paths.exporter_socket}",
+        f"    setenv OCTAVIA_METRICS {paths.metrics_socket}",
         f"    crt-base {files}",
         f"    ca-base {files}",
         # Where the system grants fewer file descriptors than maxconn needs, serve fewer connections, but serve;
