@@ -14,7 +14,9 @@ import socket
 import threading
 
 NAME = os.environ.get("NAME", "?")
-SEEN = ("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", "Host")
+SEEN = (
+    "X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Forwarded-IP", "X-Real-IP", "X-Client-IP", "Host",
+)  # fmt: skip
 
 
 class State:

@@ -3,16 +3,19 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from email.message import Message
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
+from octavia_provider.model.listener import CLIENT_HEADERS, HEADERS
+
 from .installation import Installation, Stack, ask, make_stack, shares, until
+from .traffic import fetch
 
 # Runs inside the fabric: requests, each on a connection of its own, from each source address in turn; prints what each got.
 INSIDE = """
@@ -39,18 +42,6 @@ def through_vip(stack: Stack, count: int, *sources: str) -> list[Any]:
     answers: list[Any] = json.loads(done.stdout)
     assert {status for _, status, _, _ in answers} == {200}
     return answers
-
-
-def fetch(url: str, path: str = "/", *, source: str = "", **headers: str) -> tuple[int, str, Message]:
-    """One request from a source address: status, body, headers (by name in any case: haproxy writes them small)."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5, source_address=(source, 0))
-    try:
-        connection.request("GET", path, headers={"Connection": "close", **headers})
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode(), answer.headers
-    finally:
-        connection.close()
 
 
 def chosen(stack: Stack, sources: list[str]) -> dict[str, str]:
@@ -138,6 +129,20 @@ def test_source_ip__a_client_inside__is_known_by_its_own_address_at_the_vip(site
     assert set.union(*members.values()) == {"m1", "m2"}
 
 
+@pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
+def test_source_ip_port__one_client__spreads_by_port_and_a_port_keeps_its_member(
+    site: Installation, protocol: str
+) -> None:
+    stack = make_stack(site, listener={"protocol": protocol}, protocol=protocol, lb_algorithm="SOURCE_IP_PORT")
+    url = stack.url.replace("tcp://", "http://")
+    ports = range(21_000, 21_060)
+    first = {port: fetch(url, source="127.7.7.7", port=port)[1] for port in ports}
+    assert set(first.values()) == {"m1", "m2", "m3"}
+    assert {port: fetch(url, source="127.7.7.7", port=port)[1] for port in ports} == first
+    others = {port: fetch(url, source="127.7.7.8", port=port)[1] for port in ports}
+    assert others != first, "the address counts too"
+
+
 # ── protocols and headers ────────────────────────────────────────────────────────────────────────────────────────────
 def test_tcp_listener__tcp_pool__bytes_arrive_and_members_share(site: Installation) -> None:
     stack = make_stack(site, listener={"protocol": "TCP", "protocol_port": 8080}, protocol="TCP")
@@ -145,12 +150,15 @@ def test_tcp_listener__tcp_pool__bytes_arrive_and_members_share(site: Installati
 
 
 def test_forwarded_headers__published_and_vip__tell_the_clients_own_address(site: Installation) -> None:
-    wanted = {"X-Forwarded-For": "true", "X-Forwarded-Port": "true", "X-Forwarded-Proto": "true"}
-    stack = make_stack(site, members=1, listener={"protocol_port": 8081, "insert_headers": wanted})
+    stack = make_stack(
+        site, members=1, listener={"protocol_port": 8081, "insert_headers": dict.fromkeys(HEADERS, "true")}
+    )
+    lies = dict.fromkeys(CLIENT_HEADERS, "8.8.8.8")
 
-    status, _, published = fetch(stack.url, source="127.3.4.5")
+    status, _, published = fetch(stack.url, source="127.3.4.5", **lies)
     assert status == 200
     assert published["Saw-X-Forwarded-For"] == "127.3.4.5"
+    assert {published[f"Saw-{name}"] for name in CLIENT_HEADERS} == {"127.3.4.5"}
     assert published["Saw-X-Forwarded-Port"] == "8081"
     assert published["Saw-X-Forwarded-Proto"] == "http"
 

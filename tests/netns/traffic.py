@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import http.client
+import socket
+import struct
 import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from email.message import Message
 from threading import Event, Thread
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
@@ -36,6 +39,21 @@ def ask(url: str, *, timeout: float = 5.0, headers: dict[str, str] | None = None
         connection.request("GET", parts.path or "/", headers={"Connection": "close", **(headers or {})})
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def fetch(url: str, path: str = "/", *, source: str = "", port: int = 0, **headers: str) -> tuple[int, str, Message]:
+    """One request from a source address and port: status, body, headers (by name in any case: haproxy writes them small)."""
+    parts = urlsplit(url)
+    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5, source_address=(source, port))
+    connection.connect()
+    if port:  # so that it can be had again at once: no TIME_WAIT
+        connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    try:
+        connection.request("GET", path, headers={"Connection": "close", **headers})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(), answer.headers
     finally:
         connection.close()
 

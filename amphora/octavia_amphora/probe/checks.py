@@ -18,18 +18,29 @@ READ_LIMIT = 64 * 1024
 _HANDSHAKE, _SERVER_HELLO = 0x16, 2  # RFC 8446, sections 5.1 and 4
 
 
+# "It is the proxy itself that asks", in the versions of the PROXY protocol (its specification, sections 2.1 and 2.2)
+_PROXY: Mapping[int, bytes] = {
+    0: b"",
+    1: b"PROXY UNKNOWN\r\n",
+    2: b"\r\n\r\n\x00\r\nQUIT\n\x20\x00\x00\x00",
+}
+
+
 @contextlib.asynccontextmanager
-async def _connection(address: str, port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def _connection(
+    probe: Probe, address: str, port: int
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     reader, writer = await asyncio.open_connection(address, port, limit=READ_LIMIT)
     try:
+        writer.write(_PROXY[probe.proxy])
         yield reader, writer
     finally:
         writer.close()
 
 
-async def tcp(_: Probe, address: str, port: int) -> None:
+async def tcp(probe: Probe, address: str, port: int) -> None:
     """A connection comes about."""
-    async with _connection(address, port):
+    async with _connection(probe, address, port):
         return
 
 
@@ -37,7 +48,7 @@ async def http(probe: Probe, address: str, port: int) -> None:
     """A request is answered with one of the codes."""
     host = probe.host or (f"[{address}]" if ":" in address else address)
     lines = [f"{probe.method} {probe.path} HTTP/{probe.version}", f"Host: {host}", "Connection: close"]
-    async with _connection(address, port) as (reader, writer):
+    async with _connection(probe, address, port) as (reader, writer):
         writer.write("\r\n".join([*lines, "", ""]).encode("ascii"))
         words = (await reader.readline()).split()
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
@@ -47,10 +58,10 @@ async def http(probe: Probe, address: str, port: int) -> None:
         raise Unwell(f"HTTP status {code}")
 
 
-async def tls_hello(_: Probe, address: str, port: int) -> None:
+async def tls_hello(probe: Probe, address: str, port: int) -> None:
     """A ClientHello is answered with a ServerHello: what it speaks is TLS, whatever its certificate."""
     hello = _client_hello()
-    async with _connection(address, port) as (reader, writer):
+    async with _connection(probe, address, port) as (reader, writer):
         writer.write(hello)
         try:
             head = await reader.readexactly(6)
@@ -89,7 +100,7 @@ async def ping(_: Probe, address: str, port: int) -> None:  # noqa: ARG001 - eve
 
 async def grpc_health(probe: Probe, address: str, port: int) -> None:
     """grpc.health.v1.Health/Check says SERVING."""
-    async with _connection(address, port) as (reader, writer):
+    async with _connection(probe, address, port) as (reader, writer):
         await grpc.check(reader, writer, probe.host or f"{address}:{port}", probe.service)
 
 

@@ -9,7 +9,9 @@ import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from octavia_amphora.wire.config import Configuration, Probe
+import msgspec
+
+from octavia_amphora.wire.config import Configuration, Probe, Server
 
 from .checks import check
 
@@ -43,14 +45,19 @@ class _Judged:
 def targets(configuration: Configuration) -> dict[Key, Target]:
     """What is to be checked: the servers in service of all backends that the agent checks."""
     return {
-        (backend.name, server.name): Target(
-            backend.probe, server.check_address or server.address, server.check_port or server.port
-        )
+        (backend.name, server.name): _target(backend.probe, server)
         for backend in configuration.backends.values()
         if backend.probe
         for server in backend.servers.values()
         if server.admin == "ready"
     }
+
+
+def _target(probe: Probe, server: Server) -> Target:
+    """As haproxy does: what is asked elsewhere than where it serves is asked without the PROXY protocol."""
+    if server.check_address or server.check_port:
+        probe = msgspec.structs.replace(probe, proxy=0)
+    return Target(probe, server.check_address or server.address, server.check_port or server.port)
 
 
 class Prober:

@@ -52,7 +52,8 @@ ProbeType = Literal["ping", "tcp", "http", "tls-hello", "udp-connect", "grpc"]
 class Probe(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the agent checks the servers of a backend itself. Times in seconds; ``rise`` and ``fall`` as in haproxy.
 
-    ``codes``: inclusive ranges of HTTP status codes. ``service``: whose health a gRPC server is asked for.
+    ``codes``: inclusive ranges of HTTP status codes. ``service``: whose health a gRPC server is asked for. ``proxy``: the
+    version of the PROXY protocol by which connections to a server's own address and port begin; 0 for none.
     """
 
     type: ProbeType
@@ -66,6 +67,7 @@ class Probe(msgspec.Struct, frozen=True, omit_defaults=True):
     host: str = ""
     codes: tuple[tuple[int, int], ...] = ((200, 200),)
     service: str = ""
+    proxy: int = 0
 
 
 class Backend(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -235,8 +237,8 @@ def compose(configuration: Configuration, *, prelude: str = "") -> str:
 
     Who writes which line: the *prelude* (one ``global`` section, the agent's) has ``description``, ``stats socket``,
     ``stats timeout``, ``server-state-file``, ``pidfile``, ``hard-stop-after``, ``mworker-max-reloads``,
-    ``no strict-limits``, ``user`` and ``group``, and where files are: ``crt-base``, ``ca-base``, ``setenv``. The *base* (``global`` and ``defaults``, the control plane's) has all
-    else: ``maxconn``, ``log``, tuning, modes, timeouts, and in ``defaults`` both ``load-server-state-from-file global``
+    ``no strict-limits``, ``user`` and ``group``, and where files and sockets are: ``crt-base``, ``ca-base``,
+    ``setenv``. The *base* (``global``, ``defaults`` and what belongs to no object, the control plane's) has all else: ``maxconn``, ``log``, tuning, modes, timeouts, and in ``defaults`` both ``load-server-state-from-file global``
     (without it, servers known dead get traffic after a reload) and ``option idle-close-on-response`` (without it, a
     reload breaks idle connections).
     Checks of servers stand in ``Server.options``: a server added at run time takes nothing from ``default-server``.

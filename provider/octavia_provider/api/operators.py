@@ -48,6 +48,8 @@ def check(
     path: Path = (),
 ) -> None:  # fmt: skip
     """The rules for one object that is about to be written; ``was`` is what it was before, if it was."""
+    if refused := [Violation((*path, name), why) for name, why in unsupported.items() if values.get(name)]:
+        raise Invalid(refused)
     if kind == "load_balancer":
         _flavor(tx, values, was, path)
         if was is None:

@@ -19,12 +19,11 @@ from .rules import key
 # What Octavia shows and this version does not have: clients read these names, so they are there with the value that
 # says "not used".
 ABSENT: Mapping[str, Mapping[str, Any]] = {
-    "load_balancer": {
-        "vip_qos_policy_id": None, "vip_vnic_type": "normal", "vip_sg_ids": [],
-    },
-    "member": {"subnet_id": None, "vnic_type": "normal"},
+    "load_balancer": {"vip_vnic_type": "normal"},
+    "member": {"vnic_type": "normal"},
 }  # fmt: skip
 _SCHEMES = {"HTTP": "http", "HTTPS": "https", "TERMINATED_HTTPS": "https", "UDP": "udp"}
+_METRICS = "PROMETHEUS"
 _AMPHORA_ABSENT = dict.fromkeys(
     (
         "compute_id", "vrrp_ip", "ha_ip", "vrrp_port_id", "ha_port_id", "vrrp_interface", "vrrp_id", "vrrp_priority",
@@ -166,8 +165,11 @@ class View:
         address = self._published[listener.scope_id]
         if address is None:
             return None
-        scheme = _SCHEMES.get(listener.spec["protocol"], "tcp")
-        return f"{scheme}://{address}:{listener.spec['protocol_port']}"
+        spec = listener.spec
+        if spec["protocol"] == _METRICS:
+            secured = spec["default_tls_container_ref"] or spec["sni_container_refs"]
+            return f"{'https' if secured else 'http'}://{address}:{spec['protocol_port']}/metrics"
+        return f"{_SCHEMES.get(spec['protocol'], 'tcp')}://{address}:{spec['protocol_port']}"
 
     def _pool(self, record: Record) -> dict[str, Any]:
         monitors = self._tx.find("health_monitor", parent=("pool_id", record.id))

@@ -106,7 +106,7 @@ class Writing:
         try:
             scope_id = self.rules.place(order.kind, order.id, values, order.path)
             self.allowance.take(order.kind)
-            values.update(self.networks.place(self.tx, order.kind, order.id, values))
+            values.update(self._put(order, values))
             self._check(order.kind, values, None, order.path)
             self.rules.check(order.kind, order.id, scope_id, values, order.path)
             if order.kind == "l7_policy":
@@ -131,6 +131,14 @@ class Writing:
             raise told from None
         except Invalid as error:
             raise Invalid(error.violations, subject=error.subject or order.subject) from None
+
+    def _put(self, order: Order, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the cloud's networks have to say to it, at its path in the request."""
+        try:
+            return self.networks.place(self.tx, order.kind, order.id, values)
+        except Invalid as error:
+            found = [Violation((*order.path, *v.path), v.message) for v in error.violations]
+            raise Invalid(found, subject=error.subject) from None
 
     def _renamed(self, kind: str, holder: str, owner: Owner) -> bool:
         """Whether what is in the way was made by the same provider for another URN."""

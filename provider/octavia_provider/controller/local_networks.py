@@ -26,8 +26,12 @@ UNSUPPORTED: Mapping[str, str] = {
     "allow_member_sriov": _NAMESPACES + "whose interfaces are virtual",
     "compute_zone": "the embedded cloud is this one machine and has no compute zones",
     "volume_zone": "the embedded cloud is this one machine and has no volumes",
+    "vip_qos_policy_id": "the embedded cloud has no QoS policies",
+    "vip_sg_ids": "the embedded cloud has no security groups; allowed_cidrs of the listeners says who may come in",
+    "request_sriov": _NAMESPACES + "whose interfaces are virtual",
     "management_network": "the embedded cloud has one management network of its own",
 }
+NO_PORTS = "the embedded cloud has no ports"
 PUBLISHED = "published"  # the pool of addresses that load balancers have on the loopback
 
 
@@ -63,11 +67,15 @@ class LocalNetworks:
                 return self._network(tx, id, spec)
             case "local_host":
                 return _host(tx, id, spec)
+            case "member":
+                return _member(tx, spec)
             case _:
                 return {}
 
     def change(self, tx: Transaction, record: Record, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """See ``ports.Networks.change``."""
+        if record.kind == "member":
+            return _member(tx, spec)
         if record.kind != "load_balancer":
             return {}
         return self._more(tx, record.id, {**record.spec, **spec})
@@ -116,6 +124,8 @@ class LocalNetworks:
             if place.network.id != spec["vip_network_id"]:
                 message = f"is not a subnet of network {spec['vip_network_id']}, where the VIP is"
                 raise Invalid([Violation((*path, "subnet_id"), message)])
+            if vip.get("port_id"):
+                raise Invalid([Violation((*path, "port_id"), NO_PORTS)])
             address = place.take(tx, id_, vip["ip_address"], (*path, "ip_address"))
             made.append({"subnet_id": place.id, "ip_address": address})
         return made
@@ -162,7 +172,7 @@ class LocalNetworks:
 def _vip_subnet(tx: Transaction, spec: Mapping[str, Any]) -> Subnet:
     """Where the VIP is to be, by the form in which it was said."""
     if spec["vip_port_id"]:
-        raise Invalid([Violation(("vip_port_id",), "the embedded cloud has no ports; give vip_network_id")])
+        raise Invalid([Violation(("vip_port_id",), f"{NO_PORTS}; give vip_network_id")])
     by_network, by_subnet = spec["vip_network_id"], spec["vip_subnet_id"]
     if not by_subnet:
         return containing(network(tx, by_network, ("vip_network_id",)), spec["vip_address"])
@@ -183,6 +193,16 @@ def _host(tx: Transaction, id_: str, spec: Mapping[str, Any]) -> Mapping[str, An
         "address": address,
         "ipv6_address": ipv6[0].take(tx, id_, spec["ipv6_address"], ("ipv6_address",)) if ipv6 else None,
     }
+
+
+def _member(tx: Transaction, spec: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Nothing is chosen; a subnet that is named has to be the member's."""
+    if spec["subnet_id"]:
+        place = subnet(tx, spec["subnet_id"], ("subnet_id",))
+        if ipaddress.ip_address(spec["address"]) not in place.cidr:
+            message = f"{place.cidr} is its range, and {spec['address']} is not in it"
+            raise Invalid([Violation(("subnet_id",), message)])
+    return {}
 
 
 def _without_vip(place: Record, spec: Mapping[str, Any]) -> list[Subnet]:

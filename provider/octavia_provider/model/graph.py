@@ -27,8 +27,9 @@ from .tls_container import SORTS, TlsContainer
 
 # octavia_lib.common.constants.VALID_LISTENER_POOL_PROTOCOL_MAP, for the protocols there are
 LISTENER_POOL_PROTOCOLS: Mapping[str, tuple[str, ...]] = {
-    "TCP": ("HTTP", "HTTPS", "TCP"), "HTTP": ("HTTP",), "HTTPS": ("HTTPS", "TCP"), "TERMINATED_HTTPS": ("HTTP",),
-    "UDP": ("UDP",),
+    "TCP": ("HTTP", "HTTPS", "PROXY", "PROXYV2", "TCP"), "HTTP": ("HTTP", "PROXY", "PROXYV2"),
+    "HTTPS": ("HTTPS", "PROXY", "PROXYV2", "TCP"), "TERMINATED_HTTPS": ("HTTP", "PROXY", "PROXYV2"), "UDP": ("UDP",),
+    "PROMETHEUS": (),
 }  # fmt: skip
 # Which monitors a pool can have, by what it speaks (octavia/api/v2/controllers/health_monitor.py).
 DATAGRAM_MONITORS = ("UDP-CONNECT", "TCP", "HTTP")
@@ -206,6 +207,9 @@ def _families(graph: Graph) -> set[int]:
 
 
 def _cidrs(graph: Graph, listener: Listener) -> Iterator[Violation]:
+    if listener.allowed_cidrs and graph.load_balancer.vip_sg_ids:
+        message = "does not go with vip_sg_ids of the load balancer: its security groups say who may come in"
+        yield Violation(("allowed_cidrs",), message)
     families = _families(graph)
     for index, cidr in enumerate(listener.allowed_cidrs):
         version = ipaddress.ip_network(cidr).version
@@ -285,6 +289,8 @@ def _speak(listener: Listener, pool: Pool) -> str | None:
     allowed = LISTENER_POOL_PROTOCOLS[listener.protocol]
     if pool.protocol in allowed:
         return None
+    if not allowed:
+        return f"a {listener.protocol} listener answers by itself and sends to no pool ({pool.name or pool.id})"
     return (
         f"a {listener.protocol} listener cannot send to a {pool.protocol} pool ({pool.name or pool.id}); "
         f"it can to {' or '.join(allowed)}"

@@ -16,12 +16,17 @@ PROTOCOLS = (
     Choice("HTTPS", "TLS that is passed on as it is: the members have the certificates"),
     Choice("TERMINATED_HTTPS", "HTTP/1.1 and HTTP/2 over TLS, which ends here; balanced request by request"),
     Choice("UDP", "datagrams, balanced flow by flow (a client's address and port)"),
+    Choice("PROMETHEUS", "no traffic: the load balancer's own metrics, at /metrics; by TLS where it has a certificate"),
     Choice("SCTP", "not served: the kernels that amphorae run on have no SCTP"),
 )
 NO_SCTP = "SCTP is not served: the kernels that amphorae run on have no SCTP; TCP and UDP are"
 L7_PROTOCOLS = ("HTTP", "TERMINATED_HTTPS")
 """Listeners that see requests: those that can have L7 policies."""
-HEADERS = ("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto")
+TLS_PROTOCOLS = ("TERMINATED_HTTPS", "PROMETHEUS")
+"""Listeners at which TLS can end."""
+CLIENT_HEADERS = ("X-Forwarded-IP", "X-Real-IP", "X-Client-IP")
+"""Headers that hold the client's address alone, whatever a client says by the same name."""
+HEADERS = ("X-Forwarded-For", "X-Forwarded-Port", "X-Forwarded-Proto", *CLIENT_HEADERS)
 TLS_HEADERS = (
     "X-SSL-Client-Verify", "X-SSL-Client-Has-Cert", "X-SSL-Client-DN", "X-SSL-Client-CN", "X-SSL-Issuer",
     "X-SSL-Client-SHA1", "X-SSL-Client-Not-Before", "X-SSL-Client-Not-After",
@@ -85,6 +90,25 @@ def _has_certificate(values: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _no_certificate(name: str) -> Rule:
+    """What says how TLS ends is refused where it does not: a PROMETHEUS listener that has no certificate."""
+
+    def check(values: Mapping[str, Any]) -> str | None:
+        plain = not values["default_tls_container_ref"] and not values["sni_container_refs"]
+        if values["protocol"] == "PROMETHEUS" and plain and values[name] not in {None, False, "NONE"}:
+            return "needs default_tls_container_ref: without a certificate this PROMETHEUS listener speaks no TLS"
+        return None
+
+    on = ("protocol", "default_tls_container_ref", "sni_container_refs", name)
+    return Rule(on=on, at=name, check=check, doc=f"With PROMETHEUS, {name} needs a certificate.")
+
+
+def _no_pool(values: Mapping[str, Any]) -> str | None:
+    if values["protocol"] == "PROMETHEUS" and values["default_pool_id"]:
+        return "does not go with PROMETHEUS: the load balancer answers by itself"
+    return None
+
+
 def _authentication(values: Mapping[str, Any]) -> str | None:
     how = values["client_authentication"]
     if how != "NONE" and not values["client_ca_tls_container_ref"]:
@@ -92,19 +116,21 @@ def _authentication(values: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _tls_only(name: str) -> Rule:
+def _tls_only(name: str, protocols: tuple[str, ...]) -> Rule:
+    words = " and ".join(protocols)
     return tls.only_when(
-        name, "protocol", lambda protocol: protocol == "TERMINATED_HTTPS",
-        "goes with TERMINATED_HTTPS listeners only: others do not end TLS",
-        f"{name} goes with TERMINATED_HTTPS only.",
+        name, "protocol", lambda protocol: protocol in protocols,
+        f"goes with {words} listeners only: others do not end TLS", f"{name} goes with {words} only.",
     )  # fmt: skip
 
 
-TLS_ONLY = (
-    "default_tls_container_ref", "sni_container_refs", "client_ca_tls_container_ref", "client_crl_container_ref",
-    "tls_ciphers", "tls_versions", "alpn_protocols", "hsts_max_age", "hsts_include_subdomains", "hsts_preload",
+CERTIFICATES = ("default_tls_container_ref", "sni_container_refs")
+TERMS = (
+    "client_authentication", "client_ca_tls_container_ref", "client_crl_container_ref", "tls_ciphers", "tls_versions",
+    "alpn_protocols",
 )  # fmt: skip
-_CIPHERS, _VERSIONS, _ALPN = tls.attributes_of("the listener", "with TERMINATED_HTTPS")
+HSTS = ("hsts_max_age", "hsts_include_subdomains", "hsts_preload")
+_CIPHERS, _VERSIONS, _ALPN = tls.attributes_of("the listener", "where TLS ends")
 
 
 def _timeout(doc: str, default: int) -> Any:
@@ -132,7 +158,12 @@ class Listener(common.Resource):
             on=("protocol", "default_tls_container_ref", "sni_container_refs"), at="default_tls_container_ref",
             check=_has_certificate, doc="TERMINATED_HTTPS has a certificate.",
         ),
-        *(_tls_only(name) for name in TLS_ONLY),
+        *(_tls_only(name, TLS_PROTOCOLS) for name in (*CERTIFICATES, *TERMS[1:])),
+        *(_tls_only(name, TLS_PROTOCOLS[:1]) for name in HSTS),
+        *(_no_certificate(name) for name in TERMS),
+        Rule(
+            on=("protocol", "default_pool_id"), at="default_pool_id", check=_no_pool, doc="PROMETHEUS has no pool.",
+        ),
         *tls.RULES,
         Rule(
             on=("client_authentication", "client_ca_tls_container_ref"), at="client_authentication",
@@ -177,6 +208,7 @@ class Listener(common.Resource):
     )  # fmt: skip
     insert_headers: dict[str, str] = attribute(
         "Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; "
+        "X-Forwarded-IP, X-Real-IP and X-Client-IP hold the client's address; "
         "with TERMINATED_HTTPS also X-SSL-Client-Verify, X-SSL-Client-Has-Cert, X-SSL-Client-DN, X-SSL-Client-CN, "
         "X-SSL-Issuer, X-SSL-Client-SHA1, X-SSL-Client-Not-Before, X-SSL-Client-Not-After.",
         default={}, cost=RELOAD,

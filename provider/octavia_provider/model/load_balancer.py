@@ -33,7 +33,9 @@ class AdditionalVip:
     ip_address: str | None = attribute(
         "The address. Chosen from the subnet when not given.", format=formats.ip_address, filled=True
     )
-    port_id: str | None = computed("The port that carries the address (OpenStack).")
+    port_id: str | None = attribute(
+        "A port made beforehand that carries the address (OpenStack).", format=formats.uuid_string, filled=True
+    )
 
 
 def one_address_a_subnet(values: Mapping[str, Any]) -> str | None:
@@ -83,6 +85,13 @@ class LoadBalancer(common.Resource):
     additional_vips: tuple[AdditionalVip, ...] = attribute(
         "More addresses, each in another subnet of the VIP's network; every listener serves on all of them.",
         default=(), unordered=True, cost=f"connections to an address that is taken away end; else {RELOAD}",
+    )  # fmt: skip
+    vip_qos_policy_id: str | None = attribute(
+        "A QoS policy of the VIP's port (OpenStack).", format=formats.uuid_string, cost="none: the network sees to it"
+    )
+    vip_sg_ids: tuple[str, ...] = attribute(
+        "Security groups of the VIP's port, in place of `allowed_cidrs` of the listeners (OpenStack).",
+        default=(), format=formats.uuid_string, unordered=True, cost="none: the network sees to it",
     )  # fmt: skip
     provider: str = attribute(
         "The driver that builds it.",

@@ -36,6 +36,16 @@ class Member(common.Resource):
         required=True, format=formats.member_address, cost=NO_RELOAD,
     )  # fmt: skip
     protocol_port: int = attribute("The port it serves on.", required=True, minimum=1, maximum=65535, cost=NO_RELOAD)
+    subnet_id: str | None = attribute(
+        "The subnet that its address is in. In the embedded cloud members of every network are reached by way of the "
+        "VIP's; where it is given, it must exist and hold the address.",
+        format=formats.uuid_string, cost="none",
+    )  # fmt: skip
+    request_sriov: bool = attribute(
+        "Whether it is reached by an interface of its own, without a virtual switch (OpenStack).",
+        default=False,
+        cost=RELOAD,
+    )
     weight: int = attribute(
         "Its share of the traffic, against the others' weights; 0 drains it: no new connections, old ones end.",
         default=1, minimum=0, maximum=256, cost=NO_RELOAD,

@@ -15,15 +15,25 @@ PROTOCOLS = (
     Choice("HTTP", "requests are sent to members as HTTP/1.1"),
     Choice("TCP", "bytes are passed on as they are"),
     Choice("HTTPS", "TLS is passed on as it is: the members have the certificates"),
+    Choice(
+        "PROXY", "as the listener; each connection begins with the client's address (PROXY protocol 1, a line of text)"
+    ),
+    Choice(
+        "PROXYV2", "the same in version 2 (binary), with what TLS said of the client where it ended at the listener"
+    ),
     Choice("UDP", "datagrams are passed on as they are"),
     Choice("SCTP", "not served"),
 )
+PROXY_VERSIONS = {"PROXY": 1, "PROXYV2": 2}
+"""Pools whose members are told the client's address: by which version of the PROXY protocol."""
+SEES_REQUESTS = ("HTTP", *PROXY_VERSIONS)
+"""Pools that can be behind a listener that sees requests: those that can keep clients by cookies."""
 _CIPHERS, _VERSIONS, _ALPN = tls.attributes_of("the load balancer", "towards members, with tls_enabled")
 ALGORITHMS = (
     Choice("ROUND_ROBIN", "members in turn, by weight"),
     Choice("LEAST_CONNECTIONS", "the member with the fewest connections, by weight"),
     Choice("SOURCE_IP", "the same member for the same client address (consistent hash)"),
-    Choice("SOURCE_IP_PORT", "the same member for the same client address and port; UDP pools only"),
+    Choice("SOURCE_IP_PORT", "the same member for the same client address and port (consistent hash)"),
 )
 PERSISTENCE = (
     Choice("SOURCE_IP", "by the client's address"),
@@ -70,7 +80,7 @@ def _one_parent(values: Mapping[str, Any]) -> str | None:
 
 def _cookie_needs_http(values: Mapping[str, Any]) -> str | None:
     persistence = values["session_persistence"]
-    if persistence and str(persistence["type"]).endswith("_COOKIE") and values["protocol"] != "HTTP":
+    if persistence and str(persistence["type"]).endswith("_COOKIE") and values["protocol"] not in SEES_REQUESTS:
         return f"{persistence['type']} needs a pool that speaks HTTP, and this one speaks {values['protocol']}"
     return None
 
@@ -90,8 +100,6 @@ def _algorithm(values: Mapping[str, Any]) -> str | None:
         return (
             "LEAST_CONNECTIONS is not for UDP, where nobody says that a flow has ended; ROUND_ROBIN spreads new flows"
         )
-    if values["protocol"] != "UDP" and values["lb_algorithm"] == "SOURCE_IP_PORT":
-        return f"SOURCE_IP_PORT is for UDP pools only, and this one speaks {values['protocol']}; SOURCE_IP is for all"
     return None
 
 
@@ -117,14 +125,14 @@ class Pool(common.Resource):
         ),
         Rule(
             on=("lb_algorithm", "protocol"), at="lb_algorithm", check=_algorithm,
-            doc="UDP has no LEAST_CONNECTIONS, and SOURCE_IP_PORT is for UDP.",
+            doc="UDP has no LEAST_CONNECTIONS.",
         ),
         no_sctp("protocol"),
         *tls.RULES,
         tls.needs("crl_container_ref", "ca_tls_container_ref", "lists are those of its authorities"),
         tls.only_when(
             "tls_enabled", "protocol", lambda protocol: protocol != "HTTPS",
-            "does not go with HTTPS pools: what comes to them is TLS already", "tls_enabled is for HTTP and TCP pools.",
+            "does not go with HTTPS pools: what comes to them is TLS already", "tls_enabled is not for HTTPS pools.",
         ),
         tls.only_when(
             "tls_enabled", "protocol", lambda protocol: protocol != "UDP",

@@ -56,6 +56,6 @@ def backend(name: str, pool: Pool, monitor: HealthMonitor | None, members: Itera
         pool_id=pool.id,
         text="",
         servers={server.name: server for server in servers},
-        probe=probe(monitor, datagrams=True),
+        probe=probe(monitor, pool, datagrams=True),
         datagrams=True,
     )

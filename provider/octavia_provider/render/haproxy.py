@@ -14,22 +14,29 @@ from dataclasses import dataclass, field
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Frontend, Server, compose
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.health_monitor import HealthMonitor
-from octavia_provider.model.listener import L7_PROTOCOLS, Listener
+from octavia_provider.model.listener import CLIENT_HEADERS, L7_PROTOCOLS, Listener
 from octavia_provider.model.member import Member
-from octavia_provider.model.pool import Pool
+from octavia_provider.model.pool import PROXY_VERSIONS, Pool
 
-from . import datagrams, l7, probes, tls
+from . import datagrams, l7, metrics, probes, tls
 from .lines import Lines, bracketed, quote
 
 DEFAULT_CONNECTION_LIMIT = 50_000  # octavia's [haproxy_amphora] default_connection_limit
 MAX_CONNECTIONS = 1_000_000
 RING = 1 << 20
 CIDRS_A_LINE = 20  # haproxy takes 64 words and 2,048 characters a line
+CLIENT_PORT = "sess.client_port"
+HASHES = ("SOURCE_IP", "SOURCE_IP_PORT")
 BALANCE: Mapping[str, tuple[str, ...]] = {
     "ROUND_ROBIN": ("balance roundrobin",),
     "LEAST_CONNECTIONS": ("balance leastconn",),
     # consistent: members come and go at run time, and few clients change their member when one does
     "SOURCE_IP": ("balance source", "hash-type consistent sdbm avalanche"),
+    "SOURCE_IP_PORT": (
+        f"tcp-request content set-var({CLIENT_PORT}) src_port",
+        f"balance hash src,concat(:,{CLIENT_PORT})",
+        "hash-type consistent sdbm avalanche",
+    ),
 }
 
 
@@ -94,7 +101,7 @@ def render(graph: Graph, placement: Placement) -> Rendered:
             backends[name], owners[name] = _backend(graph, listener, pool)
     used = [pool for listener in listeners for pool in _pools(graph, listener)]
     files = tls.files(graph, listeners, used)
-    base = _base([li for li in listeners if li.protocol != "UDP"])
+    base = _base([li for li in listeners if li.protocol != "UDP"]) + metrics.sections(listeners)
     return Rendered(Configuration(graph.load_balancer.id, base, frontends, backends, files), owners)
 
 
@@ -142,7 +149,7 @@ def _base(listeners: list[Listener]) -> str:
 
 def mode(listener: Listener) -> str:
     """Whether haproxy sees requests or bytes."""
-    return "http" if listener.protocol in L7_PROTOCOLS else "tcp"
+    return "http" if listener.protocol in (*L7_PROTOCOLS, "PROMETHEUS") else "tcp"
 
 
 def _binds(listener: Listener, placement: Placement) -> tuple[Bind, ...]:
@@ -166,6 +173,8 @@ def _frontend(graph: Graph, listener: Listener, placement: Placement) -> tuple[F
         )
     lines.add(me, "maxconn", str(connection_limit(listener)))
     lines.add(me, "timeout client", f"{_timeout(listener.timeout_client_data)}ms")
+    if listener.protocol == "PROMETHEUS":
+        metrics.frontend(lines, listener)
     if listener.timeout_tcp_inspect and mode(listener) == "tcp":
         lines.add(me, "tcp-request inspect-delay", f"{listener.timeout_tcp_inspect}ms")
     _allowed(lines, listener)
@@ -204,6 +213,8 @@ def _insert_headers(lines: Lines, listener: Listener) -> None:
     wanted = {name for name, value in listener.insert_headers.items() if value == "true"}
     if "X-Forwarded-For" in wanted:
         lines.add(listener.id, "option forwardfor")
+    for name in sorted(wanted.intersection(CLIENT_HEADERS)):
+        lines.add(listener.id, "http-request set-header", name, "%[src]")
     if "X-Forwarded-Port" in wanted:
         lines.add(listener.id, "http-request set-header X-Forwarded-Port %[dst_port]")
     if "X-Forwarded-Proto" in wanted:
@@ -227,18 +238,20 @@ def _backend(graph: Graph, listener: Listener, pool: Pool) -> tuple[Backend, lis
     if monitor and not probes.is_by_agent(monitor):
         probes.add_check(lines, monitor)
     lines.add(pool.id, "option allbackups")
-    cookies, encryption = _sets_cookies(pool), tls.server(listener, pool)
-    numbers = server_numbers(members) if pool.lb_algorithm == "SOURCE_IP" else {}
+    cookies, encryption, proxying = _sets_cookies(pool), tls.server(listener, pool), _proxying(listener, pool)
+    numbers = server_numbers(members) if pool.lb_algorithm in HASHES else {}
     backend = Backend(
         name=name,
         pool_id=pool.id,
         text=lines.text,
         servers={
-            member.id: _server(member, monitor, encryption, cookies=cookies, number=numbers.get(member.id))
+            member.id: _server(
+                member, monitor, encryption, proxying=proxying, cookies=cookies, number=numbers.get(member.id)
+            )
             for member in members.values()
         },
         dynamic=not cookies,  # `add server` refuses the keyword cookie
-        probe=probes.probe(monitor, datagrams=False),
+        probe=probes.probe(monitor, pool, datagrams=False),
     )
     return backend, lines.owners
 
@@ -257,6 +270,20 @@ def server_numbers(members: Iterable[str]) -> dict[str, int]:
             number = (number + 1) % RING
         taken[number] = member
     return {member: number for number, member in taken.items()}
+
+
+def _proxying(listener: Listener, pool: Pool) -> tuple[str, ...]:
+    """The words of a ``server`` line that begin each connection with who the client is (section 5.2).
+
+    haproxy's own checks begin alike where they go to the member's own address and port.
+    """
+    match PROXY_VERSIONS.get(pool.protocol):
+        case 1:
+            return ("send-proxy",)
+        case 2:
+            return ("send-proxy-v2-ssl-cn" if tls.ends_here(listener) else "send-proxy-v2",)
+        case _:
+            return ()
 
 
 def _sets_cookies(pool: Pool) -> bool:
@@ -280,9 +307,15 @@ def _persistence(lines: Lines, pool: Pool) -> None:
 
 
 def _server(
-    member: Member, monitor: HealthMonitor | None, encryption: tuple[str, ...], *, cookies: bool, number: int | None
+    member: Member,
+    monitor: HealthMonitor | None,
+    encryption: tuple[str, ...],
+    *,
+    proxying: tuple[str, ...],
+    cookies: bool,
+    number: int | None,
 ) -> Server:
-    options = [*encryption, *([f"id {number}"] if number else [])]
+    options = [*proxying, *encryption, *([f"id {number}"] if number else [])]
     by_agent = monitor is not None and probes.is_by_agent(monitor)
     if monitor and not by_agent:
         options += probes.check_options(monitor, member, encrypted=bool(encryption))

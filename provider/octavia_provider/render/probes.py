@@ -10,6 +10,7 @@ import msgspec
 from octavia_amphora.wire.config import Probe, ProbeType
 from octavia_provider.model.health_monitor import HTTP_TYPES, HealthMonitor
 from octavia_provider.model.member import Member
+from octavia_provider.model.pool import PROXY_VERSIONS, Pool
 
 from .lines import Lines, bracketed, quote
 
@@ -19,12 +20,19 @@ _BY_AGENT: Mapping[str, ProbeType] = {"PING": "ping", "TLS-HELLO": "tls-hello", 
 _OF_DATAGRAMS: Mapping[str, ProbeType] = {"UDP-CONNECT": "udp-connect", "TCP": "tcp", "HTTP": "http"}
 
 
-def probe(monitor: HealthMonitor | None, *, datagrams: bool) -> Probe | None:
+def probe(monitor: HealthMonitor | None, pool: Pool, *, datagrams: bool) -> Probe | None:
     """What the agent checks for this monitor; None where haproxy does."""
     kind = (_OF_DATAGRAMS if datagrams else _BY_AGENT).get(monitor.type) if monitor else None
     if monitor is None or kind is None:
         return None
-    common = Probe(kind, float(monitor.delay), float(monitor.timeout), monitor.max_retries, monitor.max_retries_down)
+    common = Probe(
+        kind,
+        float(monitor.delay),
+        float(monitor.timeout),
+        monitor.max_retries,
+        monitor.max_retries_down,
+        proxy=PROXY_VERSIONS.get(pool.protocol, 0),
+    )
     if monitor.type != "HTTP":
         return msgspec.structs.replace(common, service=monitor.grpc_service or "")
     return msgspec.structs.replace(

@@ -34,6 +34,8 @@ _HAPROXY_VERSIONS = {"TLSv1": "TLSv1.0"}
 
 def ends_here(listener: Listener) -> bool:
     """Whether TLS ends at the listener."""
+    if listener.protocol == "PROMETHEUS":
+        return bool(listener.default_tls_container_ref or listener.sni_container_refs)
     return listener.protocol == "TERMINATED_HTTPS"
 
 

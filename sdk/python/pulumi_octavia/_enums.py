@@ -321,6 +321,10 @@ class ListenerProtocol(_builtins.str, Enum):
     """
     datagrams, balanced flow by flow (a client's address and port)
     """
+    PROMETHEUS = "PROMETHEUS"
+    """
+    no traffic: the load balancer's own metrics, at /metrics; by TLS where it has a certificate
+    """
     SCTP = "SCTP"
     """
     not served: the kernels that amphorae run on have no SCTP
@@ -399,7 +403,7 @@ class PoolLbAlgorithm(_builtins.str, Enum):
     """
     SOURCE_IP_PORT = "SOURCE_IP_PORT"
     """
-    the same member for the same client address and port; UDP pools only
+    the same member for the same client address and port (consistent hash)
     """
 
 
@@ -416,6 +420,14 @@ class PoolProtocol(_builtins.str, Enum):
     HTTPS = "HTTPS"
     """
     TLS is passed on as it is: the members have the certificates
+    """
+    PROXY = "PROXY"
+    """
+    as the listener; each connection begins with the client's address (PROXY protocol 1, a line of text)
+    """
+    PROXYV2 = "PROXYV2"
+    """
+    the same in version 2 (binary), with what TLS said of the client where it ended at the listener
     """
     UDP = "UDP"
     """

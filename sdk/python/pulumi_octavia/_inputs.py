@@ -261,7 +261,7 @@ class LoadBalancerAdditionalVipArgsDict(TypedDict):
     """
     port_id: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    The port that carries the address (OpenStack).
+    A port made beforehand that carries the address (OpenStack).
     """
 
 @pulumi.input_type
@@ -275,7 +275,7 @@ class LoadBalancerAdditionalVipArgs:
 
         :param pulumi.Input[_builtins.str] subnet_id: The subnet of the address. In the embedded cloud `subnetId` or `ipv6SubnetId` of the `local.Network`.
         :param pulumi.Input[_builtins.str] ip_address: The address. Chosen from the subnet when not given.
-        :param pulumi.Input[_builtins.str] port_id: The port that carries the address (OpenStack).
+        :param pulumi.Input[_builtins.str] port_id: A port made beforehand that carries the address (OpenStack).
         """
         pulumi.set(__self__, "subnet_id", subnet_id)
         if ip_address is not None:
@@ -311,7 +311,7 @@ class LoadBalancerAdditionalVipArgs:
     @pulumi.getter(name="portId")
     def port_id(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The port that carries the address (OpenStack).
+        A port made beforehand that carries the address (OpenStack).
         """
         return pulumi.get(self, "port_id")
 

@@ -155,7 +155,7 @@ class GetListenerResult:
     @pulumi.getter(name="alpnProtocols")
     def alpn_protocols(self) -> Optional[Sequence['ListenerAlpnProtocols']]:
         """
-        What the listener offers by ALPN, the best first; with TERMINATED_HTTPS. h2, http/1.1 and http/1.0 when not given.
+        What the listener offers by ALPN, the best first; where TLS ends. h2, http/1.1 and http/1.0 when not given.
         """
         return pulumi.get(self, "alpn_protocols")
 
@@ -267,7 +267,7 @@ class GetListenerResult:
     @pulumi.getter(name="insertHeaders")
     def insert_headers(self) -> Mapping[str, _builtins.str]:
         """
-        Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; with TERMINATED_HTTPS also X-SSL-Client-Verify, X-SSL-Client-Has-Cert, X-SSL-Client-DN, X-SSL-Client-CN, X-SSL-Issuer, X-SSL-Client-SHA1, X-SSL-Client-Not-Before, X-SSL-Client-Not-After.
+        Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; X-Forwarded-IP, X-Real-IP and X-Client-IP hold the client's address; with TERMINATED_HTTPS also X-SSL-Client-Verify, X-SSL-Client-Has-Cert, X-SSL-Client-DN, X-SSL-Client-CN, X-SSL-Issuer, X-SSL-Client-SHA1, X-SSL-Client-Not-Before, X-SSL-Client-Not-After.
         """
         return pulumi.get(self, "insert_headers")
 
@@ -395,7 +395,7 @@ class GetListenerResult:
     @pulumi.getter(name="tlsCiphers")
     def tls_ciphers(self) -> Optional[_builtins.str]:
         """
-        The ciphers that the listener takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; with TERMINATED_HTTPS. OWASP's suite B when not given.
+        The ciphers that the listener takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; where TLS ends. OWASP's suite B when not given.
         """
         return pulumi.get(self, "tls_ciphers")
 
@@ -403,7 +403,7 @@ class GetListenerResult:
     @pulumi.getter(name="tlsVersions")
     def tls_versions(self) -> Optional[Sequence['ListenerTlsVersions']]:
         """
-        The versions of TLS that the listener takes, without a gap; with TERMINATED_HTTPS. TLSv1.2 and TLSv1.3 when not given.
+        The versions of TLS that the listener takes, without a gap; where TLS ends. TLSv1.2 and TLSv1.3 when not given.
         """
         return pulumi.get(self, "tls_versions")
 

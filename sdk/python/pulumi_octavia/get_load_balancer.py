@@ -25,7 +25,7 @@ __all__ = [
 
 @pulumi.output_type
 class GetLoadBalancerResult:
-    def __init__(__self__, additional_vips=None, admin_state_up=None, availability_zone=None, control_plane_id=None, created_at=None, description=None, flavor_id=None, id=None, name=None, operating_status=None, project_id=None, provider=None, provisioning_error=None, provisioning_status=None, published_address=None, tags=None, updated_at=None, vip_address=None, vip_network_id=None, vip_port_id=None, vip_subnet_id=None):
+    def __init__(__self__, additional_vips=None, admin_state_up=None, availability_zone=None, control_plane_id=None, created_at=None, description=None, flavor_id=None, id=None, name=None, operating_status=None, project_id=None, provider=None, provisioning_error=None, provisioning_status=None, published_address=None, tags=None, updated_at=None, vip_address=None, vip_network_id=None, vip_port_id=None, vip_qos_policy_id=None, vip_sg_ids=None, vip_subnet_id=None):
         if additional_vips and not isinstance(additional_vips, list):
             raise TypeError("Expected argument 'additional_vips' to be a list")
         pulumi.set(__self__, "additional_vips", additional_vips)
@@ -86,6 +86,12 @@ class GetLoadBalancerResult:
         if vip_port_id and not isinstance(vip_port_id, str):
             raise TypeError("Expected argument 'vip_port_id' to be a str")
         pulumi.set(__self__, "vip_port_id", vip_port_id)
+        if vip_qos_policy_id and not isinstance(vip_qos_policy_id, str):
+            raise TypeError("Expected argument 'vip_qos_policy_id' to be a str")
+        pulumi.set(__self__, "vip_qos_policy_id", vip_qos_policy_id)
+        if vip_sg_ids and not isinstance(vip_sg_ids, list):
+            raise TypeError("Expected argument 'vip_sg_ids' to be a list")
+        pulumi.set(__self__, "vip_sg_ids", vip_sg_ids)
         if vip_subnet_id and not isinstance(vip_subnet_id, str):
             raise TypeError("Expected argument 'vip_subnet_id' to be a str")
         pulumi.set(__self__, "vip_subnet_id", vip_subnet_id)
@@ -251,6 +257,22 @@ class GetLoadBalancerResult:
         return pulumi.get(self, "vip_port_id")
 
     @_builtins.property
+    @pulumi.getter(name="vipQosPolicyId")
+    def vip_qos_policy_id(self) -> Optional[_builtins.str]:
+        """
+        A QoS policy of the VIP's port (OpenStack).
+        """
+        return pulumi.get(self, "vip_qos_policy_id")
+
+    @_builtins.property
+    @pulumi.getter(name="vipSgIds")
+    def vip_sg_ids(self) -> Sequence[_builtins.str]:
+        """
+        Security groups of the VIP's port, in place of `allowed_cidrs` of the listeners (OpenStack).
+        """
+        return pulumi.get(self, "vip_sg_ids")
+
+    @_builtins.property
     @pulumi.getter(name="vipSubnetId")
     def vip_subnet_id(self) -> Optional[_builtins.str]:
         """
@@ -285,6 +307,8 @@ class AwaitableGetLoadBalancerResult(GetLoadBalancerResult):
             vip_address=self.vip_address,
             vip_network_id=self.vip_network_id,
             vip_port_id=self.vip_port_id,
+            vip_qos_policy_id=self.vip_qos_policy_id,
+            vip_sg_ids=self.vip_sg_ids,
             vip_subnet_id=self.vip_subnet_id)
 
 
@@ -324,6 +348,8 @@ def get_load_balancer(id: Optional[_builtins.str] = None,
         vip_address=pulumi.get(__ret__, 'vip_address'),
         vip_network_id=pulumi.get(__ret__, 'vip_network_id'),
         vip_port_id=pulumi.get(__ret__, 'vip_port_id'),
+        vip_qos_policy_id=pulumi.get(__ret__, 'vip_qos_policy_id'),
+        vip_sg_ids=pulumi.get(__ret__, 'vip_sg_ids'),
         vip_subnet_id=pulumi.get(__ret__, 'vip_subnet_id'))
 def get_load_balancer_output(id: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
                              name: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
@@ -360,4 +386,6 @@ def get_load_balancer_output(id: pulumi.Input[Optional[Optional[_builtins.str]]]
         vip_address=pulumi.get(__response__, 'vip_address'),
         vip_network_id=pulumi.get(__response__, 'vip_network_id'),
         vip_port_id=pulumi.get(__response__, 'vip_port_id'),
+        vip_qos_policy_id=pulumi.get(__response__, 'vip_qos_policy_id'),
+        vip_sg_ids=pulumi.get(__response__, 'vip_sg_ids'),
         vip_subnet_id=pulumi.get(__response__, 'vip_subnet_id')))

@@ -23,7 +23,7 @@ __all__ = [
 
 @pulumi.output_type
 class GetMemberResult:
-    def __init__(__self__, address=None, admin_state_up=None, backup=None, control_plane_id=None, created_at=None, id=None, monitor_address=None, monitor_port=None, name=None, operating_status=None, pool_id=None, project_id=None, protocol_port=None, provisioning_error=None, provisioning_status=None, tags=None, updated_at=None, weight=None):
+    def __init__(__self__, address=None, admin_state_up=None, backup=None, control_plane_id=None, created_at=None, id=None, monitor_address=None, monitor_port=None, name=None, operating_status=None, pool_id=None, project_id=None, protocol_port=None, provisioning_error=None, provisioning_status=None, request_sriov=None, subnet_id=None, tags=None, updated_at=None, weight=None):
         if address and not isinstance(address, str):
             raise TypeError("Expected argument 'address' to be a str")
         pulumi.set(__self__, "address", address)
@@ -69,6 +69,12 @@ class GetMemberResult:
         if provisioning_status and not isinstance(provisioning_status, str):
             raise TypeError("Expected argument 'provisioning_status' to be a str")
         pulumi.set(__self__, "provisioning_status", provisioning_status)
+        if request_sriov and not isinstance(request_sriov, bool):
+            raise TypeError("Expected argument 'request_sriov' to be a bool")
+        pulumi.set(__self__, "request_sriov", request_sriov)
+        if subnet_id and not isinstance(subnet_id, str):
+            raise TypeError("Expected argument 'subnet_id' to be a str")
+        pulumi.set(__self__, "subnet_id", subnet_id)
         if tags and not isinstance(tags, list):
             raise TypeError("Expected argument 'tags' to be a list")
         pulumi.set(__self__, "tags", tags)
@@ -200,6 +206,22 @@ class GetMemberResult:
         return pulumi.get(self, "provisioning_status")
 
     @_builtins.property
+    @pulumi.getter(name="requestSriov")
+    def request_sriov(self) -> _builtins.bool:
+        """
+        Whether it is reached by an interface of its own, without a virtual switch (OpenStack).
+        """
+        return pulumi.get(self, "request_sriov")
+
+    @_builtins.property
+    @pulumi.getter(name="subnetId")
+    def subnet_id(self) -> Optional[_builtins.str]:
+        """
+        The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; where it is given, it must exist and hold the address.
+        """
+        return pulumi.get(self, "subnet_id")
+
+    @_builtins.property
     @pulumi.getter
     def tags(self) -> Sequence[_builtins.str]:
         """
@@ -245,6 +267,8 @@ class AwaitableGetMemberResult(GetMemberResult):
             protocol_port=self.protocol_port,
             provisioning_error=self.provisioning_error,
             provisioning_status=self.provisioning_status,
+            request_sriov=self.request_sriov,
+            subnet_id=self.subnet_id,
             tags=self.tags,
             updated_at=self.updated_at,
             weight=self.weight)
@@ -284,6 +308,8 @@ def get_member(id: Optional[_builtins.str] = None,
         protocol_port=pulumi.get(__ret__, 'protocol_port'),
         provisioning_error=pulumi.get(__ret__, 'provisioning_error'),
         provisioning_status=pulumi.get(__ret__, 'provisioning_status'),
+        request_sriov=pulumi.get(__ret__, 'request_sriov'),
+        subnet_id=pulumi.get(__ret__, 'subnet_id'),
         tags=pulumi.get(__ret__, 'tags'),
         updated_at=pulumi.get(__ret__, 'updated_at'),
         weight=pulumi.get(__ret__, 'weight'))
@@ -320,6 +346,8 @@ def get_member_output(id: pulumi.Input[Optional[Optional[_builtins.str]]] = None
         protocol_port=pulumi.get(__response__, 'protocol_port'),
         provisioning_error=pulumi.get(__response__, 'provisioning_error'),
         provisioning_status=pulumi.get(__response__, 'provisioning_status'),
+        request_sriov=pulumi.get(__response__, 'request_sriov'),
+        subnet_id=pulumi.get(__response__, 'subnet_id'),
         tags=pulumi.get(__response__, 'tags'),
         updated_at=pulumi.get(__response__, 'updated_at'),
         weight=pulumi.get(__response__, 'weight')))

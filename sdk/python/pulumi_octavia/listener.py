@@ -71,7 +71,7 @@ class ListenerArgs:
                The order means nothing.
                
                A change is made in place. What it costs: in force at once, for open connections too; a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[Sequence[pulumi.Input['ListenerAlpnProtocols']]] alpn_protocols: What the listener offers by ALPN, the best first; with TERMINATED_HTTPS. h2, http/1.1 and http/1.0 when not given.
+        :param pulumi.Input[Sequence[pulumi.Input['ListenerAlpnProtocols']]] alpn_protocols: What the listener offers by ALPN, the best first; where TLS ends. h2, http/1.1 and http/1.0 when not given.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input['ListenerClientAuthentication'] client_authentication: With TERMINATED_HTTPS: whether clients show certificates.
@@ -116,7 +116,7 @@ class ListenerArgs:
         :param pulumi.Input[_builtins.bool] hsts_preload: HSTS may be built into browsers (preload).
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] insert_headers: Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; with TERMINATED_HTTPS also X-SSL-Client-Verify, X-SSL-Client-Has-Cert, X-SSL-Client-DN, X-SSL-Client-CN, X-SSL-Issuer, X-SSL-Client-SHA1, X-SSL-Client-Not-Before, X-SSL-Client-Not-After.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] insert_headers: Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; X-Forwarded-IP, X-Real-IP and X-Client-IP hold the client's address; with TERMINATED_HTTPS also X-SSL-Client-Verify, X-SSL-Client-Has-Cert, X-SSL-Client-DN, X-SSL-Client-CN, X-SSL-Issuer, X-SSL-Client-SHA1, X-SSL-Client-Not-Before, X-SSL-Client-Not-After.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
@@ -153,12 +153,12 @@ class ListenerArgs:
                From 0 to 2073600000.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] tls_ciphers: The ciphers that the listener takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; with TERMINATED_HTTPS. OWASP's suite B when not given.
+        :param pulumi.Input[_builtins.str] tls_ciphers: The ciphers that the listener takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; where TLS ends. OWASP's suite B when not given.
                
                At most 2048 characters.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[Sequence[pulumi.Input['ListenerTlsVersions']]] tls_versions: The versions of TLS that the listener takes, without a gap; with TERMINATED_HTTPS. TLSv1.2 and TLSv1.3 when not given.
+        :param pulumi.Input[Sequence[pulumi.Input['ListenerTlsVersions']]] tls_versions: The versions of TLS that the listener takes, without a gap; where TLS ends. TLSv1.2 and TLSv1.3 when not given.
                
                The order means nothing.
                
@@ -312,7 +312,7 @@ class ListenerArgs:
     @pulumi.getter(name="alpnProtocols")
     def alpn_protocols(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['ListenerAlpnProtocols']]]]:
         """
-        What the listener offers by ALPN, the best first; with TERMINATED_HTTPS. h2, http/1.1 and http/1.0 when not given.
+        What the listener offers by ALPN, the best first; where TLS ends. h2, http/1.1 and http/1.0 when not given.
 
         A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         """
@@ -478,7 +478,7 @@ class ListenerArgs:
     @pulumi.getter(name="insertHeaders")
     def insert_headers(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
         """
-        Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; with TERMINATED_HTTPS also X-SSL-Client-Verify, X-SSL-Client-Has-Cert, X-SSL-Client-DN, X-SSL-Client-CN, X-SSL-Issuer, X-SSL-Client-SHA1, X-SSL-Client-Not-Before, X-SSL-Client-Not-After.
+        Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; X-Forwarded-IP, X-Real-IP and X-Client-IP hold the client's address; with TERMINATED_HTTPS also X-SSL-Client-Verify, X-SSL-Client-Has-Cert, X-SSL-Client-DN, X-SSL-Client-CN, X-SSL-Issuer, X-SSL-Client-SHA1, X-SSL-Client-Not-Before, X-SSL-Client-Not-After.
 
         A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         """
@@ -614,7 +614,7 @@ class ListenerArgs:
     @pulumi.getter(name="tlsCiphers")
     def tls_ciphers(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The ciphers that the listener takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; with TERMINATED_HTTPS. OWASP's suite B when not given.
+        The ciphers that the listener takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; where TLS ends. OWASP's suite B when not given.
 
         At most 2048 characters.
 
@@ -630,7 +630,7 @@ class ListenerArgs:
     @pulumi.getter(name="tlsVersions")
     def tls_versions(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['ListenerTlsVersions']]]]:
         """
-        The versions of TLS that the listener takes, without a gap; with TERMINATED_HTTPS. TLSv1.2 and TLSv1.3 when not given.
+        The versions of TLS that the listener takes, without a gap; where TLS ends. TLSv1.2 and TLSv1.3 when not given.
 
         The order means nothing.
 
@@ -695,7 +695,7 @@ class Listener(pulumi.CustomResource):
                The order means nothing.
                
                A change is made in place. What it costs: in force at once, for open connections too; a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[Sequence[pulumi.Input['ListenerAlpnProtocols']]] alpn_protocols: What the listener offers by ALPN, the best first; with TERMINATED_HTTPS. h2, http/1.1 and http/1.0 when not given.
+        :param pulumi.Input[Sequence[pulumi.Input['ListenerAlpnProtocols']]] alpn_protocols: What the listener offers by ALPN, the best first; where TLS ends. h2, http/1.1 and http/1.0 when not given.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input['ListenerClientAuthentication'] client_authentication: With TERMINATED_HTTPS: whether clients show certificates.
@@ -740,7 +740,7 @@ class Listener(pulumi.CustomResource):
         :param pulumi.Input[_builtins.bool] hsts_preload: HSTS may be built into browsers (preload).
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] insert_headers: Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; with TERMINATED_HTTPS also X-SSL-Client-Verify, X-SSL-Client-Has-Cert, X-SSL-Client-DN, X-SSL-Client-CN, X-SSL-Issuer, X-SSL-Client-SHA1, X-SSL-Client-Not-Before, X-SSL-Client-Not-After.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] insert_headers: Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; X-Forwarded-IP, X-Real-IP and X-Client-IP hold the client's address; with TERMINATED_HTTPS also X-SSL-Client-Verify, X-SSL-Client-Has-Cert, X-SSL-Client-DN, X-SSL-Client-CN, X-SSL-Issuer, X-SSL-Client-SHA1, X-SSL-Client-Not-Before, X-SSL-Client-Not-After.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.str] loadbalancer_id: The load balancer it belongs to.
@@ -790,12 +790,12 @@ class Listener(pulumi.CustomResource):
                From 0 to 2073600000.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] tls_ciphers: The ciphers that the listener takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; with TERMINATED_HTTPS. OWASP's suite B when not given.
+        :param pulumi.Input[_builtins.str] tls_ciphers: The ciphers that the listener takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; where TLS ends. OWASP's suite B when not given.
                
                At most 2048 characters.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[Sequence[pulumi.Input['ListenerTlsVersions']]] tls_versions: The versions of TLS that the listener takes, without a gap; with TERMINATED_HTTPS. TLSv1.2 and TLSv1.3 when not given.
+        :param pulumi.Input[Sequence[pulumi.Input['ListenerTlsVersions']]] tls_versions: The versions of TLS that the listener takes, without a gap; where TLS ends. TLSv1.2 and TLSv1.3 when not given.
                
                The order means nothing.
                
@@ -1006,7 +1006,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter(name="alpnProtocols")
     def alpn_protocols(self) -> pulumi.Output[Optional[Sequence['ListenerAlpnProtocols']]]:
         """
-        What the listener offers by ALPN, the best first; with TERMINATED_HTTPS. h2, http/1.1 and http/1.0 when not given.
+        What the listener offers by ALPN, the best first; where TLS ends. h2, http/1.1 and http/1.0 when not given.
         """
         return pulumi.get(self, "alpn_protocols")
 
@@ -1110,7 +1110,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter(name="insertHeaders")
     def insert_headers(self) -> pulumi.Output[Mapping[str, _builtins.str]]:
         """
-        Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; with TERMINATED_HTTPS also X-SSL-Client-Verify, X-SSL-Client-Has-Cert, X-SSL-Client-DN, X-SSL-Client-CN, X-SSL-Issuer, X-SSL-Client-SHA1, X-SSL-Client-Not-Before, X-SSL-Client-Not-After.
+        Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; X-Forwarded-IP, X-Real-IP and X-Client-IP hold the client's address; with TERMINATED_HTTPS also X-SSL-Client-Verify, X-SSL-Client-Has-Cert, X-SSL-Client-DN, X-SSL-Client-CN, X-SSL-Issuer, X-SSL-Client-SHA1, X-SSL-Client-Not-Before, X-SSL-Client-Not-After.
         """
         return pulumi.get(self, "insert_headers")
 
@@ -1238,7 +1238,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter(name="tlsCiphers")
     def tls_ciphers(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The ciphers that the listener takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; with TERMINATED_HTTPS. OWASP's suite B when not given.
+        The ciphers that the listener takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; where TLS ends. OWASP's suite B when not given.
         """
         return pulumi.get(self, "tls_ciphers")
 
@@ -1246,7 +1246,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter(name="tlsVersions")
     def tls_versions(self) -> pulumi.Output[Optional[Sequence['ListenerTlsVersions']]]:
         """
-        The versions of TLS that the listener takes, without a gap; with TERMINATED_HTTPS. TLSv1.2 and TLSv1.3 when not given.
+        The versions of TLS that the listener takes, without a gap; where TLS ends. TLSv1.2 and TLSv1.3 when not given.
         """
         return pulumi.get(self, "tls_versions")
 

@@ -33,6 +33,8 @@ class LoadBalancerArgs:
                  vip_address: pulumi.Input[Optional[_builtins.str]] = None,
                  vip_network_id: pulumi.Input[Optional[_builtins.str]] = None,
                  vip_port_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 vip_qos_policy_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 vip_sg_ids: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  vip_subnet_id: pulumi.Input[Optional[_builtins.str]] = None):
         """
         The set of arguments for constructing a LoadBalancer resource.
@@ -76,6 +78,14 @@ class LoadBalancerArgs:
         :param pulumi.Input[_builtins.str] vip_port_id: A port made beforehand that carries the VIP (OpenStack).
                
                A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+        :param pulumi.Input[_builtins.str] vip_qos_policy_id: A QoS policy of the VIP's port (OpenStack).
+               
+               A change is made in place. What it costs: none: the network sees to it.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] vip_sg_ids: Security groups of the VIP's port, in place of `allowed_cidrs` of the listeners (OpenStack).
+               
+               The order means nothing.
+               
+               A change is made in place. What it costs: none: the network sees to it.
         :param pulumi.Input[_builtins.str] vip_subnet_id: The subnet of the VIP. In the embedded cloud `subnetId` or `ipv6SubnetId` of the `local.Network`.
                
                A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
@@ -106,6 +116,10 @@ class LoadBalancerArgs:
             pulumi.set(__self__, "vip_network_id", vip_network_id)
         if vip_port_id is not None:
             pulumi.set(__self__, "vip_port_id", vip_port_id)
+        if vip_qos_policy_id is not None:
+            pulumi.set(__self__, "vip_qos_policy_id", vip_qos_policy_id)
+        if vip_sg_ids is not None:
+            pulumi.set(__self__, "vip_sg_ids", vip_sg_ids)
         if vip_subnet_id is not None:
             pulumi.set(__self__, "vip_subnet_id", vip_subnet_id)
 
@@ -270,6 +284,36 @@ class LoadBalancerArgs:
         pulumi.set(self, "vip_port_id", value)
 
     @_builtins.property
+    @pulumi.getter(name="vipQosPolicyId")
+    def vip_qos_policy_id(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        A QoS policy of the VIP's port (OpenStack).
+
+        A change is made in place. What it costs: none: the network sees to it.
+        """
+        return pulumi.get(self, "vip_qos_policy_id")
+
+    @vip_qos_policy_id.setter
+    def vip_qos_policy_id(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "vip_qos_policy_id", value)
+
+    @_builtins.property
+    @pulumi.getter(name="vipSgIds")
+    def vip_sg_ids(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
+        """
+        Security groups of the VIP's port, in place of `allowed_cidrs` of the listeners (OpenStack).
+
+        The order means nothing.
+
+        A change is made in place. What it costs: none: the network sees to it.
+        """
+        return pulumi.get(self, "vip_sg_ids")
+
+    @vip_sg_ids.setter
+    def vip_sg_ids(self, value: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]):
+        pulumi.set(self, "vip_sg_ids", value)
+
+    @_builtins.property
     @pulumi.getter(name="vipSubnetId")
     def vip_subnet_id(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
@@ -301,6 +345,8 @@ class LoadBalancer(pulumi.CustomResource):
                  vip_address: pulumi.Input[Optional[_builtins.str]] = None,
                  vip_network_id: pulumi.Input[Optional[_builtins.str]] = None,
                  vip_port_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 vip_qos_policy_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 vip_sg_ids: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  vip_subnet_id: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         """
@@ -354,6 +400,14 @@ class LoadBalancer(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] vip_port_id: A port made beforehand that carries the VIP (OpenStack).
                
                A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+        :param pulumi.Input[_builtins.str] vip_qos_policy_id: A QoS policy of the VIP's port (OpenStack).
+               
+               A change is made in place. What it costs: none: the network sees to it.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] vip_sg_ids: Security groups of the VIP's port, in place of `allowed_cidrs` of the listeners (OpenStack).
+               
+               The order means nothing.
+               
+               A change is made in place. What it costs: none: the network sees to it.
         :param pulumi.Input[_builtins.str] vip_subnet_id: The subnet of the VIP. In the embedded cloud `subnetId` or `ipv6SubnetId` of the `local.Network`.
                
                A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
@@ -400,6 +454,8 @@ class LoadBalancer(pulumi.CustomResource):
                  vip_address: pulumi.Input[Optional[_builtins.str]] = None,
                  vip_network_id: pulumi.Input[Optional[_builtins.str]] = None,
                  vip_port_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 vip_qos_policy_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 vip_sg_ids: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  vip_subnet_id: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
@@ -425,6 +481,8 @@ class LoadBalancer(pulumi.CustomResource):
             __props__.__dict__["vip_address"] = vip_address
             __props__.__dict__["vip_network_id"] = vip_network_id
             __props__.__dict__["vip_port_id"] = vip_port_id
+            __props__.__dict__["vip_qos_policy_id"] = vip_qos_policy_id
+            __props__.__dict__["vip_sg_ids"] = vip_sg_ids
             __props__.__dict__["vip_subnet_id"] = vip_subnet_id
             __props__.__dict__["control_plane_id"] = None
             __props__.__dict__["created_at"] = None
@@ -475,6 +533,8 @@ class LoadBalancer(pulumi.CustomResource):
         __props__.__dict__["vip_address"] = None
         __props__.__dict__["vip_network_id"] = None
         __props__.__dict__["vip_port_id"] = None
+        __props__.__dict__["vip_qos_policy_id"] = None
+        __props__.__dict__["vip_sg_ids"] = None
         __props__.__dict__["vip_subnet_id"] = None
         return LoadBalancer(resource_name, opts=opts, __props__=__props__)
 
@@ -629,6 +689,22 @@ class LoadBalancer(pulumi.CustomResource):
         A port made beforehand that carries the VIP (OpenStack).
         """
         return pulumi.get(self, "vip_port_id")
+
+    @_builtins.property
+    @pulumi.getter(name="vipQosPolicyId")
+    def vip_qos_policy_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        A QoS policy of the VIP's port (OpenStack).
+        """
+        return pulumi.get(self, "vip_qos_policy_id")
+
+    @_builtins.property
+    @pulumi.getter(name="vipSgIds")
+    def vip_sg_ids(self) -> pulumi.Output[Sequence[_builtins.str]]:
+        """
+        Security groups of the VIP's port, in place of `allowed_cidrs` of the listeners (OpenStack).
+        """
+        return pulumi.get(self, "vip_sg_ids")
 
     @_builtins.property
     @pulumi.getter(name="vipSubnetId")

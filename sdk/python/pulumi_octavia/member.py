@@ -27,6 +27,8 @@ class MemberArgs:
                  monitor_address: pulumi.Input[Optional[_builtins.str]] = None,
                  monitor_port: pulumi.Input[Optional[_builtins.int]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
+                 request_sriov: pulumi.Input[Optional[_builtins.bool]] = None,
+                 subnet_id: pulumi.Input[Optional[_builtins.str]] = None,
                  tags: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  weight: pulumi.Input[Optional[_builtins.int]] = None):
         """
@@ -60,6 +62,12 @@ class MemberArgs:
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.
+        :param pulumi.Input[_builtins.bool] request_sriov: Whether it is reached by an interface of its own, without a virtual switch (OpenStack).
+               
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
+        :param pulumi.Input[_builtins.str] subnet_id: The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; where it is given, it must exist and hold the address.
+               
+               A change is made in place. What it costs: none.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.
                
                At most 255 characters. The order means nothing.
@@ -86,6 +94,12 @@ class MemberArgs:
             pulumi.set(__self__, "monitor_port", monitor_port)
         if name is not None:
             pulumi.set(__self__, "name", name)
+        if request_sriov is None:
+            request_sriov = False
+        if request_sriov is not None:
+            pulumi.set(__self__, "request_sriov", request_sriov)
+        if subnet_id is not None:
+            pulumi.set(__self__, "subnet_id", subnet_id)
         if tags is not None:
             pulumi.set(__self__, "tags", tags)
         if weight is None:
@@ -210,6 +224,34 @@ class MemberArgs:
         pulumi.set(self, "name", value)
 
     @_builtins.property
+    @pulumi.getter(name="requestSriov")
+    def request_sriov(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether it is reached by an interface of its own, without a virtual switch (OpenStack).
+
+        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
+        """
+        return pulumi.get(self, "request_sriov")
+
+    @request_sriov.setter
+    def request_sriov(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "request_sriov", value)
+
+    @_builtins.property
+    @pulumi.getter(name="subnetId")
+    def subnet_id(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; where it is given, it must exist and hold the address.
+
+        A change is made in place. What it costs: none.
+        """
+        return pulumi.get(self, "subnet_id")
+
+    @subnet_id.setter
+    def subnet_id(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "subnet_id", value)
+
+    @_builtins.property
     @pulumi.getter
     def tags(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
         """
@@ -254,6 +296,8 @@ class Member(pulumi.CustomResource):
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  pool_id: pulumi.Input[Optional[_builtins.str]] = None,
                  protocol_port: pulumi.Input[Optional[_builtins.int]] = None,
+                 request_sriov: pulumi.Input[Optional[_builtins.bool]] = None,
+                 subnet_id: pulumi.Input[Optional[_builtins.str]] = None,
                  tags: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  weight: pulumi.Input[Optional[_builtins.int]] = None,
                  __props__=None):
@@ -297,6 +341,12 @@ class Member(pulumi.CustomResource):
                From 1 to 65535.
                
                A change is made in place. What it costs: none: told to haproxy at run time, connections live on.
+        :param pulumi.Input[_builtins.bool] request_sriov: Whether it is reached by an interface of its own, without a virtual switch (OpenStack).
+               
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
+        :param pulumi.Input[_builtins.str] subnet_id: The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; where it is given, it must exist and hold the address.
+               
+               A change is made in place. What it costs: none.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.
                
                At most 255 characters. The order means nothing.
@@ -345,6 +395,8 @@ class Member(pulumi.CustomResource):
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  pool_id: pulumi.Input[Optional[_builtins.str]] = None,
                  protocol_port: pulumi.Input[Optional[_builtins.int]] = None,
+                 request_sriov: pulumi.Input[Optional[_builtins.bool]] = None,
+                 subnet_id: pulumi.Input[Optional[_builtins.str]] = None,
                  tags: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  weight: pulumi.Input[Optional[_builtins.int]] = None,
                  __props__=None):
@@ -374,6 +426,10 @@ class Member(pulumi.CustomResource):
             if protocol_port is None and not opts.urn:
                 raise TypeError("Missing required property 'protocol_port'")
             __props__.__dict__["protocol_port"] = protocol_port
+            if request_sriov is None:
+                request_sriov = False
+            __props__.__dict__["request_sriov"] = request_sriov
+            __props__.__dict__["subnet_id"] = subnet_id
             __props__.__dict__["tags"] = tags
             if weight is None:
                 weight = 1
@@ -421,6 +477,8 @@ class Member(pulumi.CustomResource):
         __props__.__dict__["protocol_port"] = None
         __props__.__dict__["provisioning_error"] = None
         __props__.__dict__["provisioning_status"] = None
+        __props__.__dict__["request_sriov"] = None
+        __props__.__dict__["subnet_id"] = None
         __props__.__dict__["tags"] = None
         __props__.__dict__["updated_at"] = None
         __props__.__dict__["weight"] = None
@@ -537,6 +595,22 @@ class Member(pulumi.CustomResource):
         Where the last change stands: ACTIVE, PENDING_CREATE, PENDING_UPDATE, PENDING_DELETE or ERROR.
         """
         return pulumi.get(self, "provisioning_status")
+
+    @_builtins.property
+    @pulumi.getter(name="requestSriov")
+    def request_sriov(self) -> pulumi.Output[_builtins.bool]:
+        """
+        Whether it is reached by an interface of its own, without a virtual switch (OpenStack).
+        """
+        return pulumi.get(self, "request_sriov")
+
+    @_builtins.property
+    @pulumi.getter(name="subnetId")
+    def subnet_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; where it is given, it must exist and hold the address.
+        """
+        return pulumi.get(self, "subnet_id")
 
     @_builtins.property
     @pulumi.getter

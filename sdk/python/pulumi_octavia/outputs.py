@@ -217,7 +217,7 @@ class LoadBalancerAdditionalVip(dict):
 
         :param _builtins.str subnet_id: The subnet of the address. In the embedded cloud `subnetId` or `ipv6SubnetId` of the `local.Network`.
         :param _builtins.str ip_address: The address. Chosen from the subnet when not given.
-        :param _builtins.str port_id: The port that carries the address (OpenStack).
+        :param _builtins.str port_id: A port made beforehand that carries the address (OpenStack).
         """
         pulumi.set(__self__, "subnet_id", subnet_id)
         if ip_address is not None:
@@ -245,7 +245,7 @@ class LoadBalancerAdditionalVip(dict):
     @pulumi.getter(name="portId")
     def port_id(self) -> Optional[_builtins.str]:
         """
-        The port that carries the address (OpenStack).
+        A port made beforehand that carries the address (OpenStack).
         """
         return pulumi.get(self, "port_id")
 

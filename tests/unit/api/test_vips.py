@@ -140,3 +140,47 @@ async def test_hosts_have_an_address_of_each_family(plane: Plane) -> None:
     assert (await plane.make("local_host", network_id=plain["id"], command=["true"]))["ipv6_address"] is None
     bad = {"network_id": plain["id"], "command": ["true"], "ipv6_address": "fd00:1::5"}
     refused(await plane.post("local_host", bad), ("ipv6_address",), "has no ipv6_cidr")
+
+
+async def test_what_the_embedded_cloud_has_not_is_refused_where_it_is_asked_for(plane: Plane) -> None:
+    net = await dual(plane)
+    asked: tuple[tuple[dict[str, Any], tuple[str | int, ...], str], ...] = (
+        ({"vip_qos_policy_id": NOWHERE}, ("vip_qos_policy_id",), "no QoS policies"),
+        ({"vip_sg_ids": [NOWHERE]}, ("vip_sg_ids",), "no security groups"),
+        ({"vip_port_id": NOWHERE}, ("vip_port_id",), "no ports"),
+        (
+            {"additional_vips": [{"subnet_id": net["ipv6_subnet_id"], "port_id": NOWHERE}]},
+            ("additional_vips", 0, "port_id"), "no ports",
+        ),
+    )  # fmt: skip
+    for values, path, words in asked:
+        refused(await plane.post("load_balancer", {"vip_network_id": net["id"], **values}), path, words)
+    lb = await plane.make("load_balancer", vip_network_id=net["id"])
+    answer = await plane.call(
+        "PUT", f"/lbaas/loadbalancers/{lb['id']}", {"loadbalancer": {"vip_sg_ids": [NOWHERE]}}, wait=10
+    )
+    refused(answer, ("vip_sg_ids",), "no security groups")
+
+
+async def test_a_member_s_subnet_is_there_and_holds_its_address(plane: Plane) -> None:
+    net = await dual(plane)
+    lb = await plane.make("load_balancer", vip_network_id=net["id"])
+    pool = await plane.make("pool", loadbalancer_id=lb["id"], protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+
+    def body(**values: Any) -> dict[str, Any]:
+        return {"pool_id": pool["id"], "address": "10.7.0.9", "protocol_port": 80, **values}
+
+    refused(await plane.post("member", body(subnet_id=NOWHERE)), ("subnet_id",), "does not exist")
+    refused(await plane.post("member", body(subnet_id=net["ipv6_subnet_id"])), ("subnet_id",), "is not in it")
+    refused(await plane.post("member", body(request_sriov=True)), ("request_sriov",), "interfaces are virtual")
+    nested = {"vip_network_id": net["id"], "pools": [{
+        "name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN",
+        "members": [{"address": "10.7.0.9", "protocol_port": 80, "subnet_id": NOWHERE}],
+    }]}  # fmt: skip
+    refused(await plane.post("load_balancer", nested), ("pools", 0, "members", 0, "subnet_id"), "does not exist")
+    member = (await plane.post("member", body(subnet_id=net["subnet_id"]))).body["member"]
+    assert member["subnet_id"] == net["subnet_id"]
+    path = f"/lbaas/pools/{pool['id']}/members/{member['id']}"
+    refused(
+        await plane.call("PUT", path, {"member": {"subnet_id": NOWHERE}}, wait=10), ("subnet_id",), "does not exist"
+    )

@@ -81,7 +81,8 @@ FORMATS: tuple[tuple[str, str, Any, str], ...] = (
         (kind, name, ["not-a-uuid"] if attribute.is_list else "not-a-uuid", "is not a UUID")
         for kind, cls in KINDS.items()
         for name, attribute in inputs(cls).items()
-        if attribute.reference or name in ("vip_port_id", "vip_subnet_id")
+        if attribute.reference
+        or name in ("vip_port_id", "vip_subnet_id", "vip_qos_policy_id", "vip_sg_ids", "subnet_id")
     ),
     ("load_balancer", "availability_zone", "a\nb", "control characters"),
     ("availability_zone", "name", "a/b", "must not contain '/'"),
@@ -231,8 +232,8 @@ RULES: tuple[tuple[str, Mapping[str, Any], Path, str], ...] = (
         ("additional_vips", 0, "ip_address"), "is not an IP address",
     ),
     (
-        "load_balancer", {"additional_vips": [{"subnet_id": ID, "port_id": ID}]},
-        ("additional_vips", 0, "port_id"), "can be given",
+        "load_balancer", {"additional_vips": [{"subnet_id": ID, "port_id": "x"}]},
+        ("additional_vips", 0, "port_id"), "is not a UUID",
     ),
     (
         "load_balancer", {"additional_vips": [{"subnet_id": ID}, {"subnet_id": ID.upper()}]},
@@ -253,7 +254,7 @@ RULES: tuple[tuple[str, Mapping[str, Any], Path, str], ...] = (
         ("default_tls_container_ref",), "is required for TERMINATED_HTTPS, or sni_container_refs",
     ),
     *(
-        ("listener", {"protocol": "HTTPS", name: value}, (name,), "TERMINATED_HTTPS listeners only")
+        ("listener", {"protocol": "HTTPS", name: value}, (name,), "listeners only: others do not end TLS")
         for name, value in (
             ("default_tls_container_ref", ID), ("sni_container_refs", [ID]), ("client_ca_tls_container_ref", ID),
             ("client_crl_container_ref", ID), ("tls_ciphers", "AES128-SHA"), ("tls_versions", ["TLSv1.2"]),
@@ -345,10 +346,19 @@ RULES: tuple[tuple[str, Mapping[str, Any], Path, str], ...] = (
     ("health_monitor", {"grpc_service": "a.B"}, ("grpc_service",), "goes with GRPC monitors only"),
     ("health_monitor", {"type": "SCTP"}, ("type",), "SCTP is not served"),
     ("listener", {"protocol": "SCTP"}, ("protocol",), "SCTP is not served"),
+    ("listener", {"protocol": "PROMETHEUS", "default_pool_id": ID}, ("default_pool_id",), "does not go with PROMETHEUS"),
+    ("listener", {"protocol": "PROMETHEUS", "hsts_max_age": 1}, ("hsts_max_age",), "TERMINATED_HTTPS listeners only"),
+    ("listener", {"protocol": "PROMETHEUS", "rate_limit": {"requests": 1}}, ("rate_limit",), "by HTTP listeners only"),
+    *(
+        ("listener", {"protocol": "PROMETHEUS", name: value}, (name,), "needs default_tls_container_ref")
+        for name, value in (
+            ("client_authentication", "OPTIONAL"), ("client_ca_tls_container_ref", ID), ("client_crl_container_ref", ID),
+            ("tls_ciphers", "AES128-SHA"), ("tls_versions", ["TLSv1.2"]), ("alpn_protocols", ["h2"]),
+        )
+    ),
     ("listener", {"protocol": "UDP", "insert_headers": {"X-Forwarded-For": "true"}}, ("insert_headers",), "HTTP listeners"),
     ("pool", {"protocol": "SCTP"}, ("protocol",), "SCTP is not served"),
     ("pool", {"protocol": "UDP", "lb_algorithm": "LEAST_CONNECTIONS"}, ("lb_algorithm",), "is not for UDP"),
-    ("pool", {"lb_algorithm": "SOURCE_IP_PORT"}, ("lb_algorithm",), "is for UDP pools only"),
     ("pool", {"protocol": "UDP", "session_persistence": {"type": "HTTP_COOKIE"}}, ("session_persistence",), "needs a pool"),
     *(
         ("pool", {"session_persistence": {"type": "SOURCE_IP", name: value}}, ("session_persistence",), "for UDP pools only")

@@ -20,8 +20,8 @@ def test_a_good_graph_breaks_nothing() -> None:
         assert check(whole, thing) == []
 
 
-@pytest.mark.parametrize("listener", ["HTTP", "TCP", "UDP"])
-@pytest.mark.parametrize("pool", ["HTTP", "TCP", "UDP"])
+@pytest.mark.parametrize("listener", LISTENER_POOL_PROTOCOLS)
+@pytest.mark.parametrize("pool", ["HTTP", "HTTPS", "TCP", "PROXY", "PROXYV2", "UDP"])
 def test_protocols_that_go_together(listener: str, pool: str) -> None:
     whole = graph(resource("listener", "web", protocol=listener))
     found = broken(whole, resource("pool", "pool", protocol=pool))
@@ -92,6 +92,11 @@ def test_allowed_cidrs_are_of_a_family_that_the_vip_has() -> None:
     found = broken(graph(), resource("listener", "web", allowed_cidrs=("10.0.0.0/8", "fd00::/8")))
     assert [path for path, _ in found] == ["allowed_cidrs[1]"]
     assert broken(graph(vip_address=None), resource("listener", "web", allowed_cidrs=("fd00::/8",))) == []
+
+
+def test_allowed_cidrs_do_not_go_with_security_groups() -> None:
+    found = broken(graph(vip_sg_ids=("sg",)), resource("listener", "web", allowed_cidrs=("10.0.0.0/8",)))
+    assert [path for path, _ in found] == ["allowed_cidrs"]
 
 
 def test_members_of_a_udp_pool_are_of_a_family_that_the_vip_has() -> None:

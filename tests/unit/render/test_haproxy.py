@@ -14,6 +14,7 @@ import pytest
 from builders import graph, resource, web
 from octavia_amphora.wire.config import compose
 from octavia_provider.model.graph import Graph
+from octavia_provider.model.listener import HEADERS
 from octavia_provider.render.haproxy import Placement, render, server_numbers
 from unit.render import tls_cases as tls
 
@@ -113,7 +114,7 @@ CASES: dict[str, tuple[Graph, Placement]] = {
             resource(
                 "listener",
                 "web",
-                insert_headers={"X-Forwarded-For": "true", "X-Forwarded-Port": "true", "X-Forwarded-Proto": "true"},
+                insert_headers=dict.fromkeys(HEADERS, "true"),
             )
         ),
         HERE,
@@ -121,6 +122,21 @@ CASES: dict[str, tuple[Graph, Placement]] = {
     "headers-off": (graph(resource("listener", "web", insert_headers={"X-Forwarded-For": "false"})), HERE),
     "least-connections": (web(lb_algorithm="LEAST_CONNECTIONS"), HERE),
     "source-ip": (web(lb_algorithm="SOURCE_IP"), HERE),
+    "source-ip-port": (web(lb_algorithm="SOURCE_IP_PORT"), HERE),
+    "proxy": (web(protocol="PROXY"), HERE),
+    "proxy-v2": (
+        graph(
+            resource("listener", "web"),
+            resource("pool", "pool", protocol="PROXYV2"),
+            resource("health_monitor", "hm", type="TCP"),
+            resource("member", "m1", monitor_port=9000),
+        ),
+        HERE,
+    ),
+    "metrics": (
+        graph(resource("listener", "web", protocol="PROMETHEUS")),
+        Placement(vips=("127.0.0.1",), proxy_address="127.0.0.2"),
+    ),
     "persistence-source-ip": (web(session_persistence={"type": "SOURCE_IP"}), HERE),
     "persistence-http-cookie": (web(session_persistence={"type": "HTTP_COOKIE"}), HERE),
     "persistence-app-cookie": (

@@ -46,6 +46,11 @@ CASES: dict[str, tuple[Graph, Placement]] = {
     "tls-hsts": _case({**TLS, "hsts_max_age": 31_536_000, "hsts_include_subdomains": True, "hsts_preload": True}),
     "tls-hsts-plain": _case({**TLS, "hsts_max_age": 0}),
     "https": _case({"protocol": "HTTPS", "protocol_port": 443}, protocol="HTTPS"),
+    "tls-metrics": (graph(*CONTAINERS, resource(
+        "listener", "web", **TLS | {"protocol": "PROMETHEUS"}, client_authentication="MANDATORY",
+        client_ca_tls_container_ref="ca",
+    )), HERE),
+    "tls-proxy-v2": _case(TLS, protocol="PROXYV2", tls_enabled=True),
     "tls-members": _case({"protocol": "HTTP"}, tls_enabled=True),
     "tls-members-verified": _case(
         TLS, tls_enabled=True, tls_container_ref="two", ca_tls_container_ref="ca", crl_container_ref="crl",
