@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import random
+import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from unittest import mock
 
 from octavia_provider.api.orders import Order, orders
 from octavia_provider.model import graph as graphs
 from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.kinds import KINDS
+
+from .drawn import containers
 
 PROJECT = "00000000000000000000000000000000"
 _RANKS = {"load_balancer": 0, "pool": 1, "listener": 2}
@@ -25,16 +30,18 @@ class Verdict:
     violations: list[Violation] = field(default_factory=list)
 
 
-def judge(body: dict[str, Any]) -> Verdict:
-    """Ask the rules within each object, then uniqueness, then the rules across objects."""
+def judge(body: dict[str, Any], ids: random.Random) -> Verdict:
+    """Ask the rules within each object, then uniqueness, then the rules across objects. ``ids``: what ids are made from."""
     try:
-        made = orders("load_balancer", body, PROJECT)
+        with mock.patch("uuid.uuid4", side_effect=lambda: uuid.UUID(int=ids.getrandbits(128), version=4)):
+            made = orders("load_balancer", body, PROJECT)
     except Invalid as error:
         return Verdict(violations=list(error.violations))
     taken = list(_taken(made))
     if taken:
         return Verdict(violations=taken)
     graph = Graph(graphs.build("load_balancer", made[0].values, id=made[0].id))  # type: ignore[arg-type]
+    graph.tls_containers.update(containers.made())
     for order in sorted(made[1:], key=lambda order: _RANKS.get(order.kind, len(_RANKS))):
         resource = graphs.build(order.kind, order.values, id=order.id)
         if found := graphs.check(graph, resource):

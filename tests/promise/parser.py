@@ -2,7 +2,8 @@
 """A reader of ``haproxy.cfg`` of our own (haproxy 2.6, section 2.2), which knows nothing of how it was written.
 
 What a configuration of ours never needs (comments, environment variables, macros, words that go on over lines) is an
-error: it would be there because somebody's string got out of its word.
+error: it would be there because somebody's string got out of its word. Some variables are the agent's: where files and
+sockets are.
 """
 
 from __future__ import annotations
@@ -11,9 +12,13 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+FILES = "\0files"
+"""What is read for ``${OCTAVIA_FILES}``: no word that somebody wrote has a control character."""
+SOCKETS = {"OCTAVIA_EXPORTER": "\0exporter", "OCTAVIA_METRICS": "\0metrics"}
+"""What is read for the sockets of metrics, which are the agent's too."""
 SECTIONS = frozenset({"global", "defaults", "frontend", "backend"})
 _TOKEN = re.compile(
-    r"""(?P<space>\ +)|(?P<strong>'[^'\x00-\x1f\x7f]*')|(?P<weak>"(?:[^"\\\x00-\x1f\x7f]|\\.)*")|(?P<escape>\\.)|"""
+    r"""(?P<space>\ +)|(?P<files>"\$\{OCTAVIA_FILES\}/[0-9a-f-]+\.list")|(?P<socket>"unix@\$\{(?:OCTAVIA_EXPORTER|OCTAVIA_METRICS)\}")|(?P<strong>'[^'\x00-\x1f\x7f]*')|(?P<weak>"(?:[^"\\\x00-\x1f\x7f]|\\.)*")|(?P<escape>\\.)|"""
     r"""(?P<plain>[^\ '"\\\#\x00-\x1f\x7f]+)"""
 )
 _WEAK = re.compile(r"\\.|\$|[^\\$]+")
@@ -70,6 +75,11 @@ def words(line: str) -> Iterator[str]:
 
 def _plain(token: re.Match[str]) -> str:
     match token.lastgroup:
+        case "files":
+            return token[0][1:-1].replace("${OCTAVIA_FILES}", FILES)
+        case "socket":
+            name = token[0][8:-2]
+            return f"unix@{SOCKETS[name]}"
         case "strong":
             return token[0][1:-1]
         case "weak":

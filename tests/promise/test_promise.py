@@ -1,130 +1,130 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The promise: what the model accepts, haproxy accepts, and the file says nothing that the model did not mean.
+"""The promise: what the model accepts, haproxy and nft accept, and it says nothing that the model did not mean.
 
 ``PROMISE_SEED`` repeats a run; ``make fuzz`` draws 100,000 balancers with a seed of its own each time.
 """
 
 from __future__ import annotations
 
-import subprocess
+import random
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, note, seed, settings
-from hypothesis import strategies as st
 
-from octavia_amphora.haproxy import prelude
-from octavia_amphora.haproxy.paths import Paths
-from octavia_amphora.wire.config import compose
 from octavia_provider.model.attributes import attributes, inputs
-from octavia_provider.model.graph import Graph
-from octavia_provider.render.haproxy import Placement, render
 from promise import budget, meant
 from promise.accepted import judge
+from promise.drawn.balancers import balancer
+from promise.drawn.chance import Draw
+from promise.drawn.containers import SORTS
+from promise.drawn.strings import FORMATS
+from promise.drawn.values import DRAWN_KINDS, NOT_DRAWN, STRUCTURE, Body
 from promise.found import FOUND
 from promise.parser import Unmeant, sections
-from promise.strategies import DRAWN_KINDS, FORMATS, NOT_DRAWN, Body, balancers
+from promise.proof import Accepted, Proof, made
+from promise.shrink import shrunk
 
-TOGETHER = 10
+TOGETHER = 25
 """Balancers in one file: a check costs 76 ms, most of which is haproxy's start."""
-PLACEMENTS = (
-    Placement(vips=("127.0.0.1",)),
-    Placement(vips=("::1",), proxy_address="127.0.0.2"),
-    Placement(vips=("127.0.0.1", "::1"), proxy_address="127.0.0.2"),
-)
 
 
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """A balancer that the model accepts, and its configuration."""
-
-    body: Body
-    text: str
+def draw_of(number: int) -> Draw:
+    """All that is drawn for one balancer comes from the seed and its number."""
+    return Draw(f"{budget.SEED} {number}")
 
 
-def draw(body: Body, placement: Placement, tally: Counter[str]) -> Drawn | None:
-    """Refused with a path, or rendered to what the model means."""
-    verdict = judge(body)
+def accepted(name: str, body: Body, tally: dict[str, int]) -> Accepted | None:
+    """Refused with a path, or rendered to what the model means. The same body gives the same, whatever it was drawn from."""
+    verdict = judge(body, random.Random(name))
     if verdict.graph is None:
         assert verdict.violations
         assert all(v.path and v.message for v in verdict.violations), verdict.violations
-        tally["refused"] += 1
+        tally["refused"] = tally.get("refused", 0) + 1
         return None
-    text = compose(render(verdict.graph, placement).configuration)
-    tally.update(meant.check(text, verdict.graph, sockets(verdict.graph, placement)))
-    tally["accepted"] += 1
-    return Drawn(body, text)
+    tally["accepted"] = tally.get("accepted", 0) + 1
+    return made(name, body, verdict.graph, Draw(name), tally)
 
 
-def sockets(graph: Graph, placement: Placement) -> dict[str, list[str]]:
-    addresses = [*placement.vips, *([placement.proxy_address] if placement.proxy_address else [])]
-    return {li.id: [f"{meant.host(a)}:{li.protocol_port}" for a in addresses] for li in graph.listeners.values()}
+def broken(name: str, body: Body, proof: Proof) -> str:
+    """Why the promise does not hold for it; empty where it does."""
+    try:
+        one = accepted(name, body, {})
+    except Unmeant as error:
+        return f"it says what the model does not mean: {error}"
+    refused = proof.refused([one]) if one else []
+    return f"refused: {refused[0][1]}" if refused else ""
 
 
-def haproxy_refuses(drawn: list[Drawn], path: Path) -> str:
-    """haproxy's words against all of them in one file, empty when it takes it."""
-    head = prelude.prelude(Paths.of(str(path.parent), str(path.parent), "promise"), mark="promise")
-    path.write_text(head + "".join(one.text for one in drawn), encoding="utf-8")
-    verdict = subprocess.run(
-        ["haproxy", "-c", "-f", path], capture_output=True, text=True, check=False, errors="replace"
-    )
-    return "" if verdict.returncode == 0 else verdict.stderr or f"status {verdict.returncode}"
-
-
-def refused_ones(drawn: list[Drawn], path: Path) -> list[tuple[Drawn, str]]:
-    """Those that haproxy refuses, found by halves."""
-    words = haproxy_refuses(drawn, path) if drawn else ""
-    if not words:
-        return []
-    if len(drawn) == 1:
-        return [(drawn[0], words)]
-    half = len(drawn) // 2
-    return refused_ones(drawn[:half], path) + refused_ones(drawn[half:], path)
+def fail(name: str, body: Body, why: str, proof: Proof) -> None:
+    small = shrunk(body, lambda one: bool(broken(name, one, proof)))
+    raise AssertionError(f"PROMISE_SEED={budget.SEED} balancer {name}: {why}\n{broken(name, small, proof)}\n{small!r}")
 
 
 @pytest.mark.timeout(7200)
-def test_what_the_model_accepts_haproxy_accepts(tmp_path: Path) -> None:
-    tally: Counter[str] = Counter()
+@pytest.mark.parametrize("part", budget.PARTS, ids=lambda part: f"{part.start}-{part.stop}")
+def test_what_the_model_accepts_haproxy_and_nft_accept(part: range, tmp_path: Path) -> None:
+    tally: dict[str, int] = {}
+    proof, waiting = Proof(tmp_path), list[Accepted]()
+    for number in part:
+        body = balancer(draw_of(number))
+        try:
+            one = accepted(str(number), body, tally)
+        except Unmeant as error:
+            fail(str(number), body, f"it says what the model does not mean: {error}", proof)
+        else:
+            waiting += [one] if one else []
+        if len(waiting) >= TOGETHER or number == part[-1]:
+            for one, words in proof.refused(waiting):
+                fail(one.name, one.body, f"refused: {words}", proof)
+            waiting.clear()
+    assert tally["accepted"] + tally["refused"] == len(part)
+    assert tally["accepted"] >= len(part) / 3, tally
+    assert tally["refused"] >= len(part) / 20, tally
+    if len(part) == budget.A_PART:
+        rare = {directive for directive in meant.DIRECTIVES if tally.get(directive, 0) < budget.AT_LEAST}
+        assert not rare, (
+            f"hardly ever drawn, or nobody means them any more: {[(r, tally.get(r, 0)) for r in sorted(rare)]}"
+        )
 
-    @seed(budget.SEED)
-    @settings(
-        max_examples=budget.BALANCERS // TOGETHER,
-        deadline=None,
-        suppress_health_check=list(HealthCheck),
-        phases=[Phase.explicit, Phase.reuse, Phase.generate],
-    )
-    @given(bodies=st.lists(balancers(), min_size=TOGETHER, max_size=TOGETHER), placement=st.sampled_from(PLACEMENTS))
-    def each(bodies: list[Body], placement: Placement) -> None:
-        note(f"PROMISE_SEED={budget.SEED}")
-        drawn = [one for body in bodies if (one := draw(body, placement, tally))]
-        for one, words in refused_ones(drawn, tmp_path / "promise.cfg"):
-            raise AssertionError(f"haproxy refuses what the model accepts: {words}\n{one.body}\n{one.text}")
 
-    each()
-    drawn = tally["accepted"] + tally["refused"]
-    assert drawn >= budget.BALANCERS
-    assert tally["accepted"] >= drawn / 3, tally
-    assert tally["refused"] >= drawn / 20, tally
-    assert meant.DIRECTIVES - tally.keys() == set(), "the strategies do not reach these, or nobody means them any more"
+def test_a_balancer_is_drawn_from_the_seed_and_its_number_alone() -> None:
+    first = [balancer(draw_of(number)) for number in range(20)]
+    random.seed(1)
+    assert [balancer(draw_of(number)) for number in reversed(range(20))] == first[::-1]
+    assert len({repr(body) for body in first}) == 20
 
 
 @pytest.mark.parametrize("body", FOUND)
 def test_what_was_found_once(body: Body, tmp_path: Path) -> None:
-    one = draw(body, PLACEMENTS[2], Counter())
-    assert one is None or not haproxy_refuses([one], tmp_path / "found.cfg")
+    assert not broken("found", body, Proof(tmp_path))
+
+
+def test_what_breaks_the_promise_is_shrunk() -> None:
+    body = {"listeners": [{"a": 1, "b": [1, 2]}, {"c": "bad", "d": 4}], "pools": []}
+    assert shrunk(body, lambda one: any("c" in li for li in one.get("listeners", ()))) == {"listeners": [{"c": "bad"}]}
+
+
+def test_a_line_too_many_or_too_few_is_found() -> None:
+    from promise.allowed.tables import Meant, same_lines
+
+    wanted = [Meant("one", ("mode", "http"))]
+    for lines in ([], [("mode", "http")] * 2, [("mode", "tcp")]):
+        with pytest.raises(Unmeant):
+            same_lines(lines, wanted, "here", Counter())
 
 
 def test_every_format_of_what_is_drawn_can_be_drawn() -> None:
     drawn = [*DRAWN_KINDS, *(a.nested for kind in DRAWN_KINDS for a in inputs(kind).values() if a.nested)]
-    facts = [a for kind in drawn for a in attributes(kind).values() if a.name not in NOT_DRAWN]
+    facts = [
+        a for kind in drawn for a in attributes(kind).values() if a.name not in NOT_DRAWN | STRUCTURE | SORTS.keys()
+    ]
     assert {a.format for a in facts if a.format and not a.output} <= FORMATS.keys()
 
 
 def test_what_is_left_out_is_there() -> None:
     drawn = [*DRAWN_KINDS, *(a.nested for kind in DRAWN_KINDS for a in inputs(kind).values() if a.nested)]
-    assert {name for kind in drawn for name in inputs(kind)} >= NOT_DRAWN
+    assert {name for kind in drawn for name in inputs(kind)} >= NOT_DRAWN | STRUCTURE
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ class _Listener:
             return
         for direction in ("in", "out", "new"):
             yield f"counter {counter(direction, self._id)}", ""
-        if datagrams.limit >= 0:
+        if datagrams.limit > 0:  # of none at all nothing has to be counted
             yield f"set {self._limit(datagrams)}", " { type inet_service; flags dynamic; size 16; }"
         if datagrams.persistence:
             for version in sorted({_version(bind.address) for bind in self.frontend.binds}):

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What L7 policies and rules mean: lines of the ``frontend`` of their listener."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from octavia_provider.model.graph import Graph
+from octavia_provider.model.l7_policy import L7Policy
+from octavia_provider.model.l7_rule import L7Rule
+from octavia_provider.model.listener import Listener
+
+from .tables import Facts, Meant, Table, always, as_format, equal, filled, flat
+
+_DECIDES = "http-request set-var(txn.l7policy) str({id}) if !l7-decided"
+ANY = Table("L7 policies", {"acl l7-decided var(txn.l7policy) -m found": always})
+POLICY = Table("L7 policy", {
+    "acl {id} var(txn.l7policy) -m str {id}": always,
+    "http-request deny deny_status 403 if {id}": lambda policy: policy.action == "REJECT",
+    "http-request redirect location {redirect_url} code {code} if {id}": lambda policy: policy.action == "REDIRECT_TO_URL",
+    "http-request redirect prefix {redirect_prefix} code {code} if {id}": lambda policy: policy.action == "REDIRECT_PREFIX",
+    "use_backend {redirect_pool_id}:{listener_id} if {id}": lambda policy: policy.action == "REDIRECT_TO_POOL",
+})  # fmt: skip
+_MESSAGES: Mapping[str, str] = {"REQUEST": "http-request", "RESPONSE": "http-after-response"}
+_OPERATIONS: Mapping[str, str] = {
+    "ADD": "add-header {name} {value} if {policy}", "SET": "set-header {name} {value} if {policy}",
+    "REMOVE": "del-header {name} if {policy}", "REWRITE": "replace-header {name} {pattern} {value} if {policy}",
+}  # fmt: skip
+
+
+def _changes(message: str, operation: str) -> Callable[[object], bool]:
+    return lambda change: (change.message, change.operation) == (message, operation)  # type: ignore[attr-defined]
+
+
+CHANGE = Table("header change", {
+    f"{words} {directive}": _changes(message, operation)
+    for message, words in _MESSAGES.items() for operation, directive in _OPERATIONS.items()
+})  # fmt: skip
+
+
+def _compares(sort: str) -> Callable[[L7Rule], bool]:
+    return lambda rule: rule.type == sort
+
+
+_EXTENSION = "field(-1,/),regsub(^[^.]*$,),field(-1,.)"
+_SUBJECTS: Sequence[tuple[str, str]] = (
+    ("HOST_NAME", "req.hdr(host) -i -m {how}"), ("HOST_NAME", "req.hdr(host),host_only -i -m {how}"),
+    ("PATH", "path -m {how}"), ("PATH", "path,url_dec -m {how}"),
+    ("FILE_TYPE", f"path,{_EXTENSION} -m {{how}}"), ("FILE_TYPE", f"path,url_dec,{_EXTENSION} -m {{how}}"),
+    ("HEADER", 'req.hdr("{key}") -m {how}'), ("HEADER", 'req.fhdr("{key}") -m {how}'), ("COOKIE", 'req.cook("{key}") -m {how}'),
+    ("METHOD", "method -m {how}"), ("SOURCE_IP", "src"), ("SSL_VERIFY_RESULT", "ssl_c_verify"),
+    ("SSL_DN_FIELD", "ssl_c_s_dn({key}) -m {how}"),
+)  # fmt: skip
+RULE = Table("L7 rule", {
+    **{f"acl {{id}} {subject} -- {{value}}": _compares(sort) for sort, subject in _SUBJECTS},
+    "acl {id} ssl_c_used": _compares("SSL_CONN_HAS_CERT"),
+})  # fmt: skip
+_HOW = {"REGEX": "reg", "STARTS_WITH": "beg", "ENDS_WITH": "end", "CONTAINS": "sub", "EQUAL_TO": "str"}
+DECIDES = f"L7 policy: {_DECIDES} …"
+NAMES = ANY.names | POLICY.names | CHANGE.names | RULE.names | {DECIDES}
+
+
+def deciding(graph: Graph, listener: Listener) -> list[tuple[L7Policy, list[L7Rule]]]:
+    """The policies that can match, in their order, with the rules that are asked."""
+    found = []
+    for policy in graph.policies_of(listener.id):
+        rules = [rule for rule in graph.l7_rules.get(policy.id, {}).values() if rule.admin_state_up]
+        off = policy.action == "REDIRECT_TO_POOL" and not graph.pools[str(policy.redirect_pool_id)].admin_state_up
+        if policy.admin_state_up and rules and not off:
+            found.append((policy, rules))
+    return found
+
+
+def meant(graph: Graph, listener: Listener) -> Iterator[Meant]:
+    """What all policies of a listener mean."""
+    policies = deciding(graph, listener)
+    if policies:
+        yield from ANY.means(listener, {})
+    for policy, rules in policies:
+        conditions = tuple(f"!{rule.id}" if rule.invert else rule.id for rule in rules)
+        yield Meant(DECIDES, (*filled(_DECIDES, {"id": policy.id}), *conditions))
+        yield from POLICY.means(policy, _policy_facts(policy))
+        for change in policy.header_changes:
+            facts = {**flat(change), "value": as_format(change.value or ""), "policy": policy.id}
+            yield from CHANGE.means(change, facts)
+        for rule in rules:
+            yield from RULE.means(rule, _rule_facts(rule))
+
+
+def in_order(lines: Sequence[Sequence[str]], graph: Graph, listener: Listener) -> None:
+    """The policies are asked in the order of their positions."""
+    asked = [line[2] for line in lines if line[1:2] == ("set-var(txn.l7policy)",)]
+    wanted = [f"str({policy.id})" for policy, _ in deciding(graph, listener)]
+    equal(asked, wanted, f"the order of the policies of {listener.id}")
+
+
+def _policy_facts(policy: L7Policy) -> Facts:
+    made = {name: as_format(getattr(policy, name) or "") for name in ("redirect_url", "redirect_prefix")}
+    return {**flat(policy), **made, "code": str(policy.redirect_http_code or 302)}
+
+
+def _rule_facts(rule: L7Rule) -> Facts:
+    value = rule.value
+    if rule.type == "FILE_TYPE" and rule.compare_type == "EQUAL_TO" and value.startswith("."):
+        value = value[1:]
+    return {**flat(rule), "how": _HOW[rule.compare_type], "value": value}

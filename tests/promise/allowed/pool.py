@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a pool, its monitor and its members mean for a listener: the lines of a ``backend``, and the words of ``server``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from octavia_provider.model.graph import Graph
+from octavia_provider.model.health_monitor import HealthMonitor
+from octavia_provider.model.listener import Listener
+from octavia_provider.model.member import Member
+from octavia_provider.model.pool import Pool
+from promise.parser import Section, Unmeant
+
+from .encryption import terms
+from .listener import ends_tls, sees_bytes, sees_requests
+from .tables import Facts, Table, always, equal, flat, host, same_lines, same_options
+
+
+def _persists(sort: str) -> object:
+    return lambda pool: pool.session_persistence is not None and pool.session_persistence.type == sort
+
+
+def _picks(algorithm: str) -> object:
+    return lambda pool: pool.lb_algorithm == algorithm
+
+
+HASHED = ("SOURCE_IP", "SOURCE_IP_PORT")
+POOL = Table("pool", {
+    "balance roundrobin": _picks("ROUND_ROBIN"), "balance leastconn": _picks("LEAST_CONNECTIONS"),
+    "balance source": _picks("SOURCE_IP"), "balance hash src,concat(:,sess.client_port)": _picks("SOURCE_IP_PORT"),
+    "tcp-request content set-var(sess.client_port) src_port": _picks("SOURCE_IP_PORT"),
+    "hash-type consistent sdbm avalanche": lambda pool: pool.lb_algorithm in HASHED,
+    "stick-table type ipv6 size 10k": _persists("SOURCE_IP"), "stick on src": _persists("SOURCE_IP"),
+    "cookie SRV insert indirect nocache": _persists("HTTP_COOKIE"),
+    "stick-table type string len 64 size 10k": _persists("APP_COOKIE"),
+    'stick store-response res.cook("{session_persistence.cookie_name}")': _persists("APP_COOKIE"),
+    'stick match req.cook("{session_persistence.cookie_name}")': _persists("APP_COOKIE"), "option allbackups": always,
+})  # type: ignore[arg-type] # fmt: skip
+LISTENER = Table("listener of a pool", {
+    "mode http": sees_requests, "mode tcp": sees_bytes, "timeout connect {connect}ms": always, "timeout server {data}ms": always,
+})  # fmt: skip
+
+
+def _asks(monitor: HealthMonitor) -> bool:
+    return monitor.type in ("HTTP", "HTTPS")
+
+
+def _checked_by_haproxy(monitor: HealthMonitor | None) -> bool:
+    return monitor is not None and monitor.type in ("HTTP", "HTTPS", "TCP")
+
+
+MONITOR = Table("health monitor", {
+    "timeout check {timeout}s": _checked_by_haproxy, "option httpchk": _asks,
+    "http-check expect status {expected_codes}": _asks,
+    "http-check send meth {http_method} uri {url_path} ver HTTP/{http_version}": lambda hm: _asks(hm) and not hm.domain_name,
+    "http-check send meth {http_method} uri {url_path} ver HTTP/{http_version} hdr Host {domain_name}":
+        lambda hm: _asks(hm) and hm.domain_name,
+})  # fmt: skip
+DEFAULT = {"http_method": "GET", "url_path": "/", "http_version": "1.0", "expected_codes": "200"}
+"""What an attribute of a health monitor that is not given stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A member as one listener reaches it; ``monitor`` where there is one in service."""
+
+    member: Member
+    pool: Pool
+    listener: Listener
+    monitor: HealthMonitor | None
+
+    @property
+    def tls(self) -> bool:
+        """Whether it is spoken to by TLS."""
+        return self.pool.tls_enabled
+
+    @property
+    def checked(self) -> bool:
+        """Whether haproxy checks it."""
+        return _checked_by_haproxy(self.monitor)
+
+    @property
+    def asked_by_tls(self) -> bool:
+        """Whether haproxy checks it by TLS."""
+        return self.monitor is not None and self.monitor.type == "HTTPS"
+
+
+SERVER = Table("member", {
+    "weight {weight}": always, "disabled": lambda s: not s.member.admin_state_up, "backup": lambda s: s.member.backup,
+    "id {int}": lambda s: s.pool.lb_algorithm in HASHED, "cookie {id}": lambda s: _persists("HTTP_COOKIE")(s.pool),  # type: ignore[operator]
+    "send-proxy": lambda s: s.pool.protocol == "PROXY",
+    "send-proxy-v2": lambda s: s.pool.protocol == "PROXYV2" and not ends_tls(s.listener),
+    "send-proxy-v2-ssl-cn": lambda s: s.pool.protocol == "PROXYV2" and ends_tls(s.listener),
+    "ssl": lambda s: s.tls, "ciphers {tls.old}": lambda s: s.tls and terms(s.pool)["tls.old"],
+    "ciphersuites {tls.new}": lambda s: s.tls and terms(s.pool)["tls.new"],
+    "ssl-min-ver {tls.oldest} ssl-max-ver {tls.newest}": lambda s: s.tls,
+    "alpn {tls.alpn}": lambda s: s.tls and (sees_requests(s.listener) or s.pool.alpn_protocols),
+    "sni ssl_fc_sni": lambda s: s.tls and ends_tls(s.listener),
+    "verify required ca-file {pool.ca_tls_container_ref}.ca": lambda s: s.tls and s.pool.ca_tls_container_ref,
+    "verify none": lambda s: (s.tls and not s.pool.ca_tls_container_ref) or (s.asked_by_tls and not s.tls),
+    "crl-file {pool.crl_container_ref}.crl": lambda s: s.tls and s.pool.crl_container_ref,
+    "crt {pool.tls_container_ref}.pem": lambda s: s.tls and s.pool.tls_container_ref,
+    "check inter {monitor.delay}s fall {monitor.max_retries_down} rise {monitor.max_retries}": lambda s: s.checked,
+    "check-ssl": lambda s: s.asked_by_tls,
+    "addr {monitor_host}": lambda s: s.checked and s.member.monitor_address,
+    "port {monitor_port}": lambda s: s.checked and s.member.monitor_port,
+})  # fmt: skip
+NAMES = POOL.names | LISTENER.names | MONITOR.names | SERVER.names
+
+
+def monitor_of(graph: Graph, pool_id: str) -> HealthMonitor | None:
+    """The monitor in service."""
+    monitor = graph.health_monitors.get(pool_id)
+    return monitor if monitor is not None and monitor.admin_state_up else None
+
+
+def backend(section: Section, graph: Graph, met: Counter[str]) -> None:
+    """The section says what the pool means for the listener."""
+    pool_id, _, listener_id = section.name.partition(":")
+    pool, listener, monitor = graph.pools[pool_id], graph.listeners[listener_id], monitor_of(graph, pool_id)
+    servers = [line for line in section.lines if line[0] == "server"]
+    meant = [*POOL.means(pool, flat(pool)), *LISTENER.means(listener, _timeouts(listener))]
+    if monitor is not None:
+        meant += MONITOR.means(monitor, {name: value or DEFAULT.get(name, "") for name, value in flat(monitor).items()})
+    same_lines([line for line in section.lines if line[0] != "server"], meant, f"backend {section.name}", met)
+    members = graph.members.get(pool_id, {})
+    equal([line[1] for line in servers], list(members), f"servers of {section.name}")
+    for line in servers:
+        _server(line, Server(members[line[1]], pool, listener, monitor), met)
+    numbers = [line[line.index("id") + 1] for line in servers if "id" in line]
+    if len(set(numbers)) != len(numbers) or "0" in numbers:
+        raise Unmeant(f"servers share a number in {section.name}: {numbers}")
+
+
+def _timeouts(listener: Listener) -> Facts:
+    return {"connect": str(max(1, listener.timeout_member_connect)), "data": str(max(1, listener.timeout_member_data))}
+
+
+def _server(line: tuple[str, ...], server: Server, met: Counter[str]) -> None:
+    member = server.member
+    equal(line[2], f"{host(member.address)}:{member.protocol_port}", f"the address of {member.id}")
+    facts = {
+        **flat(member), **flat(server.pool, "pool."), **flat(server.monitor, "monitor."), **terms(server.pool),
+        "monitor_host": host(member.monitor_address or ""),
+    }  # fmt: skip
+    same_options(line[3:], SERVER.means(server, facts), f"server {member.id}", met)
