@@ -69,6 +69,7 @@ class Rules:
         self._tx = tx
         self._graphs: dict[str, graphs.Graph] = {}
         self._policies: set[str] = set()
+        self._pools: dict[str, bool] = {}
 
     def place(self, kind: str, id_: str, values: dict[str, Any], path: Path) -> str:
         """The scope of a new object, whose parents must be there; fills in what is known from them."""
@@ -107,8 +108,10 @@ class Rules:
 
     def _has_rules(self, pool_id: str) -> bool:
         """Whether members of this pool have rules across objects: most have none, and need no graph to be read."""
-        pool = self._tx.get("pool", pool_id)
-        return pool is not None and pool.spec["protocol"] in graphs.MEMBER_RULES
+        if pool_id not in self._pools:  # a batch asks for each of its members, and changes no pool
+            pool = self._tx.get("pool", pool_id)
+            self._pools[pool_id] = pool is not None and pool.spec["protocol"] in graphs.MEMBER_RULES
+        return self._pools[pool_id]
 
     def _read_rules(self, graph: graphs.Graph, policy_id: str) -> None:
         """The L7 rules of one policy, read when they are asked about: there may be thousands in a load balancer."""

@@ -25,6 +25,24 @@ _FLAGS: Mapping[str, str] = {
     "REGEX": "-m reg", "STARTS_WITH": "-m beg", "ENDS_WITH": "-m end", "CONTAINS": "-m sub", "EQUAL_TO": "-m str",
 }  # fmt: skip
 _HEADER_WORDS = {"ADD": "add-header", "SET": "set-header", "REMOVE": "del-header", "REWRITE": "replace-header"}
+# What of the request is compared, as words of a line: one of them must match.
+_SUBJECTS: Mapping[str, tuple[str, ...]] = {
+    kind: tuple(map(quote, subjects))
+    for kind, subjects in {
+        "HOST_NAME": ("req.hdr(host)", "req.hdr(host),host_only"),
+        "PATH": ("path", "path,url_dec"),
+        "FILE_TYPE": (f"path,{_EXTENSION}", f"path,url_dec,{_EXTENSION}"),
+        "METHOD": ("method",),
+        "SOURCE_IP": ("src",),
+        "SSL_VERIFY_RESULT": ("ssl_c_verify",),
+    }.items()
+}
+# The same of those that have a key. A name is quoted for the argument list, then as a word (section 2.2).
+_KEYED_SUBJECTS: Mapping[str, tuple[str, ...]] = {
+    "HEADER": ('req.hdr("{key}")', 'req.fhdr("{key}")'),
+    "COOKIE": ('req.cook("{key}")',),
+    "SSL_DN_FIELD": ("ssl_c_s_dn({key})",),
+}
 
 
 def rate_limit(lines: Lines, listener: Listener) -> None:
@@ -109,34 +127,22 @@ def _format(value: str) -> str:
 
 
 def _acl(lines: Lines, rule: L7Rule) -> None:
-    flags = _FLAGS[rule.compare_type]
-    value = rule.value
+    me, value, flags = rule.id, rule.value, f" {_FLAGS[rule.compare_type]}"
     match rule.type:
         case "HOST_NAME":
-            flags = f"-i {flags}"
+            flags = f" -i{flags}"
         case "FILE_TYPE" if rule.compare_type == "EQUAL_TO":
             value = value.removeprefix(".")
         case "SOURCE_IP" | "SSL_VERIFY_RESULT":
             flags = ""
         case "SSL_CONN_HAS_CERT":
-            lines.add(rule.id, f"acl {rule.id} ssl_c_used")
+            lines.add(me, f"acl {me} ssl_c_used")
             return
-    for subject in _subjects(rule):
+    value = quote(value)
+    for subject in _SUBJECTS.get(rule.type) or _keyed_subjects(rule):
         # after -- nothing is taken for a flag, whatever it begins with
-        lines.add(rule.id, " ".join(f"acl {rule.id} {quote(subject)} {flags} --".split()), quote(value))
+        lines.add(me, f"acl {me} {subject}{flags} -- {value}")
 
 
-def _subjects(rule: L7Rule) -> tuple[str, ...]:
-    """What of the request is compared: one of them must match."""
-    key = f'"{rule.key}"'  # quoted for the argument list, then as a word (section 2.2)
-    return {
-        "HOST_NAME": ("req.hdr(host)", "req.hdr(host),host_only"),
-        "PATH": ("path", "path,url_dec"),
-        "FILE_TYPE": (f"path,{_EXTENSION}", f"path,url_dec,{_EXTENSION}"),
-        "HEADER": (f"req.hdr({key})", f"req.fhdr({key})"),
-        "COOKIE": (f"req.cook({key})",),
-        "METHOD": ("method",),
-        "SOURCE_IP": ("src",),
-        "SSL_VERIFY_RESULT": ("ssl_c_verify",),
-        "SSL_DN_FIELD": (f"ssl_c_s_dn({rule.key})",),
-    }[rule.type]
+def _keyed_subjects(rule: L7Rule) -> tuple[str, ...]:
+    return tuple(quote(subject.replace("{key}", rule.key or "")) for subject in _KEYED_SUBJECTS[rule.type])

@@ -20,6 +20,17 @@ from .coordination import Coordination
 from .tables import ADDRESSES, OBJECTS, REFERENCES, SCOPES
 
 CHUNK = 500  # ids in one statement: databases limit how many parameters it may have
+# What every write of an object says, built once: to build such a statement costs more than to run it.
+_OBJECT = select(OBJECTS).where(OBJECTS.c.id == bindparam("which"))
+_OF_KIND = _OBJECT.where(OBJECTS.c.kind == bindparam("of_kind"))
+_LIVING = _OBJECT.where(~OBJECTS.c.deleting)
+_REWRITE = update(OBJECTS).where(OBJECTS.c.id == bindparam("which"))
+_TOUCH = (
+    update(SCOPES)
+    .where(SCOPES.c.id == bindparam("which"))
+    .values(generation=SCOPES.c.generation + 1)
+    .returning(SCOPES.c.generation)
+)
 
 
 class SqlTransaction(Coordination):
@@ -28,7 +39,7 @@ class SqlTransaction(Coordination):
     # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def get(self, kind: str, id: str) -> Record | None:  # noqa: A002
         """The object, also while it is being deleted."""
-        row = self._db.execute(select(OBJECTS).where(OBJECTS.c.id == id, OBJECTS.c.kind == kind)).first()
+        row = self._db.execute(_OF_KIND, {"which": id, "of_kind": kind}).first()
         return rows.record(row, self._cipher) if row else None
 
     def find(
@@ -98,19 +109,21 @@ class SqlTransaction(Coordination):
 
     def update(self, id: str, spec: Mapping[str, Any]) -> Record:  # noqa: A002
         """Write a new spec, raising the generation; an object that is being deleted cannot come back."""
-        row = self._db.execute(select(OBJECTS).where(OBJECTS.c.id == id, ~OBJECTS.c.deleting)).first()
+        row = self._db.execute(_LIVING, {"which": id}).first()
         if row is None:
             raise NotFound("does not exist or is being deleted", subject=id)
+        before = rows.record(row, self._cipher)
         changed = dataclasses.replace(
-            rows.record(row, self._cipher),
+            before,
             spec=rows.plain(spec),
             generation=self.touch(row.scope_id),
             error=None,
             updated_at=rows.now(),
         )
         self._rewrite(row, rows.columns(changed, self._cipher), spec)
-        self._db.execute(delete(REFERENCES).where(REFERENCES.c.object_id == id))
-        self._refer(changed)
+        if _named(before) != _named(changed):
+            self._db.execute(delete(REFERENCES).where(REFERENCES.c.object_id == id))
+            self._refer(changed)
         return changed
 
     def mark_deleting(self, ids: Iterable[str]) -> int:
@@ -155,12 +168,7 @@ class SqlTransaction(Coordination):
 
     def touch(self, scope_id: str) -> int:
         """Raise the generation; returns it."""
-        raised = self._db.execute(
-            update(SCOPES)
-            .where(SCOPES.c.id == scope_id)
-            .values(generation=SCOPES.c.generation + 1)
-            .returning(SCOPES.c.generation)
-        ).scalar_one_or_none()
+        raised = self._db.execute(_TOUCH, {"which": scope_id}).scalar_one_or_none()
         if raised is None:
             raise NotFound("does not exist", subject=scope_id)
         self.touched.add(scope_id)
@@ -196,15 +204,18 @@ class SqlTransaction(Coordination):
         return 1
 
     def _rewrite(self, row: Any, columns: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
+        values = {**columns, "which": row.id}
+        if columns["unique_key"] == row.unique_key:  # nothing that could collide, so nothing to go back to
+            self._db.execute(_REWRITE, values)
+            return
         try:
             with self._db.begin_nested():
-                self._db.execute(update(OBJECTS).where(OBJECTS.c.id == row.id), columns)
+                self._db.execute(_REWRITE, values)
         except IntegrityError:
             raise self._collision(row.kind, row.id, spec) from None
 
     def _refer(self, record: Record) -> None:
-        named = list(rows.references(record.kind, record.id, record.spec))
-        if named:
+        if named := _named(record):
             self._db.execute(insert(REFERENCES), named)
 
     def _collision(self, kind: str, id_: str, spec: Mapping[str, Any]) -> Conflict:
@@ -255,6 +266,11 @@ class SqlTransaction(Coordination):
             OBJECTS.c.scope_id == scope_id, OBJECTS.c.deleting, OBJECTS.c.generation <= generation
         )
         return list(self._db.execute(query.order_by(OBJECTS.c.position)).scalars())
+
+
+def _named(record: Record) -> list[dict[str, str]]:
+    """Rows of ``object_references`` for the object."""
+    return list(rows.references(record.kind, record.id, record.spec))
 
 
 def _child_of(query: Select[Any], parent: tuple[str, str]) -> Select[Any]:
