@@ -140,6 +140,10 @@ class Amphora:
         self._members.stdin.flush()
         assert self._members.stdout.readline() == b"done\n"
 
+    def running(self) -> list[str]:
+        """What is in the directory of what runs."""
+        return sorted(path.name for path in Path(self.run_directory.name).iterdir())
+
     def log(self) -> str:
         return (self.directory / "agent.log").read_text()
 

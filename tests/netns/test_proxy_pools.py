@@ -26,9 +26,9 @@ def proxied(site: Installation, protocol: str, *, listener: dict[str, Any] | Non
     )  # fmt: skip
     stack.hosts.append(host)
     stack.add_member(host)
-    if monitor:
-        stack.monitor = site.create("health_monitor", pool_id=stack.pool["id"], **CHECKED, **monitor)
     until(lambda: said(stack), what="the member to answer")
+    if monitor:  # which may find it unwell
+        stack.monitor = site.create("health_monitor", pool_id=stack.pool["id"], **CHECKED, **monitor)
     return stack
 
 

@@ -144,6 +144,7 @@ class Handshakes:
     trust: Pair
     names: tuple[str, ...] = ("a.test",)
     workers: int = 2
+    client: Pair | None = None
     count: int = 0
     serials: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
@@ -168,7 +169,7 @@ class Handshakes:
         until(lambda: self.count >= goal or self.failures, what=f"{count} more handshakes")
 
     def _run(self) -> None:
-        using = context(trust=self.trust)
+        using = context(trust=self.trust, client=self.client)
         while not self._stop.is_set():
             for name in self.names:
                 try:
