@@ -66,8 +66,11 @@ class Held:
 
 
 def sizes(directory: Path) -> dict[str, int]:
-    """Files and how large they are, without what names a moment."""
-    return {str(path.relative_to(directory)): path.stat().st_size for path in directory.rglob("*") if path.is_file()}
+    """How large the files are; contents, which are named by their digests, by their number."""
+    found = [path for path in directory.rglob("*") if path.is_file()]
+    contents = sorted(path for path in found if path.parent.name == "contents")
+    names = {path: f"content {number}" for number, path in enumerate(contents)}
+    return {names.get(path, str(path.relative_to(directory))): path.stat().st_size for path in found}
 
 
 # ── agent and haproxy ────────────────────────────────────────────────────────────────────────────────────────────────
