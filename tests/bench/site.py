@@ -66,14 +66,20 @@ def enter(pid: int, *words: str) -> list[str]:
     return ["nsenter", "--target", str(pid), "--net", *words]
 
 
-def balancer(made: Installation, *, port: int = 80, **monitor: object) -> dict[str, dict[str, Any]]:
-    """A network, a load balancer, a listener and a pool without members, by kind; a monitor if its attributes are given."""
+def balancer(
+    made: Installation, *, listener: dict[str, Any] | None = None, **monitor: object
+) -> dict[str, dict[str, Any]]:
+    """A network, a load balancer, a listener and a pool without members, by kind; a monitor if its attributes are given.
+
+    ``listener``: attributes of another than an HTTP listener on port 80.
+    """
     network = made.create("local_network", name="net")
     found = {"local_network": network}
     found["load_balancer"] = made.create("load_balancer", name="lb", vip_network_id=network["id"])
     found["listener"] = made.create(
-        "listener", name="web", loadbalancer_id=found["load_balancer"]["id"], protocol="HTTP", protocol_port=port
-    )
+        "listener", name="web", loadbalancer_id=found["load_balancer"]["id"],
+        **{"protocol": "HTTP", "protocol_port": 80, **(listener or {})},
+    )  # fmt: skip
     found["pool"] = made.create(
         "pool", name="pool", listener_id=found["listener"]["id"], protocol="HTTP", lb_algorithm="ROUND_ROBIN"
     )

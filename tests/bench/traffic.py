@@ -15,7 +15,7 @@ import contextlib
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ from .topics import NotHere, Say
 
 ROUNDS, SECONDS, CONNECTIONS = 9, 3, 32
 PORT = 81
+MONITOR = {"type": "HTTP", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1}
+Rate = Callable[[int, str, int], float]
+"""Measures at a URL, from the namespace of a process, for so many seconds."""
 MEMBER = """
 global
     nbthread 1
@@ -53,7 +56,7 @@ defaults
     timeout connect 5s
     timeout server 50s
 frontend web
-    bind {vip}:{port}
+    bind {vip}:{port}{tls}
     default_backend servers
 backend servers
     balance roundrobin
@@ -74,23 +77,26 @@ def member(made: Installation, network: dict[str, Any], name: str) -> dict[str, 
 
 
 @contextlib.contextmanager
-def by_hand(namespace: int, vip: str, members: list[dict[str, Any]]) -> Iterator[int]:
-    """The hand-written haproxy, in the network namespace of this process; answers its process id."""
+def by_hand(namespace: int, vip: str, members: list[dict[str, Any]], tls: str = "") -> Iterator[tuple[int, str]]:
+    """The hand-written haproxy, in the network namespace of this process; answers its process id and its URL.
+
+    ``tls``: what stands on its ``bind`` line, if it ends TLS.
+    """
     lines = (f"    server {m['name']} {m['address']}:80 check inter 1s fall 1 rise 1" for m in members)
     with folder() as base:
         path = base / "by-hand.cfg"
-        path.write_text(BY_HAND.format(vip=vip, port=PORT, servers="\n".join(lines)))
+        path.write_text(BY_HAND.format(vip=vip, port=PORT, servers="\n".join(lines), tls=f" {tls}" if tls else ""))
         process = subprocess.Popen(
             enter(namespace, "haproxy", "-db", "-f", str(path)), stderr=subprocess.DEVNULL, start_new_session=True
         )
         try:
-            yield descendants(process.pid)[-1]
+            yield descendants(process.pid)[-1], f"{'https' if tls else 'http'}://{vip}:{PORT}/"
         finally:
             process.terminate()
             process.wait(10)
 
 
-def requests_a_second(holder: int, url: str, seconds: int = SECONDS) -> float:
+def requests_a_second(holder: int, url: str, seconds: int) -> float:
     """What wrk gets through; every answer must be well."""
     words = ["wrk", "--threads", "1", "--connections", str(CONNECTIONS), "--duration", f"{seconds}s", url]
     done = subprocess.run(enter(holder, *words), capture_output=True, text=True, check=True, timeout=seconds + 30)
@@ -113,22 +119,16 @@ def answers(holder: int, url: str) -> bool:
 
 def measure(say: Say) -> Iterator[Row]:
     """The share, and both numbers."""
-    if shutil.which("wrk") is None:
-        raise NotHere("needs wrk: apt-get install wrk")
+    needs_wrk()
     with site() as made:
         say("two members, a monitor")
-        found = balancer(made, type="HTTP", delay=1, timeout=1, max_retries=1, max_retries_down=1)
-        members = [member(made, found["local_network"], f"m{n}") for n in range(2)]
-        for one in members:
-            made.create(
-                "member", parent=found["pool"]["id"], name=one["name"], address=one["address"], protocol_port=80
-            )
+        found = balancer(made, **MONITOR)
+        members = two_members(made, found)
         vip = found["load_balancer"]["vip_address"]
         agent = inside(made, "octavia_amphora.main")
-        with by_hand(agent, vip, members) as other:
-            ours = descendants(agent)[-1]  # the agent's child is haproxy's master, whose child is the worker
-            until(lambda: threads(ours) == threads(other), what="both haproxies to have as many threads")
-            pairs = list(_rounds(made.holder, f"http://{vip}/", f"http://{vip}:{PORT}/", say))
+        with by_hand(agent, vip, members) as (other, theirs):
+            alike(agent, other)
+            pairs = list(rounds(made.holder, f"http://{vip}/", theirs, requests_a_second, say))
         remove(made, found, members)
     through, hand = zip(*pairs, strict=True)
     note = f"wrk with {CONNECTIONS} kept connections, {SECONDS} s a round, members on the same two CPUs"
@@ -139,15 +139,39 @@ def measure(say: Say) -> Iterator[Row]:
     yield Row("traffic.by_hand", median(hand), "requests/s", None, ROUNDS)
 
 
-def _rounds(holder: int, ours: str, theirs: str, say: Say) -> Iterator[tuple[float, float]]:
+def needs_wrk() -> None:
+    """``NotHere`` where it is not."""
+    if shutil.which("wrk") is None:
+        raise NotHere("needs wrk: apt-get install wrk")
+
+
+def two_members(made: Installation, found: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """Two hosts, members of the balancer's pool."""
+    members = [member(made, found["local_network"], f"m{n}") for n in range(2)]
+    for one in members:
+        made.create("member", parent=found["pool"]["id"], name=one["name"], address=one["address"], protocol_port=80)
+    return members
+
+
+def alike(agent: int, other: int) -> int:
+    """Wait until the amphora's haproxy and the other one have as many threads; answers the former's process id."""
+    ours = descendants(agent)[-1]  # the agent's child is haproxy's master, whose child is the worker
+    until(lambda: threads(ours) == threads(other), what="both haproxies to have as many threads")
+    return ours
+
+
+def rounds(
+    holder: int, ours: str, theirs: str, rate: Rate, say: Say, *, count: int = ROUNDS, seconds: int = SECONDS
+) -> Iterator[tuple[float, float]]:
+    """Pairs of what ``rate`` measures at both URLs, once both answer and are warm."""
     for url in (ours, theirs):
         until(lambda url=url: answers(holder, url), what=f"{url} to answer")  # type: ignore[misc]
-        requests_a_second(holder, url, 1)
-    for turn in range(ROUNDS):
-        say(f"round {turn + 1} of {ROUNDS}")
+        rate(holder, url, 1)
+    for turn in range(count):
+        say(f"round {turn + 1} of {count}")
         if turn % 2:
-            second = requests_a_second(holder, theirs)
-            yield requests_a_second(holder, ours), second
+            second = rate(holder, theirs, seconds)
+            yield rate(holder, ours, seconds), second
         else:
-            first = requests_a_second(holder, ours)
-            yield first, requests_a_second(holder, theirs)
+            first = rate(holder, ours, seconds)
+            yield first, rate(holder, theirs, seconds)

@@ -40,6 +40,23 @@ async def test_generations_count_the_writes_of_a_scope(store: SqlStore) -> None:
         await store.write(lambda tx: tx.touch(str(uuid.uuid4())))
 
 
+async def test_what_an_object_names_is_found_after_each_change(store: SqlStore) -> None:
+    lb, pool = await with_pool(store)
+    other = await store.write(lambda tx: tx.insert(record("pool", lb.id, name="other", loadbalancer_id=lb.id)))
+    li = record("listener", lb.id, loadbalancer_id=lb.id, protocol="HTTP", protocol_port=80, default_pool_id=pool.id)
+    li = await store.write(lambda tx: tx.insert(li))
+
+    async def users_after(**change: object) -> list[list[str]]:
+        await store.write(lambda tx: tx.update(li.id, {**li.spec, **change}))
+        found = await store.read(lambda tx: [tx.find(references=("pool", p.id)) for p in (pool, other)])
+        return [[one.id for one in users] for users in found]
+
+    assert await users_after(protocol_port=81) == [[li.id], []]
+    assert await users_after(default_pool_id=other.id) == [[], [li.id]]
+    assert await users_after(default_pool_id=None) == [[], []]
+    assert await users_after(default_pool_id=pool.id) == [[li.id], []]
+
+
 async def test_finding(store: SqlStore) -> None:
     lb, pool = await with_pool(store)
     m1, m2 = await store.write(lambda tx: [tx.insert(member(pool, i)) for i in (1, 2)])
