@@ -54,7 +54,7 @@ bench: setup ## measure: a table, and build/bench.json
 	@$(PY) tests/bench/run.py
 
 fuzz: setup ## property tests with many more examples
-	@HYPOTHESIS_PROFILE=fuzz .venv/bin/pytest tests/unit tests/promise -m "not netns" -q --timeout=3600
+	@HYPOTHESIS_PROFILE=fuzz .venv/bin/pytest tests/unit tests/promise -n 2 -m "not netns" -q --timeout=3600
 
 soak: setup ## change a balancer under load for ten minutes
 	@SOAK_SECONDS=600 .venv/bin/pytest tests/netns/test_soak.py -q --timeout=1200

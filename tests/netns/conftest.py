@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from . import stacks
+from .agents import Amphora
 from .installation import Installation, installation
+from .sandbox import Sandbox, sandbox
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -27,6 +30,22 @@ def short_home() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix="oct-", dir="/tmp"))
     yield path
     shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture
+def walls() -> Iterator[Sandbox]:
+    """Namespaces of this test's own."""
+    yield from sandbox()
+
+
+@pytest_asyncio.fixture
+async def amphora(walls: Sandbox, tmp_path: Path) -> AsyncIterator[Amphora]:
+    """An agent that has nothing in force yet, and three members."""
+    made = Amphora(walls, tmp_path)
+    made.members(8001, 8002, 8003)
+    await made.start()
+    yield made
+    await made.close()
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import random
 import signal
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -24,17 +24,12 @@ from octavia_provider.model.errors import TransientError
 from octavia_provider.ports import AgentRefused
 
 from .agents import BACKEND, CHECK, KEY, LISTENER, Amphora, Load, frontend, server
-from .sandbox import Sandbox, sandbox, until
+from .sandbox import Sandbox, until
 
 pytestmark = pytest.mark.netns
 
 A, B, C = (server(port, options=CHECK) for port in (8001, 8002, 8003))
 RECEIVER = ("127.0.0.8", 5555)
-
-
-@pytest.fixture
-def walls() -> Iterator[Sandbox]:
-    yield from sandbox()
 
 
 @pytest_asyncio.fixture

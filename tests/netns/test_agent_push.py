@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
 import pytest
-import pytest_asyncio
 
 from octavia_amphora.haproxy import runtime
 from octavia_amphora.haproxy.paths import METRICS_SOCKET
@@ -21,25 +19,11 @@ from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import AgentRefused
 
 from .agents import BACKEND, CHECK, LISTENER, Amphora, Load, frontend, server
-from .sandbox import Sandbox, sandbox, until
+from .sandbox import until
 
 pytestmark = pytest.mark.netns
 
 A, B, C = (server(port, options=CHECK) for port in (8001, 8002, 8003))
-
-
-@pytest.fixture
-def walls() -> Iterator[Sandbox]:
-    yield from sandbox()
-
-
-@pytest_asyncio.fixture
-async def amphora(walls: Sandbox, tmp_path: Path) -> AsyncIterator[Amphora]:
-    made = Amphora(walls, tmp_path)
-    made.members(8001, 8002, 8003)
-    await made.start()
-    yield made
-    await made.close()
 
 
 async def test_the_first_push_serves(amphora: Amphora) -> None:

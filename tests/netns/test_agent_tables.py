@@ -5,19 +5,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
-import pytest_asyncio
 
 from octavia_amphora.haproxy import runtime, tables
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire.config import Configuration, Server
 
 from .agents import BACKEND, VIP, Amphora, frontend, server
-from .sandbox import Sandbox, sandbox, until
+from .sandbox import until
 
 pytestmark = pytest.mark.netns
 
@@ -28,20 +25,6 @@ APP_COOKIE = (
     '    stick store-response "res.cook(\\"SID\\")"\n    stick match "req.cook(\\"SID\\")"\n'
 )
 CLIENTS = [f"127.0.1.{n}" for n in range(1, 25)]
-
-
-@pytest.fixture
-def walls() -> Iterator[Sandbox]:
-    yield from sandbox()
-
-
-@pytest_asyncio.fixture
-async def amphora(walls: Sandbox, tmp_path: Path) -> AsyncIterator[Amphora]:
-    made = Amphora(walls, tmp_path)
-    made.members(8001, 8002, 8003)
-    await made.start()
-    yield made
-    await made.close()
 
 
 def sticky(amphora: Amphora, persistence: str, *servers: Server, number: int = 0) -> Configuration:
