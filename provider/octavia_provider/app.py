@@ -33,7 +33,7 @@ from octavia_provider.controller.local_networks import LocalNetworks, LocalNetwo
 from octavia_provider.controller.publishing import LoopbackPublisher
 from octavia_provider.controller.shared import SharedReconciler
 from octavia_provider.kit import logfile, paths
-from octavia_provider.model.errors import Conflict, NotFound
+from octavia_provider.model.errors import Conflict, NotFound, OctaviaError
 from octavia_provider.model.kinds import SHARED_KINDS
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import Scope, Store
@@ -59,6 +59,9 @@ def serve(settings: Settings) -> None:
         logfile.configure(paths.log_file(settings.home), level=settings.log_level)
         try:
             asyncio.run(_serve(settings))
+        except OctaviaError as error:
+            log.error("ended", error=str(error))  # noqa: TRY400 - said on purpose: its words are enough
+            raise
         except Exception as error:
             log.exception("ended", error=str(error))
             raise

@@ -49,7 +49,7 @@ async def read_body(request: web.Request) -> Mapping[str, Any]:
     """The JSON object of the body."""
     try:
         body = msgspec.json.decode(await request.read())
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid([Violation((), f"the body is not JSON: {error}")]) from None
     if not isinstance(body, dict):
         raise Invalid([Violation((), "the body must be a JSON object")])

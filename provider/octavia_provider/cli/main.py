@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import click
 
 from octavia_provider import __version__
+from octavia_provider.kit import logs
 from octavia_provider.model.errors import OctaviaError
 
 # command → (module, attribute, the line in `octaviactl --help`)
@@ -66,6 +67,10 @@ def octaviactl() -> None:
 def main() -> None:
     """Run; errors are one line on standard error."""
     colour = False if os.environ.get("NO_COLOR") else None
+    if os.environ.get("OCTAVIA_LOG", "").lower() == "debug":
+        logs.to_stderr()
+    else:
+        logs.silence()  # what a command has to say, it says itself
     try:
         octaviactl.main(standalone_mode=False, color=colour)
     except click.ClickException as error:
@@ -84,6 +89,20 @@ def main() -> None:
     except OSError as error:
         click.secho(f"error: {_system(error)}", fg="red", err=True, color=colour)
         sys.exit(1)
+    except Exception as error:  # noqa: BLE001 - a fault of ours: a user gets a line, and we get the traceback
+        click.secho(f"error: {_fault(error)}", fg="red", err=True, color=colour)
+        sys.exit(1)
+
+
+def _fault(error: Exception) -> str:
+    """What nobody foresaw, in one line; the rest is in a file."""
+    import tempfile
+    import traceback
+
+    with tempfile.NamedTemporaryFile("w", prefix="octaviactl-", suffix=".log", delete=False) as file:
+        traceback.print_exception(error, file=file)
+    said = " ".join(str(error).split())[:300]
+    return f"octaviactl failed: {type(error).__name__}: {said}. Try: report it, with {file.name}"
 
 
 def _system(error: OSError) -> str:

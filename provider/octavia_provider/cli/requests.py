@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 from collections import Counter
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
 import click
 
@@ -22,26 +24,46 @@ PALETTE = ("cyan", "magenta", "yellow", "green", "blue", "red")
 @options.as_json
 def try_(url: str, count: int, as_json: bool) -> None:
     """Send a few requests to URL, one after the other, each on a connection of its own; show who answers."""
-    answers = [_request(url) for _ in range(count)]
+    parts = _parts(url)
+    answers = [_request(parts) for _ in range(count)]
     if as_json:
         options.print_json({"url": url, "answers": answers})
     else:
         _show(answers)
     if any(answer["status"] is None for answer in answers):
         raise Unreachable("not every request was answered.", subject=url, hint="octaviactl status")
+    if bad := [answer["status"] for answer in answers if not 200 <= answer["status"] < 400]:
+        raise Unreachable(f"{len(bad)} requests were answered with {bad[0]}.", subject=url, hint="octaviactl status")
 
 
-def _request(url: str) -> dict[str, Any]:
-    import httpx2
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise click.BadParameter(f"{url!r} is no URL, as http://127.0.0.1:8080 is", param_hint="URL")
+    return parts
 
+
+def _request(parts: SplitResult) -> dict[str, Any]:
+    """By the plainest client there is: what is timed is the balancer, and not a client that is set up."""
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=5.0)
+    path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
     started = time.perf_counter()
     try:
-        response = httpx2.get(url, timeout=5.0, headers={"Connection": "close"}, trust_env=False)
-    except httpx2.TransportError as error:
+        connection.request("GET", path, headers={"Connection": "close"})
+        response = connection.getresponse()
+        text = response.read(65536).decode(errors="replace").strip()
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return {"status": None, "by": str(error) or type(error).__name__, "milliseconds": None}
-    line = response.text.strip().splitlines()[0][:60] if response.text.strip() else ""
+    finally:
+        connection.close()
     taken = (time.perf_counter() - started) * 1000
-    return {"status": response.status_code, "by": line, "milliseconds": round(taken, 1)}
+    line = text.splitlines()[0][:60] if text else ""
+    return {"status": response.status, "by": line, "milliseconds": round(taken, 1)}
 
 
 def _show(answers: list[dict[str, Any]]) -> None:

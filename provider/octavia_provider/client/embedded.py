@@ -18,10 +18,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from octavia_provider import __version__
 from octavia_provider.kit import logs, paths
-from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError, PermanentError
+from octavia_provider.model.errors import Conflict, Forbidden, Invalid, OctaviaError, PermanentError, Violation
 
 from .client import Client
 from .waiting import Deadline
@@ -31,7 +32,6 @@ log = logs.Logger()
 START = 60.0
 """Seconds that a control plane may take to start (a reboot makes it rebuild its cloud) or to stop."""
 SUBJECT = "the embedded control plane"
-LAST_LINES = 8
 
 
 def endpoint(given: str | None = None, home: str | None = None) -> str | None:
@@ -47,11 +47,23 @@ def connect(url: str | None = None, home: str | None = None, *, start: bool = Tr
     """
     where = endpoint(url, home)
     if where:
-        return Client(where)
+        return Client(_url(where))
     directory = paths.home(home)
     if start:
         return Client(start=lambda deadline: ensure(directory, deadline))
     return Client(start=lambda _: _found(directory))
+
+
+def _url(where: str) -> str:
+    """The URL of a control plane; ``Invalid`` for what can be none: asking it would never come to an end."""
+    try:
+        parts = urlsplit(where)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise Invalid([Violation(("endpoint",), f"{where!r} is no URL of a control plane, as http://host:9876 is")])
+    return where
 
 
 def _found(home: Path) -> Path:
@@ -164,6 +176,7 @@ def _start(home: Path, deadline: Deadline) -> None:
     """Start it and wait until it accepts connections or ends, whichever is first."""
     command = [sys.executable, "-m", "octavia_provider.cli.main", "serve", "--home", str(home)]
     with paths.log_file(home).open("ab") as output:
+        began = output.tell()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
             start_new_session=True, close_fds=True, env=_environment(),
@@ -174,9 +187,9 @@ def _start(home: Path, deadline: Deadline) -> None:
     try:
         while not running(home):
             if select.select([ended], [], [], 0.02)[0]:
-                raise _failed(home, f"ended with code {process.wait()} while starting")
+                raise _failed(home, began, f"ended with code {process.wait()} while starting")
             if patience.passed():
-                raise _failed(home, f"did not start within {patience.seconds:.0f} s")
+                raise _failed(home, began, f"did not start within {patience.seconds:.0f} s")
     finally:
         os.close(ended)
 
@@ -186,11 +199,15 @@ def _environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
 
 
-def _failed(home: Path, what: str) -> OctaviaError:
-    lines = paths.log_file(home).read_text(errors="replace").splitlines()[-LAST_LINES:]
-    said = " | ".join(line.strip() for line in lines if line.strip()) or "nothing"
+def _failed(home: Path, began: int, what: str) -> OctaviaError:
+    """With the last thing that it said since it ``began`` to write: an error is its last line, and for people."""
+    with paths.log_file(home).open("rb") as file:
+        file.seek(began)
+        lines = file.read().decode(errors="replace").splitlines()
+    errors = [line.partition("error: ")[2].rstrip(".") for line in lines if line.startswith("error: ")]
+    said, _, hint = (f": {errors[-1]}" if errors else "").partition(". Try: ")
     return PermanentError(
-        f"{what}. Its log says: {said}.", subject=SUBJECT, hint=f"octaviactl doctor, and the log {paths.log_file(home)}"
+        f"{what}{said}.", subject=SUBJECT, hint=hint or f"octaviactl doctor, and the log {paths.log_file(home)}"
     )
 
 

@@ -111,13 +111,19 @@ class Backend:
         try:
             document = json.loads(raw)
             version, latest = document["version"], document["checkpoint"].get("latest") or {}
-        except (ValueError, KeyError) as error:
-            hint = f"restore {path.name}.bak"
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            backup = path.with_name(f"{path.name}.bak")
+            hint = (
+                f"restore {backup.name}"
+                if backup.exists()
+                else f"octaviactl stack import what you have saved of {stack}"
+            )
             raise Conflict(f"its checkpoint {path} is not readable: {error}", subject=stack, hint=hint) from error
         if version != 3:
             raise Invalid(
                 [Violation(("version",), f"checkpoint version {version}; this engine knows 3")], subject=stack
             )
+        state.check(latest, f"{stack}: its checkpoint {path}")
         return latest, hashlib.sha256(raw).hexdigest()
 
     def _recover(self, project: str, stack: str, found: journals.Read, data: dict[str, Any]) -> Opened:

@@ -331,10 +331,10 @@ def import_(*, stack: str | None, cwd: Path, file: Path | None) -> None:
     from octavia_provider.engine import stacks
     from octavia_provider.model.errors import Violation
 
-    text = file.read_text() if file else sys.stdin.read()
     try:
+        text = file.read_text() if file else sys.stdin.read()
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid([Violation((), f"not JSON: {error}")], subject=str(file or "standard input")) from error
     count = stacks.import_(cwd, _chosen(cwd, stack), document)
     click.echo(f"{count} resources imported.")

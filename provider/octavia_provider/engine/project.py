@@ -97,10 +97,14 @@ def _yaml(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text()) or {}
     except FileNotFoundError:
         return {}
+    except UnicodeDecodeError as error:
+        raise Invalid([Violation((), f"is not UTF-8: {error}")], subject=str(path)) from None
     except yaml.YAMLError as error:
         raise Invalid([Violation((), f"is not YAML: {' '.join(str(error).split())}")], subject=str(path)) from error
     if not isinstance(data, dict):
         raise Invalid([Violation((), "is not a mapping")], subject=str(path))
+    if not isinstance(data.get("config") or {}, dict):
+        raise Invalid([Violation(("config",), "is not a mapping")], subject=str(path))
     return data
 
 

@@ -49,11 +49,12 @@ def export(project_dir: Path, stack: str, *, show_secrets: bool = False) -> dict
     return {"version": 3, "deployment": deployment}
 
 
-def import_(project_dir: Path, stack: str, document: dict[str, Any]) -> int:
+def import_(project_dir: Path, stack: str, document: Any) -> int:
     """Replace a stack's state by an export, its secrets encrypted with this stack's key; how many resources."""
-    deployment = document.get("deployment")
-    if document.get("version") != 3 or not isinstance(deployment, dict):
+    deployment = document.get("deployment") if isinstance(document, dict) else None
+    if not isinstance(deployment, dict) or document.get("version") != 3:
         raise Invalid([Violation((), "it is not an export of version 3")], subject=f"stack {stack}")
+    state.check(deployment, f"stack {stack}")
     found = session(project_dir, stack)
     with found.backend.lock(found.names.project, stack):
         opened = found.open(create=True)

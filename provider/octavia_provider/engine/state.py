@@ -15,6 +15,7 @@ from typing import Any
 
 from octavia_provider.engine import values
 from octavia_provider.engine.values import Props
+from octavia_provider.model.errors import Invalid, Violation
 
 _ALWAYS = ("urn", "custom", "type")
 _KEYS = {  # attribute → key, in the order in which Pulumi writes them
@@ -107,6 +108,33 @@ class ResourceState:
         if self.provider:
             found.add(self.provider.rpartition("::")[0])
         return found - {""}
+
+
+def check(deployment: Any, subject: str) -> None:
+    """Whether it has the shape of a deployment; ``Invalid`` names the first place that has not."""
+    if not isinstance(deployment, dict):
+        raise Invalid([Violation((), "is not a mapping")], subject=subject)
+    for name in ("resources", "pending_operations"):
+        entries = deployment.get(name) or []
+        if not isinstance(entries, list):
+            raise Invalid([Violation((name,), "is not a list")], subject=subject)
+        for place, entry in enumerate(entries):
+            resource = entry.get("resource") if name == "pending_operations" and isinstance(entry, dict) else entry
+            if missing := _missing(resource):
+                raise Invalid([Violation((name, place), missing)], subject=subject)
+
+
+def _missing(resource: Any) -> str:
+    """What a resource of a checkpoint lacks."""
+    if not isinstance(resource, dict):
+        return "is not a mapping"
+    without = [name for name in ("urn", "type") if not isinstance(resource.get(name), str)]
+    without += [] if isinstance(resource.get("custom"), bool) else ["custom"]
+    if without:
+        return f"has no {' and no '.join(without)}"
+    shapes = {"inputs": dict, "outputs": dict, "dependencies": list, "propertyDependencies": dict, "provider": str}
+    wrong = [name for name, shape in shapes.items() if not isinstance(resource.get(name) or shape(), shape)]
+    return f"has {', '.join(wrong)} of another shape" if wrong else ""
 
 
 def now() -> str:

@@ -69,7 +69,9 @@ async def test_the_pool_of_a_members_url_must_exist(empty: Plane) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"pool": []}', b'{"listener": {}}', b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b"{", b'{"pool": []}', b'{"listener": {}}', b"\xff", b'{"a": "\xff"}', b"[" * 100_000]
+)
 async def test_a_body_of_the_wrong_shape_is_refused(empty: Plane, body: bytes) -> None:
     async with empty.session.post(f"{settling.BASE}/lbaas/pools", data=body) as response:
         assert response.status == 400

@@ -128,3 +128,92 @@ def test_try_fails_where_nobody_answers() -> None:
 def test_the_unit_file_of_the_service_names_the_home(tmp_path: Path) -> None:
     done = octaviactl("service", "install", "--print", "--home", str(tmp_path))
     assert f"serve --stay --home {tmp_path}" in done.stdout
+
+
+HERE = {"PULUMI_CONFIG_PASSPHRASE": "x"}
+PROJECT = "name: p\nruntime: python\n"
+IMPORT = ("stack", "import", "--file", "document")
+BROKEN: dict[str, tuple[dict[str, bytes], tuple[str, ...], str]] = {
+    "a project that is not UTF-8": ({"Pulumi.yaml": b"name: \xff"}, ("stack", "ls"), "is not UTF-8"),
+    "a stack's file of another shape": ({"Pulumi.dev.yaml": b"config: 7"}, ("preview",), "config: is not a mapping"),
+    "a document that is not UTF-8": ({"document": b"\xff"}, IMPORT, "not JSON"),
+    "a document of endless brackets": ({"document": b"[" * 100_000}, IMPORT, "not JSON"),
+    "an export that is a list": ({"document": b"[]"}, IMPORT, "not an export of version 3"),
+    "resources that are a number": (
+        {"document": b'{"version": 3, "deployment": {"resources": 7}}'}, IMPORT, "resources: is not a list",
+    ),
+    "a resource without a name": (
+        {"document": b'{"version": 3, "deployment": {"resources": [{}]}}'}, IMPORT, "resources[0]: has no urn",
+    ),
+    "a checkpoint that is a list": ({".octavia/state/.pulumi/stacks/p/dev.json": b"[]"}, ("stack", "export"), "not readable"),
+    "a checkpoint with half a resource": (
+        {
+            ".octavia/state/.pulumi/stacks/p/dev.json":
+                b'{"version": 3, "checkpoint": {"latest": {"resources": [{"urn": "x"}]}}}',
+        },
+        ("stack", "export"), "has no type",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_file_is_told_of_in_one_line(name: str, tmp_path: Path) -> None:
+    files, arguments, says = BROKEN[name]
+    for path, content in {"Pulumi.yaml": PROJECT.encode(), "__main__.py": b"", **files}.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(content)
+    given = [str(tmp_path / word) if word == "document" else word for word in arguments]
+    done = octaviactl(*given, "-C", str(tmp_path), **HERE, OCTAVIA_HOME=str(tmp_path / "home"))
+    assert done.returncode in (1, 2)
+    assert says in done.stderr, done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_control_plane_that_cannot_start_says_why_once(tmp_path: Path) -> None:
+    (tmp_path / "octavia.db").write_text("junk")
+    for _ in range(2):
+        done = octaviactl("start", "--home", str(tmp_path))
+        assert done.returncode == 1
+        assert done.stdout == ""
+        assert done.stderr.count("file is not a database") == 1
+        assert "Traceback" not in done.stderr + (tmp_path / "control-plane.log").read_text()
+
+
+def test_json_alone_is_on_standard_output__and_a_wrong_endpoint_is_told_at_once() -> None:
+    done = octaviactl("status", "--json", "--endpoint", "garbage")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is no URL of a control plane" in done.stderr
+
+
+def test_try_fails_where_members_do(tmp_path: Path) -> None:
+    class Unwell(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Unwell) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        done = octaviactl("try", f"http://127.0.0.1:{server.server_port}/", "-n", "2")
+        server.shutdown()
+    assert done.returncode == 1
+    assert "2 requests were answered with 503" in done.stderr
+    assert octaviactl("try", "notaurl").returncode == 2
+
+
+def test_a_fault_of_ours_is_one_line_and_a_file() -> None:
+    code = (
+        "import click, octavia_provider.cli.main as m\n"
+        "def broken(*_, **__): raise RuntimeError('never\\nseen')\n"
+        "m.octaviactl.main = broken\nm.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: octaviactl failed: RuntimeError: never seen. Try: report it, with ")
+    log = Path(done.stderr.split()[-1])
+    assert "Traceback" in log.read_text()
+    log.unlink()
