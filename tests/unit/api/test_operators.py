@@ -142,6 +142,12 @@ async def test_a_profile_in_use_keeps_all_but_its_name_and_what_is_used_is_not_d
         assert (await plane.call("DELETE", url)).status == 204, url
 
 
+@pytest.mark.shows(
+    "flavor.enabled", "availability_zone.enabled", "load_balancer.provider=amphora", "load_balancer.provider=octavia",
+    "flavor_profile.provider_name=amphora", "flavor_profile.provider_name=octavia",
+    "availability_zone_profile.provider_name=amphora", "availability_zone_profile.provider_name=octavia",
+    "load_balancer.flavor_id", "load_balancer.availability_zone",
+)  # fmt: skip
 async def test_who_may_use_a_flavor_or_a_zone(plane: Plane) -> None:
     network, other = await plane.make("local_network"), await plane.make("local_network")
     off = await a_flavor(plane, "off", enabled=False)

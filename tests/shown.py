@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What there is to prove, and which tests prove it: the marker ``shows("kind.attribute", …)``.
+
+A name is that of an input: ``listener.connection_limit``; of what it holds: ``listener.rate_limit.requests``; where
+there are choices, of one of them: ``pool.lb_algorithm=SOURCE_IP``. Who proves the choices or the parts proves the whole.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from octavia_provider.model.attributes import inputs
+from octavia_provider.model.kinds import KINDS
+
+TESTS = Path(__file__).parent
+MARKER = "shows"
+OPENSTACK = "refused: only OpenStack has them (test_vips.py, test_operators.py)"
+SCTP = "refused: the kernels of amphorae have no SCTP (test_bad_inputs.py)"
+EXEMPT: Mapping[str, str] = {
+    "load_balancer.vip_port_id": OPENSTACK,
+    "load_balancer.additional_vips.port_id": OPENSTACK,
+    "load_balancer.vip_qos_policy_id": OPENSTACK,
+    "load_balancer.vip_sg_ids": OPENSTACK,
+    "member.request_sriov": OPENSTACK,
+    "flavor_profile.flavor_data.compute_flavor": OPENSTACK,
+    "flavor_profile.flavor_data.amp_image_tag": OPENSTACK,
+    "flavor_profile.flavor_data.sriov_vip": OPENSTACK,
+    "flavor_profile.flavor_data.allow_member_sriov": OPENSTACK,
+    "availability_zone_profile.availability_zone_data.compute_zone": OPENSTACK,
+    "availability_zone_profile.availability_zone_data.volume_zone": OPENSTACK,
+    "availability_zone_profile.availability_zone_data.management_network": OPENSTACK,
+    "flavor_profile.flavor_data.loadbalancer_topology=ACTIVE_STANDBY": "refused until amphora pairs come",
+    "listener.protocol=SCTP": SCTP,
+    "pool.protocol=SCTP": SCTP,
+    "health_monitor.type=SCTP": SCTP,
+    "listener.timeout_tcp_inspect": "nobody sees it: haproxy is told (tests/golden), but decides on no bytes of TCP clients",
+}  # fmt: skip
+
+
+@functools.cache
+def claimable() -> list[str]:
+    """All that is to be proved, in the order of the model."""
+    return [name for kind, cls in KINDS.items() for name in _names(kind, cls)]
+
+
+def _names(prefix: str, cls: type) -> Iterator[str]:
+    for attribute in inputs(cls).values():
+        name = f"{prefix}.{attribute.name}"
+        inner = attribute.nested or attribute.json
+        if inner is not None:
+            yield from _names(name, inner)
+        elif attribute.choices:
+            yield from (f"{name}={choice.value}" for choice in attribute.choices)
+        else:
+            yield name
+
+
+@functools.cache
+def claims() -> dict[str, list[str]]:
+    """Which tests claim a name: ``netns/test_l7.py::test_codes_of_redirects``, read from the files."""
+    found: dict[str, list[str]] = {}
+    for path in sorted(TESTS.rglob("test_*.py")):
+        for function in ast.parse(path.read_text()).body:
+            if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                for name in _shown(function):
+                    found.setdefault(name, []).append(f"{path.relative_to(TESTS).as_posix()}::{function.name}")
+    return found
+
+
+def _shown(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
+    for decorator in function.decorator_list:
+        if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == f"pytest.mark.{MARKER}":
+            yield from (str(ast.literal_eval(argument)) for argument in decorator.args)
