@@ -70,6 +70,11 @@ def claims() -> dict[str, list[str]]:
     return found
 
 
+def result(outcomes: set[str]) -> str:
+    """How a test went whose parameters ended in these ways; one that is skipped for want of something is not counted."""
+    return next((word for word in ("failed", "passed") if word in outcomes), "skipped")
+
+
 def _shown(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[str]:
     for decorator in function.decorator_list:
         if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == f"pytest.mark.{MARKER}":
