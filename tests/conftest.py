@@ -34,8 +34,10 @@ def keep_results(terminalreporter: pytest.TerminalReporter) -> None:
     """Note in build/shown.json how each such test went; what other runs noted of others stays."""
     outcomes: dict[str, set[str]] = {}
     for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
-        for name, test in getattr(report, "user_properties", ()):
-            if name == shown.MARKER and (report.when == "call" or not report.passed):
+        if not isinstance(report, pytest.TestReport) or (report.when != "call" and report.passed):
+            continue
+        for name, test in report.user_properties:
+            if name == shown.MARKER:
                 outcomes.setdefault(test, set()).add(report.outcome)
     if outcomes:
         kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}

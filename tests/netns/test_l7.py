@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from octavia_provider.model.l7_rule import COMPARE_TYPES, COMPARISONS, SSL_TYPES, TYPES
+
 from .installation import Installation, Load, Stack, installation, make_stack, until
 
 # Answers every method with its name and the headers it received; says a thing of its own in two headers.
@@ -161,6 +163,9 @@ CASES: tuple[tuple[dict[str, Any], Request, Request], ...] = (
      {"lines": ["!#$%&'*+-.^_`|~aZ9: -f /etc/passwd"]}, {}),
     (_rule("HEADER", "REGEX", r'^"[^"]*\\\$"\s#%$', "X-A"), {"lines": ['X-A: "a\\$" #%']}, {"lines": ["X-A: a"]}),
     (_rule("COOKIE", "EQUAL_TO", "1", "sid"), {"lines": ["Cookie: a=2; sid=1"]}, {"lines": ["Cookie: a=1; xsid=1"]}),
+    (_rule("HEADER", "ENDS_WITH", "end", "X-A"), {"lines": ["X-A: the end"]}, {"lines": ["X-A: end of it"]}),
+    (_rule("COOKIE", "STARTS_WITH", "ab", "sid"), {"lines": ["Cookie: sid=abc"]}, {"lines": ["Cookie: sid=cab; ab=1"]}),
+    (_rule("COOKIE", "CONTAINS", "b", "sid"), {"lines": ["Cookie: a=1; sid=abc"]}, {"lines": ["Cookie: sid=ac; b=b"]}),
     (_rule("COOKIE", "ENDS_WITH", "#é", "!#$%&'*+-.^_`|~"), {"lines": ["Cookie: !#$%&'*+-.^_`|~=x#é"]}, {}),
     (_rule("COOKIE", "REGEX", "^[0-9]+$", "n"), {"lines": ["Cookie: n=42"]}, {"lines": ["Cookie: n=4x"]}),
     (_rule("METHOD", "EQUAL_TO", "POST"), {"method": "POST", "lines": ["Content-Length: 0"]}, {"method": "GET"}),
@@ -178,6 +183,9 @@ CASES: tuple[tuple[dict[str, Any], Request, Request], ...] = (
 )  # fmt: skip
 def test_each_type_and_comparison__a_match_goes_to_the_other_pool__and_invert_turns_it_round(site: Site) -> None:
     """Each case is a policy of its own, told apart by a header."""
+    asked = {(facts["type"], facts["compare_type"]) for facts, _, _ in CASES}
+    ways = {type_.value: COMPARISONS.get(type_.value, [way.value for way in COMPARE_TYPES]) for type_ in TYPES}
+    assert asked == {(type_, way) for type_, found in ways.items() if type_ not in SSL_TYPES for way in found}
     other = {"action": "REDIRECT_TO_POOL", "redirect_pool_id": site.pools["other"]["id"]}
     cases = [(facts, invert, match, miss) for facts, match, miss in CASES for invert in (False, True)]
     listener = site.listener(8001, l7policies=[

@@ -53,6 +53,7 @@ class Balancer:
             self.urls[listener["name"]] = self.site.get("listener", listener["id"])["url"]
 
 
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
 @pytest.mark.shows(
     "pool.tls_enabled", "pool.tls_versions=TLSv1", "pool.tls_versions=TLSv1.1", "pool.tls_versions=TLSv1.2",
     "pool.tls_versions=TLSv1.3", "pool.alpn_protocols=h2", "pool.alpn_protocols=http/1.1", "pool.alpn_protocols=http/1.0",
@@ -64,7 +65,7 @@ def test_each_version_and_each_protocol__as_clients_and_members_negotiate_them(s
     made = Balancer(site, pair)
     served = site.create("tls_container", name="served", **pair.container())["id"]
     for version in VERSIONS:
-        terms = {"tls_versions": [version], "tls_ciphers": ANY_CIPHER}
+        terms = {"tls_versions": [version], "tls_ciphers": f"TLS_AES_128_GCM_SHA256:{ANY_CIPHER}"}
         made.add(f"pool {version}", pool=terms)
         made.add(f"listener {version}", protocol="TERMINATED_HTTPS", default_tls_container_ref=served, **terms)
     for protocol in ALPN:
@@ -91,13 +92,41 @@ def test_each_version_and_each_protocol__as_clients_and_members_negotiate_them(s
 
 NAME = "client's name"
 PARTS = {"REGEX": "^cl.+e$", "STARTS_WITH": "client", "ENDS_WITH": "name", "CONTAINS": "'s ", "EQUAL_TO": NAME}
+# the rule; whether it matches a client of that name, one of another, one without a certificate
+ON_CERTIFICATES = [
+    *(({"type": "SSL_DN_FIELD", "key": "CN", "compare_type": how, "value": value}, (True, False, False)) for how, value in PARTS.items()),
+    ({"type": "SSL_CONN_HAS_CERT", "compare_type": "EQUAL_TO", "value": "true"}, (True, True, False)),
+    ({"type": "SSL_CONN_HAS_CERT", "compare_type": "EQUAL_TO", "value": "true", "invert": True}, (False, False, True)),
+    ({"type": "SSL_VERIFY_RESULT", "compare_type": "EQUAL_TO", "value": "0"}, (True, True, True)),
+    ({"type": "SSL_VERIFY_RESULT", "compare_type": "EQUAL_TO", "value": "10"}, (False, False, False)),
+]  # fmt: skip
 
 
-def rejected(port: int, *rules: tuple[str, str, str]) -> list[dict[str, Any]]:
-    """Policies by which what matches is answered with a redirect that names the rule."""
-    return [
-        {"action": "REDIRECT_TO_URL", "redirect_url": f"http://told/{number}", "rules": [
-            {"type": "HEADER", "key": "X-Case", "compare_type": "EQUAL_TO", "value": str(number)},
-            {"type": type_, "compare_type": compare, "value": value, "key": "CN" if type_ == "SSL_DN_FIELD" else None},
-        ]} for number, (type_, compare, value) in enumerate(rules, port)
-    ]  # fmt: skip
+@pytest.mark.shows(
+    "l7_rule.type=SSL_CONN_HAS_CERT", "l7_rule.type=SSL_VERIFY_RESULT", "l7_rule.type=SSL_DN_FIELD", "l7_rule.key",
+    "listener.client_authentication=NONE", "listener.client_authentication=OPTIONAL",
+)  # fmt: skip
+def test_l7_rules_on_the_certificates_of_clients__and_a_listener_that_asks_for_none(site: Installation) -> None:
+    assert set(PARTS) == {choice.value for choice in COMPARE_TYPES}
+    pair, authority = pem.make("a.test"), pem.authority()
+    made = Balancer(site, pair)
+    tls = {
+        "protocol": "TERMINATED_HTTPS", "client_ca_tls_container_ref": site.create("tls_container", ca_certificates=authority.pem)["id"],
+        "default_tls_container_ref": site.create("tls_container", **pair.container())["id"], "l7policies": [
+            {"action": "REJECT", "rules": [rule, {"type": "PATH", "compare_type": "EQUAL_TO", "value": f"/{number}"}]}
+            for number, (rule, _) in enumerate(ON_CERTIFICATES)
+        ],
+    }  # fmt: skip
+    for how in ("OPTIONAL", "NONE"):
+        made.add(how, client_authentication=how, **tls)
+    made.make()
+    clients = (pem.make(NAME, authority), pem.make("another", authority), None)
+    for url in made.urls.values():
+        until(lambda url=url: not refused(url) and ask_by_tls(url).status == 200, what="the member to answer")  # type: ignore[misc]
+    for number, (rule, matches) in enumerate(ON_CERTIFICATES):
+        for client, match in zip(clients, matches, strict=True):
+            seen = ask_by_tls(made.urls["OPTIONAL"], client=client, path=f"/{number}").status
+            assert seen == (403 if match else 200), (rule, client)
+        # Where none is asked for, a client that has one shows none.
+        seen = ask_by_tls(made.urls["NONE"], client=clients[0], path=f"/{number}").status
+        assert seen == (403 if matches[2] else 200), rule
