@@ -24,7 +24,7 @@ Made by `make proven` from a run of the tests that carry the marker `shows`; not
 where a test sees what it does: a client, a member, or a check that arrives at a member, all of them real; where an input
 only tells people something, or is in force in the API alone, the API says so (tests under `unit/api`). Names are the API's.
 
-{count} are proved, {exempt} exempt.
+Of {all} inputs and choices {proved} are proved, {refused} refused and shown to be refused, {exempt} exempt.
 
 """
 NOT_RUN = "not run"
@@ -62,7 +62,9 @@ def tell(results: dict[str, str]) -> int:
 
 
 def page(results: dict[str, str]) -> str:
-    lines = [HEAD.format(count=len(shown.claims()), exempt=len(shown.EXEMPT))]
+    refused, exempt, everything = len(shown.REFUSED), len(shown.EXEMPT), len(shown.claimable())
+    proved = len(set(shown.claims()) - set(shown.REFUSED))
+    lines = [HEAD.format(all=everything, proved=proved, refused=refused, exempt=exempt)]
     kind = ""
     for name in shown.claimable():
         if name.partition(".")[0] != kind:
@@ -79,8 +81,10 @@ def row(name: str, results: dict[str, str]) -> str:
     if name in shown.EXEMPT:
         return f"| `{what}` | – | exempt: {shown.EXEMPT[name]} |\n"
     tests = shown.claims().get(name, [])
-    said = sorted({results.get(test, NOT_RUN) for test in tests} or {"no test"})
-    return f"| `{what}` | {' · '.join(map(link, tests)) or '–'} | {', '.join(said)} |\n"
+    said = ", ".join(sorted({results.get(test, NOT_RUN) for test in tests} or {"no test"}))
+    if name in shown.REFUSED:
+        said += f": refused, {shown.REFUSED[name]}"
+    return f"| `{what}` | {' · '.join(map(link, tests)) or '–'} | {said} |\n"
 
 
 def link(test: str) -> str:

@@ -82,6 +82,13 @@ async def test_names_are_unique_and_profiles_must_exist(plane: Plane) -> None:
     refused(await plane.post("availability_zone", nowhere), 400, ("availability_zone_profile_id",), "does not exist")
 
 
+@pytest.mark.shows(
+    "flavor_profile.flavor_data.compute_flavor", "flavor_profile.flavor_data.amp_image_tag",
+    "flavor_profile.flavor_data.sriov_vip", "flavor_profile.flavor_data.allow_member_sriov",
+    "availability_zone_profile.availability_zone_data.compute_zone",
+    "availability_zone_profile.availability_zone_data.volume_zone",
+    "availability_zone_profile.availability_zone_data.management_network",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("kind", "attribute", "name", "value"),
     [

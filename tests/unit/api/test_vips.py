@@ -145,6 +145,10 @@ async def test_hosts_have_an_address_of_each_family(plane: Plane) -> None:
     refused(await plane.post("local_host", bad), ("ipv6_address",), "has no ipv6_cidr")
 
 
+@pytest.mark.shows(
+    "load_balancer.vip_port_id", "load_balancer.additional_vips.port_id", "load_balancer.vip_qos_policy_id",
+    "load_balancer.vip_sg_ids",
+)  # fmt: skip
 async def test_what_the_embedded_cloud_has_not_is_refused_where_it_is_asked_for(plane: Plane) -> None:
     net = await dual(plane)
     asked: tuple[tuple[dict[str, Any], tuple[str | int, ...], str], ...] = (
@@ -165,7 +169,7 @@ async def test_what_the_embedded_cloud_has_not_is_refused_where_it_is_asked_for(
     refused(answer, ("vip_sg_ids",), "no security groups")
 
 
-@pytest.mark.shows("member.subnet_id")
+@pytest.mark.shows("member.subnet_id", "member.request_sriov")
 async def test_a_member_s_subnet_is_there_and_holds_its_address(plane: Plane) -> None:
     net = await dual(plane)
     lb = await plane.make("load_balancer", vip_network_id=net["id"])

@@ -15,8 +15,14 @@ def test_no_marker_and_no_exemption_names_what_does_not_exist() -> None:
     known = set(shown.claimable())
     wrong = {name: tests for name, tests in shown.claims().items() if name not in known}
     assert wrong == {}, "no input (where there are choices, or parts: name one of them)"
-    assert set(shown.EXEMPT) <= known
+    assert {*shown.EXEMPT, *shown.REFUSED} <= known
 
 
 def test_what_is_exempt_is_claimed_by_nobody() -> None:
     assert set(shown.EXEMPT) & set(shown.claims()) == set()
+
+
+def test_a_test_that_failed_with_some_parameters_failed__one_that_was_skipped_with_some_did_not() -> None:
+    assert [shown.result(set(found)) for found in (["passed", "failed", "skipped"], ["passed", "skipped"], ["skipped"])] == [
+        "failed", "passed", "skipped",
+    ]  # fmt: skip
