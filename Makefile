@@ -3,7 +3,7 @@ PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help up down forget setup test check lint types imports schema docs sdk requirements bench fuzz soak clean
+.PHONY: help up down forget setup test check lint types imports schema docs proven sdk requirements bench fuzz soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,7 @@ check: setup lint types imports ## style, types, import contracts; generated fil
 	@$(PY) -m octavia_provider.plugin.schema --check
 	@$(PY) scripts/sdk.py --check
 	@$(PY) scripts/reference.py --check
+	@$(PY) scripts/proven.py --check
 
 lint: setup
 	@ruff check . && ruff format --check .
@@ -42,6 +43,11 @@ schema: setup ## write schema.json from the model
 
 docs: setup ## write docs/reference/resources.md and replacements.md from the model
 	@$(PY) scripts/reference.py
+
+proven: setup ## run the tests that show what each input does, and write docs/reference/proven.md (about six minutes)
+	@rm -f build/shown.json
+	@.venv/bin/pytest tests -n 2 -q -m shows || echo "some failed; the page says which" >&2
+	@$(PY) scripts/proven.py
 
 sdk: schema ## make the SDKs from schema.json (needs the pulumi CLI)
 	@$(PY) scripts/sdk.py

@@ -3,11 +3,15 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+import shown
 from promise import budget
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -15,8 +19,36 @@ settings.register_profile("fuzz", parent=settings.get_profile("default"), max_ex
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
+RESULTS = Path(__file__).parents[1] / "build" / "shown.json"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A test that shows what inputs do carries that into its reports, from where xdist's workers hand it on."""
+    for item in items:
+        if item.get_closest_marker(shown.MARKER):
+            file = item.path.relative_to(shown.TESTS).as_posix()
+            item.user_properties.append((shown.MARKER, f"{file}::{item.originalname}"))  # type: ignore[attr-defined]
+
+
+def keep_results(terminalreporter: pytest.TerminalReporter) -> None:
+    """Note in build/shown.json how each such test went; what other runs noted of others stays."""
+    outcomes: dict[str, set[str]] = {}
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        if not isinstance(report, pytest.TestReport) or (report.when != "call" and report.passed):
+            continue
+        for name, test in report.user_properties:
+            if name == shown.MARKER:
+                outcomes.setdefault(test, set()).add(report.outcome)
+    if outcomes:
+        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        kept |= {test: shown.result(found) for test, found in outcomes.items()}
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The seed of the balancers that were drawn."""
+    """The seed of the balancers that were drawn; and what was shown."""
+    keep_results(terminalreporter)
     if any("test_promise" in report.nodeid for report in terminalreporter.getreports("")):
         terminalreporter.write_line(f"promise: {budget.BALANCERS} balancers drawn with PROMISE_SEED={budget.SEED}")
 

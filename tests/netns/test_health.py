@@ -6,6 +6,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import pytest
+
 from .installation import Installation, Load, Stack, ask, make_stack, shares, until
 
 DELAY, TIMEOUT, FALLS = 1, 1, 2
@@ -36,6 +38,7 @@ def healthy(stack: Stack, members: set[str]) -> None:
     assert set(shares(stack.url, 40)) == members
 
 
+@pytest.mark.shows("health_monitor.pool_id", "health_monitor.type=HTTP")
 def test_a_member_that_dies__out_of_rotation_in_time__error__and_back_again(site: Installation) -> None:
     stack = monitored(site)
     workers = site.workers()
@@ -119,6 +122,7 @@ def test_a_monitor_that_is_removed__members_are_not_monitored__one_that_was_down
     until(lambda: set(shares(stack.url, 20)) == {"m1", "m2"}, what="both to serve")
 
 
+@pytest.mark.shows("member.weight")
 def test_a_drained_member__is_draining_and_gets_nothing__then_online(site: Installation) -> None:
     stack = monitored(site, members=2)
     stack.change_member("m1", weight=0)

@@ -61,6 +61,13 @@ def swap(stack: Stack, one: dict[str, Any], two: dict[str, Any]) -> None:
             done.result()
 
 
+@pytest.mark.shows(
+    "listener.protocol=HTTP", "listener.protocol=TCP", "listener.protocol_port", "member.address",
+    "member.protocol_port", "health_monitor.type=TCP", "health_monitor.type=HTTP", "load_balancer.flavor_id",
+    "load_balancer.availability_zone", "flavor.flavor_profile_id",
+    "flavor_profile.flavor_data.loadbalancer_topology=SINGLE", "availability_zone.availability_zone_profile_id",
+    "availability_zone_profile.availability_zone_data.valid_vip_networks", "quota.loadbalancer",
+)  # fmt: skip
 def test_in_place_through_the_api(site: Installation) -> None:
     stack = make_stack(site, members=2)
     before = amphorae(site)
@@ -180,6 +187,7 @@ def program(**change: Any) -> str:
     return PROGRAM.format(**{**plain, **change})
 
 
+@pytest.mark.shows("listener.protocol_port", "quota.listener")
 def test_one_up_swaps_the_ports_and_changes_the_rest_in_place(short_home: Path, tmp_path: Path) -> None:
     project = stacks.Project("embedded", tmp_path / "project", short_home)
     try:

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from octavia_provider.model.l7_rule import COMPARE_TYPES, COMPARISONS, SSL_TYPES, TYPES
+
 from .installation import Installation, Load, Stack, installation, make_stack, until
 
 # Answers every method with its name and the headers it received; says a thing of its own in two headers.
@@ -161,6 +163,9 @@ CASES: tuple[tuple[dict[str, Any], Request, Request], ...] = (
      {"lines": ["!#$%&'*+-.^_`|~aZ9: -f /etc/passwd"]}, {}),
     (_rule("HEADER", "REGEX", r'^"[^"]*\\\$"\s#%$', "X-A"), {"lines": ['X-A: "a\\$" #%']}, {"lines": ["X-A: a"]}),
     (_rule("COOKIE", "EQUAL_TO", "1", "sid"), {"lines": ["Cookie: a=2; sid=1"]}, {"lines": ["Cookie: a=1; xsid=1"]}),
+    (_rule("HEADER", "ENDS_WITH", "end", "X-A"), {"lines": ["X-A: the end"]}, {"lines": ["X-A: end of it"]}),
+    (_rule("COOKIE", "STARTS_WITH", "ab", "sid"), {"lines": ["Cookie: sid=abc"]}, {"lines": ["Cookie: sid=cab; ab=1"]}),
+    (_rule("COOKIE", "CONTAINS", "b", "sid"), {"lines": ["Cookie: a=1; sid=abc"]}, {"lines": ["Cookie: sid=ac; b=b"]}),
     (_rule("COOKIE", "ENDS_WITH", "#é", "!#$%&'*+-.^_`|~"), {"lines": ["Cookie: !#$%&'*+-.^_`|~=x#é"]}, {}),
     (_rule("COOKIE", "REGEX", "^[0-9]+$", "n"), {"lines": ["Cookie: n=42"]}, {"lines": ["Cookie: n=4x"]}),
     (_rule("METHOD", "EQUAL_TO", "POST"), {"method": "POST", "lines": ["Content-Length: 0"]}, {"method": "GET"}),
@@ -170,8 +175,17 @@ CASES: tuple[tuple[dict[str, Any], Request, Request], ...] = (
 )  # fmt: skip
 
 
+@pytest.mark.shows(
+    "l7_rule.type=HOST_NAME", "l7_rule.type=PATH", "l7_rule.type=FILE_TYPE", "l7_rule.type=HEADER",
+    "l7_rule.type=COOKIE", "l7_rule.type=METHOD", "l7_rule.type=SOURCE_IP", "l7_rule.compare_type=REGEX",
+    "l7_rule.compare_type=STARTS_WITH", "l7_rule.compare_type=ENDS_WITH", "l7_rule.compare_type=CONTAINS",
+    "l7_rule.compare_type=EQUAL_TO", "l7_rule.key", "l7_rule.value", "l7_rule.invert",
+)  # fmt: skip
 def test_each_type_and_comparison__a_match_goes_to_the_other_pool__and_invert_turns_it_round(site: Site) -> None:
     """Each case is a policy of its own, told apart by a header."""
+    asked = {(facts["type"], facts["compare_type"]) for facts, _, _ in CASES}
+    ways = {type_.value: COMPARISONS.get(type_.value, [way.value for way in COMPARE_TYPES]) for type_ in TYPES}
+    assert asked == {(type_, way) for type_, found in ways.items() if type_ not in SSL_TYPES for way in found}
     other = {"action": "REDIRECT_TO_POOL", "redirect_pool_id": site.pools["other"]["id"]}
     cases = [(facts, invert, match, miss) for facts, match, miss in CASES for invert in (False, True)]
     listener = site.listener(8001, l7policies=[
@@ -187,6 +201,11 @@ def test_each_type_and_comparison__a_match_goes_to_the_other_pool__and_invert_tu
             assert met.member == member, (facts, invert, request)
 
 
+@pytest.mark.shows(
+    "l7_policy.action=REJECT", "l7_policy.action=REDIRECT_TO_POOL", "l7_policy.action=REDIRECT_TO_URL",
+    "l7_policy.action=REDIRECT_PREFIX", "l7_policy.action=CHANGE_HEADERS", "l7_policy.listener_id",
+    "l7_policy.position", "l7_policy.redirect_pool_id", "l7_policy.redirect_url", "l7_policy.redirect_prefix",
+)  # fmt: skip
 def test_the_first_policy_that_matches_wins__whatever_the_actions__in_every_order(site: Site) -> None:
     """Five actions in all orders of three, each order under a path of its own, all in one call."""
     actions: dict[str, dict[str, Any]] = {
@@ -223,6 +242,7 @@ def _titled(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name.title(), value) for name, value in headers]
 
 
+@pytest.mark.shows("l7_rule.l7policy_id", "l7_rule.value")
 def test_all_rules_of_a_policy_must_match__fifty_of_the_longest(site: Site) -> None:
     listener = site.listener(8003)
     values = [f'{number:02d}{"x" * 100}{"$" * 50}"{"b" * 50}\\é#{"%" * 49}' for number in range(50)]
@@ -235,6 +255,7 @@ def test_all_rules_of_a_policy_must_match__fifty_of_the_longest(site: Site) -> N
         assert send(site.url(listener), "/", *lines[:number], *lines[number + 1 :]).member == "default"
 
 
+@pytest.mark.shows("l7_policy.admin_state_up", "l7_rule.admin_state_up", "l7_policy.position")
 def test_what_is_switched_off_decides_nothing__and_positions_can_be_moved(site: Site) -> None:
     listener = site.listener(8004)
     url = site.url(listener)
@@ -257,6 +278,7 @@ def test_what_is_switched_off_decides_nothing__and_positions_can_be_moved(site: 
     assert send(url, "/x").member == "default"
 
 
+@pytest.mark.shows("l7_policy.redirect_http_code", "l7_policy.redirect_prefix")
 def test_codes_of_redirects(site: Site) -> None:
     codes = (301, 302, 303, 307, 308)
     listener = site.listener(8010, l7policies=[
@@ -268,6 +290,12 @@ def test_codes_of_redirects(site: Site) -> None:
         assert (met.status, met.headers["location"]) == (code, f"https://s.example/p/{code}%20b?c=d&e=%23")
 
 
+@pytest.mark.shows(
+    "l7_policy.header_changes.operation=ADD", "l7_policy.header_changes.operation=SET",
+    "l7_policy.header_changes.operation=REMOVE", "l7_policy.header_changes.operation=REWRITE",
+    "l7_policy.header_changes.name", "l7_policy.header_changes.value", "l7_policy.header_changes.pattern",
+    "l7_policy.header_changes.message=REQUEST", "l7_policy.header_changes.message=RESPONSE",
+)  # fmt: skip
 def test_headers__as_the_member_and_the_client_see_them(site: Site) -> None:
     changes = [
         {"operation": "ADD", "name": "X-Many", "value": HOSTILE},
@@ -299,6 +327,7 @@ def test_headers__as_the_member_and_the_client_see_them(site: Site) -> None:
     assert (untouched.headers["x-from"], untouched.headers["x-secret"]) == ("default", "inner 10.0.0.1")
 
 
+@pytest.mark.shows("l7_policy.header_changes.message=RESPONSE", "l7_policy.action=REJECT")
 def test_headers_of_answers_that_no_member_gives(site: Site) -> None:
     listener = site.listener(8006)
     change = {"operation": "SET", "name": "X-Why", "value": "policy", "message": "RESPONSE"}
@@ -307,6 +336,7 @@ def test_headers_of_answers_that_no_member_gives(site: Site) -> None:
     assert (met.status, met.headers["x-why"]) == (403, "policy")
 
 
+@pytest.mark.shows("listener.rate_limit.requests", "listener.rate_limit.by=SOURCE_IP")
 def test_a_client_over_the_limit_gets_429__another_does_not(site: Site) -> None:
     listener = site.listener(8007, rate_limit={"requests": 5, "period_seconds": 3600})
     url = site.url(listener)
@@ -318,6 +348,7 @@ def test_a_client_over_the_limit_gets_429__another_does_not(site: Site) -> None:
     assert send(url).status == 200
 
 
+@pytest.mark.shows("listener.rate_limit.requests", "listener.rate_limit.period_seconds")
 def test_a_limit_lets_go_of_a_client_that_goes_on_asking(site: Site) -> None:
     """What was refused does not count: who asks without pause gets the share of each period."""
     listener = site.listener(8008, rate_limit={"requests": 2, "period_seconds": 1})

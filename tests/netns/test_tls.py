@@ -10,6 +10,8 @@ import ssl
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import pem
 
 from .installation import Installation, Stack, until
@@ -82,6 +84,15 @@ def member_status(site: Installation, behind: dict[str, Any]) -> str:
     return str(site.get("member", member["id"], parent=behind["id"])["operating_status"])
 
 
+@pytest.mark.shows(
+    "listener.protocol=TERMINATED_HTTPS", "listener.protocol=HTTPS", "listener.default_tls_container_ref",
+    "listener.sni_container_refs", "listener.tls_ciphers", "listener.tls_versions=TLSv1.2",
+    "listener.tls_versions=TLSv1.3", "listener.alpn_protocols=h2", "listener.alpn_protocols=http/1.1",
+    "listener.alpn_protocols=http/1.0", "listener.hsts_max_age", "listener.hsts_include_subdomains",
+    "listener.hsts_preload", "listener.insert_headers", "pool.protocol=HTTPS", "pool.loadbalancer_id",
+    "tls_container.certificate", "tls_container.private_key", "tls_container.passphrase",
+    "tls_container.intermediates",
+)  # fmt: skip
 def test_what_clients_negotiate(site: Installation) -> None:
     """SNI, chain, versions, ciphers, ALPN, HTTP/2, HSTS, X-Forwarded-Proto; and passthrough to a member's own TLS."""
     root = pem.authority("root")
@@ -139,6 +150,11 @@ def test_what_clients_negotiate(site: Installation) -> None:
     assert (seen.serial, seen.said["tls"]["sni"]) == (own.serial, "own.test")
 
 
+@pytest.mark.shows(
+    "listener.client_authentication=OPTIONAL", "listener.client_authentication=MANDATORY",
+    "listener.client_ca_tls_container_ref", "listener.client_crl_container_ref", "listener.insert_headers",
+    "tls_container.ca_certificates", "tls_container.crl",
+)  # fmt: skip
 def test_clients_show_certificates(site: Installation) -> None:
     """OPTIONAL and MANDATORY, the X-SSL headers, revocation that holds at once (also for resumed sessions), new CAs."""
     ca, stranger = pem.authority("ca one"), pem.authority("ca two")
@@ -183,6 +199,7 @@ def test_clients_show_certificates(site: Installation) -> None:
     assert ask(url, client=eve).status == 200
 
 
+@pytest.mark.shows("tls_container.certificate", "tls_container.private_key", "listener.sni_container_refs")
 def test_a_new_certificate_under_load__no_handshake_fails__no_worker_changes(site: Installation) -> None:
     root = pem.authority("root")
     first, second, third = (pem.make("a.test", root) for _ in range(3))
@@ -219,6 +236,10 @@ def test_a_new_certificate_under_load__no_handshake_fails__no_worker_changes(sit
     assert load.serials == [first.serial, second.serial, third.serial]
 
 
+@pytest.mark.shows(
+    "pool.tls_enabled", "pool.tls_container_ref", "pool.ca_tls_container_ref", "pool.crl_container_ref",
+    "pool.tls_ciphers", "health_monitor.type=HTTPS", "tls_container.ca_certificates", "tls_container.crl",
+)  # fmt: skip
 def test_members_by_tls(site: Installation) -> None:
     """Verified and not, with a client certificate, the client's SNI, versions and ciphers, revoked members."""
     ca, other = pem.authority("members"), pem.authority("others")

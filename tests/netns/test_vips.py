@@ -92,6 +92,10 @@ def dual(site: Installation) -> Stack:
     return make(site, additional_vips=lambda net: [{"subnet_id": net["ipv6_subnet_id"]}])
 
 
+@pytest.mark.shows(
+    "load_balancer.vip_network_id", "load_balancer.additional_vips.subnet_id", "member.monitor_address",
+    "health_monitor.type=TCP", "member.address", "local_network.ipv6_cidr", "local_network.cidr",
+)  # fmt: skip
 def test_mixed_families__a_client_of_either_vip__members_of_both_families_answer(dual: Stack) -> None:
     shown = dual.site.get("load_balancer", dual.load_balancer["id"])
     (more,) = shown["additional_vips"]
@@ -111,6 +115,7 @@ def test_mixed_families__a_client_of_either_vip__members_of_both_families_answer
     assert (status, json.loads(body)[1]) == (200, "127.0.0.1")
 
 
+@pytest.mark.shows("load_balancer.vip_address")
 def test_a_vip_of_ipv6_alone(site: Installation) -> None:
     stack = make(site, vip_address=VIP6)
     assert stack.load_balancer["vip_address"] == VIP6
@@ -125,6 +130,7 @@ def test_a_vip_of_ipv6_alone(site: Installation) -> None:
     assert json.loads(done.stdout)[0] in ("four", "six"), done
 
 
+@pytest.mark.shows("load_balancer.additional_vips.subnet_id", "load_balancer.additional_vips.ip_address")
 @pytest.mark.timeout(120)
 def test_additional_vips_come_change_and_go_in_a_living_amphora(site: Installation) -> None:
     stack = make(site)

@@ -82,6 +82,13 @@ async def test_names_are_unique_and_profiles_must_exist(plane: Plane) -> None:
     refused(await plane.post("availability_zone", nowhere), 400, ("availability_zone_profile_id",), "does not exist")
 
 
+@pytest.mark.shows(
+    "flavor_profile.flavor_data.compute_flavor", "flavor_profile.flavor_data.amp_image_tag",
+    "flavor_profile.flavor_data.sriov_vip", "flavor_profile.flavor_data.allow_member_sriov",
+    "availability_zone_profile.availability_zone_data.compute_zone",
+    "availability_zone_profile.availability_zone_data.volume_zone",
+    "availability_zone_profile.availability_zone_data.management_network",
+)  # fmt: skip
 @pytest.mark.parametrize(
     ("kind", "attribute", "name", "value"),
     [
@@ -142,6 +149,12 @@ async def test_a_profile_in_use_keeps_all_but_its_name_and_what_is_used_is_not_d
         assert (await plane.call("DELETE", url)).status == 204, url
 
 
+@pytest.mark.shows(
+    "flavor.enabled", "availability_zone.enabled", "load_balancer.provider=amphora", "load_balancer.provider=octavia",
+    "flavor_profile.provider_name=amphora", "flavor_profile.provider_name=octavia",
+    "availability_zone_profile.provider_name=amphora", "availability_zone_profile.provider_name=octavia",
+    "load_balancer.flavor_id", "load_balancer.availability_zone",
+)  # fmt: skip
 async def test_who_may_use_a_flavor_or_a_zone(plane: Plane) -> None:
     network, other = await plane.make("local_network"), await plane.make("local_network")
     off = await a_flavor(plane, "off", enabled=False)

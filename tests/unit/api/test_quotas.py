@@ -7,6 +7,8 @@ import asyncio
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from unit.api.settling import PROJECT, Answer, Plane
 
 OWN = f"/lbaas/quotas/{PROJECT}"
@@ -26,6 +28,7 @@ def met(answer: Answer, what: str, limit_: int) -> None:
     )
 
 
+@pytest.mark.shows("quota.project_id")
 async def test_show_set_reset(plane: Plane) -> None:
     plane.held.clear()
     defaults = (await plane.call("GET", "/lbaas/quotas/defaults")).body["quota"]
@@ -67,6 +70,10 @@ async def test_fifty_at_once_at_a_limit_of_ten_make_ten(plane: Plane) -> None:
     met(await plane.post("listener", {**spec, "protocol_port": 98}, wait=None), "listener", 10)
 
 
+@pytest.mark.shows(
+    "quota.loadbalancer", "quota.listener", "quota.pool", "quota.member", "quota.healthmonitor", "quota.l7policy",
+    "quota.l7rule",
+)  # fmt: skip
 async def test_every_kind_has_its_limit(plane: Plane) -> None:
     lb = await plane.balancer()
     pool = await plane.make("pool", loadbalancer_id=lb["id"], **POOL)

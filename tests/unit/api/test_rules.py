@@ -29,6 +29,10 @@ async def empty(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Plane
         yield found
 
 
+@pytest.mark.shows(
+    "listener.protocol=SCTP", "pool.protocol=SCTP", "health_monitor.type=SCTP",
+    "flavor_profile.flavor_data.loadbalancer_topology=ACTIVE_STANDBY",
+)  # fmt: skip
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("bad", [b for b in BAD_INPUTS if b.at[0] != IN_URL.get(b.kind)], ids=str)
 async def test_a_bad_input_is_refused_as_the_model_refuses_it(empty: Plane, bad: BadInput) -> None:

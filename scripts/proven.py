@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Write docs/reference/proven.md: which tests show what each input does, and how they went (build/shown.json).
+
+``--check`` fails when the page names other tests than the markers do, or one that did not pass; ``--tell`` prints how
+much is proved by the last run, and fails when a marked test did not pass.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "tests"))
+
+import shown  # noqa: E402 - it is beside the tests
+
+PAGE = ROOT / "docs" / "reference" / "proven.md"
+RESULTS = ROOT / "build" / "shown.json"
+HEAD = """# What is proved, and by which test
+
+Made by `make proven` from a run of the tests that carry the marker `shows`; not written by hand. An input counts as proved
+where a test sees what it does: a client, a member, or a check that arrives at a member, all of them real; where an input
+only tells people something, or is in force in the API alone, the API says so (tests under `unit/api`). Names are the API's.
+
+Of {all} inputs and choices {proved} are proved, {refused} refused and shown to be refused, {exempt} exempt.
+
+"""
+NOT_RUN = "not run"
+
+
+def main() -> int:
+    if "--check" in sys.argv:
+        return check()
+    results: dict[str, str] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    if "--tell" in sys.argv:
+        return tell(results)
+    PAGE.write_text(page(results))
+    return tell(results)
+
+
+def check() -> int:
+    everything = {test: "passed" for tests in shown.claims().values() for test in tests}
+    if PAGE.exists() and PAGE.read_text() == page(everything):
+        return 0
+    print(f"{PAGE.name} does not name the tests that are marked, all of them passed. Try: make proven", file=sys.stderr)
+    return 1
+
+
+def tell(results: dict[str, str]) -> int:
+    """Say how many inputs this run has proved, and name the tests that did not pass."""
+    tests = {test for tests in shown.claims().values() for test in tests}
+    bad = sorted(test for test in tests if results.get(test, NOT_RUN) != "passed")
+    proved = [name for name, claimed in shown.claims().items() if not set(claimed) & set(bad)]
+    print(
+        f"proved by this run: {len(proved)} of {len(shown.claimable())} inputs and choices, {len(shown.EXEMPT)} exempt"
+    )
+    for test in bad:
+        print(f"  {results.get(test, NOT_RUN)}: tests/{test}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+def page(results: dict[str, str]) -> str:
+    refused, exempt, everything = len(shown.REFUSED), len(shown.EXEMPT), len(shown.claimable())
+    proved = len(set(shown.claims()) - set(shown.REFUSED))
+    lines = [HEAD.format(all=everything, proved=proved, refused=refused, exempt=exempt)]
+    kind = ""
+    for name in shown.claimable():
+        if name.partition(".")[0] != kind:
+            kind = name.partition(".")[0]
+            lines.append(
+                f"{'' if len(lines) == 1 else chr(10)}## {kind}\n\n| input | shown by | result |\n|---|---|---|\n"
+            )
+        lines.append(row(name, results))
+    return "".join(lines)
+
+
+def row(name: str, results: dict[str, str]) -> str:
+    what = name.partition(".")[2]
+    if name in shown.EXEMPT:
+        return f"| `{what}` | – | exempt: {shown.EXEMPT[name]} |\n"
+    tests = shown.claims().get(name, [])
+    said = ", ".join(sorted({results.get(test, NOT_RUN) for test in tests} or {"no test"}))
+    if name in shown.REFUSED:
+        said += f": refused, {shown.REFUSED[name]}"
+    return f"| `{what}` | {' · '.join(map(link, tests)) or '–'} | {said} |\n"
+
+
+def link(test: str) -> str:
+    file, _, name = test.partition("::")
+    return f"[{name.removeprefix('test_').replace('__', ': ').replace('_', ' ')}](../../tests/{file})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
