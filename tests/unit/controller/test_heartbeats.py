@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What heartbeats do: they go to the board; another configuration than ours is asked for in full; silence is looked at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from types import SimpleNamespace
+from typing import Any, Self, cast
+
+import pytest
+
+from builders import record, scope, web
+from octavia_amphora.wire.heartbeat import BalancerBeat, Heartbeat, encode
+from octavia_amphora.wire.messages import Counters, ListenerState, ServerState, States
+from octavia_provider.controller import heartbeats
+from octavia_provider.controller.balancer import BalancerReconciler, InForce
+from octavia_provider.controller.board import Board
+from octavia_provider.controller.desired import Desire
+from octavia_provider.controller.heartbeats import Heartbeats
+from octavia_provider.model.errors import TransientError
+from octavia_provider.render.haproxy import Placement, render
+
+CONFIGURATION = render(web(2), Placement(vips=("10.0.0.9",))).configuration
+OURS, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
+KEY = b"k" * 32
+
+
+class Site:
+    """One load balancer on one amphora. It stands for the store, the controller and the agent; the rest is real."""
+
+    def __init__(self) -> None:
+        self.board = Board()
+        self.known = BalancerReconciler(cast("Any", None), Desire(scope()), hosts={"amp": cast("Any", "the host")})
+        self.known.in_force["amp"] = InForce(CONFIGURATION, OURS)
+        self.amphorae = [SimpleNamespace(id="amp", heartbeat_key=KEY, load_balancer_id="lb")]
+        self.asked: list[tuple[Any, str]] = []
+        self.answer: States | Exception | None = None
+        self.pokes: list[tuple[str, bool]] = []
+        self.now, self.looks, self.sequence = 0.0, 0, 0
+        self.changed = asyncio.Event()
+        self.heartbeats = Heartbeats(
+            cast("Any", self), self.board, cast("Any", self), cast("Any", self), clock=self.clock
+        )
+
+    def clock(self) -> float:
+        self.looks += 1
+        return self.now
+
+    # what the store, the controller and the agents are asked for
+    async def read(self, _: Callable[..., Any]) -> list[Any]:
+        return list(self.amphorae)
+
+    def watch(self) -> Any:
+        return _Watch(self.changed)
+
+    def reconciler(self, scope_id: str) -> BalancerReconciler | None:
+        return self.known if scope_id == "lb" else None
+
+    def poke(self, scope_id: str, *, forget: bool = False) -> None:
+        self.pokes.append((scope_id, forget))
+
+    async def states(self, host: Any, load_balancer_id: str) -> States | None:
+        self.asked.append((host, load_balancer_id))
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    # what a test does
+    def beat(self, digest: str, state: ServerState = "up", *, lb: str = "lb", key: bytes = KEY) -> None:
+        """A heartbeat comes in, as datagrams."""
+        self.sequence += 1
+        balancer = BalancerBeat(lb, digest, 1, True, (ListenerState(counters=Counters(bytes_in=7)),), (state, state))
+        for part in encode(Heartbeat("amp", 1, self.sequence, 1.0, (balancer,)), key):
+            self.heartbeats.datagram_received(part, None)
+
+    async def quiet(self) -> None:
+        """All that was begun has ended (the two watches go on)."""
+        others = [task for task in self.heartbeats._tasks if "_ask" in repr(task.get_coro())]
+        await asyncio.gather(*others)
+
+    def member(self) -> str:
+        return self.board.operating_status(record("member", "m1"))
+
+
+class _Watch:
+    def __init__(self, event: asyncio.Event) -> None:
+        self.event = event
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def changed(self) -> None:
+        await self.event.wait()
+        self.event.clear()
+
+
+def full(digest: str, state: ServerState = "down") -> States:
+    return States(
+        load_balancer_id="lb", digest=digest, serving=True, servers={"pool:web": {"m1": state, "m2": state}},
+        listeners={"web": ListenerState(counters=Counters(bytes_in=9))},
+    )  # fmt: skip
+
+
+async def come(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+            await asyncio.sleep(0.001)  # the rate at which the condition is looked at
+
+
+@pytest.fixture
+async def site(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+    monkeypatch.setattr(heartbeats, "SILENCE_SECONDS", 0.02)  # of the loop's clock it is half the time between looks
+    made = Site()
+    await made.heartbeats.start()
+    yield made
+    await made.heartbeats.stop()
+
+
+async def test_a_beat_of_the_configuration_in_force__seen_at_once__nobody_is_asked(site: Site) -> None:
+    site.beat(OURS)
+    assert site.member() == "ONLINE"
+    assert site.board.statistics("lb", "web") == Counters(bytes_in=7)
+    assert not site.asked
+    assert not site.pokes
+
+
+async def test_one_odd_digest__a_push_may_be_under_way__nobody_is_asked(site: Site) -> None:
+    site.beat(OTHER)
+    site.beat(OURS)  # it has arrived
+    site.beat(OTHER)  # and this is the first of its kind again
+    site.beat(THIRD)  # so is this
+    await site.quiet()
+    assert not site.asked
+    assert not site.pokes
+
+
+async def test_the_same_odd_digest_twice__the_agent_is_asked__what_it_says_in_full_is_taken(site: Site) -> None:
+    site.answer = full(OURS)
+    site.beat(OTHER)
+    assert site.member() == "OFFLINE"
+    site.beat(OTHER)
+    await site.quiet()
+    assert site.asked == [("the host", "lb")]
+    assert site.member() == "ERROR"
+    assert site.board.statistics("lb", "web") == Counters(bytes_in=9)
+    assert not site.pokes
+
+
+async def test_as_many_servers_as_ours_tell_nothing_where_the_digest_is_another(site: Site) -> None:
+    site.beat(OURS, "up")
+    for _ in range(2):
+        site.beat(OTHER, "down")
+    await site.quiet()
+    assert site.member() == "ONLINE"
+
+
+@pytest.mark.parametrize("answer", [full(OTHER), None], ids=["another configuration", "nothing in force"])
+async def test_the_agent_has_another_configuration__it_is_pushed_again(site: Site, answer: States | None) -> None:
+    site.answer = answer
+    for _ in range(2):
+        site.beat(OTHER)
+    await site.quiet()
+    assert site.pokes == [("lb", True)]
+    assert site.member() == "OFFLINE"
+
+
+async def test_nothing_is_known_of_the_amphora__it_is_looked_at(site: Site) -> None:
+    site.known.hosts = None
+    site.known.in_force.clear()
+    for _ in range(2):
+        site.beat(OURS)
+    await site.quiet()
+    assert not site.asked
+    assert site.pokes == [("lb", True)]
+
+
+async def test_the_agent_cannot_be_reached__nothing_is_done__it_is_asked_again_later(site: Site) -> None:
+    site.answer = TransientError("no answer")
+    for _ in range(4):
+        site.beat(OTHER)
+        await site.quiet()
+    assert len(site.asked) == 2
+    assert not site.pokes
+
+
+async def test_a_beat_with_a_wrong_signature_or_of_another_balancer_changes_nothing(site: Site) -> None:
+    for _ in range(3):
+        site.beat(OURS, key=b"x" * 32)
+        site.beat(OTHER, lb="elsewhere")
+    await site.quiet()
+    assert (site.asked, site.pokes, site.member()) == ([], [], "OFFLINE")
+
+
+async def test_silence__its_balancer_is_lost_and_looked_at_once_a_period(site: Site) -> None:
+    site.beat(OURS)
+    for period in (1, 2):
+        site.now += 1.0
+        await come(lambda period=period: len(site.pokes) == period)  # type: ignore[misc]
+        looks = site.looks
+        await come(lambda looks=looks: site.looks >= looks + 3)  # type: ignore[misc]
+        assert site.pokes == [("lb", True)] * period
+    assert site.board.operating_status(record("load_balancer", "lb")) == "ERROR"
+    site.beat(OURS)
+    assert site.board.operating_status(record("load_balancer", "lb")) == "ONLINE"
+
+
+async def test_an_amphora_that_never_said_a_word_is_silent_too(site: Site) -> None:
+    site.now += 1.0
+    await come(lambda: site.pokes == [("lb", True)])
+
+
+async def test_an_amphora_that_is_gone_is_not_missed_and_not_believed(site: Site) -> None:
+    site.amphorae.clear()
+    site.changed.set()
+    await come(lambda: not site.changed.is_set())
+    site.now += 1.0
+    looks = site.looks
+    await come(lambda: site.looks >= looks + 3)
+    site.beat(OURS)
+    assert (site.pokes, site.member()) == ([], "OFFLINE")
