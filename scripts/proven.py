@@ -54,7 +54,8 @@ def tell(results: dict[str, str]) -> int:
     bad = sorted(test for test in tests if results.get(test, NOT_RUN) != "passed")
     proved = [name for name, claimed in shown.claims().items() if not set(claimed) & set(bad)]
     print(
-        f"proved by this run: {len(proved)} of {len(shown.claimable())} inputs and choices, {len(shown.EXEMPT)} exempt"
+        f"shown by this run: {len(proved)} of {len(shown.claimable())} inputs and choices "
+        f"({len(shown.REFUSED)} of them to be refused), {len(shown.EXEMPT)} exempt"
     )
     for test in bad:
         print(f"  {results.get(test, NOT_RUN)}: tests/{test}", file=sys.stderr)
