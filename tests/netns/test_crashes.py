@@ -83,11 +83,13 @@ def assert_converged(project: Project, names: set[str]) -> None:
 @pytest.mark.parametrize("victim", VICTIMS)
 def test_kill_9_at_random_moments_of_up(project: Project, victim: str) -> None:
     longest = 2.0 if project.engine == "embedded" else 3.0
+    kills = 0
     for number in range(ROUNDS[project.engine]):
         project.program(PROGRAMS[number])
         running = project.begin_up()
         moment = at_a_random_moment(running, longest)
         killed = kill_one(project, VICTIMS[victim], running)
+        kills += killed
         outcome = ended(running)
         print(f"round {number}: {victim} killed={killed} after {moment:.2f} s; up ended with {outcome.code}")
         if not outcome.ok:
@@ -96,6 +98,7 @@ def test_kill_9_at_random_moments_of_up(project: Project, victim: str) -> None:
         again = converge(project)
         print(f"round {number}: converged after {len(again)}")
         assert_converged(project, NAMES[number])
+    assert kills, "every up ended before its moment came: nothing was shown"
 
 
 @pytest.mark.parametrize("engine", ["embedded"])

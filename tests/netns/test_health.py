@@ -41,10 +41,12 @@ def healthy(stack: Stack, members: set[str]) -> None:
 @pytest.mark.shows("health_monitor.pool_id", "health_monitor.type=HTTP")
 def test_a_member_that_dies__out_of_rotation_in_time__error__and_back_again(site: Installation) -> None:
     stack = monitored(site)
-    workers = site.workers()
+    workers, backend = site.workers(), f"{stack.pool['id']}:{stack.listener['id']}"
 
     stack.tell("m2", "deaf")
     died = time.monotonic()
+    until(lambda: stack.server_status(backend, "m2").startswith("DOWN"), what="m2 to leave the rotation")
+    assert time.monotonic() - died < DELAY * FALLS + TIMEOUT + MARGIN
     until(lambda: stack.member("m2")["operating_status"] == "ERROR", what="m2 to be in ERROR")
     seen_after = time.monotonic() - died
     assert seen_after < DELAY * FALLS + TIMEOUT + HEARTBEAT + MARGIN
