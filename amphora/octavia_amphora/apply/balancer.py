@@ -149,9 +149,11 @@ class Balancer:
             await self._run([changes.removal(*one) for one in sorted(self._leaving)])
 
     def save(self) -> None:
-        """Keep the counters."""
+        """At each heartbeat: keep the counters, and haproxy's log short."""
         if self._accepted:
             self._observer.save()
+        if not self._lock.locked():
+            self._haproxy.trim_log()
 
     # ── Coming and going ─────────────────────────────────────────────────────────────────────────────────────────────
     async def recover(self) -> None:
