@@ -15,12 +15,12 @@ from octavia_amphora.haproxy.process import Failed, Haproxy
 from octavia_amphora.wire.config import Configuration, compose
 from octavia_amphora.wire.messages import Applied, Outcome, Push, Refusal, Stamp, Standing, States
 
-from . import certificates, changes, inspection, stamps, trial
+from . import changes, inspection, stamps, trial
 from .aside import Aside
 from .disk import Disk, Record, write
 from .errors import Refused
 from .files import Files
-from .telling import tell
+from .telling import Teller
 from .watch import Observer
 from .ways import Ways
 
@@ -37,6 +37,7 @@ class Balancer:
         self._paths = Paths.of(ways.state_directory, ways.run_directory, load_balancer_id)
         self._paths.make()
         self._files = Files(self._paths)
+        self._teller = Teller(self._paths, self._files)
         self._disk = Disk(self._paths.state)
         self._newest = self._disk.newest()
         self._accepted = self._disk.accepted()
@@ -149,9 +150,11 @@ class Balancer:
             await self._run([changes.removal(*one) for one in sorted(self._leaving)])
 
     def save(self) -> None:
-        """Keep the counters."""
+        """At each heartbeat: keep the counters, and haproxy's log short."""
         if self._accepted:
             self._observer.save()
+        if not self._lock.locked():
+            self._haproxy.trim_log()
 
     # ── Coming and going ─────────────────────────────────────────────────────────────────────────────────────────────
     async def recover(self) -> None:
@@ -276,15 +279,11 @@ class Balancer:
         old = self.configuration
         if old is not None and self._haproxy.alive:
             commands = changes.commands(old, new, self._leaving)
-            said = self._certificates(old, new) if commands is not None else None
-            told = said is not None and await tell(self._paths.stats_socket, said)
-            if told and commands is not None and await self._run(commands):
+            said = None if commands is None else await self._teller.tell(old, new, self._haproxy.workers)
+            if said is not None and commands is not None and await self._run(commands):
                 self._write_config(new)
                 return "runtime" if said or commands else "unchanged"
         return await self._exchange(new)
-
-    def _certificates(self, old: Configuration, new: Configuration) -> list[certificates.Said] | None:
-        return certificates.commands(old, new, str(self._paths.files), self._files.content)
 
     async def _run(self, commands: list[changes.Command]) -> bool:
         """Run commands of the runtime API; False when haproxy did not do one of them as it should."""

@@ -20,12 +20,16 @@ LARGEST = 15_000
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One command, in how haproxy's answer tells that it was done. ``payload`` (PEM, maybe a key) is never shown."""
+    """One command, in how haproxy's answer tells that it was done. ``payload`` (PEM, maybe a key) is never shown.
+
+    ``leaks``: haproxy keeps memory of it until it is reloaded (see ``telling``).
+    """
 
     text: str
     contains: str
     payload: str = field(default="", repr=False)
     undo: str = ""
+    leaks: bool = False
 
     def done(self, answer: str) -> bool:
         """Whether this answer says that it is done."""
@@ -86,7 +90,7 @@ def _list_changes(old: Frontend, new: Frontend, at: str, directory: str) -> Iter
             yield Said(f"add ssl crt-list {at} {directory}/{one}", "Success!")
     for one in old.certificates:
         if one not in new.certificates:
-            yield Said(f"del ssl crt-list {at} {directory}/{one}", "deleted in crtlist")
+            yield Said(f"del ssl crt-list {at} {directory}/{one}", "deleted in crtlist", leaks=True)
 
 
 def _removed(old: Configuration, new: Configuration, directory: str) -> Iterator[Said]:

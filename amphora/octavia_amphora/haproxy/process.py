@@ -18,7 +18,8 @@ from . import runtime, strays
 from .notify import Notices
 from .paths import Paths
 
-LOG_LIMIT = 1024 * 1024
+# haproxy writes a line for each server that changes, at run time and when a check fails, into memory-backed storage.
+LOG_LIMIT, LOG_KEPT = 1024 * 1024, 256 * 1024
 
 
 class Failed(Exception):
@@ -56,7 +57,7 @@ class Haproxy:
             stale.unlink(missing_ok=True)
         if not self._paths.server_states.exists():
             self._paths.server_states.write_text("1\n")
-        self._trim_log()
+        self.trim_log()
         self._notices.open()
         self._notices.expect()
         began = self._log_size()
@@ -203,6 +204,14 @@ class Haproxy:
             return ""
         return "; ".join(line for line in text.splitlines() if line.startswith("[ALERT]"))
 
-    def _trim_log(self) -> None:
-        if self._log_size() > LOG_LIMIT:
-            self._paths.log.write_bytes(b"")
+    def trim_log(self) -> None:
+        """Keep the end of a log that has grown long. Not during a reload: what is said then is looked up by its place.
+
+        haproxy appends, so its next line comes behind what is kept.
+        """
+        size = self._log_size()
+        if size > LOG_LIMIT:
+            with self._paths.log.open("rb") as log:
+                log.seek(size - LOG_KEPT)
+                kept = log.read()
+            self._paths.log.write_bytes(kept.partition(b"\n")[2])

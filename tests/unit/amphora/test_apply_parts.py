@@ -12,6 +12,8 @@ from octavia_amphora.apply import binds, stamps
 from octavia_amphora.apply.disk import Disk, Record
 from octavia_amphora.apply.errors import Refused
 from octavia_amphora.beat.sender import next_boot
+from octavia_amphora.haproxy import process
+from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire import config
 from octavia_amphora.wire.config import Bind, Configuration, Delta, Frontend
 from octavia_amphora.wire.messages import Push, Stamp
@@ -113,3 +115,21 @@ def test_boots_rise_even_when_the_clock_goes_back(tmp_path: Path) -> None:
     first = next_boot(tmp_path)
     (tmp_path / "boot").write_text(str(first + 10**9))
     assert next_boot(tmp_path) == first + 10**9 + 1
+
+
+def test_haproxys_log_keeps_its_end_when_it_has_grown__and_haproxy_goes_on_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "LOG_LIMIT", 100)
+    monkeypatch.setattr(process, "LOG_KEPT", 20)
+    paths = Paths(tmp_path, tmp_path)
+    haproxy = process.Haproxy("haproxy", paths, on_death=lambda: None)
+    haproxy.trim_log()  # there is none yet
+    with paths.log.open("ab", buffering=0) as log:
+        log.write(b"".join(b"line %04d\n" % number for number in range(10)))
+        haproxy.trim_log()
+        assert paths.log.stat().st_size == 100
+        log.write(b"line 0010\n")
+        haproxy.trim_log()
+        log.write(b"line 0011\n")
+    assert paths.log.read_text() == "line 0010\nline 0011\n"

@@ -8,10 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from octavia_amphora.apply import certificates, changes
+from octavia_amphora.apply import certificates, changes, telling
 from octavia_amphora.apply.disk import Disk, Record
 from octavia_amphora.apply.errors import Refused
 from octavia_amphora.apply.files import Files
+from octavia_amphora.apply.telling import Teller
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire import config
 from octavia_amphora.wire.config import Configuration, Datagrams, File, Frontend, file
@@ -116,3 +117,34 @@ def test_a_file_that_is_not_what_it_says_is_refused(tmp_path: Path, one: File, s
     configuration = msgspec.structs.replace(made(), files={one.name: one})
     with pytest.raises(Refused, match=says):
         Files(paths).take(configuration)
+
+
+async def test_a_worker_lets_go_of_so_many_certificates__then_a_reload_does_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """haproxy keeps the memory of each; a certificate that joins, or whose content changes, costs none."""
+
+    async def done(*_: object) -> str:
+        return "New empty transaction Success! deleted in crtlist, deleted!"
+
+    monkeypatch.setattr(telling.runtime, "say", done)
+    monkeypatch.setattr(telling, "MOST_REMOVALS", 3)
+    paths = Paths(tmp_path / "state", tmp_path / "run")
+    paths.make()
+    files = Files(paths)
+    one, two, other = made("a", a="1"), made("a", "b", a="1", b="1"), made("a", "b", a="1", b="2")
+    for each in (one, two, other):
+        files.take(each)
+    teller = Teller(paths, files)
+
+    async def told(workers: int, times: int) -> list[bool | None]:
+        found = []
+        for _ in range(times):
+            assert await teller.tell(one, two, (workers,)) is True
+            assert await teller.tell(two, other, (workers,)) is True
+            found.append(await teller.tell(other, one, (workers,)))
+        return found
+
+    assert await told(1, 5) == [True, True, True, None, None]
+    assert await told(2, 4) == [True, True, True, None]
+    assert await teller.tell(two, two, (2,)) is False
