@@ -68,7 +68,6 @@ class Haproxy:
 
     async def reload(self, mark: str, *, timeout: float) -> None:
         """Have the master load the file anew; ``Failed`` when the old configuration is what still serves."""
-        self._trim_log()
         began = self._log_size()
         self._notices.expect()
         try:
