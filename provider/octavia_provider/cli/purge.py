@@ -35,7 +35,7 @@ def purge(home: str | None, yes: bool) -> None:
     if not where.exists() or not any(where.iterdir()):
         click.echo(f"{where}: nothing there")
         return
-    if not paths.key_file(where).is_file() and not (where / "cloud" / "holder.sock").is_socket():
+    if not _is_ours(where, paths.key_file(where)):
         raise PermanentError(
             "has no key of an installation of this program; nothing was removed.", subject=str(where),
             hint="name the home that is meant: --home, or OCTAVIA_HOME",
@@ -53,6 +53,14 @@ def purge(home: str | None, yes: bool) -> None:
         return
     where.rmdir()
     click.echo(f"removed {where}")
+
+
+def _is_ours(home: Path, key: Path) -> bool:
+    """A key, a cloud that runs, or a store: any of them, for the others may be lost."""
+    if key.is_file() or (home / "cloud" / "holder.sock").is_socket():
+        return True
+    store = home / "octavia.db"
+    return (home / "serve.lock").is_file() and store.is_file() and store.read_bytes()[:15] == b"SQLite format 3"
 
 
 def _remove(path: Path) -> None:

@@ -41,6 +41,8 @@ def service() -> None:
 @click.option("--print", "print_", is_flag=True, help="Print the unit file, change nothing.")
 def install(home: str | None, print_: bool) -> None:
     """Install and start a systemd service."""
+    from octavia_provider.client import embedded
+    from octavia_provider.client.waiting import Deadline
     from octavia_provider.kit import paths
 
     text = TEXT.format(python=sys.executable, home=paths.home(home))
@@ -50,6 +52,7 @@ def install(home: str | None, print_: bool) -> None:
     _may()
     UNIT.write_text(text)
     _systemctl("daemon-reload")
+    embedded.stop(paths.home(home), Deadline(60.0))  # one that was started on first use holds the home
     _systemctl("enable", "--now", UNIT.name)
     click.echo(f"installed {UNIT}; it starts at boot and runs now")
 

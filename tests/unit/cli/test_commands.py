@@ -217,3 +217,17 @@ def test_a_fault_of_ours_is_one_line_and_a_file() -> None:
     log = Path(done.stderr.split()[-1])
     assert "Traceback" in log.read_text()
     log.unlink()
+
+
+def test_purge_takes_a_home_whose_key_is_lost(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "serve.lock").touch()
+    (home / "octavia.db").write_text("notes of mine")
+    done = octaviactl("purge", "--home", str(home), "--yes")
+    assert done.returncode == 1
+    assert (home / "octavia.db").exists()
+    (home / "octavia.db").write_bytes(b"SQLite format 3\0")
+    done = octaviactl("purge", "--home", str(home), "--yes")
+    assert done.returncode == 0, done.stderr
+    assert not home.exists()
