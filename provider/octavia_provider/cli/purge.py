@@ -60,7 +60,10 @@ def _is_ours(home: Path, key: Path) -> bool:
     if key.is_file() or (home / "cloud" / "holder.sock").is_socket():
         return True
     store = home / "octavia.db"
-    return (home / "serve.lock").is_file() and store.is_file() and store.read_bytes()[:15] == b"SQLite format 3"
+    if not (home / "serve.lock").is_file() or not store.is_file():
+        return False
+    with store.open("rb") as file:
+        return file.read(15) == b"SQLite format 3"
 
 
 def _remove(path: Path) -> None:

@@ -39,7 +39,7 @@ def try_(url: str, count: int, as_json: bool) -> None:
 def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         fits = False
     if not fits:

@@ -58,7 +58,7 @@ def _url(where: str) -> str:
     """The URL of a control plane; ``Invalid`` for what can be none: asking it would never come to an end."""
     try:
         parts = urlsplit(where)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         fits = False
     if not fits:
