@@ -49,9 +49,17 @@ class Pair:
         return {"certificate": self.pem, "private_key": self.key_pem, **more}
 
 
-def make(name: str, issuer: Pair | None = None, *, authority: bool = False, rsa_bits: int = 0, days: int = 30) -> Pair:
+def make(
+    name: str,
+    issuer: Pair | None = None,
+    *,
+    authority: bool = False,
+    rsa_bits: int = 0,
+    days: int = 30,
+    curve: ec.EllipticCurve | None = None,
+) -> Pair:
     """A certificate for a DNS name, signed by ``issuer`` or by itself."""
-    key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(ec.SECP256R1())
+    key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(curve or ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
         x509.CertificateBuilder()

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 RSA_BITS = 2048
+CURVE_BITS = 224  # what OpenSSL serves with at its security level 2 (112 bits)
 """OpenSSL's security level 2, Debian's default: haproxy refuses a shorter key when it loads it."""
 WEAK_DIGESTS = ("md5", "sha1")
 
@@ -73,7 +74,10 @@ def weakness(certificate: x509.Certificate) -> str | None:
     if isinstance(key, rsa.RSAPublicKey):
         if key.key_size < RSA_BITS:
             return f"has an RSA key of {key.key_size} bits; {RSA_BITS} are the least that TLS takes"
-    elif not isinstance(key, (ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)):
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        if key.key_size < CURVE_BITS:
+            return f"has a key on a curve of {key.key_size} bits; {CURVE_BITS} are the least that TLS takes"
+    elif not isinstance(key, (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)):
         return "has a key of a kind that is not supported; use RSA, ECDSA or Ed25519"
     digest = certificate.signature_hash_algorithm
     if digest is not None and digest.name in WEAK_DIGESTS:

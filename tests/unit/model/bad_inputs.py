@@ -26,6 +26,7 @@ ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()
 ID = str(uuid.UUID(int=7))
 CA, OTHER_CA = pem.authority(), pem.authority("other")
 MIDDLE = pem.authority("middle", CA)
+NARROW = pem.make("narrow.test", curve=pem.ec.SECP192R1())
 PAIR, STRANGER, SHORT = pem.make("a.test", MIDDLE), pem.make("b.test", CA), pem.make("short.test", rsa_bits=1024)
 NOTHING = {"certificate": ABSENT, "private_key": ABSENT}
 TLS = {"protocol": "TERMINATED_HTTPS", "default_tls_container_ref": ID}
@@ -296,6 +297,7 @@ RULES: tuple[tuple[str, Mapping[str, Any], Path, str], ...] = (
     ("tls_container", {"private_key": ABSENT, "passphrase": "x"}, ("passphrase",), "goes with private_key only"),
     ("tls_container", {"certificate": PAIR.pem + MIDDLE.pem}, ("certificate",), "holds 2 certificates"),
     ("tls_container", {**SHORT.container(), "intermediates": ABSENT}, ("certificate",), "RSA key of 1024 bits"),
+    ("tls_container", {**NARROW.container(), "intermediates": ABSENT}, ("certificate",), "a curve of 192 bits"),
     ("tls_container", {**NOTHING, "intermediates": ABSENT, "ca_certificates": SHORT.pem}, ("ca_certificates",), "1024 bits"),
     ("tls_container", {"private_key": STRANGER.key_pem}, ("private_key",), "does not belong to the certificate"),
     ("tls_container", {"private_key": PAIR.sealed_key("right")}, ("passphrase",), "is required: the private key is encrypted"),
