@@ -55,7 +55,7 @@ def targets(configuration: Configuration) -> dict[Key, Target]:
 
 def _target(probe: Probe, server: Server) -> Target:
     """As haproxy does: what is asked elsewhere than where it serves is asked without the PROXY protocol."""
-    if server.check_address or server.check_port:
+    if probe.proxy and (server.check_address or server.check_port):
         probe = msgspec.structs.replace(probe, proxy=0)
     return Target(probe, server.check_address or server.address, server.check_port or server.port)
 

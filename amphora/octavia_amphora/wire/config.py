@@ -238,7 +238,8 @@ def compose(configuration: Configuration, *, prelude: str = "") -> str:
     Who writes which line: the *prelude* (one ``global`` section, the agent's) has ``description``, ``stats socket``,
     ``stats timeout``, ``server-state-file``, ``pidfile``, ``hard-stop-after``, ``mworker-max-reloads``,
     ``no strict-limits``, ``user`` and ``group``, and where files and sockets are: ``crt-base``, ``ca-base``,
-    ``setenv``. The *base* (``global``, ``defaults`` and what belongs to no object, the control plane's) has all else: ``maxconn``, ``log``, tuning, modes, timeouts, and in ``defaults`` both ``load-server-state-from-file global``
+    ``setenv``. The *base* (``global``, ``defaults`` and what belongs to no object, the control plane's) has all else:
+    ``maxconn``, ``log``, tuning, modes, timeouts, and in ``defaults`` both ``load-server-state-from-file global``
     (without it, servers known dead get traffic after a reload) and ``option idle-close-on-response`` (without it, a
     reload breaks idle connections).
     Checks of servers stand in ``Server.options``: a server added at run time takes nothing from ``default-server``.

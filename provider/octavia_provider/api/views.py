@@ -11,6 +11,7 @@ from octavia_provider.model import statuses, tls_container
 from octavia_provider.model.attributes import inputs
 from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import DEFAULT_CODE
+from octavia_provider.model.listener import METRICS, ends_tls
 from octavia_provider.model.local import ipv6_subnet_id
 from octavia_provider.ports import Amphora, Board, Record, Scope, Transaction
 
@@ -23,7 +24,6 @@ ABSENT: Mapping[str, Mapping[str, Any]] = {
     "member": {"vnic_type": "normal"},
 }  # fmt: skip
 _SCHEMES = {"HTTP": "http", "HTTPS": "https", "TERMINATED_HTTPS": "https", "UDP": "udp"}
-_METRICS = "PROMETHEUS"
 _AMPHORA_ABSENT = dict.fromkeys(
     (
         "compute_id", "vrrp_ip", "ha_ip", "vrrp_port_id", "ha_port_id", "vrrp_interface", "vrrp_id", "vrrp_priority",
@@ -166,8 +166,8 @@ class View:
         if address is None:
             return None
         spec = listener.spec
-        if spec["protocol"] == _METRICS:
-            secured = spec["default_tls_container_ref"] or spec["sni_container_refs"]
+        if spec["protocol"] == METRICS:
+            secured = ends_tls(METRICS, spec["default_tls_container_ref"], spec["sni_container_refs"])
             return f"{'https' if secured else 'http'}://{address}:{spec['protocol_port']}/metrics"
         return f"{_SCHEMES.get(spec['protocol'], 'tcp')}://{address}:{spec['protocol_port']}"
 

@@ -7,10 +7,11 @@ import http.client
 import time
 from collections import Counter
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 import click
 
+from octavia_provider.kit import urls
 from octavia_provider.model.errors import Unreachable
 
 from . import options
@@ -24,7 +25,9 @@ PALETTE = ("cyan", "magenta", "yellow", "green", "blue", "red")
 @options.as_json
 def try_(url: str, count: int, as_json: bool) -> None:
     """Send a few requests to URL, one after the other, each on a connection of its own; show who answers."""
-    parts = _parts(url)
+    parts = urls.http(url)
+    if parts is None:
+        raise click.BadParameter(f"{url!r} is no URL, as http://127.0.0.1:8080 is", param_hint="URL")
     answers = [_request(parts) for _ in range(count)]
     if as_json:
         options.print_json({"url": url, "answers": answers})
@@ -34,17 +37,6 @@ def try_(url: str, count: int, as_json: bool) -> None:
         raise Unreachable("not every request was answered.", subject=url, hint="octaviactl status")
     if bad := [answer["status"] for answer in answers if not 200 <= answer["status"] < 400]:
         raise Unreachable(f"{len(bad)} requests were answered with {bad[0]}.", subject=url, hint="octaviactl status")
-
-
-def _parts(url: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits:
-        raise click.BadParameter(f"{url!r} is no URL, as http://127.0.0.1:8080 is", param_hint="URL")
-    return parts
 
 
 def _request(parts: SplitResult) -> dict[str, Any]:

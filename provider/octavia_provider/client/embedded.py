@@ -18,10 +18,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from octavia_provider import __version__
-from octavia_provider.kit import logs, paths
+from octavia_provider.kit import logs, paths, urls
 from octavia_provider.model.errors import Conflict, Forbidden, Invalid, OctaviaError, PermanentError, Violation
 
 from .client import Client
@@ -56,12 +55,7 @@ def connect(url: str | None = None, home: str | None = None, *, start: bool = Tr
 
 def _url(where: str) -> str:
     """The URL of a control plane; ``Invalid`` for what can be none: asking it would never come to an end."""
-    try:
-        parts = urlsplit(where)
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fits = False
-    if not fits:
+    if urls.http(where) is None:
         raise Invalid([Violation(("endpoint",), f"{where!r} is no URL of a control plane, as http://host:9876 is")])
     return where
 

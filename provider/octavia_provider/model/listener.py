@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -22,7 +22,8 @@ PROTOCOLS = (
 NO_SCTP = "SCTP is not served: the kernels that amphorae run on have no SCTP; TCP and UDP are"
 L7_PROTOCOLS = ("HTTP", "TERMINATED_HTTPS")
 """Listeners that see requests: those that can have L7 policies."""
-TLS_PROTOCOLS = ("TERMINATED_HTTPS", "PROMETHEUS")
+METRICS = "PROMETHEUS"
+TLS_PROTOCOLS = ("TERMINATED_HTTPS", METRICS)
 """Listeners at which TLS can end."""
 CLIENT_HEADERS = ("X-Forwarded-IP", "X-Real-IP", "X-Client-IP")
 """Headers that hold the client's address alone, whatever a client says by the same name."""
@@ -90,12 +91,17 @@ def _has_certificate(values: Mapping[str, Any]) -> str | None:
     return None
 
 
+def ends_tls(protocol: str, default_ref: str | None, sni_refs: Sequence[str]) -> bool:
+    """Whether TLS ends at such a listener; one for metrics speaks it where it has a certificate."""
+    return protocol == "TERMINATED_HTTPS" or (protocol == METRICS and bool(default_ref or sni_refs))
+
+
 def _no_certificate(name: str) -> Rule:
     """What says how TLS ends is refused where it does not: a PROMETHEUS listener that has no certificate."""
 
     def check(values: Mapping[str, Any]) -> str | None:
-        plain = not values["default_tls_container_ref"] and not values["sni_container_refs"]
-        if values["protocol"] == "PROMETHEUS" and plain and values[name] not in {None, False, "NONE"}:
+        ends = ends_tls(values["protocol"], values["default_tls_container_ref"], values["sni_container_refs"])
+        if values["protocol"] == METRICS and not ends and values[name] not in {None, False, "NONE"}:
             return "needs default_tls_container_ref: without a certificate this PROMETHEUS listener speaks no TLS"
         return None
 
@@ -104,7 +110,7 @@ def _no_certificate(name: str) -> Rule:
 
 
 def _no_pool(values: Mapping[str, Any]) -> str | None:
-    if values["protocol"] == "PROMETHEUS" and values["default_pool_id"]:
+    if values["protocol"] == METRICS and values["default_pool_id"]:
         return "does not go with PROMETHEUS: the load balancer answers by itself"
     return None
 

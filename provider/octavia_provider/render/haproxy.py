@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Frontend, Server, compose
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.health_monitor import HealthMonitor
-from octavia_provider.model.listener import CLIENT_HEADERS, L7_PROTOCOLS, Listener
+from octavia_provider.model.listener import CLIENT_HEADERS, L7_PROTOCOLS, METRICS, Listener
 from octavia_provider.model.member import Member
 from octavia_provider.model.pool import PROXY_VERSIONS, Pool
 
@@ -149,7 +149,7 @@ def _base(listeners: list[Listener]) -> str:
 
 def mode(listener: Listener) -> str:
     """Whether haproxy sees requests or bytes."""
-    return "http" if listener.protocol in (*L7_PROTOCOLS, "PROMETHEUS") else "tcp"
+    return "http" if listener.protocol in (*L7_PROTOCOLS, METRICS) else "tcp"
 
 
 def _binds(listener: Listener, placement: Placement) -> tuple[Bind, ...]:
@@ -173,7 +173,7 @@ def _frontend(graph: Graph, listener: Listener, placement: Placement) -> tuple[F
         )
     lines.add(me, "maxconn", str(connection_limit(listener)))
     lines.add(me, "timeout client", f"{_timeout(listener.timeout_client_data)}ms")
-    if listener.protocol == "PROMETHEUS":
+    if listener.protocol == METRICS:
         metrics.frontend(lines, listener)
     if listener.timeout_tcp_inspect and mode(listener) == "tcp":
         lines.add(me, "tcp-request inspect-delay", f"{listener.timeout_tcp_inspect}ms")

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from octavia_provider.model.listener import Listener
+from octavia_provider.model.listener import METRICS, Listener
 
 from .lines import Lines
 
-PROTOCOL = "PROMETHEUS"
 EXPORTER, AGENT = "octavia-exporter", "octavia-metrics"  # ids are UUIDs: none is one of these
 _SECTIONS = f"""
 frontend {EXPORTER}
@@ -33,7 +32,7 @@ backend {AGENT}
 
 def sections(listeners: Iterable[Listener]) -> str:
     """What stands beside the listeners, where one of them is for metrics."""
-    return _SECTIONS if any(listener.protocol == PROTOCOL for listener in listeners) else ""
+    return _SECTIONS if any(listener.protocol == METRICS for listener in listeners) else ""
 
 
 def frontend(lines: Lines, listener: Listener) -> None:

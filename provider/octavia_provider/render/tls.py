@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from octavia_amphora.wire.config import File, crt_list, file
 from octavia_provider.model.graph import Graph
-from octavia_provider.model.listener import L7_PROTOCOLS, Listener
+from octavia_provider.model.listener import L7_PROTOCOLS, Listener, ends_tls
 from octavia_provider.model.pool import Pool
 from octavia_provider.model.tls import DEFAULT_ALPN, DEFAULT_CIPHERS, DEFAULT_VERSIONS, VERSIONS, split_ciphers
 from octavia_provider.model.tls_container import TlsContainer
@@ -34,9 +34,7 @@ _HAPROXY_VERSIONS = {"TLSv1": "TLSv1.0"}
 
 def ends_here(listener: Listener) -> bool:
     """Whether TLS ends at the listener."""
-    if listener.protocol == "PROMETHEUS":
-        return bool(listener.default_tls_container_ref or listener.sni_container_refs)
-    return listener.protocol == "TERMINATED_HTTPS"
+    return ends_tls(listener.protocol, listener.default_tls_container_ref, listener.sni_container_refs)
 
 
 def scheme(listener: Listener) -> str:

@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: Apache-2.0
+"""URLs that people type."""
+
+from __future__ import annotations
+
+from urllib.parse import SplitResult, urlsplit
+
+
+def http(text: str) -> SplitResult | None:
+    """The parts of an http or https URL with a host; None for what is none."""
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if fits else None
