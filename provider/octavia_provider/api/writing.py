@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,7 +107,8 @@ class Writing:
         try:
             scope_id = self.rules.place(order.kind, order.id, values, order.path)
             self.allowance.take(order.kind)
-            values.update(self._put(order, values))
+            with _within(order.path):
+                values.update(self.networks.place(self.tx, order.kind, order.id, values))
             self._check(order.kind, values, None, order.path)
             self.rules.check(order.kind, order.id, scope_id, values, order.path)
             if order.kind == "l7_policy":
@@ -132,14 +134,6 @@ class Writing:
         except Invalid as error:
             raise Invalid(error.violations, subject=error.subject or order.subject) from None
 
-    def _put(self, order: Order, values: Mapping[str, Any]) -> Mapping[str, Any]:
-        """What the cloud's networks have to say to it, at its path in the request."""
-        try:
-            return self.networks.place(self.tx, order.kind, order.id, values)
-        except Invalid as error:
-            found = [Violation((*order.path, *v.path), v.message) for v in error.violations]
-            raise Invalid(found, subject=error.subject) from None
-
     def _renamed(self, kind: str, holder: str, owner: Owner) -> bool:
         """Whether what is in the way was made by the same provider for another URN."""
         other = self.tx.get(kind, holder) if holder else None
@@ -152,7 +146,8 @@ class Writing:
         values = _changed(record, given, path)
         try:
             self._check(record.kind, values, record, path)
-            values.update(self.networks.change(self.tx, record, values))
+            with _within(path):
+                values.update(self.networks.change(self.tx, record, values))
             self.rules.check(record.kind, record.id, record.scope_id, values, path)
             if record.kind == "l7_policy" and "position" in given:
                 values = self._placed(record.id, values, written=written)
@@ -203,6 +198,16 @@ def duplicates(orders: Sequence[Order]) -> list[Violation]:
 
 def _server(spec: Mapping[str, Any]) -> tuple[str, int]:
     return spec["address"], spec["protocol_port"]
+
+
+@contextmanager
+def _within(path: Path) -> Iterator[None]:
+    """What is refused of one object, at that object's path in the request."""
+    try:
+        yield
+    except Invalid as error:
+        found = [Violation((*path, *v.path), v.message) for v in error.violations]
+        raise Invalid(found, subject=error.subject) from None
 
 
 def _at(error: Conflict, path: Path, what: str) -> Conflict:

@@ -188,7 +188,10 @@ async def test_a_member_s_subnet_is_there_and_holds_its_address(plane: Plane) ->
     refused(await plane.post("load_balancer", nested), ("pools", 0, "members", 0, "subnet_id"), "does not exist")
     member = (await plane.post("member", body(subnet_id=net["subnet_id"]))).body["member"]
     assert member["subnet_id"] == net["subnet_id"]
-    path = f"/lbaas/pools/{pool['id']}/members/{member['id']}"
+    members = f"/lbaas/pools/{pool['id']}/members"
+    batch = [{"address": f"10.7.0.{n}", "protocol_port": 80, "subnet_id": NOWHERE if n == 9 else None} for n in (8, 9)]
+    refused(await plane.call("PUT", members, {"members": batch}), ("members", 1, "subnet_id"), "does not exist")
+    path = f"{members}/{member['id']}"
     refused(
         await plane.call("PUT", path, {"member": {"subnet_id": NOWHERE}}, wait=10), ("subnet_id",), "does not exist"
     )
