@@ -27,7 +27,7 @@ def purge(home: str | None, yes: bool) -> None:
     from octavia_provider.client import embedded
     from octavia_provider.client.waiting import Deadline
     from octavia_provider.clouds.netns import NetnsCloud
-    from octavia_provider.kit import paths
+    from octavia_provider.kit import logfile, paths
 
     where = paths.home(home)
     if where.exists() and not where.is_dir():
@@ -42,6 +42,7 @@ def purge(home: str | None, yes: bool) -> None:
         )  # fmt: skip
     if not yes:
         click.confirm(f"Remove the installation in {where}, the load balancers it serves included?", abort=True)
+    logfile.configure(None, level="warning")  # the cloud is taken down in this process: what it logs is not the answer
     embedded.stop(where, Deadline(60.0))
     asyncio.run(NetnsCloud(where).stop())
     for path in sorted(where.iterdir()):

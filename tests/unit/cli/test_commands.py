@@ -230,4 +230,5 @@ def test_purge_takes_a_home_whose_key_is_lost(tmp_path: Path) -> None:
     (home / "octavia.db").write_bytes(b"SQLite format 3\0")
     done = octaviactl("purge", "--home", str(home), "--yes")
     assert done.returncode == 0, done.stderr
+    assert done.stdout == f"removed {home}\n"
     assert not home.exists()
