@@ -36,6 +36,7 @@ BIN = Path(sys.executable).parent
 KINDS = {
     "octavia:index:LoadBalancer": "load_balancer", "octavia:index:Listener": "listener", "octavia:index:Pool": "pool",
     "octavia:index:Member": "member", "octavia:index:HealthMonitor": "health_monitor",
+    "octavia:index:L7Policy": "l7_policy", "octavia:index:L7Rule": "l7_rule", "octavia:index:TlsContainer": "tls_container",
     "octavia:index:FlavorProfile": "flavor_profile", "octavia:index:Flavor": "flavor", "octavia:index:Quota": "quota",
     "octavia:index:AvailabilityZoneProfile": "availability_zone_profile",
     "octavia:index:AvailabilityZone": "availability_zone", "octavia:local:Network": "local_network", "octavia:local:Host": "local_host",
@@ -257,10 +258,12 @@ class Project:
         deadline = Deadline(30.0)
         found = {}
         for kind in KINDS.values():
-            if kind != "member":
+            if kind not in ("member", "l7_rule"):
                 found[kind] = list(self.client.list(kind, deadline=deadline))
         pools = found["pool"]
         found["member"] = [m for p in pools for m in self.client.list("member", deadline=deadline, parent=p["id"])]
+        policies = found["l7_policy"]
+        found["l7_rule"] = [r for p in policies for r in self.client.list("l7_rule", deadline=deadline, parent=p["id"])]
         return found
 
     def amphorae(self) -> list[dict[str, Any]]:

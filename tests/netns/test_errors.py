@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 
+import across
+from octavia_provider.model.kinds import KINDS
+from octavia_provider.plugin.spelling import spell
+
 from .installation import ask, until
 from .stacks import WEB, Outcome, Project, assert_no_traceback_of_ours, ended
 
@@ -21,39 +25,18 @@ BASE = (
     + """
 octavia.HealthMonitor("check", pool_id=pool.id, type="TCP", delay=2, timeout=1, max_retries=2)
 octavia.Member("m1", pool_id=pool.id, address="10.66.0.10", protocol_port=80)
-free = octavia.Listener("free", loadbalancer_id=balancer.id, protocol="HTTP", protocol_port=81)
+"""
+)
+# What the cloud refuses: name → the addition, and the property at which it fails.
+CLOUD = {
+    "lost": ('octavia.LoadBalancer("lost", vip_network_id="5e3ba1aa-5f3c-4f5a-9c5b-1c1d3c7c9e11")', "vipNetworkId"),
+    "late": ('octavia.LoadBalancer("late", vip_network_id=full.id)', "vipAddress"),
+}
+FULL = """
 full = octavia.local.Network("full", cidr="10.78.0.0/29")
 for n in range(5):
     octavia.local.Host(f"h{n}", network_id=full.id, address=f"10.78.0.{n + 2}", forward_port=9)
 """
-)
-# name → the addition that breaks a rule across objects, which resource fails, at which property, and what is said
-ACROSS = {
-    "duplicate port": (
-        'octavia.Listener("twin", loadbalancer_id=balancer.id, protocol="TCP", protocol_port=80)',
-        "Listener", "twin", "protocolPort",
-    ),
-    "protocols that do not go together": (
-        'octavia.Pool("odd", listener_id=free.id, protocol="TCP", lb_algorithm="ROUND_ROBIN")',
-        "Pool", "odd", "protocol",
-    ),
-    "second monitor": (
-        'octavia.HealthMonitor("second", pool_id=pool.id, type="TCP", delay=2, timeout=1, max_retries=2)',
-        "HealthMonitor", "second", "poolId",
-    ),
-    "duplicate member": (
-        'octavia.Member("double", pool_id=pool.id, address="10.66.0.10", protocol_port=80)',
-        "Member", "double", "address",
-    ),
-    "no such network": (
-        'octavia.LoadBalancer("lost", vip_network_id="5e3ba1aa-5f3c-4f5a-9c5b-1c1d3c7c9e11")',
-        "LoadBalancer", "lost", "vipNetworkId",
-    ),
-    "no free address": (
-        'octavia.LoadBalancer("late", vip_network_id=full.id)',
-        "LoadBalancer", "late", "vipAddress",
-    ),
-}  # fmt: skip
 
 
 def told_of(done: Outcome, kind: str, name: str) -> str:
@@ -67,18 +50,23 @@ def told_of(done: Outcome, kind: str, name: str) -> str:
 
 
 def test_rules_across_objects_fail_the_right_resource_and_touch_nothing(project: Project) -> None:
-    project.up_well(BASE)
+    base = across.program() + FULL
+    project.up_well(base)
     before, objects = project.resources(), ids(project)
-    together = BASE + "\n".join(addition for addition, *_ in ACROSS.values())
+    together = across.program(across.ROWS) + FULL + "\n".join(addition for addition, _ in CLOUD.values())
     go_on = ["--continue-on-error"] if project.engine == "pulumi" else []  # the embedded engine always does
     done = project.up(together, *go_on)
     assert not done.ok, done.text
     assert_no_traceback_of_ours(done)
-    for what, (_, kind, name, path) in ACROSS.items():
-        assert f"{path}: " in told_of(done, kind, name), f"{what}: {done.text}"
+    for row in across.ROWS:
+        told = told_of(done, across.CLASSES[row.kind], row.name)
+        assert row.says in told, f"{row}: {told}\n{done.text}"
+        assert not row.at or f"{spell(KINDS[row.kind], row.at)}: " in told, f"{row}: {told}"
+    for name, (_, path) in CLOUD.items():
+        assert f"{path}: " in told_of(done, "LoadBalancer", name), f"{name}: {done.text}"
     assert ids(project) == objects
-    assert project.resources().keys() == before.keys()
-    project.program(BASE)
+    assert project.resources() == before
+    project.program(base)
     project.unchanged()
     project.assert_nothing_double()
 

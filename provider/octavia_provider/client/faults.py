@@ -30,8 +30,9 @@ def error(status: int, body: Any, *, subject: str, retry_after: str | None = Non
     violations = [_violation(item) for item in fault.get("violations") or ()]
     if status == 400:
         return Invalid(violations or [Violation((), message)], subject=subject)
-    if status == 409 and violations:  # what collides, said where it collides
-        return Conflict(violations[0].message, subject=subject, path=violations[0].path)
+    if status in (404, 409) and violations:  # what collides or is not there, said where it is named
+        named = NotFound if status == 404 else Conflict
+        return named(violations[0].message, subject=subject, path=violations[0].path)
     if status in {429, 503}:
         return TransientError(message, subject=subject, retry_after=_seconds(retry_after))
     sort = _SORTS.get(status, PermanentError)

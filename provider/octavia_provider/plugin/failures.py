@@ -70,7 +70,7 @@ def message(error: Exception, kind: type | None = None) -> str:
     prefix = f"{error.subject}: " if isinstance(error, errors.OctaviaError) and error.subject else ""
     if isinstance(error, errors.Invalid):
         return prefix + "; ".join(_spelled(kind, v.path, v.message) for v in error.violations)
-    if isinstance(error, errors.Conflict) and error.path:
+    if isinstance(error, (errors.Conflict, errors.NotFound)) and error.path:
         return prefix + _spelled(kind, error.path, error.message)
     return str(error)
 
