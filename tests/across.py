@@ -93,6 +93,7 @@ BASE: Mapping[str, tuple[str, dict[str, Any]]] = {
     "greeted": _pool(loadbalancer_id=LB),
     "greeter": ("health_monitor", {"pool_id": Ref("greeted"), **MONITOR, "type": "TLS-HELLO"}),
     "turning": _tls(90, "turned"),
+    "secure": _tls(91, "cert"),
     "quiet": _pool(loadbalancer_id=LB),
     "calm": ("health_monitor", {"pool_id": Ref("quiet"), **MONITOR}),
 }  # fmt: skip
@@ -152,7 +153,7 @@ ROWS = (
     _add("s2", _listener(95, "UDP", default_pool_id=Ref("quiet")), "default_pool_id", "cannot send to a HTTP pool"),
     _add("s3", _listener(95, "TCP", default_pool_id=Ref("datagrams")), "default_pool_id", "cannot send to a UDP pool"),
     _add("s4", _pool(listener_id=Ref("free"), protocol="TCP"), "protocol", "cannot send to a TCP pool"),
-    _add("s5", _pool(listener_id=Ref("turning"), protocol="HTTPS"), "protocol", "cannot send to a HTTPS pool"),
+    _add("s5", _pool(listener_id=Ref("secure"), protocol="HTTPS"), "protocol", "cannot send to a HTTPS pool"),
     _add("s6", _pool(listener_id=Ref("metrics")), "protocol", "sends to no pool"),
     _add("s7", ("l7_policy", {"listener_id": Ref("free"), **TO_POOL, "redirect_pool_id": Ref("streams")}),
          "redirect_pool_id", "cannot send to a TCP pool"),
@@ -161,13 +162,13 @@ ROWS = (
     _add("s10", ("l7_rule", {"l7policy_id": Ref("policy"), **HAS_CERTIFICATE}), "type", "need a TERMINATED_HTTPS"),
     # monitors and members
     _add("m1", ("health_monitor", {"pool_id": Ref("datagrams"), **MONITOR, "type": "PING"}), "type", "a UDP pool cannot"),
-    _add("m2", ("health_monitor", {"pool_id": Ref("target"), **MONITOR, "type": "UDP-CONNECT"}), "type", "is for UDP pools"),
+    _add("m2", ("health_monitor", {"pool_id": Ref("movable"), **MONITOR, "type": "UDP-CONNECT"}), "type", "is for UDP pools"),
     _add("m3", ("member", {"pool_id": Ref("datagrams"), "address": "fd00::9", "protocol_port": 9}), "address", "send to IPv6"),
     _add("m4", _listener(95, allowed_cidrs=["10.0.0.0/8", "fd00::/8"]), ("allowed_cidrs", 1), "is of IPv6, and no VIP"),
     # TLS containers
     _add("t1", _listener(95, "TERMINATED_HTTPS", default_tls_container_ref=NOWHERE), "default_tls_container_ref", "does not exist"),
     _add("t2", _tls(95, "authorities"), "default_tls_container_ref", "needs a certificate with its"),
-    _add("t3", _tls(95, "cert", sni_container_refs=[Ref("turned"), Ref("lists")]), ("sni_container_refs", 1), "needs a cert"),
+    _add("t3", _tls(95, "cert", sni_container_refs=[Ref("cert"), Ref("lists")]), ("sni_container_refs", 1), "needs a cert"),
     _add("t4", _tls(95, "cert", client_ca_tls_container_ref=Ref("cert"), client_authentication="MANDATORY"),
          "client_ca_tls_container_ref", "needs certificates of auth"),
     _add("t5", _tls(95, "cert", client_ca_tls_container_ref=Ref("authorities"), client_crl_container_ref=Ref("lists"),
