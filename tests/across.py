@@ -176,16 +176,16 @@ ROWS = (
     _add("t6", _pool(loadbalancer_id=LB, tls_enabled=True, ca_tls_container_ref=Ref("cert")),
          "ca_tls_container_ref", "needs certificates of auth"),
     # changes
-    _change("heard", {"protocol": "UDP"}, "protocol", "cannot send to a HTTP pool (hearing)"),
-    _change("switched", {"protocol": "TCP"}, "protocol", "cannot have an L7 policy (switch)"),
+    _change("heard", {"protocol": "UDP"}, "protocol", "cannot send to a HTTP pool (hearing"),
+    _change("switched", {"protocol": "TCP"}, "protocol", "cannot have an L7 policy (switch"),
     _change("ended", {"protocol": "HTTP", "default_tls_container_ref": None}, "protocol", "SSL_CONN_HAS_CERT rules need"),
     _change("target", {"protocol": "TCP"}, "protocol", "cannot send to a TCP pool"),
-    _change("moved", {"protocol": "UDP"}, "protocol", "cannot send to a HTTP pool (movable)"),
+    _change("moved", {"protocol": "UDP"}, "protocol", "cannot send to a HTTP pool (movable"),
     _change("idle", {"default_pool_id": Ref("streams")}, "default_pool_id", "cannot send to a TCP pool"),
     _change("greeted", {"protocol": "UDP"}, "protocol", "a UDP pool cannot have a TLS-HELLO monitor"),
     _change("calm", {"type": "UDP-CONNECT"}, "type", "is for UDP pools"),
     _change("turned", {"certificate": None, "private_key": None, "ca_certificates": AUTHORITY.pem}, None,
-            "listener turning uses it, and its default_tls_container_ref needs a certificate"),
+            "uses it, and its default_tls_container_ref needs a certificate"),
 )  # fmt: skip
 
 
