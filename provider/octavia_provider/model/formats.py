@@ -69,8 +69,15 @@ def private_key(value: str) -> str:
     return value.strip().replace("\r\n", "\n") + "\n"
 
 
+def _no_zone(value: str) -> None:
+    """Python takes any text for the zone of an IPv6 address, line breaks included; it means nothing on another machine."""
+    if "%" in value:
+        raise ValueError(f"{value!r} has a zone ('%'); an address must be the same on every machine")
+
+
 def ip_address(value: str) -> str:
     """An IPv4 or IPv6 address in its shortest form."""
+    _no_zone(value)
     try:
         return str(ipaddress.ip_address(value))
     except ValueError:
@@ -79,14 +86,16 @@ def ip_address(value: str) -> str:
 
 def member_address(value: str) -> str:
     """An address a member can have: not one that only this machine, everybody or nobody has."""
-    address = ipaddress.ip_address(ip_address(value))
+    given = ipaddress.ip_address(ip_address(value))
+    address = getattr(given, "ipv4_mapped", None) or given  # ::ffff:127.0.0.1 is 127.0.0.1 to a kernel
     if address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local:
         raise ValueError(f"{value} is a loopback, multicast, link-local or unspecified address; no member can have it")
-    return str(address)
+    return str(given)
 
 
 def cidr(value: str) -> str:
     """A network in CIDR notation; host bits are dropped, as Octavia does."""
+    _no_zone(value)
     try:
         return str(ipaddress.ip_network(value, strict=False))
     except ValueError:
