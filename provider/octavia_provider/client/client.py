@@ -300,7 +300,7 @@ class _Absent(NotFound):
     """A 404, with the id of the control plane that gave it ("" where it did not say)."""
 
     def __init__(self, error: NotFound, answered_by: str) -> None:
-        super().__init__(error.message, subject=error.subject, hint=error.hint)
+        super().__init__(error.message, subject=error.subject, hint=error.hint, path=error.path)
         self.answered_by = answered_by
 
 
