@@ -25,6 +25,7 @@ from octavia_provider.client.waiting import Deadline
 from octavia_provider.clouds.netns import NetnsCloud
 from octavia_provider.kit import paths
 from octavia_provider.model.errors import OctaviaError
+from octavia_provider.model.kinds import PARENTS
 
 from .clouds import processes_of
 from .installation import SERVER, Installation, until
@@ -258,12 +259,11 @@ class Project:
         deadline = Deadline(30.0)
         found = {}
         for kind in KINDS.values():
-            if kind not in ("member", "l7_rule"):
+            if kind not in PARENTS:
                 found[kind] = list(self.client.list(kind, deadline=deadline))
-        pools = found["pool"]
-        found["member"] = [m for p in pools for m in self.client.list("member", deadline=deadline, parent=p["id"])]
-        policies = found["l7_policy"]
-        found["l7_rule"] = [r for p in policies for r in self.client.list("l7_rule", deadline=deadline, parent=p["id"])]
+        for kind, (parent, _) in PARENTS.items():
+            listed = (self.client.list(kind, deadline=deadline, parent=above["id"]) for above in found[parent])
+            found[kind] = [item for items in listed for item in items]
         return found
 
     def amphorae(self) -> list[dict[str, Any]]:

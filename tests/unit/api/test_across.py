@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest_asyncio
 
 import across
 from unit.api import settling
-from unit.api.settling import WORDS, Plane
+from unit.api.settling import WORDS, Answer, Plane
 
 
 class Built:
@@ -27,12 +27,20 @@ class Built:
             self.ids[name] = made["id"]
         return self
 
-    async def refused(self, row: across.Row) -> settling.Answer:
-        inputs = across.resolved(row.inputs, self.ids)
-        if not row.changes:
-            return await self.plane.post(row.kind, {"name": row.name, **inputs})
-        place = self.plane.place(row.kind, across.resolved(across.BASE[row.name][1], self.ids))
-        return await self.plane.call("PUT", f"{place}/{self.ids[row.name]}", {WORDS[row.kind]: inputs})
+    async def change(self, name: str, change: Mapping[str, Any]) -> Answer:
+        kind, inputs = across.BASE[name]
+        place = self.plane.place(kind, across.resolved(inputs, self.ids))
+        return await self.plane.call(
+            "PUT", f"{place}/{self.ids[name]}", {WORDS[kind]: across.resolved(change, self.ids)}
+        )
+
+    async def refused(self, row: across.Row) -> Answer:
+        if row.changes:
+            return await self.change(row.name, row.inputs)
+        return await self.plane.post(row.kind, {"name": row.name, **across.resolved(row.inputs, self.ids)})
+
+    async def everything(self) -> Any:
+        return await self.plane.records(), await self.plane.store.read(lambda tx: tx.scopes())
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -42,15 +50,29 @@ async def built(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Built
         yield await Built(plane).build()
 
 
-async def everything(plane: Plane) -> Any:
-    return await plane.records(), await plane.store.read(lambda tx: tx.scopes())
-
-
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("row", across.ROWS, ids=str)
 async def test_it_is_refused_with_nothing_written(built: Built, row: across.Row) -> None:
-    before = await everything(built.plane)
+    before = await built.everything()
     answer = await built.refused(row)
     assert answer.status == row.status, answer.body
     assert [row.at] == [path for path, message in answer.violations if row.says in message], answer.body
-    assert await everything(built.plane) == before
+    assert await built.everything() == before
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("servers", {"loadbalancer_id": across.OTHER}),
+        ("servers", {"listener_id": across.NOWHERE}),
+        ("web", {"loadbalancer_id": across.OTHER}),
+        ("lb", {"vip_network_id": across.NOWHERE}),
+        ("watch", {"pool_id": across.NOWHERE}),
+    ],
+)
+async def test_what_a_program_replaces_is_refused_as_a_change(built: Built, name: str, change: dict[str, Any]) -> None:
+    before = await built.everything()
+    answer = await built.change(name, change)
+    assert (answer.status, answer.violations[0][0]) == (400, tuple(change)), answer.body
+    assert await built.everything() == before

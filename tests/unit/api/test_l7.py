@@ -84,33 +84,6 @@ async def test_a_pool_that_a_policy_redirects_to_stays(plane: Plane) -> None:
     assert (await plane.call("DELETE", url, wait=10)).status == 204
 
 
-async def test_what_may_go_with_what(plane: Plane) -> None:
-    web = await listener(plane)
-    lb = web["loadbalancer_id"]
-    tcp = await plane.make("listener", loadbalancer_id=lb, protocol="TCP", protocol_port=81)
-    stream = await plane.make("pool", loadbalancer_id=lb, **{**POOL, "protocol": "TCP"})
-    foreign = await plane.make("pool", loadbalancer_id=(await plane.balancer("two"))["id"], **POOL)
-    to_pool = {"listener_id": web["id"], "action": "REDIRECT_TO_POOL"}
-    rows = [
-        ({"listener_id": tcp["id"], "action": "REJECT"}, "listener_id", "sees no requests"),
-        ({**to_pool, "redirect_pool_id": stream["id"]}, "redirect_pool_id", "cannot send to a TCP"),
-        ({**to_pool, "redirect_pool_id": foreign["id"]}, "redirect_pool_id", "does not exist on load balancer"),
-    ]
-    for spec, path, words in rows:
-        answer = await plane.post("l7_policy", spec)
-        assert (answer.status, answer.violations[0][0]) == (400, (path,)), answer.body
-        assert words in answer.violations[0][1]
-    made = await policy(plane, web, "p")
-    certificate = {"type": "SSL_CONN_HAS_CERT", "compare_type": "EQUAL_TO", "value": "true", "l7policy_id": made["id"]}
-    answer = await plane.post("l7_rule", certificate)
-    assert answer.violations[0] == (
-        ("type",),
-        "SSL_CONN_HAS_CERT rules need a TERMINATED_HTTPS listener, and this one is HTTP",
-    )
-    answer = await plane.call("PUT", f"/lbaas/listeners/{web['id']}", {"listener": {"protocol": "TCP"}})
-    assert answer.violations[0][0] == ("protocol",)
-
-
 async def test_a_policy_has_fifty_rules_at_most__in_one_call_too(plane: Plane) -> None:
     web = await listener(plane)
     rules = [{**RULE, "value": f"/{n}"} for n in range(51)]

@@ -67,31 +67,6 @@ async def test_what_is_used_stays__and_its_change_raises_the_users_generation(pl
     assert (await plane.call("DELETE", f"/octavia/tls-containers/{extra['id']}", wait=10)).status == 204
 
 
-async def test_a_reference_finds_what_it_is_for(plane: Plane) -> None:
-    cert = await plane.make("tls_container", name="cert", **PAIR.container())
-    ca = await plane.make("tls_container", name="ca", ca_certificates=CA.pem)
-    other = await plane.make("tls_container", name="lists", crl=pem.crl(OTHER))
-    balancer = await plane.balancer()
-    wrong: list[tuple[dict[str, Any], tuple[Any, ...], str]] = [
-        ({"default_tls_container_ref": balancer["id"]}, ("default_tls_container_ref",), "does not exist"),
-        ({"sni_container_refs": [cert["id"], ca["id"]]}, ("sni_container_refs", 1), "needs a certificate with its"),
-        ({"client_ca_tls_container_ref": cert["id"]}, ("client_ca_tls_container_ref",), "needs certificates of auth"),
-        (
-            {"client_ca_tls_container_ref": ca["id"], "client_crl_container_ref": other["id"]},
-            ("client_crl_container_ref",), "has no list of the authority CN=authority",
-        ),
-    ]  # fmt: skip
-    for change, at, says in wrong:
-        spec = {"loadbalancer_id": balancer["id"], **TLS, "default_tls_container_ref": cert["id"], **change}
-        answer = await plane.post("listener", spec)
-        assert answer.status == 400
-        assert answer.violations[0][0] == at
-        assert says in answer.violations[0][1]
-    spec = {"loadbalancer_id": balancer["id"], "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
-    answer = await plane.post("pool", {**spec, "tls_enabled": True, "ca_tls_container_ref": cert["id"]})
-    assert answer.violations[0][0] == ("ca_tls_container_ref",)
-
-
 async def test_a_container_in_use_stays_of_its_sort(plane: Plane) -> None:
     cert = await plane.make("tls_container", name="cert", **PAIR.container())
     await listener(plane, default_tls_container_ref=cert["id"])
@@ -99,11 +74,3 @@ async def test_a_container_in_use_stays_of_its_sort(plane: Plane) -> None:
     answer = await plane.call("PUT", f"/octavia/tls-containers/{cert['id']}", {"tls_container": change})
     assert answer.status == 400
     assert "listener web uses it, and its default_tls_container_ref needs a certificate" in answer.body["faultstring"]
-
-
-async def test_protocols_that_go_together(plane: Plane) -> None:
-    cert = await plane.make("tls_container", name="cert", **PAIR.container())
-    web = await listener(plane, default_tls_container_ref=cert["id"])
-    answer = await plane.post("pool", {"listener_id": web["id"], "protocol": "HTTPS", "lb_algorithm": "ROUND_ROBIN"})
-    assert answer.violations[0][0] == ("protocol",)
-    assert "a TERMINATED_HTTPS listener cannot send to a HTTPS pool" in answer.violations[0][1]
