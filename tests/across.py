@@ -8,7 +8,7 @@ asked of the model (does every refusal that it can utter have a row?), of the AP
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -204,7 +204,7 @@ def resolved(value: Any, ids: Mapping[str, str]) -> Any:
     return [resolved(item, ids) for item in value] if isinstance(value, list) else value
 
 
-def program(rows: tuple[Row, ...] = ()) -> str:
+def program(rows: Sequence[Row] = ()) -> str:
     """A Pulumi program that makes ``BASE``, with what ``rows`` add and change."""
     changed = {row.name: row.inputs for row in rows if row.changes}
     made = {name: (kind, {**inputs, **changed.get(name, {})}) for name, (kind, inputs) in BASE.items()}

@@ -32,6 +32,9 @@ CLOUD = {
     "lost": ('octavia.LoadBalancer("lost", vip_network_id="5e3ba1aa-5f3c-4f5a-9c5b-1c1d3c7c9e11")', "vipNetworkId"),
     "late": ('octavia.LoadBalancer("late", vip_network_id=full.id)', "vipAddress"),
 }
+# Its change fails alone: pulumi leaves unknown inputs out of a Check in an update, so the child of its child is told that
+# it lacks its parent, which ends the program before all is asked for.
+GRANDPARENT = "ended"
 FULL = """
 full = octavia.local.Network("full", cidr="10.78.0.0/29")
 for n in range(5):
@@ -52,23 +55,35 @@ def told_of(done: Outcome, kind: str, name: str) -> str:
 def test_rules_across_objects_fail_the_right_resource_and_touch_nothing(project: Project) -> None:
     base = across.program() + FULL
     project.up_well(base)
-    before, objects = project.resources(), ids(project)
-    together = across.program(across.ROWS) + FULL + "\n".join(addition for addition, _ in CLOUD.values())
-    go_on = ["--continue-on-error"] if project.engine == "pulumi" else []  # the embedded engine always does
-    done = project.up(together, *go_on)
-    assert not done.ok, done.text
-    assert_no_traceback_of_ours(done)
-    for row in across.ROWS:
-        told = told_of(done, across.CLASSES[row.kind], row.name)
-        assert row.says in told, f"{row}: {told}\n{done.text}"
-        assert not row.at or f"{spell(KINDS[row.kind], row.at)}: " in told, f"{row}: {told}"
+    before, objects = identities(project), ids(project)
+    cloud = "\n".join(addition for addition, _ in CLOUD.values())
+    done = assert_refused(project, [row for row in across.ROWS if row.name != GRANDPARENT], FULL + cloud)
     for name, (_, path) in CLOUD.items():
         assert f"{path}: " in told_of(done, "LoadBalancer", name), f"{name}: {done.text}"
+    assert_refused(project, [row for row in across.ROWS if row.name == GRANDPARENT], FULL)
     assert ids(project) == objects
-    assert project.resources() == before
+    assert identities(project) == before
     project.program(base)
     project.unchanged()
     project.assert_nothing_double()
+
+
+def assert_refused(project: Project, rows: list[across.Row], more: str) -> Outcome:
+    """An ``up`` with these rows fails, each at its resource and property."""
+    go_on = ["--continue-on-error"] if project.engine == "pulumi" else []  # the embedded engine always does
+    done = project.up(across.program(rows) + more, *go_on)
+    assert not done.ok, done.text
+    assert_no_traceback_of_ours(done)
+    for row in rows:
+        told = told_of(done, across.CLASSES[row.kind], row.name)
+        assert row.says in told, f"{row}: {told}\n{done.text}"
+        assert not row.at or f"{spell(KINDS[row.kind], row.at)}: " in told, f"{row}: {told}"
+    return done
+
+
+def identities(project: Project) -> dict[str, str]:
+    """The id of each resource of the state. (All of it cannot be compared: pulumi encrypts secrets anew each time.)"""
+    return {name: resource["id"] for name, resource in project.resources().items()}
 
 
 def ids(project: Project) -> dict[str, set[str]]:
