@@ -52,8 +52,12 @@ def title(cls: type) -> str:
 
 
 def replacements(cls: type) -> str:
-    found = (a for a in attributes(cls).values() if a.replaces)
-    return "".join(f"| {title(cls)} | `{a.camel}` | {a.why} |\n" for a in found)
+    found = (a for a in attributes(cls).values() if a.replaces or a.replaces_between)
+    return "".join(f"| {title(cls)} | `{a.camel}`{between(a)} | {a.why} |\n" for a in found)
+
+
+def between(a: Attribute) -> str:
+    return f", {a.replaces_between.doc}" if a.replaces_between else ""
 
 
 def kind(cls: type) -> str:
@@ -85,6 +89,8 @@ def row(a: Attribute, parent: Attribute | None = None) -> str:
     if a.name == "name":
         default = "made from the resource's name"
     change = f"replaces: {a.why}" if a.replaces else "in place" + (f": {a.cost}" if a.cost else parent_cost(parent))
+    if a.replaces_between:
+        change += f"; {a.replaces_between.doc} it replaces: {a.why}"
     doc = a.doc + (" " + " · ".join(f"`{c.value}`: {c.doc}" for c in a.choices) + "." if a.choices else "") + limits(a)
     return f"| `{name}` | {shape(a)} | {default} | {doc} | {change} |\n"
 

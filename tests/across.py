@@ -111,6 +111,7 @@ class Row:
     at: Path
     says: str
     status: int = 400
+    by_program: bool = True  # False: a program makes a new object instead
 
     @property
     def changes(self) -> bool:
@@ -124,8 +125,8 @@ def _add(name: str, what: tuple[str, dict[str, Any]], at: Any, says: str, status
     return Row(name, *what, (at,) if isinstance(at, str) else at, says, status)
 
 
-def _change(name: str, change: dict[str, Any], at: str | None, says: str) -> Row:
-    return Row(name, BASE[name][0], change, () if at is None else (at,), says)
+def _change(name: str, change: dict[str, Any], at: str | None, says: str, **more: Any) -> Row:
+    return Row(name, BASE[name][0], change, () if at is None else (at,), says, **more)
 
 
 ROWS = (
@@ -181,14 +182,14 @@ ROWS = (
     _add("t6", _pool(loadbalancer_id=LB, tls_enabled=True, ca_tls_container_ref=Ref("cert")),
          "ca_tls_container_ref", "needs certificates of auth"),
     # changes
-    _change("heard", {"protocol": "UDP"}, "protocol", "cannot send to a HTTP pool (hearing"),
+    _change("heard", {"protocol": "HTTPS"}, "protocol", "cannot send to a HTTP pool (hearing"),
     _change("switched", {"protocol": "TCP"}, "protocol", "cannot have an L7 policy (switch"),
     _change("ended", {"protocol": "HTTP", "default_tls_container_ref": None}, "protocol", "SSL_CONN_HAS_CERT rules need"),
     _change("target", {"protocol": "TCP"}, "protocol", "cannot send to a TCP pool"),
     _change("served", {"protocol": "TCP"}, "protocol", "cannot send to a TCP pool (served"),
-    _change("moved", {"protocol": "UDP"}, "protocol", "cannot send to a HTTP pool (movable"),
+    _change("moved", {"protocol": "HTTPS"}, "protocol", "cannot send to a HTTP pool (movable"),
     _change("idle", {"default_pool_id": Ref("streams")}, "default_pool_id", "cannot send to a TCP pool"),
-    _change("greeted", {"protocol": "UDP"}, "protocol", "a UDP pool cannot have a TLS-HELLO monitor"),
+    _change("greeted", {"protocol": "UDP"}, "protocol", "a UDP pool cannot have a TLS-HELLO monitor", by_program=False),
     _change("calm", {"type": "UDP-CONNECT"}, "type", "is for UDP pools"),
     _change("turned", {"certificate": None, "private_key": None, "ca_certificates": AUTHORITY.pem}, None,
             "uses it, and its default_tls_container_ref needs a certificate"),

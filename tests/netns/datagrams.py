@@ -204,3 +204,15 @@ def make_udp_stack(
     sources = tuple(stack.source(number) for number in range(20))
     until(lambda: set(stack.shares(20, sources=sources, timeout=0.2)) == names, what="every member to answer")
     return stack
+
+
+def asked_once(address: str, port: int) -> str:
+    """What a client of this machine hears; ``silence`` where nothing comes."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(0.3)
+        client.connect((address, port))
+        try:
+            client.send(b"?")
+            return client.recv(2048).decode()
+        except TimeoutError:
+            return "silence"

@@ -57,7 +57,8 @@ def test_rules_across_objects_fail_the_right_resource_and_touch_nothing(project:
     project.up_well(base)
     before, objects = identities(project), ids(project)
     cloud = "\n".join(addition for addition, _ in CLOUD.values())
-    done = assert_refused(project, [row for row in across.ROWS if row.name != GRANDPARENT], FULL + cloud)
+    rows = [row for row in across.ROWS if row.by_program and row.name != GRANDPARENT]
+    done = assert_refused(project, rows, FULL + cloud)
     for name, (_, path) in CLOUD.items():
         assert f"{path}: " in told_of(done, "LoadBalancer", name), f"{name}: {done.text}"
     assert_refused(project, [row for row in across.ROWS if row.name == GRANDPARENT], FULL)

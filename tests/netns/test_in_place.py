@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import socket
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ import pytest
 from octavia_provider.client.waiting import Deadline
 from octavia_provider.model.errors import Conflict, Forbidden, Invalid
 
-from . import stacks
+from . import datagrams, stacks
 from .installation import Installation, Load, Stack, ask, make_stack, until
 
 
@@ -216,3 +217,43 @@ def test_one_up_swaps_the_ports_and_changes_the_rest_in_place(short_home: Path, 
         assert project.destroy().ok
     finally:
         project.site.purge()
+
+
+SIDES = """
+network = octavia.local.Network("net")
+balancer = octavia.LoadBalancer("web", vip_network_id=network.id)
+echo = ["python3", "-u", "-c", {server!r}]
+datagrams = octavia.local.Host("echo", network_id=network.id, command=echo, environment={{"NAME": "echo"}})
+stream = host("web", network)
+address, port = {{"TCP": (stream.address, 80), "UDP": (datagrams.address, 5000)}}["{protocol}"]
+
+def serve(name, pool):
+    octavia.Member(name, pool_id=pool.id, address=address, protocol_port=port)
+    watch = "TCP" if "{protocol}" == "TCP" else "UDP-CONNECT"
+    octavia.HealthMonitor(name, pool_id=pool.id, type=watch, delay=3, timeout=1, max_retries=1)
+
+speaks = {{"protocol": "{protocol}", "lb_algorithm": "ROUND_ROBIN"}}
+named = octavia.Pool("named", loadbalancer_id=balancer.id, **speaks)
+one = octavia.Listener("one", loadbalancer_id=balancer.id, protocol="{protocol}", protocol_port=53, default_pool_id=named.id)
+two = octavia.Listener("two", loadbalancer_id=balancer.id, protocol="{protocol}", protocol_port=54)
+serve("named", named)
+serve("naming", octavia.Pool("naming", listener_id=two.id, **speaks))
+pulumi.export("address", balancer.published_address)
+"""
+
+
+def echoes(address: str, port: int) -> bool:
+    return datagrams.asked_once(address, port).startswith("echo ")
+
+
+def test_a_listener_goes_over_to_udp_with_its_pool_in_one_up__and_back(project: stacks.Project) -> None:
+    for protocol in ("TCP", "UDP", "TCP"):
+        project.up_well(SIDES.format(protocol=protocol, server=datagrams.SERVER))
+        address = project.outputs()["address"]
+        for port in (53, 54):
+            if protocol == "TCP":
+                answers_with(f"http://{address}:{port}", "web")
+            else:
+                until(partial(echoes, address, port), what=f"port {port} by UDP")
+        project.unchanged()
+    project.assert_nothing_double()

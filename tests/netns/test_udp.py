@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .datagrams import FLOW, LOAD, make_udp_stack
+from .datagrams import FLOW, LOAD, asked_once, make_udp_stack
 from .installation import Installation, until
 
 MONITOR: dict[str, Any] = {
@@ -201,12 +200,12 @@ def test_who_may_use_it__limits__statistics__and_publishing(site: Installation) 
     # Published clients come from this machine's loopback.
     address = site.get("load_balancer", stack.load_balancer["id"])["published_address"]
     assert site.get("listener", stack.listener["id"])["url"] == f"udp://{address}:53"
-    assert published(address) == "silence"
+    assert asked_once(address, 53) == "silence"
     site.update("listener", stack.listener["id"], allowed_cidrs=["127.0.0.0/8"])
-    until(lambda: published(address) != "silence")
+    until(lambda: asked_once(address, 53) != "silence")
     site.update("listener", stack.listener["id"], allowed_cidrs=[])
     assert stack.shares(2, sources=(outside,)) == {"u1": 2}
-    until(lambda: published(address).split()[0] == "u1")
+    until(lambda: asked_once(address, 53).split()[0] == "u1")
 
     site.update("listener", stack.listener["id"], connection_limit=3)
     stack.in_amphora("conntrack", "-D", "-p", "udp", "--orig-port-dst", "53")
@@ -222,14 +221,3 @@ def test_who_may_use_it__limits__statistics__and_publishing(site: Installation) 
     assert seen["total_connections"] >= 8
     assert seen["bytes_in"] > seen["total_connections"] * 28
     assert seen["bytes_out"] > 0
-
-
-def published(address: str) -> str:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.settimeout(0.3)
-        client.connect((address, 53))
-        try:
-            client.send(b"?")
-            return client.recv(2048).decode()
-        except TimeoutError:
-            return "silence"

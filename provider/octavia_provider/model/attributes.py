@@ -28,6 +28,17 @@ class Choice:
 
 
 @dataclass(frozen=True, slots=True)
+class Between:
+    """A change that makes a new object between some values only, and is made in place between all others.
+
+    ``crosses`` gets the old and the new value; ``doc`` names the values ("between datagrams and streams").
+    """
+
+    crosses: Callable[[Any, Any], bool]
+    doc: str
+
+
+@dataclass(frozen=True, slots=True)
 class Attribute:
     """The facts of one attribute, as every face of the model needs them."""
 
@@ -44,6 +55,7 @@ class Attribute:
     choices: tuple[Choice, ...] = ()
     format: Callable[[str], str] | None = None
     replaces: bool = False
+    replaces_between: Between | None = None
     why: str = ""
     delete_before_replace: bool = False
     secret: bool = False
@@ -125,6 +137,7 @@ def attribute(
     choices: tuple[Choice, ...] = (),
     format: Callable[[str], str] | None = None,  # noqa: A002 - JSON Schema's word
     replaces: bool = False,
+    replaces_between: Between | None = None,
     why: str = "",
     delete_before_replace: bool = False,
     secret: bool = False,
@@ -144,8 +157,8 @@ def attribute(
     facts = {
         "doc": doc, "default": default, "required": required, "minimum": minimum, "maximum": maximum,
         "max_length": max_length, "max_items": max_items, "choices": choices, "format": format,
-        "replaces": replaces, "why": why, "delete_before_replace": delete_before_replace, "secret": secret,
-        "filled": filled, "reference": reference, "cost": cost, "unordered": unordered, "json": json,
+        "replaces": replaces, "replaces_between": replaces_between, "why": why,
+        "delete_before_replace": delete_before_replace, "secret": secret, "filled": filled, "reference": reference, "cost": cost, "unordered": unordered, "json": json,
     }  # fmt: skip
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=facts)

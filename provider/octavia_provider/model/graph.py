@@ -31,6 +31,7 @@ LISTENER_POOL_PROTOCOLS: Mapping[str, tuple[str, ...]] = {
     "HTTPS": ("HTTPS", "PROXY", "PROXYV2", "TCP"), "TERMINATED_HTTPS": ("HTTP", "PROXY", "PROXYV2"), "UDP": ("UDP",),
     "PROMETHEUS": (),
 }  # fmt: skip
+BOTH_CHANGE = "; where both are to change, make a new pool and give it to the listener as its protocol changes"
 # Which monitors a pool can have, by what it speaks (octavia/api/v2/controllers/health_monitor.py).
 DATAGRAM_MONITORS = ("UDP-CONNECT", "TCP", "HTTP")
 
@@ -189,6 +190,8 @@ def _listener(graph: Graph, listener: Listener) -> list[Violation]:
         return [Violation(("default_pool_id",), message)]
     pool = graph.default_pool(listener)
     if pool and (complaint := _speak(listener, pool)):
+        if listener.id in graph.listeners:
+            complaint += BOTH_CHANGE
         found.append(Violation(("default_pool_id",) if listener.default_pool_id else ("protocol",), complaint))
     for policy in graph.policies_of(listener.id):
         rules = graph.l7_rules.get(policy.id, {}).values()
@@ -311,7 +314,9 @@ def _pool(graph: Graph, pool: Pool) -> list[Violation]:
             found.append(Violation(("listener_id",), message))
     others = [li for li in graph.listeners_of(pool.id) if li.id != pool.listener_id]
     heard = [graph.listeners[pool.listener_id], *others] if pool.listener_id else others
-    complaints = (_speak(listener, pool) for listener in heard)
+    complaints = [_speak(listener, pool) for listener in heard]
+    if pool.id in graph.pools:
+        complaints = [complaint and complaint + BOTH_CHANGE for complaint in complaints]
     monitor = graph.health_monitors.get(pool.id)
     if monitor and (complaint := _watches(monitor, pool)):
         found.append(Violation(("protocol",), complaint))

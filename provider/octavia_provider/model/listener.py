@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from . import common, formats, tls
-from .attributes import Choice, Rule, Unique, attribute, computed
+from .attributes import Between, Choice, Rule, Unique, attribute, computed
 
 PROTOCOLS = (
     Choice("HTTP", "HTTP/1.1, balanced request by request"),
@@ -63,6 +63,12 @@ def no_sctp(at: str) -> Rule:
 def transport(protocol: str) -> str:
     """What a listener's port belongs to: TCP and UDP have ports of their own."""
     return "udp" if protocol == "UDP" else "tcp"
+
+
+# A program sends the changes of a listener and of its pool one after the other, and neither can be first: no listener
+# can send to a pool of the other sort, not even until the next change.
+SORTS = Between(lambda old, new: transport(old) != transport(new), "between UDP and anything else")
+SORTS_APART = "a listener and its pool can only change sides together, and one of them is always first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +197,14 @@ class Listener(common.Resource):
         required=True, format=formats.uuid_string, replaces=True, reference="load_balancer",
         why="its port is one of that load balancer's VIP, and its connections end there",
     )  # fmt: skip
-    protocol: str = attribute("What is spoken there.", required=True, choices=PROTOCOLS, cost=RELOAD)
+    protocol: str = attribute(
+        "What is spoken there.",
+        required=True,
+        choices=PROTOCOLS,
+        cost=RELOAD,
+        replaces_between=SORTS,
+        why=SORTS_APART,
+    )
     protocol_port: int = attribute(
         "The port of the VIP. Unique within the load balancer.", required=True, minimum=1, maximum=65535,
         cost="connections to the old port are finished, new ones are refused there",

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from . import common, formats, tls
 from .attributes import Choice, Rule, attribute
-from .listener import RELOAD, no_sctp
+from .listener import RELOAD, SORTS, SORTS_APART, no_sctp
 
 PROTOCOLS = (
     Choice("HTTP", "requests are sent to members as HTTP/1.1"),
@@ -150,7 +150,14 @@ class Pool(common.Resource):
         format=formats.uuid_string, replaces=True, reference="listener",
         why="it says for which listener the pool was made; a listener's default_pool_id moves it in place",
     )  # fmt: skip
-    protocol: str = attribute("What the members speak.", required=True, choices=PROTOCOLS, cost=RELOAD)
+    protocol: str = attribute(
+        "What the members speak.",
+        required=True,
+        choices=PROTOCOLS,
+        cost=RELOAD,
+        replaces_between=SORTS,
+        why=SORTS_APART,
+    )
     lb_algorithm: str = attribute("How a member is picked.", required=True, choices=ALGORITHMS, cost=RELOAD)
     session_persistence: SessionPersistence | None = attribute(
         "Keeps a client at its member.", cost=RELOAD + "; clients may be given another member once"

@@ -21,11 +21,12 @@ ADD, DELETE, UPDATE = "ADD", "DELETE", "UPDATE"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change: its path in the model's names, its kind, and the attribute that it is in."""
+    """One change: its path in the model's names, its kind, the attribute that it is in, whether it makes a new object."""
 
     path: Path
     kind: str
     attribute: Attribute
+    replaces: bool
 
 
 def diff(
@@ -94,9 +95,15 @@ def _compare(attr: Attribute, path: Path, left: Any, right: Any, *, was: bool, w
     if was and wanted and left is not None and right is not None and not contains_unknown(right):
         parts = list(_parts(attr, path, left, right))
         if parts:
-            yield from (Change(where, kind, attr) for where, kind in parts)
+            yield from (Change(where, kind, attr, attr.replaces) for where, kind in parts)
             return
-    yield Change(path, UPDATE if was and wanted else (ADD if wanted else DELETE), attr)
+    replaces = attr.replaces or _crosses(attr, left, right)
+    yield Change(path, UPDATE if was and wanted else (ADD if wanted else DELETE), attr, replaces)
+
+
+def _crosses(attr: Attribute, left: Any, right: Any) -> bool:
+    between = attr.replaces_between
+    return between is not None and not contains_unknown(right) and between.crosses(left, right)
 
 
 def _parts(attr: Attribute, path: Path, left: Any, right: Any) -> Iterator[tuple[Path, str]]:

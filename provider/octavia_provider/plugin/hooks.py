@@ -81,12 +81,12 @@ class Hooks:
         old, shown, new = (self._raw(side) for side in (old_inputs, olds, news))
         changes = diffs.diff(self.kind, old, shown, new, ignore)
         attrs = {change.attribute.name: change.attribute for change in changes}
-        replaces = [attr.camel for attr in attrs.values() if attr.replaces]
-        first = any(a.replaces and a.delete_before_replace for a in attrs.values())
+        replaces = list(dict.fromkeys(change.attribute.camel for change in changes if change.replaces))
+        first = any(change.replaces and change.attribute.delete_before_replace for change in changes)
         return Difference(
             changes=changes,
             replaces=replaces,
-            stables=["id", *self._stables(olds, attrs)],
+            stables=["id", *([] if replaces else self._stables(olds, set(attrs)))],
             delete_before_replace=bool(changes) and (first or self._collides(old, shown, new)),
             costs=[f"{a.camel}: {a.cost}" for a in attrs.values() if a.cost and not replaces],
         )
@@ -237,11 +237,9 @@ class Hooks:
     def _stays(self, changed: set[str]) -> set[str]:
         return set(self.stable) | self.follows(changed)
 
-    def _stables(self, olds: Properties, changed: Mapping[str, Any]) -> list[str]:
-        if any(attr.replaces for attr in changed.values()):
-            return []
+    def _stables(self, olds: Properties, changed: set[str]) -> list[str]:
         fixed = {n for n, attr in inputs(self.kind).items() if attr.replaces and n not in changed}
-        names = spelling.to_pulumi(self.kind, dict.fromkeys(sorted(self._stays(set(changed)) | fixed)))
+        names = spelling.to_pulumi(self.kind, dict.fromkeys(sorted(self._stays(changed) | fixed)))
         return [name for name in names if name in olds]
 
     def _collides(self, old: Properties, shown: Properties, new: Properties) -> bool:

@@ -195,7 +195,10 @@ def _change(attr: Attribute) -> str:
     if attr.replaces:
         when = ", after the old one is deleted" if attr.delete_before_replace else ""
         return f"A change makes a new resource{when}: {attr.why}."
-    return f"A change is made in place. What it costs: {attr.cost}." if attr.cost else ""
+    said = f"A change is made in place. What it costs: {attr.cost}." if attr.cost else ""
+    if attr.replaces_between is not None:
+        return f"{said} A change {attr.replaces_between.doc} makes a new resource: {attr.why}."
+    return said
 
 
 def _shows_default(attr: Attribute) -> bool:

@@ -234,7 +234,7 @@ def _failures(found: Sequence[Failure]) -> list[Any]:
 def _diff_response(hooks: Hooks, found: Difference) -> Any:
     detailed: dict[str, Any] = {}
     for change in found.changes:
-        kind = f"{change.kind}_REPLACE" if change.attribute.replaces else change.kind
+        kind = f"{change.kind}_REPLACE" if change.replaces else change.kind
         detailed[spelling.spell(hooks.kind, change.path)] = pb.PropertyDiff(
             kind=pb.PropertyDiff.Kind.Value(kind), inputDiff=True
         )

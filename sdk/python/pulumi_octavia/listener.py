@@ -59,7 +59,7 @@ class ListenerArgs:
                A change makes a new resource: its port is one of that load balancer's VIP, and its connections end there.
         :param pulumi.Input['ListenerProtocol'] protocol: What is spoken there.
                
-               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its pool can only change sides together, and one of them is always first.
         :param pulumi.Input[_builtins.int] protocol_port: The port of the VIP. Unique within the load balancer.
                
                From 1 to 65535.
@@ -256,7 +256,7 @@ class ListenerArgs:
         """
         What is spoken there.
 
-        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
+        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its pool can only change sides together, and one of them is always first.
         """
         return pulumi.get(self, "protocol")
 
@@ -753,7 +753,7 @@ class Listener(pulumi.CustomResource):
                At most 255 characters.
         :param pulumi.Input['ListenerProtocol'] protocol: What is spoken there.
                
-               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its pool can only change sides together, and one of them is always first.
         :param pulumi.Input[_builtins.int] protocol_port: The port of the VIP. Unique within the load balancer.
                
                From 1 to 65535.

@@ -46,7 +46,7 @@ class PoolArgs:
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input['PoolProtocol'] protocol: What the members speak.
                
-               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its pool can only change sides together, and one of them is always first.
         :param pulumi.Input[_builtins.bool] admin_state_up: Whether it is in service. Off: configured, but takes no traffic.
         :param pulumi.Input[Sequence[pulumi.Input['PoolAlpnProtocols']]] alpn_protocols: What the load balancer offers by ALPN, the best first; towards members, with tls_enabled. h2, http/1.1 and http/1.0 when not given.
                
@@ -157,7 +157,7 @@ class PoolArgs:
         """
         What the members speak.
 
-        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
+        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its pool can only change sides together, and one of them is always first.
         """
         return pulumi.get(self, "protocol")
 
@@ -444,7 +444,7 @@ class Pool(pulumi.CustomResource):
                At most 255 characters.
         :param pulumi.Input['PoolProtocol'] protocol: What the members speak.
                
-               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its pool can only change sides together, and one of them is always first.
         :param pulumi.Input[Union['PoolSessionPersistenceArgs', 'PoolSessionPersistenceArgsDict']] session_persistence: Keeps a client at its member.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; clients may be given another member once.

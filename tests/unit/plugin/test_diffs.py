@@ -100,6 +100,22 @@ def test_delete_before_replace_where_two_cannot_be() -> None:
     assert network.diff({}, {"cidr": "10.1.0.0/24"}, {"cidr": "10.2.0.0/24"}).delete_before_replace
 
 
+@pytest.mark.parametrize(
+    ("token", "old", "new", "replaces"),
+    [
+        ("Listener", "TCP", "UDP", ["protocol"]), ("Listener", "UDP", "HTTP", ["protocol"]), ("Listener", "TCP", "HTTP", []),
+        ("Pool", "TCP", "UDP", ["protocol"]), ("Pool", "UDP", "TCP", ["protocol"]), ("Pool", "TCP", UNKNOWN, []),
+    ],
+)  # fmt: skip
+def test_what_goes_over_to_datagrams_or_back_is_made_anew(token: str, old: str, new: str, replaces: list[str]) -> None:
+    given = {"loadbalancerId": ID, "protocolPort": 80, "lbAlgorithm": "ROUND_ROBIN"}
+    hooks = HOOKS[f"octavia:index:{token}"]
+    found = hooks.diff({**given, "protocol": old}, {**given, "protocol": old}, {**given, "protocol": new})
+    assert (list(found.replaces), [change.replaces for change in found.changes]) == (replaces, [bool(replaces)])
+    assert not (replaces and found.delete_before_replace)  # TCP and UDP have ports of their own
+    assert list(found.stables) == ["id"] if replaces else "loadbalancerId" in found.stables
+
+
 def test_costs_and_stables() -> None:
     hooks = HOOKS["octavia:index:Listener"]
     old = {"loadbalancerId": ID, "protocol": "HTTP", "protocolPort": 80}
