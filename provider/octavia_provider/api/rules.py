@@ -62,7 +62,7 @@ def users(tx: Transaction, kind: str, id_: str) -> list[Record]:
 class Rules:
     """Remembers the graphs of one transaction, so that a load balancer made with a hundred objects reads none twice.
 
-    Graphs that are read hold no members: writing one must not read the others. Their uniqueness is the store's constraint.
+    Graphs that are read hold no members but those that a rule asks for: writing one must not read the others. Their uniqueness is the store's constraint.
     """
 
     def __init__(self, tx: Transaction) -> None:
@@ -101,6 +101,10 @@ class Rules:
         elif kind == "listener":
             for policy in graph.policies_of(id_):
                 self._read_rules(graph, policy.id)
+        elif kind == "member":
+            self._add_members(graph, self._tx.get("member", id_))
+        elif kind == "pool" and values["protocol"] in graphs.MEMBER_RULES and id_ in graph.pools:
+            self._add_members(graph, *self._tx.find("member", parent=("pool_id", id_)))
         found = graphs.check(graph, resource)
         if found:
             raise Invalid([Violation((*path, *v.path), v.message) for v in found])
@@ -120,6 +124,11 @@ class Rules:
             for record in self._tx.find("l7_rule", parent=("l7policy_id", policy_id)):
                 if not record.deleting:
                     graph.add(graphs.build("l7_rule", record.spec, id=record.id))
+
+    def _add_members(self, graph: graphs.Graph, *records: Record | None) -> None:
+        for record in records:
+            if record is not None and not record.deleting:
+                graph.add(graphs.build("member", record.spec, id=record.id))
 
     def _add_containers(self, graph: graphs.Graph, resource: Resource) -> None:
         """The TLS containers that it names, into the graph."""

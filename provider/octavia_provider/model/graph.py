@@ -162,7 +162,10 @@ def check(graph: Graph, resource: Resource) -> list[Violation]:
     """The rules across objects for one object that is about to be written; ``graph`` holds the others.
 
     A member or monitor needs of the graph no others of its kind: their uniqueness is a constraint of the store
-    (``Resource.UNIQUE``), so writing one member costs the same whether the pool has three or three thousand.
+    (``Resource.UNIQUE``), so writing one member costs the same whether the pool has three or three thousand. Itself it
+    is there as it was, where it is changed; a pool that becomes UDP finds its members there.
+
+    An address whose family has lost its VIP hurts nobody and stays: what goes with it can go in any order.
     """
     found: list[Violation]
     match resource:
@@ -214,20 +217,29 @@ def _cidrs(graph: Graph, listener: Listener) -> Iterator[Violation]:
         message = "does not go with vip_sg_ids of the load balancer: its security groups say who may come in"
         yield Violation(("allowed_cidrs",), message)
     families = _families(graph)
+    before = graph.listeners.get(listener.id)
+    kept = before.allowed_cidrs if before else ()
     for index, cidr in enumerate(listener.allowed_cidrs):
         version = ipaddress.ip_network(cidr).version
-        if families and version not in families:
+        if families and version not in families and cidr not in kept:
             message = f"{cidr} is of IPv{version}, and no VIP of the load balancer is: nobody could come from there"
             yield Violation(("allowed_cidrs", index), message)
 
 
 def _member(graph: Graph, member: Member) -> list[Violation]:
-    pool, families = graph.pools.get(member.pool_id), _families(graph)
-    version = ipaddress.ip_address(member.address).version
-    if pool and pool.protocol == "UDP" and families and version not in families:
-        message = f"a UDP pool cannot send to IPv{version}: no VIP of the load balancer has such an address"
-        return [Violation(("address",), message)]
+    pool, before = graph.pools.get(member.pool_id), graph.members.get(member.pool_id, {}).get(member.id)
+    if pool and pool.protocol == "UDP" and not (before and before.address == member.address):
+        message = _unreachable(graph, member)
+        return [Violation(("address",), message)] if message else []
     return []
+
+
+def _unreachable(graph: Graph, member: Member) -> str | None:
+    """Why datagrams, which keep their family on their way, cannot get there."""
+    families, version = _families(graph), ipaddress.ip_address(member.address).version
+    if not families or version in families:
+        return None
+    return f"a UDP pool cannot send to IPv{version} ({member.name or member.address}): no VIP has such an address"
 
 
 def _monitor(monitor: HealthMonitor, pool: Pool | None) -> list[Violation]:
@@ -320,4 +332,6 @@ def _pool(graph: Graph, pool: Pool) -> list[Violation]:
     monitor = graph.health_monitors.get(pool.id)
     if monitor and (complaint := _watches(monitor, pool)):
         found.append(Violation(("protocol",), complaint))
+    if pool.id in graph.pools and pool.protocol == "UDP" != graph.pools[pool.id].protocol:
+        complaints.extend(_unreachable(graph, member) for member in graph.members.get(pool.id, {}).values())
     return [*found, *(Violation(("protocol",), complaint) for complaint in complaints if complaint)]

@@ -21,7 +21,7 @@ PROTOCOLS = (
     Choice(
         "PROXYV2", "the same in version 2 (binary), with what TLS said of the client where it ended at the listener"
     ),
-    Choice("UDP", "datagrams are passed on as they are"),
+    Choice("UDP", "datagrams are passed on as they are, those to a VIP to members of its family"),
     Choice("SCTP", "not served"),
 )
 PROXY_VERSIONS = {"PROXY": 1, "PROXYV2": 2}
@@ -32,11 +32,14 @@ _CIPHERS, _VERSIONS, _ALPN = tls.attributes_of("the load balancer", "towards mem
 ALGORITHMS = (
     Choice("ROUND_ROBIN", "members in turn, by weight"),
     Choice("LEAST_CONNECTIONS", "the member with the fewest connections, by weight"),
-    Choice("SOURCE_IP", "the same member for the same client address (consistent hash)"),
+    Choice(
+        "SOURCE_IP",
+        "the same member for the same client address (consistent hash); UDP clients of the published address share one",
+    ),
     Choice("SOURCE_IP_PORT", "the same member for the same client address and port (consistent hash)"),
 )
 PERSISTENCE = (
-    Choice("SOURCE_IP", "by the client's address"),
+    Choice("SOURCE_IP", "by the client's address; UDP clients of the published address share one"),
     Choice("HTTP_COOKIE", "by a cookie that the load balancer sets"),
     Choice("APP_COOKIE", "by a cookie of the application"),
 )

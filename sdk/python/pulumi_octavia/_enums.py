@@ -399,7 +399,7 @@ class PoolLbAlgorithm(_builtins.str, Enum):
     """
     SOURCE_IP = "SOURCE_IP"
     """
-    the same member for the same client address (consistent hash)
+    the same member for the same client address (consistent hash); UDP clients of the published address share one
     """
     SOURCE_IP_PORT = "SOURCE_IP_PORT"
     """
@@ -431,7 +431,7 @@ class PoolProtocol(_builtins.str, Enum):
     """
     UDP = "UDP"
     """
-    datagrams are passed on as they are
+    datagrams are passed on as they are, those to a VIP to members of its family
     """
     SCTP = "SCTP"
     """
@@ -443,7 +443,7 @@ class PoolProtocol(_builtins.str, Enum):
 class PoolSessionPersistenceType(_builtins.str, Enum):
     SOURCE_IP = "SOURCE_IP"
     """
-    by the client's address
+    by the client's address; UDP clients of the published address share one
     """
     HTTP_COOKIE = "HTTP_COOKIE"
     """

@@ -195,3 +195,33 @@ async def test_a_member_s_subnet_is_there_and_holds_its_address(plane: Plane) ->
     refused(
         await plane.call("PUT", path, {"member": {"subnet_id": NOWHERE}}, wait=10), ("subnet_id",), "does not exist"
     )
+
+
+async def test_what_needs_a_family_can_be_changed_and_taken_away_after_its_vip(plane: Plane) -> None:
+    net = await dual(plane)
+    second = {"subnet_id": net["ipv6_subnet_id"]}
+    lb = await plane.make("load_balancer", vip_network_id=net["id"], additional_vips=[second])
+    pool = await plane.make("pool", loadbalancer_id=lb["id"], protocol="UDP", lb_algorithm="ROUND_ROBIN")
+    both = ["fd00::/8", "10.0.0.0/8"]
+    listener = await plane.make(
+        "listener",
+        loadbalancer_id=lb["id"],
+        protocol="UDP",
+        protocol_port=53,
+        default_pool_id=pool["id"],
+        allowed_cidrs=both,
+    )
+    member = await plane.make("member", pool_id=pool["id"], address="fd00:1::9", protocol_port=53)
+    where = f"/lbaas/pools/{pool['id']}/members/{member['id']}"
+    assert (await update(plane, lb)).status < 300
+
+    assert (await plane.call("PUT", where, {"member": {"weight": 7}})).status < 300
+    refused(await plane.call("PUT", where, {"member": {"address": "fd00:1::8"}}), ("address",), "send to IPv6")
+    batch = [{"address": "fd00:1::9", "protocol_port": 53, "weight": 3}, {"address": "fd00:1::7", "protocol_port": 53}]
+    answer = await plane.call("PUT", f"/lbaas/pools/{pool['id']}/members", {"members": batch})
+    refused(answer, ("members", 1, "address"), "send to IPv6")
+    assert (await plane.call("PUT", f"/lbaas/listeners/{listener['id']}", {"listener": {"name": "dns"}})).status < 300
+    fewer = {"listener": {"allowed_cidrs": ["fd01::/16", "fd00::/8"]}}
+    answer = await plane.call("PUT", f"/lbaas/listeners/{listener['id']}", fewer)
+    refused(answer, ("allowed_cidrs", 0), "is of IPv6, and no VIP")
+    assert (await plane.call("DELETE", where)).status == 204
