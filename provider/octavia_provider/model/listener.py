@@ -73,10 +73,19 @@ SORTS_APART = "a listener and its pool can only change sides together, and one o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateLimit:
-    """How many requests one client may make; what is beyond is answered with 429 and Retry-After."""
+    """How many requests one client may make; what is beyond is answered with 429 and Retry-After.
+
+    The period slides, and what came in the one before it is taken to be spread evenly: after a burst some of the next
+    requests are refused early, and all are let through once the client was quiet for two periods (Retry-After).
+    """
 
     requests: int = attribute("How many requests are let through.", required=True, minimum=1, maximum=1_000_000_000)
-    period_seconds: int = attribute("In how many seconds, up to now.", default=1, minimum=1, maximum=86_400)
+    period_seconds: int = attribute(
+        "In how many seconds, up to now. After a burst a client has all of its share again when it was quiet twice as long.",
+        default=1,
+        minimum=1,
+        maximum=86_400,
+    )
     by: str = attribute(
         "Whose requests are counted together.", default="SOURCE_IP",
         choices=(Choice("SOURCE_IP", "those from one client address"),),

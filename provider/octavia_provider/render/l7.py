@@ -46,7 +46,11 @@ _KEYED_SUBJECTS: Mapping[str, tuple[str, ...]] = {
 
 
 def rate_limit(lines: Lines, listener: Listener) -> None:
-    """Count what is let through; answer the rest. A client that goes on asking gets its share all the same."""
+    """Count what is let through; answer the rest. A client that goes on asking gets its share all the same.
+
+    haproxy estimates a sliding period from the counts of the current and of the last one (section 7.3.3,
+    ``sc0_gpc0_rate``), as if the last one's had been spread evenly: only after two is nothing left of a burst.
+    """
     limit: RateLimit | None = listener.rate_limit
     if limit is None:
         return
@@ -54,7 +58,7 @@ def rate_limit(lines: Lines, listener: Listener) -> None:
     lines.add(me, f"stick-table type ipv6 size 100k expire {2 * period}s store gpc0_rate({period}s)")
     lines.add(me, "http-request track-sc0 src")
     condition = f"{{ sc0_gpc0_rate ge {limit.requests} }}"
-    lines.add(me, f"http-request deny deny_status 429 hdr Retry-After {period} if {condition}")
+    lines.add(me, f"http-request deny deny_status 429 hdr Retry-After {2 * period} if {condition}")
     lines.add(me, "http-request sc-inc-gpc0(0)")
 
 

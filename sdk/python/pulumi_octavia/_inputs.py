@@ -161,6 +161,9 @@ class L7PolicyHeaderChangeArgs:
 class ListenerRateLimitArgsDict(TypedDict):
     """
     How many requests one client may make; what is beyond is answered with 429 and Retry-After.
+
+    The period slides, and what came in the one before it is taken to be spread evenly: after a burst some of the next
+    requests are refused early, and all are let through once the client was quiet for two periods (Retry-After).
     """
     requests: pulumi.Input[_builtins.int]
     """
@@ -174,7 +177,7 @@ class ListenerRateLimitArgsDict(TypedDict):
     """
     period_seconds: NotRequired[pulumi.Input[Optional[_builtins.int]]]
     """
-    In how many seconds, up to now.
+    In how many seconds, up to now. After a burst a client has all of its share again when it was quiet twice as long.
 
     From 1 to 86400.
     """
@@ -188,11 +191,14 @@ class ListenerRateLimitArgs:
         """
         How many requests one client may make; what is beyond is answered with 429 and Retry-After.
 
+        The period slides, and what came in the one before it is taken to be spread evenly: after a burst some of the next
+        requests are refused early, and all are let through once the client was quiet for two periods (Retry-After).
+
         :param pulumi.Input[_builtins.int] requests: How many requests are let through.
                
                From 1 to 1000000000.
         :param pulumi.Input['ListenerRateLimitBy'] by: Whose requests are counted together.
-        :param pulumi.Input[_builtins.int] period_seconds: In how many seconds, up to now.
+        :param pulumi.Input[_builtins.int] period_seconds: In how many seconds, up to now. After a burst a client has all of its share again when it was quiet twice as long.
                
                From 1 to 86400.
         """
@@ -236,7 +242,7 @@ class ListenerRateLimitArgs:
     @pulumi.getter(name="periodSeconds")
     def period_seconds(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        In how many seconds, up to now.
+        In how many seconds, up to now. After a burst a client has all of its share again when it was quiet twice as long.
 
         From 1 to 86400.
         """

@@ -110,6 +110,9 @@ class L7PolicyHeaderChange(dict):
 class ListenerRateLimit(dict):
     """
     How many requests one client may make; what is beyond is answered with 429 and Retry-After.
+
+    The period slides, and what came in the one before it is taken to be spread evenly: after a burst some of the next
+    requests are refused early, and all are let through once the client was quiet for two periods (Retry-After).
     """
     @staticmethod
     def __key_warning(key: str):
@@ -135,11 +138,14 @@ class ListenerRateLimit(dict):
         """
         How many requests one client may make; what is beyond is answered with 429 and Retry-After.
 
+        The period slides, and what came in the one before it is taken to be spread evenly: after a burst some of the next
+        requests are refused early, and all are let through once the client was quiet for two periods (Retry-After).
+
         :param _builtins.int requests: How many requests are let through.
                
                From 1 to 1000000000.
         :param 'ListenerRateLimitBy' by: Whose requests are counted together.
-        :param _builtins.int period_seconds: In how many seconds, up to now.
+        :param _builtins.int period_seconds: In how many seconds, up to now. After a burst a client has all of its share again when it was quiet twice as long.
                
                From 1 to 86400.
         """
@@ -175,7 +181,7 @@ class ListenerRateLimit(dict):
     @pulumi.getter(name="periodSeconds")
     def period_seconds(self) -> Optional[_builtins.int]:
         """
-        In how many seconds, up to now.
+        In how many seconds, up to now. After a burst a client has all of its share again when it was quiet twice as long.
 
         From 1 to 86400.
         """
