@@ -47,12 +47,22 @@ class Desire:
         """
         self.scope = replace(scope, fence=self.scope.fence)
         self.generation = scope.generation
+        changed = list(changed)
         for record in changed:
             self.records[record.id] = record
             self._graph = None
+        for record in changed:
+            if record.kind == "l7_rule":
+                self._retry(record.spec["l7policy_id"])
         found = {id_: one for id_ in self._container_ids() if (one := container(id_)) is not None}
         if found != self.containers:
             self.containers, self._graph = found, None
+
+    def _retry(self, id_: str) -> None:
+        """A policy is refused for what its rules say: once one is changed or deleted it counts as written again."""
+        record = self.records.get(id_)
+        if record is not None and record.error is not None:
+            self.records[id_] = replace(record, generation=self.generation)
 
     def _container_ids(self) -> set[str]:
         """Those of the accepted forms too: an object that is refused goes back to its."""

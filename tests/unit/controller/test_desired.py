@@ -52,6 +52,17 @@ def test_an_error_of_before_is_remembered_until_the_object_is_written_again() ->
     assert list(written.listeners) == ["web"]
 
 
+def test_a_refused_policy_is_tried_again_when_one_of_its_rules_goes() -> None:
+    refused = record("l7_policy", "policy", error="no", generation=1)
+    known = desire(record("listener", "web"), refused, record("l7_rule", "rule"), generation=1, applied=1)
+    assert known.graph().l7_policies == {}  # type: ignore[union-attr]
+    known.read(scope(2, 1), [record("l7_rule", "rule", deleting=True, generation=2)])
+    assert list(known.graph().l7_policies) == ["policy"]  # type: ignore[union-attr]
+    assert "policy" in known.changed()
+    known.settled(2, {"policy": refused.spec}, {})
+    assert known.records["policy"].error is None
+
+
 def test_settled_mirrors_the_store() -> None:
     known = desire(record("listener", "web"), record("listener", "old", deleting=True), record("pool", "pool"))
     spec = known.records["web"].spec
