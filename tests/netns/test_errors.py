@@ -111,6 +111,7 @@ def test_bad_input_fails_in_the_preview_all_at_once_and_nothing_is_started(proje
         assert_no_traceback_of_ours(done)
         for path in paths:
             assert path in done.text, f"{name}.{path}: {done.text}"
+        assert not project.run("up", "--yes").ok  # previews first, and leaves it at that
         assert not project.started_anything()
 
     project.program(BASE)

@@ -166,7 +166,7 @@ def test_a_journal_of_another_checkpoint_is_refused(stack: Any) -> None:
 
 def test_ctrl_c_keeps_what_was_done_and_the_next_run_goes_on(stack: Any) -> None:
     stack.program(FIRST + "\nimport os, signal\nlb.id.apply(lambda _: os.kill(os.getppid(), signal.SIGINT))\n")
-    command = [sys.executable, "-c", COMMAND_LINE, "up", "--yes"]
+    command = [sys.executable, "-c", COMMAND_LINE, "up", "--yes", "--skip-preview"]
     done = subprocess.run(
         command, cwd=stack.folder, env=stack.child_environment(), capture_output=True, text=True, check=False
     )

@@ -341,7 +341,7 @@ def test_a_state_folder_that_cannot_be_is_one_line(
 ) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("OCTAVIA_STATE", str(tmp_path / "file") if place == "a file" else place)
-    done = CliRunner().invoke(octaviactl, ["up", "--yes", "-C", str(stack.folder)])
+    done = CliRunner().invoke(octaviactl, ["up", "--yes", "--skip-preview", "-C", str(stack.folder)])
     assert done.exit_code == 1
     assert done.exception is None or isinstance(done.exception, SystemExit)
     assert done.output.startswith("error: ")

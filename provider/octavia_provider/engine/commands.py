@@ -172,13 +172,17 @@ def _leave(result: Result, *, expect_no_changes: bool = False) -> None:
 @_expect
 @_running
 def up(*, cwd: Path, stack: str | None, yes: bool, skip_preview: bool, expect_no_changes: bool, **given: Any) -> None:
-    """Bring the stack to what the program says."""
+    """Bring the stack to what the program says.
+
+    First all of it is previewed, so that bad input is told before anything is touched. With --json the preview's events
+    come first, after a `begin` that says so.
+    """
     from octavia_provider.engine import run
 
     call = _Call(cwd, stack, given)
     call.can_ask(yes=yes)
-    if not (skip_preview or yes or given["as_json"]):
-        planned = call.run(run.preview, preview=True)
+    if not skip_preview:
+        planned = call.run(run.preview, preview=not given["as_json"])
         _leave(planned, expect_no_changes=expect_no_changes)
     call.ask(f"Update stack {call.stack}?", yes=yes)
     _leave(call.run(run.up, preview=False), expect_no_changes=expect_no_changes)
