@@ -74,7 +74,7 @@ LISTENER = Table("listener", {
     "tcp-request session reject unless allowed_cidrs": lambda li: li.allowed_cidrs,
     "stick-table type ipv6 size 100k expire {expiry}s store gpc0_rate({rate_limit.period_seconds}s)": _limits,
     "http-request track-sc0 src": _limits,
-    "http-request deny deny_status 429 hdr Retry-After {rate_limit.period_seconds} if { sc0_gpc0_rate ge {rate_limit.requests} }":
+    "http-request deny deny_status 429 hdr Retry-After {expiry} if { sc0_gpc0_rate ge {rate_limit.requests} }":
         _limits,
     "http-request sc-inc-gpc0(0)": _limits,
     **{directive: _inserts(name) for name, directive in INSERTED.items()},

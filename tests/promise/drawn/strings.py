@@ -38,6 +38,22 @@ def hostile(draw: Draw) -> str:
     return draw.choice(NASTY) if draw.happens(60) else draw.characters(40, control=True)
 
 
+def of(draw: Draw, form: Callable[[str], str]) -> str:
+    """A string of this format; in some cases with something in it that should not be there."""
+    good = FORMATS[form](draw)
+    return _spoilt(draw, good) if draw.happens(4) else good
+
+
+def _spoilt(draw: Draw, good: str) -> str:
+    """A parser that takes the good part and leaves the rest alone lets the rest through (so did an address's zone)."""
+    alien = draw.choice(_SIGNS) + (hostile(draw) if draw.happens(70) else draw.text(WORDS, 0, 6))
+    at = draw.choice((0, len(good), len(good), draw.randint(0, len(good))))
+    return good[:at] + alien + good[at:]
+
+
+_SIGNS = ("", "%", "%25", "/", "?", "#", ":", ";", "@", ",", "-", "[", "]", "\0", "\n", " ", "=", "0")
+
+
 def token(draw: Draw, most: int = 60) -> str:
     """A token of RFC 9110, in some cases one that looks like haproxy's own words."""
     if draw.happens(15):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from octavia_provider.model import health_monitor, kinds, l7_policy, tls
+from octavia_provider.model import formats, health_monitor, kinds, l7_policy, tls
 from octavia_provider.model.attributes import Attribute, inputs
 from octavia_provider.model.listener import HEADERS, TLS_HEADERS
 from octavia_provider.model.validate import validate
@@ -57,7 +57,9 @@ def _headers(draw: Draw) -> dict[str, str]:
 
 
 def _cidrs(draw: Draw) -> list[str]:
-    return [strings.cidr(draw) for _ in range(draw.randint(20, 60) if draw.happens(10) else draw.randint(1, 4))]
+    return [
+        strings.of(draw, formats.cidr) for _ in range(draw.randint(20, 60) if draw.happens(10) else draw.randint(1, 4))
+    ]
 
 
 def _versions(draw: Draw) -> list[str]:
@@ -115,7 +117,7 @@ def _scalar(draw: Draw, kind: str, attribute: Attribute, shape: type) -> Any:
         return draw.happens(50)
     if shape in (int, float):
         return _number(draw, attribute)
-    return strings.FORMATS[attribute.format](draw) if attribute.format else strings.hostile(draw)
+    return strings.of(draw, attribute.format) if attribute.format else strings.hostile(draw)
 
 
 def _number(draw: Draw, attribute: Attribute) -> int:
