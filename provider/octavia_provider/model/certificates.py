@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 RSA_BITS = 2048
 CURVE_BITS = 224  # what OpenSSL serves with at its security level 2 (112 bits)
 """OpenSSL's security level 2, Debian's default: haproxy refuses a shorter key when it loads it."""
-WEAK_DIGESTS = ("md5", "sha1")
+DIGESTS = ("sha224", "sha256", "sha384", "sha512")
+"""What it takes signatures by: MD5 and SHA-1 are too weak for it, of SHA-3 it does not know how strong it is."""
 
 
 def certificates(pem: str) -> list[x509.Certificate]:
@@ -68,6 +69,7 @@ def private_key(pem: str, passphrase: str | None) -> PrivateKeyTypes:
 
 def weakness(certificate: x509.Certificate) -> str | None:
     """Why OpenSSL would not serve with this certificate."""
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
     key = certificate.public_key()
@@ -79,9 +81,12 @@ def weakness(certificate: x509.Certificate) -> str | None:
             return f"has a key on a curve of {key.key_size} bits; {CURVE_BITS} are the least that TLS takes"
     elif not isinstance(key, (ed25519.Ed25519PublicKey, ed448.Ed448PublicKey)):
         return "has a key of a kind that is not supported; use RSA, ECDSA or Ed25519"
-    digest = certificate.signature_hash_algorithm
-    if digest is not None and digest.name in WEAK_DIGESTS:
-        return f"is signed with {digest.name.upper()}, which TLS does not take any more; use SHA-256"
+    try:
+        digest = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return "is signed in a way that is not known; use SHA-256"
+    if digest is not None and digest.name not in DIGESTS:
+        return f"is signed with {digest.name.upper()}, which TLS does not take; use SHA-256"
     return None
 
 
