@@ -302,6 +302,8 @@ def test_headers__as_the_member_and_the_client_see_them(site: Site) -> None:
         {"operation": "SET", "name": "X-One", "value": "%% 100%"},
         {"operation": "REMOVE", "name": "X-Gone"},
         {"operation": "REWRITE", "name": "X-Path", "pattern": r"^/old/(\w+)(.*)$", "value": r"/new/\1 %[src]\2"},
+        {"operation": "REWRITE", "name": "X-Twice", "pattern": "(b)(c)?", "value": r"\\1 \0 \1<\2> \\x41 %%"},
+        {"operation": "SET", "name": "X-Literal", "value": r"\1 \x0d\x0aX-Evil: 1 \\"},
         {"operation": "SET", "name": "X-From", "value": "outside", "message": "RESPONSE"},
         {
             "operation": "REWRITE",
@@ -314,11 +316,12 @@ def test_headers__as_the_member_and_the_client_see_them(site: Site) -> None:
     listener = site.listener(8005)
     policy = site.policy(listener, header_changes=changes)
     site.rule(policy, "PATH", "STARTS_WITH", "/old")
-    lines = ("X-Many: first", "X-One: a", "X-One: b", "X-Gone: g", "X-Path: /old/name?q")
+    lines = ("X-Many: first", "X-One: a", "X-One: b", "X-Gone: g", "X-Path: /old/name?q", "X-Twice: abd")
     met = send(site.url(listener), "/old", *lines)
     seen = [(name, value.encode("latin-1").decode()) for name, value in _titled(met.seen) if name.startswith("X-")]
     assert sorted(seen) == sorted([
         ("X-Many", "first"), ("X-Many", HOSTILE), ("X-One", "%% 100%"), ("X-Path", "/new/name %[src]?q"),
+        ("X-Twice", r"\1 b b<> \x41 %%"), ("X-Literal", r"\1 \x0d\x0aX-Evil: 1 \\"),
     ])  # fmt: skip
     assert met.member == "other"
     assert (met.headers["x-from"], met.headers["x-secret"]) == ("outside", "inner *")

@@ -101,6 +101,9 @@ def _change(draw: Draw, found: Found) -> None:
         found.pop("value", None)
     elif not found.get("value"):
         found["value"] = draw.choice(("\\1", "x", "if", "%[src]", '"'))
+    if operation == "REWRITE":
+        literal = str(found["value"]).replace("\\", "\\\\")
+        found["value"] = draw.choice((literal, literal, "\\0", "<\\1>"))
 
 
 def _rule(draw: Draw, found: Found) -> None:

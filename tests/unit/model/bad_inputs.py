@@ -170,6 +170,12 @@ ZONE_DATA: tuple[tuple[str, Path, str], ...] = (
 
 
 Row = tuple[str, Mapping[str, Any], Path, str]
+# value, pattern, words of the message
+REPLACEMENTS = (
+    ("x\\x0d\\x0aEvil: 1", "x", "has \\x at character 2"), ("a\\n", "x", "has \\n at character 2"), ("é\\é", "x", "has \\é"),
+    ("x\\", "x", "ends with a backslash"), ("\\\\\\", "x", "ends with a backslash"),
+    ("\\1", "(?:x)", "but 0"), ("\\0 \\1 \\2 \\3", "(x)(?<n>y)(?=z)", "has \\3 at character 10"), ("\\9", "[(](x)\\(", "but 1"),
+)  # fmt: skip
 
 
 def _policies() -> Iterator[Row]:
@@ -195,6 +201,10 @@ def _policies() -> Iterator[Row]:
         ({"operation": "SET", "name": "X-A", "value": "a\nb"}, "value", "control characters"),
         ({"operation": "REWRITE", "name": "X-A", "value": "x"}, "pattern", "is required with REWRITE"),
         ({"operation": "REWRITE", "name": "X-A", "value": "x", "pattern": "("}, "pattern", "is not closed"),
+        *(
+            ({"operation": "REWRITE", "name": "X-A", "value": value, "pattern": pattern}, "value", says)
+            for value, pattern, says in REPLACEMENTS
+        ),
         ({"operation": "BURN", "name": "X-A"}, "operation", "is not one of"),
     )
     for change, at, says in changes:
