@@ -17,7 +17,7 @@ TYPES = (
     Choice("PATH", "the path of the URL, as it was sent or percent-decoded"),
     Choice("FILE_TYPE", "what follows the last dot of the path's last segment, as jpg"),
     Choice("HEADER", "the header `key`: one of its values, or its whole line"),
-    Choice("COOKIE", "the cookie `key`"),
+    Choice("COOKIE", "a cookie `key`, up to the next semicolon; with REGEX the first of that name"),
     Choice("METHOD", "the method, as GET; beyond Octavia"),
     Choice("SOURCE_IP", "the client's address, against an address or a network (10.0.0.0/8); beyond Octavia"),
     Choice("SSL_CONN_HAS_CERT", "whether the client showed a certificate: `true`"),

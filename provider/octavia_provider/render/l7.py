@@ -16,6 +16,7 @@ from octavia_provider.model.l7_policy import DEFAULT_CODE, HeaderChange, L7Polic
 from octavia_provider.model.l7_rule import L7Rule
 from octavia_provider.model.listener import Listener, RateLimit
 
+from . import cookies
 from .lines import Lines, quote
 
 VARIABLE = "txn.l7policy"
@@ -40,7 +41,6 @@ _SUBJECTS: Mapping[str, tuple[str, ...]] = {
 # The same of those that have a key. A name is quoted for the argument list, then as a word (section 2.2).
 _KEYED_SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "HEADER": ('req.hdr("{key}")', 'req.fhdr("{key}")'),
-    "COOKIE": ('req.cook("{key}")',),
     "SSL_DN_FIELD": ("ssl_c_s_dn({key})",),
 }
 
@@ -135,6 +135,10 @@ def _acl(lines: Lines, rule: L7Rule) -> None:
             value = value.removeprefix(".")
         case "SOURCE_IP" | "SSL_VERIFY_RESULT":
             flags = ""
+        case "COOKIE":
+            subject, pattern = cookies.comparison(rule)
+            lines.add(me, f"acl {me} {subject} -m reg -- {pattern}")
+            return
         case "SSL_CONN_HAS_CERT":
             lines.add(me, f"acl {me} ssl_c_used")
             return

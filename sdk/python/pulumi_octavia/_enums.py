@@ -243,7 +243,7 @@ class L7RuleType(_builtins.str, Enum):
     """
     COOKIE = "COOKIE"
     """
-    the cookie `key`
+    a cookie `key`, up to the next semicolon; with REGEX the first of that name
     """
     METHOD = "METHOD"
     """
