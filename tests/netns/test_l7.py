@@ -156,6 +156,8 @@ CASES: tuple[tuple[dict[str, Any], Request, Request], ...] = (
     (_rule("FILE_TYPE", "EQUAL_TO", "jpg"), {"path": "/x%2Ejpg"}, {"path": "/a.jpg/b"}),
     (_rule("FILE_TYPE", "REGEX", "^(jpe?g|png)$"), {"path": "/a.tar.jpeg"}, {"path": "/png"}),
     (_rule("FILE_TYPE", "REGEX", "png"), {"path": "/a.png"}, {"path": "/png.d/a"}),
+    (_rule("HEADER", "CONTAINS", " ", "X-A"), {"lines": ["X-A: a b"]}, {"lines": ["X-A:  ab "]}),
+    (_rule("HEADER", "STARTS_WITH", "a ", "X-A"), {"lines": ["X-A:  a b"]}, {"lines": ["X-A: a "]}),
     (_rule("HEADER", "EQUAL_TO", "b", "X-A"), {"lines": ["x-a: a, b"]}, {"lines": ["X-A: B"]}),
     (_rule("HEADER", "EQUAL_TO", "a, b", "X-A"), {"lines": ["X-A: a, b"]}, {"lines": ["X-A: a"]}),
     (_rule("HEADER", "CONTAINS", HOSTILE, "X-A"), {"lines": [f"X-A: <{HOSTILE}>"]}, {"lines": ["X-A: a b' #c"]}),

@@ -47,6 +47,13 @@ def _host(value: str) -> None:
         raise ValueError("must be ASCII: a client sends the xn-- form of a name that is not")
 
 
+def _extension(value: str) -> None:
+    """What ``FILE_TYPE`` compares is what follows the last dot; one before it may be written along."""
+    name = value.removeprefix(".")
+    if not name or "." in name or "/" in name:
+        raise ValueError("must be one extension, as jpg: only what follows the last dot is compared (gz of a.tar.gz)")
+
+
 def _true(value: str) -> None:
     if value.lower() != "true":
         raise ValueError("must be 'true' with SSL_CONN_HAS_CERT; use invert for its absence")
@@ -58,7 +65,7 @@ def _result(value: str) -> None:
 
 
 VALUES: Mapping[str, Callable[[str], object]] = {
-    "HOST_NAME": _host, "METHOD": formats.header_name, "SOURCE_IP": formats.cidr, "SSL_CONN_HAS_CERT": _true,
+    "HOST_NAME": _host, "FILE_TYPE": _extension, "METHOD": formats.header_name, "SOURCE_IP": formats.cidr, "SSL_CONN_HAS_CERT": _true,
     "SSL_VERIFY_RESULT": _result,
 }  # fmt: skip
 
@@ -86,7 +93,20 @@ def _value(values: Mapping[str, Any]) -> str | None:
     if values["compare_type"] == "REGEX":
         return _complaint(regex.regular_expression, value)
     grammar = VALUES.get(values["type"])
-    return _complaint(grammar, value) if grammar else None
+    return (_complaint(grammar, value) if grammar else None) or _never(values["type"], values["compare_type"], value)
+
+
+def _never(sort: str, how: str, value: str) -> str | None:
+    """Why nothing that a client can send would match: with ``invert``, everything would."""
+    at_start, at_end = how in ("EQUAL_TO", "STARTS_WITH"), how in ("EQUAL_TO", "ENDS_WITH")
+    if sort == "PATH" and at_start and not value.startswith("/"):
+        return "does not begin with /, as every path does: it would never match"
+    if sort == "COOKIE" and ";" in value:
+        return "holds a semicolon, which ends a cookie: it would never match"
+    blank = (at_start and value.startswith(" ")) or (at_end and value.endswith(" "))
+    if blank and sort in ("HOST_NAME", "HEADER", "COOKIE"):
+        return "begins or ends with a blank, and those around a value are none of it (RFC 9110): it would never match"
+    return None
 
 
 def _complaint(grammar: Callable[[str], object], value: str) -> str | None:
@@ -114,7 +134,7 @@ class L7Rule(common.Resource):
         ),
         Rule(
             on=("type", "compare_type", "value"), at="value", check=_value,
-            doc="value is what its type and comparison ask for; a regular expression is one that haproxy takes.",
+            doc="value is what its type and comparison ask for, and can match; a regular expression is one that haproxy takes.",
         ),
     )  # fmt: skip
 

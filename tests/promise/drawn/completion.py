@@ -122,7 +122,9 @@ def _rule(draw: Draw, found: Found) -> None:
 
 _VALUES: Mapping[str, Callable[[Draw], str]] = {
     "HOST_NAME": lambda draw: draw.choice((strings.host(draw), strings.token(draw), "a b", '"', "#", "-f", "*.example")),
-    "FILE_TYPE": lambda draw: draw.choice(("jpg", ".jpg", ".", "..", strings.line(draw))),
+    "FILE_TYPE": lambda draw: draw.choice(("jpg", ".jpg", ".", "tar.gz", strings.line(draw).translate({46: None, 47: None}))),
+    "PATH": lambda draw: draw.choice(("/", strings.path(draw), f"/{strings.line(draw)}"[:255])),
+    "COOKIE": lambda draw: strings.line(draw).replace(";", "").strip(),
     "METHOD": strings.token,
     "SOURCE_IP": strings.cidr,
     "SSL_CONN_HAS_CERT": lambda draw: draw.choice(("true", "True", "TRUE")),
