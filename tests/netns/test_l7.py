@@ -295,12 +295,15 @@ def test_what_is_switched_off_decides_nothing__and_positions_can_be_moved(site: 
 def test_codes_of_redirects(site: Site) -> None:
     codes = (301, 302, 303, 307, 308)
     listener = site.listener(8010, l7policies=[
-        {"action": "REDIRECT_PREFIX", "redirect_prefix": "https://s.example/p", "redirect_http_code": code,
+        {"action": "REDIRECT_PREFIX", "redirect_prefix": f"https://s.example/%20p%[src]%{code}", "redirect_http_code": code,
          "rules": [_rule("PATH", "STARTS_WITH", f"/{code}")]} for code in codes
     ])  # fmt: skip
     for code in codes:
         met = send(site.url(listener), f"/{code}%20b?c=d&e=%23")
-        assert (met.status, met.headers["location"]) == (code, f"https://s.example/p/{code}%20b?c=d&e=%23")
+        assert (met.status, met.headers["location"]) == (
+            code,
+            f"https://s.example/%20p%[src]%{code}/{code}%20b?c=d&e=%23",
+        )
 
 
 @pytest.mark.shows(

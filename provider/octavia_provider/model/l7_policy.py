@@ -159,8 +159,8 @@ class L7Policy(common.Resource):
         "Where the client is sent.", max_length=255, format=formats.http_url, cost=RELOAD
     )
     redirect_prefix: str | None = attribute(
-        "What is put before the path, as https://www.example.com.",
-        max_length=255, format=formats.http_url, cost=RELOAD,
+        "What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old.",
+        max_length=255, format=formats.url_prefix, cost=RELOAD,
     )  # fmt: skip
     redirect_http_code: int | None = attribute(
         "The status of the redirect: 301, 302, 303, 307 or 308; 302 when not given.",

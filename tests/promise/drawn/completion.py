@@ -83,8 +83,10 @@ def _policy(draw: Draw, found: Found) -> None:
     action = found.get("action")
     for target in ("redirect_url", "redirect_prefix"):
         found.pop(target, None)
-    if action in ("REDIRECT_TO_URL", "REDIRECT_PREFIX"):
-        found[l7_policy.TARGETS[action]] = strings.url(draw)
+    if action == "REDIRECT_TO_URL":
+        found["redirect_url"] = strings.url(draw)
+    if action == "REDIRECT_PREFIX":
+        found["redirect_prefix"] = strings.prefix(draw)
     changes = found.get("header_changes")
     if action in l7_policy.ANSWERS and isinstance(changes, list):
         found["header_changes"] = [{**one, "message": "RESPONSE"} for one in changes if isinstance(one, dict)]

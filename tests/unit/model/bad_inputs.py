@@ -116,6 +116,8 @@ FORMATS: tuple[tuple[str, str, Any, str], ...] = (
         for name in ("redirect_url", "redirect_prefix")
         for value in ("ftp://a.example", "/path", "http://a b", 'http://a"\n', "http://grün.example", "http://")
     ),
+    ("l7_policy", "redirect_prefix", "https://a.example?b=c", "must not have a query"),
+    ("l7_policy", "redirect_prefix", "https://a.example/b#c", "must not have a query"),
     ("l7_rule", "key", "a\nb", "control characters"),
     ("l7_rule", "value", "a\rb", "control characters"),
     ("tls_container", "certificate", "-----BEGIN CERTIFICATE-----", "holds no certificate in PEM"),
