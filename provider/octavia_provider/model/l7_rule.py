@@ -13,7 +13,7 @@ from .attributes import Choice, Rule, attribute
 from .listener import RELOAD
 
 TYPES = (
-    Choice("HOST_NAME", "the name in the Host header, in any case, with or without its port"),
+    Choice("HOST_NAME", "the name in the Host header, in any case, with or without its port and the dot at its end"),
     Choice("PATH", "the path of the URL, as it was sent or percent-decoded"),
     Choice("FILE_TYPE", "what follows the last dot of the path's last segment, as jpg"),
     Choice("HEADER", "the header `key`: one of its values, or its whole line"),

@@ -30,7 +30,7 @@ _HEADER_WORDS = {"ADD": "add-header", "SET": "set-header", "REMOVE": "del-header
 _SUBJECTS: Mapping[str, tuple[str, ...]] = {
     kind: tuple(map(quote, subjects))
     for kind, subjects in {
-        "HOST_NAME": ("req.hdr(host)", "req.hdr(host),host_only"),
+        "HOST_NAME": ("req.hdr(host)", "req.hdr(host),host_only,rtrim(.)"),
         "PATH": ("path", "path,url_dec"),
         "FILE_TYPE": (f"path,{_EXTENSION}", f"path,url_dec,{_EXTENSION}"),
         "METHOD": ("method",),
@@ -131,6 +131,8 @@ def _acl(lines: Lines, rule: L7Rule) -> None:
     match rule.type:
         case "HOST_NAME":
             flags = f" -i{flags}"
+            if rule.compare_type in ("EQUAL_TO", "ENDS_WITH"):
+                value = value.rstrip(".") or value  # as that of the request: with the root's dot it is the same host
         case "FILE_TYPE" if rule.compare_type == "EQUAL_TO":
             value = value.removeprefix(".")
         case "SOURCE_IP" | "SSL_VERIFY_RESULT":

@@ -227,7 +227,7 @@ class L7RuleCompareType(_builtins.str, Enum):
 class L7RuleType(_builtins.str, Enum):
     HOST_NAME = "HOST_NAME"
     """
-    the name in the Host header, in any case, with or without its port
+    the name in the Host header, in any case, with or without its port and the dot at its end
     """
     PATH = "PATH"
     """

@@ -44,7 +44,7 @@ def _compares(sort: str) -> Callable[[L7Rule], bool]:
 
 _EXTENSION = "field(-1,/),regsub(^[^.]*$,),field(-1,.)"
 _SUBJECTS: Sequence[tuple[str, str]] = (
-    ("HOST_NAME", "req.hdr(host) -i -m {how}"), ("HOST_NAME", "req.hdr(host),host_only -i -m {how}"),
+    ("HOST_NAME", "req.hdr(host) -i -m {how}"), ("HOST_NAME", "req.hdr(host),host_only,rtrim(.) -i -m {how}"),
     ("PATH", "path -m {how}"), ("PATH", "path,url_dec -m {how}"),
     ("FILE_TYPE", f"path,{_EXTENSION} -m {{how}}"), ("FILE_TYPE", f"path,url_dec,{_EXTENSION} -m {{how}}"),
     ("HEADER", 'req.hdr("{key}") -m {how}'), ("HEADER", 'req.fhdr("{key}") -m {how}'),
@@ -109,6 +109,8 @@ def _rule_facts(rule: L7Rule) -> Facts:
     value = rule.value
     if rule.type == "FILE_TYPE" and rule.compare_type == "EQUAL_TO" and value.startswith("."):
         value = value[1:]
+    if rule.type == "HOST_NAME" and rule.compare_type in ("EQUAL_TO", "ENDS_WITH") and value.strip("."):
+        value = value.rstrip(".")
     before, behind = _COOKIES.get(rule.compare_type, ("", ""))
     literal = value.replace(r"\E", r"\E\\E\Q")
     cookie = rf"(?:^|;)\s*+\Q{rule.key}\E\s*+=\s*+{before}\Q{literal}\E{behind}"

@@ -123,7 +123,7 @@ def _rule(draw: Draw, found: Found) -> None:
 
 
 _VALUES: Mapping[str, Callable[[Draw], str]] = {
-    "HOST_NAME": lambda draw: draw.choice((strings.host(draw), strings.token(draw), "a b", '"', "#", "-f", "*.example")),
+    "HOST_NAME": lambda draw: draw.choice((strings.host(draw), strings.token(draw), "a b", '"', "#", "-f", "*.example", "a.", ".")),
     "FILE_TYPE": lambda draw: draw.choice(("jpg", ".jpg", ".", "tar.gz", strings.line(draw).translate({46: None, 47: None}))),
     "PATH": lambda draw: draw.choice(("/", strings.path(draw), f"/{strings.line(draw)}"[:255])),
     "COOKIE": lambda draw: strings.line(draw).replace(";", "").strip(),
