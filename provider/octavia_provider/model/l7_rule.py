@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +20,10 @@ TYPES = (
     Choice("HEADER", "the header `key`: one of its values, or its whole line"),
     Choice("COOKIE", "a cookie `key`, up to the next semicolon; with REGEX the first of that name"),
     Choice("METHOD", "the method, as GET; beyond Octavia"),
-    Choice("SOURCE_IP", "the client's address, against an address or a network (10.0.0.0/8); beyond Octavia"),
+    Choice(
+        "SOURCE_IP",
+        "the client's address, against an address or a network (10.0.0.0/8, or ::/0 for IPv6 alone); beyond Octavia",
+    ),
     Choice("SSL_CONN_HAS_CERT", "whether the client showed a certificate: `true`"),
     Choice("SSL_VERIFY_RESULT", "the number of the verification's result; 0: it is good"),
     Choice("SSL_DN_FIELD", "the field `key` of the certificate's subject, as CN"),
@@ -36,6 +40,7 @@ KEYED: Mapping[str, Callable[[str], str]] = {
     "HEADER": formats.header_name, "COOKIE": formats.cookie_name, "SSL_DN_FIELD": formats.dn_field,
 }  # fmt: skip
 EQUAL = ("EQUAL_TO",)
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 COMPARISONS: Mapping[str, tuple[str, ...]] = {
     "FILE_TYPE": ("EQUAL_TO", "REGEX"), "METHOD": ("EQUAL_TO", "REGEX"),
     "SOURCE_IP": EQUAL, "SSL_CONN_HAS_CERT": EQUAL, "SSL_VERIFY_RESULT": EQUAL,
@@ -54,6 +59,12 @@ def _extension(value: str) -> None:
         raise ValueError("must be one extension, as jpg: only what follows the last dot is compared (gz of a.tar.gz)")
 
 
+def _network(value: str) -> None:
+    network = ipaddress.ip_network(formats.cidr(value))
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        raise ValueError("is a network of IPv4-mapped addresses, which no client has: write it as one of IPv4")
+
+
 def _true(value: str) -> None:
     if value.lower() != "true":
         raise ValueError("must be 'true' with SSL_CONN_HAS_CERT; use invert for its absence")
@@ -65,7 +76,7 @@ def _result(value: str) -> None:
 
 
 VALUES: Mapping[str, Callable[[str], object]] = {
-    "HOST_NAME": _host, "FILE_TYPE": _extension, "METHOD": formats.header_name, "SOURCE_IP": formats.cidr, "SSL_CONN_HAS_CERT": _true,
+    "HOST_NAME": _host, "FILE_TYPE": _extension, "METHOD": formats.header_name, "SOURCE_IP": _network, "SSL_CONN_HAS_CERT": _true,
     "SSL_VERIFY_RESULT": _result,
 }  # fmt: skip
 

@@ -251,7 +251,7 @@ class L7RuleType(_builtins.str, Enum):
     """
     SOURCE_IP = "SOURCE_IP"
     """
-    the client's address, against an address or a network (10.0.0.0/8); beyond Octavia
+    the client's address, against an address or a network (10.0.0.0/8, or ::/0 for IPv6 alone); beyond Octavia
     """
     SSL_CONN_HAS_CERT = "SSL_CONN_HAS_CERT"
     """

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from octavia_provider.model.graph import Graph
@@ -48,7 +49,7 @@ _SUBJECTS: Sequence[tuple[str, str]] = (
     ("PATH", "path -m {how}"), ("PATH", "path,url_dec -m {how}"),
     ("FILE_TYPE", f"path,{_EXTENSION} -m {{how}}"), ("FILE_TYPE", f"path,url_dec,{_EXTENSION} -m {{how}}"),
     ("HEADER", 'req.hdr("{key}") -m {how}'), ("HEADER", 'req.fhdr("{key}") -m {how}'),
-    ("METHOD", "method -m {how}"), ("SOURCE_IP", "src"), ("SSL_VERIFY_RESULT", "ssl_c_verify"),
+    ("METHOD", "method -m {how}"), ("SSL_VERIFY_RESULT", "ssl_c_verify"),
     ("SSL_DN_FIELD", "ssl_c_s_dn({key}) -m {how}"),
 )  # fmt: skip
 _CUT = r'req.fhdr(cookie),concat(;),regsub("^(?:.*?;)??\\s*+\\Q{key}\\E\\s*+=\\s*+([^;\\s]*+(?:\\s++[^;\\s]++)*+).*$","\\1")'
@@ -57,6 +58,7 @@ _COOKIES: Mapping[str, tuple[str, str]] = {
 }  # fmt: skip
 RULE = Table("L7 rule", {
     **{f"acl {{id}} {subject} -- {{value}}": _compares(sort) for sort, subject in _SUBJECTS},
+    "acl {id} src,ipmask({masks}) -m str -- {network}": _compares("SOURCE_IP"),
     "acl {id} ssl_c_used": _compares("SSL_CONN_HAS_CERT"),
     "acl {id} req.fhdr(cookie) -m reg -- {cookie}": lambda rule: rule.type == "COOKIE" and rule.compare_type != "REGEX",
     f"acl {{id}} {_CUT} -m reg -- {{cut}}": lambda rule: rule.type == "COOKIE" and rule.compare_type == "REGEX",
@@ -111,6 +113,10 @@ def _rule_facts(rule: L7Rule) -> Facts:
         value = value[1:]
     if rule.type == "HOST_NAME" and rule.compare_type in ("EQUAL_TO", "ENDS_WITH") and value.strip("."):
         value = value.rstrip(".")
+    if rule.type == "SOURCE_IP":
+        network = ipaddress.ip_network(value, strict=False)
+        masks = f"{'32,' if network.version == 6 else ''}{network.prefixlen}"
+        return {**flat(rule), "masks": masks, "network": str(network.network_address)}
     before, behind = _COOKIES.get(rule.compare_type, ("", ""))
     literal = value.replace(r"\E", r"\E\\E\Q")
     cookie = rf"(?:^|;)\s*+\Q{rule.key}\E\s*+=\s*+{before}\Q{literal}\E{behind}"

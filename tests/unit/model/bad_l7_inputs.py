@@ -72,6 +72,7 @@ def rules() -> Iterator[Row]:
         ({"type": "HOST_NAME", "value": "grün.example"}, "value", "must be ASCII"),
         ({"type": "METHOD", "compare_type": "EQUAL_TO", "value": "GET POST"}, "value", "must be a token"),
         ({"type": "SOURCE_IP", "compare_type": "EQUAL_TO", "value": "10.0.0.0/33"}, "value", "CIDR"),
+        ({"type": "SOURCE_IP", "compare_type": "EQUAL_TO", "value": "::ffff:10.0.0.0/104"}, "value", "as one of IPv4"),
         ({"type": "SSL_CONN_HAS_CERT", "compare_type": "EQUAL_TO", "value": "no"}, "value", "must be 'true'"),
         ({"type": "SSL_VERIFY_RESULT", "compare_type": "EQUAL_TO", "value": "-1"}, "value", "whole number"),
         *(
