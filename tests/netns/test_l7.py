@@ -20,6 +20,7 @@ import pytest
 from octavia_provider.model.l7_rule import COMPARE_TYPES, COMPARISONS, SSL_TYPES, TYPES
 
 from .installation import Installation, Load, Stack, installation, make_stack, until
+from .l7_cases import CASES, HOSTILE, rule_of
 
 # Answers every method with its name and the headers it received; says a thing of its own in two headers.
 ECHO = """
@@ -116,13 +117,9 @@ class Site:
         return made
 
     def rule(self, policy: dict[str, Any], *facts: str, **more: Any) -> dict[str, Any]:
-        made = self.api.create("l7_rule", parent=policy["id"], **_rule(*facts), **more)
+        made = self.api.create("l7_rule", parent=policy["id"], **rule_of(*facts), **more)
         assert made["provisioning_status"] == "ACTIVE", made
         return made
-
-
-def _rule(type_: str, compare_type: str, value: str, key: str | None = None) -> dict[str, Any]:
-    return {"type": type_, "compare_type": compare_type, "value": value, "key": key}
 
 
 @pytest.fixture(scope="module")
@@ -136,44 +133,6 @@ def site() -> Iterator[Site]:
         until(lambda: send(found.url(plain)).status == 200, what="the member to answer")
         yield found
     shutil.rmtree(home, ignore_errors=True)
-
-
-Request = dict[str, Any]
-HOSTILE = "a \"b' #c %d %[src] ${HOME} \\e é日本 {} -i"
-
-# the rule; a request that it matches; one that it does not
-CASES: tuple[tuple[dict[str, Any], Request, Request], ...] = (
-    (_rule("HOST_NAME", "EQUAL_TO", "www.example.com"), {"host": "WWW.Example.com:8080"}, {"host": "www.example.comx"}),
-    (_rule("HOST_NAME", "STARTS_WITH", "api."), {"host": "api.example.com"}, {"host": "www.api.com"}),
-    (_rule("HOST_NAME", "ENDS_WITH", ".example.com"), {"host": "a.example.com:80"}, {"host": "a.example.com.evil"}),
-    (_rule("HOST_NAME", "CONTAINS", "exam"), {"host": "my.EXAMple"}, {"host": "my.org"}),
-    (_rule("HOST_NAME", "REGEX", r"^(a|b)\d+\.x$"), {"host": "B12.x"}, {"host": "c1.x"}),
-    (_rule("PATH", "EQUAL_TO", "/a"), {"path": "/a?x=/b"}, {"path": "/a/"}),
-    (_rule("PATH", "STARTS_WITH", "/admin"), {"path": "/%61dmin/x"}, {"path": "/x/admin"}),
-    (_rule("PATH", "ENDS_WITH", "/end"), {"path": "/x/end"}, {"path": "/end/x"}),
-    (_rule("PATH", "CONTAINS", "grüße #1"), {"path": "/x/gr%C3%BC%C3%9Fe%20%231/y"}, {"path": "/gru%C3%9Fe"}),
-    (_rule("PATH", "REGEX", r"^/v[12]/[a-z]{2,3}$"), {"path": "/v2/abc"}, {"path": "/v3/abc"}),
-    (_rule("FILE_TYPE", "EQUAL_TO", "jpg"), {"path": "/a.b/c.jpg?d.png"}, {"path": "/jpg"}),
-    (_rule("FILE_TYPE", "EQUAL_TO", "jpg"), {"path": "/x%2Ejpg"}, {"path": "/a.jpg/b"}),
-    (_rule("FILE_TYPE", "REGEX", "^(jpe?g|png)$"), {"path": "/a.tar.jpeg"}, {"path": "/png"}),
-    (_rule("FILE_TYPE", "REGEX", "png"), {"path": "/a.png"}, {"path": "/png.d/a"}),
-    (_rule("HEADER", "EQUAL_TO", "b", "X-A"), {"lines": ["x-a: a, b"]}, {"lines": ["X-A: B"]}),
-    (_rule("HEADER", "EQUAL_TO", "a, b", "X-A"), {"lines": ["X-A: a, b"]}, {"lines": ["X-A: a"]}),
-    (_rule("HEADER", "CONTAINS", HOSTILE, "X-A"), {"lines": [f"X-A: <{HOSTILE}>"]}, {"lines": ["X-A: a b' #c"]}),
-    (_rule("HEADER", "STARTS_WITH", "-f /etc/passwd", "!#$%&'*+-.^_`|~aZ9"),
-     {"lines": ["!#$%&'*+-.^_`|~aZ9: -f /etc/passwd"]}, {}),
-    (_rule("HEADER", "REGEX", r'^"[^"]*\\\$"\s#%$', "X-A"), {"lines": ['X-A: "a\\$" #%']}, {"lines": ["X-A: a"]}),
-    (_rule("COOKIE", "EQUAL_TO", "1", "sid"), {"lines": ["Cookie: a=2; sid=1"]}, {"lines": ["Cookie: a=1; xsid=1"]}),
-    (_rule("HEADER", "ENDS_WITH", "end", "X-A"), {"lines": ["X-A: the end"]}, {"lines": ["X-A: end of it"]}),
-    (_rule("COOKIE", "STARTS_WITH", "ab", "sid"), {"lines": ["Cookie: sid=abc"]}, {"lines": ["Cookie: sid=cab; ab=1"]}),
-    (_rule("COOKIE", "CONTAINS", "b", "sid"), {"lines": ["Cookie: a=1; sid=abc"]}, {"lines": ["Cookie: sid=ac; b=b"]}),
-    (_rule("COOKIE", "ENDS_WITH", "#é", "!#$%&'*+-.^_`|~"), {"lines": ["Cookie: !#$%&'*+-.^_`|~=x#é"]}, {}),
-    (_rule("COOKIE", "REGEX", "^[0-9]+$", "n"), {"lines": ["Cookie: n=42"]}, {"lines": ["Cookie: n=4x"]}),
-    (_rule("METHOD", "EQUAL_TO", "POST"), {"method": "POST", "lines": ["Content-Length: 0"]}, {"method": "GET"}),
-    (_rule("METHOD", "REGEX", "^(PUT|DELETE)$"), {"method": "DELETE"}, {"method": "GET"}),
-    (_rule("SOURCE_IP", "EQUAL_TO", "127.0.0.2"), {"source": "127.0.0.2"}, {"source": "127.0.0.3"}),
-    (_rule("SOURCE_IP", "EQUAL_TO", "127.0.1.0/24"), {"source": "127.0.1.77"}, {"source": "127.0.2.1"}),
-)  # fmt: skip
 
 
 @pytest.mark.shows(
@@ -190,7 +149,7 @@ def test_each_type_and_comparison__a_match_goes_to_the_other_pool__and_invert_tu
     other = {"action": "REDIRECT_TO_POOL", "redirect_pool_id": site.pools["other"]["id"]}
     cases = [(facts, invert, match, miss) for facts, match, miss in CASES for invert in (False, True)]
     listener = site.listener(8001, l7policies=[
-        {**other, "rules": [_rule("HEADER", "EQUAL_TO", str(n), "X-Case"), {**facts, "invert": invert}]}
+        {**other, "rules": [rule_of("HEADER", "EQUAL_TO", str(n), "X-Case"), {**facts, "invert": invert}]}
         for n, (facts, invert, _, _) in enumerate(cases)
     ])  # fmt: skip
     for n, (facts, invert, match, miss) in enumerate(cases):
@@ -218,7 +177,7 @@ def test_the_first_policy_that_matches_wins__whatever_the_actions__in_every_orde
     }
     orders = list(itertools.permutations(actions, 3))
     policies = [
-        {"action": action, **actions[action], "rules": [_rule("PATH", "EQUAL_TO", f"/{number}")]}
+        {"action": action, **actions[action], "rules": [rule_of("PATH", "EQUAL_TO", f"/{number}")]}
         for number, order in enumerate(orders)
         for action in order
     ]
@@ -248,7 +207,7 @@ def test_all_rules_of_a_policy_must_match__fifty_of_the_longest(site: Site) -> N
     listener = site.listener(8003)
     values = [f'{number:02d}{"x" * 100}{"$" * 50}"{"b" * 50}\\é#{"%" * 49}' for number in range(50)]
     assert {len(value) for value in values} == {255}
-    rules = [_rule("HEADER", "EQUAL_TO", value, f"X-{number}") for number, value in enumerate(values)]
+    rules = [rule_of("HEADER", "EQUAL_TO", value, f"X-{number}") for number, value in enumerate(values)]
     site.policy(listener, "REJECT", rules=rules)
     lines = [f"X-{number}: {value}" for number, value in enumerate(values)]
     assert send(site.url(listener), "/", *lines).status == 403
@@ -283,12 +242,15 @@ def test_what_is_switched_off_decides_nothing__and_positions_can_be_moved(site: 
 def test_codes_of_redirects(site: Site) -> None:
     codes = (301, 302, 303, 307, 308)
     listener = site.listener(8010, l7policies=[
-        {"action": "REDIRECT_PREFIX", "redirect_prefix": "https://s.example/p", "redirect_http_code": code,
-         "rules": [_rule("PATH", "STARTS_WITH", f"/{code}")]} for code in codes
+        {"action": "REDIRECT_PREFIX", "redirect_prefix": f"https://s.example/%20p%[src]%{code}", "redirect_http_code": code,
+         "rules": [rule_of("PATH", "STARTS_WITH", f"/{code}")]} for code in codes
     ])  # fmt: skip
     for code in codes:
         met = send(site.url(listener), f"/{code}%20b?c=d&e=%23")
-        assert (met.status, met.headers["location"]) == (code, f"https://s.example/p/{code}%20b?c=d&e=%23")
+        assert (met.status, met.headers["location"]) == (
+            code,
+            f"https://s.example/%20p%[src]%{code}/{code}%20b?c=d&e=%23",
+        )
 
 
 @pytest.mark.shows(
@@ -303,6 +265,8 @@ def test_headers__as_the_member_and_the_client_see_them(site: Site) -> None:
         {"operation": "SET", "name": "X-One", "value": "%% 100%"},
         {"operation": "REMOVE", "name": "X-Gone"},
         {"operation": "REWRITE", "name": "X-Path", "pattern": r"^/old/(\w+)(.*)$", "value": r"/new/\1 %[src]\2"},
+        {"operation": "REWRITE", "name": "X-Twice", "pattern": "(b)(c)?", "value": r"\\1 \0 \1<\2> \\x41 %%"},
+        {"operation": "SET", "name": "X-Literal", "value": r"\1 \x0d\x0aX-Evil: 1 \\"},
         {"operation": "SET", "name": "X-From", "value": "outside", "message": "RESPONSE"},
         {
             "operation": "REWRITE",
@@ -315,11 +279,12 @@ def test_headers__as_the_member_and_the_client_see_them(site: Site) -> None:
     listener = site.listener(8005)
     policy = site.policy(listener, header_changes=changes)
     site.rule(policy, "PATH", "STARTS_WITH", "/old")
-    lines = ("X-Many: first", "X-One: a", "X-One: b", "X-Gone: g", "X-Path: /old/name?q")
+    lines = ("X-Many: first", "X-One: a", "X-One: b", "X-Gone: g", "X-Path: /old/name?q", "X-Twice: abd")
     met = send(site.url(listener), "/old", *lines)
     seen = [(name, value.encode("latin-1").decode()) for name, value in _titled(met.seen) if name.startswith("X-")]
     assert sorted(seen) == sorted([
         ("X-Many", "first"), ("X-Many", HOSTILE), ("X-One", "%% 100%"), ("X-Path", "/new/name %[src]?q"),
+        ("X-Twice", r"\1 b b<> \x41 %%"), ("X-Literal", r"\1 \x0d\x0aX-Evil: 1 \\"),
     ])  # fmt: skip
     assert met.member == "other"
     assert (met.headers["x-from"], met.headers["x-secret"]) == ("outside", "inner *")

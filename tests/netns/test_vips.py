@@ -115,6 +115,28 @@ def test_mixed_families__a_client_of_either_vip__members_of_both_families_answer
     assert (status, json.loads(body)[1]) == (200, "127.0.0.1")
 
 
+def test_a_network_of_one_family_is_none_of_the_other(dual: Stack) -> None:
+    """Clients come from 10.7.0.1 and from fd12:3456:789a:1::1."""
+    vips = (
+        dual.load_balancer["vip_address"],
+        dual.site.get("load_balancer", dual.load_balancer["id"])["additional_vips"][0]["ip_address"],
+    )
+    change = {"operation": "SET", "name": "X-Forwarded-For", "value": "matched"}
+    policy = dual.site.create(
+        "l7_policy", listener_id=dual.listener["id"], action="CHANGE_HEADERS", header_changes=[change]
+    )
+    facts = {"type": "SOURCE_IP", "compare_type": "EQUAL_TO", "value": "192.0.2.1"}
+    rule = dual.site.create("l7_rule", parent=policy["id"], **facts)
+    for network, matches in {
+        "::/0": (False, True), "::/64": (False, False), "0.0.0.0/0": (True, False), "10.7.0.9/24": (True, False),
+        "10.7.0.1": (True, False), "10.7.0.2": (False, False), "FD12:3456:789a:1:0::1": (False, True),
+        "fd12:3456:789a:1::/64": (False, True), "fd12:3456:789a:1::2/127": (False, False), "8000::/1": (False, True),
+    }.items():  # fmt: skip
+        dual.site.update("l7_rule", rule["id"], parent=policy["id"], value=network)
+        seen = tuple({told for _, told in through(dual, vip)} == {"matched"} for vip in vips)
+        assert seen == matches, network
+
+
 @pytest.mark.shows("load_balancer.vip_address")
 def test_a_vip_of_ipv6_alone(site: Installation) -> None:
     stack = make(site, vip_address=VIP6)

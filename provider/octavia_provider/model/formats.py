@@ -163,6 +163,13 @@ def http_url(value: str) -> str:
     return value
 
 
+def url_prefix(value: str) -> str:
+    """An http or https URL that a path can follow: a query or a fragment would swallow it."""
+    if "?" in value or "#" in value:
+        raise ValueError("must not have a query (?) or a fragment (#): the path and query of the request follow it")
+    return http_url(value)
+
+
 def header_name(value: str) -> str:
     """A token of RFC 9110 (section 5.6.2), as the names of headers and methods are."""
     if not _COOKIE.fullmatch(value):

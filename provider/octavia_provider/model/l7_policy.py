@@ -54,6 +54,12 @@ def _has_value(values: Mapping[str, Any]) -> str | None:
     return None if values["value"] else f"is required with {values['operation']}"
 
 
+def _refers(values: Mapping[str, Any]) -> str | None:
+    if values["operation"] != "REWRITE" or not values["pattern"]:
+        return None
+    return regex.bad_reference(values["value"] or "", values["pattern"])
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderChange:
     """One change to the headers of a request or a response."""
@@ -61,12 +67,17 @@ class HeaderChange:
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(on=("operation", "value"), at="value", check=_has_value, doc="value goes with ADD, SET and REWRITE."),
         Rule(on=("operation", "pattern"), at="pattern", check=_goes_with_rewrite, doc="pattern goes with REWRITE."),
-    )
+        Rule(
+            on=("operation", "value", "pattern"), at="value", check=_refers,
+            doc="With REWRITE, a backslash in value stands before the number of a group that pattern has, or another backslash.",
+        ),
+    )  # fmt: skip
 
     operation: str = attribute("What is done.", required=True, choices=OPERATIONS)
     name: str = attribute("The header's name.", required=True, max_length=128, format=formats.changeable_header)
     value: str | None = attribute(
-        "The text that is put in; with REWRITE, \\1 to \\9 stand for the pattern's groups.",
+        "The text that is put in, as it stands. With REWRITE alone, `\\1` to `\\9` are what the pattern's groups found, "
+        "`\\0` is all that it found, and `\\\\` a backslash.",
         max_length=1024, format=formats.text,
     )  # fmt: skip
     pattern: str | None = attribute(
@@ -148,8 +159,8 @@ class L7Policy(common.Resource):
         "Where the client is sent.", max_length=255, format=formats.http_url, cost=RELOAD
     )
     redirect_prefix: str | None = attribute(
-        "What is put before the path, as https://www.example.com.",
-        max_length=255, format=formats.http_url, cost=RELOAD,
+        "What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old.",
+        max_length=255, format=formats.url_prefix, cost=RELOAD,
     )  # fmt: skip
     redirect_http_code: int | None = attribute(
         "The status of the redirect: 301, 302, 303, 307 or 308; 302 when not given.",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,13 +14,16 @@ from .attributes import Choice, Rule, attribute
 from .listener import RELOAD
 
 TYPES = (
-    Choice("HOST_NAME", "the name in the Host header, in any case, with or without its port"),
+    Choice("HOST_NAME", "the name in the Host header, in any case, with or without its port and the dot at its end"),
     Choice("PATH", "the path of the URL, as it was sent or percent-decoded"),
     Choice("FILE_TYPE", "what follows the last dot of the path's last segment, as jpg"),
     Choice("HEADER", "the header `key`: one of its values, or its whole line"),
-    Choice("COOKIE", "the cookie `key`"),
+    Choice("COOKIE", "a cookie `key`, up to the next semicolon; with REGEX the first of that name"),
     Choice("METHOD", "the method, as GET; beyond Octavia"),
-    Choice("SOURCE_IP", "the client's address, against an address or a network (10.0.0.0/8); beyond Octavia"),
+    Choice(
+        "SOURCE_IP",
+        "the client's address, against an address or a network (10.0.0.0/8, or ::/0 for IPv6 alone); beyond Octavia",
+    ),
     Choice("SSL_CONN_HAS_CERT", "whether the client showed a certificate: `true`"),
     Choice("SSL_VERIFY_RESULT", "the number of the verification's result; 0: it is good"),
     Choice("SSL_DN_FIELD", "the field `key` of the certificate's subject, as CN"),
@@ -36,6 +40,7 @@ KEYED: Mapping[str, Callable[[str], str]] = {
     "HEADER": formats.header_name, "COOKIE": formats.cookie_name, "SSL_DN_FIELD": formats.dn_field,
 }  # fmt: skip
 EQUAL = ("EQUAL_TO",)
+_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 COMPARISONS: Mapping[str, tuple[str, ...]] = {
     "FILE_TYPE": ("EQUAL_TO", "REGEX"), "METHOD": ("EQUAL_TO", "REGEX"),
     "SOURCE_IP": EQUAL, "SSL_CONN_HAS_CERT": EQUAL, "SSL_VERIFY_RESULT": EQUAL,
@@ -45,6 +50,19 @@ COMPARISONS: Mapping[str, tuple[str, ...]] = {
 def _host(value: str) -> None:
     if not value.isascii():
         raise ValueError("must be ASCII: a client sends the xn-- form of a name that is not")
+
+
+def _extension(value: str) -> None:
+    """What ``FILE_TYPE`` compares is what follows the last dot; one before it may be written along."""
+    name = value.removeprefix(".")
+    if not name or "." in name or "/" in name:
+        raise ValueError("must be one extension, as jpg: only what follows the last dot is compared (gz of a.tar.gz)")
+
+
+def _network(value: str) -> None:
+    network = ipaddress.ip_network(formats.cidr(value))
+    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
+        raise ValueError("is a network of IPv4-mapped addresses, which no client has: write it as one of IPv4")
 
 
 def _true(value: str) -> None:
@@ -58,7 +76,7 @@ def _result(value: str) -> None:
 
 
 VALUES: Mapping[str, Callable[[str], object]] = {
-    "HOST_NAME": _host, "METHOD": formats.header_name, "SOURCE_IP": formats.cidr, "SSL_CONN_HAS_CERT": _true,
+    "HOST_NAME": _host, "FILE_TYPE": _extension, "METHOD": formats.header_name, "SOURCE_IP": _network, "SSL_CONN_HAS_CERT": _true,
     "SSL_VERIFY_RESULT": _result,
 }  # fmt: skip
 
@@ -86,7 +104,20 @@ def _value(values: Mapping[str, Any]) -> str | None:
     if values["compare_type"] == "REGEX":
         return _complaint(regex.regular_expression, value)
     grammar = VALUES.get(values["type"])
-    return _complaint(grammar, value) if grammar else None
+    return (_complaint(grammar, value) if grammar else None) or _never(values["type"], values["compare_type"], value)
+
+
+def _never(sort: str, how: str, value: str) -> str | None:
+    """Why nothing that a client can send would match: with ``invert``, everything would."""
+    at_start, at_end = how in ("EQUAL_TO", "STARTS_WITH"), how in ("EQUAL_TO", "ENDS_WITH")
+    if sort == "PATH" and at_start and not value.startswith("/"):
+        return "does not begin with /, as every path does: it would never match"
+    if sort == "COOKIE" and ";" in value:
+        return "holds a semicolon, which ends a cookie: it would never match"
+    blank = (at_start and value.startswith(" ")) or (at_end and value.endswith(" "))
+    if blank and sort in ("HOST_NAME", "HEADER", "COOKIE"):
+        return "begins or ends with a blank, and those around a value are none of it (RFC 9110): it would never match"
+    return None
 
 
 def _complaint(grammar: Callable[[str], object], value: str) -> str | None:
@@ -114,7 +145,7 @@ class L7Rule(common.Resource):
         ),
         Rule(
             on=("type", "compare_type", "value"), at="value", check=_value,
-            doc="value is what its type and comparison ask for; a regular expression is one that haproxy takes.",
+            doc="value is what its type and comparison ask for, and can match; a regular expression is one that haproxy takes.",
         ),
     )  # fmt: skip
 

@@ -25,6 +25,7 @@ _CLASSES = "dDwWsShHvV"
 _CONTROLS = {"t": 9, "n": 10, "r": 13, "f": 12, "e": 27, "a": 7}
 _PLACES = "bBAzZ"  # assertions that match no character
 _SPECIAL = "*+?{"
+_REFERENCE = re.compile(r"\\.?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,25 @@ def regular_expression(value: str) -> str:
     return value
 
 
+def bad_reference(value: str, pattern: str) -> str | None:
+    r"""What is wrong with a replacement: a backslash stands before the number of a group of the pattern, or another.
+
+    haproxy's own grammar (``exp_replace``) has more: ``\xHH`` is that byte, line breaks too, which end the header and
+    begin another; a backslash at the end makes it answer 500; any other character loses its backslash.
+    """
+    parser = _Parser(pattern)
+    parser.parse()
+    for found in _REFERENCE.finditer(value):
+        what, place = found[0], f"at character {found.start() + 1}"
+        if what == "\\":
+            return "ends with a backslash; write \\\\ for the character"
+        if what[1] not in "0123456789\\":
+            return f"has {what} {place}: a backslash stands before a group's number; write \\\\ for the character"
+        if what[1] != "\\" and int(what[1]) > parser.groups:
+            return f"has {what} {place}, and the pattern does not have so many groups, but {parser.groups}"
+    return None
+
+
 class _Parser:
     """Recursive descent over the pattern; ``at`` is where it stands."""
 
@@ -54,6 +74,7 @@ class _Parser:
         self.at = 0
         self.depth = 0
         self.names: set[str] = set()
+        self.groups = 0
 
     def parse(self) -> None:
         whole = self._alternatives()
@@ -157,10 +178,12 @@ class _Parser:
             if named[1] in self.names:
                 raise self._error(f"two groups have the name {named[1]}")
             self.names.add(named[1])
+            self.groups += 1
             self.at = named.end()
         elif self._next(2) in ("(?", "(*"):
             raise self._error(f"{self._next(3)} is not supported")
         else:
+            self.groups += 1
             self.at += 1
 
     def _escape(self) -> _Part:

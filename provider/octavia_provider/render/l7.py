@@ -9,6 +9,7 @@ lines of one ACL, of which one must match. So no line grows with the number of r
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 
 from octavia_provider.model.graph import Graph
@@ -16,6 +17,7 @@ from octavia_provider.model.l7_policy import DEFAULT_CODE, HeaderChange, L7Polic
 from octavia_provider.model.l7_rule import L7Rule
 from octavia_provider.model.listener import Listener, RateLimit
 
+from . import cookies
 from .lines import Lines, quote
 
 VARIABLE = "txn.l7policy"
@@ -29,18 +31,16 @@ _HEADER_WORDS = {"ADD": "add-header", "SET": "set-header", "REMOVE": "del-header
 _SUBJECTS: Mapping[str, tuple[str, ...]] = {
     kind: tuple(map(quote, subjects))
     for kind, subjects in {
-        "HOST_NAME": ("req.hdr(host)", "req.hdr(host),host_only"),
+        "HOST_NAME": ("req.hdr(host)", "req.hdr(host),host_only,rtrim(.)"),
         "PATH": ("path", "path,url_dec"),
         "FILE_TYPE": (f"path,{_EXTENSION}", f"path,url_dec,{_EXTENSION}"),
         "METHOD": ("method",),
-        "SOURCE_IP": ("src",),
         "SSL_VERIFY_RESULT": ("ssl_c_verify",),
     }.items()
 }
 # The same of those that have a key. A name is quoted for the argument list, then as a word (section 2.2).
 _KEYED_SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "HEADER": ('req.hdr("{key}")', 'req.fhdr("{key}")'),
-    "COOKIE": ('req.cook("{key}")',),
     "SSL_DN_FIELD": ("ssl_c_s_dn({key})",),
 }
 
@@ -135,10 +135,19 @@ def _acl(lines: Lines, rule: L7Rule) -> None:
     match rule.type:
         case "HOST_NAME":
             flags = f" -i{flags}"
+            if rule.compare_type in ("EQUAL_TO", "ENDS_WITH"):
+                value = value.rstrip(".") or value  # as that of the request: with the root's dot it is the same host
         case "FILE_TYPE" if rule.compare_type == "EQUAL_TO":
             value = value.removeprefix(".")
-        case "SOURCE_IP" | "SSL_VERIFY_RESULT":
+        case "SOURCE_IP":
+            lines.add(me, f"acl {me} {_source(rule.value)}")
+            return
+        case "SSL_VERIFY_RESULT":
             flags = ""
+        case "COOKIE":
+            subject, pattern = cookies.comparison(rule)
+            lines.add(me, f"acl {me} {subject} -m reg -- {pattern}")
+            return
         case "SSL_CONN_HAS_CERT":
             lines.add(me, f"acl {me} ssl_c_used")
             return
@@ -146,6 +155,21 @@ def _acl(lines: Lines, rule: L7Rule) -> None:
     for subject in _SUBJECTS.get(rule.type) or _keyed_subjects(rule):
         # after -- nothing is taken for a flag, whatever it begins with
         lines.add(me, f"acl {me} {subject}{flags} -- {value}")
+
+
+def _source(cidr: str) -> str:
+    """The network's part of the client's address, as text: haproxy would compare IPv4 with IPv6 by mapping one to the other.
+
+    An IPv6 network could hold ``::ffff:0:0/96`` (::/0 does), and so all clients of IPv4; one of IPv4 those of 2002::/16.
+    """
+    network = ipaddress.ip_network(cidr, strict=False)
+    address, mask = str(network.network_address), str(network.prefixlen)
+    if network.version == 6:
+        mask = f"32,{mask}"
+        number = int(network.network_address)
+        if 0xFFFF < number < 1 << 32:  # inet_ntop, with which haproxy writes addresses, writes ::102:304 as ::1.2.3.4
+            address = f"::{ipaddress.IPv4Address(number)}"
+    return f"src,ipmask({mask}) -m str -- {address}"
 
 
 def _keyed_subjects(rule: L7Rule) -> tuple[str, ...]:

@@ -227,7 +227,7 @@ class L7RuleCompareType(_builtins.str, Enum):
 class L7RuleType(_builtins.str, Enum):
     HOST_NAME = "HOST_NAME"
     """
-    the name in the Host header, in any case, with or without its port
+    the name in the Host header, in any case, with or without its port and the dot at its end
     """
     PATH = "PATH"
     """
@@ -243,7 +243,7 @@ class L7RuleType(_builtins.str, Enum):
     """
     COOKIE = "COOKIE"
     """
-    the cookie `key`
+    a cookie `key`, up to the next semicolon; with REGEX the first of that name
     """
     METHOD = "METHOD"
     """
@@ -251,7 +251,7 @@ class L7RuleType(_builtins.str, Enum):
     """
     SOURCE_IP = "SOURCE_IP"
     """
-    the client's address, against an address or a network (10.0.0.0/8); beyond Octavia
+    the client's address, against an address or a network (10.0.0.0/8, or ::/0 for IPv6 alone); beyond Octavia
     """
     SSL_CONN_HAS_CERT = "SSL_CONN_HAS_CERT"
     """

@@ -52,7 +52,7 @@ class L7PolicyHeaderChangeArgsDict(TypedDict):
     """
     value: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    The text that is put in; with REWRITE, \\1 to \\9 stand for the pattern's groups.
+    The text that is put in, as it stands. With REWRITE alone, `\\1` to `\\9` are what the pattern's groups found, `\\0` is all that it found, and `\\\\` a backslash.
 
     At most 1024 characters.
     """
@@ -76,7 +76,7 @@ class L7PolicyHeaderChangeArgs:
         :param pulumi.Input[_builtins.str] pattern: With REWRITE: a regular expression (PCRE); a line in which it is found becomes `value`.
                
                At most 255 characters.
-        :param pulumi.Input[_builtins.str] value: The text that is put in; with REWRITE, \\1 to \\9 stand for the pattern's groups.
+        :param pulumi.Input[_builtins.str] value: The text that is put in, as it stands. With REWRITE alone, `\\1` to `\\9` are what the pattern's groups found, `\\0` is all that it found, and `\\\\` a backslash.
                
                At most 1024 characters.
         """
@@ -147,7 +147,7 @@ class L7PolicyHeaderChangeArgs:
     @pulumi.getter
     def value(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The text that is put in; with REWRITE, \\1 to \\9 stand for the pattern's groups.
+        The text that is put in, as it stands. With REWRITE alone, `\\1` to `\\9` are what the pattern's groups found, `\\0` is all that it found, and `\\\\` a backslash.
 
         At most 1024 characters.
         """

@@ -230,7 +230,7 @@ class GetL7PolicyResult:
     @pulumi.getter(name="redirectPrefix")
     def redirect_prefix(self) -> Optional[_builtins.str]:
         """
-        What is put before the path, as https://www.example.com.
+        What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old.
         """
         return pulumi.get(self, "redirect_prefix")
 

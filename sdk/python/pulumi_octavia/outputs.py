@@ -44,7 +44,7 @@ class L7PolicyHeaderChange(dict):
         :param _builtins.str pattern: With REWRITE: a regular expression (PCRE); a line in which it is found becomes `value`.
                
                At most 255 characters.
-        :param _builtins.str value: The text that is put in; with REWRITE, \\1 to \\9 stand for the pattern's groups.
+        :param _builtins.str value: The text that is put in, as it stands. With REWRITE alone, `\\1` to `\\9` are what the pattern's groups found, `\\0` is all that it found, and `\\\\` a backslash.
                
                At most 1024 characters.
         """
@@ -99,7 +99,7 @@ class L7PolicyHeaderChange(dict):
     @pulumi.getter
     def value(self) -> Optional[_builtins.str]:
         """
-        The text that is put in; with REWRITE, \\1 to \\9 stand for the pattern's groups.
+        The text that is put in, as it stands. With REWRITE alone, `\\1` to `\\9` are what the pattern's groups found, `\\0` is all that it found, and `\\\\` a backslash.
 
         At most 1024 characters.
         """

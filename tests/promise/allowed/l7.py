@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from octavia_provider.model.graph import Graph
@@ -44,16 +45,23 @@ def _compares(sort: str) -> Callable[[L7Rule], bool]:
 
 _EXTENSION = "field(-1,/),regsub(^[^.]*$,),field(-1,.)"
 _SUBJECTS: Sequence[tuple[str, str]] = (
-    ("HOST_NAME", "req.hdr(host) -i -m {how}"), ("HOST_NAME", "req.hdr(host),host_only -i -m {how}"),
+    ("HOST_NAME", "req.hdr(host) -i -m {how}"), ("HOST_NAME", "req.hdr(host),host_only,rtrim(.) -i -m {how}"),
     ("PATH", "path -m {how}"), ("PATH", "path,url_dec -m {how}"),
     ("FILE_TYPE", f"path,{_EXTENSION} -m {{how}}"), ("FILE_TYPE", f"path,url_dec,{_EXTENSION} -m {{how}}"),
-    ("HEADER", 'req.hdr("{key}") -m {how}'), ("HEADER", 'req.fhdr("{key}") -m {how}'), ("COOKIE", 'req.cook("{key}") -m {how}'),
-    ("METHOD", "method -m {how}"), ("SOURCE_IP", "src"), ("SSL_VERIFY_RESULT", "ssl_c_verify"),
+    ("HEADER", 'req.hdr("{key}") -m {how}'), ("HEADER", 'req.fhdr("{key}") -m {how}'),
+    ("METHOD", "method -m {how}"), ("SSL_VERIFY_RESULT", "ssl_c_verify"),
     ("SSL_DN_FIELD", "ssl_c_s_dn({key}) -m {how}"),
 )  # fmt: skip
+_CUT = r'req.fhdr(cookie),concat(;),regsub("^(?:.*?;)??\\s*+\\Q{key}\\E\\s*+=\\s*+([^;\\s]*+(?:\\s++[^;\\s]++)*+).*$","\\1")'
+_COOKIES: Mapping[str, tuple[str, str]] = {
+    "EQUAL_TO": ("", r"\s*+(?:;|$)"), "STARTS_WITH": ("", ""), "ENDS_WITH": ("[^;]*", r"\s*+(?:;|$)"), "CONTAINS": ("[^;]*", ""),
+}  # fmt: skip
 RULE = Table("L7 rule", {
     **{f"acl {{id}} {subject} -- {{value}}": _compares(sort) for sort, subject in _SUBJECTS},
+    "acl {id} src,ipmask({masks}) -m str -- {network}": _compares("SOURCE_IP"),
     "acl {id} ssl_c_used": _compares("SSL_CONN_HAS_CERT"),
+    "acl {id} req.fhdr(cookie) -m reg -- {cookie}": lambda rule: rule.type == "COOKIE" and rule.compare_type != "REGEX",
+    f"acl {{id}} {_CUT} -m reg -- {{cut}}": lambda rule: rule.type == "COOKIE" and rule.compare_type == "REGEX",
 })  # fmt: skip
 _HOW = {"REGEX": "reg", "STARTS_WITH": "beg", "ENDS_WITH": "end", "CONTAINS": "sub", "EQUAL_TO": "str"}
 DECIDES = f"L7 policy: {_DECIDES} …"
@@ -103,4 +111,14 @@ def _rule_facts(rule: L7Rule) -> Facts:
     value = rule.value
     if rule.type == "FILE_TYPE" and rule.compare_type == "EQUAL_TO" and value.startswith("."):
         value = value[1:]
-    return {**flat(rule), "how": _HOW[rule.compare_type], "value": value}
+    if rule.type == "HOST_NAME" and rule.compare_type in ("EQUAL_TO", "ENDS_WITH") and value.strip("."):
+        value = value.rstrip(".")
+    if rule.type == "SOURCE_IP":
+        network = ipaddress.ip_network(value, strict=False)
+        masks = f"{'32,' if network.version == 6 else ''}{network.prefixlen}"
+        return {**flat(rule), "masks": masks, "network": str(network.network_address)}
+    before, behind = _COOKIES.get(rule.compare_type, ("", ""))
+    literal = value.replace(r"\E", r"\E\\E\Q")
+    cookie = rf"(?:^|;)\s*+\Q{rule.key}\E\s*+=\s*+{before}\Q{literal}\E{behind}"
+    cut = rf"^(?![^;]*;)[\s\S]*?(?:{value})"
+    return {**flat(rule), "how": _HOW[rule.compare_type], "value": value, "cookie": cookie, "cut": cut}

@@ -83,8 +83,10 @@ def _policy(draw: Draw, found: Found) -> None:
     action = found.get("action")
     for target in ("redirect_url", "redirect_prefix"):
         found.pop(target, None)
-    if action in ("REDIRECT_TO_URL", "REDIRECT_PREFIX"):
-        found[l7_policy.TARGETS[action]] = strings.url(draw)
+    if action == "REDIRECT_TO_URL":
+        found["redirect_url"] = strings.url(draw)
+    if action == "REDIRECT_PREFIX":
+        found["redirect_prefix"] = strings.prefix(draw)
     changes = found.get("header_changes")
     if action in l7_policy.ANSWERS and isinstance(changes, list):
         found["header_changes"] = [{**one, "message": "RESPONSE"} for one in changes if isinstance(one, dict)]
@@ -101,6 +103,9 @@ def _change(draw: Draw, found: Found) -> None:
         found.pop("value", None)
     elif not found.get("value"):
         found["value"] = draw.choice(("\\1", "x", "if", "%[src]", '"'))
+    if operation == "REWRITE":
+        literal = str(found["value"]).replace("\\", "\\\\")
+        found["value"] = draw.choice((literal, literal, "\\0", "<\\1>"))
 
 
 def _rule(draw: Draw, found: Found) -> None:
@@ -118,8 +123,10 @@ def _rule(draw: Draw, found: Found) -> None:
 
 
 _VALUES: Mapping[str, Callable[[Draw], str]] = {
-    "HOST_NAME": lambda draw: draw.choice((strings.host(draw), strings.token(draw), "a b", '"', "#", "-f", "*.example")),
-    "FILE_TYPE": lambda draw: draw.choice(("jpg", ".jpg", ".", "..", strings.line(draw))),
+    "HOST_NAME": lambda draw: draw.choice((strings.host(draw), strings.token(draw), "a b", '"', "#", "-f", "*.example", "a.", ".")),
+    "FILE_TYPE": lambda draw: draw.choice(("jpg", ".jpg", ".", "tar.gz", strings.line(draw).translate({46: None, 47: None}))),
+    "PATH": lambda draw: draw.choice(("/", strings.path(draw), f"/{strings.line(draw)}"[:255])),
+    "COOKIE": lambda draw: strings.line(draw).replace(";", "").strip(),
     "METHOD": strings.token,
     "SOURCE_IP": strings.cidr,
     "SSL_CONN_HAS_CERT": lambda draw: draw.choice(("true", "True", "TRUE")),

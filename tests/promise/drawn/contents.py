@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
@@ -83,7 +84,7 @@ def certificate(draw: Draw, kind: str, issuer: pem.Pair | None) -> pem.Pair | No
         builder = builder.add_extension(extension, critical)
     try:
         return pem.Pair(_signed(draw, builder, issuer.key if issuer else mine), mine)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, UnsupportedAlgorithm):
         return None
 
 

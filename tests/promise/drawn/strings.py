@@ -102,6 +102,11 @@ def url(draw: Draw) -> str:
     return start + (draw.choice("/?#") + draw.text(URL + "%#[]", 0, 180) if draw.happens(70) else "")
 
 
+def prefix(draw: Draw) -> str:
+    """An absolute URL without a query or a fragment."""
+    return url(draw).replace("?", "/").replace("#", "%23")[:255]
+
+
 def codes(draw: Draw) -> str:
     """Status codes: one, a list, a range."""
     found = sorted(draw.randint(100, 599) for _ in range(draw.randint(2, 9)))
@@ -172,6 +177,7 @@ FORMATS: Mapping[Callable[[str], str], Callable[[Draw], str]] = {
     formats.host_name: host,
     formats.url_path: path,
     formats.http_url: url,
+    formats.url_prefix: prefix,
     formats.expected_codes: codes,
     formats.netmask: netmask,
     formats.grpc_service: service,

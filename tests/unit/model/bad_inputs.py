@@ -8,7 +8,6 @@ attributes have theirs written down, with words of the message.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,11 +18,12 @@ from octavia_provider.model.errors import Path
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.l7_policy import HeaderChange
 from octavia_provider.model.pool import SessionPersistence
+from unit.model import bad_l7_inputs
+from unit.model.bad_l7_inputs import ID, Row
 
 ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()
 """In ``change``: the attribute is not given at all."""
 
-ID = str(uuid.UUID(int=7))
 CA, OTHER_CA = pem.authority(), pem.authority("other")
 MIDDLE = pem.authority("middle", CA)
 NARROW = pem.make("narrow.test", curve=pem.ec.SECP192R1())
@@ -116,6 +116,8 @@ FORMATS: tuple[tuple[str, str, Any, str], ...] = (
         for name in ("redirect_url", "redirect_prefix")
         for value in ("ftp://a.example", "/path", "http://a b", 'http://a"\n', "http://grün.example", "http://")
     ),
+    ("l7_policy", "redirect_prefix", "https://a.example?b=c", "must not have a query"),
+    ("l7_policy", "redirect_prefix", "https://a.example/b#c", "must not have a query"),
     ("l7_rule", "key", "a\nb", "control characters"),
     ("l7_rule", "value", "a\rb", "control characters"),
     ("tls_container", "certificate", "-----BEGIN CERTIFICATE-----", "holds no certificate in PEM"),
@@ -169,68 +171,8 @@ ZONE_DATA: tuple[tuple[str, Path, str], ...] = (
 )
 
 
-Row = tuple[str, Mapping[str, Any], Path, str]
-
-
-def _policies() -> Iterator[Row]:
-    """What goes with which action, and what a header change needs."""
-    url = "http://a.example"
-    targets = {"REDIRECT_TO_POOL": ("redirect_pool_id", ID), "REDIRECT_TO_URL": ("redirect_url", url),
-               "REDIRECT_PREFIX": ("redirect_prefix", url)}  # fmt: skip
-    for action, (name, value) in targets.items():
-        yield "l7_policy", {"action": action}, (name,), f"is required with {action}"
-        yield "l7_policy", {name: value}, (name,), f"goes with {action} only"
-    yield "l7_policy", {"redirect_http_code": 302}, ("redirect_http_code",), "and the action is REJECT"
-    moved = {"action": "REDIRECT_TO_URL", "redirect_url": url, "redirect_http_code": 304}
-    yield "l7_policy", moved, ("redirect_http_code",), "304 is not one of 301, 302, 303, 307, 308"
-    yield "l7_policy", {"action": "CHANGE_HEADERS"}, ("header_changes",), "is required with CHANGE_HEADERS"
-    removal = {"operation": "REMOVE", "name": "X-A"}
-    yield "l7_policy", {"header_changes": [removal]}, ("header_changes",), "must have message RESPONSE"
-    changes: tuple[tuple[dict[str, Any], str, str], ...] = (
-        ({**removal, "value": "x"}, "value", "does not go with REMOVE"),
-        ({**removal, "pattern": "x"}, "pattern", "goes with REWRITE only"),
-        ({**removal, "name": "a b"}, "name", "must be a token"),
-        ({**removal, "name": "Content-Length"}, "name", "how a message is carried"),
-        ({"operation": "SET", "name": "X-A"}, "value", "is required with SET"),
-        ({"operation": "SET", "name": "X-A", "value": "a\nb"}, "value", "control characters"),
-        ({"operation": "REWRITE", "name": "X-A", "value": "x"}, "pattern", "is required with REWRITE"),
-        ({"operation": "REWRITE", "name": "X-A", "value": "x", "pattern": "("}, "pattern", "is not closed"),
-        ({"operation": "BURN", "name": "X-A"}, "operation", "is not one of"),
-    )
-    for change, at, says in changes:
-        given = {"action": "CHANGE_HEADERS", "header_changes": [{"operation": "REMOVE", "name": "X-B"}, change]}
-        yield "l7_policy", given, ("header_changes", 1, at), says
-
-
-def _l7_rules() -> Iterator[Row]:
-    """What goes with which type."""
-    rows: tuple[tuple[dict[str, Any], str, str], ...] = (
-        ({"type": "FILE_TYPE", "compare_type": "STARTS_WITH"}, "compare_type", "must be EQUAL_TO or REGEX"),
-        ({"type": "METHOD", "compare_type": "CONTAINS"}, "compare_type", "must be EQUAL_TO or REGEX"),
-        *(
-            ({"type": sort, "compare_type": "REGEX"}, "compare_type", f"must be EQUAL_TO with {sort}")
-            for sort in ("SOURCE_IP", "SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT")
-        ),
-        *(({"type": sort}, "key", f"is required with {sort}") for sort in ("HEADER", "COOKIE", "SSL_DN_FIELD")),
-        ({"key": "x"}, "key", "does not go with PATH"),
-        ({"type": "HEADER", "key": "a b"}, "key", "must be a token"),
-        ({"type": "COOKIE", "key": 'a"b'}, "key", "must be a token"),
-        ({"type": "SSL_DN_FIELD", "key": "2CN"}, "key", "is not a field"),
-        ({"value": ""}, "value", "must not be empty"),
-        ({"type": "HOST_NAME", "value": "grün.example"}, "value", "must be ASCII"),
-        ({"type": "METHOD", "compare_type": "EQUAL_TO", "value": "GET POST"}, "value", "must be a token"),
-        ({"type": "SOURCE_IP", "compare_type": "EQUAL_TO", "value": "10.0.0.0/33"}, "value", "CIDR"),
-        ({"type": "SSL_CONN_HAS_CERT", "compare_type": "EQUAL_TO", "value": "no"}, "value", "must be 'true'"),
-        ({"type": "SSL_VERIFY_RESULT", "compare_type": "EQUAL_TO", "value": "-1"}, "value", "whole number"),
-        ({"compare_type": "REGEX", "value": "a(b"}, "value", "at character 4: a ( is not closed"),
-        ({"compare_type": "REGEX", "value": "ä+"}, "value", "must be ASCII"),
-    )
-    for change, at, says in rows:
-        yield "l7_rule", change, (at,), says
-
-
 # kind, what is changed, where the violation is, words of the message
-RULES: tuple[tuple[str, Mapping[str, Any], Path, str], ...] = (
+RULES: tuple[Row, ...] = (
     ("load_balancer", {"vip_network_id": ABSENT}, ("vip_network_id",), "is required: say where the VIP lives"),
     ("load_balancer", {"additional_vips": [{"subnet_id": "x"}]}, ("additional_vips", 0, "subnet_id"), "is not a UUID"),
     ("load_balancer", {"additional_vips": [{}]}, ("additional_vips", 0, "subnet_id"), "is required"),
@@ -253,8 +195,8 @@ RULES: tuple[tuple[str, Mapping[str, Any], Path, str], ...] = (
     ("listener", {"protocol": "TCP", "rate_limit": {"requests": 5}}, ("rate_limit",), "HTTP listeners only"),
     ("listener", {"rate_limit": {"requests": 0}}, ("rate_limit", "requests"), "must be at least 1"),
     ("listener", {"rate_limit": {"requests": 1, "by": "COOKIE"}}, ("rate_limit", "by"), "is not one of"),
-    *_policies(),
-    *_l7_rules(),
+    *bad_l7_inputs.policies(),
+    *bad_l7_inputs.rules(),
     ("listener", {"insert_headers": {"X-SSL-Issuer": "true"}}, ("insert_headers",), "TERMINATED_HTTPS listeners only"),
     (
         "listener", {"protocol": "TERMINATED_HTTPS"},

@@ -41,7 +41,9 @@ L7_RULES = [
         ("HOST_NAME", "ENDS_WITH", ".example.com", None), ("PATH", "CONTAINS", HOSTILE, None),
         ("FILE_TYPE", "EQUAL_TO", ".jpg", None), ("FILE_TYPE", "REGEX", "^(png|gif)$", None),
         ("HEADER", "EQUAL_TO", HOSTILE, "!#$%&'*+-.^_`|~aZ9"), ("COOKIE", "STARTS_WITH", HOSTILE, "!#$%&'*+-.^_`|~aZ9"),
+        ("COOKIE", "REGEX", '^a\\b"$', "!#$%&'*+-.^_`|~aZ9"),
         ("METHOD", "EQUAL_TO", "POST", None), ("SOURCE_IP", "EQUAL_TO", "10.0.0.0/8", None),
+        ("SOURCE_IP", "EQUAL_TO", "2001:DB8::1/32", None), ("SOURCE_IP", "EQUAL_TO", "::1.2.3.4", None),
         ("SSL_CONN_HAS_CERT", "EQUAL_TO", "true", None), ("SSL_VERIFY_RESULT", "EQUAL_TO", "10", None),
         ("SSL_DN_FIELD", "REGEX", "^a\\.b$", "CN"),
     )
