@@ -64,6 +64,7 @@ async def run(settings: Settings) -> None:
         run_directory=settings.run_directory,
         haproxy=settings.haproxy,
         user=settings.haproxy_user,
+        finish=settings.finish,
     )
     engine = Engine(ways, wake.set)
     sender = Sender(settings, engine, wake)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -70,7 +71,8 @@ def configuration(
 class Amphora:
     """An agent, its haproxy, its members; ``revision`` counts pushes."""
 
-    def __init__(self, sandbox: Sandbox, directory: Path, *, receiver: str = "") -> None:
+    def __init__(self, sandbox: Sandbox, directory: Path, *, receiver: str = "", finish: float = 1.0) -> None:
+        self.finish = finish
         self.sandbox = sandbox
         self.directory = directory
         self.id = str(uuid.uuid4())
@@ -104,6 +106,7 @@ class Amphora:
             heartbeat_key=KEY.hex(),
             receivers=(self._receiver,) if self._receiver else (),
             heartbeat_interval=0.5,
+            finish=self.finish,
             state_directory=str(self.directory / "state"),
             run_directory=self.run_directory.name,
         )
@@ -193,6 +196,20 @@ class Amphora:
         head, _, body = answer.partition("\r\n\r\n")
         return int(head.split()[1]), body
 
+    async def hold(self) -> tuple[int, Callable[[], Awaitable[str]]]:
+        """A request whose answer stops half-way: the member's port, and a way to wait for all of the body."""
+        reader, writer = await self.connect()
+        writer.write(b"GET /hold HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+
+        async def rest() -> str:
+            try:
+                return (await reader.read()).decode()
+            finally:
+                writer.close()
+
+        return int(head.partition("x-member: ")[2].split()[0]), rest
+
     async def bodies(self, count: int) -> list[str]:
         found = []
         for _ in range(count):
@@ -200,6 +217,15 @@ class Amphora:
             assert status == 200, body
             found.append(body)
         return found
+
+
+async def serving(sandbox: Sandbox, directory: Path, **settings: float) -> AsyncIterator[Amphora]:
+    """An agent that has nothing in force yet, and three members."""
+    made = Amphora(sandbox, directory, **settings)  # type: ignore[arg-type]
+    made.members(8001, 8002, 8003)
+    await made.start()
+    yield made
+    await made.close()
 
 
 class Load:

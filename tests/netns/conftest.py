@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from . import stacks
-from .agents import Amphora
+from .agents import Amphora, serving
 from .installation import Installation, installation
 from .sandbox import Sandbox, sandbox
 
@@ -41,11 +41,8 @@ def walls() -> Iterator[Sandbox]:
 @pytest_asyncio.fixture
 async def amphora(walls: Sandbox, tmp_path: Path) -> AsyncIterator[Amphora]:
     """An agent that has nothing in force yet, and three members."""
-    made = Amphora(walls, tmp_path)
-    made.members(8001, 8002, 8003)
-    await made.start()
-    yield made
-    await made.close()
+    async for made in serving(walls, tmp_path):
+        yield made
 
 
 @pytest.fixture

@@ -219,11 +219,8 @@ async def test_counters_go_on_over_reloads_and_restarts(amphora: Amphora) -> Non
 async def test_a_removed_server_with_a_live_connection_leaves_later(amphora: Amphora, killed: bool) -> None:
     old = amphora.configuration(A, B)
     await amphora.push(old)
-    reader, writer = await amphora.connect()
-    writer.write(b"GET /hold HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
-    head = await reader.readuntil(b"\r\n\r\n")
-    held = A if b"x-member: 8001" in head.lower() else B
-    other = B if held is A else A
+    port, rest = await amphora.hold()
+    held, other = (A, B) if port == A.port else (B, A)
     assert (await amphora.push_delta(old, amphora.configuration(other))).outcome == "runtime"
     assert set(await amphora.bodies(6)) == {str(other.port)}
     assert held.name in servers_known(amphora)
@@ -231,8 +228,7 @@ async def test_a_removed_server_with_a_live_connection_leaves_later(amphora: Amp
         amphora.kill()
         await amphora.start()
     assert (await amphora.get("/release", port=held.port, address="127.0.0.1"))[0] == 200
-    assert await reader.read() == str(held.port).encode() * 2
-    writer.close()
+    assert await rest() == str(held.port) * 2
     await until(lambda: asyncio.to_thread(lambda: held.name not in servers_known(amphora)))
 
 

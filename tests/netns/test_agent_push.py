@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -11,15 +13,15 @@ import pytest
 
 from octavia_amphora.haproxy import runtime
 from octavia_amphora.haproxy.paths import METRICS_SOCKET
-from octavia_amphora.wire.config import Bind, Frontend, compose
+from octavia_amphora.wire.config import Bind, Frontend, Server, compose
 from octavia_amphora.wire.messages import Push, Stamp
 from octavia_provider.agents import AgentClient
 from octavia_provider.model.errors import Refused
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import AgentRefused
 
-from .agents import BACKEND, CHECK, LISTENER, Amphora, Load, frontend, server
-from .sandbox import until
+from .agents import BACKEND, CHECK, LISTENER, Amphora, Load, frontend, server, serving
+from .sandbox import Sandbox, until
 
 pytestmark = pytest.mark.netns
 
@@ -231,3 +233,30 @@ async def made_and_reused(amphora: Amphora, name: str) -> tuple[int, int]:
     rows = [dict(zip(head.split(","), line.split(","), strict=True)) for line in lines if line]
     row = next(row for row in rows if row["svname"] == name)
     return int(row["connect"]), int(row["reuse"])
+
+
+@pytest.fixture
+async def patient(walls: Sandbox, tmp_path: Path) -> AsyncIterator[Amphora]:
+    """An agent that waits longer than this test lasts."""
+    async for made in serving(walls, tmp_path, finish=600.0):
+        yield made
+
+
+@pytest.mark.parametrize("dynamic", [True, False], ids=["at run time", "by a reload"])
+async def test_a_push_waits_for_what_a_removed_server_is_answering(patient: Amphora, dynamic: bool) -> None:
+    """Whoever removed it may stop it next, and the request would be lost. (Not for ever: see ``test_agent_life``.)"""
+    await patient.push(patient.configuration(A, B, dynamic=dynamic))
+    held, rest = await patient.hold()
+    other = B if held == A.port else A
+    pushing = asyncio.ensure_future(patient.push(patient.configuration(other, dynamic=dynamic)))
+    await until(lambda: is_alone(patient, other))
+    assert await patient.client.standing(patient.host, patient.load_balancer_id)  # the agent has done its part
+    assert set(await patient.bodies(50)) == {str(other.port)}
+    assert not pushing.done()
+    assert (await patient.get("/release", port=held, address="127.0.0.1"))[0] == 200
+    assert (await pushing).outcome == ("runtime" if dynamic else "reload")
+    assert await rest() == str(held) * 2
+
+
+async def is_alone(amphora: Amphora, one: Server) -> bool:
+    return set(await amphora.bodies(2)) == {str(one.port)}

@@ -15,7 +15,7 @@ from octavia_amphora.haproxy.process import Failed, Haproxy
 from octavia_amphora.wire.config import Configuration, compose
 from octavia_amphora.wire.messages import Applied, Outcome, Push, Refusal, Stamp, Standing, States
 
-from . import changes, inspection, stamps, trial
+from . import changes, finishing, inspection, stamps, trial
 from .aside import Aside
 from .disk import Disk, Record, write
 from .errors import Refused
@@ -57,28 +57,35 @@ class Balancer:
     # ── What is asked ────────────────────────────────────────────────────────────────────────────────────────────────
     async def push(self, push: Push) -> Applied:
         """Put a configuration in force, or raise ``Refused``."""
-        began = time.monotonic()
         async with self._lock:
-            stamps.admit(push.stamp, self._newest)
-            if self._accepted and self._accepted.stamp == push.stamp and self._haproxy.alive:
-                return self._applied(push.stamp, "unchanged", began)
-            new = stamps.configuration(self.id, push, self._accepted)
-            self._paths.make()
-            new = self._files.take(new)
-            self._keep(Record(push.stamp, new))
-            old = self.configuration
-            try:
-                await self._aside.put(new, old, linger=True)
-                outcome = await self._bring_about(new)
-            except Refused:
-                await self._aside.put(old, new)
-                # Nothing to repeat after a crash: the stamp alone says that it came.
-                self._keep(Record(push.stamp))
-                self._files.forget_others(self.configuration)
-                raise
-            self._accept()
-            await self._aside.settle(new)
-            return self._applied(push.stamp, outcome, began)
+            old, workers = self.configuration, self._haproxy.workers
+            applied = await self._put(push)
+            gone = finishing.removed(old, self.configuration)
+        await finishing.let_finish(self._paths, gone, workers, self._ways.finish)
+        return applied
+
+    async def _put(self, push: Push) -> Applied:
+        began = time.monotonic()
+        stamps.admit(push.stamp, self._newest)
+        if self._accepted and self._accepted.stamp == push.stamp and self._haproxy.alive:
+            return self._applied(push.stamp, "unchanged", began)
+        new = stamps.configuration(self.id, push, self._accepted)
+        self._paths.make()
+        new = self._files.take(new)
+        self._keep(Record(push.stamp, new))
+        old = self.configuration
+        try:
+            await self._aside.put(new, old, linger=True)
+            outcome = await self._bring_about(new)
+        except Refused:
+            await self._aside.put(old, new)
+            # Nothing to repeat after a crash: the stamp alone says that it came.
+            self._keep(Record(push.stamp))
+            self._files.forget_others(self.configuration)
+            raise
+        self._accept()
+        await self._aside.settle(new)
+        return self._applied(push.stamp, outcome, began)
 
     async def remove(self, stamp: Stamp) -> None:
         """Stop serving; a tombstone stays, so that an older push does not bring it back."""
@@ -130,12 +137,7 @@ class Balancer:
     @property
     def has_checks(self) -> bool:
         """Whether states can change by themselves."""
-        backends = self.configuration.backends.values() if self.configuration else ()
-        return any(
-            backend.probe or servers.is_checked(backend, server)
-            for backend in backends
-            for server in list(backend.servers.values())[:1]
-        )
+        return self.configuration is not None and servers.any_is_checked(self.configuration)
 
     @property
     def is_waiting(self) -> bool:

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ways:
-    """What all load balancers of an amphora share. Times are in seconds; ``settle`` is for a start or a reload."""
+    """What all load balancers of an amphora share. Times are in seconds; ``settle`` is for a start or a reload.
+
+    ``finish``: how long a push waits for what removed servers are still answering.
+    """
 
     state_directory: str
     run_directory: str
@@ -16,4 +19,5 @@ class Ways:
     user: str = ""
     settle: float = 15.0
     drain: float = 10.0
+    finish: float = 1.0
     longest_pause: float = 10.0

@@ -86,6 +86,15 @@ def is_checked(backend: Backend, server: Server) -> bool:
     return any(words[:1] == ["default-server"] and "check" in words for words in defaults)
 
 
+def any_is_checked(configuration: Configuration) -> bool:
+    """Whether states can change by themselves: one server of a backend stands for all of it."""
+    return any(
+        backend.probe or is_checked(backend, server)
+        for backend in configuration.backends.values()
+        for server in list(backend.servers.values())[:1]
+    )
+
+
 def health_file(text: str, configuration: Configuration, down: AbstractSet[tuple[str, str]] = frozenset()) -> str:
     """``show servers state`` of the old worker → what the new one reads: health, and nothing but health.
 

@@ -142,7 +142,8 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``certificate``, ``key`` and ``authority`` are paths of PEM files; ``controller`` is the identity (URI name) that a
     caller's certificate must carry. Heartbeats go to every one of ``receivers`` ("address:port") each
-    ``heartbeat_interval`` seconds, and at once when a state changes, signed with ``heartbeat_key`` (hex).
+    ``heartbeat_interval`` seconds, and at once when a state changes, signed with ``heartbeat_key`` (hex). ``finish``: seconds that a push waits for requests which
+    removed servers are still answering.
     """
 
     amphora_id: str
@@ -155,6 +156,7 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
     heartbeat_key: str
     receivers: tuple[str, ...] = ()
     heartbeat_interval: float = 3.0
+    finish: float = 1.0
     state_directory: str = "/var/lib/octavia-amphora"
     run_directory: str = "/run/octavia-amphora"
     haproxy: str = "haproxy"

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Requests that removed servers are still answering: who takes a server away from the load balancer may stop it next.
+
+So a push that removes servers is answered when these have nothing to do any more, or after a moment: a connection can
+last for days, and goes on after that too, for as long as its server does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterable, Iterator
+
+from octavia_amphora.haproxy import runtime
+from octavia_amphora.haproxy.paths import Paths
+from octavia_amphora.wire.config import Configuration
+
+LOOK = 0.02
+"""haproxy 2.6 cannot be waited for here (``wait srv-removable`` came later), so it is asked, so often."""
+_QUESTION = "show servers conn"
+_USED = 6  # "used_cur": those that a request or a stream has; idle ones are kept for a while and harm nobody
+
+
+def removed(old: Configuration | None, new: Configuration | None) -> set[str]:
+    """The servers that one has and the other has not, as ``BACKEND/SERVER``. UDP's are none: nobody knows when a flow ends."""
+    if old is None or new is None or old is new:
+        return set()
+    gone: set[str] = set()
+    for name, backend in old.backends.items():
+        now = new.backends.get(name)
+        if not backend.datagrams and now is not backend:
+            gone.update(f"{name}/{server}" for server in backend.servers.keys() - (now.servers.keys() if now else ()))
+    return gone
+
+
+async def let_finish(paths: Paths, servers: set[str], workers: Iterable[int], seconds: float) -> None:
+    """Wait until no worker, current or old, has a connection of these servers in use, no longer than ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while servers and await _busy(paths, servers, workers):
+        if time.monotonic() >= deadline:
+            return
+        await asyncio.sleep(LOOK)
+
+
+async def _busy(paths: Paths, servers: set[str], workers: Iterable[int]) -> bool:
+    for pid in workers:
+        try:
+            said = await runtime.ask(paths.master_socket, f"@!{pid} {_QUESTION}", timeout=1.0)
+        except runtime.Silent:
+            continue
+        if not servers.isdisjoint(in_use(said)):
+            return True
+    return False
+
+
+def in_use(text: str) -> Iterator[str]:
+    """``BACKEND/SERVER`` of each server with connections in use (management guide, section 9.3, ``show servers conn``)."""
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) > _USED and words[_USED].isdigit() and int(words[_USED]) > 0:
+            yield words[0]
