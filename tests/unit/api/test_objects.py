@@ -217,7 +217,7 @@ async def test_a_listener_may_bring_its_pool_and_a_pool_its_parts(plane: Plane) 
     refused = await plane.post(
         "listener", {"loadbalancer_id": lb["id"], "protocol": "HTTP", "protocol_port": 81, "default_pool": bad}
     )
-    assert (refused.status, refused.violations[0][0]) == (400, ("default_pool_id",))
+    assert (refused.status, refused.violations[0][0]) == (400, ("default_pool",))
     assert len([r for r in await plane.records() if r.kind == "pool"]) == 2
 
 
