@@ -21,8 +21,10 @@ async def limit(plane: Plane, **limits: Any) -> None:
     assert (await plane.call("PUT", OWN, {"quota": limits})).status == 200
 
 
-def met(answer: Answer, what: str, limit_: int) -> None:
+def met(answer: Answer, what: str, limit_: int, *at: str | int) -> None:
+    """Refused, and where many are made in one call, ``at`` the one that is too many."""
     assert answer.status == 403
+    assert [path for path, _ in answer.violations] == ([at] if at else [])
     assert (
         f"Quota has been met for resources: {what} (project {PROJECT} may have {limit_})" in answer.body["faultstring"]
     )
@@ -107,7 +109,7 @@ async def test_a_call_that_makes_many_makes_all_or_nothing(plane: Plane) -> None
     }
     await limit(plane, member=3)
     before = await plane.records()
-    met(await plane.post("load_balancer", body), "member", 3)
+    met(await plane.post("load_balancer", body), "member", 3, "pools", 1, "members", 1)
     assert await plane.records() == before
     await limit(plane, member=4)
     lb = (await plane.post("load_balancer", body)).body["loadbalancer"]
@@ -125,8 +127,8 @@ async def test_a_batch_counts_what_stays_and_what_comes(plane: Plane) -> None:
         return await plane.call("PUT", url + more, {"members": named}, wait=10)
 
     assert (await batch(10, 11, 12)).status == 200
-    met(await batch(10, 11, 12, 13), "member", 3)
+    met(await batch(10, 11, 12, 13), "member", 3, "members", 3)
     assert (await batch(12, 13, 14)).status == 200  # those that go make room
-    met(await batch(15, more="?additive_only=true"), "member", 3)
+    met(await batch(15, more="?additive_only=true"), "member", 3, "members", 0)
     found = (await plane.call("GET", url)).body["members"]
     assert sorted(m["address"] for m in found) == ["10.1.0.12", "10.1.0.13", "10.1.0.14"]
