@@ -33,6 +33,12 @@ def test_null_means_the_default() -> None:
     assert validated(Listener, {**LISTENER, "connection_limit": None})["connection_limit"] == -1
 
 
+@pytest.mark.parametrize(("given", "told"), [(2**31, "2147483648"), (1.5e12, "1500000000000"), (-1.0, "-1")])
+def test_numbers_are_told_with_all_their_digits(given: float, told: str) -> None:
+    (violation,) = validate(Listener, {**LISTENER, "timeout_client_data": given}).violations
+    assert violation.message.endswith(f", not {told}")
+
+
 def test_null_for_what_is_required_is_refused() -> None:
     assert paths(Listener, {**LISTENER, "protocol": None}) == {"protocol"}
 
