@@ -183,7 +183,7 @@ def check(graph: Graph, resource: Resource) -> list[Violation]:
             found = _l7_rule(graph, resource)
         case _:
             found = []
-    return found
+    return list(dict.fromkeys(found))  # two listeners of one pool complain in the same words
 
 
 def _listener(graph: Graph, listener: Listener) -> list[Violation]:
