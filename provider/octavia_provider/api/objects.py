@@ -16,7 +16,7 @@ from octavia_provider.ports import Record, Transaction
 from . import listing, removal, writing
 from .context import CONTEXT, Context
 from .errors import answer
-from .orders import Order, orders
+from .orders import Order, orders, understood
 from .requests import flag, path_id, read_body, read_claim, read_object, read_owner, read_wait, word, words
 from .rules import found
 from .views import View
@@ -97,7 +97,7 @@ class Objects:
         context, wait, owner = request.app[CONTEXT], read_wait(request), read_owner(request)
         named, parent_id = self._named(request), self._parent_id(request)
         given = read_object(await read_body(request), self.kind)
-        given = {name: value for name, value in given.items() if name not in ("project_id", "tenant_id")}
+        given = {n: v for n, v in understood(self.kind, given).items() if n not in ("project_id", "tenant_id")}
 
         def work(tx: Transaction) -> tuple[Record, Shown]:
             id_ = self._find(tx, named, parent_id).id

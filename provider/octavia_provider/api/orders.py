@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from octavia_provider.model.attributes import inputs
 from octavia_provider.model.errors import Conflict, Forbidden, Invalid, Path, PermanentError, Violation, spell
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.load_balancer import VIP_FORMS
@@ -105,11 +106,17 @@ def _known(message: str, made: Sequence[Order]) -> str:
     return message
 
 
+def understood(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given for one object, with what Octavia takes a null for."""
+    known = inputs(KINDS[kind])
+    return {n: known[n].null if value is None and n in known else value for n, value in given.items()}
+
+
 def _owned(kind: str, raw: Mapping[str, Any], project_id: str) -> dict[str, Any]:
     """Without the project, which children have from their load balancer: there, Octavia ignores what is given."""
     own = kind == "load_balancer"
     return {
-        name: value for name, value in raw.items()
+        name: value for name, value in understood(kind, raw).items()
         if name not in ("project_id", "tenant_id") or (own and value not in (project_id, None))
     }  # fmt: skip
 
@@ -204,7 +211,7 @@ class _Expansion:
         if not isinstance(given, dict):
             self._refuse(path, "must be an object")
             return None
-        raw = _owned("", given, "")
+        raw = _owned(kind, given, "")
         for name in _PARENTS[kind]:
             if raw.pop(name, None) is not None:
                 self._refuse((*path, name), f"cannot be given here: {KINDS[kind].LABEL}s belong to what they stand in")

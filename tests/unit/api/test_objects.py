@@ -115,6 +115,23 @@ async def test_put_changes_what_is_given_and_null_gives_the_default(plane: Plane
     assert back["weight"] == 1
 
 
+async def test_a_null_takes_out_of_service_as_in_octavia(plane: Plane) -> None:
+    off = {"admin_state_up": None}
+    lb = (await whole(plane))["lb"]
+    pool = await plane.make("pool", loadbalancer_id=lb["id"], **POOL, **off, healthmonitor={**MONITOR, **off})
+    assert pool["admin_state_up"] is False
+    monitor = (await plane.call("GET", f"/lbaas/healthmonitors/{pool['healthmonitor_id']}")).body["healthmonitor"]
+    assert monitor["admin_state_up"] is False
+    members = f"/lbaas/pools/{pool['id']}/members"
+    spec = {"address": "10.1.0.7", "protocol_port": 80}
+    batch = await plane.call("PUT", members, {"members": [{**spec, **off}]}, wait=10)
+    assert batch.body["members"][0]["admin_state_up"] is False
+    batch = await plane.call("PUT", members, {"members": [{**spec, "admin_state_up": True}]}, wait=10)
+    assert batch.body["members"][0]["admin_state_up"] is True
+    put = await plane.call("PUT", f"/lbaas/loadbalancers/{lb['id']}", {"loadbalancer": off}, wait=10)
+    assert put.body["loadbalancer"]["admin_state_up"] is False
+
+
 async def test_what_cannot_be_changed_is_refused_by_its_path_with_all_else_that_is_wrong(plane: Plane) -> None:
     made = await whole(plane)
     url = f"/lbaas/loadbalancers/{made['lb']['id']}"
