@@ -72,6 +72,8 @@ def test_what_is_no_whole_number_is_none(bad: Any) -> None:
 def test_strings_become_canonical() -> None:
     member = validated(Member, {"pool_id": ID.upper(), "address": "2001:0DB8::0001", "protocol_port": 1})
     assert (member["pool_id"], member["address"]) == (ID, "2001:db8::1")
+    mapped = validated(Member, {"pool_id": ID, "address": "::ffff:10.2.2.2", "protocol_port": 1})
+    assert mapped["address"] == "10.2.2.2"  # to a kernel the same server, which stands in a pool once
 
 
 def test_nested_objects_are_validated_with_their_path() -> None:
