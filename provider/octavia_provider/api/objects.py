@@ -16,7 +16,7 @@ from octavia_provider.ports import Record, Transaction
 from . import listing, removal, writing
 from .context import CONTEXT, Context
 from .errors import answer
-from .orders import Order, orders, understood
+from .orders import PROJECT, Order, orders, understood
 from .requests import flag, path_id, read_body, read_claim, read_object, read_owner, read_wait, word, words
 from .rules import found
 from .views import View
@@ -84,7 +84,7 @@ class Objects:
         def work(tx: Transaction) -> tuple[writing.Created, Shown]:
             if parent_id is not None:
                 _parent(tx, self.parent_kind, self.parent_name, parent_id)
-            made = writing.Writing.begin(tx, context.networks, project_id).create(wanted, claim)
+            made = writing.Writing.begin(tx, context.networks).create(wanted, claim)
             return made, _show(_view(tx, context), made.record, nested=nested)
 
         made, shown = await context.store.write(work)
@@ -97,11 +97,11 @@ class Objects:
         context, wait, owner = request.app[CONTEXT], read_wait(request), read_owner(request)
         named, parent_id = self._named(request), self._parent_id(request)
         given = read_object(await read_body(request), self.kind)
-        given = {n: v for n, v in understood(self.kind, given).items() if n not in ("project_id", "tenant_id")}
+        given = {n: v for n, v in understood(self.kind, given).items() if n not in PROJECT}
 
         def work(tx: Transaction) -> tuple[Record, Shown]:
             id_ = self._find(tx, named, parent_id).id
-            begun = writing.Writing.begin(tx, context.networks, context.settings.project_id)
+            begun = writing.Writing.begin(tx, context.networks)
             record = begun.update(self.kind, id_, given, owner)
             return record, _view(tx, context).show(record)
 
@@ -176,7 +176,7 @@ async def update_members(request: web.Request) -> web.Response:
 
     def work(tx: Transaction) -> tuple[str, int]:
         _parent(tx, "pool", "pool_id", pool_id)
-        begun = writing.Writing.begin(tx, context.networks, project_id)
+        begun = writing.Writing.begin(tx, context.networks)
         pool = begun.batch(pool_id, wanted, additive=additive)
         scope = tx.scope(pool.scope_id)
         return pool.scope_id, scope.generation if scope else 0

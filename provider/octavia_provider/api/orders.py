@@ -16,8 +16,10 @@ from octavia_provider.model.attributes import inputs
 from octavia_provider.model.errors import Conflict, Forbidden, Invalid, Path, PermanentError, Violation, spell
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.load_balancer import VIP_FORMS
+from octavia_provider.model.quota import Quota
 from octavia_provider.model.validate import validate
 
+PROJECT = ("project_id", "tenant_id")
 # By what objects name their parents in calls of their own; nested ones stand in theirs.
 _PARENTS: Mapping[str, tuple[str, ...]] = {
     "listener": ("loadbalancer_id",), "pool": ("loadbalancer_id", "listener_id"), "member": ("pool_id",),
@@ -30,11 +32,13 @@ class Order:
     """One object to be made. ``values``: its canonical inputs, once validated.
 
     ``said``: where the request says an attribute that it does not give by its name, from the object's own place: a
-    listener's ``default_pool_id`` as ``default_pool``, a parent's id by where the object stands.
+    listener's ``default_pool_id`` as ``default_pool``, a parent's id by where the object stands. ``project_id``: whose it
+    is, unless it belongs to a load balancer and so to that one's project.
     """
 
     kind: str
     raw: dict[str, Any]
+    project_id: str
     path: Path = ()
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     values: dict[str, Any] = field(default_factory=dict)
@@ -61,11 +65,12 @@ class Order:
 
 def orders(kind: str, raw: Mapping[str, Any], project_id: str) -> list[Order]:
     """All objects of a body, parents first (the one asked for is the first), valid by themselves; else ``Invalid``."""
-    root = Order(kind, _owned(kind, raw, project_id))
+    found: list[Violation] = []
+    own = kind == "load_balancer"  # what is in one has its project, and Octavia ignores what is given there
+    root = Order(kind, _without_project(kind, raw), _project(raw, project_id, found) if own else project_id)
     if kind == "load_balancer" and not raw.get("vip_network_id"):
         given = [form for form in VIP_FORMS if raw.get(form)]  # by which the network was found
         root.said = {"vip_network_id": (given[0],)} if given else {}
-    found: list[Violation] = []
     made = _Expansion(found).expand(root)
     misshapen = [violation.path for violation in found]
     for order in made:
@@ -112,13 +117,17 @@ def understood(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     return {n: known[n].null if value is None and n in known else value for n, value in given.items()}
 
 
-def _owned(kind: str, raw: Mapping[str, Any], project_id: str) -> dict[str, Any]:
-    """Without the project, which children have from their load balancer: there, Octavia ignores what is given."""
-    own = kind == "load_balancer"
-    return {
-        name: value for name, value in understood(kind, raw).items()
-        if name not in ("project_id", "tenant_id") or (own and value not in (project_id, None))
-    }  # fmt: skip
+def _without_project(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in understood(kind, given).items() if name not in PROJECT}
+
+
+def _project(raw: Mapping[str, Any], own: str, found: list[Violation]) -> str:
+    """The project that a load balancer is made for (octavia/api/common/types.py: ``tenant_id`` says it where the other does not)."""
+    name = next((name for name in PROJECT if raw.get(name)), None)
+    if name is None:
+        return own
+    found.extend(Violation((name,), v.message) for v in validate(Quota, {Quota.KEY: raw[name]}).violations)
+    return str(raw[name])
 
 
 class _Expansion:
@@ -211,11 +220,11 @@ class _Expansion:
         if not isinstance(given, dict):
             self._refuse(path, "must be an object")
             return None
-        raw = _owned(kind, given, "")
+        raw = _without_project(kind, given)
         for name in _PARENTS[kind]:
             if raw.pop(name, None) is not None:
                 self._refuse((*path, name), f"cannot be given here: {KINDS[kind].LABEL}s belong to what they stand in")
-        made = Order(kind, {**raw, **parent}, path, said=dict.fromkeys(parent, ()))
+        made = Order(kind, {**raw, **parent}, order.project_id, path, said=dict.fromkeys(parent, ()))
         self._add(made)
         return made
 

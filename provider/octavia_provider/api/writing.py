@@ -19,7 +19,7 @@ from . import leftovers, operators, positions, removal
 from .allowance import Allowance
 from .orders import Order, told
 from .requests import Claim
-from .rules import Rules, immutable, living, subject, users
+from .rules import ROOTS, Rules, immutable, living, subject, users
 
 # A listener may name a pool that comes in the same request, so pools are written first; the rest needs them both.
 _RANKS = {"load_balancer": 0, "pool": 1, "listener": 2}
@@ -48,14 +48,13 @@ class Writing:
 
     tx: Transaction
     networks: Networks
-    project_id: str
     rules: Rules
     allowance: Allowance
 
     @classmethod
-    def begin(cls, tx: Transaction, networks: Networks, project_id: str) -> Writing:
+    def begin(cls, tx: Transaction, networks: Networks) -> Writing:
         """In this transaction."""
-        return cls(tx, networks, project_id, Rules(tx), Allowance(tx, project_id))
+        return cls(tx, networks, Rules(tx), Allowance(tx))
 
     def create(self, orders: Sequence[Order], claim: Claim | None) -> Created:
         """Make what was ordered: all of it or nothing. What the claim's owner left behind in a crash is taken up."""
@@ -106,7 +105,8 @@ class Writing:
         values = dict(order.values)
         try:
             scope_id = self.rules.place(order.kind, order.id, values, order.path)
-            self.allowance.take(order.kind)
+            project_id = order.project_id if order.kind in ROOTS else self.rules.project(scope_id)
+            self.allowance.take(order.kind, project_id)
             with _within(order.path):
                 values.update(self.networks.place(self.tx, order.kind, order.id, values))
             self._check(order.kind, values, None, order.path)
@@ -119,7 +119,7 @@ class Writing:
                         id=order.id,
                         kind=order.kind,
                         scope_id=scope_id,
-                        project_id=self.project_id,
+                        project_id=project_id,
                         spec=values,
                         generation=0,
                         owner=owner,
