@@ -19,7 +19,7 @@ from .errors import answer
 from .orders import PROJECT, Order, orders, understood
 from .requests import flag, path_id, read_body, read_claim, read_object, read_owner, read_wait, word, words
 from .rules import found
-from .views import View
+from .views import View, shown_names
 
 Shown = dict[str, Any]
 
@@ -49,7 +49,7 @@ class Objects:
             parent = (self.parent_name, parent_id) if parent_id is not None else None
             return [view.show(record) for record in tx.find(self.kind, parent=parent)]
 
-        return answer(listing.page(await context.store.read(work), self.words, request.url))
+        return answer(listing.page(await context.store.read(work), self.words, request.url, shown_names(self.kind)))
 
     async def show(self, request: web.Request) -> web.Response:
         """GET of one object; with ``Prefer: wait`` once it is settled."""

@@ -19,7 +19,7 @@ from .context import CONTEXT, Context
 from .errors import answer
 from .orders import PROJECT, Order
 from .requests import read_body, read_object
-from .views import View
+from .views import View, shown_names
 
 # Octavia's older spelling of two limits (octavia/api/v2/types/quotas.py), the only one that openstacksdk knows.
 OLDER = {"load_balancer": "loadbalancer", "health_monitor": "healthmonitor"}
@@ -29,7 +29,7 @@ async def quotas(request: web.Request) -> web.Response:
     """GET /v2/lbaas/quotas: of the projects that have one."""
     context = request.app[CONTEXT]
     found = await context.store.read(lambda tx: [_show(tx, context, r) for r in tx.find(Quota.KIND)])
-    return answer(listing.page(found, "quotas", request.url))
+    return answer(listing.page(found, "quotas", request.url, _spelled(shown_names(Quota.KIND))))
 
 
 async def defaults(_request: web.Request) -> web.Response:
