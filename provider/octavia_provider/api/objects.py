@@ -201,6 +201,8 @@ def _batch(given: list[Any], pool_id: str, project_id: str) -> list[Order]:
         if not isinstance(item, dict):
             found.append(Violation(path, "must be an object"))
             continue
+        if item.get("pool_id") not in (None, pool_id):
+            found.append(Violation((*path, "pool_id"), f"is not the pool of the URL, {pool_id}"))
         try:
             (order,) = orders("member", {**item, "pool_id": pool_id}, project_id)
         except Invalid as error:

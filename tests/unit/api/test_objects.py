@@ -269,10 +269,11 @@ async def test_the_batch_of_members(plane: Plane) -> None:
     more = await plane.call("PUT", f"{url}?additive_only=true", {"members": [{**wanted[0], "weight": 9}]}, wait=10)
     assert [(m["id"], m["weight"]) for m in more.body["members"]] == list(zip(ids, (9, 2, 3), strict=True))
     assert (await plane.call("PUT", url, {"members": wanted})).status == 202
-    bad = [wanted[0], wanted[0], {"address": "no"}, 5]
+    bad = [wanted[0], wanted[0], {"address": "no"}, 5, {**wanted[1], "pool_id": str(uuid.UUID(int=7))}]
     answer = await plane.call("PUT", url, {"members": bad})
     assert {path for path, _ in answer.violations} == {
         ("members", 1, "address"), ("members", 2, "address"), ("members", 2, "protocol_port"), ("members", 3),
+        ("members", 4, "pool_id"),
     }  # fmt: skip
 
 
