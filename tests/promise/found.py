@@ -11,7 +11,7 @@ NETWORK = "00000000-0000-0000-0000-000000000001"
 def _with_member(**member: Any) -> dict[str, Any]:
     monitor = {"type": "TCP", "delay": 5, "timeout": 1, "max_retries": 1}
     pool = {
-        "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN", "healthmonitor": monitor,
+        "name": "p", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN", "healthmonitor": monitor,
         "members": [{"address": "10.0.0.1", "protocol_port": 1, **member}],
     }  # fmt: skip
     listener = {"protocol": "TCP", "protocol_port": 1, "default_pool": pool}

@@ -20,31 +20,30 @@ DEFAULTS = {name: attribute.default for name, attribute in inputs(Quota).items()
 
 @dataclass(slots=True)
 class Allowance:
-    """What a project may still make in this transaction; each kind is counted once."""
+    """What projects may still make in this transaction; each kind is counted once."""
 
     tx: Transaction
-    project_id: str
-    _limits: dict[str, Any] | None = None
-    _left: dict[str, float] = field(default_factory=dict)
+    _limits: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _left: dict[tuple[str, str], float] = field(default_factory=dict)
 
-    def take(self, kind: str) -> None:
+    def take(self, kind: str, project_id: str) -> None:
         """One more of a kind; ``Forbidden`` when that is one too many."""
         name = limit_for(kind)
         if name is None:
             return
-        if kind not in self._left:
-            limit = self._limit(name)
-            used = self.tx.count(kind, self.project_id) if limit != UNLIMITED else 0
-            self._left[kind] = limit - used if limit != UNLIMITED else float("inf")
-        if self._left[kind] < 1:
+        place, limit = (project_id, kind), self._limit(name, project_id)
+        if place not in self._left:
+            used = self.tx.count(kind, project_id) if limit != UNLIMITED else 0
+            self._left[place] = limit - used if limit != UNLIMITED else float("inf")
+        if self._left[place] < 1:
             raise Forbidden(
-                f"Quota has been met for resources: {KINDS[kind].LABEL} (project {self.project_id} may have "
-                f"{self._limit(name)})", hint="delete one, or ask an operator for a larger quota",
-            )  # fmt: skip
-        self._left[kind] -= 1
+                f"Quota has been met for resources: {KINDS[kind].LABEL} (project {project_id} may have {limit})",
+                hint="delete one, or ask an operator for a larger quota",
+            )
+        self._left[place] -= 1
 
-    def _limit(self, name: str) -> int:
-        if self._limits is None:
-            quota = self.tx.holding(Quota.KIND, self.project_id)
-            self._limits = {**DEFAULTS, **(quota.spec if quota else {})}
-        return int(self._limits[name])
+    def _limit(self, name: str, project_id: str) -> int:
+        if project_id not in self._limits:
+            quota = self.tx.holding(Quota.KIND, project_id)
+            self._limits[project_id] = {**DEFAULTS, **(quota.spec if quota else {})}
+        return int(self._limits[project_id][name])

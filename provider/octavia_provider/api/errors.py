@@ -61,7 +61,7 @@ def _ours(error: OctaviaError) -> web.Response:
     violations: Sequence[Violation] = ()
     if isinstance(error, Invalid):
         violations = error.violations
-    elif isinstance(error, (NotFound, Conflict)) and error.path:
+    elif isinstance(error, (NotFound, Conflict, Forbidden)) and error.path:
         violations = [Violation(error.path, error.message)]
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
     response = fault(status, str(error), violations)

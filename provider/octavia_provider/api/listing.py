@@ -9,9 +9,13 @@ from typing import Any
 from multidict import MultiMapping
 from yarl import URL
 
+from octavia_provider.model.attributes import Attribute
 from octavia_provider.model.errors import Invalid, Violation
 
+from .requests import FLAGS
+
 Objects = list[dict[str, Any]]
+NULL = "null"
 _PAGING = frozenset({"limit", "marker", "page_reverse", "sort", "sort_key", "sort_dir", "fields"})
 _TAGS: Mapping[str, Callable[[set[str], set[str]], bool]] = {
     "tags": lambda has, asked: asked <= has,
@@ -19,17 +23,25 @@ _TAGS: Mapping[str, Callable[[set[str], set[str]], bool]] = {
     "not-tags": lambda has, asked: not asked <= has,
     "not-tags-any": lambda has, asked: not asked & has,
 }
-_ALIASES = {"load_balancer_id": "loadbalancer_id"}  # openstacksdk's and python-octaviaclient's word
+# What openstacksdk and python-octaviaclient call them.
+_ALIASES = {"load_balancer_id": "loadbalancer_id", "health_monitor_id": "healthmonitor_id", "rule_value": "value"}
+Known = Mapping[str, Attribute | None]
+"""The names that a list's objects have, each with its declaration in the model where it has one."""
 
 
-def page(objects: Objects, words: str, url: URL) -> dict[str, Any]:
-    """The answer to a list: ``objects`` in the order of creation, narrowed to what the query asks for."""
+def page(objects: Objects, words: str, url: URL, known: Known | None = None) -> dict[str, Any]:
+    """The answer to a list: ``objects`` in the order of creation, narrowed to what the query asks for.
+
+    ``known``: what may be asked for; what the first object has where nothing is said.
+    """
     query = url.query
-    known = objects[0].keys() if objects else None
+    if known is None and objects:
+        known = dict.fromkeys(objects[0])
     found = _filtered(objects, query, known)
     found = _sorted(found, query, known)
     found, links = _cut(found, url)
-    answer: dict[str, Any] = {words: [select(item, query) for item in found]}
+    names = _fields(query, known)
+    answer: dict[str, Any] = {words: [_only(item, names) for item in found]}
     if links:
         answer[f"{words}_links"] = links
     return answer
@@ -37,26 +49,67 @@ def page(objects: Objects, words: str, url: URL) -> dict[str, Any]:
 
 def select(item: dict[str, Any], query: MultiMapping[str]) -> dict[str, Any]:
     """The fields that are asked for; ``fields`` may be repeated or separated by commas."""
+    return _only(item, _fields(query, item))
+
+
+def _only(item: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: item[name] for name in names} if names else item
+
+
+def _fields(query: MultiMapping[str], known: Mapping[str, Any] | None) -> list[str]:
     names = _words(query, "fields")
-    return {name: item[name] for name in names if name in item} if names else item
+    if strangers := [name for name in names if known is not None and name not in known]:
+        message = f"{' and '.join(map(repr, strangers))} can not be shown; what can is {', '.join(known or ())}"
+        raise Invalid([Violation(("fields",), message)])
+    return names
 
 
 def _words(query: MultiMapping[str], name: str) -> list[str]:
     return [part.strip() for value in query.getall(name, []) for part in value.split(",") if part.strip()]
 
 
-def _filtered(objects: Objects, query: MultiMapping[str], known: Any) -> Objects:
+def _filtered(objects: Objects, query: MultiMapping[str], known: Known | None) -> Objects:
     tests = [_tags(name, set(_words(query, name))) for name in _TAGS if name in query]
-    for name in {key for key in query if key not in _PAGING and key not in _TAGS}:
-        attribute = _ALIASES.get(name, name)
+    wrong: list[Violation] = []
+    for name in dict.fromkeys(key for key in query if key not in _PAGING and key not in _TAGS):
+        attribute = name if known is None or name in known else _ALIASES.get(name, name)
         if known is not None and attribute not in known:
-            raise Invalid([Violation((name,), "is not an attribute that can be filtered by")])
-        tests.append(_equals(attribute, query.getall(name)))
+            wrong.append(Violation((name,), "is not an attribute that can be filtered by"))
+            continue
+        try:
+            fact = known.get(attribute) if known is not None else None
+            tests.append(_equals(attribute, [_asked(fact, value) for value in query.getall(name)]))
+        except ValueError as error:
+            wrong.append(Violation((name,), str(error)))
+    if wrong:
+        raise Invalid(wrong)
     return [item for item in objects if all(test(item) for test in tests)]
 
 
 def _tags(name: str, asked: set[str]) -> Callable[[dict[str, Any]], bool]:
     return lambda item: _TAGS[name](set(item.get("tags") or ()), asked)
+
+
+def _asked(attribute: Attribute | None, text: str) -> str:
+    """A value to look for, as it would be written; ``ValueError`` when the attribute can have no such value."""
+    if attribute is None or text == NULL:
+        return text
+    if attribute.annotation is bool:
+        flag = FLAGS.get(text.lower()) if text else None
+        if flag is None:
+            raise ValueError(f"must be true or false, and is {text!r}")
+        return str(flag).lower()
+    if attribute.annotation in (int, float):
+        return _number(attribute, text)
+    return attribute.format(text) if attribute.annotation is str and attribute.format else text
+
+
+def _number(attribute: Attribute, text: str) -> str:
+    try:
+        return str(attribute.annotation(text))
+    except ValueError:
+        what = "a whole number" if attribute.annotation is int else "a number"
+        raise ValueError(f"must be {what}, and is {text!r}") from None
 
 
 def _equals(name: str, asked: Sequence[str]) -> Callable[[dict[str, Any]], bool]:
@@ -65,7 +118,7 @@ def _equals(name: str, asked: Sequence[str]) -> Callable[[dict[str, Any]], bool]
     def test(item: dict[str, Any]) -> bool:
         value = item[name]
         if isinstance(value, bool) or value is None:
-            return ("null" if value is None else str(value).lower()) in lowered
+            return (NULL if value is None else str(value).lower()) in lowered
         if isinstance(value, list):
             return any((part["id"] if isinstance(part, dict) else str(part)) in asked for part in value)
         return str(value) in asked
@@ -73,7 +126,7 @@ def _equals(name: str, asked: Sequence[str]) -> Callable[[dict[str, Any]], bool]
     return test
 
 
-def _sorted(objects: Objects, query: MultiMapping[str], known: Any) -> Objects:
+def _sorted(objects: Objects, query: MultiMapping[str], known: Known | None) -> Objects:
     pairs = [part.partition(":")[::2] for part in _words(query, "sort")]
     directions = _words(query, "sort_dir")
     for i, key in enumerate(_words(query, "sort_key")):

@@ -16,10 +16,10 @@ from octavia_provider.ports import Record, Transaction
 from . import listing, removal, writing
 from .context import CONTEXT, Context
 from .errors import answer
-from .orders import Order, orders
+from .orders import PROJECT, Order, orders, understood
 from .requests import flag, path_id, read_body, read_claim, read_object, read_owner, read_wait, word, words
 from .rules import found
-from .views import View
+from .views import View, shown_names
 
 Shown = dict[str, Any]
 
@@ -49,7 +49,7 @@ class Objects:
             parent = (self.parent_name, parent_id) if parent_id is not None else None
             return [view.show(record) for record in tx.find(self.kind, parent=parent)]
 
-        return answer(listing.page(await context.store.read(work), self.words, request.url))
+        return answer(listing.page(await context.store.read(work), self.words, request.url, shown_names(self.kind)))
 
     async def show(self, request: web.Request) -> web.Response:
         """GET of one object; with ``Prefer: wait`` once it is settled."""
@@ -84,7 +84,7 @@ class Objects:
         def work(tx: Transaction) -> tuple[writing.Created, Shown]:
             if parent_id is not None:
                 _parent(tx, self.parent_kind, self.parent_name, parent_id)
-            made = writing.Writing.begin(tx, context.networks, project_id).create(wanted, claim)
+            made = writing.Writing.begin(tx, context.networks).create(wanted, claim)
             return made, _show(_view(tx, context), made.record, nested=nested)
 
         made, shown = await context.store.write(work)
@@ -97,11 +97,11 @@ class Objects:
         context, wait, owner = request.app[CONTEXT], read_wait(request), read_owner(request)
         named, parent_id = self._named(request), self._parent_id(request)
         given = read_object(await read_body(request), self.kind)
-        given = {name: value for name, value in given.items() if name not in ("project_id", "tenant_id")}
+        given = {n: v for n, v in understood(self.kind, given).items() if n not in PROJECT}
 
         def work(tx: Transaction) -> tuple[Record, Shown]:
             id_ = self._find(tx, named, parent_id).id
-            begun = writing.Writing.begin(tx, context.networks, context.settings.project_id)
+            begun = writing.Writing.begin(tx, context.networks)
             record = begun.update(self.kind, id_, given, owner)
             return record, _view(tx, context).show(record)
 
@@ -176,7 +176,7 @@ async def update_members(request: web.Request) -> web.Response:
 
     def work(tx: Transaction) -> tuple[str, int]:
         _parent(tx, "pool", "pool_id", pool_id)
-        begun = writing.Writing.begin(tx, context.networks, project_id)
+        begun = writing.Writing.begin(tx, context.networks)
         pool = begun.batch(pool_id, wanted, additive=additive)
         scope = tx.scope(pool.scope_id)
         return pool.scope_id, scope.generation if scope else 0
@@ -201,6 +201,8 @@ def _batch(given: list[Any], pool_id: str, project_id: str) -> list[Order]:
         if not isinstance(item, dict):
             found.append(Violation(path, "must be an object"))
             continue
+        if item.get("pool_id") not in (None, pool_id):
+            found.append(Violation((*path, "pool_id"), f"is not the pool of the URL, {pool_id}"))
         try:
             (order,) = orders("member", {**item, "pool_id": pool_id}, project_id)
         except Invalid as error:

@@ -8,140 +8,225 @@ it had come alone, with its place in the body as the path.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from octavia_provider.model.errors import Invalid, Path, Violation
+from octavia_provider.model.attributes import inputs
+from octavia_provider.model.errors import Conflict, Forbidden, Invalid, Path, PermanentError, Violation, spell
 from octavia_provider.model.kinds import KINDS
+from octavia_provider.model.load_balancer import VIP_FORMS
+from octavia_provider.model.quota import Quota
 from octavia_provider.model.validate import validate
+
+PROJECT = ("project_id", "tenant_id")
+# By what objects name their parents in calls of their own; nested ones stand in theirs.
+_PARENTS: Mapping[str, tuple[str, ...]] = {
+    "listener": ("loadbalancer_id",), "pool": ("loadbalancer_id", "listener_id"), "member": ("pool_id",),
+    "health_monitor": ("pool_id",), "l7_policy": ("listener_id",), "l7_rule": ("l7policy_id",),
+}  # fmt: skip
 
 
 @dataclass(slots=True)
 class Order:
-    """One object to be made. ``values``: its canonical inputs, once validated."""
+    """One object to be made. ``values``: its canonical inputs, once validated.
+
+    ``said``: where the request says an attribute that it does not give by its name, from the object's own place: a
+    listener's ``default_pool_id`` as ``default_pool``, a parent's id by where the object stands. ``project_id``: whose it
+    is, unless it belongs to a load balancer and so to that one's project.
+    """
 
     kind: str
     raw: dict[str, Any]
+    project_id: str
     path: Path = ()
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     values: dict[str, Any] = field(default_factory=dict)
+    said: dict[str, Path] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """Its name; empty where it has none."""
+        name = self.raw.get("name")
+        return name if isinstance(name, str) else ""
 
     @property
     def subject(self) -> str:
         """How messages call it."""
-        name = self.raw.get("name")
-        return f"{KINDS[self.kind].LABEL} {name}" if isinstance(name, str) and name else KINDS[self.kind].LABEL
+        return f"{KINDS[self.kind].LABEL} {self.name}" if self.name else KINDS[self.kind].LABEL
+
+    def at(self, path: Path) -> Path:
+        """The path in the request of what is wrong at ``path``, which leads to an attribute of this object."""
+        inner = path[len(self.path) :]
+        if inner and inner[0] in self.said:
+            return (*self.path, *self.said[str(inner[0])], *inner[1:])
+        return path
 
 
 def orders(kind: str, raw: Mapping[str, Any], project_id: str) -> list[Order]:
     """All objects of a body, parents first (the one asked for is the first), valid by themselves; else ``Invalid``."""
     found: list[Violation] = []
-    made = list(_Expansion(found).expand(Order(kind, _owned(kind, raw, project_id))))
-    made.sort(key=lambda order: order.path != ())
+    own = kind == "load_balancer"  # what is in one has its project, and Octavia ignores what is given there
+    root = Order(kind, _without_project(kind, raw), _project(raw, project_id, found) if own else project_id)
+    if kind == "load_balancer" and not raw.get("vip_network_id"):
+        given = [form for form in VIP_FORMS if raw.get(form)]  # by which the network was found
+        root.said = {"vip_network_id": (given[0],)} if given else {}
+    made = _Expansion(found).expand(root)
+    misshapen = [violation.path for violation in found]
     for order in made:
         result = validate(KINDS[order.kind], order.raw, path=order.path)
         order.values = result.values
-        found.extend(result.violations)
+        found.extend(_news(order, result.violations, misshapen))
     if found:
-        raise Invalid(found, subject=made[0].subject)
+        raise Invalid(found, subject=root.subject)
     return made
 
 
-def _owned(kind: str, raw: Mapping[str, Any], project_id: str) -> dict[str, Any]:
-    """Without the project, which children have from their load balancer: there, Octavia ignores what is given."""
-    own = kind == "load_balancer"
-    return {
-        name: value for name, value in raw.items()
-        if name not in ("project_id", "tenant_id") or (own and value not in (project_id, None))
-    }  # fmt: skip
+def _news(order: Order, found: Sequence[Violation], misshapen: Sequence[Path]) -> Iterator[Violation]:
+    """Without what another violation says: what could not be read is not missed too, a parent's id is wrong where it is given."""
+    for violation in found:
+        at = order.at(violation.path)
+        if at != order.path and not any(path[: len(at)] == at for path in misshapen):
+            yield Violation(at, violation.message)
+
+
+def told(error: PermanentError, order: Order, made: Sequence[Order]) -> PermanentError:
+    """Why an order was refused, in the words of the request: its paths, and no id that was made up here."""
+    message = _known(error.message, made)
+    match error:
+        case Invalid():
+            violations = [Violation(order.at(v.path), _known(v.message, made)) for v in error.violations]
+            return Invalid(violations, subject=order.subject)
+        case Conflict():
+            path = order.at((*order.path, *error.path)) if error.path else ()
+            return Conflict(message, subject=order.subject, hint=error.hint, path=path, holder=error.holder)
+        case Forbidden():
+            return Forbidden(message, subject=order.subject, hint=error.hint, path=order.path)
+    return error
+
+
+def _known(message: str, made: Sequence[Order]) -> str:
+    for order in made:
+        message = message.replace(order.id, order.name or spell(order.path) or "of this request")
+    return message
+
+
+def understood(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given for one object, with what Octavia takes a null for."""
+    known = inputs(KINDS[kind])
+    return {n: known[n].null if value is None and n in known else value for n, value in given.items()}
+
+
+def _without_project(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in understood(kind, given).items() if name not in PROJECT}
+
+
+def _project(raw: Mapping[str, Any], own: str, found: list[Violation]) -> str:
+    """The project that a load balancer is made for (octavia/api/common/types.py: ``tenant_id`` says it where the other does not)."""
+    name = next((name for name in PROJECT if raw.get(name)), None)
+    if name is None:
+        return own
+    found.extend(Violation((name,), v.message) for v in validate(Quota, {Quota.KEY: raw[name]}).violations)
+    return str(raw[name])
 
 
 class _Expansion:
-    """Takes nested objects out of their parents; what has the wrong shape is reported."""
+    """Takes nested objects out of their parents; what has the wrong shape is reported.
+
+    Pools may be named by whatever is in the same request, wherever they stand in it, so names are looked up at the end.
+    """
 
     def __init__(self, found: list[Violation]) -> None:
         self._found = found
+        self._made: list[Order] = []
+        self._references: list[tuple[Order, str, Any]] = []
+        self._balancer_id: Any = None
 
-    def expand(self, order: Order) -> Iterator[Order]:
+    def expand(self, root: Order) -> list[Order]:
+        """All objects, the given one first."""
+        self._add(root)
+        pools = self._pools_by_name(required=root.kind == "load_balancer")
+        for order, attribute, name in self._references:
+            if isinstance(name, str) and name in pools:
+                order.raw[f"{attribute}_id"] = pools[name].id
+            elif isinstance(name, str) and name:
+                self._refuse((*order.path, attribute, "name"), f"no pool of this request has the name {name!r}")
+            else:
+                self._refuse((*order.path, attribute, "name"), "must be the name of a pool of this request")
+        return self._made
+
+    def _pools_by_name(self, *, required: bool) -> dict[str, Order]:
+        """The pools of the request; each name is that of one (octavia/api/v2/controllers/load_balancer.py: _graph_create)."""
+        pools: dict[str, Order] = {}
+        for pool in self._made:
+            if pool.kind != "pool":
+                continue
+            at = (*pool.path, "name")
+            if pool.name in pools:
+                other = spell(pools[pool.name].path)
+                self._refuse(
+                    at, f"{pool.name!r} is the name of {other} too; pools made in one call need names of their own"
+                )
+            elif pool.name:
+                pools[pool.name] = pool
+            elif required and pool.raw.get("name") in (None, ""):
+                self._refuse(at, "is required: pools made with their load balancer are known by their names")
+        return pools
+
+    def _add(self, order: Order) -> None:
+        self._made.append(order)
         match order.kind:
             case "load_balancer":
-                yield from self._load_balancer(order)
+                self._balancer_id = order.id
+                self._items(order, "pools", "pool", loadbalancer_id=order.id)
+                self._items(order, "listeners", "listener", loadbalancer_id=order.id)
             case "listener":
-                yield from self._listener(order, ())
+                self._balancer_id = order.raw.get("loadbalancer_id")
+                self._pool(order, "default_pool")
+                self._items(order, "l7policies", "l7_policy", listener_id=order.id)
             case "pool":
-                yield from self._pool(order)
+                self._items(order, "members", "member", pool_id=order.id)
+                monitor = order.raw.pop("healthmonitor", None)
+                if monitor is not None:
+                    self._item(order, ("healthmonitor",), monitor, "health_monitor", pool_id=order.id)
             case "l7_policy":
-                yield from self._l7_policy(order)
-            case _:
-                yield order
+                if order.path:
+                    self._pool(order, "redirect_pool")
+                self._items(order, "rules", "l7_rule", l7policy_id=order.id)
 
-    def _load_balancer(self, order: Order) -> Iterator[Order]:
-        parent = {"loadbalancer_id": order.id}
-        pools = self._items(order, "pools", "pool", parent)
-        listeners = self._items(order, "listeners", "listener", parent)
-        yield order
-        for pool in pools:
-            yield from self._pool(pool)
-        for listener in listeners:
-            yield from self._listener(listener, pools)
-
-    def _listener(self, order: Order, pools: Iterable[Order]) -> Iterator[Order]:
-        given = order.raw.pop("default_pool", None)
-        balancer_id = order.raw.get("loadbalancer_id")
-        yield from self._named_pool(order, "default_pool", given, balancer_id, pools)
-        policies = self._items(order, "l7policies", "l7_policy", {"listener_id": order.id})
-        yield order
-        for policy in policies:
-            target = policy.raw.pop("redirect_pool", None)
-            yield from self._named_pool(policy, "redirect_pool", target, balancer_id, pools)
-            yield from self._l7_policy(policy)
-
-    def _l7_policy(self, order: Order) -> Iterator[Order]:
-        rules = self._items(order, "rules", "l7_rule", {"l7policy_id": order.id})
-        yield order
-        yield from rules
-
-    def _named_pool(
-        self, order: Order, name: str, given: Any, balancer_id: Any, pools: Iterable[Order]
-    ) -> Iterator[Order]:
+    def _pool(self, order: Order, name: str) -> None:
         """A pool given in full, or by the name of one in the same request."""
-        if isinstance(given, dict) and given.keys() == {"name"}:
-            self._by_name(order, name, given["name"], pools)
+        given, attribute = order.raw.pop(name, None), f"{name}_id"
+        if order.raw.get(attribute) is None:
+            order.said[attribute] = (name,)
         elif given is not None:
-            pool = self._item(order, name, given, "pool", {"loadbalancer_id": balancer_id})
-            order.raw[f"{name}_id"] = pool.id
-            yield from self._pool(pool)
+            self._refuse((*order.path, attribute), f"does not go with {name}: one of them says the pool")
+        if isinstance(given, dict) and given.keys() == {"name"}:
+            self._references.append((order, name, given["name"]))
+        elif given is not None:
+            pool = self._item(order, (name,), given, "pool", loadbalancer_id=self._balancer_id)
+            order.raw[attribute] = pool.id if pool else None
 
-    def _by_name(self, order: Order, attribute: str, name: Any, pools: Iterable[Order]) -> None:
-        named = [pool for pool in pools if pool.raw.get("name") == name]
-        if len(named) == 1:
-            order.raw[f"{attribute}_id"] = named[0].id
-            return
-        message = f"{len(named)} pools of this request have the name {name!r}; there must be one"
-        self._found.append(Violation((*order.path, attribute, "name"), message))
+    def _items(self, order: Order, name: str, kind: str, **parent: str) -> None:
+        given = order.raw.pop(name, None)
+        if isinstance(given, list):
+            for index, item in enumerate(given):
+                self._item(order, (name, index), item, kind, **parent)
+        elif given is not None:
+            self._refuse((*order.path, name), "must be a list")
 
-    def _pool(self, order: Order) -> Iterator[Order]:
-        parent = {"pool_id": order.id}
-        members = self._items(order, "members", "member", parent)
-        monitor = order.raw.pop("healthmonitor", None)
-        yield order
-        yield from members
-        if monitor is not None:
-            yield self._item(order, "healthmonitor", monitor, "health_monitor", parent)
-
-    def _items(self, order: Order, name: str, kind: str, parent: Mapping[str, Any]) -> list[Order]:
-        given = order.raw.pop(name, None) or []
-        if not isinstance(given, list):
-            self._found.append(Violation((*order.path, name), "must be a list"))
-            return []
-        return [self._item(order, name, item, kind, parent, i) for i, item in enumerate(given)]
-
-    def _item(
-        self, order: Order, name: str, given: Any, kind: str, parent: Mapping[str, Any], *index: int
-    ) -> Order:  # fmt: skip
-        path = (*order.path, name, *index)
+    def _item(self, order: Order, place: Path, given: Any, kind: str, **parent: Any) -> Order | None:
+        path = (*order.path, *place)
         if not isinstance(given, dict):
-            self._found.append(Violation(path, "must be an object"))
-            given = {}
-        return Order(kind, {**_owned("", given, ""), **parent}, path)
+            self._refuse(path, "must be an object")
+            return None
+        raw = _without_project(kind, given)
+        for name in _PARENTS[kind]:
+            if raw.pop(name, None) is not None:
+                self._refuse((*path, name), f"cannot be given here: {KINDS[kind].LABEL}s belong to what they stand in")
+        made = Order(kind, {**raw, **parent}, order.project_id, path, said=dict.fromkeys(parent, ()))
+        self._add(made)
+        return made
+
+    def _refuse(self, path: Path, message: str) -> None:
+        self._found.append(Violation(path, message))

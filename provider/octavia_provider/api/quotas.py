@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
 
+from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.quota import Quota
 from octavia_provider.model.validate import validated
 from octavia_provider.ports import Record, Transaction
@@ -15,21 +17,24 @@ from . import listing, removal, writing
 from .allowance import DEFAULTS
 from .context import CONTEXT, Context
 from .errors import answer
-from .orders import Order
+from .orders import PROJECT, Order
 from .requests import read_body, read_object
-from .views import View
+from .views import View, shown_names
+
+# Octavia's older spelling of two limits (octavia/api/v2/types/quotas.py), the only one that openstacksdk knows.
+OLDER = {"load_balancer": "loadbalancer", "health_monitor": "healthmonitor"}
 
 
 async def quotas(request: web.Request) -> web.Response:
     """GET /v2/lbaas/quotas: of the projects that have one."""
     context = request.app[CONTEXT]
-    found = await context.store.read(lambda tx: [_view(tx, context).show(r) for r in tx.find(Quota.KIND)])
-    return answer(listing.page(found, "quotas", request.url))
+    found = await context.store.read(lambda tx: [_show(tx, context, r) for r in tx.find(Quota.KIND)])
+    return answer(listing.page(found, "quotas", request.url, _spelled(shown_names(Quota.KIND))))
 
 
 async def defaults(_request: web.Request) -> web.Response:
     """GET …/quotas/defaults: what holds for a project that has none."""
-    return answer({"quota": DEFAULTS})
+    return answer({"quota": _spelled(DEFAULTS)})
 
 
 async def show(request: web.Request) -> web.Response:
@@ -38,7 +43,7 @@ async def show(request: web.Request) -> web.Response:
 
     def work(tx: Transaction) -> dict[str, Any]:
         record = tx.holding(Quota.KIND, project_id)
-        return _view(tx, context).show(record) if record else _default(project_id, context)
+        return _show(tx, context, record) if record else _spelled(_default(project_id, context))
 
     return answer({"quota": await context.store.read(work)})
 
@@ -47,13 +52,22 @@ async def update(request: web.Request) -> web.Response:
     """PUT …/quotas/{project_id}: the limits that are given; null puts one back to its default."""
     context, project_id = request.app[CONTEXT], request.match_info["project_id"]
     given = read_object(await read_body(request), Quota.KIND)
-    given = {name: value for name, value in given.items() if name not in ("project_id", "tenant_id")}
+    given = {name: value for name, value in given.items() if name not in PROJECT}
+    older = {old: new for old, new in OLDER.items() if old in given and new not in given}
+    given = {older.get(name, name): value for name, value in given.items() if name in older or name not in OLDER}
 
     def work(tx: Transaction) -> dict[str, Any]:
-        begun = writing.Writing.begin(tx, context.networks, project_id)
-        return _view(tx, context).show(_put(tx, begun, project_id, given))
+        begun = writing.Writing.begin(tx, context.networks)
+        return _show(tx, context, _put(tx, begun, project_id, given))
 
-    return answer({"quota": await context.store.write(work)})
+    try:
+        return answer({"quota": await context.store.write(work)})
+    except Invalid as error:
+        said = {new: old for old, new in older.items()}
+        violations = [
+            Violation(tuple(said.get(str(part), part) for part in v.path), v.message) for v in error.violations
+        ]
+        raise Invalid(violations, subject=error.subject) from None
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -73,7 +87,7 @@ def _put(tx: Transaction, begun: writing.Writing, project_id: str, given: dict[s
     record = tx.holding(Quota.KIND, project_id)
     if record is not None:
         return begun.update(Quota.KIND, record.id, given, None)
-    order = Order(Quota.KIND, {**given, Quota.KEY: project_id})
+    order = Order(Quota.KIND, {**given, Quota.KEY: project_id}, project_id)
     order.values = validated(Quota, order.raw, subject=f"quota of project {project_id}")
     return begun.create([order], None).record
 
@@ -86,5 +100,10 @@ def _default(project_id: str, context: Context) -> dict[str, Any]:
             "control_plane_id": context.store.control_plane_id}  # fmt: skip
 
 
-def _view(tx: Transaction, context: Context) -> View:
-    return View(tx, context.board, context.store.control_plane_id)
+def _show(tx: Transaction, context: Context, record: Record) -> dict[str, Any]:
+    return _spelled(View(tx, context.board, context.store.control_plane_id).show(record))
+
+
+def _spelled(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """In both spellings."""
+    return {**shown, **{old: shown[new] for old, new in OLDER.items()}}

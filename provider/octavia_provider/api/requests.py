@@ -20,7 +20,7 @@ from octavia_provider.ports import Owner
 MAX_WAIT = 300.0
 OWNER_HEADER = "X-Octavia-Owner"
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d+(?:\.\d+)?)\"?", re.IGNORECASE)
-_FLAGS = {
+FLAGS = {
     **dict.fromkeys(("", "true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
 }
@@ -93,7 +93,7 @@ def read_wait(request: web.Request) -> float | None:
 def flag(request: web.Request, name: str) -> bool:
     """A switch in the query: ``?cascade=true``, also without a value. A word that is neither yes nor no is refused."""
     given = request.query.getall(name, [])
-    values = {_FLAGS.get(value.lower()) for value in given}
+    values = {FLAGS.get(value.lower()) for value in given}
     if None in values or len(values) > 1:
         message = f"must be true or false, and is {' and '.join(map(repr, given))}"
         raise Invalid([Violation((name,), message)])

@@ -70,6 +70,7 @@ class Rules:
         self._graphs: dict[str, graphs.Graph] = {}
         self._policies: set[str] = set()
         self._pools: dict[str, bool] = {}
+        self._projects: dict[str, str] = {}
 
     def place(self, kind: str, id_: str, values: dict[str, Any], path: Path) -> str:
         """The scope of a new object, whose parents must be there; fills in what is known from them."""
@@ -86,6 +87,12 @@ class Rules:
             values["loadbalancer_id"] = values["loadbalancer_id"] or listener.scope_id
             return listener.scope_id
         return parent(self._tx, "load_balancer", values["loadbalancer_id"], (*path, "loadbalancer_id")).id
+
+    def project(self, load_balancer_id: str) -> str:
+        """Whose a load balancer is, and so all that is in it."""
+        if load_balancer_id not in self._projects:
+            self._projects[load_balancer_id] = living(self._tx, "load_balancer", load_balancer_id).project_id
+        return self._projects[load_balancer_id]
 
     def check(self, kind: str, id_: str, scope_id: str, values: Mapping[str, Any], path: Path = ()) -> None:
         """The model's rules across objects; ``Invalid`` with all that are broken."""

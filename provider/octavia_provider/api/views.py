@@ -8,7 +8,7 @@ from typing import Any
 
 from octavia_amphora.wire.messages import Counters
 from octavia_provider.model import statuses, tls_container
-from octavia_provider.model.attributes import inputs
+from octavia_provider.model.attributes import Attribute, attributes, inputs
 from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import DEFAULT_CODE
 from octavia_provider.model.listener import METRICS, ends_tls
@@ -23,6 +23,12 @@ ABSENT: Mapping[str, Mapping[str, Any]] = {
     "load_balancer": {"vip_vnic_type": "normal"},
     "member": {"vnic_type": "normal"},
 }  # fmt: skip
+# What is shown beside the attributes of the model.
+_BESIDE: Mapping[str, tuple[str, ...]] = {
+    "load_balancer": ("listeners", "pools"), "listener": ("loadbalancers", "l7policies"),
+    "pool": ("loadbalancers", "listeners", "members", "healthmonitor_id"), "l7_policy": ("rules",),
+    "health_monitor": ("pools",),
+}  # fmt: skip
 _SCHEMES = {"HTTP": "http", "HTTPS": "https", "TERMINATED_HTTPS": "https", "UDP": "udp"}
 _AMPHORA_ABSENT = dict.fromkeys(
     (
@@ -30,6 +36,16 @@ _AMPHORA_ABSENT = dict.fromkeys(
         "cached_zone", "image_id", "compute_flavor", "created_at", "updated_at",
     )
 )  # fmt: skip
+
+
+def shown_names(kind: str) -> dict[str, Attribute | None]:
+    """What an object of a kind is shown with, whether there is one or not; with what the model says of it."""
+    names: dict[str, Attribute | None] = dict.fromkeys(
+        ("id", *_BESIDE.get(kind, ()), *ABSENT.get(kind, ()), "tenant_id")
+    )
+    declared: type = KINDS[kind]
+    names.update((name, attribute) for name, attribute in attributes(declared).items() if not attribute.secret)
+    return names
 
 
 class View:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from octavia_provider.model.attributes import inputs
-from octavia_provider.model.errors import Conflict, Invalid, Path, Violation
+from octavia_provider.model.errors import Conflict, Invalid, Path, PermanentError, Violation
 from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import follow_action
 from octavia_provider.model.validate import validate
@@ -17,9 +17,9 @@ from octavia_provider.ports import Networks, Owner, Record, Settlement, Transact
 
 from . import leftovers, operators, positions, removal
 from .allowance import Allowance
-from .orders import Order
+from .orders import Order, told
 from .requests import Claim
-from .rules import Rules, immutable, living, subject, users
+from .rules import ROOTS, Rules, immutable, living, subject, users
 
 # A listener may name a pool that comes in the same request, so pools are written first; the rest needs them both.
 _RANKS = {"load_balancer": 0, "pool": 1, "listener": 2}
@@ -48,14 +48,13 @@ class Writing:
 
     tx: Transaction
     networks: Networks
-    project_id: str
     rules: Rules
     allowance: Allowance
 
     @classmethod
-    def begin(cls, tx: Transaction, networks: Networks, project_id: str) -> Writing:
+    def begin(cls, tx: Transaction, networks: Networks) -> Writing:
         """In this transaction."""
-        return cls(tx, networks, project_id, Rules(tx), Allowance(tx, project_id))
+        return cls(tx, networks, Rules(tx), Allowance(tx))
 
     def create(self, orders: Sequence[Order], claim: Claim | None) -> Created:
         """Make what was ordered: all of it or nothing. What the claim's owner left behind in a crash is taken up."""
@@ -74,7 +73,7 @@ class Writing:
         made: dict[str, Record] = {}
         for order in sorted(orders, key=lambda order: _RANKS.get(order.kind, len(_RANKS))):
             owner = claim.owner if claim and order is orders[0] else None
-            made[order.id] = self._insert(order, owner)
+            made[order.id] = self._insert(order, orders, owner)
         return Created(record=made[orders[0].id], generation=max(record.generation for record in made.values()))
 
     def update(self, kind: str, id_: str, given: Mapping[str, Any], owner: Owner | None) -> Record:
@@ -97,16 +96,17 @@ class Writing:
         for order in orders:
             member = known.get(_server(order.values))
             if member is None:
-                self._insert(order)
+                self._insert(order, orders)
             else:
                 self._change(member, order.raw, order.path)
         return pool
 
-    def _insert(self, order: Order, owner: Owner | None = None) -> Record:
+    def _insert(self, order: Order, orders: Sequence[Order], owner: Owner | None = None) -> Record:
         values = dict(order.values)
         try:
             scope_id = self.rules.place(order.kind, order.id, values, order.path)
-            self.allowance.take(order.kind)
+            project_id = order.project_id if order.kind in ROOTS else self.rules.project(scope_id)
+            self.allowance.take(order.kind, project_id)
             with _within(order.path):
                 values.update(self.networks.place(self.tx, order.kind, order.id, values))
             self._check(order.kind, values, None, order.path)
@@ -119,20 +119,18 @@ class Writing:
                         id=order.id,
                         kind=order.kind,
                         scope_id=scope_id,
-                        project_id=self.project_id,
+                        project_id=project_id,
                         spec=values,
                         generation=0,
                         owner=owner,
                     )
                 )
             )
-        except Conflict as error:
-            told = _at(error, order.path, order.subject)
-            if owner and self._renamed(order.kind, error.holder, owner):
-                told.message += RENAMED
-            raise told from None
-        except Invalid as error:
-            raise Invalid(error.violations, subject=error.subject or order.subject) from None
+        except PermanentError as error:
+            refused = told(error, order, orders)
+            if owner and isinstance(error, Conflict) and self._renamed(order.kind, error.holder, owner):
+                refused.message += RENAMED
+            raise refused from None
 
     def _renamed(self, kind: str, holder: str, owner: Owner) -> bool:
         """Whether what is in the way was made by the same provider for another URN."""

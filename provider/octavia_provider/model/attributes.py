@@ -65,6 +65,7 @@ class Attribute:
     cost: str = ""
     unordered: bool = False
     json: type | None = None
+    null: Any = None
 
     @property
     def camel(self) -> str:
@@ -146,19 +147,22 @@ def attribute(
     cost: str = "",
     unordered: bool = False,
     json: type | None = None,
+    null: Any = None,
 ) -> Any:
     """Declare an input.
 
     ``format`` answers the canonical form of a string, or raises ``ValueError`` with the reason. ``filled``: when absent the control plane chooses
     and shows what it chose. ``reference`` names the kind whose id this is. ``cost`` says what a change in place does
     to the traffic; ``why`` says why a change cannot be made in place, where it replaces. ``unordered``: a list whose
-    order means nothing. ``json``: a text that holds a JSON object with the attributes of this dataclass.
+    order means nothing. ``json``: a text that holds a JSON object with the attributes of this dataclass. ``null``: what
+    Octavia takes a null in a request for, where that is not the default (to Pulumi null is no input).
     """
     facts = {
         "doc": doc, "default": default, "required": required, "minimum": minimum, "maximum": maximum,
         "max_length": max_length, "max_items": max_items, "choices": choices, "format": format,
         "replaces": replaces, "replaces_between": replaces_between, "why": why,
-        "delete_before_replace": delete_before_replace, "secret": secret, "filled": filled, "reference": reference, "cost": cost, "unordered": unordered, "json": json,
+        "delete_before_replace": delete_before_replace, "secret": secret, "filled": filled, "reference": reference, "cost": cost,
+        "unordered": unordered, "json": json, "null": null,
     }  # fmt: skip
     if isinstance(default, dict):
         return dataclasses.field(default_factory=lambda: dict(default), metadata=facts)

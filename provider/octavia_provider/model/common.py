@@ -45,7 +45,7 @@ class Resource:
 
 def admin_state_up() -> Any:
     """The switch that every kind has."""
-    return attribute("Whether it is in service. Off: configured, but takes no traffic.", default=True)
+    return attribute("Whether it is in service. Off: configured, but takes no traffic.", default=True, null=False)
 
 
 def description() -> Any:

@@ -112,7 +112,11 @@ class Conflict(PermanentError):
 
 
 class Forbidden(PermanentError):
-    """This caller may not do this."""
+    """This caller may not do this. ``path`` names the object that may not be made, where many are made in one call."""
+
+    def __init__(self, message: str, *, subject: str = "", hint: str = "", path: Path = ()) -> None:
+        super().__init__(message, subject=subject, hint=hint)
+        self.path = path
 
 
 class Refused(PermanentError):

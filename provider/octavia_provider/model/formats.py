@@ -10,6 +10,7 @@ import ipaddress
 import re
 import uuid
 
+_BROADCAST = ipaddress.IPv4Address("255.255.255.255")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _COOKIE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HOST = re.compile(
@@ -85,12 +86,15 @@ def ip_address(value: str) -> str:
 
 
 def member_address(value: str) -> str:
-    """An address a member can have: not one that only this machine, everybody or nobody has."""
+    """An address a member can have: not one that only this machine, everybody or nobody has. Mapped IPv4 (::ffff:10.0.0.1) is
+    IPv4: to a kernel it is the same server."""
     given = ipaddress.ip_address(ip_address(value))
-    address = getattr(given, "ipv4_mapped", None) or given  # ::ffff:127.0.0.1 is 127.0.0.1 to a kernel
+    address = getattr(given, "ipv4_mapped", None) or given
     if address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local:
         raise ValueError(f"{value} is a loopback, multicast, link-local or unspecified address; no member can have it")
-    return str(given)
+    if address == _BROADCAST:
+        raise ValueError(f"{value} is the broadcast address; no member can have it")
+    return str(address)
 
 
 def cidr(value: str) -> str:

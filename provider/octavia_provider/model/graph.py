@@ -183,7 +183,7 @@ def check(graph: Graph, resource: Resource) -> list[Violation]:
             found = _l7_rule(graph, resource)
         case _:
             found = []
-    return found
+    return list(dict.fromkeys(found))  # two listeners of one pool complain in the same words
 
 
 def _listener(graph: Graph, listener: Listener) -> list[Violation]:
@@ -276,7 +276,7 @@ def _l7_policy(graph: Graph, policy: L7Policy) -> list[Violation]:
         return [Violation(("listener_id",), f"listener {policy.listener_id} does not exist")]
     found = []
     if complaint := _understands(listener, policy):
-        return [Violation(("listener_id",), complaint)]
+        found.append(Violation(("listener_id",), complaint))
     if policy.redirect_pool_id:
         pool = graph.pools.get(policy.redirect_pool_id)
         if pool is None:

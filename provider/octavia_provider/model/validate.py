@@ -34,7 +34,8 @@ class Validated:
 
 
 def validate(kind: type, raw: Mapping[str, Any], *, path: Path = ()) -> Validated:
-    """Validate the inputs of one object (names in the API's spelling); ``null`` means the default, as in Octavia."""
+    """Validate the inputs of one object (names in the API's spelling); ``null`` means the default, as in Octavia
+    (but for ``Attribute.null``)."""
     result = Validated()
     known = inputs(kind)
     for name in raw:
@@ -167,10 +168,15 @@ def _limits(attr: Attribute, value: Any) -> tuple[Any, str | None]:
 
 def _range(attr: Attribute, value: float) -> str | None:
     if attr.minimum is not None and value < attr.minimum:
-        return f"must be at least {attr.minimum:g}, not {value:g}"
+        return f"must be at least {_plain(attr.minimum)}, not {_plain(value)}"
     if attr.maximum is not None and value > attr.maximum:
-        return f"must be at most {int(attr.maximum)}, not {value:g}"
+        return f"must be at most {_plain(attr.maximum)}, not {_plain(value)}"
     return None
+
+
+def _plain(number: float) -> str:
+    """With all its digits: 2147483648, and 0.5."""
+    return str(int(number)) if float(number).is_integer() else repr(number)
 
 
 def _text(attr: Attribute, value: str) -> tuple[str, str | None]:

@@ -191,10 +191,13 @@ class Hooks:
         so that the control plane tries again what failed. What somebody else set meanwhile is left alone."""
         given = self._given(news)
         changed = {change.attribute.name for change in self.diff(old_inputs, olds, news, ignore).changes}
+        known = inputs(self.kind)
         if not changed:
-            known = inputs(self.kind)
             return {n: v for n, v in given.items() if not known[n].replaces and known[n].camel not in ignore}
-        return {name: given.get(name) for name in changed}
+        absent = {
+            name: known[name].default for name in changed if known[name].null is not None
+        }  # null says something else
+        return {name: given.get(name, absent.get(name)) for name in changed}
 
     def _settled(self, call: Call, answer: Answer, news: Properties, parent: str | None = None) -> dict[str, Any]:
         """Wait; the outputs where it is in force, ``InitFailed`` where it is not."""

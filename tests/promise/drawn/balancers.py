@@ -59,19 +59,22 @@ def _listener(draw: Draw, port: int, pools: list[Body]) -> Body:
     protocol = str(listener.get("protocol"))
     spoken = graph.LISTENER_POOL_PROTOCOLS.get(protocol, ())
     fitting = [pool for pool in pools if pool.get("protocol") in spoken]
-    if draw.happens(80) and (target := _target(draw, pools, fitting, spoken)):
+    if draw.happens(80) and (target := _target(draw, pools, fitting, spoken, f"pool of {port}")):
         listener["default_pool"] = target
     if protocol in L7_PROTOCOLS or (draw.lax and draw.happens(5)):
         listener["l7policies"] = draw.some(lambda draw: _policy(draw, protocol, pools, fitting), 4)
+        for number, policy in enumerate(listener["l7policies"]):
+            if len(policy.get("redirect_pool", ())) > 1:  # not a name alone
+                policy["redirect_pool"]["name"] = f"pool of {port}, policy {number}"
     return listener
 
 
-def _target(draw: Draw, pools: list[Body], fitting: list[Body], spoken: tuple[str, ...]) -> Body | None:
+def _target(draw: Draw, pools: list[Body], fitting: list[Body], spoken: tuple[str, ...], name: str = "") -> Body | None:
     """A pool by its name, or a new one."""
     among = pools if draw.lax and draw.happens(10) else fitting
     if among and draw.happens(60):
         return {"name": draw.choice(among)["name"]}
-    return _pool(draw, protocols=spoken) if spoken else None
+    return _pool(draw, name, protocols=spoken) if spoken else None
 
 
 def _policy(draw: Draw, protocol: str, pools: list[Body], fitting: list[Body]) -> Body:

@@ -11,8 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
+from across import PAIR, Ref, resolved
 from octavia_provider.api import listing
+from octavia_provider.api.quotas import OLDER
+from octavia_provider.api.views import shown_names
 from octavia_provider.model.errors import Invalid
+from octavia_provider.model.kinds import KINDS
 from unit.api.settling import BASE, Plane
 
 Things = list[dict[str, Any]]
@@ -66,7 +70,9 @@ def test_order() -> None:
     assert [t["weight"] for t in page["things"]][2] == 0
 
 
-@pytest.mark.parametrize("query", ["colour=red", "sort=colour", "sort=name:up", "limit=-1", "limit=x", "marker=nobody"])
+@pytest.mark.parametrize(
+    "query", ["colour=red", "sort=colour", "sort=name:up", "fields=zz", "limit=-1", "limit=x", "marker=nobody"]
+)
 def test_what_makes_no_sense_is_refused(query: str) -> None:
     with pytest.raises(Invalid):
         names(THINGS, query)
@@ -122,3 +128,72 @@ async def test_lists_through_the_api(plane: Plane) -> None:
     shown = await plane.call("GET", f"/lbaas/loadbalancers/{one['id']}?fields=name")
     assert shown.body == {"loadbalancer": {"name": "one"}}
     assert (await plane.call("GET", f"/lbaas/pools/{uuid.uuid4()}/members")).status == 404
+
+
+SHOWN: dict[str, dict[str, Any]] = {
+    "load_balancer": {"vip_network_id": Ref("local_network")}, "local_network": {}, "local_host": {"network_id": Ref("local_network"), "command": ["true"]},
+    "listener": {"loadbalancer_id": Ref("load_balancer"), "protocol": "HTTP", "protocol_port": 80},
+    "pool": {"listener_id": Ref("listener"), "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"},
+    "member": {"pool_id": Ref("pool"), "address": "10.1.0.9", "protocol_port": 80},
+    "health_monitor": {"pool_id": Ref("pool"), "type": "TCP", "delay": 5, "timeout": 3, "max_retries": 2},
+    "l7_policy": {"listener_id": Ref("listener"), "action": "REJECT"},
+    "l7_rule": {"l7policy_id": Ref("l7_policy"), "type": "PATH", "compare_type": "STARTS_WITH", "value": "/a"},
+    "tls_container": {"certificate": PAIR.container()["certificate"], "private_key": PAIR.container()["private_key"]},
+    "flavor_profile": {"provider_name": "amphora", "flavor_data": "{}"}, "flavor": {"flavor_profile_id": Ref("flavor_profile")},
+    "availability_zone_profile": {"provider_name": "amphora", "availability_zone_data": "{}"},
+    "availability_zone": {"availability_zone_profile_id": Ref("availability_zone_profile")},
+}  # fmt: skip
+
+
+async def test_what_may_be_asked_for_is_what_is_shown(plane: Plane) -> None:
+    ids: dict[str, str] = {}
+    order = [
+        "local_network",
+        "load_balancer",
+        *(kind for kind in SHOWN if kind not in ("local_network", "load_balancer")),
+    ]
+    for kind in order:
+        made = await plane.make(kind, name=kind, **resolved(SHOWN[kind], ids))
+        ids[kind] = made["id"]
+        assert set(made) == set(shown_names(kind)), kind
+    assert {*SHOWN, "quota"} == set(KINDS)
+    quota = (await plane.call("GET", "/lbaas/quotas/demo")).body["quota"]
+    assert set(quota) == {*shown_names("quota"), *OLDER}
+
+
+@pytest.mark.parametrize("some", [False, True], ids=["none", "some"])
+async def test_a_list_is_asked_in_words_and_values_that_its_objects_can_have(plane: Plane, *, some: bool) -> None:
+    if some:
+        lb = (await plane.balancer())["id"]
+        pool = await plane.make("pool", loadbalancer_id=lb, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+        await plane.make("member", pool_id=pool["id"], address="fd00::9", protocol_port=80)
+        await plane.make("listener", loadbalancer_id=lb, protocol="HTTP", protocol_port=80)
+    cases = [
+        ("loadbalancers?admin_state_up=banana", ["admin_state_up"], "must be true or false"),
+        ("loadbalancers?vip_address=here", ["vip_address"], "is not an IP address"),
+        ("listeners?protocol_port=http", ["protocol_port"], "must be a whole number"),
+        ("listeners?protocol_port=80.5&loadbalancer_id=lb&x=y", ["protocol_port", "loadbalancer_id", "x"], "is not a UUID"),
+        ("pools?colour=red", ["colour"], "is not an attribute"),
+        ("pools?sort=colour", ["sort"], "'colour'"),
+        ("pools?fields=name,zz", ["fields"], "'zz' can not be shown; what can is id"),
+        ("quotas?load_balancer=many", ["load_balancer"], "must be a whole number"),
+    ]  # fmt: skip
+    for query, at, words in cases:
+        answer = await plane.call("GET", f"/lbaas/{query}")
+        assert (answer.status, [path for path, _ in answer.violations]) == (400, [(name,) for name in at]), query
+        assert words in answer.body["faultstring"]
+    count = int(some)
+    for query in (
+        "loadbalancers?admin_state_up=1&tags-any=a&not-tags=b&not-tags-any=c&project_id=x&tenant_id=x",
+        "loadbalancers?limit=5&sort_key=name&sort_dir=asc&page_reverse=False&fields=id&fields=vip_vnic_type",
+        "listeners?protocol_port=0080&default_pool_id=null&timeout_client_data=50000&hsts_preload=no&load_balancer_id=null",
+        "pools?health_monitor_id=null&listener_id=null&tls_enabled=False",
+    ):
+        answer = await plane.call("GET", f"/lbaas/{query}")
+        assert answer.status == 200, answer.body
+    for kind, query in (("listeners", "protocol_port=0080&hsts_preload=no"), ("loadbalancers", "admin_state_up=yes")):
+        assert len((await plane.call("GET", f"/lbaas/{kind}?{query}")).body[kind]) == count
+    if some:
+        members = f"/lbaas/pools/{pool['id']}/members?address=FD00:0::9&pool_id={pool['id'].upper()}"
+        assert len((await plane.call("GET", members)).body["members"]) == 1
+        assert (await plane.call("GET", f"/lbaas/pools/{pool['id']}?fields=zz")).violations[0][0] == ("fields",)

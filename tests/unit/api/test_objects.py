@@ -115,6 +115,23 @@ async def test_put_changes_what_is_given_and_null_gives_the_default(plane: Plane
     assert back["weight"] == 1
 
 
+async def test_a_null_takes_out_of_service_as_in_octavia(plane: Plane) -> None:
+    off = {"admin_state_up": None}
+    lb = (await whole(plane))["lb"]
+    pool = await plane.make("pool", loadbalancer_id=lb["id"], **POOL, **off, healthmonitor={**MONITOR, **off})
+    assert pool["admin_state_up"] is False
+    monitor = (await plane.call("GET", f"/lbaas/healthmonitors/{pool['healthmonitor_id']}")).body["healthmonitor"]
+    assert monitor["admin_state_up"] is False
+    members = f"/lbaas/pools/{pool['id']}/members"
+    spec = {"address": "10.1.0.7", "protocol_port": 80}
+    batch = await plane.call("PUT", members, {"members": [{**spec, **off}]}, wait=10)
+    assert batch.body["members"][0]["admin_state_up"] is False
+    batch = await plane.call("PUT", members, {"members": [{**spec, "admin_state_up": True}]}, wait=10)
+    assert batch.body["members"][0]["admin_state_up"] is True
+    put = await plane.call("PUT", f"/lbaas/loadbalancers/{lb['id']}", {"loadbalancer": off}, wait=10)
+    assert put.body["loadbalancer"]["admin_state_up"] is False
+
+
 async def test_what_cannot_be_changed_is_refused_by_its_path_with_all_else_that_is_wrong(plane: Plane) -> None:
     made = await whole(plane)
     url = f"/lbaas/loadbalancers/{made['lb']['id']}"
@@ -217,7 +234,7 @@ async def test_a_listener_may_bring_its_pool_and_a_pool_its_parts(plane: Plane) 
     refused = await plane.post(
         "listener", {"loadbalancer_id": lb["id"], "protocol": "HTTP", "protocol_port": 81, "default_pool": bad}
     )
-    assert (refused.status, refused.violations[0][0]) == (400, ("default_pool_id",))
+    assert (refused.status, refused.violations[0][0]) == (400, ("default_pool",))
     assert len([r for r in await plane.records() if r.kind == "pool"]) == 2
 
 
@@ -252,10 +269,11 @@ async def test_the_batch_of_members(plane: Plane) -> None:
     more = await plane.call("PUT", f"{url}?additive_only=true", {"members": [{**wanted[0], "weight": 9}]}, wait=10)
     assert [(m["id"], m["weight"]) for m in more.body["members"]] == list(zip(ids, (9, 2, 3), strict=True))
     assert (await plane.call("PUT", url, {"members": wanted})).status == 202
-    bad = [wanted[0], wanted[0], {"address": "no"}, 5]
+    bad = [wanted[0], wanted[0], {"address": "no"}, 5, {**wanted[1], "pool_id": str(uuid.UUID(int=7))}]
     answer = await plane.call("PUT", url, {"members": bad})
     assert {path for path, _ in answer.violations} == {
         ("members", 1, "address"), ("members", 2, "address"), ("members", 2, "protocol_port"), ("members", 3),
+        ("members", 4, "pool_id"),
     }  # fmt: skip
 
 

@@ -177,6 +177,8 @@ async def test_who_may_use_a_flavor_or_a_zone(plane: Plane) -> None:
         refused(await plane.post("load_balancer", {**spec, **change}), 400, (at,), words)
         nested = {**spec, **change, "pools": [{"name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}]}
         refused(await plane.post("load_balancer", nested), 400, (at,), words)
+    by_subnet = {"vip_subnet_id": spec["vip_network_id"], "availability_zone": "narrow"}
+    refused(await plane.post("load_balancer", by_subnet), 400, ("vip_subnet_id",), f"allows VIPs in {other['id']} only")
     assert await plane.records() == before
     await plane.make("load_balancer", vip_network_id=other["id"], availability_zone="narrow")
     await plane.make("load_balancer", **spec, provider="octavia", flavor_id=foreign["id"])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from octavia_provider.api.quotas import OLDER
 from unit.api.settling import PROJECT, Answer, Plane
 
 OWN = f"/lbaas/quotas/{PROJECT}"
@@ -21,10 +22,12 @@ async def limit(plane: Plane, **limits: Any) -> None:
     assert (await plane.call("PUT", OWN, {"quota": limits})).status == 200
 
 
-def met(answer: Answer, what: str, limit_: int) -> None:
+def met(answer: Answer, what: str, limit_: int, *at: str | int, project: str = PROJECT) -> None:
+    """Refused, and where many are made in one call, ``at`` the one that is too many."""
     assert answer.status == 403
+    assert [path for path, _ in answer.violations] == ([at] if at else [])
     assert (
-        f"Quota has been met for resources: {what} (project {PROJECT} may have {limit_})" in answer.body["faultstring"]
+        f"Quota has been met for resources: {what} (project {project} may have {limit_})" in answer.body["faultstring"]
     )
 
 
@@ -32,7 +35,7 @@ def met(answer: Answer, what: str, limit_: int) -> None:
 async def test_show_set_reset(plane: Plane) -> None:
     plane.held.clear()
     defaults = (await plane.call("GET", "/lbaas/quotas/defaults")).body["quota"]
-    assert defaults == dict.fromkeys(KINDS, -1)
+    assert defaults == dict.fromkeys((*KINDS, *OLDER), -1)
     assert (await plane.call("GET", "/lbaas/quotas")).body == {"quotas": []}
     assert defaults.items() <= (await plane.call("GET", OWN)).body["quota"].items()
     hexadecimal = "0123456789abcdef0123456789abcdef"
@@ -51,6 +54,46 @@ async def test_show_set_reset(plane: Plane) -> None:
     assert defaults.items() <= (await plane.call("GET", "/lbaas/quotas/demo")).body["quota"].items()
     wrong = await plane.call("PUT", "/lbaas/quotas/demo", {"quota": {"pool": -2, "member": 2_000_000_001, "x": 1}})
     assert {path for path, _ in wrong.violations} == {("pool",), ("member",), ("x",)}
+
+
+async def test_two_limits_have_an_older_spelling(plane: Plane) -> None:
+    put = await plane.call("PUT", OWN, {"quota": {"load_balancer": 3, "health_monitor": 4}})
+    both = {"loadbalancer": 3, "load_balancer": 3, "healthmonitor": 4, "health_monitor": 4}
+    assert both.items() <= put.body["quota"].items()
+    put = await plane.call("PUT", OWN, {"quota": {"load_balancer": 5, "loadbalancer": 6}})
+    assert (put.body["quota"]["load_balancer"], put.body["quota"]["healthmonitor"]) == (6, 4)
+    wrong = await plane.call("PUT", OWN, {"quota": {"health_monitor": -2, "loadbalancer": "x", "y": 1}})
+    assert {path for path, _ in wrong.violations} == {("health_monitor",), ("loadbalancer",), ("y",)}
+
+
+async def test_a_balancer_is_made_for_the_project_that_is_given_and_counts_there(plane: Plane) -> None:
+    network = (await plane.make("local_network"))["id"]
+    assert (await plane.call("PUT", "/lbaas/quotas/other", {"quota": {"member": 1, "loadbalancer": 2}})).status == 200
+    pool = {"name": "p", **POOL, "members": [{"address": "10.1.0.9", "protocol_port": 80, "project_id": "nobody's"}]}
+    lb = await plane.make(
+        "load_balancer", vip_network_id=network, project_id="other", tenant_id="ignored", pools=[pool]
+    )
+    assert (lb["project_id"], lb["pools"][0]["members"][0]["project_id"]) == ("other", "other")
+    member = {"pool_id": lb["pools"][0]["id"], "address": "10.1.0.10", "protocol_port": 80}
+    met(await plane.post("member", member), "member", 1, project="other")
+    batch = {"members": [member, {**member, "protocol_port": 81}]}
+    full = await plane.call("PUT", f"/lbaas/pools/{member['pool_id']}/members", batch)
+    met(full, "member", 1, "members", 1, project="other")
+    older = await plane.make("load_balancer", vip_network_id=network, tenant_id="other")
+    assert older["project_id"] == "other"
+    met(
+        await plane.post("load_balancer", {"vip_network_id": network, "project_id": "other"}),
+        "load balancer",
+        2,
+        project="other",
+    )
+    own = await plane.make("load_balancer", vip_network_id=network, project_id=None)
+    assert own["project_id"] == PROJECT
+    listed = (await plane.call("GET", "/lbaas/loadbalancers?project_id=other")).body["loadbalancers"]
+    assert [one["id"] for one in listed] == [lb["id"], older["id"]]
+    for name, wrong in (("project_id", 5), ("tenant_id", "a/b"), ("project_id", "x" * 65)):
+        refused = await plane.post("load_balancer", {"vip_network_id": network, name: wrong})
+        assert (refused.status, [path for path, _ in refused.violations]) == (400, [(name,)])
 
 
 async def test_fifty_at_once_at_a_limit_of_ten_make_ten(plane: Plane) -> None:
@@ -107,7 +150,7 @@ async def test_a_call_that_makes_many_makes_all_or_nothing(plane: Plane) -> None
     }
     await limit(plane, member=3)
     before = await plane.records()
-    met(await plane.post("load_balancer", body), "member", 3)
+    met(await plane.post("load_balancer", body), "member", 3, "pools", 1, "members", 1)
     assert await plane.records() == before
     await limit(plane, member=4)
     lb = (await plane.post("load_balancer", body)).body["loadbalancer"]
@@ -125,8 +168,8 @@ async def test_a_batch_counts_what_stays_and_what_comes(plane: Plane) -> None:
         return await plane.call("PUT", url + more, {"members": named}, wait=10)
 
     assert (await batch(10, 11, 12)).status == 200
-    met(await batch(10, 11, 12, 13), "member", 3)
+    met(await batch(10, 11, 12, 13), "member", 3, "members", 3)
     assert (await batch(12, 13, 14)).status == 200  # those that go make room
-    met(await batch(15, more="?additive_only=true"), "member", 3)
+    met(await batch(15, more="?additive_only=true"), "member", 3, "members", 0)
     found = (await plane.call("GET", url)).body["members"]
     assert sorted(m["address"] for m in found) == ["10.1.0.12", "10.1.0.13", "10.1.0.14"]

@@ -92,6 +92,8 @@ async def test_a_unique_value_is_free_as_soon_as_its_holder_is_being_deleted(pla
     assert (await plane.call("DELETE", f"/lbaas/listeners/{listener['id']}")).status == 204
     assert (await plane.post("listener", spec, wait=None)).status == 201
     moved = await plane.make_pending("member", pool_id=pool["id"], address="10.1.0.10", protocol_port=80)
+    mapped = await plane.post("member", {"pool_id": pool["id"], "address": "::ffff:10.1.0.9", "protocol_port": 80})
+    assert (mapped.status, mapped.violations[0][0]) == (409, ("address",))
     url = f"/lbaas/pools/{pool['id']}/members/{moved['id']}"
     taken = await plane.call("PUT", url, {"member": {"address": "10.1.0.9"}})
     assert (taken.status, taken.violations[0][0]) == (409, ("address",))

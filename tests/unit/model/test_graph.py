@@ -46,6 +46,8 @@ def test_a_pool_changes_to_a_protocol_that_a_listener_cannot_speak_with() -> Non
     changed = resource("pool", "pool", protocol="TCP", listener_id=None, loadbalancer_id="lb")
     whole.add(changed)
     assert [path for path, _ in broken(whole, changed)] == ["protocol"]
+    whole.add(resource("listener", "other", protocol_port=81, default_pool_id="pool"))
+    assert [path for path, _ in broken(whole, changed)] == ["protocol"]  # in the same words, so once
 
 
 def test_a_second_pool_for_a_listener() -> None:

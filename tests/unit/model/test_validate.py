@@ -33,6 +33,12 @@ def test_null_means_the_default() -> None:
     assert validated(Listener, {**LISTENER, "connection_limit": None})["connection_limit"] == -1
 
 
+@pytest.mark.parametrize(("given", "told"), [(2**31, "2147483648"), (1.5e12, "1500000000000"), (-1.0, "-1")])
+def test_numbers_are_told_with_all_their_digits(given: float, told: str) -> None:
+    (violation,) = validate(Listener, {**LISTENER, "timeout_client_data": given}).violations
+    assert violation.message.endswith(f", not {told}")
+
+
 def test_null_for_what_is_required_is_refused() -> None:
     assert paths(Listener, {**LISTENER, "protocol": None}) == {"protocol"}
 
@@ -66,6 +72,8 @@ def test_what_is_no_whole_number_is_none(bad: Any) -> None:
 def test_strings_become_canonical() -> None:
     member = validated(Member, {"pool_id": ID.upper(), "address": "2001:0DB8::0001", "protocol_port": 1})
     assert (member["pool_id"], member["address"]) == (ID, "2001:db8::1")
+    mapped = validated(Member, {"pool_id": ID, "address": "::ffff:10.2.2.2", "protocol_port": 1})
+    assert mapped["address"] == "10.2.2.2"  # to a kernel the same server, which stands in a pool once
 
 
 def test_nested_objects_are_validated_with_their_path() -> None:

@@ -35,3 +35,9 @@ def test_read__what_was_chosen_is_no_input() -> None:
     explicit = {**GIVEN, "additionalVips": [{"subnetId": SUBNET, "ipAddress": "fd00::6"}]}
     assert outputs.as_inputs(LoadBalancer, seen, explicit)["additionalVips"][0]["ipAddress"] == "fd00::5"
     assert outputs.as_inputs(LoadBalancer, {**seen, "additional_vips": []}, {**GIVEN})["additionalVips"] == []
+
+
+def test_update__out_of_service_is_taken_back_by_true_since_octavia_takes_null_for_false() -> None:
+    given = {"name": "lb", "vipNetworkId": NETWORK}
+    off = {**given, "adminStateUp": False, "description": "x"}
+    assert HOOK._body(off, off, given, ()) == {"admin_state_up": True, "description": None}
