@@ -28,6 +28,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if item.get_closest_marker(shown.MARKER):
             file = item.path.relative_to(shown.TESTS).as_posix()
             item.user_properties.append((shown.MARKER, f"{file}::{item.originalname}"))  # type: ignore[attr-defined]
+    items.sort(key=_allowed_seconds, reverse=True)  # what may last long begins first, or its worker is alone in the end
+
+
+def _allowed_seconds(item: pytest.Item) -> float:
+    timeout = item.get_closest_marker("timeout")
+    return float(timeout.args[0]) if timeout else 0.0
 
 
 def keep_results(terminalreporter: pytest.TerminalReporter) -> None:

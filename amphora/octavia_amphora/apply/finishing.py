@@ -8,6 +8,7 @@ last for days, and goes on after that too, for as long as its server does.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections.abc import Iterable, Iterator
 
@@ -17,7 +18,6 @@ from octavia_amphora.wire.config import Configuration
 
 LOOK = 0.02
 """haproxy 2.6 cannot be waited for here (``wait srv-removable`` came later), so it is asked, so often."""
-_QUESTION = "show servers conn"
 _USED = 6  # "used_cur": those that a request or a stream has; idle ones are kept for a while and harm nobody
 
 
@@ -43,9 +43,10 @@ async def let_finish(paths: Paths, servers: set[str], workers: Iterable[int], se
 
 
 async def _busy(paths: Paths, servers: set[str], workers: Iterable[int]) -> bool:
-    for pid in workers:
+    backends = {name.partition("/")[0] for name in servers}
+    for pid, backend in itertools.product(workers, backends):
         try:
-            said = await runtime.ask(paths.master_socket, f"@!{pid} {_QUESTION}", timeout=1.0)
+            said = await runtime.ask(paths.master_socket, f"@!{pid} show servers conn {backend}", timeout=1.0)
         except runtime.Silent:
             continue
         if not servers.isdisjoint(in_use(said)):
