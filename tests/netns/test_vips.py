@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 from typing import Any
 
@@ -135,6 +136,16 @@ def test_a_network_of_one_family_is_none_of_the_other(dual: Stack) -> None:
         dual.site.update("l7_rule", rule["id"], parent=policy["id"], value=network)
         seen = tuple({told for _, told in through(dual, vip)} == {"matched"} for vip in vips)
         assert seen == matches, network
+
+
+@pytest.mark.shows("listener.allowed_cidrs")
+def test_all_of_one_family_may_come_in__published_clients_are_of_ipv4(dual: Stack) -> None:
+    dual.site.update("listener", dual.listener["id"], allowed_cidrs=["::/0"])
+    with pytest.raises((OSError, http.client.HTTPException)):
+        ask(dual.url)
+    for networks in (["0.0.0.0/0"], ["::/0", "127.0.0.0/8"], []):
+        dual.site.update("listener", dual.listener["id"], allowed_cidrs=networks)
+        assert ask(dual.url)[0] == 200
 
 
 @pytest.mark.shows("load_balancer.vip_address")

@@ -192,12 +192,18 @@ def _frontend(graph: Graph, listener: Listener, placement: Placement) -> tuple[F
 def _allowed(lines: Lines, listener: Listener) -> None:
     """The packet filter of the VIP stands before haproxy, and while it is down; here comes in who is published.
 
-    A published client's address is known from the PROXY header alone, and to ``session`` rules (4.2).
+    A published client's address is known from the PROXY header alone, and to ``session`` rules (4.2). haproxy compares
+    a client with networks of the other family too, by mapping: ``::/0`` would let in all of IPv4.
     """
-    for start in range(0, len(listener.allowed_cidrs), CIDRS_A_LINE):
-        lines.add(listener.id, "acl allowed_cidrs src", *listener.allowed_cidrs[start : start + CIDRS_A_LINE])
-    if listener.allowed_cidrs:
-        lines.add(listener.id, "tcp-request session reject unless allowed_cidrs")
+    let_in = []
+    for version, mine in ((4, "!from_ipv6"), (6, "from_ipv6")):
+        networks = [one for one in listener.allowed_cidrs if (":" in one) == (version == 6)]
+        for start in range(0, len(networks), CIDRS_A_LINE):
+            lines.add(listener.id, f"acl allowed_ipv{version} src", *networks[start : start + CIDRS_A_LINE])
+        let_in += [f"{mine} allowed_ipv{version}"] if networks else []
+    if let_in:
+        lines.add(listener.id, "acl from_ipv6 src -m sub :")
+        lines.add(listener.id, "tcp-request session reject unless", " or ".join(let_in))
 
 
 def _socket(address: str, port: int) -> str:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
@@ -64,6 +65,10 @@ def _limits(listener: Listener) -> bool:
     return listener.rate_limit is not None
 
 
+def _versions(listener: Listener) -> set[int]:
+    return {ipaddress.ip_network(one).version for one in listener.allowed_cidrs}
+
+
 def _inserts(name: str) -> object:
     return lambda listener: listener.insert_headers.get(name) == "true"
 
@@ -71,7 +76,10 @@ def _inserts(name: str) -> object:
 LISTENER = Table("listener", {
     "mode http": sees_requests, "mode tcp": sees_bytes, "maxconn {limit}": always, "timeout client {client_data}ms": always,
     "tcp-request inspect-delay {timeout_tcp_inspect}ms": lambda li: sees_bytes(li) and li.timeout_tcp_inspect,
-    "tcp-request session reject unless allowed_cidrs": lambda li: li.allowed_cidrs,
+    "acl from_ipv6 src -m sub :": lambda li: li.allowed_cidrs,
+    "tcp-request session reject unless !from_ipv6 allowed_ipv4": lambda li: _versions(li) == {4},
+    "tcp-request session reject unless from_ipv6 allowed_ipv6": lambda li: _versions(li) == {6},
+    "tcp-request session reject unless !from_ipv6 allowed_ipv4 or from_ipv6 allowed_ipv6": lambda li: _versions(li) == {4, 6},
     "stick-table type ipv6 size 100k expire {expiry}s store gpc0_rate({rate_limit.period_seconds}s)": _limits,
     "http-request track-sc0 src": _limits,
     "http-request deny deny_status 429 hdr Retry-After {expiry} if { sc0_gpc0_rate ge {rate_limit.requests} }":
@@ -82,7 +90,7 @@ LISTENER = Table("listener", {
     "http-request set-path /{loadbalancer_id}": is_metrics, "default_backend octavia-metrics": is_metrics,
     "http-after-response set-header Strict-Transport-Security {hsts}": lambda li: ends_tls(li) and li.hsts_max_age is not None,
 })  # type: ignore[arg-type] # fmt: skip
-CIDRS = "listener: acl allowed_cidrs src …"
+CIDRS = "listener: acl allowed_ipv… src …"
 DEFAULT_BACKEND = Table("listener", {"default_backend {pool.id}:{id}": always})
 BIND = Table("bind", {
     "ssl crt-list {files}/{id}.list": ends_tls, "ciphers {tls.old}": lambda li: ends_tls(li) and terms(li)["tls.old"],
@@ -109,8 +117,11 @@ def frontend(section: Section, graph: Graph, binds: tuple[Bind, ...], met: Count
     where = f"frontend of {listener.protocol} listener {listener.id}"
     facts = _facts(listener)
     _binds([line for line in section.lines if line[0] == "bind"], listener, binds, facts, met)
-    networks = [line for line in section.lines if line[:3] == ("acl", "allowed_cidrs", "src")]
-    equal([one for line in networks for one in line[3:]], list(listener.allowed_cidrs), f"networks in {where}")
+    networks = [line for line in section.lines if line[0] == "acl" and line[1].startswith("allowed_ip")]
+    for version in (4, 6):
+        found = [one for line in networks if line[1:3] == (f"allowed_ipv{version}", "src") for one in line[3:]]
+        wanted = [one for one in listener.allowed_cidrs if ipaddress.ip_network(one).version == version]
+        equal(found, wanted, f"networks in {where}")
     met[CIDRS] += len(networks)
     rest = [line for line in section.lines if line[0] != "bind" and line not in networks]
     same_lines(
