@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 MISSING: Any = dataclasses.MISSING
@@ -38,9 +39,12 @@ class Between:
     doc: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attribute:
-    """The facts of one attribute, as every face of the model needs them."""
+    """The facts of one attribute, as every face of the model needs them.
+
+    Without slots, so that what follows from its type is worked out once: a batch of members asks a thousand times.
+    """
 
     name: str
     doc: str
@@ -67,18 +71,18 @@ class Attribute:
     json: type | None = None
     null: Any = None
 
-    @property
+    @cached_property
     def camel(self) -> str:
         """The name in the schema: ``protocol_port`` → ``protocolPort``."""
         return camel(self.name)
 
-    @property
+    @cached_property
     def nested(self) -> type | None:
         """The dataclass of attributes this one holds (itself, or as the items of a list)."""
         inner = self.item if self.item is not None else self.annotation
         return inner if dataclasses.is_dataclass(inner) and isinstance(inner, type) else None
 
-    @property
+    @cached_property
     def item(self) -> Any:
         """The type of the items where this is a list, of the values where it is a map; else None."""
         origin = typing.get_origin(self.annotation)
@@ -87,12 +91,12 @@ class Attribute:
             return args[0]
         return args[1] if origin is dict else None
 
-    @property
+    @cached_property
     def is_list(self) -> bool:
         """A list of items."""
         return typing.get_origin(self.annotation) is tuple
 
-    @property
+    @cached_property
     def is_map(self) -> bool:
         """A map of strings."""
         return typing.get_origin(self.annotation) is dict
@@ -190,7 +194,12 @@ def attributes(kind: type) -> Mapping[str, Attribute]:
 
 def inputs(kind: type) -> Mapping[str, Attribute]:
     """The attributes a user may give."""
-    return {name: a for name, a in attributes(kind).items() if not a.output}
+    return _inputs(kind)
+
+
+@functools.cache
+def _inputs(kind: type) -> Mapping[str, Attribute]:
+    return types.MappingProxyType({name: a for name, a in attributes(kind).items() if not a.output})
 
 
 def camel(name: str) -> str:

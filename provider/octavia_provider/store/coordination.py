@@ -27,6 +27,7 @@ class Coordination:
         self._clock = clock
         self._writable = writable
         self.touched: set[str] = set()
+        self._raised: dict[str, int] = {}
 
     def next_revision(self, scope_id: str, fence: int) -> Scope:
         """Raise the revision; ``Conflict`` when the fence is no longer ours."""

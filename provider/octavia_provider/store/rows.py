@@ -113,8 +113,8 @@ def unique_key(kind: str, spec: Mapping[str, Any]) -> str | None:
 
 def references(kind: str, object_id: str, spec: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """Rows of ``object_references`` for an object."""
-    for name, attribute in inputs(KINDS[kind]).items():
-        given = spec.get(name) if attribute.reference else None
+    for name, attribute in _REFERRING[kind].items():
+        given = spec.get(name)
         targets = (
             {f"{name}.{place}": one for place, one in enumerate(given or ())} if attribute.is_list else {name: given}
         )
@@ -123,6 +123,9 @@ def references(kind: str, object_id: str, spec: Mapping[str, Any]) -> Iterator[d
                 yield {
                     "object_id": object_id, "attribute": place, "target_kind": attribute.reference, "target_id": target,
                 }  # fmt: skip
+
+
+_REFERRING = {kind: {n: a for n, a in inputs(cls).items() if a.reference} for kind, cls in KINDS.items()}
 
 
 def scope(row: Any) -> Scope:

@@ -167,17 +167,21 @@ class SqlTransaction(Coordination):
         return [rows.scope(row) for row in self._db.execute(select(SCOPES))]
 
     def touch(self, scope_id: str) -> int:
-        """Raise the generation; returns it."""
+        """Raise the generation, once in a transaction: what is written together is settled together. Returns it."""
+        if scope_id in self._raised:
+            return self._raised[scope_id]
         raised = self._db.execute(_TOUCH, {"which": scope_id}).scalar_one_or_none()
         if raised is None:
             raise NotFound("does not exist", subject=scope_id)
         self.touched.add(scope_id)
-        return int(raised)
+        self._raised[scope_id] = int(raised)
+        return self._raised[scope_id]
 
     def settle(self, settlement: Settlement) -> list[str]:
         """Write down the outcome of an apply; returns the ids removed."""
         scope_id, generation = settlement.scope_id, settlement.generation
         self.touched.add(scope_id)
+        self._raised.pop(scope_id, None)  # what is written after this is not settled by it
         self._db.execute(
             update(SCOPES).where(SCOPES.c.id == scope_id, SCOPES.c.applied < generation).values(applied=generation)
         )

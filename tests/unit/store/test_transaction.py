@@ -59,7 +59,8 @@ async def test_what_an_object_names_is_found_after_each_change(store: SqlStore) 
 
 async def test_finding(store: SqlStore) -> None:
     lb, pool = await with_pool(store)
-    m1, m2 = await store.write(lambda tx: [tx.insert(member(pool, i)) for i in (1, 2)])
+    m1 = await store.write(lambda tx: tx.insert(member(pool, 1)))
+    m2 = await store.write(lambda tx: tx.insert(member(pool, 2)))
     li = record("listener", lb.id, loadbalancer_id=lb.id, protocol="HTTP", protocol_port=80, default_pool_id=pool.id)
     li = await store.write(lambda tx: tx.insert(li))
 
@@ -236,3 +237,19 @@ async def test_two_can_exchange_what_is_unique_and_it_stays_unique(store: SqlSto
     with pytest.raises(Conflict) as caught:
         await store.write(lambda tx: tx.insert(member(pool, 1)))
     assert caught.value.holder == two.id
+
+
+async def test_what_is_written_together_has_one_generation__what_is_written_after_a_settlement_another(
+    store: SqlStore,
+) -> None:
+    lb, pool = await with_pool(store)
+    m1, m2 = await store.write(lambda tx: [tx.insert(member(pool, i)) for i in (1, 2)])
+    assert m1.generation == m2.generation
+
+    def settled_between(tx: Transaction) -> tuple[int, int]:
+        first = tx.update(m1.id, {**m1.spec, "weight": 2})
+        tx.settle(Settlement(scope_id=lb.id, generation=first.generation))
+        return first.generation, tx.update(m2.id, {**m2.spec, "weight": 2}).generation
+
+    first, second = await store.write(settled_between)
+    assert (first, second) == (m1.generation + 1, m1.generation + 2)
