@@ -175,7 +175,6 @@ ZONE_DATA: tuple[tuple[str, Path, str], ...] = (
     ('{"valid_vip_networks": ["net"]}', ("valid_vip_networks", 0), "is not a UUID"),
 )
 
-
 # kind, what is changed, where the violation is, words of the message
 RULES: tuple[Row, ...] = (
     ("load_balancer", {"vip_network_id": ABSENT}, ("vip_network_id",), "is required: say where the VIP lives"),
