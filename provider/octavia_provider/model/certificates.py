@@ -25,7 +25,7 @@ def certificates(pem: str) -> list[x509.Certificate]:
 
     try:
         found = x509.load_pem_x509_certificates(pem.encode())
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise ValueError("holds no certificate in PEM (-----BEGIN CERTIFICATE-----), or a damaged one") from None
     for one in found:
         _readable(one)
@@ -40,7 +40,9 @@ def revocation_lists(pem: str) -> list[x509.CertificateRevocationList]:
     parts = [f"{part}{end}" for part in pem.split(end)[:-1]]
     try:
         found = [x509.load_pem_x509_crl(part.encode()) for part in parts]
-    except ValueError:
+        for one in found:
+            _ = one.issuer, one.last_update_utc, one.next_update_utc, len(one)  # parsed when they are asked for
+    except (ValueError, x509.InvalidVersion):
         found = []
     if not found:
         raise ValueError("holds no revocation list in PEM (-----BEGIN X509 CRL-----), or a damaged one")
@@ -92,22 +94,24 @@ def weakness(certificate: x509.Certificate) -> str | None:
 
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether one has signed the other."""
-    from cryptography.exceptions import InvalidSignature
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
     try:
         certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature):
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
 
 
 def revokes_for(crl: x509.CertificateRevocationList, authority: x509.Certificate) -> bool:
     """Whether the list is this authority's."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     if crl.issuer != authority.subject:
         return False
     try:
         return bool(crl.is_signature_valid(authority.public_key()))  # type: ignore[arg-type]
-    except TypeError:
+    except (TypeError, ValueError, UnsupportedAlgorithm):
         return False
 
 
@@ -147,13 +151,17 @@ def facts(certificate: x509.Certificate) -> Mapping[str, Any]:
 
 
 def _readable(certificate: x509.Certificate) -> None:
-    """``cryptography`` parses lazily: what cannot be shown or compared later is refused now."""
+    """``cryptography`` parses lazily, and takes some that OpenSSL does not: what cannot be shown, compared or loaded later is
+    refused now."""
+    import ssl
+
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:
         facts(certificate)
         certificate.public_key()
-    except (ValueError, UnsupportedAlgorithm):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem([certificate]))
+    except (ValueError, UnsupportedAlgorithm, ssl.SSLError):
         raise ValueError(
             "holds a certificate that cannot be read: a damaged one, or a key of an unknown kind"
         ) from None

@@ -39,7 +39,7 @@ KEYS: Mapping[str, Callable[[], Any]] = {
     "Ed25519": ed25519.Ed25519PrivateKey.generate, "Ed448": ed448.Ed448PrivateKey.generate,
     "DSA": lambda: dsa.generate_private_key(2048), "X25519": x25519.X25519PrivateKey.generate,
 }  # fmt: skip
-GOOD = ("P-256", "P-256", "P-384", "RSA", "Ed25519")
+GOOD = ("P-256", "P-256", "P-384", "RSA", "Ed25519") * 4
 DIGESTS = (
     hashes.SHA256,
     hashes.SHA256,
@@ -133,7 +133,7 @@ def _extensions(draw: Draw) -> list[tuple[Any, bool]]:
 def dressed(draw: Draw, text: str) -> str:
     """The same in another dress: line ends, words around it, other labels; or spoilt."""
     dress = draw.choice((
-        *(lambda t: t,) * 12,
+        *(lambda t: t,) * 24,
         lambda t: t.replace("\n", "\r\n"), lambda t: t.strip(), lambda t: f"\n\n{t}\n\n", lambda t: f"Subject: x\n{t}",
         lambda t: f"\ufeff{t}", lambda t: t + hostile(draw)[:300], lambda t: hostile(draw)[:300] + t, lambda t: t * 2,
         lambda t: t.replace("CERTIFICATE-", "TRUSTED CERTIFICATE-"), lambda t: t.replace("BEGIN ", "BEGIN X"),
@@ -144,12 +144,14 @@ def dressed(draw: Draw, text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    head, *body, foot = text.strip().splitlines()
+    if text.count("\n") < 2:
+        return text
+    head, *body, foot = text.strip("\n").split("\n")
     return f"{head}\n{''.join(body)}\n{foot}\n"
 
 
 def _flipped(draw: Draw, text: str) -> str:
-    at = draw.randrange(len(text))
+    at = draw.randrange(len(text) or 1)
     return text[:at] + draw.choice("Ab9+/= \n") + text[at + 1 :]
 
 
