@@ -62,10 +62,12 @@ def configuration(
     frontends: tuple[Frontend, ...] = (frontend(),),
     balance: str = "roundrobin",
     dynamic: bool = True,
+    mode: str = "http",
 ) -> Configuration:
-    text = f"    mode http\n    balance {balance}\n"
+    text = f"    mode {mode}\n    balance {balance}\n"
     backend = Backend(BACKEND, POOL, text, {one.name: one for one in servers}, dynamic)
-    return Configuration(load_balancer_id, BASE, {one.name: one for one in frontends}, {BACKEND: backend})
+    fronts = [msgspec.structs.replace(one, text=one.text.replace("mode http", f"mode {mode}")) for one in frontends]
+    return Configuration(load_balancer_id, BASE, {one.name: one for one in fronts}, {BACKEND: backend})
 
 
 class Amphora:

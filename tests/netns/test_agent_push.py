@@ -13,7 +13,7 @@ import pytest
 
 from octavia_amphora.haproxy import runtime
 from octavia_amphora.haproxy.paths import METRICS_SOCKET
-from octavia_amphora.wire.config import Bind, Frontend, Server, compose
+from octavia_amphora.wire.config import Bind, Configuration, Frontend, Server, compose
 from octavia_amphora.wire.messages import Push, Stamp
 from octavia_provider.agents import AgentClient
 from octavia_provider.model.errors import Refused
@@ -242,20 +242,25 @@ async def patient(walls: Sandbox, tmp_path: Path) -> AsyncIterator[Amphora]:
         yield made
 
 
+@pytest.mark.parametrize("mode", ["http", "tcp"])
 @pytest.mark.parametrize("dynamic", [True, False], ids=["at run time", "by a reload"])
-async def test_a_push_waits_for_what_a_removed_server_is_answering(patient: Amphora, dynamic: bool) -> None:
+async def test_a_push_waits_for_what_a_removed_server_is_answering(patient: Amphora, dynamic: bool, mode: str) -> None:
     """Whoever removed it may stop it next, and the request would be lost. (Not for ever: see ``test_agent_life``.)"""
-    await patient.push(patient.configuration(A, B, dynamic=dynamic))
+
+    def configuration(*servers: Server) -> Configuration:
+        return patient.configuration(*servers, dynamic=dynamic, mode=mode)
+
+    await patient.push(configuration(A, B))
     held, rest = await patient.hold()
     other = B if held == A.port else A
-    pushing = asyncio.ensure_future(patient.push(patient.configuration(other, dynamic=dynamic)))
+    pushing = asyncio.ensure_future(patient.push(configuration(other)))
     await until(lambda: is_alone(patient, other))
     assert await patient.client.standing(patient.host, patient.load_balancer_id)  # the agent has done its part
     assert set(await patient.bodies(50)) == {str(other.port)}
     assert not pushing.done()
     assert (await patient.get("/release", port=held, address="127.0.0.1"))[0] == 200
-    assert (await pushing).outcome == ("runtime" if dynamic else "reload")
     assert await rest() == str(held) * 2
+    assert (await pushing).outcome == ("runtime" if dynamic else "reload")
 
 
 async def is_alone(amphora: Amphora, one: Server) -> bool:

@@ -294,6 +294,19 @@ def test_members_by_tls(site: Installation) -> None:
     revoked = container(site, "revoked", crl=pem.crl(ca, pair))
     update(site, "pool", behind["id"], crl_container_ref=revoked)
     assert ask(url).status == 503
+    update(site, "tls_container", revoked, crl=pem.crl(ca))
+    until(lambda: ask(url).status == 200)
+    # without a certificate of its own, haproxy keeps what it has read until it is reloaded
+    update(site, "pool", behind["id"], tls_container_ref=None)
+    until(lambda: ask(url).status == 200)
+    update(site, "tls_container", revoked, crl=pem.crl(ca, pair) + pem.crl(other))
+    update(site, "tls_container", trusted, ca_certificates=other.pem + ca.pem)  # a rotation begins
+    assert ask(url).status == 503
+    update(site, "tls_container", revoked, crl=pem.crl(ca) + pem.crl(other))
+    until(lambda: ask(url).status == 200)
+    update(site, "pool", behind["id"], crl_container_ref=None)
+    update(site, "tls_container", trusted, ca_certificates=other.pem)
+    assert ask(url).status == 503
 
 
 def test_keys_are_nowhere_in_the_clear__and_come_again_after_a_reboot(site: Installation) -> None:

@@ -42,6 +42,8 @@ def commands(
     """The commands, in order; None when only a reload leads there. Frontends' texts are equal: the caller has looked."""
     changed = [one for name, one in new.files.items() if name not in old.files or old.files[name].digest != one.digest]
     contents = {one.name: content(one) for one in changed}
+    if any(_deaf(one, new) for one in changed):
+        return None
     if any(len(text.encode()) > LARGEST for text in contents.values()):
         return None
     found: list[Said] = []
@@ -57,6 +59,16 @@ def commands(
             return None
         found.extend(listed)
     return [*found, *_removed(old, new, directory)]
+
+
+def _deaf(one: File, configuration: Configuration) -> bool:
+    """Whether servers go on with what they have read of it: haproxy 2.6 makes a server's context anew at run time through the
+    server's own certificate alone, and says "Success!" of authorities and lists where there is none (measured)."""
+    if one.kind == "certificate":
+        return False
+    firsts = (next(iter(backend.servers.values()), None) for backend in configuration.backends.values())
+    words = (server.options.split() for server in firsts if server)  # of one backend all say the same
+    return any(one.name in said and "crt" not in said for said in words)
 
 
 def _changed(one: File, path: str, content: str, *, is_new: bool) -> list[Said] | None:

@@ -18,7 +18,10 @@ from octavia_amphora.wire.config import Configuration
 
 LOOK = 0.02
 """haproxy 2.6 cannot be waited for here (``wait srv-removable`` came later), so it is asked, so often."""
-_USED = 6  # "used_cur": those that a request or a stream has; idle ones are kept for a while and harm nobody
+_SERVERS, _SESSIONS = (
+    4,
+    4,
+)  # lines of servers alone; "scur": idle connections, which are kept for a while, are none of these
 
 
 def removed(old: Configuration | None, new: Configuration | None) -> set[str]:
@@ -34,7 +37,7 @@ def removed(old: Configuration | None, new: Configuration | None) -> set[str]:
 
 
 async def let_finish(paths: Paths, servers: set[str], workers: Iterable[int], seconds: float) -> None:
-    """Wait until no worker, current or old, has a connection of these servers in use, no longer than ``seconds``."""
+    """Wait until no worker, current or old, has a session with one of these servers, no longer than ``seconds``."""
     deadline = time.monotonic() + seconds
     while servers and await _busy(paths, servers, workers):
         if time.monotonic() >= deadline:
@@ -46,7 +49,7 @@ async def _busy(paths: Paths, servers: set[str], workers: Iterable[int]) -> bool
     backends = {name.partition("/")[0] for name in servers}
     for pid, backend in itertools.product(workers, backends):
         try:
-            said = await runtime.ask(paths.master_socket, f"@!{pid} show servers conn {backend}", timeout=1.0)
+            said = await runtime.ask(paths.master_socket, f"@!{pid} show stat {backend} {_SERVERS} -1", timeout=1.0)
         except runtime.Silent:
             continue
         if not servers.isdisjoint(in_use(said)):
@@ -55,8 +58,8 @@ async def _busy(paths: Paths, servers: set[str], workers: Iterable[int]) -> bool
 
 
 def in_use(text: str) -> Iterator[str]:
-    """``BACKEND/SERVER`` of each server with connections in use (management guide, section 9.3, ``show servers conn``)."""
+    """``BACKEND/SERVER`` of each server with sessions (management guide, section 9.1, ``show stat``)."""
     for line in text.splitlines():
-        words = line.split()
-        if len(words) > _USED and words[_USED].isdigit() and int(words[_USED]) > 0:
-            yield words[0]
+        backend, server, *rest = [*line.split(","), ""]
+        if len(rest) > _SESSIONS and rest[_SESSIONS - 2] not in ("", "0") and not line.startswith("#"):
+            yield f"{backend}/{server}"

@@ -155,7 +155,9 @@ _CIPHERS, _VERSIONS, _ALPN = tls.attributes_of("the listener", "where TLS ends")
 
 
 def _timeout(doc: str, default: int) -> Any:
-    return attribute(f"{doc}, in milliseconds.", default=default, minimum=0, maximum=TIMEOUT_MAX, cost=RELOAD)
+    return attribute(
+        f"{doc}, in milliseconds; 0: without end.", default=default, minimum=0, maximum=TIMEOUT_MAX, cost=RELOAD
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -172,7 +172,7 @@ def _frontend(graph: Graph, listener: Listener, placement: Placement) -> tuple[F
             me, "bind", _socket(bind.address, bind.port), *(["accept-proxy"] if bind.proxy else []), *tls.bind(listener)
         )
     lines.add(me, "maxconn", str(connection_limit(listener)))
-    lines.add(me, "timeout client", f"{_timeout(listener.timeout_client_data)}ms")
+    lines.add(me, "timeout client", f"{listener.timeout_client_data}ms")
     if listener.protocol == METRICS:
         metrics.frontend(lines, listener)
     if listener.timeout_tcp_inspect and mode(listener) == "tcp":
@@ -210,11 +210,6 @@ def _socket(address: str, port: int) -> str:
     return f"{bracketed(address)}:{port}"
 
 
-def _timeout(milliseconds: int) -> int:
-    """0 is "at once" to haproxy and "the default" to nobody: the smallest timeout there is is 1 ms."""
-    return max(1, milliseconds)
-
-
 def _insert_headers(lines: Lines, listener: Listener) -> None:
     wanted = {name for name, value in listener.insert_headers.items() if value == "true"}
     if "X-Forwarded-For" in wanted:
@@ -238,8 +233,8 @@ def _backend(graph: Graph, listener: Listener, pool: Pool) -> tuple[Backend, lis
     lines.add(pool.id, "mode", mode(listener))
     for directive in BALANCE[pool.lb_algorithm]:
         lines.add(pool.id, directive)
-    lines.add(listener.id, "timeout connect", f"{_timeout(listener.timeout_member_connect)}ms")
-    lines.add(listener.id, "timeout server", f"{_timeout(listener.timeout_member_data)}ms")
+    lines.add(listener.id, "timeout connect", f"{listener.timeout_member_connect}ms")
+    lines.add(listener.id, "timeout server", f"{listener.timeout_member_data}ms")
     _persistence(lines, pool)
     if monitor and not probes.is_by_agent(monitor):
         probes.add_check(lines, monitor)

@@ -363,7 +363,7 @@ class GetListenerResult:
     @pulumi.getter(name="timeoutClientData")
     def timeout_client_data(self) -> _builtins.int:
         """
-        How long a client may be silent, in milliseconds.
+        How long a client may be silent, in milliseconds; 0: without end.
         """
         return pulumi.get(self, "timeout_client_data")
 
@@ -371,7 +371,7 @@ class GetListenerResult:
     @pulumi.getter(name="timeoutMemberConnect")
     def timeout_member_connect(self) -> _builtins.int:
         """
-        How long connecting to a member may take, in milliseconds.
+        How long connecting to a member may take, in milliseconds; 0: without end.
         """
         return pulumi.get(self, "timeout_member_connect")
 
@@ -379,7 +379,7 @@ class GetListenerResult:
     @pulumi.getter(name="timeoutMemberData")
     def timeout_member_data(self) -> _builtins.int:
         """
-        How long a member may be silent, in milliseconds.
+        How long a member may be silent, in milliseconds; 0: without end.
         """
         return pulumi.get(self, "timeout_member_data")
 
@@ -387,7 +387,7 @@ class GetListenerResult:
     @pulumi.getter(name="timeoutTcpInspect")
     def timeout_tcp_inspect(self) -> _builtins.int:
         """
-        How long to wait for more data of a TCP client before deciding, in milliseconds.
+        How long to wait for more data of a TCP client before deciding, in milliseconds; 0: without end.
         """
         return pulumi.get(self, "timeout_tcp_inspect")
 

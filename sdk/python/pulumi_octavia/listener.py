@@ -133,22 +133,22 @@ class ListenerArgs:
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.
                
                At most 255 characters. The order means nothing.
-        :param pulumi.Input[_builtins.int] timeout_client_data: How long a client may be silent, in milliseconds.
+        :param pulumi.Input[_builtins.int] timeout_client_data: How long a client may be silent, in milliseconds; 0: without end.
                
                From 0 to 2073600000.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.int] timeout_member_connect: How long connecting to a member may take, in milliseconds.
+        :param pulumi.Input[_builtins.int] timeout_member_connect: How long connecting to a member may take, in milliseconds; 0: without end.
                
                From 0 to 2073600000.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.int] timeout_member_data: How long a member may be silent, in milliseconds.
+        :param pulumi.Input[_builtins.int] timeout_member_data: How long a member may be silent, in milliseconds; 0: without end.
                
                From 0 to 2073600000.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.int] timeout_tcp_inspect: How long to wait for more data of a TCP client before deciding, in milliseconds.
+        :param pulumi.Input[_builtins.int] timeout_tcp_inspect: How long to wait for more data of a TCP client before deciding, in milliseconds; 0: without end.
                
                From 0 to 2073600000.
                
@@ -550,7 +550,7 @@ class ListenerArgs:
     @pulumi.getter(name="timeoutClientData")
     def timeout_client_data(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        How long a client may be silent, in milliseconds.
+        How long a client may be silent, in milliseconds; 0: without end.
 
         From 0 to 2073600000.
 
@@ -566,7 +566,7 @@ class ListenerArgs:
     @pulumi.getter(name="timeoutMemberConnect")
     def timeout_member_connect(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        How long connecting to a member may take, in milliseconds.
+        How long connecting to a member may take, in milliseconds; 0: without end.
 
         From 0 to 2073600000.
 
@@ -582,7 +582,7 @@ class ListenerArgs:
     @pulumi.getter(name="timeoutMemberData")
     def timeout_member_data(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        How long a member may be silent, in milliseconds.
+        How long a member may be silent, in milliseconds; 0: without end.
 
         From 0 to 2073600000.
 
@@ -598,7 +598,7 @@ class ListenerArgs:
     @pulumi.getter(name="timeoutTcpInspect")
     def timeout_tcp_inspect(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        How long to wait for more data of a TCP client before deciding, in milliseconds.
+        How long to wait for more data of a TCP client before deciding, in milliseconds; 0: without end.
 
         From 0 to 2073600000.
 
@@ -770,22 +770,22 @@ class Listener(pulumi.CustomResource):
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.
                
                At most 255 characters. The order means nothing.
-        :param pulumi.Input[_builtins.int] timeout_client_data: How long a client may be silent, in milliseconds.
+        :param pulumi.Input[_builtins.int] timeout_client_data: How long a client may be silent, in milliseconds; 0: without end.
                
                From 0 to 2073600000.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.int] timeout_member_connect: How long connecting to a member may take, in milliseconds.
+        :param pulumi.Input[_builtins.int] timeout_member_connect: How long connecting to a member may take, in milliseconds; 0: without end.
                
                From 0 to 2073600000.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.int] timeout_member_data: How long a member may be silent, in milliseconds.
+        :param pulumi.Input[_builtins.int] timeout_member_data: How long a member may be silent, in milliseconds; 0: without end.
                
                From 0 to 2073600000.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.int] timeout_tcp_inspect: How long to wait for more data of a TCP client before deciding, in milliseconds.
+        :param pulumi.Input[_builtins.int] timeout_tcp_inspect: How long to wait for more data of a TCP client before deciding, in milliseconds; 0: without end.
                
                From 0 to 2073600000.
                
@@ -1206,7 +1206,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter(name="timeoutClientData")
     def timeout_client_data(self) -> pulumi.Output[_builtins.int]:
         """
-        How long a client may be silent, in milliseconds.
+        How long a client may be silent, in milliseconds; 0: without end.
         """
         return pulumi.get(self, "timeout_client_data")
 
@@ -1214,7 +1214,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter(name="timeoutMemberConnect")
     def timeout_member_connect(self) -> pulumi.Output[_builtins.int]:
         """
-        How long connecting to a member may take, in milliseconds.
+        How long connecting to a member may take, in milliseconds; 0: without end.
         """
         return pulumi.get(self, "timeout_member_connect")
 
@@ -1222,7 +1222,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter(name="timeoutMemberData")
     def timeout_member_data(self) -> pulumi.Output[_builtins.int]:
         """
-        How long a member may be silent, in milliseconds.
+        How long a member may be silent, in milliseconds; 0: without end.
         """
         return pulumi.get(self, "timeout_member_data")
 
@@ -1230,7 +1230,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter(name="timeoutTcpInspect")
     def timeout_tcp_inspect(self) -> pulumi.Output[_builtins.int]:
         """
-        How long to wait for more data of a TCP client before deciding, in milliseconds.
+        How long to wait for more data of a TCP client before deciding, in milliseconds; 0: without end.
         """
         return pulumi.get(self, "timeout_tcp_inspect")
 

@@ -155,7 +155,7 @@ def _binds(
 
 def _facts(listener: Listener) -> Facts:
     made = {
-        "limit": str(limit(listener)), "client_data": str(max(1, listener.timeout_client_data)), "files": FILES,
+        "limit": str(limit(listener)), "client_data": str(listener.timeout_client_data), "files": FILES,
         "nothing": "metrics are at /metrics", "scheme": "https" if ends_tls(listener) else "http", "hsts": _hsts(listener),
     }  # fmt: skip
     if listener.rate_limit is not None:

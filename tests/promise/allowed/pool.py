@@ -135,7 +135,7 @@ def backend(section: Section, graph: Graph, met: Counter[str]) -> None:
 
 
 def _timeouts(listener: Listener) -> Facts:
-    return {"connect": str(max(1, listener.timeout_member_connect)), "data": str(max(1, listener.timeout_member_data))}
+    return {"connect": str(listener.timeout_member_connect), "data": str(listener.timeout_member_data)}
 
 
 def _server(line: tuple[str, ...], server: Server, met: Counter[str]) -> None:

@@ -45,6 +45,21 @@ def test_a_new_content_is_set_and_committed() -> None:
     ]  # fmt: skip
 
 
+def with_server(options: str, **contents: str) -> Configuration:
+    server = config.Server("s", "10.0.0.1", 443, options=options)
+    return msgspec.structs.replace(made(**contents), backends={"b": config.Backend("b", "p", "", {"s": server})})
+
+
+def test_servers_without_a_certificate_hear_of_authorities_by_a_reload_alone() -> None:
+    verified = "ssl verify required ca-file ca crl-file crl"
+    for changed in ({"ca": "2", "crl": "1"}, {"ca": "1", "crl": "2"}):
+        assert said(with_server(verified, ca="1", crl="1"), with_server(verified, **changed)) is None
+        heard = said(with_server(f"{verified} crt a", ca="1", crl="1"), with_server(f"{verified} crt a", **changed))
+        assert heard is not None
+        assert len(heard) == 2
+        assert said(with_server("ssl verify none", ca="1", crl="1"), with_server("ssl verify none", **changed))
+
+
 def test_a_certificate_joins_a_list_and_leaves_it() -> None:
     one, two = made("a", a="1"), made("a", "b", a="1", b="1")
     assert said(one, two) == [

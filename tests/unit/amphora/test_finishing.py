@@ -5,9 +5,9 @@ from octavia_amphora.apply.finishing import in_use, removed
 from octavia_amphora.wire.config import Backend, Configuration, Server
 
 SAID = """\
-# bkname/svname bkid/svid addr port - purge_delay used_cur used_max need_est unsafe_nb safe_nb idle_lim idle_cur idle_per_thr[2]
-p:l/a 3/1 10.0.0.1 80 - 5000 2 9 3 0 0 -1 0 0 0
-p:l/b 3/2 10.0.0.2 80 - 5000 0 9 3 0 4 -1 4 4 0
+# pxname,svname,qcur,qmax,scur,smax,slim,stot,bin,bout,
+p:l,a,0,0,2,9,,11,1,2,
+p:l,b,0,0,0,9,,11,1,2,
 
 """
 
@@ -20,7 +20,7 @@ def configuration(*backends: Backend) -> Configuration:
     return Configuration("lb", "", {}, {one.name: one for one in backends})
 
 
-def test_only_connections_in_use_count__idle_ones_do_not() -> None:
+def test_servers_with_sessions() -> None:
     assert list(in_use(SAID)) == ["p:l/a"]
     assert list(in_use("Can't find the target PID matching the prefix '@!12'.\n")) == []
 
