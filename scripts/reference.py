@@ -86,7 +86,7 @@ def kind(cls: type) -> str:
 def row(a: Attribute, parent: Attribute | None = None) -> str:
     name = a.name if parent is not None and parent.json is not None else a.camel
     default = "**required**" if a.required else "chosen" if a.filled else f"`{plain(a.default)}`"
-    if a.name == "name":
+    if a.name == "name" and parent is None:
         default = "made from the resource's name"
     change = f"replaces: {a.why}" if a.replaces else "in place" + (f": {a.cost}" if a.cost else parent_cost(parent))
     if a.replaces_between:
@@ -128,7 +128,7 @@ def shape(a: Attribute) -> str:
 def rules(cls: type) -> Iterator[str]:
     found: tuple[Rule, ...] = getattr(cls, "RULES", ())
     for rule in found:
-        yield " ".join(camel(word) if "_" in word else word for word in rule.doc.split(" "))
+        yield " ".join(camel(word) if "_" in word and word.islower() else word for word in rule.doc.split(" "))
     unique = getattr(cls, "UNIQUE", None)
     if unique is not None:
         yield unique.doc

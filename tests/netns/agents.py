@@ -125,7 +125,7 @@ class Amphora:
     def kill(self, number: int = signal.SIGKILL) -> None:
         assert self._process
         os.kill(inner(self._process), number)
-        self._process.wait(10)
+        self._process.wait(30)
 
     def agent_pid(self) -> int:
         assert self._process

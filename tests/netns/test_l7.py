@@ -61,13 +61,15 @@ class Met:
 
 
 def send(
-    url: str, path: str = "/", *lines: str, method: str = "GET", host: str = "example.com", source: str = "127.0.0.1"
-) -> Met:
+    url: str, path: str = "/", *lines: str, method: str = "GET", host: str | None = "example.com",
+    source: str = "127.0.0.1",
+) -> Met:  # fmt: skip
     """One request, byte by byte as it is written here."""
     parts = urlsplit(url)
     address = (parts.hostname or "", parts.port or 80)
     with socket.create_connection(address, timeout=5, source_address=(source, 0)) as connection:
-        head = [f"{method} {path} HTTP/1.1", f"Host: {host}", "Connection: close", *lines]
+        named = [] if host is None else [f"Host: {host}"]
+        head = [f"{method} {path} HTTP/1.1", *named, "Connection: close", *lines]
         connection.sendall("\r\n".join([*head, "", ""]).encode())
         received = b""
         while chunk := connection.recv(65536):
@@ -294,6 +296,19 @@ def test_headers__as_the_member_and_the_client_see_them(site: Site) -> None:
 
 
 @pytest.mark.shows("l7_policy.header_changes.message=RESPONSE", "l7_policy.action=REJECT")
+def test_as_much_as_may_be_put_in__fits_beside_the_largest_request(site: Site) -> None:
+    listener = site.listener(8077, insert_headers={"X-Forwarded-For": "true", "X-Forwarded-Port": "true"})
+    changes = [{"operation": "ADD", "name": f"X-{n}", "value": "v" * 1017} for n in range(4)]
+    changes += [{**change, "message": "RESPONSE"} for change in changes]
+    site.rule(site.policy(listener, "CHANGE_HEADERS", header_changes=changes), "PATH", "STARTS_WITH", "/")
+    large = "c" * 15_000
+    met = send(site.url(listener), "/", f"X-Large: {large}")
+    assert met.status == 200
+    assert [len(value) for name, value in met.seen if name.lower().startswith("x-")][:1] == [15_000]
+    assert sum(value == "v" * 1017 for _, value in met.seen) == 4
+    assert sum(value == "v" * 1017 for value in met.headers.values()) == 4
+
+
 def test_headers_of_answers_that_no_member_gives(site: Site) -> None:
     listener = site.listener(8006)
     change = {"operation": "SET", "name": "X-Why", "value": "policy", "message": "RESPONSE"}

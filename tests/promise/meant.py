@@ -17,7 +17,7 @@ from .allowed.tables import Table, always, equal, same_lines
 from .parser import SOCKETS, sections
 
 GLOBAL = Table("global", {
-    "maxconn {connections}": always, "no strict-limits": always, "spread-checks 4": always,
+    "maxconn {connections}": always, "no strict-limits": always, "tune.bufsize 20480": always, "tune.maxrewrite 5120": always, "spread-checks 4": always,
     "tune.ssl.cachesize 0": lambda listeners: any(map(listener.asks_clients, listeners)),
 })  # fmt: skip
 DEFAULTS = Table("defaults", dict.fromkeys((

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from octavia_amphora.wire.config import Configuration, File, FileKind, Frontend, crt_list, streams
 
 _WORDS: dict[FileKind, str] = {"certificate": "cert", "ca": "ca-file", "crl": "crl-file"}
-# tune.bufsize is 16,384 bytes; the command and haproxy's own use of the buffer need some of it
+# tune.bufsize is 16,384 bytes at least; the command and haproxy's own use of the buffer need some of it
 LARGEST = 15_000
 
 

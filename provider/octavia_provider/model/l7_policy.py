@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -26,6 +27,8 @@ ANSWERS = ("REJECT", "REDIRECT_TO_URL", "REDIRECT_PREFIX")
 CODES = (301, 302, 303, 307, 308)
 DEFAULT_CODE = 302
 MAX_RULES = 50
+HEADER_ROOM = 4096
+"""Bytes that the changes of one policy can put into a message: haproxy keeps so much of its buffer free for them."""
 POSITION_MAX = 2_147_483_647
 
 OPERATIONS = (
@@ -60,6 +63,13 @@ def _refers(values: Mapping[str, Any]) -> str | None:
     return regex.bad_reference(values["value"] or "", values["pattern"])
 
 
+def _one_host(values: Mapping[str, Any]) -> str | None:
+    host = values["name"].lower() == "host" and values["message"] == "REQUEST"
+    if host and values["operation"] in ("ADD", "REMOVE"):
+        return f"would {values['operation'].lower()} Host, and a request has one of it: SET or REWRITE it"
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeaderChange:
     """One change to the headers of a request or a response."""
@@ -70,6 +80,10 @@ class HeaderChange:
         Rule(
             on=("operation", "value", "pattern"), at="value", check=_refers,
             doc="With REWRITE, a backslash in value stands before the number of a group that pattern has, or another backslash.",
+        ),
+        Rule(
+            on=("operation", "name", "message"), at="operation", check=_one_host,
+            doc="Host of a request is not added or removed: it has one.",
         ),
     )  # fmt: skip
 
@@ -118,6 +132,15 @@ def _changes(values: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _room(values: Mapping[str, Any]) -> str | None:
+    put_in: Counter[str] = Counter()
+    for change in values["header_changes"]:
+        if change["value"] is not None:  # as a line: the name, ": " and the line's end
+            put_in[change["message"]] += len(f"{change['name']}: {change['value']}\r\n".encode())
+    largest = max(put_in.values(), default=0)
+    return f"put {largest} bytes into a message; there is room for {HEADER_ROOM}" if largest > HEADER_ROOM else None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class L7Policy(common.Resource):
     """An L7 policy: what happens to the requests of a listener that match all of the policy's rules.
@@ -138,6 +161,10 @@ class L7Policy(common.Resource):
         Rule(
             on=("action", "header_changes"), at="header_changes", check=_changes,
             doc="Requests can be changed where a member sees them: with REDIRECT_TO_POOL and CHANGE_HEADERS.",
+        ),
+        Rule(
+            on=("header_changes",), at="header_changes", check=_room,
+            doc=f"header_changes put {HEADER_ROOM} bytes into a message at most.",
         ),
     )  # fmt: skip
 
@@ -167,7 +194,8 @@ class L7Policy(common.Resource):
         minimum=300, maximum=399, filled=True, cost=RELOAD,
     )  # fmt: skip
     header_changes: tuple[HeaderChange, ...] = attribute(
-        "Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia.",
+        "Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. "
+        "A message that a REWRITE makes larger than haproxy has room for is answered with 500.",
         default=(), max_items=50, cost=RELOAD,
     )  # fmt: skip
     description: str = common.description()

@@ -29,7 +29,11 @@ TYPES = (
     Choice("SSL_DN_FIELD", "the field `key` of the certificate's subject, as CN"),
 )
 COMPARE_TYPES = (
-    Choice("REGEX", "a regular expression (PCRE) is found in it"),
+    Choice(
+        "REGEX",
+        "a regular expression (PCRE) is found in it; one that needs more steps or memory than haproxy gives it, as a repeated "
+        "group on a very long text does, is not found",
+    ),
     Choice("STARTS_WITH", "it starts with the value"),
     Choice("ENDS_WITH", "it ends with the value"),
     Choice("CONTAINS", "the value is somewhere in it"),

@@ -98,6 +98,12 @@ def _rate_limit(values: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _limit(values: Mapping[str, Any]) -> str | None:
+    if values["connection_limit"] == 0:
+        return "must be at least 1, or -1 for as many as the amphora can take; admin_state_up false lets nobody in"
+    return None
+
+
 def _has_certificate(values: Mapping[str, Any]) -> str | None:
     if values["protocol"] != "TERMINATED_HTTPS":
         return None
@@ -169,6 +175,7 @@ class Listener(common.Resource):
     COLLECTION: ClassVar[str] = "listeners"
     RULES: ClassVar[tuple[Rule, ...]] = (
         no_sctp("protocol"),
+        Rule(on=("connection_limit",), at="connection_limit", check=_limit, doc="connection_limit is not 0."),
         Rule(
             on=("insert_headers", "protocol"), at="insert_headers", check=_headers,
             doc="Headers are inserted by HTTP listeners only, and are those of the API.",

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Frontend, Server, compose
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.health_monitor import HealthMonitor
+from octavia_provider.model.l7_policy import HEADER_ROOM
 from octavia_provider.model.listener import CLIENT_HEADERS, L7_PROTOCOLS, METRICS, Listener
 from octavia_provider.model.member import Member
 from octavia_provider.model.pool import PROXY_VERSIONS, Pool
@@ -23,6 +24,8 @@ from .lines import Lines, bracketed, quote
 
 DEFAULT_CONNECTION_LIMIT = 50_000  # octavia's [haproxy_amphora] default_connection_limit
 MAX_CONNECTIONS = 1_000_000
+REQUEST_ROOM = 15 * 1024  # as much of a message's head as haproxy takes by default
+REWRITE_ROOM = HEADER_ROOM + 1024  # what policies put in, and what listeners insert
 RING = 1 << 20
 CIDRS_A_LINE = 20  # haproxy takes 64 words and 2,048 characters a line
 CLIENT_PORT = "sess.client_port"
@@ -135,6 +138,8 @@ def _base(listeners: list[Listener]) -> str:
     return (
         "global\n"
         f"    maxconn {connections}\n"
+        f"    tune.bufsize {REQUEST_ROOM + REWRITE_ROOM}\n"
+        f"    tune.maxrewrite {REWRITE_ROOM}\n"
         "    no strict-limits\n"  # a host that allows fewer descriptors serves fewer connections, it does not fail
         f"{tls.base(listeners)}"
         "    spread-checks 4\n"

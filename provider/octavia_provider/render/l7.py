@@ -26,12 +26,23 @@ _EXTENSION = "field(-1,/),regsub(^[^.]*$,),field(-1,.)"
 _FLAGS: Mapping[str, str] = {
     "REGEX": "-m reg", "STARTS_WITH": "-m beg", "ENDS_WITH": "-m end", "CONTAINS": "-m sub", "EQUAL_TO": "-m str",
 }  # fmt: skip
+HOST = "txn.l7host"
+# A target in absolute form names the host, and an empty path in it is "/" (RFC 9112, sections 3.2.2 and 3.3); where there
+# is a Host header too, haproxy has held them to be the same.
+_TARGETS = (
+    ("http-request replace-uri", quote(r"(?i)^(https?://[^/?]*)(\?.*)?$"), quote(r"\1/\2")),
+    (f"http-request set-var({HOST}) req.fhdr(host)",),
+    (
+        f"http-request set-var({HOST}) url,field(3,/),field(-1,@)",
+        "if { url_beg -i -- http:// https:// } !{ req.fhdr(host) -m found }",
+    ),
+)
 _HEADER_WORDS = {"ADD": "add-header", "SET": "set-header", "REMOVE": "del-header", "REWRITE": "replace-header"}
 # What of the request is compared, as words of a line: one of them must match.
 _SUBJECTS: Mapping[str, tuple[str, ...]] = {
     kind: tuple(map(quote, subjects))
     for kind, subjects in {
-        "HOST_NAME": ("req.hdr(host)", "req.hdr(host),host_only,rtrim(.)"),
+        "HOST_NAME": (f"var({HOST})", f"var({HOST}),host_only,rtrim(.)"),
         "PATH": ("path", "path,url_dec"),
         "FILE_TYPE": (f"path,{_EXTENSION}", f"path,url_dec,{_EXTENSION}"),
         "METHOD": ("method",),
@@ -82,6 +93,8 @@ def decide(lines: Lines, deciding: list[tuple[L7Policy, list[L7Rule]]]) -> None:
     if not deciding:
         return
     first = deciding[0][0].id
+    for words in _TARGETS:
+        lines.add(first, *words)
     lines.add(first, f"acl {DECIDED} var({VARIABLE}) -m found")
     for policy, rules in deciding:
         for rule in rules:

@@ -203,7 +203,7 @@ class L7PolicyHeaderChangeOperation(_builtins.str, Enum):
 class L7RuleCompareType(_builtins.str, Enum):
     REGEX = "REGEX"
     """
-    a regular expression (PCRE) is found in it
+    a regular expression (PCRE) is found in it; one that needs more steps or memory than haproxy gives it, as a repeated group on a very long text does, is not found
     """
     STARTS_WITH = "STARTS_WITH"
     """

@@ -142,7 +142,7 @@ class GetL7PolicyResult:
     @pulumi.getter(name="headerChanges")
     def header_changes(self) -> Sequence['outputs.L7PolicyHeaderChange']:
         """
-        Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia.
+        Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. A message that a REWRITE makes larger than haproxy has room for is answered with 500.
         """
         return pulumi.get(self, "header_changes")
 

@@ -49,7 +49,7 @@ class L7PolicyArgs:
         :param pulumi.Input[_builtins.str] description: A description for people.
                
                At most 255 characters.
-        :param pulumi.Input[Sequence[pulumi.Input['L7PolicyHeaderChangeArgs']]] header_changes: Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia.
+        :param pulumi.Input[Sequence[pulumi.Input['L7PolicyHeaderChangeArgs']]] header_changes: Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. A message that a REWRITE makes larger than haproxy has room for is answered with 500.
                
                At most 50 items.
                
@@ -171,7 +171,7 @@ class L7PolicyArgs:
     @pulumi.getter(name="headerChanges")
     def header_changes(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['L7PolicyHeaderChangeArgs']]]]:
         """
-        Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia.
+        Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. A message that a REWRITE makes larger than haproxy has room for is answered with 500.
 
         At most 50 items.
 
@@ -333,7 +333,7 @@ class L7Policy(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] description: A description for people.
                
                At most 255 characters.
-        :param pulumi.Input[Sequence[pulumi.Input[Union['L7PolicyHeaderChangeArgs', 'L7PolicyHeaderChangeArgsDict']]]] header_changes: Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia.
+        :param pulumi.Input[Sequence[pulumi.Input[Union['L7PolicyHeaderChangeArgs', 'L7PolicyHeaderChangeArgsDict']]]] header_changes: Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. A message that a REWRITE makes larger than haproxy has room for is answered with 500.
                
                At most 50 items.
                
@@ -552,7 +552,7 @@ class L7Policy(pulumi.CustomResource):
     @pulumi.getter(name="headerChanges")
     def header_changes(self) -> pulumi.Output[Sequence['outputs.L7PolicyHeaderChange']]:
         """
-        Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia.
+        Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. A message that a REWRITE makes larger than haproxy has room for is answered with 500.
         """
         return pulumi.get(self, "header_changes")
 

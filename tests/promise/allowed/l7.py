@@ -14,7 +14,13 @@ from octavia_provider.model.listener import Listener
 from .tables import Facts, Meant, Table, always, as_format, equal, filled, flat
 
 _DECIDES = "http-request set-var(txn.l7policy) str({id}) if !l7-decided"
-ANY = Table("L7 policies", {"acl l7-decided var(txn.l7policy) -m found": always})
+ANY = Table("L7 policies", {
+    r"http-request replace-uri (?i)^(https?://[^/?]*)(\?.*)?$ \1/\2": always,
+    "http-request set-var(txn.l7host) req.fhdr(host)": always,
+    "http-request set-var(txn.l7host) url,field(3,/),field(-1,@) "
+    "if { url_beg -i -- http:// https:// } !{ req.fhdr(host) -m found }": always,
+    "acl l7-decided var(txn.l7policy) -m found": always,
+})  # fmt: skip
 POLICY = Table("L7 policy", {
     "acl {id} var(txn.l7policy) -m str {id}": always,
     "http-request deny deny_status 403 if {id}": lambda policy: policy.action == "REJECT",
@@ -45,7 +51,7 @@ def _compares(sort: str) -> Callable[[L7Rule], bool]:
 
 _EXTENSION = "field(-1,/),regsub(^[^.]*$,),field(-1,.)"
 _SUBJECTS: Sequence[tuple[str, str]] = (
-    ("HOST_NAME", "req.hdr(host) -i -m {how}"), ("HOST_NAME", "req.hdr(host),host_only,rtrim(.) -i -m {how}"),
+    ("HOST_NAME", "var(txn.l7host) -i -m {how}"), ("HOST_NAME", "var(txn.l7host),host_only,rtrim(.) -i -m {how}"),
     ("PATH", "path -m {how}"), ("PATH", "path,url_dec -m {how}"),
     ("FILE_TYPE", f"path,{_EXTENSION} -m {{how}}"), ("FILE_TYPE", f"path,url_dec,{_EXTENSION} -m {{how}}"),
     ("HEADER", 'req.hdr("{key}") -m {how}'), ("HEADER", 'req.fhdr("{key}") -m {how}'),

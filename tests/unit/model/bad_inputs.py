@@ -21,8 +21,7 @@ from octavia_provider.model.pool import SessionPersistence
 from unit.model import bad_l7_inputs
 from unit.model.bad_l7_inputs import ID, Row
 
-ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()
-"""In ``change``: the attribute is not given at all."""
+ABSENT: Any = type("Absent", (), {"__repr__": lambda self: "ABSENT"})()  # in ``change``: it is not given at all
 
 CA, OTHER_CA = pem.authority(), pem.authority("other")
 MIDDLE = pem.authority("middle", CA)
@@ -177,6 +176,7 @@ ZONE_DATA: tuple[tuple[str, Path, str], ...] = (
 
 # kind, what is changed, where the violation is, words of the message
 RULES: tuple[Row, ...] = (
+    ("listener", {"connection_limit": 0}, ("connection_limit",), "must be at least 1, or -1"),
     ("load_balancer", {"vip_network_id": ABSENT}, ("vip_network_id",), "is required: say where the VIP lives"),
     ("load_balancer", {"additional_vips": [{"subnet_id": "x"}]}, ("additional_vips", 0, "subnet_id"), "is not a UUID"),
     ("load_balancer", {"additional_vips": [{}]}, ("additional_vips", 0, "subnet_id"), "is required"),

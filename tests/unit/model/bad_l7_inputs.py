@@ -33,6 +33,10 @@ def policies() -> Iterator[Row]:
     yield "l7_policy", moved, ("redirect_http_code",), "304 is not one of 301, 302, 303, 307, 308"
     yield "l7_policy", {"action": "CHANGE_HEADERS"}, ("header_changes",), "is required with CHANGE_HEADERS"
     removal = {"operation": "REMOVE", "name": "X-A"}
+    much = [{"operation": "SET", "name": f"X-{n}", "value": "v" * 1019} for n in range(4)]
+    for more, bytes_ in ((much, 4104), ([*much[:3], {**much[3], "value": "é" * 510}], 4105)):
+        given = {"action": "CHANGE_HEADERS", "header_changes": more}
+        yield "l7_policy", given, ("header_changes",), f"put {bytes_} bytes into a message; there is room for 4096"
     yield "l7_policy", {"header_changes": [removal]}, ("header_changes",), "must have message RESPONSE"
     changes: tuple[tuple[dict[str, Any], str, str], ...] = (
         ({**removal, "value": "x"}, "value", "does not go with REMOVE"),
@@ -48,6 +52,8 @@ def policies() -> Iterator[Row]:
             for value, pattern, says in REPLACEMENTS
         ),
         ({"operation": "BURN", "name": "X-A"}, "operation", "is not one of"),
+        ({"operation": "ADD", "name": "host", "value": "a"}, "operation", "would add Host"),
+        ({"operation": "REMOVE", "name": "Host"}, "operation", "would remove Host"),
     )
     for change, at, says in changes:
         given = {"action": "CHANGE_HEADERS", "header_changes": [{"operation": "REMOVE", "name": "X-B"}, change]}
