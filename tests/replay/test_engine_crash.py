@@ -177,6 +177,22 @@ def test_ctrl_c_keeps_what_was_done_and_the_next_run_goes_on(stack: Any) -> None
     assert_converged(stack, {"lb", "web", "m0", "m1"})
 
 
+@pytest.mark.parametrize("command", ["preview", "up"])
+def test_ctrl_c_ends_a_program_that_waits_for_itself(command: str, stack: Any) -> None:
+    stack.program(
+        FIRST + "\nimport os, signal, threading\nos.kill(os.getppid(), signal.SIGINT)\nthreading.Event().wait()\n"
+    )
+    more = ["--yes", "--skip-preview"] if command == "up" else []
+    done = subprocess.run(
+        [sys.executable, "-c", COMMAND_LINE, command, *more], cwd=stack.folder, env=stack.child_environment(),
+        capture_output=True, text=True, check=False, timeout=50,
+    )  # fmt: skip
+    assert done.returncode == 130, done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    result, shown = stack.up(FIRST)
+    assert result.ok, shown
+
+
 def test_a_stack_in_use_is_refused_and_a_dead_holder_is_not_waited_for(stack: Any) -> None:
     with stack.backend.lock("prog", "dev"), pytest.raises(Exception, match=f"it is in use by .*pid {os.getpid()}"):
         stack.up(FIRST)

@@ -84,6 +84,10 @@ class Deployment:
         self.condemned_for: dict[str, list[str]] = {}
         """URN → the properties because of which it is among the condemned."""
         self.cancelled = False
+        self.idle = asyncio.Event()
+        """No step is under way."""
+        self.idle.set()
+        self._running = 0
         self._slots = asyncio.Semaphore(parallel)
         self._defaults: dict[tuple[str, str], asyncio.Task[str]] = {}
         self._started = time.monotonic()
@@ -234,11 +238,17 @@ class Deployment:
                 raise Skipped("the run was cancelled", subject=step.urn)
             self.display.started(step)
             began = time.monotonic()
+            self._running += 1
+            self.idle.clear()
             try:
                 yield
             except BaseException as error:
                 self.display.finished(step, time.monotonic() - began, str(error) or type(error).__name__)
                 raise
+            finally:
+                self._running -= 1
+                if self._running == 0:
+                    self.idle.set()
             self.count(step)
             self.display.finished(step, time.monotonic() - began, None)
 

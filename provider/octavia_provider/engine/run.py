@@ -35,6 +35,9 @@ from octavia_provider.engine.removal import Removal
 from octavia_provider.engine.secrets import Secrets, passphrase
 from octavia_provider.model.errors import NotFound
 
+PATIENCE = 3.0
+"""Seconds that a program has to end by itself after Ctrl-C."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -122,6 +125,7 @@ class Run:
         self.config: Config = session.settings.config(secrets, session.options.config)
         self._host: PluginHost | None = None
         self._deployment: Deployment | None = None
+        self._program: Program | None = None
         self._interrupts = 0
         self._background: set[asyncio.Task[None]] = set()
 
@@ -192,13 +196,16 @@ class Run:
         self.session.display.diagnostic(events.WARNING, "", message)
         if self._host is not None:
             self._background.add(asyncio.get_running_loop().create_task(self._host.cancel()))
+        if self._deployment is not None and self._program is not None:
+            ending = _end(self._program, self._deployment)
+            self._background.add(asyncio.get_running_loop().create_task(ending))
 
     async def program(self, deployment: Deployment) -> bool:
         """Run the program to its end; whether it and all its resources went well."""
         session = self.session
         if deployment.cancelled:
             return False
-        program = await Program.start(
+        program = self._program = await Program.start(
             session.project,
             session.stack,
             self.config,
@@ -212,10 +219,17 @@ class Run:
         except BaseException:
             await program.kill()
             raise
-        if code and not self.services.engine.errors and not deployment.summary.errors:
+        if code and not self.services.engine.errors and not deployment.summary.errors and not deployment.cancelled:
             deployment.error("", f"the program ended with exit code {code}")
         deployment.summary.errors += self.services.engine.errors
         return code == 0 and not deployment.summary.errors and not deployment.cancelled
+
+
+async def _end(program: Program, deployment: Deployment) -> None:
+    """End a program that does not end by itself once nothing is done for it any more: it may wait for what will not come."""
+    await deployment.idle.wait()
+    await asyncio.wait([asyncio.ensure_future(program.wait())], timeout=PATIENCE)
+    await program.kill()
 
 
 class _Signals:

@@ -93,8 +93,8 @@ def decide(lines: Lines, deciding: list[tuple[L7Policy, list[L7Rule]]]) -> None:
     if not deciding:
         return
     first = deciding[0][0].id
-    for words in _TARGETS:
-        lines.add(first, *words)
+    for line in _TARGETS:
+        lines.add(first, *line)
     lines.add(first, f"acl {DECIDED} var({VARIABLE}) -m found")
     for policy, rules in deciding:
         for rule in rules:
