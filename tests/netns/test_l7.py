@@ -295,7 +295,6 @@ def test_headers__as_the_member_and_the_client_see_them(site: Site) -> None:
     assert (untouched.headers["x-from"], untouched.headers["x-secret"]) == ("default", "inner 10.0.0.1")
 
 
-@pytest.mark.shows("l7_policy.header_changes.message=RESPONSE", "l7_policy.action=REJECT")
 def test_as_much_as_may_be_put_in__fits_beside_the_largest_request(site: Site) -> None:
     listener = site.listener(8077, insert_headers={"X-Forwarded-For": "true", "X-Forwarded-Port": "true"})
     changes = [{"operation": "ADD", "name": f"X-{n}", "value": "v" * 1017} for n in range(4)]
@@ -309,6 +308,7 @@ def test_as_much_as_may_be_put_in__fits_beside_the_largest_request(site: Site) -
     assert sum(value == "v" * 1017 for value in met.headers.values()) == 4
 
 
+@pytest.mark.shows("l7_policy.header_changes.message=RESPONSE", "l7_policy.action=REJECT")
 def test_headers_of_answers_that_no_member_gives(site: Site) -> None:
     listener = site.listener(8006)
     change = {"operation": "SET", "name": "X-Why", "value": "policy", "message": "RESPONSE"}
