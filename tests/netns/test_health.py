@@ -125,6 +125,17 @@ def test_a_monitor_that_is_removed__members_are_not_monitored__one_that_was_down
 
 
 @pytest.mark.shows("member.weight")
+def test_a_dead_member_stays_dead_when_others_begin_to_judge_it(site: Installation) -> None:
+    """haproxy found it dead; a check of the agent's own takes ten seconds to find out."""
+    stack = make_stack(site, members=1, monitor={**MONITOR, "url_path": "/x", "expected_codes": "404"})
+    until(lambda: stack.member("m1")["operating_status"] == "ERROR", what="the member to be found dead")
+    site.update("health_monitor", stack.monitor["id"], type="TLS-HELLO", delay=5, max_retries_down=3,
+                http_method=None, url_path=None, expected_codes=None)  # fmt: skip
+    assert {ask(stack.url)[0] for _ in range(20)} == {503}
+    site.update("health_monitor", stack.monitor["id"], type="TCP", delay=1)
+    until(lambda: ask(stack.url)[0] == 200, what="it to be well again")
+
+
 def test_a_drained_member__is_draining_and_gets_nothing__then_online(site: Installation) -> None:
     stack = monitored(site, members=2)
     stack.change_member("m1", weight=0)

@@ -54,6 +54,14 @@ class Aside:
         except Failed as error:
             raise Refused(Refusal("failed", f"the packet filter is not in force: {error}")) from error
 
+    def inherit(self, text: str, configuration: Configuration) -> None:
+        """Servers that haproxy found dead (``show servers state``) and that our checks are to judge begin as dead."""
+        for one in servers.seen(text):
+            backend = configuration.backends.get(one.backend)
+            ours = backend is not None and backend.probe is not None and one.name in backend.servers
+            if ours and one.checked and one.op == servers.STOPPED and not one.in_maintenance:
+                self._prober.begin_down((one.backend, one.name))
+
     def follow(self, configuration: Configuration | None) -> None:
         """This is in force: check its servers."""
         self._prober.follow(configuration)

@@ -355,6 +355,7 @@ class Balancer:
             log.warning("reloading without the servers' health load_balancer=%s: %s", self.id, error)
             self._paths.server_states.write_text("1\n")
             return
+        self._aside.inherit(text, new)
         write(self._paths.server_states, servers.health_file(text, new, self._aside.down).encode())
         self._observer.save()
 

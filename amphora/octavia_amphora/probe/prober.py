@@ -77,6 +77,10 @@ class Prober:
         """Servers known dead."""
         return frozenset(key for key, judged in self._judged.items() if judged.down)
 
+    def begin_down(self, key: Key) -> None:
+        """It was found dead by others: that holds until our checks say otherwise. What we know ourselves goes before."""
+        self._judged.setdefault(key, _Judged(down=True))
+
     def follow(self, configuration: Configuration | None) -> None:
         """Check what this configuration says from now on; what stays as it was goes on undisturbed."""
         wanted = targets(configuration) if configuration else {}
