@@ -286,4 +286,6 @@ class Listener(common.Resource):
     timeout_member_data: int = _timeout("How long a member may be silent", 50_000)
     timeout_tcp_inspect: int = _timeout("How long to wait for more data of a TCP client before deciding", 0)
     operating_status: str = common.operating_status()
-    url: str | None = computed("Embedded cloud: where the listener is published on this machine, as a URL.")
+    url: str | None = computed(
+        "Embedded cloud: where the listener is published on this machine, as a URL. By UDP, members of IPv4 alone are reached from there."
+    )

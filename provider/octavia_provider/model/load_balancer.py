@@ -83,7 +83,8 @@ class LoadBalancer(common.Resource):
         format=formats.uuid_string, replaces=True, filled=True, why=VIP_STAYS,
     )  # fmt: skip
     additional_vips: tuple[AdditionalVip, ...] = attribute(
-        "More addresses, each in another subnet of the VIP's network; every listener serves on all of them.",
+        "More addresses, each in another subnet of the VIP's network; every listener serves on all of them. "
+        "Where the last one of a family goes, UDP members and allowed networks of that family may stay, and nothing reaches them.",
         default=(), unordered=True, cost=f"connections to an address that is taken away end; else {RELOAD}",
     )  # fmt: skip
     vip_qos_policy_id: str | None = attribute(

@@ -100,7 +100,7 @@ class GetLoadBalancerResult:
     @pulumi.getter(name="additionalVips")
     def additional_vips(self) -> Sequence['outputs.LoadBalancerAdditionalVip']:
         """
-        More addresses, each in another subnet of the VIP's network; every listener serves on all of them.
+        More addresses, each in another subnet of the VIP's network; every listener serves on all of them. Where the last one of a family goes, UDP members and allowed networks of that family may stay, and nothing reaches them.
         """
         return pulumi.get(self, "additional_vips")
 

@@ -1262,7 +1262,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter
     def url(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Embedded cloud: where the listener is published on this machine, as a URL.
+        Embedded cloud: where the listener is published on this machine, as a URL. By UDP, members of IPv4 alone are reached from there.
         """
         return pulumi.get(self, "url")
 

@@ -39,7 +39,7 @@ class LoadBalancerArgs:
         """
         The set of arguments for constructing a LoadBalancer resource.
 
-        :param pulumi.Input[Sequence[pulumi.Input['LoadBalancerAdditionalVipArgs']]] additional_vips: More addresses, each in another subnet of the VIP's network; every listener serves on all of them.
+        :param pulumi.Input[Sequence[pulumi.Input['LoadBalancerAdditionalVipArgs']]] additional_vips: More addresses, each in another subnet of the VIP's network; every listener serves on all of them. Where the last one of a family goes, UDP members and allowed networks of that family may stay, and nothing reaches them.
                
                The order means nothing.
                
@@ -127,7 +127,7 @@ class LoadBalancerArgs:
     @pulumi.getter(name="additionalVips")
     def additional_vips(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['LoadBalancerAdditionalVipArgs']]]]:
         """
-        More addresses, each in another subnet of the VIP's network; every listener serves on all of them.
+        More addresses, each in another subnet of the VIP's network; every listener serves on all of them. Where the last one of a family goes, UDP members and allowed networks of that family may stay, and nothing reaches them.
 
         The order means nothing.
 
@@ -361,7 +361,7 @@ class LoadBalancer(pulumi.CustomResource):
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
-        :param pulumi.Input[Sequence[pulumi.Input[Union['LoadBalancerAdditionalVipArgs', 'LoadBalancerAdditionalVipArgsDict']]]] additional_vips: More addresses, each in another subnet of the VIP's network; every listener serves on all of them.
+        :param pulumi.Input[Sequence[pulumi.Input[Union['LoadBalancerAdditionalVipArgs', 'LoadBalancerAdditionalVipArgsDict']]]] additional_vips: More addresses, each in another subnet of the VIP's network; every listener serves on all of them. Where the last one of a family goes, UDP members and allowed networks of that family may stay, and nothing reaches them.
                
                The order means nothing.
                
@@ -542,7 +542,7 @@ class LoadBalancer(pulumi.CustomResource):
     @pulumi.getter(name="additionalVips")
     def additional_vips(self) -> pulumi.Output[Sequence['outputs.LoadBalancerAdditionalVip']]:
         """
-        More addresses, each in another subnet of the VIP's network; every listener serves on all of them.
+        More addresses, each in another subnet of the VIP's network; every listener serves on all of them. Where the last one of a family goes, UDP members and allowed networks of that family may stay, and nothing reaches them.
         """
         return pulumi.get(self, "additional_vips")
 
