@@ -124,7 +124,6 @@ def test_a_monitor_that_is_removed__members_are_not_monitored__one_that_was_down
     until(lambda: set(shares(stack.url, 20)) == {"m1", "m2"}, what="both to serve")
 
 
-@pytest.mark.shows("member.weight")
 def test_a_dead_member_stays_dead_when_others_begin_to_judge_it(site: Installation) -> None:
     """haproxy found it dead; a check of the agent's own takes ten seconds to find out."""
     stack = make_stack(site, members=1, monitor={**MONITOR, "url_path": "/x", "expected_codes": "404"})
@@ -136,6 +135,7 @@ def test_a_dead_member_stays_dead_when_others_begin_to_judge_it(site: Installati
     until(lambda: ask(stack.url)[0] == 200, what="it to be well again")
 
 
+@pytest.mark.shows("member.weight")
 def test_a_drained_member__is_draining_and_gets_nothing__then_online(site: Installation) -> None:
     stack = monitored(site, members=2)
     stack.change_member("m1", weight=0)
