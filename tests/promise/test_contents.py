@@ -61,7 +61,7 @@ def balancer(draw: Draw, held: dict[str, Any]) -> Graph | None:
     if result.violations:
         assert all(v.path and v.message for v in result.violations), result.violations
         secret = held.get("private_key", "")[40:80].strip()
-        assert not any(secret and secret in v.message for v in result.violations)
+        assert not any(len(secret) > 20 and secret in v.message for v in result.violations)
         return None
     container = graphs.build("tls_container", result.values, id=identity(draw))
     assert isinstance(container, TlsContainer)
