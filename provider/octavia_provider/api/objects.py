@@ -16,7 +16,8 @@ from octavia_provider.ports import Record, Transaction
 from . import listing, removal, writing
 from .context import CONTEXT, Context
 from .errors import answer
-from .orders import PROJECT, Order, orders, understood
+from .orders import PROJECT, Order, orders
+from .reading import understood
 from .requests import flag, path_id, read_body, read_claim, read_object, read_owner, read_wait, word, words
 from .rules import found
 from .views import View, shown_names

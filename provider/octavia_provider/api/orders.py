@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.errors import Conflict, Forbidden, Invalid, Path, PermanentError, Violation, spell
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.load_balancer import VIP_FORMS
 from octavia_provider.model.quota import Quota
 from octavia_provider.model.validate import validate
+
+from .reading import understood
 
 PROJECT = ("project_id", "tenant_id")
 # By what objects name their parents in calls of their own; nested ones stand in theirs.
@@ -109,12 +110,6 @@ def _known(message: str, made: Sequence[Order]) -> str:
     for order in made:
         message = message.replace(order.id, order.name or spell(order.path) or "of this request")
     return message
-
-
-def understood(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given for one object, with what Octavia takes a null for."""
-    known = inputs(KINDS[kind])
-    return {n: known[n].null if value is None and n in known else value for n, value in given.items()}
 
 
 def _without_project(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
