@@ -59,7 +59,7 @@ class Objects:
         if owner is not None and record.owner and record.owner.provider == owner.provider and not record.confirmed:
             await context.store.write(lambda tx: tx.confirm([record.id], owner.provider))
         if wait is not None and _pending(shown):
-            await context.waiting.settled(record.scope_id, record.generation, wait)
+            await context.waiting.at_rest(record, record.generation, wait)
             record, shown = await self._read(context, request)
         return answer({self.word: listing.select(shown, request.query)}, headers=_applied(wait))
 
@@ -138,7 +138,7 @@ class Objects:
             now = tx.get(self.kind, record.id)
             return _show(_view(tx, context), now, nested=nested) if now else shown
 
-        await context.waiting.settled(record.scope_id, generation, wait)
+        await context.waiting.at_rest(record, generation, wait)
         return await context.store.read(again)
 
     # ── what a request names ─────────────────────────────────────────────────────────────────────────────────────────
