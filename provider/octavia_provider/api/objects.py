@@ -55,20 +55,21 @@ class Objects:
     async def show(self, request: web.Request) -> web.Response:
         """GET of one object; with ``Prefer: wait`` once it is settled."""
         context, wait, owner = request.app[CONTEXT], read_wait(request), read_owner(request)
-        record, shown = await self._read(context, request)
+        own = wait is not None or owner is not None  # a program's resource is the object itself
+        record, shown = await self._read(context, request, own=own)
         if owner is not None and record.owner and record.owner.provider == owner.provider and not record.confirmed:
             await context.store.write(lambda tx: tx.confirm([record.id], owner.provider))
         if wait is not None and _pending(shown):
             await context.waiting.at_rest(record, record.generation, wait)
-            record, shown = await self._read(context, request)
+            record, shown = await self._read(context, request, own=own)
         return answer({self.word: listing.select(shown, request.query)}, headers=_applied(wait))
 
-    async def _read(self, context: Context, request: web.Request) -> tuple[Record, Shown]:
+    async def _read(self, context: Context, request: web.Request, *, own: bool) -> tuple[Record, Shown]:
         id_, parent_id = self._named(request), self._parent_id(request)
 
         def work(tx: Transaction) -> tuple[Record, Shown]:
             record = self._find(tx, id_, parent_id)
-            return record, _view(tx, context).show(record)
+            return record, _view(tx, context, own=own).show(record)
 
         return await context.store.read(work)
 
@@ -86,7 +87,7 @@ class Objects:
             if parent_id is not None:
                 _parent(tx, self.parent_kind, self.parent_name, parent_id)
             made = writing.Writing.begin(tx, context.networks).create(wanted, claim)
-            return made, _show(_view(tx, context), made.record, nested=nested)
+            return made, _show(_view(tx, context, own=wait is not None), made.record, nested=nested)
 
         made, shown = await context.store.write(work)
         shown = await self._settled(context, made.record, made.generation, shown, wait, nested=nested)
@@ -104,7 +105,7 @@ class Objects:
             id_ = self._find(tx, named, parent_id).id
             begun = writing.Writing.begin(tx, context.networks)
             record = begun.update(self.kind, id_, given, owner)
-            return record, _view(tx, context).show(record)
+            return record, _view(tx, context, own=wait is not None).show(record)
 
         before = await context.store.read(lambda tx: self._find(tx, named, parent_id))
         record, shown = await context.moves.write(before.id, work, wait or 0)
@@ -136,7 +137,7 @@ class Objects:
 
         def again(tx: Transaction) -> Shown:
             now = tx.get(self.kind, record.id)
-            return _show(_view(tx, context), now, nested=nested) if now else shown
+            return _show(_view(tx, context, own=wait is not None), now, nested=nested) if now else shown
 
         await context.waiting.at_rest(record, generation, wait)
         return await context.store.read(again)
@@ -225,8 +226,8 @@ def _parent(tx: Transaction, kind: str, name: str, id_: str) -> Record:
     return record
 
 
-def _view(tx: Transaction, context: Context) -> View:
-    return View(tx, context.board, context.store.control_plane_id)
+def _view(tx: Transaction, context: Context, *, own: bool = False) -> View:
+    return View(tx, context.board, context.store.control_plane_id, own=own)
 
 
 def _show(view: View, record: Record, *, nested: bool) -> Shown:

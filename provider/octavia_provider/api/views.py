@@ -49,10 +49,15 @@ def shown_names(kind: str) -> dict[str, Attribute | None]:
 
 
 class View:
-    """Shows the objects of one transaction; what many objects share is read once."""
+    """Shows the objects of one transaction; what many objects share is read once.
 
-    def __init__(self, tx: Transaction, board: Board, control_plane_id: str) -> None:
+    ``own``: a load balancer's status is that of its own last write. Otherwise it is PENDING_UPDATE also while anything
+    in it is pending, as in Octavia, whose clients wait for what they wrote by asking the load balancer.
+    """
+
+    def __init__(self, tx: Transaction, board: Board, control_plane_id: str, *, own: bool = False) -> None:
         self._tx = tx
+        self._own = own
         self._board = board
         self._control_plane_id = control_plane_id
         self._scopes: dict[str, Scope] = {}
@@ -85,13 +90,17 @@ class View:
         scope = self._scopes.get(record.scope_id) or self._tx.scope(record.scope_id)
         if scope is not None:
             self._scopes[record.scope_id] = scope
-        return statuses.provisioning(
+        status = statuses.provisioning(
             generation=record.generation,
             applied=scope.applied if scope else 0,
             accepted=record.accepted is not None,
             deleting=record.deleting,
             error=record.error,
         )
+        whole = record.kind == "load_balancer" and not self._own
+        if whole and status == statuses.ACTIVE and scope is not None and scope.applied < scope.generation:
+            return statuses.PENDING_UPDATE
+        return status
 
     def operating(self, record: Record) -> str:
         """Its operating status."""
