@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from octavia_amphora.wire.messages import Counters
-from octavia_provider.model import statuses, tls_container
-from octavia_provider.model.attributes import Attribute, attributes, inputs
+from octavia_provider.model import formats, statuses, tls_container
+from octavia_provider.model.attributes import Attribute, Choice, attributes, inputs
 from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import DEFAULT_CODE
 from octavia_provider.model.listener import METRICS, ends_tls
@@ -29,6 +30,8 @@ _BESIDE: Mapping[str, tuple[str, ...]] = {
     "pool": ("loadbalancers", "listeners", "members", "healthmonitor_id"), "l7_policy": ("rules",),
     "health_monitor": ("pools",),
 }  # fmt: skip
+_ID = Attribute(name="id", doc="", annotation=str, nullable=False, format=formats.uuid_string)
+_STATUSES = {"provisioning_status": statuses.PROVISIONING, "operating_status": statuses.OPERATING}
 _SCHEMES = {"HTTP": "http", "HTTPS": "https", "TERMINATED_HTTPS": "https", "UDP": "udp"}
 _AMPHORA_ABSENT = dict.fromkeys(
     (
@@ -45,6 +48,11 @@ def shown_names(kind: str) -> dict[str, Attribute | None]:
     )
     declared: type = KINDS[kind]
     names.update((name, attribute) for name, attribute in attributes(declared).items() if not attribute.secret)
+    if KINDS[kind].KEY == "id":
+        names["id"] = _ID
+    for name, words in _STATUSES.items():
+        if attribute := names.get(name):
+            names[name] = replace(attribute, choices=tuple(Choice(word, "") for word in words))
     return names
 
 
