@@ -16,9 +16,9 @@ from octavia_provider.ports import Record, Transaction
 from . import listing, removal, writing
 from .context import CONTEXT, Context
 from .errors import answer
-from .orders import PROJECT, Order, orders
+from .orders import PROJECT, Order, misnamed, orders
 from .reading import understood
-from .requests import flag, path_id, read_body, read_claim, read_object, read_owner, read_wait, word, words
+from .requests import flag, only, path_id, read_body, read_claim, read_object, read_owner, read_wait, word, words
 from .rules import found
 from .views import View, shown_names
 
@@ -80,7 +80,7 @@ class Objects:
         body = await read_body(request)
         claim, project_id = read_claim(body), context.settings.project_id
         parent_id = self._parent_id(request)
-        wanted = orders(self.kind, self._given(read_object(body, self.kind), parent_id), project_id)
+        wanted = orders(self.kind, self._given(read_object(body, self.kind, "owner"), parent_id), project_id)
         nested = len(wanted) > 1 and self.kind == "load_balancer"
 
         def work(tx: Transaction) -> tuple[writing.Created, Shown]:
@@ -99,6 +99,8 @@ class Objects:
         context, wait, owner = request.app[CONTEXT], read_wait(request), read_owner(request)
         named, parent_id = self._named(request), self._parent_id(request)
         given = read_object(await read_body(request), self.kind)
+        if wrong := list(misnamed(given)):
+            raise Invalid(wrong, subject=self.label)
         given = {n: v for n, v in understood(self.kind, given).items() if n not in PROJECT}
 
         def work(tx: Transaction) -> tuple[Record, Shown]:
@@ -171,9 +173,11 @@ async def update_members(request: web.Request) -> web.Response:
     """PUT of a pool's members: Octavia's batch, all of it or nothing."""
     context, wait, additive = request.app[CONTEXT], read_wait(request), flag(request, "additive_only")
     pool_id, project_id = path_id(request, "pool_id"), context.settings.project_id
-    given = (await read_body(request)).get("members")
+    body = await read_body(request)
+    given = body.get("members")
     if not isinstance(given, list):
         raise Invalid([Violation(("members",), 'the body must be {"members": [{…}, …]}')])
+    only(body, "members")
     wanted = _batch(given, pool_id, project_id)
 
     def work(tx: Transaction) -> tuple[str, int]:
