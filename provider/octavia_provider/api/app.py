@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler
 from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, LOCAL_KINDS, OPERATOR_KINDS, PARENTS, SHARED_KINDS
 from octavia_provider.ports import Board, Networks, Store
 
-from . import admin, leftovers, providers, quotas
+from . import absent, admin, leftovers, providers, quotas
 from .context import CONTEXT, Callbacks, Context, Settings
 from .errors import explain
 from .moves import Moves
@@ -69,6 +69,8 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
     router.add_get(f"{base}/lbaas/listeners/{{id}}/stats", admin.listener_statistics)
     router.add_get(f"{base}/octavia/amphorae", admin.amphorae)
     router.add_get(f"{base}/octavia/amphorae/{{id}}", admin.one_amphora)
+    for method, path, what in absent.CALLS:
+        router.add_route(method, base + path, absent.handler(what))
     router.add_get(f"{base}/octavia/loadbalancers/{{id}}/configuration", admin.configuration)
     router.add_get(f"{base}/octavia/control-plane", admin.control_plane)
     router.add_post(f"{base}/octavia/control-plane/stop", admin.stop)
@@ -116,7 +118,7 @@ async def _around(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
             response = await handler(request)
         except Exception as error:  # noqa: BLE001 - no traceback reaches a user; the log has it
-            response = explain(error)
+            response = explain(error, request)
         response.headers[CONTROL_PLANE_HEADER] = context.store.control_plane_id
         return response
     finally:

@@ -40,11 +40,20 @@ def fault(status: int, message: str, violations: Sequence[Violation] = ()) -> we
     return answer(body, status)
 
 
-def explain(error: Exception) -> web.Response:
+def explain(error: Exception, request: web.Request) -> web.Response:
     """The answer to an error of any kind."""
     match error:
         case OctaviaError():
             return _ours(error)
+        case web.HTTPNotFound():
+            return fault(404, f"{request.rel_url.raw_path}: this API has no such address")
+        case web.HTTPMethodNotAllowed():
+            allowed = ", ".join(sorted(error.allowed_methods))
+            response = fault(
+                405, f"{request.rel_url.raw_path}: this API has no {request.method} of this address, but {allowed}"
+            )
+            response.headers["Allow"] = allowed  # RFC 9110, section 15.5.6
+            return response
         case web.HTTPException():
             return fault(error.status, f"{error.reason}: {error.text or ''}".split("\n", maxsplit=1)[0])
         case _:

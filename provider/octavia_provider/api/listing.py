@@ -101,6 +101,8 @@ def _asked(attribute: Attribute | None, text: str) -> str:
         return str(flag).lower()
     if attribute.annotation in (int, float):
         return _number(attribute, text)
+    if attribute.choices and text not in (words := [choice.value for choice in attribute.choices]):
+        raise ValueError(f"{text!r} is not one of {', '.join(words)}")
     return attribute.format(text) if attribute.annotation is str and attribute.format else text
 
 

@@ -16,8 +16,9 @@ from octavia_provider.ports import Record, Transaction
 from . import listing, removal, writing
 from .context import CONTEXT, Context
 from .errors import answer
-from .orders import PROJECT, Order, orders, understood
-from .requests import flag, path_id, read_body, read_claim, read_object, read_owner, read_wait, word, words
+from .orders import PROJECT, Order, misnamed, orders
+from .reading import understood
+from .requests import flag, only, path_id, read_body, read_claim, read_object, read_owner, read_wait, word, words
 from .rules import found
 from .views import View, shown_names
 
@@ -54,20 +55,21 @@ class Objects:
     async def show(self, request: web.Request) -> web.Response:
         """GET of one object; with ``Prefer: wait`` once it is settled."""
         context, wait, owner = request.app[CONTEXT], read_wait(request), read_owner(request)
-        record, shown = await self._read(context, request)
+        own = wait is not None or owner is not None  # a program's resource is the object itself
+        record, shown = await self._read(context, request, own=own)
         if owner is not None and record.owner and record.owner.provider == owner.provider and not record.confirmed:
             await context.store.write(lambda tx: tx.confirm([record.id], owner.provider))
         if wait is not None and _pending(shown):
-            await context.waiting.settled(record.scope_id, record.generation, wait)
-            record, shown = await self._read(context, request)
+            await context.waiting.at_rest(record, record.generation, wait)
+            record, shown = await self._read(context, request, own=own)
         return answer({self.word: listing.select(shown, request.query)}, headers=_applied(wait))
 
-    async def _read(self, context: Context, request: web.Request) -> tuple[Record, Shown]:
+    async def _read(self, context: Context, request: web.Request, *, own: bool) -> tuple[Record, Shown]:
         id_, parent_id = self._named(request), self._parent_id(request)
 
         def work(tx: Transaction) -> tuple[Record, Shown]:
             record = self._find(tx, id_, parent_id)
-            return record, _view(tx, context).show(record)
+            return record, _view(tx, context, own=own).show(record)
 
         return await context.store.read(work)
 
@@ -78,14 +80,14 @@ class Objects:
         body = await read_body(request)
         claim, project_id = read_claim(body), context.settings.project_id
         parent_id = self._parent_id(request)
-        wanted = orders(self.kind, self._given(read_object(body, self.kind), parent_id), project_id)
+        wanted = orders(self.kind, self._given(read_object(body, self.kind, "owner"), parent_id), project_id)
         nested = len(wanted) > 1 and self.kind == "load_balancer"
 
         def work(tx: Transaction) -> tuple[writing.Created, Shown]:
             if parent_id is not None:
                 _parent(tx, self.parent_kind, self.parent_name, parent_id)
             made = writing.Writing.begin(tx, context.networks).create(wanted, claim)
-            return made, _show(_view(tx, context), made.record, nested=nested)
+            return made, _show(_view(tx, context, own=wait is not None), made.record, nested=nested)
 
         made, shown = await context.store.write(work)
         shown = await self._settled(context, made.record, made.generation, shown, wait, nested=nested)
@@ -97,13 +99,15 @@ class Objects:
         context, wait, owner = request.app[CONTEXT], read_wait(request), read_owner(request)
         named, parent_id = self._named(request), self._parent_id(request)
         given = read_object(await read_body(request), self.kind)
+        if wrong := list(misnamed(given)):
+            raise Invalid(wrong, subject=self.label)
         given = {n: v for n, v in understood(self.kind, given).items() if n not in PROJECT}
 
         def work(tx: Transaction) -> tuple[Record, Shown]:
             id_ = self._find(tx, named, parent_id).id
             begun = writing.Writing.begin(tx, context.networks)
             record = begun.update(self.kind, id_, given, owner)
-            return record, _view(tx, context).show(record)
+            return record, _view(tx, context, own=wait is not None).show(record)
 
         before = await context.store.read(lambda tx: self._find(tx, named, parent_id))
         record, shown = await context.moves.write(before.id, work, wait or 0)
@@ -135,9 +139,9 @@ class Objects:
 
         def again(tx: Transaction) -> Shown:
             now = tx.get(self.kind, record.id)
-            return _show(_view(tx, context), now, nested=nested) if now else shown
+            return _show(_view(tx, context, own=wait is not None), now, nested=nested) if now else shown
 
-        await context.waiting.settled(record.scope_id, generation, wait)
+        await context.waiting.at_rest(record, generation, wait)
         return await context.store.read(again)
 
     # ── what a request names ─────────────────────────────────────────────────────────────────────────────────────────
@@ -169,9 +173,11 @@ async def update_members(request: web.Request) -> web.Response:
     """PUT of a pool's members: Octavia's batch, all of it or nothing."""
     context, wait, additive = request.app[CONTEXT], read_wait(request), flag(request, "additive_only")
     pool_id, project_id = path_id(request, "pool_id"), context.settings.project_id
-    given = (await read_body(request)).get("members")
+    body = await read_body(request)
+    given = body.get("members")
     if not isinstance(given, list):
         raise Invalid([Violation(("members",), 'the body must be {"members": [{…}, …]}')])
+    only(body, "members")
     wanted = _batch(given, pool_id, project_id)
 
     def work(tx: Transaction) -> tuple[str, int]:
@@ -224,8 +230,8 @@ def _parent(tx: Transaction, kind: str, name: str, id_: str) -> Record:
     return record
 
 
-def _view(tx: Transaction, context: Context) -> View:
-    return View(tx, context.board, context.store.control_plane_id)
+def _view(tx: Transaction, context: Context, *, own: bool = False) -> View:
+    return View(tx, context.board, context.store.control_plane_id, own=own)
 
 
 def _show(view: View, record: Record, *, nested: bool) -> Shown:

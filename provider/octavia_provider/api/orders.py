@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.errors import Conflict, Forbidden, Invalid, Path, PermanentError, Violation, spell
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.load_balancer import VIP_FORMS
 from octavia_provider.model.quota import Quota
 from octavia_provider.model.validate import validate
+
+from .reading import understood
 
 PROJECT = ("project_id", "tenant_id")
 # By what objects name their parents in calls of their own; nested ones stand in theirs.
@@ -67,6 +68,7 @@ def orders(kind: str, raw: Mapping[str, Any], project_id: str) -> list[Order]:
     """All objects of a body, parents first (the one asked for is the first), valid by themselves; else ``Invalid``."""
     found: list[Violation] = []
     own = kind == "load_balancer"  # what is in one has its project, and Octavia ignores what is given there
+    found.extend(misnamed(raw))
     root = Order(kind, _without_project(kind, raw), _project(raw, project_id, found) if own else project_id)
     if kind == "load_balancer" and not raw.get("vip_network_id"):
         given = [form for form in VIP_FORMS if raw.get(form)]  # by which the network was found
@@ -111,10 +113,11 @@ def _known(message: str, made: Sequence[Order]) -> str:
     return message
 
 
-def understood(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What is given for one object, with what Octavia takes a null for."""
-    known = inputs(KINDS[kind])
-    return {n: known[n].null if value is None and n in known else value for n, value in given.items()}
+def misnamed(given: Mapping[str, Any], path: Path = ()) -> Iterator[Violation]:
+    """Projects that are no names. That of a load balancer's part is not used, but a wrong type is no project either."""
+    for name in PROJECT:
+        if not isinstance(given.get(name), (str, type(None))):
+            yield Violation((*path, name), "must be a string")
 
 
 def _without_project(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,11 +126,12 @@ def _without_project(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _project(raw: Mapping[str, Any], own: str, found: list[Violation]) -> str:
     """The project that a load balancer is made for (octavia/api/common/types.py: ``tenant_id`` says it where the other does not)."""
-    name = next((name for name in PROJECT if raw.get(name)), None)
-    if name is None:
+    name = next((name for name in PROJECT if raw.get(name)), "")
+    project = raw.get(name)
+    if not isinstance(project, str):
         return own
-    found.extend(Violation((name,), v.message) for v in validate(Quota, {Quota.KEY: raw[name]}).violations)
-    return str(raw[name])
+    found.extend(Violation((name,), v.message) for v in validate(Quota, {Quota.KEY: project}).violations)
+    return project
 
 
 class _Expansion:
@@ -220,6 +224,7 @@ class _Expansion:
         if not isinstance(given, dict):
             self._refuse(path, "must be an object")
             return None
+        self._found.extend(misnamed(given, path))
         raw = _without_project(kind, given)
         for name in _PARENTS[kind]:
             if raw.pop(name, None) is not None:

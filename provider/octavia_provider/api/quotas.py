@@ -18,6 +18,7 @@ from .allowance import DEFAULTS
 from .context import CONTEXT, Context
 from .errors import answer
 from .orders import PROJECT, Order
+from .reading import understood
 from .requests import read_body, read_object
 from .views import View, shown_names
 
@@ -55,6 +56,7 @@ async def update(request: web.Request) -> web.Response:
     given = {name: value for name, value in given.items() if name not in PROJECT}
     older = {old: new for old, new in OLDER.items() if old in given and new not in given}
     given = {older.get(name, name): value for name, value in given.items() if name in older or name not in OLDER}
+    given = understood(Quota.KIND, given)
 
     def work(tx: Transaction) -> dict[str, Any]:
         begun = writing.Writing.begin(tx, context.networks)

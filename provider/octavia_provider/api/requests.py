@@ -56,12 +56,19 @@ async def read_body(request: web.Request) -> Mapping[str, Any]:
     return body
 
 
-def read_object(body: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The object under its word."""
+def read_object(body: Mapping[str, Any], kind: str, *beside: str) -> dict[str, Any]:
+    """The object under its word; ``beside``: what else may stand in the body."""
     found = body.get(word(kind))
     if not isinstance(found, dict):
         raise Invalid([Violation((), f'the body must be {{"{word(kind)}": {{…}}}}')])
+    only(body, word(kind), *beside)
     return found
+
+
+def only(body: Mapping[str, Any], *names: str) -> None:
+    """Nothing stands in a body that nobody would read: ``Invalid`` names what does."""
+    if strangers := [name for name in body if name not in names]:
+        raise Invalid([Violation((name,), f"cannot be given here, beside {names[0]}") for name in strangers])
 
 
 def read_claim(body: Mapping[str, Any]) -> Claim | None:

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from octavia_amphora.wire.messages import Counters
-from octavia_provider.model import statuses, tls_container
-from octavia_provider.model.attributes import Attribute, attributes, inputs
+from octavia_provider.model import formats, statuses, tls_container
+from octavia_provider.model.attributes import Attribute, Choice, attributes, inputs
 from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import DEFAULT_CODE
 from octavia_provider.model.listener import METRICS, ends_tls
@@ -29,6 +30,8 @@ _BESIDE: Mapping[str, tuple[str, ...]] = {
     "pool": ("loadbalancers", "listeners", "members", "healthmonitor_id"), "l7_policy": ("rules",),
     "health_monitor": ("pools",),
 }  # fmt: skip
+_ID = Attribute(name="id", doc="", annotation=str, nullable=False, format=formats.uuid_string)
+_STATUSES = {"provisioning_status": statuses.PROVISIONING, "operating_status": statuses.OPERATING}
 _SCHEMES = {"HTTP": "http", "HTTPS": "https", "TERMINATED_HTTPS": "https", "UDP": "udp"}
 _AMPHORA_ABSENT = dict.fromkeys(
     (
@@ -45,14 +48,24 @@ def shown_names(kind: str) -> dict[str, Attribute | None]:
     )
     declared: type = KINDS[kind]
     names.update((name, attribute) for name, attribute in attributes(declared).items() if not attribute.secret)
+    if KINDS[kind].KEY == "id":
+        names["id"] = _ID
+    for name, words in _STATUSES.items():
+        if attribute := names.get(name):
+            names[name] = replace(attribute, choices=tuple(Choice(word, "") for word in words))
     return names
 
 
 class View:
-    """Shows the objects of one transaction; what many objects share is read once."""
+    """Shows the objects of one transaction; what many objects share is read once.
 
-    def __init__(self, tx: Transaction, board: Board, control_plane_id: str) -> None:
+    ``own``: a load balancer's status is that of its own last write. Otherwise it is PENDING_UPDATE also while anything
+    in it is pending, as in Octavia, whose clients wait for what they wrote by asking the load balancer.
+    """
+
+    def __init__(self, tx: Transaction, board: Board, control_plane_id: str, *, own: bool = False) -> None:
         self._tx = tx
+        self._own = own
         self._board = board
         self._control_plane_id = control_plane_id
         self._scopes: dict[str, Scope] = {}
@@ -85,13 +98,17 @@ class View:
         scope = self._scopes.get(record.scope_id) or self._tx.scope(record.scope_id)
         if scope is not None:
             self._scopes[record.scope_id] = scope
-        return statuses.provisioning(
+        status = statuses.provisioning(
             generation=record.generation,
             applied=scope.applied if scope else 0,
             accepted=record.accepted is not None,
             deleting=record.deleting,
             error=record.error,
         )
+        whole = record.kind == "load_balancer" and not self._own
+        if whole and status == statuses.ACTIVE and scope is not None and scope.applied < scope.generation:
+            return statuses.PENDING_UPDATE
+        return status
 
     def operating(self, record: Record) -> str:
         """Its operating status."""

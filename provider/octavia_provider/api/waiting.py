@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from octavia_provider.ports import Scope, Store
+from octavia_provider.ports import Record, Scope, Store
 
 GONE = 2**63
 
@@ -59,6 +59,17 @@ class Waiting:
         finally:
             scope.waiting.discard(entry)
         return not self._closed
+
+    async def at_rest(self, record: Record, generation: int, seconds: float) -> None:
+        """Wait until the object's own last write is settled: a sibling's may have written it again meanwhile, as L7
+        policies move each other."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while await self.settled(record.scope_id, generation, end - loop.time()):
+            now = await self._store.read(lambda tx: tx.get(record.kind, record.id))
+            if now is None or now.generation <= generation:
+                return
+            generation = now.generation
 
     def close(self) -> None:
         """End all waits: the process ends."""

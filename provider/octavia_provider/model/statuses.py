@@ -16,6 +16,8 @@ DRAINING = "DRAINING"
 NO_MONITOR = "NO_MONITOR"
 
 PENDING = frozenset({PENDING_CREATE, PENDING_UPDATE, PENDING_DELETE})
+PROVISIONING = (ACTIVE, PENDING_CREATE, PENDING_UPDATE, PENDING_DELETE, ERROR, "DELETED")  # the last: Octavia's alone
+OPERATING = (ONLINE, OFFLINE, DEGRADED, ERROR, DRAINING, NO_MONITOR)
 
 
 def provisioning(*, generation: int, applied: int, accepted: bool, deleting: bool, error: str | None) -> str:

@@ -176,6 +176,12 @@ async def test_a_list_is_asked_in_words_and_values_that_its_objects_can_have(pla
         ("pools?colour=red", ["colour"], "is not an attribute"),
         ("pools?sort=colour", ["sort"], "'colour'"),
         ("pools?fields=name,zz", ["fields"], "'zz' can not be shown; what can is id"),
+        ("listeners?protocol=foo&protocol=HTTP", ["protocol"], "'foo' is not one of"),
+        ("listeners?tls_versions=SSL", ["tls_versions"], "'SSL' is not one of"),
+        ("pools?lb_algorithm=foo&id=foo", ["lb_algorithm", "id"], "is not one of ROUND_ROBIN"),
+        ("pools?operating_status=foo", ["operating_status"], "is not one of ONLINE"),
+        ("loadbalancers?provisioning_status=foo", ["provisioning_status"], "is not one of ACTIVE"),
+        ("loadbalancers?id=foo", ["id"], "is not a UUID"),
         ("quotas?load_balancer=many", ["load_balancer"], "must be a whole number"),
     ]  # fmt: skip
     for query, at, words in cases:
@@ -187,6 +193,9 @@ async def test_a_list_is_asked_in_words_and_values_that_its_objects_can_have(pla
         "loadbalancers?admin_state_up=1&tags-any=a&not-tags=b&not-tags-any=c&project_id=x&tenant_id=x",
         "loadbalancers?limit=5&sort_key=name&sort_dir=asc&page_reverse=False&fields=id&fields=vip_vnic_type",
         "listeners?protocol_port=0080&default_pool_id=null&timeout_client_data=50000&hsts_preload=no&load_balancer_id=null",
+        "loadbalancers?id=5F4FA2B0-7d0b-4b7a-9c2c-2a4f6f6d9e01&provisioning_status=DELETED&operating_status=NO_MONITOR",
+        "availabilityzones?id=east&name=east",
+        "quotas?id=demo&project_id=demo",
         "pools?health_monitor_id=null&listener_id=null&tls_enabled=False",
     ):
         answer = await plane.call("GET", f"/lbaas/{query}")

@@ -82,6 +82,38 @@ async def test_a_body_of_the_wrong_shape_is_refused(empty: Plane, body: bytes) -
         assert (await response.json())["faultstring"]
 
 
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    ("method", "path", "body", "at"),
+    [
+        ("POST", "pools", {"pool": {}, "listener": {}}, ["listener"]),
+        ("PUT", "pools/x", {"pool": {}, "owner": {}}, ["owner"]),
+        ("PUT", "pools/x/members", {"members": [], "pool": {}}, ["pool"]),
+        ("PUT", "quotas/demo", {"quota": {}, "a": 1, "b": 2}, ["a", "b"]),
+    ],
+)
+async def test_a_body_holds_nothing_that_nobody_reads(
+    empty: Plane, method: str, path: str, body: dict[str, Any], at: list[str]
+) -> None:
+    answer = await empty.call(method, f"/lbaas/{path}", body)
+    assert (answer.status, [path for path, _ in answer.violations]) == (400, [(name,) for name in at])
+    assert await empty.records() == []
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("project", [0, 7, False, [], {}, ["demo"]], ids=repr)
+async def test_a_project_is_a_string_wherever_it_is_given(empty: Plane, project: Any) -> None:
+    pool = {**POOL, "name": "p", "members": [{"address": "10.1.0.9", "protocol_port": 80, "tenant_id": project}]}
+    lb = {"vip_network_id": NOWHERE, "project_id": project, "pools": [pool]}
+    answer = await empty.post("load_balancer", lb)
+    message = "must be a string"
+    expected = [(("project_id",), message), (("pools", 0, "members", 0, "tenant_id"), message)]
+    assert (answer.status, answer.violations) == (400, expected)
+    alone = await empty.post("pool", {**POOL, "loadbalancer_id": NOWHERE, "project_id": project})
+    put = await empty.call("PUT", f"/lbaas/pools/{NOWHERE}", {"pool": {"project_id": project}})
+    assert alone.violations == put.violations == expected[:1]
+
+
 async def test_a_unique_value_is_free_as_soon_as_its_holder_is_being_deleted(plane: Plane) -> None:
     lb = (await plane.balancer())["id"]
     spec = {"loadbalancer_id": lb, "protocol": "HTTP", "protocol_port": 80}

@@ -124,6 +124,30 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
     assert (await plane.call("GET", url)).body == {"haproxy": f"# {lb['id']}"}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "words"),
+    [
+        ("PUT", "/lbaas/loadbalancers/x/failover", "failover of a load balancer by hand"),
+        ("PUT", "/octavia/amphorae/x/failover", "failover of an amphora by hand"),
+        ("PUT", "/octavia/amphorae/x/config", "a new configuration of a running amphora's agent"),
+        ("GET", "/octavia/amphorae/x/stats", "statistics by amphora"),
+        ("DELETE", "/octavia/amphorae/x", "deletion of an amphora by hand"),
+    ],
+)
+async def test_what_octavia_does_and_this_does_not_is_said(plane: Plane, method: str, path: str, words: str) -> None:
+    answer = await plane.call(method, path)
+    assert (answer.status, answer.body["faultcode"]) == (501, "Server")
+    assert f"not implemented by this control plane: {words}" in answer.body["faultstring"]
+
+
+async def test_an_address_that_is_not_there_is_said(plane: Plane) -> None:
+    answer = await plane.call("GET", "/lbaas/pols")
+    assert (answer.status, answer.body["faultstring"]) == (404, "/v2/lbaas/pols: this API has no such address")
+    answer = await plane.call("POST", "/lbaas/quotas")
+    assert (answer.status, answer.headers["Allow"]) == (405, "GET, HEAD")
+    assert answer.body["faultstring"] == "/v2/lbaas/quotas: this API has no POST of this address, but GET, HEAD"
+
+
 async def test_a_fault_of_ours_is_one_line_for_the_user(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: object) -> None:
         raise RuntimeError("inner detail")

@@ -370,9 +370,8 @@ def _declared(kind: str, attribute: Attribute) -> Iterator[BadInput]:
 
 
 def _misshapen(attribute: Attribute) -> Any:
-    return (
-        5 if attribute.annotation in (str, bool) or attribute.is_list or attribute.is_map or attribute.nested else "5"
-    )
+    five = attribute.annotation in (str, bool) or attribute.is_list or attribute.is_map or attribute.nested
+    return 5 if five else "five"
 
 
 def _items(attribute: Attribute, value: Any) -> Path:

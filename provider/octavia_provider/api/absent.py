@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Octavia's calls that are not done here: answered in a sentence, so that nobody takes them for a wrong address."""
+
+from __future__ import annotations
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from .errors import fault
+
+_HEALING = "an amphora that fails is replaced by itself"
+CALLS = (
+    ("PUT", "/lbaas/loadbalancers/{id}/failover", f"failover of a load balancer by hand; {_HEALING}"),
+    ("PUT", "/octavia/amphorae/{id}/failover", f"failover of an amphora by hand; {_HEALING}"),
+    ("PUT", "/octavia/amphorae/{id}/config", "a new configuration of a running amphora's agent"),
+    ("GET", "/octavia/amphorae/{id}/stats", "statistics by amphora; those of load balancers and listeners are there"),
+    ("DELETE", "/octavia/amphorae/{id}", "deletion of an amphora by hand; it goes with its load balancer"),
+)
+"""Method, path under the version, and what there is not."""
+
+
+def handler(what: str) -> Handler:
+    """Says that it is not there."""
+
+    async def handle(_request: web.Request) -> web.StreamResponse:
+        return fault(501, f"not implemented by this control plane: {what}")
+
+    return handle
