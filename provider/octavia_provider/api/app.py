@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler
 from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, LOCAL_KINDS, OPERATOR_KINDS, PARENTS, SHARED_KINDS
 from octavia_provider.ports import Board, Networks, Store
 
-from . import absent, admin, leftovers, providers, quotas
+from . import absent, admin, leftovers, neighbours, providers, quotas
 from .context import CONTEXT, Callbacks, Context, Settings
 from .errors import explain
 from .moves import Moves
@@ -44,6 +44,7 @@ def create_app(
     app.on_shutdown.append(end_waits)
     for prefix in _PREFIXES:
         app.router.add_get(prefix or "/", admin.versions)
+        neighbours.projects(app.router, prefix)
         for version in _VERSIONS:
             _routes(app.router, prefix + version)
     return app
@@ -57,6 +58,7 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
         if kind.KIND != "quota":
             _kind(router, f"{base}/lbaas", kind.KIND)
     _operators(router, f"{base}/lbaas")
+    neighbours.routes(router, base)
     for kind in LOCAL_KINDS:
         _kind(router, f"{base}/local", kind.KIND)
     for kind in SHARED_KINDS:

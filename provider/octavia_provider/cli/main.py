@@ -28,6 +28,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "logs": ("octavia_provider.cli.logs", "logs", "Show the log of the control plane, an amphora or a host."),
     "doctor": ("octavia_provider.cli.doctor", "doctor", "Find out what is missing on this machine, and how to fix it."),
     "serve": ("octavia_provider.cli.serve", "serve", "Run the control plane in the foreground."),
+    "listen": ("octavia_provider.cli.listen", "listen", "Serve the API on a TCP port, for OpenStack's clients."),
     "service": ("octavia_provider.cli.service", "service", "Start the control plane at boot, or no longer."),
     "leftovers": ("octavia_provider.cli.leftovers", "leftovers", "Show or delete what a crashed run left behind."),
     "purge": ("octavia_provider.cli.purge", "purge", "Remove the embedded cloud with everything in it."),

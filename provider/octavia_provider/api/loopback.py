@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A door on TCP for clients that know no Unix sockets: what comes to a loopback address goes on to the control plane.
+
+It admits whom the socket admits, and no other user of the machine: the kernel knows whose the other end of a loopback
+connection is (/proc/net/tcp, proc_net_tcp(5)). A web page is not its reader, so browsers are turned away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import sys
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import aiohttp
+from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from octavia_provider.model.errors import Forbidden, Refused, TransientError
+
+from .app import MAX_BODY
+from .errors import explain
+from .requests import MAX_WAIT
+
+_HOP = ("Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade", "TE", "Trailer", "Content-Length", "Expect")
+_ESTABLISHED = "01"  # the only state in which a socket has an owner for certain: one that was closed is shown as root's
+_PATIENCE = 30.0  # beyond what a request may wait
+
+
+def loopback(host: str) -> str:
+    """The address that a host names; ``Refused`` where others than this machine could reach it."""
+    try:
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+    except ValueError:
+        raise Refused(f"{host!r} is no address", hint="127.0.0.1:9876, for one") from None
+    if not address.is_loopback:
+        hint = "a loopback address here, and `ssh -L` from other machines"
+        raise Refused(f"{host} can be reached from elsewhere, and the API asks nobody who they are", hint=hint)
+    return str(address)
+
+
+def create_door(find: Callable[[], Path]) -> web.Application:
+    """An application that hands requests on. ``find`` (called in a thread) answers the path of the control plane's socket."""
+    app = web.Application(client_max_size=MAX_BODY)
+    session: web.AppKey[aiohttp.ClientSession] = web.AppKey("session", aiohttp.ClientSession)
+
+    async def connected(app: web.Application) -> AsyncIterator[None]:
+        path = await asyncio.to_thread(find)
+        connector = aiohttp.UnixConnector(path=str(path), limit=0)
+        timeout = aiohttp.ClientTimeout(total=MAX_WAIT + _PATIENCE)
+        async with aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False) as made:
+            app[session] = made
+            yield
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        try:
+            await asyncio.to_thread(_admit, request)
+            return await _handed_on(request, request.app[session], find)
+        except Exception as error:  # noqa: BLE001 - no traceback reaches a user
+            return explain(error, request)
+
+    app.cleanup_ctx.append(connected)
+    app.router.add_route("*", "/{path:.*}", handle)
+    return app
+
+
+async def _handed_on(request: web.Request, session: aiohttp.ClientSession, find: Callable[[], Path]) -> web.Response:
+    url = URL(f"http://{request.host}{request.rel_url.raw_path_qs}", encoded=True)
+    headers = _passed(request.headers)
+    body = await request.read()
+    for again in (True, False):
+        try:
+            async with session.request(
+                request.method, url, headers=headers, data=body or None, allow_redirects=False
+            ) as there:
+                return web.Response(status=there.status, headers=_passed(there.headers), body=await there.read())
+        except aiohttp.ClientConnectorError:
+            if not again:
+                break
+            await asyncio.to_thread(find)  # it ended, as it does when there is nothing to serve: start it
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise TransientError(f"the control plane did not answer: {error or type(error).__name__}") from None
+    raise TransientError("the control plane does not run", hint="octaviactl logs")
+
+
+def _passed(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+    passed = CIMultiDict(headers)
+    for name in _HOP:
+        passed.popall(name, None)
+    return passed
+
+
+def _admit(request: web.Request) -> None:
+    if "Origin" in request.headers:
+        raise Forbidden("this API is not for web pages")
+    if request.transport is None:
+        raise Forbidden("the caller is gone")
+    peer, own = request.transport.get_extra_info("peername"), request.transport.get_extra_info("sockname")
+    uid = _owner(peer[:2], own[:2])
+    if uid not in (os.geteuid(), 0):
+        who = "a caller whose user is not known" if uid is None else f"the caller has uid {uid}"
+        raise Forbidden(f"this control plane serves the user with uid {os.geteuid()}, and {who}")
+
+
+def _owner(local: tuple[str, int], remote: tuple[str, int]) -> int | None:
+    """The user whose socket is connected from ``local`` to ``remote``, both of this machine."""
+    for table, mapped in (("tcp", False), ("tcp6", False), ("tcp6", True)):
+        wanted = [_spelled(local, mapped=mapped), _spelled(remote, mapped=mapped), _ESTABLISHED]
+        with Path(f"/proc/net/{table}").open(encoding="ascii") as lines:
+            for line in lines:
+                fields = line.split()
+                if fields[1:4] == wanted:
+                    return int(fields[7])
+    return None
+
+
+def _spelled(end: tuple[str, int], *, mapped: bool) -> str:
+    """An address and a port as the kernel writes them: 32-bit words in the machine's own order."""
+    host, port = end
+    packed = ipaddress.ip_address(f"::ffff:{host}" if mapped and ":" not in host else host).packed
+    words = (packed[i : i + 4] for i in range(0, len(packed), 4))
+    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{port:04X}"
