@@ -121,8 +121,8 @@ async def test_what_may_pass_is_tried_again_and_shown_meanwhile(site: Site) -> N
     site.raises += [Unreachable("nobody there"), OSError("cut"), TimeoutError("slow")]
     await site.insert()
     await until(lambda: applied(site.store))
+    await until(lambda: site.controller.troubles() == {})  # the moment after the store has been told
     assert site.workers["lb"].failures == []
-    assert site.controller.troubles() == {}
     assert site.workers["lb"].forgotten == 3
 
 
