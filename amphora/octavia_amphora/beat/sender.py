@@ -65,7 +65,9 @@ class Sender:
         if any(one.has_checks or one.is_waiting for one in self._engine.balancers()):
             pause = min(pause, max(LOOK_SECONDS, cost * LOOK_SHARE))
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), max(0.0, pause))
+            # not wait_for: before Python 3.12 it forgets that it was cancelled when it is woken in the same moment
+            async with asyncio.timeout(max(0.0, pause)):
+                await self._wake.wait()
 
     async def _look(self) -> list[tuple[Balancer, States]]:
         balancers = self._engine.balancers()
