@@ -18,10 +18,8 @@ from octavia_amphora.wire.config import Configuration
 
 LOOK = 0.02
 """haproxy 2.6 cannot be waited for here (``wait srv-removable`` came later), so it is asked, so often."""
-_SERVERS, _SESSIONS = (
-    4,
-    4,
-)  # lines of servers alone; "scur": idle connections, which are kept for a while, are none of these
+_SERVERS = 4  # the type of lines that are servers
+_SESSIONS = 4  # "scur", a column: idle connections, which are kept for a while, are none of these
 
 
 def removed(old: Configuration | None, new: Configuration | None) -> set[str]:
@@ -60,6 +58,6 @@ async def _busy(paths: Paths, servers: set[str], workers: Iterable[int]) -> bool
 def in_use(text: str) -> Iterator[str]:
     """``BACKEND/SERVER`` of each server with sessions (management guide, section 9.1, ``show stat``)."""
     for line in text.splitlines():
-        backend, server, *rest = [*line.split(","), ""]
-        if len(rest) > _SESSIONS and rest[_SESSIONS - 2] not in ("", "0") and not line.startswith("#"):
-            yield f"{backend}/{server}"
+        words = line.split(",")
+        if len(words) > _SESSIONS and words[_SESSIONS] not in ("", "0") and not line.startswith("#"):
+            yield f"{words[0]}/{words[1]}"
