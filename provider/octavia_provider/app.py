@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import fcntl
-import hashlib
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +20,7 @@ import structlog
 from octavia_amphora.wire.config import compose
 from octavia_provider import api
 from octavia_provider.agents import AgentClient
-from octavia_provider.clouds.netns import NetnsCloud
+from octavia_provider.clouds.netns import NetnsCloud, ranges
 from octavia_provider.controller.balancer import BalancerReconciler, Ports
 from octavia_provider.controller.board import Board
 from octavia_provider.controller.controller import Controller, Reconciler
@@ -103,7 +102,7 @@ async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Contr
         agents = AgentClient(cloud, authority.issue_controller())
         stack.push_async_callback(agents.close)
         board = Board()
-        networks = LocalNetworks(LocalNetworkSettings(published=loopback_range(settings.home)))
+        networks = LocalNetworks(LocalNetworkSettings(published=await _loopback_range(store, settings.home)))
         # The home's lock admits one control plane at a time: who starts after a crash takes up the leases of the dead
         # one at once, since they are its own. What that one had on the way has a smaller revision.
         holder = f"embedded {settings.home}"
@@ -136,10 +135,9 @@ async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Contr
         yield controller
 
 
-def loopback_range(home: Path) -> str:
-    """Where listeners are published: 4,096 addresses of this machine's loopback, a range of its own for each home."""
-    number = int.from_bytes(hashlib.sha256(os.fsencode(home)).digest()[:2], "big") % 2048
-    return f"127.{64 + number // 16}.{number % 16 * 16}.0/20"
+async def _loopback_range(store: Store, home: Path) -> str:
+    published = await store.read(lambda tx: [lb.spec.get("published_address") for lb in tx.find("load_balancer")])
+    return ranges.reserve(home, [address for address in published if address])
 
 
 async def _authority(store: Store) -> CertificateAuthority:

@@ -26,7 +26,7 @@ def purge(home: str | None, yes: bool) -> None:
     """Take the embedded cloud down and remove its database, keys and logs. Stacks that it serves lose what they made."""
     from octavia_provider.client import embedded
     from octavia_provider.client.waiting import Deadline
-    from octavia_provider.clouds.netns import NetnsCloud
+    from octavia_provider.clouds.netns import NetnsCloud, ranges
     from octavia_provider.kit import logfile, paths
 
     where = paths.home(home)
@@ -48,6 +48,7 @@ def purge(home: str | None, yes: bool) -> None:
     for path in sorted(where.iterdir()):
         if path.name in OURS or path.name.startswith("control-plane.log."):
             _remove(path)
+    ranges.release(where)
     left = sorted(path.name for path in where.iterdir())
     if left:
         click.echo(f"removed the installation in {where}; what is not ours was left: {', '.join(left)}")

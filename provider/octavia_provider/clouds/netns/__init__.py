@@ -5,6 +5,7 @@
     client.py     how it speaks with the holder
     dialer.py     sockets opened inside the walls
     listening.py  listening sockets of published listeners, on this machine's loopback
+    ranges.py     which loopback addresses a home publishes at
     doctor.py     what the machine must have
     holder/       the program that is the cloud: init of its namespaces; nothing but the standard library
 
