@@ -2,7 +2,8 @@
 """A door on TCP for clients that know no Unix sockets: what comes to a loopback address goes on to the control plane.
 
 It admits whom the socket admits, and no other user of the machine: the kernel knows whose the other end of a loopback
-connection is (/proc/net/tcp, proc_net_tcp(5)). A web page is not its reader, so browsers are turned away.
+connection is (/proc/net/tcp, proc_net_tcp(5)). Web pages are turned away, and so is whoever calls it by a name that is not
+its own: a page whose name was made to lead here (DNS rebinding) is of the same origin to its browser.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import os
+import re
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp import web
@@ -22,12 +25,16 @@ from yarl import URL
 from octavia_provider.model.errors import Forbidden, Refused, TransientError
 
 from .app import MAX_BODY
-from .errors import explain
+from .errors import explain, fault
 from .requests import MAX_WAIT
 
 _HOP = ("Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade", "TE", "Trailer", "Content-Length", "Expect")
 _ESTABLISHED = "01"  # the only state in which a socket has an owner for certain: one that was closed is shown as root's
 _PATIENCE = 30.0  # beyond what a request may wait
+_OWN_NAMES = "it answers to localhost and its address, with its port; octaviactl listen --name adds others"
+_AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:(?P<port>[0-9]{1,5}))?", re.ASCII)
+_SELF = ("localhost", "127.0.0.1", "::1")
+_TYPED = "none"  # Sec-Fetch-Site of an address that somebody typed (Fetch Metadata, section 2.4)
 
 
 def loopback(host: str) -> str:
@@ -42,8 +49,12 @@ def loopback(host: str) -> str:
     return str(address)
 
 
-def create_door(find: Callable[[], Path]) -> web.Application:
-    """An application that hands requests on. ``find`` (called in a thread) answers the path of the control plane's socket."""
+def create_door(find: Callable[[], Path], names: Iterable[str] = ()) -> web.Application:
+    """An application that hands requests on. ``find`` (called in a thread) answers the path of the control plane's socket.
+
+    ``names``: by what else it may be called (``name`` or ``name:port``), beside ``localhost`` and its own address.
+    """
+    called = frozenset(map(_name, names))
     app = web.Application(client_max_size=MAX_BODY)
     session: web.AppKey[aiohttp.ClientSession] = web.AppKey("session", aiohttp.ClientSession)
 
@@ -57,6 +68,9 @@ def create_door(find: Callable[[], Path]) -> web.Application:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
+            if not _is_called(request, called):
+                return fault(421, f"this API is not called {request.headers.get('Host', '')!r}: {_OWN_NAMES}")
+            _refuse_web_pages(request)
             await asyncio.to_thread(_admit, request)
             return await _handed_on(request, request.app[session], find)
         except Exception as error:  # noqa: BLE001 - no traceback reaches a user
@@ -93,9 +107,45 @@ def _passed(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
     return passed
 
 
-def _admit(request: web.Request) -> None:
-    if "Origin" in request.headers:
+def _name(text: str) -> tuple[str, int | None]:
+    """A name and its port, in one spelling; ``ValueError`` where it is none. None: no port is said."""
+    found = _AUTHORITY.fullmatch(text.lower())
+    if found is None:
+        raise ValueError(f"{text!r} is no name")
+    return found["name"].strip("[]").rstrip("."), int(found["port"]) if found["port"] else None
+
+
+def check_name(text: str) -> str:
+    """A name by which it may be called; ``Refused`` where it is none."""
+    try:
+        _name(text)
+    except ValueError:
+        raise Refused(f"{text!r} is no name", hint="api.example or api.example:9876, for one") from None
+    return text
+
+
+def _is_called(request: web.Request, others: frozenset[tuple[str, int | None]]) -> bool:
+    """Whether the request names one of its own names, with its port or none; and in its target no other one."""
+    hosts = request.headers.getall("Host", [])
+    if request.transport is None or len(hosts) != 1:
+        return False
+    own, own_port = request.transport.get_extra_info("sockname")[:2]
+    named = {(name, port) for name in (*_SELF, own) for port in (None, own_port)}
+    named |= others | {(name, own_port) for name, port in others if port is None}
+    try:
+        target = urlsplit(request.raw_path).netloc if "://" in request.raw_path else ""  # RFC 9112, section 3.2.2
+        return all(_name(name) in named for name in (*hosts, target or hosts[0]))
+    except ValueError:
+        return False
+
+
+def _refuse_web_pages(request: web.Request) -> None:
+    """What a browser sends for a page says so: Origin with what writes, Sec-Fetch-Site with everything."""
+    if "Origin" in request.headers or request.headers.get("Sec-Fetch-Site", _TYPED) != _TYPED:
         raise Forbidden("this API is not for web pages")
+
+
+def _admit(request: web.Request) -> None:
     if request.transport is None:
         raise Forbidden("the caller is gone")
     peer, own = request.transport.get_extra_info("peername"), request.transport.get_extra_info("sockname")

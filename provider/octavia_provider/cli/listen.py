@@ -15,12 +15,20 @@ from . import options
 
 @click.command()
 @click.argument("address", default="127.0.0.1:9876")
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="NAME[:PORT]",
+    help="A name by which clients may call it, besides localhost and its address. May be repeated.",
+)
 @options.home
-def listen(address: str, home: str | None) -> None:
+def listen(address: str, names: tuple[str, ...], home: str | None) -> None:
     """Serve the API at ADDRESS (default 127.0.0.1:9876) until interrupted, for clients that know no Unix sockets.
 
     Loopback addresses alone, and requests of your own user and root alone: there is no authentication, and who can ask
-    the API may do everything. The control plane is started where it does not run.
+    the API may do everything. Requests of web pages, and for other names than its own, are refused. The control plane is
+    started where it does not run.
 
     OpenStack's command line: OS_AUTH_TYPE=none OS_ENDPOINT=http://127.0.0.1:9876 openstack loadbalancer list
     """
@@ -32,17 +40,21 @@ def listen(address: str, home: str | None) -> None:
     if not port.isdecimal() or int(port) > 65535:
         raise click.BadParameter(f"{address!r} is not an address and a port, as 127.0.0.1:9876 is")
     directory = paths.home(home)
-    asyncio.run(_serve(host.strip("[]"), int(port), lambda: embedded.ensure(directory, Deadline(embedded.START))))
+
+    def find() -> Path:
+        return embedded.ensure(directory, Deadline(embedded.START))
+
+    asyncio.run(_serve(host.strip("[]"), int(port), names, find))
 
 
-async def _serve(host: str, port: int, find: Callable[[], Path]) -> None:
+async def _serve(host: str, port: int, names: tuple[str, ...], find: Callable[[], Path]) -> None:
     from octavia_provider.api import serve_tcp
-    from octavia_provider.api.loopback import create_door, loopback
+    from octavia_provider.api.loopback import check_name, create_door, loopback
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = await serve_tcp(create_door(find), loopback(host), port)
+    server = await serve_tcp(create_door(find, map(check_name, names)), loopback(host), port)
     try:
         at, on = server.address
         click.echo(f"the API is at http://{f'[{at}]' if ':' in at else at}:{on} (no authentication; ^C ends it)")

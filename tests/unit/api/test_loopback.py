@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 
 from octavia_provider.api import serve_tcp
-from octavia_provider.api.loopback import create_door, loopback
+from octavia_provider.api.loopback import check_name, create_door, loopback
 from octavia_provider.model.errors import Refused
 from unit.api.settling import Plane
 
@@ -22,15 +22,15 @@ ASK = """
 import encodings.idna, os, socket, sys
 if sys.argv[3:]: os.setgid(65534); os.setuid(65534)
 s = socket.create_connection((sys.argv[1], int(sys.argv[2])))
-s.sendall(b"GET /v2/lbaas/pools HTTP/1.1\\r\\nHost: o\\r\\n\\r\\n")
+s.sendall(b"GET /v2/lbaas/pools HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n")
 if sys.argv[4:]: s.shutdown(socket.SHUT_WR)
 print(s.recv(65536).decode())
 """
 
 
 @contextlib.asynccontextmanager
-async def door(path: Path, host: str = "127.0.0.1") -> AsyncIterator[tuple[str, int]]:
-    server = await serve_tcp(create_door(lambda: path), host, 0)
+async def door(path: Path, host: str = "127.0.0.1", *names: str) -> AsyncIterator[tuple[str, int]]:
+    server = await serve_tcp(create_door(lambda: path, names), host, 0)
     try:
         yield server.address
     finally:
@@ -74,14 +74,73 @@ async def test_only_its_user_is_answered(plane: Plane, host: str) -> None:
         assert not (await asked(address, "other", "half closed")).startswith("HTTP/1.1 200"), "shown as root's, maybe"
 
 
-async def test_a_web_page_is_not_answered(plane: Plane) -> None:
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://o"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1"}, {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"}, {"Sec-Fetch-Site": "same-origin"},
+    ],
+)  # fmt: skip
+async def test_a_web_page_is_not_answered(plane: Plane, headers: dict[str, str]) -> None:
     async with (
         door(plane.path) as (host, port),
-        aiohttp.ClientSession(headers={"Origin": "http://o"}) as session,
+        aiohttp.ClientSession(headers=headers) as session,
         session.post(f"http://{host}:{port}/v2/octavia/control-plane/stop") as refused,
     ):
         assert refused.status == 403
     assert plane.stopped == []
+
+
+async def said(address: tuple[str, int], head: str) -> str:
+    """What is answered to these lines, in which ``PORT`` stands for the door's."""
+    reader, writer = await asyncio.open_connection(*address)
+    writer.write(f"{head.replace('PORT', str(address[1]))}\r\nConnection: close\r\n\r\n".encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:PORT", 200), ("localhost:PORT", 200), ("LocalHost:PORT", 200), ("localhost.:PORT", 200),
+        ("[::1]:PORT", 200), ("localhost", 200), ("api.test", 200), ("api.test:PORT", 200), ("tunnel.test:7", 200),
+        ("localhost:8", 421), ("api.test:7", 421), ("tunnel.test", 421), ("tunnel.test:PORT", 421),
+        ("rebound.example:PORT", 421), ("rebound.example", 421), ("127.0.0.1.rebound.example:PORT", 421),
+        ("localhost.rebound.example", 421), ("127.0.0.2:PORT", 421), ("user@localhost:PORT", 421), ("::1", 421),
+        ("localhost:", 421), ("localhost, rebound.example", 421), ("", 421), ("localhost/", 421), ("[::1", 421),
+        ("loc%61lhost:PORT", 421), ("ⓛocalhost", 421), ("localhost:99999999999", 421),
+    ],
+)  # fmt: skip
+async def test_it_answers_to_its_own_names_alone(plane: Plane, host: str, status: int) -> None:
+    async with door(plane.path, "127.0.0.1", "api.test", "tunnel.test:7") as address:
+        answer = await said(address, f"GET /v2/lbaas/pools HTTP/1.1\r\nHost: {host}")
+    found = int(answer.split()[1])
+    assert found == status or (status == 421 and found == 400), answer
+    if found == 421:
+        assert "it answers to localhost" in answer
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET /v2/lbaas/pools HTTP/1.0",
+        "GET http://rebound.example/v2/lbaas/pools HTTP/1.1\r\nHost: localhost:PORT",
+        "GET http://localhost:PORT/v2/lbaas/pools HTTP/1.1\r\nHost: rebound.example",
+        "GET /v2/lbaas/pools HTTP/1.1\r\nHost: localhost\r\nHost: rebound.example",
+        "POST /v2/octavia/control-plane/stop HTTP/1.1\r\nHost: rebound.example:PORT\r\nContent-Length: 0",
+    ],
+)
+async def test_other_ways_to_say_another_name(plane: Plane, head: str) -> None:
+    async with door(plane.path) as address:
+        assert (await said(address, head)).split()[1] in {"400", "421"}
+    assert plane.stopped == []
+
+
+@pytest.mark.parametrize("name", ["", "a b", "http://a", "a:b", "a:1:2", "user@a", "a/b"])
+def test_what_is_no_name_is_refused(name: str) -> None:
+    with pytest.raises(Refused):
+        check_name(name)
 
 
 async def test_a_control_plane_that_ended_is_looked_for_again(plane: Plane) -> None:
