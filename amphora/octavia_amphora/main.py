@@ -52,6 +52,7 @@ async def run(settings: Settings) -> None:
     from .apply.engine import Engine
     from .apply.ways import Ways
     from .beat.sender import Sender
+    from .haproxy.account import Account
     from .metrics.server import serve as serve_metrics
     from .server.app import Api
     from .server.tls import context
@@ -63,7 +64,7 @@ async def run(settings: Settings) -> None:
         state_directory=settings.state_directory,
         run_directory=settings.run_directory,
         haproxy=settings.haproxy,
-        user=settings.haproxy_user,
+        account=Account.named(settings.haproxy_user),
         finish=settings.finish,
     )
     engine = Engine(ways, wake.set)
@@ -73,7 +74,7 @@ async def run(settings: Settings) -> None:
     recovery = asyncio.ensure_future(engine.recover())
     site = web.TCPSite(runner, settings.listen_address, settings.listen_port, ssl_context=context(settings))
     await site.start()
-    metrics = await serve_metrics(engine, settings.run_directory)
+    metrics = await serve_metrics(engine, ways)
     log.info("serving on %s port %d as %s", settings.listen_address, settings.listen_port, settings.amphora_id)
     tasks = [recovery, asyncio.ensure_future(sender.run())]
     try:

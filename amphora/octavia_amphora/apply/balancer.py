@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable
 
 from octavia_amphora.haproxy import prelude, runtime, servers, tables
-from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.haproxy.process import Failed, Haproxy
 from octavia_amphora.wire.config import Configuration, compose
 from octavia_amphora.wire.messages import Applied, Outcome, Push, Refusal, Stamp, Standing, States
@@ -34,7 +33,7 @@ class Balancer:
         self.id = load_balancer_id
         self._ways = ways
         self._changed = changed
-        self._paths = Paths.of(ways.state_directory, ways.run_directory, load_balancer_id)
+        self._paths = ways.paths(load_balancer_id)
         self._paths.make()
         self._files = Files(self._paths)
         self._teller = Teller(self._paths, self._files)
@@ -356,7 +355,9 @@ class Balancer:
             self._paths.server_states.write_text("1\n")
             return
         self._aside.inherit(text, new)
-        write(self._paths.server_states, servers.health_file(text, new, self._aside.down).encode())
+        write(
+            self._paths.server_states, servers.health_file(text, new, self._aside.down).encode(), mode=self._paths.mode
+        )
         self._observer.save()
 
     async def _roll_back(self, old: Configuration | None) -> str:
@@ -377,9 +378,9 @@ class Balancer:
     def _write_config(self, configuration: Configuration) -> str:
         """Replace ``haproxy.cfg``; the mark by which a worker that loaded it is known."""
         mark = f"{prelude.structure(configuration)} {time.time_ns():x}"
-        head = prelude.prelude(self._paths, mark=mark, user=self._ways.user)
+        head = prelude.prelude(self._paths, mark=mark)
         self._files.lay_out(configuration, self._paths.files)
-        write(self._paths.config, compose(configuration, prelude=head).encode())
+        write(self._paths.config, compose(configuration, prelude=head).encode(), mode=self._paths.mode)
         return mark
 
     def _keep(self, record: Record) -> None:

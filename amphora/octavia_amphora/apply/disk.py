@@ -61,10 +61,10 @@ class Disk:
                 path.unlink()
 
 
-def write(path: Path, content: bytes, *, durable: bool = False) -> None:
-    """Replace a file as a whole; with ``durable``, it is on disk when this returns."""
+def write(path: Path, content: bytes, *, durable: bool = False, mode: int = 0o600) -> None:
+    """Replace a file as a whole, for us alone unless ``mode`` lets haproxy's group read it; with ``durable``, it is on disk when this returns."""
     scratch = path.with_name(path.name + ".tmp")
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         if durable:

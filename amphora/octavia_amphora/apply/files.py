@@ -37,7 +37,7 @@ class Files:
                     Refusal("bad_request", f"the content of file {one.name} has not the digest that is given")
                 )
             if one.content and not path.exists():
-                write(path, one.content.encode())
+                write(path, one.content.encode(), mode=self._paths.mode)
             elif not path.exists():
                 raise Refused(Refusal("base", f"file {one.name} came without content and is not here. Push the whole"))
         return bare(configuration)
@@ -61,7 +61,7 @@ class Files:
             link.replace(directory / one.name)
         lists = {crt_list(f.name): f.certificates for f in configuration.frontends.values() if f.certificates}
         for name, certificates in lists.items():
-            write(directory / name, "".join(f"{one}\n" for one in certificates).encode())
+            write(directory / name, "".join(f"{one}\n" for one in certificates).encode(), mode=self._paths.mode)
         _keep_only(directory, {*configuration.files, *lists})
 
     def forget_others(self, *kept: Configuration | None) -> None:

@@ -18,9 +18,9 @@ from .ways import Ways
 async def prove(ways: Ways, paths: Paths, files: Files, running: list[Configuration], new: Configuration) -> None:
     """``Refused`` with what haproxy or the kernel complains of; ``running``: whose ports are ours already."""
     files.lay_out(new, paths.candidate_files)
-    head = prelude.prelude(paths, mark="check", user=ways.user, files=paths.candidate_files)
-    write(paths.candidate, compose(new, prelude=head).encode())
-    output = await check.check(ways.haproxy, paths.candidate)
+    head = prelude.prelude(paths, mark="check", files=paths.candidate_files)
+    write(paths.candidate, compose(new, prelude=head).encode(), mode=paths.mode)
+    output = await check.check(ways.haproxy, paths.candidate, ways.account)
     paths.candidate.unlink()
     if output is not None:
         found = check.complaints(output, new, skipped_lines=len(head.splitlines()))

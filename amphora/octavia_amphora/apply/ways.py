@@ -5,6 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from octavia_amphora.haproxy.account import Account
+from octavia_amphora.haproxy.paths import Paths
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ways:
@@ -16,8 +19,12 @@ class Ways:
     state_directory: str
     run_directory: str
     haproxy: str = "haproxy"
-    user: str = ""
+    account: Account | None = None
     settle: float = 15.0
     drain: float = 10.0
     finish: float = 1.0
     longest_pause: float = 10.0
+
+    def paths(self, load_balancer_id: str) -> Paths:
+        """Where the files of a load balancer are."""
+        return Paths.of(self.state_directory, self.run_directory, load_balancer_id, self.account)

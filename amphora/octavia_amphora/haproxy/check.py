@@ -13,6 +13,8 @@ from pathlib import Path
 from octavia_amphora.wire.config import Configuration, compose
 from octavia_amphora.wire.messages import Complaint
 
+from .account import Account, options
+
 TIMEOUT_SECONDS = 60.0
 
 _ALERT = re.compile(r"^\[ALERT\]\s+\(\d+\)\s*:\s*(?:config\s*:\s*)?(?P<text>.*)$")
@@ -80,18 +82,24 @@ def _named(text: str, configuration: Configuration) -> tuple[str, str]:
     return proxy, ""
 
 
-async def check(haproxy: str, path: Path) -> str | None:
-    """Run ``haproxy -c``: None when the file is good, else all that haproxy said."""
-    return await asyncio.to_thread(_check, haproxy, path)
+async def check(haproxy: str, path: Path, account: Account | None = None) -> str | None:
+    """Run ``haproxy -c`` as that user: None when the file is good, else all that haproxy said."""
+    return await asyncio.to_thread(_check, haproxy, path, account)
 
 
-def _check(haproxy: str, path: Path) -> str | None:
+def _check(haproxy: str, path: Path, account: Account | None) -> str | None:
     command = [haproxy, "-c", "-f", str(path)]
     try:
         run = subprocess.run(
-            command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+            **options(account),
         )
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except (OSError, subprocess.SubprocessError) as error:
         return f"[ALERT] (0) : {haproxy} -c did not run: {error}"
     return None if run.returncode == 0 else f"{run.stdout}{run.stderr}"
 

@@ -8,12 +8,15 @@ import contextlib
 import socket
 from pathlib import Path
 
+from .account import Account, grant
+
 
 class Notices:
     """The datagram socket that the master knows as ``NOTIFY_SOCKET``; its path outlives this process's restarts."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, account: Account | None = None) -> None:
         self._path = path
+        self._account = account
         self._socket: socket.socket | None = None
         self._ready = asyncio.Event()
 
@@ -24,7 +27,7 @@ class Notices:
         self._path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._socket.bind(str(self._path))
-        self._path.chmod(0o600)
+        grant(self._path, self._account)
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
     def close(self) -> None:

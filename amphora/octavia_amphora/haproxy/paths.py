@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from .account import Account
+
 EXPORTER_SOCKET, METRICS_SOCKET = "exporter.sock", "metrics.sock"
 
 
@@ -13,23 +15,45 @@ EXPORTER_SOCKET, METRICS_SOCKET = "exporter.sock", "metrics.sock"
 class Paths:
     """``state`` is on disk, ``run`` in memory; both hold files of this load balancer alone.
 
+    With an ``account``, haproxy's user may read its configuration and certificates, and writes to one directory alone.
+
     Socket paths have to stay under 90 bytes: haproxy binds them with a suffix first, and the kernel allows 107.
     """
 
     state: Path
     run: Path
+    account: Account | None = None
 
     @classmethod
-    def of(cls, state_directory: str, run_directory: str, load_balancer_id: str) -> Paths:
+    def of(
+        cls, state_directory: str, run_directory: str, load_balancer_id: str, account: Account | None = None
+    ) -> Paths:
         """Of one load balancer."""
-        return cls(Path(state_directory) / load_balancer_id, Path(run_directory) / load_balancer_id)
+        return cls(Path(state_directory) / load_balancer_id, Path(run_directory) / load_balancer_id, account)
 
     def make(self) -> None:
-        """Make both directories, for root's eyes alone."""
+        """Make both directories, for our eyes alone but for what haproxy's user has to see."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
         for directory in (self.contents, self.files, self.candidate_files):
             directory.mkdir(mode=0o700, exist_ok=True)
+        if self.account:
+            self.made.mkdir(mode=0o700, exist_ok=True)
+            for directory in (self.state.parent, self.run.parent, self.state, self.run, self.contents):
+                self.account.share(directory, 0o711 if directory == self.run.parent else 0o710)
+            for directory in (self.files, self.candidate_files):
+                self.account.share(directory, 0o750)
+            self.account.share(self.made, 0o770)
+
+    @property
+    def mode(self) -> int:
+        """Of files that haproxy reads."""
+        return 0o640 if self.account else 0o600
+
+    @property
+    def made(self) -> Path:
+        """What haproxy makes itself: its sockets, and the file with its process id."""
+        return self.run / "haproxy" if self.account else self.run
 
     @property
     def config(self) -> Path:
@@ -79,12 +103,12 @@ class Paths:
     @property
     def stats_socket(self) -> Path:
         """The worker's runtime API."""
-        return self.run / "stats.sock"
+        return self.made / "stats.sock"
 
     @property
     def master_socket(self) -> Path:
         """The master's CLI."""
-        return self.run / "master.sock"
+        return self.made / "master.sock"
 
     @property
     def notify_socket(self) -> Path:
@@ -94,7 +118,7 @@ class Paths:
     @property
     def exporter_socket(self) -> Path:
         """haproxy's own metrics, for the agent alone."""
-        return self.run / EXPORTER_SOCKET
+        return self.made / EXPORTER_SOCKET
 
     @property
     def metrics_socket(self) -> Path:
@@ -104,7 +128,7 @@ class Paths:
     @property
     def pid(self) -> Path:
         """The master's process id, written by haproxy."""
-        return self.run / "haproxy.pid"
+        return self.made / "haproxy.pid"
 
     @property
     def log(self) -> Path:

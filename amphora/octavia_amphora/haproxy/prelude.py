@@ -28,7 +28,7 @@ def structure(configuration: Configuration) -> str:
     return hashlib.sha256(compose(bare).encode()).hexdigest()[:16]
 
 
-def prelude(paths: Paths, *, mark: str, user: str = "", files: Path | None = None) -> str:
+def prelude(paths: Paths, *, mark: str, files: Path | None = None) -> str:
     """The section's text. ``mark`` comes back in ``show info`` as the description: which file a worker has loaded.
 
     ``files``: where certificates and their like are, if not where haproxy will read them.
@@ -52,6 +52,4 @@ def prelude(paths: Paths, *, mark: str, user: str = "", files: Path | None = Non
         # haproxy would refuse to start, and -c does not tell (it warns in its log).
         "    no strict-limits",
     ]
-    if user:
-        lines += [f"    user {user}", f"    group {user}"]
     return "\n".join(lines) + "\n\n"

@@ -15,6 +15,7 @@ import subprocess
 from collections.abc import Callable
 
 from . import runtime, strays
+from .account import options
 from .notify import Notices
 from .paths import Paths
 
@@ -34,7 +35,7 @@ class Haproxy:
         self.workers: tuple[int, ...] = ()
         self._binary = binary
         self._paths = paths
-        self._notices = Notices(paths.notify_socket)
+        self._notices = Notices(paths.notify_socket, paths.account)
         self._on_death = on_death
         self._pidfd: int | None = None
         self._gone = asyncio.Event()
@@ -152,7 +153,13 @@ class Haproxy:
         with paths.log.open("ab") as log:
             try:
                 process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    env=environment,
+                    start_new_session=True,
+                    **options(paths.account),
                 )
             except OSError as error:
                 raise Failed(f"{self._binary} cannot be run: {error}. Install haproxy 2.6 or newer") from error

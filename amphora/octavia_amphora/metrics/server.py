@@ -11,7 +11,9 @@ import aiohttp
 from aiohttp import web
 
 from octavia_amphora.apply.engine import Engine
-from octavia_amphora.haproxy.paths import EXPORTER_SOCKET, METRICS_SOCKET
+from octavia_amphora.apply.ways import Ways
+from octavia_amphora.haproxy.account import grant
+from octavia_amphora.haproxy.paths import METRICS_SOCKET
 
 from . import words
 
@@ -21,26 +23,23 @@ log = logging.getLogger("octavia_amphora.metrics")
 SCRAPE_SECONDS = 8.0
 
 
-async def serve(engine: Engine, run_directory: str) -> web.AppRunner:
+async def serve(engine: Engine, ways: Ways) -> web.AppRunner:
     """Answer at ``metrics.sock`` until the runner is cleaned up."""
-    runner = web.AppRunner(Metrics(engine, Path(run_directory)).application(), access_log=None)
+    runner = web.AppRunner(Metrics(engine, ways).application(), access_log=None)
     await runner.setup()
-    await web.UnixSite(runner, _socket(run_directory)).start()
+    path = Path(ways.run_directory) / METRICS_SOCKET
+    path.parent.mkdir(parents=True, exist_ok=True)
+    await web.UnixSite(runner, str(path)).start()
+    grant(path, ways.account)
     return runner
-
-
-def _socket(run_directory: str) -> str:
-    directory = Path(run_directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    return str(directory / METRICS_SOCKET)
 
 
 class Metrics:
     """The handler. A scrape costs one request to haproxy's exporter, and nothing is kept between two."""
 
-    def __init__(self, engine: Engine, run_directory: Path) -> None:
+    def __init__(self, engine: Engine, ways: Ways) -> None:
         self._engine = engine
-        self._run = run_directory
+        self._ways = ways
 
     def application(self) -> web.Application:
         """Its one route."""
@@ -54,7 +53,7 @@ class Metrics:
         if balancer is None or configuration is None:
             raise web.HTTPNotFound(text="this amphora serves no such load balancer\n")
         try:
-            said = await _ask(self._run / balancer.id / EXPORTER_SOCKET)
+            said = await _ask(self._ways.paths(balancer.id).exporter_socket)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             log.warning("haproxy's exporter does not answer load_balancer=%s: %s", balancer.id, error)
             raise web.HTTPBadGateway(text=f"haproxy does not tell its metrics: {error}\n") from error

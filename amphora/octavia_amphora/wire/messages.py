@@ -143,7 +143,7 @@ class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
     ``certificate``, ``key`` and ``authority`` are paths of PEM files; ``controller`` is the identity (URI name) that a
     caller's certificate must carry. Heartbeats go to every one of ``receivers`` ("address:port") each
     ``heartbeat_interval`` seconds, and at once when a state changes, signed with ``heartbeat_key`` (hex). ``finish``: seconds that a push waits for requests which
-    removed servers are still answering.
+    removed servers are still answering. ``haproxy_user``: who haproxy runs as, without capabilities; empty: as the agent.
     """
 
     amphora_id: str

@@ -13,6 +13,8 @@ from octavia_amphora.wire.messages import Settings
 from octavia_provider.ports import Amphora, Authority, Dialer
 
 DIRECTORY = "/etc/octavia-amphora"
+HAPROXY_USER = "haproxy"
+"""The user that every amphora has for haproxy, with no capability and without the agent's files."""
 
 
 def new(load_balancer_id: str) -> Amphora:
@@ -35,6 +37,7 @@ def files(
         controller=authority.controller_name,
         heartbeat_key=amphora.heartbeat_key.hex(),
         receivers=(dialer.heartbeat_receiver,),
+        haproxy_user=HAPROXY_USER,
     )
     return {
         f"{DIRECTORY}/agent.json": (0o600, msgspec.json.format(msgspec.json.encode(settings))),
