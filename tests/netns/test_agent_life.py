@@ -293,6 +293,23 @@ async def test_heartbeats_tell_of_a_dead_member_before_the_next_is_due(amphora: 
     ear.close()
 
 
+async def test_checked_servers_are_looked_at_once_a_heartbeat_and_when_haproxy_tells_of_them(amphora: Amphora) -> None:
+    """Nobody polls: haproxy counts connections to its own socket (and its checks, so these are rare): one a heartbeat."""
+
+    def conversations() -> int:
+        return int(haproxy_says(amphora, "show info").partition("CumConns: ")[2].split()[0])
+
+    ear = Ear(amphora)
+    rarely = [server(port, options="check inter 1h") for port in (8001, 8002)]
+    await amphora.push(amphora.configuration(*rarely))
+    beats = [await ear.next() for _ in range(3)]  # what the push itself asked for is over
+    before = conversations()
+    beats = [await ear.next() for _ in range(6)]
+    asked = conversations() - before - 1
+    assert asked <= len(beats) + 1, f"{asked} conversations in {len(beats)} heartbeats"
+    ear.close()
+
+
 async def test_requests_to_an_agent_that_is_gone_are_unreachable(amphora: Amphora) -> None:
     amphora.kill()
     with pytest.raises(TransientError, match=amphora.id):

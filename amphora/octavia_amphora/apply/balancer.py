@@ -40,11 +40,12 @@ class Balancer:
         self._disk = Disk(self._paths.state)
         self._newest = self._disk.newest()
         self._accepted = self._disk.accepted()
-        self._haproxy = Haproxy(ways.haproxy, self._paths, on_death=self._died)
+        self._haproxy = Haproxy(ways.haproxy, self._paths, on_death=self._died, on_log=self._stirred)
         self._observer = Observer(self._paths)
         self._aside = Aside(load_balancer_id, self._paths, self._judged)
         self._judging: asyncio.Task[None] | None = None
         self._last: States | None = None
+        self._stir: asyncio.TimerHandle | None = None
         self._leaving: frozenset[tuple[str, str]] = frozenset()
         self._reloads = 0
         self._lock = asyncio.Lock()
@@ -134,9 +135,11 @@ class Balancer:
         return self._accepted.stamp.generation if self._accepted else 0
 
     @property
-    def has_checks(self) -> bool:
-        """Whether states can change by themselves."""
-        return self.configuration is not None and servers.any_is_checked(self.configuration)
+    def is_polled(self) -> bool:
+        """Whether states can change without a word from haproxy."""
+        if self.configuration is None or self._haproxy.tells_states:
+            return False
+        return servers.any_is_checked(self.configuration)
 
     @property
     def is_waiting(self) -> bool:
@@ -199,6 +202,8 @@ class Balancer:
         for task in (self._revival, self._judging):
             if task:
                 task.cancel()
+        if self._stir:
+            self._stir.cancel()
         self._aside.close()
         async with self._lock:
             self.save()
@@ -260,6 +265,15 @@ class Balancer:
                     return
             pause = min(max(0.2, pause * 2), self._ways.longest_pause)
             await asyncio.sleep(pause)
+
+    def _stirred(self) -> None:
+        """haproxy has written to its log: the state of a server may be another now. Many lines are one look."""
+        if self._stir is None:
+            self._stir = asyncio.get_running_loop().call_later(self._observer.rest, self._look_again)
+
+    def _look_again(self) -> None:
+        self._stir = None
+        self._changed()
 
     def _judged(self) -> None:
         """Our checks found a server dead, or alive again."""
@@ -339,6 +353,8 @@ class Balancer:
             except Failed as error:
                 rolled_back = await self._roll_back(old)
                 raise Refused(Refusal("failed", f"the reload failed: {error}. {rolled_back}")) from error
+            finally:
+                self._observer.forget_workers()
             await tables.restore(self._paths, new)
         self._leaving = frozenset()
         self._reloads += 1

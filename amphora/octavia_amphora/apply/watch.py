@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -18,6 +19,13 @@ from .disk import write
 
 # A worker that takes longer does not serve well either; a heartbeat must not wait for it.
 LOOK_SECONDS = 2.0
+# A look takes a millisecond with a few servers; with thousands it takes longer, and then comes less often: looking takes
+# a twentieth of the time at most.
+LOOK_SHARE = 20
+REST_SECONDS = 0.01
+# While there is one worker only the master is not asked who is there, but at every so many looks.
+LOOKS_BY_WORKER = 20
+SHOW_STAT = "show stat -1 1 -1"  # of every proxy its frontend
 
 
 class Observer:
@@ -30,15 +38,30 @@ class Observer:
         self._paths = paths
         self._ledger = _load(paths.counters)
         self._saved = b""
+        self._sole: tuple[int, str] | None = None
+        self._looks = 0
+        self._cost = 0.0
         self.steady = asyncio.Lock()
 
     async def look(self, configuration: Configuration, digest: str) -> States:
         """All states and counters; ``serving`` is False when haproxy does not answer."""
         try:
             async with self.steady:
-                return await self._look(configuration, digest)
+                began = time.monotonic()
+                found = await self._look(configuration, digest)
+                self._cost = time.monotonic() - began
+                return found
         except runtime.Silent:
             return self.blind(configuration, digest)
+
+    @property
+    def rest(self) -> float:
+        """Seconds to let pass between two looks that nothing but haproxy's log asks for."""
+        return max(REST_SECONDS, self._cost * LOOK_SHARE)
+
+    def forget_workers(self) -> None:
+        """After a reload: the master is to be asked which workers there are."""
+        self._sole = None
 
     def blind(self, configuration: Configuration, digest: str) -> States:
         """What can be said while there is no haproxy."""
@@ -53,20 +76,22 @@ class Observer:
     async def count(self) -> dict[str, ListenerState]:
         """Write down the counters of every worker there is; the current one's listeners."""
         current: dict[str, ListenerState] = {}
-        keys = set()
+        workers: dict[str, int] = {}
         for process in await runtime.processes(self._paths.master_socket, timeout=LOOK_SECONDS):
             if process.kind != "worker":
                 continue
             path, prefix = self._paths.stats_socket, ""
             if not process.current:
                 path, prefix = self._paths.master_socket, f"@!{process.pid} "
-            found = counters.parse(await runtime.ask(path, f"{prefix}show stat -1 1 -1", timeout=LOOK_SECONDS))
+            found = counters.parse(await runtime.ask(path, f"{prefix}{SHOW_STAT}", timeout=LOOK_SECONDS))
             key = counters.worker_key(process.pid)
-            keys.add(key)
+            workers[key] = process.pid
             self._ledger.see(key, {name: one.counters for name, one in found.items()})
             if process.current:
                 current = found
-        self._ledger.keep_only(keys)
+        self._ledger.keep_only(set(workers))
+        self._sole = next(iter((pid, key) for key, pid in workers.items())) if len(workers) == 1 else None
+        self._looks = 0
         return current
 
     def save(self) -> None:
@@ -77,9 +102,8 @@ class Observer:
             self._saved = content
 
     async def _look(self, configuration: Configuration, digest: str) -> States:
-        listeners = await self.count()
+        listeners, text = await self._ask_sole() or (await self.count(), await self._ask("show servers state"))
         self._ledger.forget_others(set(configuration.frontends))
-        text = await runtime.ask(self._paths.stats_socket, "show servers state", timeout=LOOK_SECONDS)
         states = {(one.backend, one.name): one.state() for one in servers.seen(text)}
         return States(
             load_balancer_id=configuration.load_balancer_id,
@@ -88,6 +112,22 @@ class Observer:
             listeners={name: self._listener(name, listeners) for name in configuration.frontends},
             servers={name: _states(name, backend.servers, states) for name, backend in configuration.backends.items()},
         )
+
+    async def _ask_sole(self) -> tuple[dict[str, ListenerState], str] | None:
+        """Listeners and servers of the only worker, by one request; None when it is time to ask who is there."""
+        self._looks += 1
+        if self._sole is None or self._looks >= LOOKS_BY_WORKER:
+            return None
+        pid, key = self._sole
+        if counters.worker_key(pid) != key:
+            return None
+        stat, _, servers_state = (await self._ask(f"{SHOW_STAT};show servers state")).partition("\n\n")
+        found = counters.parse(stat)
+        self._ledger.see(key, {name: one.counters for name, one in found.items()})
+        return found, servers_state
+
+    async def _ask(self, command: str) -> str:
+        return await runtime.ask(self._paths.stats_socket, command, timeout=LOOK_SECONDS)
 
     def _listener(self, name: str, listeners: dict[str, ListenerState]) -> ListenerState:
         status = listeners[name].status if name in listeners else "stopped"

@@ -15,15 +15,14 @@ from pathlib import Path
 from octavia_amphora.apply.balancer import Balancer
 from octavia_amphora.apply.disk import write
 from octavia_amphora.apply.engine import Engine
+from octavia_amphora.apply.watch import LOOK_SHARE
 from octavia_amphora.wire.heartbeat import BalancerBeat, Heartbeat, encode, short
 from octavia_amphora.wire.messages import Settings, States
 
 log = logging.getLogger("octavia_amphora.beat")
 
-# haproxy does not say by itself that a check failed. A look takes less than a millisecond with a few servers; with
-# thousands it takes longer, and then comes less often: looking takes a twentieth of the time at most.
+# Only where haproxy's log cannot be watched, or while something is waited for that nobody tells of.
 LOOK_SECONDS = 0.25
-LOOK_SHARE = 20
 
 
 class Sender:
@@ -62,7 +61,7 @@ class Sender:
     async def _pause(self, next_beat: float, cost: float) -> None:
         """Until the next look: when somebody says that something changed, soon if there are checks, else at the beat."""
         pause = next_beat - time.monotonic()
-        if any(one.has_checks or one.is_waiting for one in self._engine.balancers()):
+        if any(one.is_polled or one.is_waiting for one in self._engine.balancers()):
             pause = min(pause, max(LOOK_SECONDS, cost * LOOK_SHARE))
         with contextlib.suppress(TimeoutError):
             # not wait_for: before Python 3.12 it forgets that it was cancelled when it is woken in the same moment

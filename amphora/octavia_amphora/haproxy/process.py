@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 from . import runtime, strays
 from .account import options
+from .log_watch import LogWatch
 from .notify import Notices
 from .paths import Paths
 
@@ -30,13 +31,16 @@ class Failed(Exception):
 class Haproxy:
     """The processes of one load balancer. ``master`` is 0 while there is none, ``workers`` are the current ones."""
 
-    def __init__(self, binary: str, paths: Paths, *, on_death: Callable[[], None]) -> None:
+    def __init__(
+        self, binary: str, paths: Paths, *, on_death: Callable[[], None], on_log: Callable[[], None] = lambda: None
+    ) -> None:
         self.master = 0
         self.workers: tuple[int, ...] = ()
         self._binary = binary
         self._paths = paths
         self._notices = Notices(paths.notify_socket, paths.account)
         self._on_death = on_death
+        self._log_watch = LogWatch(paths.log, on_log)
         self._pidfd: int | None = None
         self._gone = asyncio.Event()
 
@@ -102,6 +106,11 @@ class Haproxy:
     def serving(self) -> bool:
         """Whether a worker has said that it is ready (an old one, while a reload goes on)."""
         return bool(self.workers)
+
+    @property
+    def tells_states(self) -> bool:
+        """Whether a server that changes its state is told by ``on_log``."""
+        return self._log_watch.is_open
 
     async def _settled(self, mark: str, *, timeout: float, began: int) -> None:
         """Wait until the worker that serves has loaded the file with this mark."""
@@ -176,10 +185,12 @@ class Haproxy:
             return False
         self.master = pid
         self._gone.clear()
+        self._log_watch.open()
         asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
         return True
 
     def _unwatch(self) -> None:
+        self._log_watch.close()
         if self._pidfd is not None:
             asyncio.get_running_loop().remove_reader(self._pidfd)
             os.close(self._pidfd)
