@@ -29,7 +29,6 @@ def main() -> None:
     parser.add_argument("--config", default=DEFAULT_CONFIG, help="settings (JSON), default %(default)s")
     path = Path(parser.parse_args().config)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     try:
         settings = msgspec.json.decode(path.read_bytes(), type=Settings)
     except (OSError, msgspec.MsgspecError) as error:
@@ -47,14 +46,13 @@ def _complain(message: str) -> int:
 
 async def run(settings: Settings) -> None:
     """Serve until a signal says to end."""
-    from aiohttp import web
-
     from .apply.engine import Engine
     from .apply.ways import Ways
     from .beat.sender import Sender
     from .haproxy.account import Account
     from .metrics.server import serve as serve_metrics
-    from .server.app import Api
+    from .server.app import MAX_BODY, Api
+    from .server.http import Server
     from .server.tls import context
 
     stop, wake = asyncio.Event(), asyncio.Event()
@@ -69,19 +67,17 @@ async def run(settings: Settings) -> None:
     )
     engine = Engine(ways, wake.set)
     sender = Sender(settings, engine, wake)
-    runner = web.AppRunner(Api(settings, engine, sender.boot).application(), access_log=None, shutdown_timeout=5.0)
-    await runner.setup()
+    api = Server(Api(settings, engine, sender.boot).answer, max_body=MAX_BODY)
     recovery = asyncio.ensure_future(engine.recover())
-    site = web.TCPSite(runner, settings.listen_address, settings.listen_port, ssl_context=context(settings))
-    await site.start()
+    await api.listen(settings.listen_address, settings.listen_port, context(settings))
     metrics = await serve_metrics(engine, ways)
     log.info("serving on %s port %d as %s", settings.listen_address, settings.listen_port, settings.amphora_id)
     tasks = [recovery, asyncio.ensure_future(sender.run())]
     try:
         await stop.wait()
     finally:
-        for one in (runner, metrics):
-            await one.cleanup()
+        for one in (api, metrics):
+            await one.close()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from pathlib import Path
-
-import aiohttp
-from aiohttp import web
 
 from octavia_amphora.apply.engine import Engine
 from octavia_amphora.apply.ways import Ways
 from octavia_amphora.haproxy.account import grant
 from octavia_amphora.haproxy.paths import METRICS_SOCKET
+from octavia_amphora.server import http
+from octavia_amphora.server.http import Request, Response
 
 from . import words
 
@@ -21,17 +21,18 @@ log = logging.getLogger("octavia_amphora.metrics")
 
 # A scrape that takes longer is of no use: Prometheus gives up after ten seconds.
 SCRAPE_SECONDS = 8.0
+# 10,000 servers are some 60 MB.
+SCRAPE_BYTES = 256 * 1024 * 1024
 
 
-async def serve(engine: Engine, ways: Ways) -> web.AppRunner:
-    """Answer at ``metrics.sock`` until the runner is cleaned up."""
-    runner = web.AppRunner(Metrics(engine, ways).application(), access_log=None)
-    await runner.setup()
+async def serve(engine: Engine, ways: Ways) -> http.Server:
+    """Answer at ``metrics.sock`` until the server is closed."""
+    server = http.Server(Metrics(engine, ways).answer)
     path = Path(ways.run_directory) / METRICS_SOCKET
     path.parent.mkdir(parents=True, exist_ok=True)
-    await web.UnixSite(runner, str(path)).start()
+    await server.listen_unix(path)
     grant(path, ways.account)
-    return runner
+    return server
 
 
 class Metrics:
@@ -41,38 +42,23 @@ class Metrics:
         self._engine = engine
         self._ways = ways
 
-    def application(self) -> web.Application:
-        """Its one route."""
-        app = web.Application()
-        app.router.add_get("/{id}", self._metrics)
-        return app
-
-    async def _metrics(self, request: web.Request) -> web.Response:
-        balancer = self._engine.serving(request.match_info["id"])
+    async def answer(self, request: Request) -> Response:
+        """``GET /{load balancer}``: all its metrics in Prometheus' text format."""
+        balancer = self._engine.serving(request.path.removeprefix("/"))
         configuration = balancer.configuration if balancer else None
-        if balancer is None or configuration is None:
-            raise web.HTTPNotFound(text="this amphora serves no such load balancer\n")
+        if request.method != "GET" or balancer is None or configuration is None:
+            return Response(404, b"this amphora serves no such load balancer\n")
         try:
-            said = await _ask(self._ways.paths(balancer.id).exporter_socket)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            async with asyncio.timeout(SCRAPE_SECONDS):
+                path = self._ways.paths(balancer.id).exporter_socket
+                said = (await http.get(path, "/metrics", limit=SCRAPE_BYTES)).decode()
+        except (TimeoutError, OSError, ValueError) as error:
             log.warning("haproxy's exporter does not answer load_balancer=%s: %s", balancer.id, error)
-            raise web.HTTPBadGateway(text=f"haproxy does not tell its metrics: {error}\n") from error
+            return Response(502, f"haproxy does not tell its metrics: {error}\n".encode())
         udp = any(frontend.datagrams for frontend in configuration.frontends.values())
         states = await balancer.look() if udp else None
         text = words.gauges(_host()) + words.translate(said, configuration, states)
-        return web.Response(
-            body=text.encode(), headers={"Content-Type": words.CONTENT_TYPE, "Cache-Control": "no-cache"}
-        )
-
-
-async def _ask(socket: Path) -> str:
-    timeout = aiohttp.ClientTimeout(total=SCRAPE_SECONDS)
-    connector = aiohttp.UnixConnector(str(socket))
-    async with (
-        aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-        session.get("http://haproxy/metrics", raise_for_status=True) as answer,
-    ):
-        return await answer.text()
+        return Response(200, text.encode(), words.CONTENT_TYPE, {"Cache-Control": "no-cache"})
 
 
 def _host() -> dict[str, tuple[str, float]]:

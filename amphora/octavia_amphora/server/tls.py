@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 from octavia_amphora.wire.messages import Settings
@@ -19,7 +20,7 @@ def context(settings: Settings) -> ssl.SSLContext:
     return made
 
 
-def is_controller(certificate: dict[str, Any] | None, controller: str) -> bool:
+def is_controller(certificate: Mapping[str, Any] | None, controller: str) -> bool:
     """Whether a verified certificate (``ssl.SSLSocket.getpeercert``) carries the control plane's URI name (RFC 5280)."""
     names = (certificate or {}).get("subjectAltName", ())
     return ("URI", controller) in names
