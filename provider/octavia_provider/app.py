@@ -31,12 +31,13 @@ from octavia_provider.controller.local import LocalReconciler
 from octavia_provider.controller.local_networks import LocalNetworks, LocalNetworkSettings
 from octavia_provider.controller.publishing import LoopbackPublisher
 from octavia_provider.controller.shared import SharedReconciler
+from octavia_provider.controller.strangers import look, require_none
 from octavia_provider.kit import logfile, paths
 from octavia_provider.model.errors import Conflict, NotFound, OctaviaError
 from octavia_provider.model.kinds import SHARED_KINDS
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import Scope, Store
-from octavia_provider.store import open_store
+from octavia_provider.store import Copies, SqlStore, installed, open_store
 
 log = structlog.get_logger(__name__)
 PROJECT = "00000000000000000000000000000000"  # the embedded cloud has one project, spelled as Keystone would
@@ -54,7 +55,7 @@ class Settings:
 def serve(settings: Settings) -> None:
     """Run the embedded control plane until it is stopped, or idle. ``Conflict`` when one runs already."""
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with _only_one(settings.home):
+    with only_one(settings.home):
         logfile.configure(paths.log_file(settings.home), level=settings.log_level)
         try:
             asyncio.run(_serve(settings))
@@ -67,7 +68,8 @@ def serve(settings: Settings) -> None:
 
 
 @contextmanager
-def _only_one(home: Path) -> Iterator[None]:
+def only_one(home: Path) -> Iterator[None]:
+    """No other control plane serves this home meanwhile; ``Conflict`` when one does."""
     descriptor = os.open(paths.serve_lock(home), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -94,11 +96,12 @@ async def _serve(settings: Settings) -> None:
 async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Controller]:
     """Everything, running. What it started is ended in reverse; the cloud goes on."""
     async with AsyncExitStack() as stack:
-        store = open_store(f"sqlite:///{paths.database(settings.home)}", paths.key_file(settings.home))
-        stack.push_async_callback(store.close)
-        authority = await _authority(store)
         cloud = NetnsCloud(settings.home)
         stack.push_async_callback(cloud.close)
+        store = await _store(settings.home, cloud)
+        stack.push_async_callback(store.close)
+        copies = Copies(store, paths.database_copy(settings.home))
+        authority = await _authority(store)
         agents = AgentClient(cloud, authority.issue_controller())
         stack.push_async_callback(agents.close)
         board = Board()
@@ -122,6 +125,8 @@ async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Contr
         housekeeper = Housekeeper(
             store, cloud, controller, heartbeats, board, idle_seconds=settings.idle_seconds, when_idle=stop
         )
+        copies.start()
+        stack.push_async_callback(copies.stop)
         await controller.start()
         stack.push_async_callback(controller.stop)
         await heartbeats.start()
@@ -138,6 +143,26 @@ async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Contr
 async def _loopback_range(store: Store, home: Path) -> str:
     published = await store.read(lambda tx: [lb.spec.get("published_address") for lb in tx.find("load_balancer")])
     return ranges.reserve(home, [address for address in published if address])
+
+
+async def _store(home: Path, cloud: NetnsCloud) -> SqlStore:
+    """The store of this home. ``Conflict`` where it does not know what is there already: it is another, or an older one."""
+    url, key = f"sqlite:///{paths.database(home)}", paths.key_file(home)
+    there = await look(cloud)
+    if not installed(url):
+        await require_none(there, None, str(home))
+        if key.exists():
+            raise Conflict(
+                f"has {key.name} and no database that belongs to it. Nothing was touched", subject=str(home),
+                hint=f"put {paths.database(home).name} back, or `octaviactl adopt`: it restores the copy, or starts afresh",
+            )  # fmt: skip
+    store = open_store(url, key)
+    try:
+        await require_none(there, store, str(home))
+    except BaseException:
+        await store.close()
+        raise
+    return store
 
 
 async def _authority(store: Store) -> CertificateAuthority:

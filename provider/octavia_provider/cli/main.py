@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "listen": ("octavia_provider.cli.listen", "listen", "Serve the API on a TCP port, for OpenStack's clients."),
     "service": ("octavia_provider.cli.service", "service", "Start the control plane at boot, or no longer."),
     "leftovers": ("octavia_provider.cli.leftovers", "leftovers", "Show or delete what a crashed run left behind."),
+    "adopt": ("octavia_provider.cli.adopt", "adopt", "Go on where the store does not know what runs."),
     "purge": ("octavia_provider.cli.purge", "purge", "Remove the embedded cloud with everything in it."),
 }
 

@@ -14,9 +14,18 @@ from octavia_provider.model.errors import PermanentError
 from . import options
 
 OURS = (
-    "octavia.db", "octavia.db-shm", "octavia.db-wal", "octavia.key", "control-plane.log", "stderr.log", "api.sock",
+    "octavia.db", "octavia.db-shm", "octavia.db-wal", "octavia.db.copy", "octavia.db.copy.new", "octavia.key",
+    "octavia.key.new", "control-plane.log", "stderr.log", "api.sock",
     "serve.lock", "start.lock", "cloud", "log",
 )  # fmt: skip
+
+SET_ASIDE = (
+    "control-plane.log.",
+    "octavia.db.lost-",
+    "octavia.db-wal.lost-",
+    "octavia.db-shm.lost-",
+    "octavia.key.lost-",
+)
 
 
 @click.command()
@@ -46,7 +55,7 @@ def purge(home: str | None, yes: bool) -> None:
     embedded.stop(where, Deadline(60.0))
     asyncio.run(NetnsCloud(where).stop())
     for path in sorted(where.iterdir()):
-        if path.name in OURS or path.name.startswith("control-plane.log."):
+        if path.name in OURS or path.name.startswith(SET_ASIDE):
             _remove(path)
     ranges.release(where)
     left = sorted(path.name for path in where.iterdir())

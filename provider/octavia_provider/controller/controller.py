@@ -11,10 +11,12 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import structlog
 
+from octavia_provider.kit import tasks
 from octavia_provider.model.errors import PermanentError, TransientError
 from octavia_provider.model.kinds import reconciled
 from octavia_provider.ports import AgentRefused, Scope, Store
@@ -65,10 +67,7 @@ class Controller:
     async def start(self) -> None:
         """Begin: every scope is looked at once, then whenever it is written to."""
         await self._dispatch(everything=True)
-        self._loops = [
-            asyncio.create_task(self._follow(), name="follow"),
-            asyncio.create_task(self._keep_leases(), name="leases"),
-        ]
+        self._loops = [tasks.keep("following the store", self._follow), tasks.keep("leases", self._keep_leases)]
 
     async def stop(self) -> None:
         """End the tasks between two steps of theirs, and give up the leases. Traffic goes on."""
@@ -122,12 +121,12 @@ class Controller:
         if leased is None:
             return
         worker = _Worker(self._make(leased))
-        worker.wake.set()
         self._workers[scope_id] = worker
-        worker.task = asyncio.create_task(self._work(scope_id, worker), name=f"reconcile {scope_id}")
+        worker.task = tasks.keep(f"reconcile {scope_id}", partial(self._work, scope_id, worker))
 
     async def _work(self, scope_id: str, worker: _Worker) -> None:
         delay = FIRST_RETRY
+        worker.wake.set()  # what it was woken for may not be done
         while True:
             await worker.wake.wait()
             worker.wake.clear()

@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from octavia_amphora.wire.heartbeat import Assembler, BalancerBeat, Heartbeat, states
+from octavia_provider.kit import tasks
 from octavia_provider.model.errors import TransientError
 from octavia_provider.ports import Agents, Dialer, Store
 
@@ -42,13 +43,16 @@ class Heartbeats(asyncio.DatagramProtocol):
         self._seen: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._odd: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._loops: list[asyncio.Task[None]] = []
         self._transport: asyncio.DatagramTransport | None = None
 
     async def start(self) -> None:
         """Learn the amphorae and begin to watch for silence."""
         await self._learn()
-        self._spawn(self._watch_silence())
-        self._spawn(self._follow_amphorae())
+        self._loops = [
+            tasks.keep("watch for silence", self._watch_silence),
+            tasks.keep("following the amphorae", self._follow_amphorae),
+        ]
 
     async def open(self, dialer: Dialer) -> None:
         """Open the socket in the management network."""
@@ -63,9 +67,10 @@ class Heartbeats(asyncio.DatagramProtocol):
 
     async def stop(self) -> None:
         """End."""
-        for task in self._tasks:
+        ending = [*self._tasks, *self._loops]
+        for task in ending:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*ending, return_exceptions=True)
         self.close()
 
     def datagram_received(self, data: bytes, addr: Any) -> None:  # noqa: ARG002
@@ -140,4 +145,9 @@ class Heartbeats(asyncio.DatagramProtocol):
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            log.error("question failed", reason=str(error), exc_info=error)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
+from octavia_provider.kit import tasks
 from octavia_provider.model.errors import OctaviaError
 from octavia_provider.model.kinds import reconciled
 from octavia_provider.ports import LocalCloud, Scope, Store, Watch
@@ -21,6 +22,7 @@ from .balancer import BalancerReconciler
 from .board import Board
 from .controller import Controller
 from .heartbeats import Heartbeats
+from .strangers import HINT, look, sentence, strangers
 
 log = structlog.get_logger(__name__)
 INTERVAL = 5.0
@@ -50,10 +52,7 @@ class Housekeeper:
 
     def start(self) -> None:
         """Begin."""
-        self._tasks = [
-            asyncio.create_task(self._live(), name="cloud's life"),
-            asyncio.create_task(self._keep_house(), name="housekeeping"),
-        ]
+        self._tasks = [tasks.keep("cloud's life", self._live), tasks.keep("housekeeping", self._keep_house)]
 
     async def stop(self) -> None:
         """End; the cloud goes on."""
@@ -108,13 +107,21 @@ class Housekeeper:
     async def _taken_down(self) -> bool:
         """Whether the cloud is down; it stays up where something was asked for meanwhile."""
         try:
-            return await self._cloud.stop(unless=self._wanted)
+            return await self._cloud.stop(unless=self._needed)
         except (OctaviaError, OSError) as error:
             log.warning("the cloud does not end", reason=str(error))
             return False
 
-    async def _wanted(self) -> bool:
-        return bool(await self._scopes())
+    async def _needed(self) -> bool:
+        """Whether the cloud has to stay: something is wanted, or runs in it. What we delete is out of it by then, so what
+        still runs was never ours to end."""
+        if await self._scopes():
+            return True
+        there = await look(self._cloud)
+        if not there.empty:
+            unknown = await strangers(there, self._store)
+            log.error("the store does not know what runs: the cloud stays", what=sentence(unknown), hint=HINT)
+        return not there.empty
 
     async def _scopes(self) -> list[Scope]:
         """What the cloud has to be there for."""

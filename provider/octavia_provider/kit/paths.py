@@ -53,3 +53,8 @@ def database(home: Path) -> Path:
 def key_file(home: Path) -> Path:
     """The key that secrets in the store are encrypted with."""
     return home / "octavia.key"
+
+
+def database_copy(home: Path) -> Path:
+    """A copy of the store, a moment old: for ``octaviactl adopt``."""
+    return home / "octavia.db.copy"

@@ -86,7 +86,9 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
 
     Hosts first: a configuration can be rendered only for a host that exists. A VIP comes before the configuration that
     binds it, and goes after the one that does not. Publications last: a listener is shown to
-    the outside when it answers; and withdrawn first, before what is behind it goes.
+    the outside when it answers; and withdrawn first, before what is behind it goes. An amphora that the store does not
+    know is left alone, unless its load balancer is to go: an amphora is written down before it is made, so that one was
+    made by another store.
     """
     withdraw = tuple(Withdraw(p.listener_id) for p in observed.publications if not _wanted(desired, p))
     surplus = tuple(Discard(a.id) for a in observed.amphorae[desired.amphorae :])
@@ -111,7 +113,7 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
         if a.id not in pushed and set(observed.hosts[a.id].vips) - set(desired.vips)
     )
     publish = tuple(Publish(p) for p in desired.publications if p not in observed.publications)
-    return (*withdraw, *pushes, *former, *publish, *surplus, *strays)
+    return (*withdraw, *pushes, *former, *publish, *surplus)
 
 
 def _wanted(desired: Desired, publication: Publication) -> bool:

@@ -13,7 +13,7 @@ Authority     certificates of amphorae and controllers              pki/
 from __future__ import annotations
 
 from .agents import AgentRefused, Agents, Authority, Credential
-from .clouds import AmphoraOrder, Compute, Dialer, Host, HostSpec, LocalCloud, NetworkSpec, Publication, Vip
+from .clouds import AmphoraOrder, Compute, Dialer, Host, HostSpec, LocalCloud, NetworkSpec, Order, Publication, Vip
 from .store import Amphora, Board, Networks, Owner, Record, Scope, Settlement, Store, Transaction, Watch
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "LocalCloud",
     "NetworkSpec",
     "Networks",
+    "Order",
     "Owner",
     "Publication",
     "Record",

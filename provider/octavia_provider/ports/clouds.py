@@ -8,6 +8,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+Order = tuple[int, int, int]
+"""(epoch, fence, revision): what decides which of two pushes is the newer one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vip:
@@ -190,4 +193,8 @@ class LocalCloud(Compute, Dialer, Protocol):
 
     async def publications(self) -> Sequence[Publication]:
         """What is published now."""
+        ...
+
+    async def pushed(self) -> Mapping[str, Mapping[str, Order]]:
+        """Amphora id → load balancer id → the newest push that its agent keeps on disk; what cannot be read is left out."""
         ...

@@ -173,6 +173,10 @@ class Transaction(Protocol):
         """Raise the revision; ``Conflict`` when the fence is no longer ours."""
         ...
 
+    def raise_epoch(self, scope_id: str, epoch: int) -> None:
+        """What is pushed of this scope from now on goes before all of earlier epochs (an operator restored the store)."""
+        ...
+
     def acquire(self, scope_id: str, holder: str, seconds: float) -> Scope | None:
         """Take or renew the lease by compare-and-swap (the fence rises when the holder changes); None: another has it."""
         ...

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
-from .store import SqlStore, open_store
+from .copies import Copies
+from .store import SqlStore, installed, open_store
 
-__all__ = ["SqlStore", "open_store"]
+__all__ = ["Copies", "SqlStore", "installed", "open_store"]

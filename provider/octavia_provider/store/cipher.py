@@ -51,7 +51,7 @@ def read_key(path: Path) -> bytes:
         mode = stat.S_IMODE(path.stat().st_mode)
         key = path.read_bytes()
     except FileNotFoundError:
-        hint = "restore it from the backup it belongs to, or remove the database too and start afresh"
+        hint = "restore it; without it nothing can be read, and `octaviactl adopt` can only let go of what runs"
         raise NotFound("does not exist, but the database does", subject=subject, hint=hint) from None
     except OSError as error:
         raise Refused(f"cannot be read: {error.strerror}", subject=subject, hint="look at its owner and mode") from None
@@ -64,17 +64,28 @@ def read_key(path: Path) -> bytes:
 
 
 def make_key(path: Path) -> bytes:
-    """The key in the file, made now when there is none; of two processes that do so at once, one wins."""
+    """A new key in a file beside ``path``: ``keep_key`` gives it its name once the database that it belongs to is there.
+
+    So a key of that name belongs to a database, wherever a crash came between both.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    fresh = _fresh(path)
+    fresh.unlink(missing_ok=True)
     descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_bytes(KEY_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
-        with contextlib.suppress(FileExistsError):  # never over another's key
-            path.hardlink_to(fresh)
-    finally:
-        fresh.unlink()
-    return read_key(path)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secrets.token_bytes(KEY_BYTES))
+        file.flush()
+        os.fsync(file.fileno())
+    return read_key(fresh)
+
+
+def keep_key(path: Path) -> None:
+    """The key that was made is the key of the database; nothing happens where there is one."""
+    if path.exists():
+        return
+    with contextlib.suppress(FileNotFoundError):  # none was made, or another process was faster
+        _fresh(path).rename(path)
+
+
+def _fresh(path: Path) -> Path:
+    return path.with_name(f"{path.name}.new")

@@ -41,6 +41,11 @@ class Coordination:
             raise Conflict("another control plane has taken the lease", subject=scope_id, hint="let it do the work")
         return rows.scope(row)
 
+    def raise_epoch(self, scope_id: str, epoch: int) -> None:
+        """The epoch is this one, or a later one that it is already."""
+        older = SCOPES.c.epoch < epoch
+        self._db.execute(update(SCOPES).where(SCOPES.c.id == scope_id, older).values(epoch=epoch))
+
     def acquire(self, scope_id: str, holder: str, seconds: float) -> Scope | None:
         """Take or renew the lease; None when another holds it or the scope is gone."""
         now = self._clock()

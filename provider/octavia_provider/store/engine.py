@@ -30,7 +30,7 @@ READERS = 2
 
 def engines(url: str) -> tuple[Engine, Engine]:
     """The writing engine and the reading one."""
-    path = _sqlite_path(url)
+    path = sqlite_path(url)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))  # SQLite would ask the umask; -wal and -shm follow it
@@ -40,7 +40,8 @@ def engines(url: str) -> tuple[Engine, Engine]:
     return _engine(url, readonly=False), _engine(url, readonly=True)
 
 
-def _sqlite_path(url: str) -> Path:
+def sqlite_path(url: str) -> Path:
+    """The file of a database; ``Refused`` for the URL of anything else."""
     try:
         parsed = make_url(url)
     except ArgumentError:

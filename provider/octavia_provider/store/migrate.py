@@ -24,6 +24,12 @@ def migrate(engine: Engine) -> None:
     """Bring the database up to ``HEAD``; ``Refused`` when a newer version of the code has written it."""
     with engine.begin() as connection:  # a write transaction: of two processes that start at once, one migrates
         found = _version(connection)
+        if found is None and (tables := inspect(connection).get_table_names()):
+            raise Refused(
+                f"has tables of something else ({', '.join(tables[:3])}), or is damaged",
+                subject=f"database {engine.url.database}",
+                hint="move it away, and put the database of octavia in its place; `octaviactl adopt` tells of its copy",
+            )
         if found != HEAD:
             _upgrade(connection, found)
 

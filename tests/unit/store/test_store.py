@@ -14,7 +14,8 @@ import pytest
 
 from octavia_provider.model.errors import Conflict, NotFound, PermanentError, Refused, TransientError
 from octavia_provider.ports import Amphora, Settlement, Transaction
-from octavia_provider.store import SqlStore, migrate, open_store
+from octavia_provider.store import SqlStore, installed, migrate, open_store
+from octavia_provider.store import store as store_module
 from octavia_provider.store.engine import engines
 from octavia_provider.store.tables import METADATA
 from unit.store.opening import files, member, opened, record, with_pool
@@ -237,3 +238,61 @@ async def test_two_processes_never_hold_a_lease_together(store: SqlStore, tmp_pa
     scope = await store.read(lambda tx: tx.scope(lb.id))
     assert scope is not None
     assert scope.fence == scope.revision == sum(won)
+
+
+async def test_a_key_belongs_to_a_database_wherever_a_crash_came(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A key alone tells of a database that is lost; so it gets its name once the database is there."""
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "keep_key", _crash)
+        with pytest.raises(InterruptedError):
+            opened(tmp_path)
+    assert not (tmp_path / "key").exists()
+    store = opened(tmp_path)  # the database is there: the key that was made for it is taken up
+    await store.close()
+    assert (tmp_path / "key").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr(store_module, "insert", _crash)
+        with pytest.raises(InterruptedError):
+            opened(tmp_path / "other")
+    await opened(tmp_path / "other").close()  # nothing was there yet: a new key is made
+
+
+def _remove_database(folder: Path) -> None:
+    for path in folder.glob("octavia.db*"):
+        path.unlink()
+
+
+def _crash(*_: object) -> None:
+    raise InterruptedError
+
+
+async def test_a_key_without_its_database_is_no_new_installation(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/octavia.db"
+    assert not installed(url)
+    await opened(tmp_path).close()
+    assert installed(url)
+    _remove_database(tmp_path)
+    assert not installed(url)
+    with pytest.raises(Refused, match="octaviactl adopt"):
+        opened(tmp_path)
+    assert not installed(url)
+    (tmp_path / "octavia.db").write_bytes(b"no database" * 100)
+    assert installed(url)  # something is there, which is not to be written over
+
+
+async def test_a_copy_is_whole_and_never_that_of_another_database(tmp_path: Path) -> None:
+    store = opened(tmp_path)
+    lb = record("load_balancer", name="lb")
+    await store.write(lambda tx: tx.insert(lb))
+    await store.copy(tmp_path / "copy")
+    assert stat.S_IMODE((tmp_path / "copy").stat().st_mode) == 0o600
+    _remove_database(tmp_path)
+    with pytest.raises(OSError, match="cannot be copied"):
+        await store.copy(tmp_path / "copy")
+    await store.close()
+    (tmp_path / "copy").rename(tmp_path / "octavia.db")
+    again = opened(tmp_path)
+    assert await again.read(lambda tx: tx.get("load_balancer", lb.id))
+    await again.close()

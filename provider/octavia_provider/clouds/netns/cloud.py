@@ -18,11 +18,12 @@ from typing import Any
 import structlog
 
 from octavia_provider.model.errors import Refused, Unreachable
-from octavia_provider.ports import AmphoraOrder, Host, HostSpec, NetworkSpec, Publication, Vip
+from octavia_provider.ports import AmphoraOrder, Host, HostSpec, NetworkSpec, Order, Publication, Vip
 
 from .client import Client, Hello, NoHolder
 from .dialer import Dialer
 from .listening import open_listening
+from .state import pushed
 
 AGENT_PORT = 9443
 """Where agents listen, Octavia's ``[haproxy_amphora] bind_port``."""
@@ -253,6 +254,10 @@ class NetnsCloud:
         """What is published now."""
         told = (await self._look("publications")).get("publications", ())
         return [_publication(spec) for spec in told]
+
+    async def pushed(self) -> Mapping[str, Mapping[str, Order]]:
+        """What agents keep on disk, running or not."""
+        return await asyncio.to_thread(pushed, self._client.home)
 
 
 def _host(told: Mapping[str, Any]) -> Host:

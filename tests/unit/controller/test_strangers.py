@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a cloud has and a store does not know."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from octavia_provider.controller.strangers import Cloud, require_none, sentence, strangers
+from octavia_provider.model.errors import Conflict
+from octavia_provider.ports import Amphora, Host, Publication
+from octavia_provider.store import SqlStore
+from unit.store.opening import opened, record
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
+    made = opened(tmp_path)
+    await made.write(lambda tx: tx.insert(record("load_balancer", id_="lb")))
+    await made.write(
+        lambda tx: tx.insert(record("listener", "lb", "web", loadbalancer_id="lb", protocol="HTTP", protocol_port=80))
+    )
+    await made.write(lambda tx: tx.insert(record("local_network", id_="net")))
+    await made.write(lambda tx: tx.put_amphora(Amphora(id="amp", load_balancer_id="lb")))
+    await made.write(lambda tx: tx.next_revision("lb", 0))
+    yield made
+    await made.close()
+
+
+def host(amphora_id: str, load_balancer_id: str = "lb") -> Host:
+    return Host(amphora_id=amphora_id, load_balancer_id=load_balancer_id, agent=("100.64.0.2", 9443))
+
+
+def published(listener_id: str, port: int) -> Publication:
+    return Publication(
+        listener_id=listener_id, load_balancer_id="lb", address="127.0.0.9", port=port, target=("100.64.0.3", 1)
+    )
+
+
+def cloud(**more: object) -> Cloud:
+    known = {
+        "amphorae": [host("amp")], "networks": ["net"], "publications": [published("web", 80)],
+        "pushed": {"amp": {"lb": (0, 0, 1)}},
+    }  # fmt: skip
+    return Cloud(**{**known, **more})  # type: ignore[arg-type]
+
+
+async def test_what_the_store_made_is_known(store: SqlStore) -> None:
+    assert await strangers(cloud(), store) == []
+    await require_none(cloud(), store, "/home")
+
+
+@pytest.mark.parametrize(
+    ("more", "kind", "id_"),
+    [
+        ({"amphorae": [host("amp"), host("x", "other")]}, "load_balancer", "other"),
+        ({"amphorae": [host("amp"), host("x")]}, "amphora", "x"),
+        ({"publications": [published("web", 80), published("x", 81)]}, "listener", "x"),
+        ({"networks": ["net", "x"]}, "local_network", "x"),
+        ({"hosts": ["x"]}, "local_host", "x"),
+        ({"pushed": {"amp": {"lb": (0, 0, 2)}}}, "newer", "lb"),
+        ({"pushed": {"amp": {"lb": (0, 1, 0)}}}, "newer", "lb"),
+    ],
+)
+async def test_each_kind_of_stranger_is_seen(store: SqlStore, more: dict[str, object], kind: str, id_: str) -> None:
+    found = await strangers(cloud(**more), store)
+    assert [(one.kind, one.id) for one in found] == [(kind, id_)]
+    with pytest.raises(Conflict, match=f"{id_}.*Nothing was touched"):
+        await require_none(cloud(**more), store, "/home")
+
+
+async def test_without_a_store_everything_is_a_stranger() -> None:
+    found = await strangers(cloud(hosts=["host"]), None)
+    assert {one.kind for one in found} == {"load_balancer", "listener", "local_host", "local_network"}
+    assert sentence(found).endswith("and 1 more")
+
+
+async def test_what_the_store_forgot_of_a_balancer_that_is_gone_is_no_later_state(store: SqlStore) -> None:
+    """Folders of amphorae that are gone tell of nothing that runs."""
+    assert await strangers(cloud(pushed={"old": {"gone": (0, 5, 5)}}), store) == []
