@@ -10,6 +10,7 @@ from multidict import MultiMapping
 from yarl import URL
 
 from octavia_provider.model.attributes import Attribute
+from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, Violation
 
 from .requests import FLAGS
@@ -97,12 +98,12 @@ def _asked(attribute: Attribute | None, text: str) -> str:
     if attribute.annotation is bool:
         flag = FLAGS.get(text.lower()) if text else None
         if flag is None:
-            raise ValueError(f"must be true or false, and is {text!r}")
+            raise ValueError(f"must be true or false, and is {quoted(text)}")
         return str(flag).lower()
     if attribute.annotation in (int, float):
         return _number(attribute, text)
     if attribute.choices and text not in (words := [choice.value for choice in attribute.choices]):
-        raise ValueError(f"{text!r} is not one of {', '.join(words)}")
+        raise ValueError(f"{quoted(text)} is not one of {', '.join(words)}")
     return attribute.format(text) if attribute.annotation is str and attribute.format else text
 
 
@@ -111,7 +112,7 @@ def _number(attribute: Attribute, text: str) -> str:
         return str(attribute.annotation(text))
     except ValueError:
         what = "a whole number" if attribute.annotation is int else "a number"
-        raise ValueError(f"must be {what}, and is {text!r}") from None
+        raise ValueError(f"must be {what}, and is {quoted(text)}") from None
 
 
 def _equals(name: str, asked: Sequence[str]) -> Callable[[dict[str, Any]], bool]:
@@ -135,9 +136,9 @@ def _sorted(objects: Objects, query: MultiMapping[str], known: Known | None) -> 
         pairs.append((key, directions[i] if i < len(directions) else ""))
     for key, direction in reversed(pairs):
         if direction not in ("", "asc", "desc"):
-            raise Invalid([Violation(("sort",), f"{direction!r} is no direction; asc and desc are")])
+            raise Invalid([Violation(("sort",), f"{quoted(direction)} is no direction; asc and desc are")])
         if known is not None and key not in known:
-            raise Invalid([Violation(("sort",), f"{key!r} is not an attribute that can be sorted by")])
+            raise Invalid([Violation(("sort",), f"{quoted(key)} is not an attribute that can be sorted by")])
         objects = sorted(objects, key=_rank(key), reverse=direction == "desc")
     return objects
 
@@ -175,7 +176,7 @@ def _limit(given: str | None) -> int | None:
     if given is None:
         return None
     if not given.isdecimal():
-        raise Invalid([Violation(("limit",), f"{given!r} is not a whole number")])
+        raise Invalid([Violation(("limit",), f"{quoted(given)} is not a whole number")])
     return int(given) or None  # 0: no limit, as in Octavia
 
 

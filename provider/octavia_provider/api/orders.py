@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Conflict, Forbidden, Invalid, Path, PermanentError, Violation, spell
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.load_balancer import VIP_FORMS
@@ -154,7 +155,7 @@ class _Expansion:
             if isinstance(name, str) and name in pools:
                 order.raw[f"{attribute}_id"] = pools[name].id
             elif isinstance(name, str) and name:
-                self._refuse((*order.path, attribute, "name"), f"no pool of this request has the name {name!r}")
+                self._refuse((*order.path, attribute, "name"), f"no pool of this request has the name {quoted(name)}")
             else:
                 self._refuse((*order.path, attribute, "name"), "must be the name of a pool of this request")
         return self._made
@@ -169,7 +170,8 @@ class _Expansion:
             if pool.name in pools:
                 other = spell(pools[pool.name].path)
                 self._refuse(
-                    at, f"{pool.name!r} is the name of {other} too; pools made in one call need names of their own"
+                    at,
+                    f"{quoted(pool.name)} is the name of {other} too; pools made in one call need names of their own",
                 )
             elif pool.name:
                 pools[pool.name] = pool

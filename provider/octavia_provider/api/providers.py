@@ -6,6 +6,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from octavia_provider.model.attributes import inputs
+from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.load_balancer import PROVIDERS
 
@@ -36,7 +37,7 @@ def _capabilities(request: web.Request, offer: Offer, words: str) -> web.Respons
     provider = request.match_info["provider"]
     if provider not in {choice.value for choice in PROVIDERS}:
         known = ", ".join(choice.value for choice in PROVIDERS)
-        raise Invalid([Violation(("provider",), f"{provider!r} is not one of {known}")])
+        raise Invalid([Violation(("provider",), f"{quoted(provider)} is not one of {known}")])
     cannot = request.app[CONTEXT].networks.unsupported
     found = [{"name": a.name, "description": a.doc} for a in inputs(offer.shape).values() if a.name not in cannot]
     return answer(listing.page(found, words, request.url))

@@ -13,6 +13,7 @@ from typing import Any
 
 from octavia_provider.model.attributes import Attribute, inputs
 from octavia_provider.model.kinds import KINDS
+from octavia_provider.model.validate import blank
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
@@ -21,7 +22,8 @@ def understood(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of one object. What cannot be read is left as it is, for the model to refuse."""
     known = inputs(KINDS[kind])
     nulls = {name: known[name].null for name, value in given.items() if value is None and name in known}
-    return {**_read(known, given), **nulls}
+    nothing = {name: None for name, value in given.items() if name in known and blank(known[name], value)}
+    return {**_read(known, given), **nulls, **nothing}
 
 
 def _read(known: Mapping[str, Attribute], given: Mapping[str, Any]) -> dict[str, Any]:

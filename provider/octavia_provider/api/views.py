@@ -47,7 +47,7 @@ def shown_names(kind: str) -> dict[str, Attribute | None]:
         ("id", *_BESIDE.get(kind, ()), *ABSENT.get(kind, ()), "tenant_id")
     )
     declared: type = KINDS[kind]
-    names.update((name, attribute) for name, attribute in attributes(declared).items() if not attribute.secret)
+    names.update((name, attribute) for name, attribute in attributes(declared).items() if not attribute.hidden)
     if KINDS[kind].KEY == "id":
         names["id"] = _ID
     for name, words in _STATUSES.items():
@@ -80,7 +80,7 @@ class View:
         known = inputs(KINDS[record.kind])
         shown = {
             "id": key(record),
-            **{n: record.spec.get(n, attribute.default) for n, attribute in known.items() if not attribute.secret},
+            **{n: record.spec.get(n, attribute.default) for n, attribute in known.items() if not attribute.hidden},
             **ABSENT.get(record.kind, {}),
             "project_id": record.project_id,
             "tenant_id": record.project_id,

@@ -63,6 +63,7 @@ class Attribute:
     why: str = ""
     delete_before_replace: bool = False
     secret: bool = False
+    sealed: bool = False
     output: bool = False
     filled: bool = False
     reference: str = ""
@@ -75,6 +76,11 @@ class Attribute:
     def camel(self) -> str:
         """The name in the schema: ``protocol_port`` → ``protocolPort``."""
         return camel(self.name)
+
+    @cached_property
+    def hidden(self) -> bool:
+        """Whether the control plane keeps it encrypted and shows it to nobody."""
+        return self.secret or self.sealed
 
     @cached_property
     def nested(self) -> type | None:
@@ -146,6 +152,7 @@ def attribute(
     why: str = "",
     delete_before_replace: bool = False,
     secret: bool = False,
+    sealed: bool = False,
     filled: bool = False,
     reference: str = "",
     cost: str = "",
@@ -156,7 +163,8 @@ def attribute(
     """Declare an input.
 
     ``format`` answers the canonical form of a string, or raises ``ValueError`` with the reason. ``filled``: when absent the control plane chooses
-    and shows what it chose. ``reference`` names the kind whose id this is. ``cost`` says what a change in place does
+    and shows what it chose. ``secret``: encrypted in Pulumi's state and in the store, and never shown; ``sealed``: that too, but to Pulumi it is as secret as the
+    program says. ``reference`` names the kind whose id this is. ``cost`` says what a change in place does
     to the traffic; ``why`` says why a change cannot be made in place, where it replaces. ``unordered``: a list whose
     order means nothing. ``json``: a text that holds a JSON object with the attributes of this dataclass. ``null``: what
     Octavia takes a null in a request for, where that is not the default (to Pulumi null is no input).
@@ -165,7 +173,8 @@ def attribute(
         "doc": doc, "default": default, "required": required, "minimum": minimum, "maximum": maximum,
         "max_length": max_length, "max_items": max_items, "choices": choices, "format": format,
         "replaces": replaces, "replaces_between": replaces_between, "why": why,
-        "delete_before_replace": delete_before_replace, "secret": secret, "filled": filled, "reference": reference, "cost": cost,
+        "delete_before_replace": delete_before_replace, "secret": secret, "sealed": sealed,
+        "filled": filled, "reference": reference, "cost": cost,
         "unordered": unordered, "json": json, "null": null,
     }  # fmt: skip
     if isinstance(default, dict):

@@ -21,6 +21,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from . import echo
+
 Path = tuple[str | int, ...]
 
 
@@ -30,6 +32,11 @@ class Violation:
 
     path: Path
     message: str
+
+    def __post_init__(self) -> None:
+        """What a caller made long is not said back to it whole."""
+        object.__setattr__(self, "message", echo.message(self.message))
+        object.__setattr__(self, "path", tuple(echo.name(p) if isinstance(p, str) else p for p in self.path))
 
     def __str__(self) -> str:
         return f"{spell(self.path)}: {self.message}" if self.path else self.message
@@ -43,13 +50,25 @@ def spell(path: Path) -> str:
     return text
 
 
+VIOLATIONS, SAID = 100, 20
+"""How many violations an answer lists, and how many of them its one line says."""
+
+
+def bounded(violations: Iterable[Violation]) -> tuple[Violation, ...]:
+    """The first violations; the last one says how many more there are."""
+    found = tuple(violations)
+    if len(found) <= VIOLATIONS:
+        return found
+    return (*found[: VIOLATIONS - 1], Violation((), f"and {len(found) - VIOLATIONS + 1} more things are wrong"))
+
+
 class OctaviaError(Exception):
     """The root: everything that we raise on purpose."""
 
     def __init__(self, message: str, *, subject: str = "", hint: str = "") -> None:
         super().__init__(message)
         self.message = message
-        self.subject = subject
+        self.subject = echo.message(subject)
         self.hint = hint
 
     def __str__(self) -> str:
@@ -82,8 +101,10 @@ class Invalid(PermanentError):
     """Bad input, refused before anything was touched. Carries every violation found."""
 
     def __init__(self, violations: Iterable[Violation], *, subject: str = "") -> None:
-        self.violations: Sequence[Violation] = tuple(violations)
-        super().__init__("; ".join(str(v) for v in self.violations), subject=subject)
+        self.violations: Sequence[Violation] = bounded(violations)
+        said = [str(violation) for violation in self.violations[:SAID]]
+        more = len(self.violations) - len(said)
+        super().__init__("; ".join([*said, *([f"and {more} more"] if more else [])]), subject=subject)
 
 
 class NotFound(PermanentError):

@@ -10,8 +10,10 @@ import ipaddress
 import re
 import uuid
 
+from . import echo
+from .echo import quoted
+
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _COOKIE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HOST = re.compile(
     r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -23,16 +25,18 @@ _HTTP_URL = re.compile(r"https?://[A-Za-z0-9._~!$&'()*+,;=:@%\[\]-]+([/?#][A-Za-
 _FRAMING = frozenset(
     {"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-_PRIVATE_KEY = re.compile(
-    r"-----BEGIN (?P<kind>(?:[A-Z]+ )?PRIVATE KEY)-----\s[A-Za-z0-9+/=:,\-\s]+-----END (?P=kind)-----"
-)
 _CODES = re.compile(r"\d{3}(-\d{3}|(,\s*\d{3})*)")
 
 
 def text(value: str) -> str:
-    """Free text on one line: no control characters."""
-    if _CONTROL.search(value):
-        raise ValueError("must not contain control characters or line breaks")
+    """Free text on one line: nothing that nobody sees and that changes how the text around it is shown, in a terminal or
+    anywhere (Unicode TR 36: spoofing by the direction of text)."""
+    place = next((place for place, character in enumerate(value) if echo.unseen(character)), None)
+    if place is not None:
+        raise ValueError(
+            "must not contain control characters, line breaks or marks of direction: "
+            f"U+{ord(value[place]):04X} is character {place + 1}"
+        )
     return value
 
 
@@ -41,7 +45,7 @@ def uuid_string(value: str) -> str:
     try:
         return str(uuid.UUID(value))
     except ValueError:
-        raise ValueError(f"{value!r} is not a UUID") from None
+        raise ValueError(f"{quoted(value)} is not a UUID") from None
 
 
 def project_id(value: str) -> str:
@@ -63,17 +67,10 @@ def container_ref(value: str) -> str:
     return uuid_string(value.rstrip("/").rpartition("/")[2])
 
 
-def private_key(value: str) -> str:
-    """A private key in PEM, as far as its form goes; what it holds is seen when it is opened."""
-    if not _PRIVATE_KEY.fullmatch(value.strip()):
-        raise ValueError("holds no private key in PEM (-----BEGIN PRIVATE KEY-----)")
-    return value.strip().replace("\r\n", "\n") + "\n"
-
-
 def _no_zone(value: str) -> None:
     """Python takes any text for the zone of an IPv6 address, line breaks included; it means nothing on another machine."""
     if "%" in value:
-        raise ValueError(f"{value!r} has a zone ('%'); an address must be the same on every machine")
+        raise ValueError(f"{quoted(value)} has a zone ('%'); an address must be the same on every machine")
 
 
 def ip_address(value: str) -> str:
@@ -82,7 +79,7 @@ def ip_address(value: str) -> str:
     try:
         return str(ipaddress.ip_address(value))
     except ValueError:
-        raise ValueError(f"{value!r} is not an IP address") from None
+        raise ValueError(f"{quoted(value)} is not an IP address") from None
 
 
 def member_address(value: str) -> str:
@@ -103,7 +100,7 @@ def cidr(value: str) -> str:
     try:
         return str(ipaddress.ip_network(value, strict=False))
     except ValueError:
-        raise ValueError(f"{value!r} is not a network in CIDR notation") from None
+        raise ValueError(f"{quoted(value)} is not a network in CIDR notation") from None
 
 
 def netmask(value: str) -> str:
@@ -137,7 +134,7 @@ def cookie_name(value: str) -> str:
 def host_name(value: str) -> str:
     """A DNS name (RFC 1123, underscores allowed), for the Host header of a check."""
     if not _HOST.fullmatch(value):
-        raise ValueError(f"{value!r} is not a host name")
+        raise ValueError(f"{quoted(value)} is not a host name")
     return value
 
 
@@ -191,26 +188,28 @@ def changeable_header(value: str) -> str:
 def dn_field(value: str) -> str:
     """A field of a distinguished name, as CN or OU."""
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9-]*", value):
-        raise ValueError(f"{value!r} is not a field of a distinguished name, as CN is")
+        raise ValueError(f"{quoted(value)} is not a field of a distinguished name, as CN is")
     return value
 
 
 def command_argument(value: str) -> str:
-    """An argument of a command: anything but NUL."""
+    """An argument of a command: anything but NUL, and what no text in UTF-8 can hold."""
     if "\0" in value:
         raise ValueError("must not contain NUL")
+    if half := re.search("[\ud800-\udfff]", value):
+        raise ValueError(f"must be text: U+{ord(half[0]):04X}, character {half.start() + 1}, is half of a pair")
     return value
 
 
 def environment_name(value: str) -> str:
     """The name of an environment variable."""
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-        raise ValueError(f"{value!r} is not the name of an environment variable")
+        raise ValueError(f"{quoted(value)} is not the name of an environment variable")
     return value
 
 
 def user_name(value: str) -> str:
     """The name of a user of this machine."""
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value):
-        raise ValueError(f"{value!r} is not the name of a user")
+        raise ValueError(f"{quoted(value)} is not the name of a user")
     return value

@@ -103,8 +103,6 @@ def _key(values: Mapping[str, Any]) -> str | None:
 
 def _value(values: Mapping[str, Any]) -> str | None:
     value = values["value"]
-    if not value:
-        return "must not be empty"
     if values["compare_type"] == "REGEX":
         return _complaint(regex.regular_expression, value)
     grammar = VALUES.get(values["type"])

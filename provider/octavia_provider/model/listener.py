@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from . import common, formats, tls
 from .attributes import Between, Choice, Rule, Unique, attribute, computed
+from .echo import quoted
 
 PROTOCOLS = (
     Choice("HTTP", "HTTP/1.1, balanced request by request"),
@@ -47,11 +48,11 @@ def _headers(values: Mapping[str, Any]) -> str | None:
         return f"headers can be inserted by HTTP listeners only, and this one is {values['protocol']}"
     for name, value in headers.items():
         if name not in (*HEADERS, *TLS_HEADERS):
-            return f"{name!r} is not one of {', '.join((*HEADERS, *TLS_HEADERS))}"
+            return f"{quoted(name)} is not one of {', '.join((*HEADERS, *TLS_HEADERS))}"
         if name in TLS_HEADERS and values["protocol"] != "TERMINATED_HTTPS":
             return f"{name} can be inserted by TERMINATED_HTTPS listeners only: others see no certificate"
         if value not in ("true", "false"):
-            return f"the value of {name} must be 'true' or 'false', not {value!r}"
+            return f"the value of {name} must be 'true' or 'false', not {quoted(value)}"
     return None
 
 

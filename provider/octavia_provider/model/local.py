@@ -110,9 +110,10 @@ class LocalHost(common.Resource):
         default=(), max_length=131_072, format=formats.command_argument, cost="the command is started anew",
     )  # fmt: skip
     environment: dict[str, str] = attribute(
-        "Environment variables of the command.",
+        "Environment variables of the command. The API never shows them.",
         default={},
         format=formats.command_argument,
+        sealed=True,
         cost="the command is started anew",
     )
     user: str = attribute(

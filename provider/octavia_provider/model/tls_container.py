@@ -3,17 +3,17 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from . import certificates as x509
-from . import common, formats
+from . import common, formats, private_keys
 from .attributes import Rule, attribute, computed
 
 NO_RELOAD = "none: haproxy is told at run time, on every load balancer that uses it, and no connection ends"
-PEM_LENGTH = 262_144
+PEM_LENGTH = 1_048_576
+"""Characters: the roots that systems ship have 300 KB, with their texts (openssl x509 -text) thrice that."""
 SORTS: Mapping[str, str] = {
     "certificate": "a certificate with its private key",
     "ca_certificates": "certificates of authorities (ca_certificates)",
@@ -49,28 +49,36 @@ def _certificate(values: Mapping[str, Any]) -> str | None:
     return x509.weakness(found[0])
 
 
-def _key_opens(values: Mapping[str, Any], *, about_passphrase: bool) -> str | None:
-    """What is wrong with opening the key, where it is the passphrase's (or the key's) fault."""
-    if values["private_key"] is None:
+def _passphrase(values: Mapping[str, Any]) -> str | None:
+    """What is wrong with the passphrase; what is wrong with the key itself is said of the key."""
+    key, passphrase = values["private_key"], values["passphrase"]
+    if key is None:
         return None
-    passphrase = values["passphrase"]
+    if passphrase is None:
+        return "is required: the private key is encrypted" if private_keys.encrypted(key) else None
+    if not private_keys.encrypted(key):
+        return "is given, but the private key is not encrypted"
+    return private_keys.WRONG_PASSPHRASE if _unopened(values) == private_keys.WRONG_PASSPHRASE else None
+
+
+def _unopened(values: Mapping[str, Any]) -> str | None:
     try:
-        x509.private_key(values["private_key"], passphrase)
+        private_keys.private_key(values["private_key"], values["passphrase"])
     except ValueError as error:
-        message = str(error)
-        mine = passphrase is not None or message.startswith("is required")
-        return message if mine == about_passphrase else None
+        return str(error)
     return None
 
 
-def _key_matches(values: Mapping[str, Any]) -> str | None:
-    if values["private_key"] is None or values["certificate"] is None:
+def _key(values: Mapping[str, Any]) -> str | None:
+    """What is wrong with the key, where it can be told."""
+    key, certificate = values["private_key"], values["certificate"]
+    if key is None or (private_keys.encrypted(key) and values["passphrase"] is None):
         return None
-    message = _key_opens(values, about_passphrase=False)
-    if message is not None or _key_opens(values, about_passphrase=True) is not None:
-        return message
-    key = x509.private_key(values["private_key"], values["passphrase"])
-    if key.public_key() != x509.certificates(values["certificate"])[0].public_key():
+    try:
+        opened = private_keys.private_key(key, values["passphrase"])
+    except ValueError as error:
+        return None if str(error) == private_keys.WRONG_PASSPHRASE else str(error)
+    if certificate is not None and opened.public_key() != x509.certificates(certificate)[0].public_key():
         return "does not belong to the certificate: its public key is another"
     return None
 
@@ -82,9 +90,12 @@ def _chain(values: Mapping[str, Any]) -> str | None:
     for place, issuer in enumerate(x509.certificates(values["intermediates"]), start=1):
         if not x509.issued_by(below, issuer):
             of = "the certificate" if place == 1 else f"number {place - 1}"
-            return f"are not in order: number {place} has not signed {of}"
+            return (
+                f"are not in order: number {place} has not signed {of}; it is {x509.whose(issuer)}, and the one that has is "
+                f"{x509.issuer(below)}"
+            )
         if message := x509.weakness(issuer):
-            return f"number {place} {message}"
+            return f"{x509.named(place, issuer)} {message}"
         below = issuer
     return None
 
@@ -92,7 +103,10 @@ def _chain(values: Mapping[str, Any]) -> str | None:
 def _authorities(values: Mapping[str, Any]) -> str | None:
     if values["ca_certificates"] is None:
         return None
-    return next(filter(None, map(x509.weakness, x509.certificates(values["ca_certificates"]))), None)
+    for place, one in enumerate(x509.certificates(values["ca_certificates"]), start=1):
+        if message := x509.weakness(one):
+            return f"{x509.named(place, one)} {message}"
+    return None
 
 
 def _pem(parse: Callable[[str], Any]) -> Callable[[str], str]:
@@ -122,11 +136,11 @@ class TlsContainer(common.Resource):
         ),
         Rule(
             on=("private_key", "passphrase"), at="passphrase",
-            check=lambda v: _key_opens(v, about_passphrase=True), doc="passphrase opens private_key.",
+            check=_passphrase, doc="passphrase opens private_key.",
         ),
         Rule(
-            on=("private_key", "passphrase", "certificate"), at="private_key", check=_key_matches,
-            doc="private_key belongs to certificate.",
+            on=("private_key", "passphrase", "certificate"), at="private_key", check=_key,
+            doc="private_key is RSA, ECDSA or Ed25519, and belongs to certificate.",
         ),
         Rule(
             on=("intermediates", "certificate"), at="intermediates", check=_chain,
@@ -145,7 +159,7 @@ class TlsContainer(common.Resource):
     )
     private_key: str | None = attribute(
         "Its private key, in PEM. The API never shows it.",
-        max_length=PEM_LENGTH, format=formats.private_key, secret=True, cost=NO_RELOAD,
+        max_length=PEM_LENGTH, format=private_keys.canonical, secret=True, cost=NO_RELOAD,
     )  # fmt: skip
     passphrase: str | None = attribute(
         "What the private key is encrypted with, where it is. The API never shows it.",
@@ -179,13 +193,9 @@ class TlsContainer(common.Resource):
         """Certificate, chain and key in one PEM, as haproxy loads them."""
         if self.certificate is None or self.private_key is None:
             raise ValueError(f"TLS container {self.name or self.id} has no certificate")
-        return self.certificate + (self.intermediates or "") + _opened(self.private_key, self.passphrase)
-
-
-@functools.lru_cache(maxsize=256)
-def _opened(private_key: str, passphrase: str | None) -> str:
-    """Opening an RSA key takes tens of milliseconds, and each rendering needs it."""
-    return x509.key_pem(x509.private_key(private_key, passphrase))
+        pss = private_keys.for_pss(x509.certificates(self.certificate)[0])
+        key = private_keys.served(self.private_key, self.passphrase, pss=pss)
+        return self.certificate + (self.intermediates or "") + key
 
 
 def facts(values: Mapping[str, Any]) -> dict[str, Any]:

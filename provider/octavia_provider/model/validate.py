@@ -11,7 +11,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from . import armor
 from .attributes import Attribute, Rule, inputs
+from .echo import quoted
 from .errors import Invalid, Path, Violation
 
 
@@ -23,6 +25,15 @@ class Unknown:
 
 
 UNKNOWN: Final = Unknown()
+STRANGERS = 20
+"""Attributes that cannot be given, of one object, that are named; the others are counted."""
+PRIVATE_KEY = (
+    "holds a private key, and what is given here is not kept secret; a key goes into private_key of a TLS container"
+)
+ITEMS = 10_000
+"""Items of a list, entries of a map, where the attribute does not say how many."""
+INTEGERS = 2**63 - 1
+"""The largest number that the store's columns and every client can hold."""
 
 
 @dataclass(slots=True)
@@ -38,11 +49,17 @@ def validate(kind: type, raw: Mapping[str, Any], *, path: Path = ()) -> Validate
     (but for ``Attribute.null``)."""
     result = Validated()
     known = inputs(kind)
-    for name in raw:
-        if name not in known:
-            result.violations.append(Violation((*path, name), "is not an attribute that can be given"))
+    strangers = [name for name in raw if name not in known]
+    for name in strangers[:STRANGERS]:
+        result.violations.append(Violation((*path, name), "is not an attribute that can be given"))
+    if len(strangers) > STRANGERS:
+        result.violations.append(
+            Violation(path, f"has {len(strangers) - STRANGERS} more attributes that cannot be given")
+        )
     for name, attr in known.items():
         given = raw.get(name)
+        if blank(attr, given):
+            given = None
         if given is None and attr.required:
             result.violations.append(Violation((*path, name), "is required"))
         elif given is None:
@@ -60,6 +77,11 @@ def validated(kind: type, raw: Mapping[str, Any], *, subject: str = "") -> dict[
     if result.violations:
         raise Invalid(result.violations, subject=subject)
     return result.values
+
+
+def blank(attr: Attribute, given: Any) -> bool:
+    """Whether it is text with nothing in it: in an input that takes text, that is none."""
+    return attr.annotation is str and isinstance(given, str) and not given.strip()
 
 
 def contains_unknown(value: Any) -> bool:
@@ -110,7 +132,7 @@ def _nested(kind: type, given: Any, path: Path, found: list[Violation]) -> Any:
 def _json(kind: type, text: str, path: Path, found: list[Violation]) -> str:
     """A JSON object in a text: its attributes are validated as those of any object; sorted, to have one spelling."""
     try:
-        given = json.loads(text)
+        given = json.loads(text, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         found.append(Violation(path, f"is not JSON: {error}"))
         return text
@@ -119,18 +141,27 @@ def _json(kind: type, text: str, path: Path, found: list[Violation]) -> str:
     return text if len(found) > known else json.dumps(given, sort_keys=True)
 
 
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number in JSON")
+
+
 def _list(attr: Attribute, given: Any, path: Path, found: list[Violation]) -> Any:
     if not isinstance(given, (list, tuple)):
         found.append(Violation(path, f"must be a list, not {_shape(given)}"))
         return given
-    if attr.max_items is not None and len(given) > attr.max_items:
-        found.append(Violation(path, f"must not have more than {attr.max_items} items"))
+    most = attr.max_items or ITEMS
+    if len(given) > most:
+        found.append(Violation(path, f"must not have more than {most} items, and has {len(given)}"))
+        return tuple(given)
     return tuple(_value(attr, attr.item, item, (*path, i), found) for i, item in enumerate(given))
 
 
 def _map(attr: Attribute, given: Any, path: Path, found: list[Violation]) -> Any:
     if not isinstance(given, Mapping):
         found.append(Violation(path, f"must be a map, not {_shape(given)}"))
+        return given
+    if len(given) > ITEMS:
+        found.append(Violation(path, f"must not have more than {ITEMS} entries, and has {len(given)}"))
         return given
     return {str(key): _value(attr, attr.item, item, (*path, str(key)), found) for key, item in given.items()}
 
@@ -150,15 +181,19 @@ def _scalar(annotation: Any, given: Any) -> tuple[Any, str | None]:
     if annotation is int and isinstance(given, float) and given.is_integer():
         return int(given), None  # every number is a double on Pulumi's wire
     if annotation is float and isinstance(given, int) and not isinstance(given, bool):
-        return float(given), None
+        return (float(given), None) if abs(given) <= INTEGERS else (given, f"must be at most {INTEGERS}")
+    if annotation is int and isinstance(given, int) and abs(given) > INTEGERS:
+        return given, f"must be at most {INTEGERS}, and at least the negative of it"
     if isinstance(given, annotation) and not (isinstance(given, bool) and annotation is not bool):
         return given, None
     return given, f"must be {_SHAPES[annotation]}, not {_shape(given)}"
 
 
 def _limits(attr: Attribute, value: Any) -> tuple[Any, str | None]:
+    if isinstance(value, str) and not attr.hidden and armor.holds_private_key(value):
+        return value, PRIVATE_KEY
     if attr.choices and value not in {c.value for c in attr.choices}:
-        return value, f"{value!r} is not one of {', '.join(c.value for c in attr.choices)}"
+        return value, f"{quoted(value)} is not one of {', '.join(c.value for c in attr.choices)}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value, _range(attr, value)
     if isinstance(value, str):

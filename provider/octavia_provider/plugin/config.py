@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from octavia_provider.client import embedded
 from octavia_provider.kit import paths
+from octavia_provider.model.echo import quoted
 from octavia_provider.model.validate import Unknown
 
 from . import values
@@ -60,7 +61,7 @@ def check(news: Mapping[str, Any]) -> list[Failure]:
         elif not isinstance(value, str):
             found.append(Failure(name, "must be a string"))
         elif name == "endpoint" and value and not _is_url(value):
-            found.append(Failure(name, f"{value!r} is not a URL that begins with http:// or https://"))
+            found.append(Failure(name, f"{quoted(value)} is not a URL that begins with http:// or https://"))
     return found
 
 

@@ -11,6 +11,7 @@ from octavia_provider.client.client import Client
 from octavia_provider.client.waiting import Deadline
 from octavia_provider.model.attributes import attributes, camel
 from octavia_provider.model.common import Resource
+from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Conflict, NotFound, PermanentError
 from octavia_provider.model.kinds import KINDS, PARENTS
 from octavia_provider.model.validate import Unknown
@@ -88,10 +89,12 @@ def _look_up(function: Function, arguments: Mapping[str, Any], client: Client, d
     name = arguments["name"]
     matches = list(client.list(kind, deadline=deadline, parent=parent, filters={"name": name}))
     if not matches:
-        raise NotFound(f"there is none with the name {name!r}.", subject=label, hint="look it up by id, or create it")
+        raise NotFound(
+            f"there is none with the name {quoted(name)}.", subject=label, hint="look it up by id, or create it"
+        )
     if len(matches) > 1:
         ids = ", ".join(str(match["id"]) for match in matches)
-        raise Conflict(f"{len(matches)} have the name {name!r}: {ids}.", subject=label, hint="look it up by id")
+        raise Conflict(f"{len(matches)} have the name {quoted(name)}: {ids}.", subject=label, hint="look it up by id")
     return _with_parent(function, matches[0], parent)
 
 

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from octavia_provider.model import common
-from octavia_provider.model.attributes import attributes
-from octavia_provider.model.validate import validate
+from octavia_provider.model import armor, common, echo
+from octavia_provider.model.attributes import Attribute, attributes
+from octavia_provider.model.errors import bounded
+from octavia_provider.model.validate import STRANGERS, blank, validate
 
 from . import spelling, values
 
@@ -57,7 +58,8 @@ def check(
     kind: type, news: Mapping[str, Any], olds: Mapping[str, Any], naming: Naming
 ) -> tuple[dict[str, Any], list[Failure]]:
     """The checked inputs and all that is wrong with them; ``news`` and ``olds`` in Pulumi's names, decoded."""
-    inputs = {name: value for name, value in news.items() if value is not None}
+    known = {attribute.camel: attribute for attribute in attributes(kind).values()}
+    inputs = {name: value for name, value in news.items() if value is not None and not _none(known.get(name), value)}
     failures = _assets(inputs, "")
     if NAME not in inputs and NAME in attributes(kind):
         if NAME in olds:
@@ -67,16 +69,32 @@ def check(
         else:
             inputs[NAME] = naming.name()
     for attr in attributes(kind).values():
-        if attr.secret and attr.camel in inputs and not values.is_secret(inputs[attr.camel]):
+        if attr.camel in inputs and _to_be_secret(attr, inputs[attr.camel]):
             inputs[attr.camel] = values.Secret(inputs[attr.camel])  # whatever the program called it
     if failures:
         return inputs, failures
     given, strangers = spelling.to_model(kind, values.plain(inputs))
-    failures += [Failure(name, "is not an attribute that can be given") for name in strangers]
-    for violation in validate(kind, given).violations:
+    failures += [Failure(echo.name(name), "is not an attribute that can be given") for name in strangers[:STRANGERS]]
+    if len(strangers) > STRANGERS:
+        failures.append(Failure("", f"has {len(strangers) - STRANGERS} more attributes that cannot be given"))
+    for violation in bounded(validate(kind, given).violations):
         message = _without_secrets(violation.message, inputs)
         failures.append(Failure(spelling.spell(kind, violation.path), message))
     return inputs, failures
+
+
+def _none(attribute: Attribute | None, value: Any) -> bool:
+    """Whether it is text with nothing in it, which is as good as no input; names and descriptions can be empty."""
+    if attribute is None or attribute.annotation is not str or attribute.default == "":
+        return False
+    return blank(attribute, values.plain(value))
+
+
+def _to_be_secret(attribute: Attribute, value: Any) -> bool:
+    """Whether it is to be marked as one: it is a secret, or may be one and holds a private key."""
+    if values.is_secret(value) or not attribute.hidden:
+        return False
+    return attribute.secret or any(map(armor.holds_private_key, _leaves(values.plain(value))))
 
 
 def _assets(value: Any, path: str) -> list[Failure]:

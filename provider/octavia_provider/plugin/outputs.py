@@ -18,12 +18,12 @@ def shown(kind: type, obj: Mapping[str, Any], given: Mapping[str, Any]) -> dict[
     """The outputs: every attribute of the object as the control plane shows it, in Pulumi's names.
 
     What was given as a secret (``given``: the checked inputs) is shown as one; a list without order is shown in the
-    order in which it was given. Secrets of the model (keys) no control plane ever shows: they are what was given.
+    order in which it was given. What is hidden (keys, environments) no control plane ever shows: they are what was given.
     """
     known = attributes(kind)
     mine = {name: obj[name] for name in known if obj.get(name) is not None}
     outputs = spelling.to_pulumi(kind, mine)
-    outputs.update({a.camel: given[a.camel] for a in known.values() if a.secret and a.camel in given})
+    outputs.update({a.camel: given[a.camel] for a in known.values() if a.hidden and a.camel in given})
     for attr in known.values():
         if attr.camel in outputs:
             outputs[attr.camel] = _bare(_like(attr, outputs[attr.camel], given.get(attr.camel)))
@@ -71,7 +71,7 @@ def as_inputs(
     found: dict[str, Any] = {}
     for name, attr in known.items():
         value = now.get(name)
-        if attr.secret and attr.camel in given:
+        if attr.hidden and attr.camel in given:
             found[attr.camel] = _like(attr, values.plain(given[attr.camel]), given[attr.camel])
         elif diffs.given(raw, name) and diffs.same(attr, diffs.completed(attr, said.get(name), value), value):
             found[attr.camel] = given[attr.camel]

@@ -8,6 +8,7 @@ from typing import Any
 
 from octavia_provider.model import kinds
 from octavia_provider.model.attributes import camel
+from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, NotFound, Violation
 from octavia_provider.model.load_balancer import VIP_FORMS
 
@@ -88,7 +89,7 @@ class Nested(Hooks):
         if not parent or not own:
             label = self.kind.LABEL
             form = f"<{kinds.KINDS[kinds.PARENTS[self.kind.KIND][0]].LABEL} id>/<{label} id>"
-            message = f"a {label} is imported by {form}, and {id!r} is not of that form"
+            message = f"a {label} is imported by {form}, and {quoted(id)} is not of that form"
             raise Invalid([Violation((), message)], subject=label)
         return own, parent
 

@@ -220,7 +220,7 @@ def _function(function: Function, types: dict[str, Any]) -> dict[str, Any]:
         "name": "Its name, where only one has it. Give this or `id`.",
         function.parent: _looked_up(function),
     }
-    shown = [a for a in attributes(kind).values() if not a.secret]  # the control plane does not give them out
+    shown = [a for a in attributes(kind).values() if not a.hidden]  # the control plane does not give them out
     properties = {a.camel: _property(a, owner, types, as_input=False) for a in shown}
     return {
         "description": f"Looks up a {function.kind.LABEL} by id or by name.",

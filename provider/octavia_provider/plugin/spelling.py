@@ -8,6 +8,7 @@ from typing import Any
 
 from octavia_provider.model.attributes import Attribute, attributes
 from octavia_provider.model.errors import Path
+from octavia_provider.model.validate import blank
 
 
 def to_model(kind: type, properties: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -17,7 +18,8 @@ def to_model(kind: type, properties: Mapping[str, Any]) -> tuple[dict[str, Any],
     strangers = [name for name in properties if name not in known]
     for name, value in properties.items():
         if name in known:
-            values[known[name].name] = _each(known[name], value, _nested_to_model)
+            attr = known[name]
+            values[attr.name] = None if blank(attr, value) else _each(attr, value, _nested_to_model)
     return values, strangers
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -72,32 +73,38 @@ def columns(given: Record, cipher: Cipher) -> dict[str, Any]:
 
 
 def _secrets(kind: str) -> tuple[str, ...]:
-    """The attributes of a kind that are secret."""
+    """The attributes of a kind that are encrypted."""
     return _SECRETS.get(kind, ())
 
 
 _SECRETS = {
-    kind: names for kind, cls in KINDS.items() if (names := tuple(n for n, a in inputs(cls).items() if a.secret))
+    kind: names for kind, cls in KINDS.items() if (names := tuple(n for n, a in inputs(cls).items() if a.hidden))
 }
 SECRET_KINDS = tuple(_SECRETS)
+HIDDEN_MAPS = frozenset(n for cls in KINDS.values() for n, a in inputs(cls).items() if a.hidden and a.is_map)
 
 
 def sealed(kind: str, object_id: str, spec: Mapping[str, Any], cipher: Cipher) -> Mapping[str, Any]:
     """The spec as it is written: secrets encrypted, each bound to its object and attribute."""
     found = {
-        name: b64encode(cipher.encrypt(spec[name].encode(), _context(kind, object_id, name))).decode()
+        name: b64encode(cipher.encrypt(_text(spec[name]).encode(), _context(kind, object_id, name))).decode()
         for name in _secrets(kind)
-        if spec.get(name) is not None
+        if spec.get(name)
     }
     return {**spec, **found} if found else spec
 
 
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(plain(value))
+
+
 def _opened(kind: str, object_id: str, spec: Mapping[str, Any], cipher: Cipher) -> Mapping[str, Any]:
-    found = {
-        name: cipher.decrypt(b64decode(spec[name]), _context(kind, object_id, name)).decode()
-        for name in _secrets(kind)
-        if spec.get(name) is not None
-    }
+    known = inputs(KINDS[kind])
+    found: dict[str, Any] = {}
+    for name in _secrets(kind):
+        if spec.get(name) and isinstance(spec[name], str):  # a map that older code wrote is not encrypted
+            opened = cipher.decrypt(b64decode(spec[name]), _context(kind, object_id, name)).decode()
+            found[name] = json.loads(opened) if known[name].is_map else opened
     return {**spec, **found} if found else spec
 
 

@@ -27,6 +27,7 @@ from . import rows
 from .cipher import Cipher, keep_key, make_key, read_key
 from .engine import READERS, engines, sqlite_path
 from .migrate import HEAD, migrate
+from .sealing import seal
 from .tables import INSTALLATION, SCOPES
 from .transaction import SqlTransaction
 from .watches import Watches
@@ -120,6 +121,7 @@ def open_store(url: str, key_file: Path, *, clock: Callable[[], float] = time.ti
     try:
         migrate(writer)
         control_plane_id, cipher = _installation(writer, key_file)
+        seal(writer, cipher)
     except DBAPIError as error:
         writer.dispose()
         raise Refused(

@@ -112,9 +112,9 @@ class Plane:
         assert answer.status == 201, answer.body
         return answer.body[WORDS[kind]]
 
-    async def balancer(self, name: str = "lb") -> dict[str, Any]:
+    async def balancer(self, name: str = "lb", **values: Any) -> dict[str, Any]:
         network = await self.make("local_network", name=f"{name}-net")
-        return await self.make("load_balancer", name=name, vip_network_id=network["id"])
+        return await self.make("load_balancer", name=name, vip_network_id=network["id"], **values)
 
     async def records(self) -> list[Record]:
         return await self.store.read(lambda tx: tx.find())

@@ -328,3 +328,40 @@ async def test_300_at_once(plane: Plane) -> None:
     listed = (await plane.call("GET", f"/lbaas/pools/{made['pool']['id']}/members")).body["members"]
     assert len({m["id"] for m in listed}) == 301
     assert {m["provisioning_status"] for m in listed} == {"ACTIVE"}
+
+
+async def test_what_older_code_took_stands_in_the_way_of_no_other_change(plane: Plane) -> None:
+    """A name of before that a program could not give any more: other attributes change, and it goes with a new name."""
+    balancer = await plane.balancer()
+    old = "evil\u202eman"
+    await plane.store.write(
+        lambda tx: tx.update(balancer["id"], {**tx.get("load_balancer", balancer["id"]).spec, "name": old})  # type: ignore[union-attr]
+    )
+    url = f"/lbaas/loadbalancers/{balancer['id']}"
+    changed = await plane.call("PUT", url, {"loadbalancer": {"description": "new"}}, wait=10)
+    assert (changed.status, changed.body["loadbalancer"]["description"]) == (200, "new")
+    again = await plane.call("PUT", url, {"loadbalancer": {"name": old}})
+    assert (again.status, again.violations[0][0]) == (400, ("name",))
+    assert (await plane.call("PUT", url, {"loadbalancer": {"name": "good"}}, wait=10)).body["loadbalancer"][
+        "name"
+    ] == "good"
+
+
+@pytest.mark.parametrize("none", ["", "  "])
+async def test_empty_text_is_null(plane: Plane, none: str) -> None:
+    balancer = await plane.balancer(vip_address=none, availability_zone=none, flavor_id=none, provider=none)
+    url = f"/lbaas/loadbalancers/{balancer['id']}"
+    same = await plane.call(
+        "PUT", url, {"loadbalancer": {"vip_address": none, "vip_network_id": none, "provider": none}}, wait=10
+    )
+    assert (same.status, same.body["loadbalancer"]["vip_address"]) == (200, balancer["vip_address"])
+    web = await plane.make(
+        "listener", loadbalancer_id=balancer["id"], protocol="HTTP", protocol_port=80, default_pool_id=none
+    )
+    assert web["default_pool_id"] is None
+    refused = await plane.call(
+        "POST",
+        "/lbaas/listeners",
+        {"listener": {"loadbalancer_id": balancer["id"], "protocol": none, "protocol_port": 81}},
+    )
+    assert refused.violations == [(("protocol",), "is required")]

@@ -127,10 +127,10 @@ FORMATS: tuple[tuple[str, str, Any, str], ...] = (
     ("tls_container", "certificate", "-----BEGIN CERTIFICATE-----", "holds no certificate in PEM"),
     ("tls_container", "certificate", PAIR.pem.replace("M", "N"), "holds no certificate in PEM"),
     ("tls_container", "private_key", "secret", "holds no private key in PEM"),
-    ("tls_container", "private_key", PAIR.key_pem + "\nbind :80", "holds no private key in PEM"),
+    ("tls_container", "private_key", PAIR.key_pem.replace("\n", "\nbind :80 \n", 2), "is damaged"),
     ("tls_container", "passphrase", "a\nb", "control characters"),
-    ("tls_container", "intermediates", CA.key_pem, "holds no certificate in PEM"),
-    ("tls_container", "ca_certificates", "", "holds no certificate in PEM"),
+    ("tls_container", "intermediates", CA.key_pem, "holds a private key"),
+    ("tls_container", "ca_certificates", pem.crl(CA), "holds no certificate in PEM"),
     ("tls_container", "crl", CA.pem, "holds no revocation list in PEM"),
     *(
         (kind, "tls_ciphers", value, says)

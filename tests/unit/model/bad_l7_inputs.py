@@ -74,7 +74,7 @@ def rules() -> Iterator[Row]:
         ({"type": "HEADER", "key": "a b"}, "key", "must be a token"),
         ({"type": "COOKIE", "key": 'a"b'}, "key", "must be a token"),
         ({"type": "SSL_DN_FIELD", "key": "2CN"}, "key", "is not a field"),
-        ({"value": ""}, "value", "must not be empty"),
+        ({"value": ""}, "value", "is required"),
         ({"type": "HOST_NAME", "value": "grün.example"}, "value", "must be ASCII"),
         ({"type": "METHOD", "compare_type": "EQUAL_TO", "value": "GET POST"}, "value", "must be a token"),
         ({"type": "SOURCE_IP", "compare_type": "EQUAL_TO", "value": "10.0.0.0/33"}, "value", "CIDR"),

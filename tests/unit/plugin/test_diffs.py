@@ -135,3 +135,31 @@ def test_an_additional_vip_whose_address_was_chosen__what_was_chosen_stands_for_
     assert changes("load_balancer", old, old, shown) == []
     assert changes("load_balancer", old, {**LB, **vips("fd00::5")}, shown) == []
     assert changes("load_balancer", old, {**LB, **vips("fd00::6")}, shown) == CHANGED_VIP
+
+
+@pytest.mark.parametrize(
+    ("kind", "old", "new", "expected"),
+    [
+        ("Member", {}, {"monitorAddress": "", "subnetId": " "}, []),
+        ("Member", {"monitorAddress": ""}, {}, []),
+        ("Member", {"monitorAddress": "10.0.0.2"}, {"monitorAddress": ""}, [("monitor_address", "DELETE")]),
+        ("LoadBalancer", {}, {"vipAddress": "", "provider": "", "flavorId": "\n"}, []),
+        ("LoadBalancer", {"additionalVips": [{"subnetId": OTHER}]}, {"additionalVips": [{"subnetId": OTHER, "ipAddress": ""}]}, []),
+        ("Pool", {"sessionPersistence": {"type": "SOURCE_IP"}}, {"sessionPersistence": {"type": "SOURCE_IP", "cookieName": ""}}, []),
+    ],
+)  # fmt: skip
+def test_empty_text_is_none(
+    kind: str, old: dict[str, Any], new: dict[str, Any], expected: list[tuple[str, str]]
+) -> None:
+    given = {
+        "Member": {"poolId": ID, "address": "10.0.0.1", "protocolPort": 80}, "LoadBalancer": {"vipNetworkId": ID},
+        "Pool": {"listenerId": ID, "protocol": "HTTP", "lbAlgorithm": "ROUND_ROBIN"},
+    }[kind]  # fmt: skip
+    shown = {**given, **old, "vipAddress": "10.0.0.9", "additionalVips": [{"subnetId": OTHER, "ipAddress": "10.1.0.9"}]}
+    shown = {
+        **given,
+        **{n: v for n, v in shown.items() if kind == "LoadBalancer" or not n.endswith(("Vips", "vipAddress"))},
+    }
+    found = HOOKS[f"octavia:index:{kind}"].diff({**given, **old}, shown, {**given, **new})
+    assert [(spell(change.path), change.kind) for change in found.changes] == expected
+    assert found.replaces == []

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+import pem
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.validate import UNKNOWN
 from octavia_provider.plugin.inputs import Failure, Naming, check
@@ -57,6 +58,13 @@ def test_inputs_are_what_was_given_without_defaults_and_secrets_stay() -> None:
     assert checked(given) == ({**GIVEN, "weight": Secret(3), "name": "m"}, [])
 
 
+@pytest.mark.parametrize("none", ["", "  ", "\n", Secret("")])
+def test_empty_text_is_no_input(none: Any) -> None:
+    assert checked({**GIVEN, "name": "m", "monitorAddress": none}) == ({**GIVEN, "name": "m"}, [])
+    assert [f.path for f in checked({**GIVEN, "name": "m", "address": none})[1]] == ["address"]
+    assert check(KINDS["pool"], {"name": "", "description": ""}, {}, Naming("p"))[0] == {"name": "", "description": ""}
+
+
 def test_all_violations_at_once_with_their_paths() -> None:
     _, failures = checked({"address": "127.0.0.1", "protocolPort": 0, "weight": "x", "strange": 1, "protocol_port": 1})
     assert {f.path for f in failures} == {"poolId", "address", "protocolPort", "weight", "strange", "protocol_port"}
@@ -75,3 +83,21 @@ def test_a_secret_is_not_shown_in_a_failure() -> None:
 def test_assets_are_refused() -> None:
     inputs = {**GIVEN, "tags": ["a", Asset("an asset")]}
     assert checked(inputs)[1] == [Failure("tags[1]", "is an asset, which no property here takes; give the text itself")]
+
+
+def test_an_environment_is_a_secret_where_it_holds_a_key() -> None:
+    host = {"networkId": str(uuid.UUID(int=1)), "command": ["true"], "name": "one"}
+    key = pem.make("a.test").key_pem
+    inputs, failures = check(KINDS["local_host"], {**host, "environment": {"PAIR": key}}, {}, Naming("one"))
+    assert (inputs["environment"], failures) == (Secret({"PAIR": key}), [])
+    inputs, failures = check(KINDS["local_host"], {**host, "environment": {"NAME": "one"}}, {}, Naming("one"))
+    assert (inputs["environment"], failures) == ({"NAME": "one"}, [])
+
+
+def test_failures_are_bounded__and_hold_no_long_value() -> None:
+    long = "x" * 1_000_000
+    failures = checked(
+        {**GIVEN, "address": long, "tags": ["\n"] * 5000, **{f"{long[:300]}{i}": 1 for i in range(1000)}}
+    )[1]
+    assert len(failures) < 130
+    assert all("x" * 201 not in failure.reason + failure.path for failure in failures)

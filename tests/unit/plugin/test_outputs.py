@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
-from octavia_provider.model.kinds import LoadBalancer
+import pytest
+
+from octavia_provider.model.kinds import KINDS, LoadBalancer
 from octavia_provider.model.validate import UNKNOWN
 from octavia_provider.plugin import outputs
 from octavia_provider.plugin.resources import HOOKS
+from octavia_provider.plugin.values import Secret
 
 NETWORK, SUBNET = (str(uuid.UUID(int=n)) for n in (1, 2))
 GIVEN = {"name": "lb", "vipNetworkId": NETWORK, "additionalVips": [{"subnetId": SUBNET}]}
@@ -41,3 +45,18 @@ def test_update__out_of_service_is_taken_back_by_true_since_octavia_takes_null_f
     given = {"name": "lb", "vipNetworkId": NETWORK}
     off = {**given, "adminStateUp": False, "description": "x"}
     assert HOOK._body(off, off, given, ()) == {"admin_state_up": True, "description": None}
+
+
+HOST = {"networkId": str(uuid.UUID(int=1)), "command": ["true"], "name": "one"}
+
+
+@pytest.mark.parametrize("environment", [{"A": "b"}, {"A": Secret("b")}, Secret({"A": "b"})])
+def test_an_environment_is_what_was_given(environment: Any) -> None:
+    """No control plane shows it; it is as secret as the program says."""
+    kind = KINDS["local_host"]
+    given = {**HOST, "environment": environment}
+    seen = {"id": "x", "name": "one", "network_id": HOST["networkId"], "command": ["true"]}
+    wanted = Secret({"A": "b"}) if environment != {"A": "b"} else {"A": "b"}
+    assert outputs.shown(kind, seen, given)["environment"] == wanted
+    assert outputs.as_inputs(kind, seen, given)["environment"] == wanted
+    assert "environment" not in outputs.as_inputs(kind, seen, {})
