@@ -23,7 +23,8 @@ def shown(kind: type, obj: Mapping[str, Any], given: Mapping[str, Any]) -> dict[
     known = attributes(kind)
     mine = {name: obj[name] for name in known if obj.get(name) is not None}
     outputs = spelling.to_pulumi(kind, mine)
-    outputs.update({a.camel: given[a.camel] for a in known.values() if a.hidden and a.camel in given})
+    hidden = {a.camel: given.get(a.camel, a.default) for a in known.values() if a.hidden}
+    outputs.update({name: value for name, value in hidden.items() if value is not None})
     for attr in known.values():
         if attr.camel in outputs:
             outputs[attr.camel] = _bare(_like(attr, outputs[attr.camel], given.get(attr.camel)))

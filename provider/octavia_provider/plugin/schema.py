@@ -232,7 +232,7 @@ def _function(function: Function, types: dict[str, Any]) -> dict[str, Any]:
         "outputs": {
             "type": "object",
             "properties": {"id": {"type": "string", "description": "Its id."}, **properties},
-            "required": ["id", *(a.camel for a in attributes(kind).values() if _always_shown(a))],
+            "required": ["id", *(a.camel for a in shown if _always_shown(a))],
         },
     }
 

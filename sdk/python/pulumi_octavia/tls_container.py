@@ -33,17 +33,17 @@ class TlsContainerArgs:
 
         :param pulumi.Input[_builtins.str] ca_certificates: Instead: authorities by which certificates of clients or members are verified, in PEM.
                
-               At most 262144 characters.
+               At most 1048576 characters.
                
                A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         :param pulumi.Input[_builtins.str] certificate: The certificate, in PEM.
                
-               At most 262144 characters.
+               At most 1048576 characters.
                
                A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         :param pulumi.Input[_builtins.str] crl: Instead: revocation lists, in PEM, one of every authority they are used with.
                
-               At most 262144 characters.
+               At most 1048576 characters.
                
                A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         :param pulumi.Input[_builtins.str] description: A description for people.
@@ -51,7 +51,7 @@ class TlsContainerArgs:
                At most 255 characters.
         :param pulumi.Input[_builtins.str] intermediates: The certificates between it and a root that clients know, in PEM, the one that signed it first.
                
-               At most 262144 characters.
+               At most 1048576 characters.
                
                A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
@@ -62,7 +62,7 @@ class TlsContainerArgs:
                At most 1024 characters.
         :param pulumi.Input[_builtins.str] private_key: Its private key, in PEM. The API never shows it.
                
-               At most 262144 characters.
+               At most 1048576 characters.
                
                A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.
@@ -94,7 +94,7 @@ class TlsContainerArgs:
         """
         Instead: authorities by which certificates of clients or members are verified, in PEM.
 
-        At most 262144 characters.
+        At most 1048576 characters.
 
         A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         """
@@ -110,7 +110,7 @@ class TlsContainerArgs:
         """
         The certificate, in PEM.
 
-        At most 262144 characters.
+        At most 1048576 characters.
 
         A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         """
@@ -126,7 +126,7 @@ class TlsContainerArgs:
         """
         Instead: revocation lists, in PEM, one of every authority they are used with.
 
-        At most 262144 characters.
+        At most 1048576 characters.
 
         A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         """
@@ -156,7 +156,7 @@ class TlsContainerArgs:
         """
         The certificates between it and a root that clients know, in PEM, the one that signed it first.
 
-        At most 262144 characters.
+        At most 1048576 characters.
 
         A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         """
@@ -200,7 +200,7 @@ class TlsContainerArgs:
         """
         Its private key, in PEM. The API never shows it.
 
-        At most 262144 characters.
+        At most 1048576 characters.
 
         A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         """
@@ -256,17 +256,17 @@ class TlsContainer(pulumi.CustomResource):
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.str] ca_certificates: Instead: authorities by which certificates of clients or members are verified, in PEM.
                
-               At most 262144 characters.
+               At most 1048576 characters.
                
                A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         :param pulumi.Input[_builtins.str] certificate: The certificate, in PEM.
                
-               At most 262144 characters.
+               At most 1048576 characters.
                
                A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         :param pulumi.Input[_builtins.str] crl: Instead: revocation lists, in PEM, one of every authority they are used with.
                
-               At most 262144 characters.
+               At most 1048576 characters.
                
                A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         :param pulumi.Input[_builtins.str] description: A description for people.
@@ -274,7 +274,7 @@ class TlsContainer(pulumi.CustomResource):
                At most 255 characters.
         :param pulumi.Input[_builtins.str] intermediates: The certificates between it and a root that clients know, in PEM, the one that signed it first.
                
-               At most 262144 characters.
+               At most 1048576 characters.
                
                A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
@@ -285,7 +285,7 @@ class TlsContainer(pulumi.CustomResource):
                At most 1024 characters.
         :param pulumi.Input[_builtins.str] private_key: Its private key, in PEM. The API never shows it.
                
-               At most 262144 characters.
+               At most 1048576 characters.
                
                A change is made in place. What it costs: none: haproxy is told at run time, on every load balancer that uses it, and no connection ends.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.

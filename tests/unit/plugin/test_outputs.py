@@ -60,3 +60,4 @@ def test_an_environment_is_what_was_given(environment: Any) -> None:
     assert outputs.shown(kind, seen, given)["environment"] == wanted
     assert outputs.as_inputs(kind, seen, given)["environment"] == wanted
     assert "environment" not in outputs.as_inputs(kind, seen, {})
+    assert outputs.shown(kind, seen, {})["environment"] == {}

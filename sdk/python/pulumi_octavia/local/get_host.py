@@ -23,7 +23,7 @@ __all__ = [
 
 @pulumi.output_type
 class GetHostResult:
-    def __init__(__self__, address=None, command=None, control_plane_id=None, created_at=None, environment=None, forward_port=None, id=None, ipv6_address=None, name=None, network_id=None, project_id=None, provisioning_error=None, provisioning_status=None, running=None, updated_at=None, user=None):
+    def __init__(__self__, address=None, command=None, control_plane_id=None, created_at=None, forward_port=None, id=None, ipv6_address=None, name=None, network_id=None, project_id=None, provisioning_error=None, provisioning_status=None, running=None, updated_at=None, user=None):
         if address and not isinstance(address, str):
             raise TypeError("Expected argument 'address' to be a str")
         pulumi.set(__self__, "address", address)
@@ -36,9 +36,6 @@ class GetHostResult:
         if created_at and not isinstance(created_at, str):
             raise TypeError("Expected argument 'created_at' to be a str")
         pulumi.set(__self__, "created_at", created_at)
-        if environment and not isinstance(environment, dict):
-            raise TypeError("Expected argument 'environment' to be a dict")
-        pulumi.set(__self__, "environment", environment)
         if forward_port and not isinstance(forward_port, int):
             raise TypeError("Expected argument 'forward_port' to be a int")
         pulumi.set(__self__, "forward_port", forward_port)
@@ -104,14 +101,6 @@ class GetHostResult:
         When it was created (UTC, ISO 8601).
         """
         return pulumi.get(self, "created_at")
-
-    @_builtins.property
-    @pulumi.getter
-    def environment(self) -> Mapping[str, _builtins.str]:
-        """
-        Environment variables of the command.
-        """
-        return pulumi.get(self, "environment")
 
     @_builtins.property
     @pulumi.getter(name="forwardPort")
@@ -212,7 +201,6 @@ class AwaitableGetHostResult(GetHostResult):
             command=self.command,
             control_plane_id=self.control_plane_id,
             created_at=self.created_at,
-            environment=self.environment,
             forward_port=self.forward_port,
             id=self.id,
             ipv6_address=self.ipv6_address,
@@ -246,7 +234,6 @@ def get_host(id: Optional[_builtins.str] = None,
         command=pulumi.get(__ret__, 'command'),
         control_plane_id=pulumi.get(__ret__, 'control_plane_id'),
         created_at=pulumi.get(__ret__, 'created_at'),
-        environment=pulumi.get(__ret__, 'environment'),
         forward_port=pulumi.get(__ret__, 'forward_port'),
         id=pulumi.get(__ret__, 'id'),
         ipv6_address=pulumi.get(__ret__, 'ipv6_address'),
@@ -277,7 +264,6 @@ def get_host_output(id: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
         command=pulumi.get(__response__, 'command'),
         control_plane_id=pulumi.get(__response__, 'control_plane_id'),
         created_at=pulumi.get(__response__, 'created_at'),
-        environment=pulumi.get(__response__, 'environment'),
         forward_port=pulumi.get(__response__, 'forward_port'),
         id=pulumi.get(__response__, 'id'),
         ipv6_address=pulumi.get(__response__, 'ipv6_address'),

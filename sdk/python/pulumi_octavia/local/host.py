@@ -43,7 +43,7 @@ class HostArgs:
                At most 131072 characters.
                
                A change is made in place. What it costs: the command is started anew.
-        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] environment: Environment variables of the command.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] environment: Environment variables of the command. The API never shows them.
                
                A change is made in place. What it costs: the command is started anew.
         :param pulumi.Input[_builtins.int] forward_port: Instead of a command: connections to this port of the host go to the same port of this machine's 127.0.0.1.
@@ -129,7 +129,7 @@ class HostArgs:
     @pulumi.getter
     def environment(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
         """
-        Environment variables of the command.
+        Environment variables of the command. The API never shows them.
 
         A change is made in place. What it costs: the command is started anew.
         """
@@ -233,7 +233,7 @@ class Host(pulumi.CustomResource):
                At most 131072 characters.
                
                A change is made in place. What it costs: the command is started anew.
-        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] environment: Environment variables of the command.
+        :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] environment: Environment variables of the command. The API never shows them.
                
                A change is made in place. What it costs: the command is started anew.
         :param pulumi.Input[_builtins.int] forward_port: Instead of a command: connections to this port of the host go to the same port of this machine's 127.0.0.1.
@@ -398,7 +398,7 @@ class Host(pulumi.CustomResource):
     @pulumi.getter
     def environment(self) -> pulumi.Output[Mapping[str, _builtins.str]]:
         """
-        Environment variables of the command.
+        Environment variables of the command. The API never shows them.
         """
         return pulumi.get(self, "environment")
 
