@@ -176,7 +176,7 @@ def texts(kind: type, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, .
     for name, attribute in inputs(kind).items():
         if attribute.nested is not None:
             yield from texts(attribute.nested, (*path, name))
-        elif str in (attribute.annotation, attribute.item) and not attribute.secret:
+        elif str in (attribute.annotation, attribute.item) and not attribute.hidden:
             yield (*path, name), attribute
 
 
