@@ -26,7 +26,10 @@ def seal(engine: Engine, cipher: Cipher) -> None:
             sealed = {name: _sealed(row, getattr(row, name), cipher) for name in ("spec", "accepted")}
             connection.execute(update(OBJECTS).where(OBJECTS.c.id == row.id).values(**sealed))
     if found and engine.url.database:
-        with contextlib.closing(sqlite3.connect(engine.url.database, isolation_level=None)) as database:
+        with (
+            contextlib.suppress(sqlite3.Error),  # a full disk: what is left in free pages is written over one day
+            contextlib.closing(sqlite3.connect(engine.url.database, isolation_level=None)) as database,
+        ):
             database.execute("VACUUM")
             database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
