@@ -133,9 +133,9 @@ class Project:
         runtime = {"name": "python", "options": {"virtualenv": str(Path(sys.prefix))}}
         (self.code / "Pulumi.yaml").write_text(json.dumps({"name": "prog", "runtime": runtime}))
         self.program("")
-        if self.engine == "pulumi":
-            done = self.run("stack", "init", STACK, "--non-interactive", stack=False)
-            assert done.ok, done.text
+        quietly = ["--non-interactive"] if self.engine == "pulumi" else []
+        done = self.run("stack", "init", STACK, *quietly, stack=False)
+        assert done.ok, done.text
 
     @property
     def state_dir(self) -> Path:

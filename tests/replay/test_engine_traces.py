@@ -21,7 +21,7 @@ PLAIN = {"key": '"k3y"', "token": '"t0k"'}  # what the recorded stack's secrets 
 SUPPORTED = [
     "01-preview-create", "02-create", "03-same", "04-preview-update", "05-update", "06-replace",
     "07-replace-delete-first", "08-replace-parent", "09-delete-one", "11-after-drift", "13-import-option",
-    "14-import-mismatch", "16-delete-protected", "18-delete-unprotected", "19-ignore-changes", "20-alias-rename",
+    "14-import-mismatch", "18-delete-unprotected", "19-ignore-changes", "20-alias-rename",
     "21-component", "22-retained", "23-create-fails", "24-init-failed", "25-init-repaired", "26-check-fails",
     "27-invoke", "28-get", "29-explicit-provider", "30-explicit-provider-change", "32-replace-on-changes",
     "33-delete-before-replace", "35-destroy",

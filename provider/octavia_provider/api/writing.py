@@ -25,9 +25,10 @@ from .rules import ROOTS, Rules, immutable, living, subject, users
 _RANKS = {"load_balancer": 0, "pool": 1, "listener": 2}
 
 RENAMED = (
-    "; if it is the same resource under a new name, give it an alias of the old one (or set deleteBeforeReplace, or remove "
-    "the old one in an update of its own)"
+    "; if it is the same resource under a new name, give it an alias of the old one; else remove the old one in an update "
+    "of its own"
 )
+REPLACED = "; that is the one which is to be replaced: let it be deleted first (deleteBeforeReplace)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,14 +129,16 @@ class Writing:
             )
         except PermanentError as error:
             refused = told(error, order, orders)
-            if owner and isinstance(error, Conflict) and self._renamed(order.kind, error.holder, owner):
-                refused.message += RENAMED
+            if owner and isinstance(error, Conflict):
+                refused.message += self._way_out(order.kind, error.holder, owner)
             raise refused from None
 
-    def _renamed(self, kind: str, holder: str, owner: Owner) -> bool:
-        """Whether what is in the way was made by the same provider for another URN."""
+    def _way_out(self, kind: str, holder: str, owner: Owner) -> str:
+        """What to do where the same provider has made what is in the way."""
         other = self.tx.get(kind, holder) if holder else None
-        return bool(other and other.owner and other.owner.provider == owner.provider and other.owner != owner)
+        if other is None or other.owner is None or other.owner.provider != owner.provider:
+            return ""
+        return RENAMED if other.owner.urn != owner.urn else REPLACED
 
     def _check(self, kind: str, values: Mapping[str, Any], was: Record | None, path: Path = ()) -> None:
         operators.check(self.tx, self.networks.unsupported, kind, values, was=was, path=path)

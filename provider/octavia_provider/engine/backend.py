@@ -171,7 +171,7 @@ class Backend:
         """Forget a stack: its checkpoint, the one before, and any journal."""
         path = self.path(project, stack)
         if not path.exists():
-            raise NotFound("there is no such stack", subject=f"stack {stack}", hint="octaviactl stack ls")
+            raise NotFound("there is no such stack.", subject=f"stack {stack}", hint="octaviactl stack ls")
         for file in (path, path.with_suffix(".json.bak"), self.journal_path(project, stack)):
             file.unlink(missing_ok=True)
 

@@ -229,6 +229,7 @@ class Deployment:
         """Count a step for the summary."""
         if step.counted:
             self.summary.changes[step.op] += 1
+            self.summary.retained += step.retained
 
     @asynccontextmanager
     async def step(self, step: Step) -> AsyncIterator[None]:

@@ -51,6 +51,11 @@ class Step:
         return is_default_provider(self.urn)
 
     @property
+    def retained(self) -> bool:
+        """Whether this deletes the state alone, because the object is to outlive it."""
+        return self.op in ("delete", "delete-replaced") and self.state.retain_on_delete
+
+    @property
     def counted(self) -> bool:
         """A replacement counts once; reading what exists counts by what it finds."""
         return not self.hidden and self.op not in _UNCOUNTED
@@ -67,6 +72,8 @@ class Summary:
     """How a run ended. ``changes`` counts steps by their name; ``seconds`` is wall time."""
 
     changes: Counter[str] = field(default_factory=Counter)
+    retained: int = 0
+    """Of those deleted, how many in the state alone."""
     errors: int = 0
     seconds: float = 0.0
     outputs: Props = field(default_factory=dict)

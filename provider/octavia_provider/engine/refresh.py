@@ -62,14 +62,16 @@ class Refresh:
         fresh.outputs = values.annotate_secrets(found[1], state.outputs)
         fresh.inputs = state.inputs if not found[2] else values.annotate_secrets(found[2], state.inputs)
         diff = await provider.diff(fresh, state.inputs, state.ignore_changes)
-        changed = diff.changes != NONE or values.plain(fresh.outputs) != values.plain(state.outputs)
-        if not changed:
+        moved = values.plain(fresh.outputs) != values.plain(state.outputs)
+        # as Pulumi: what the next `up` would not change is no drift, though its outputs may have moved by themselves;
+        # of what others own, no `up` changes anything
+        drifted = moved if state.external else diff.changes != NONE
+        if not (moved or drifted):
             fresh.modified = state.modified
         self.d.book.note(self.d.book.put(fresh, key=key)[1])
-        if changed:
-            self._tell(
-                Step("update", state.urn, old=state, new=fresh, diff=decisions.compare(state.inputs, fresh.inputs))
-            )
+        if drifted:
+            seen = decisions.compare(state.inputs, fresh.inputs)
+            self._tell(Step("update", state.urn, old=state, new=fresh, diff=seen if seen.changed_keys else diff))
         else:
             self.d.count(Step("same", state.urn, new=fresh))
 

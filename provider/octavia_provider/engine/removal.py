@@ -4,6 +4,8 @@
 Whatever depends on a resource goes before it; independent ones go at the same time. So does what a run began to create
 and nobody saw the end of: where the provider makes a create once (``creates_once``), it is created again, which takes
 up what is there, and deleted.
+
+Where anything of it is protected, nothing is deleted. (Pulumi deletes the rest.)
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from octavia_provider.engine.state import ResourceState
 from octavia_provider.engine.values import Props
 from octavia_provider.model.errors import OctaviaError
 
-_PROTECTED = "it is protected and was not deleted; set protect=False in the program and run `octaviactl up` first"
+_PROTECTED = (
+    "it is protected, so nothing is deleted; take `protect` from it in the program and run `octaviactl up` first"
+)
 
 
 class Removal:
@@ -38,8 +42,10 @@ class Removal:
         await self._all(dict(self.d.book.states))
 
     async def _all(self, doomed: dict[int, ResourceState]) -> None:
-        """Delete these states, each as soon as all that need it are gone."""
+        """Delete these states, each as soon as all that need it are gone; none where one is protected."""
         unfinished = self._unfinished()
+        if self._protected([*doomed.values(), *unfinished.values()]):
+            return
         waits_for = _order(doomed, unfinished)
         urns_of_all = {state.urn for state in doomed.values()}
         tasks: dict[int, asyncio.Task[bool]] = {}
@@ -57,6 +63,14 @@ class Removal:
             tasks[key] = asyncio.create_task(one(key))
         await asyncio.gather(*tasks.values())
 
+    def _protected(self, doomed: list[ResourceState]) -> bool:
+        """Whether any of these may not be deleted; which ones is shown. What was replaced may be: its replacement was
+        allowed because the program took ``protect`` away, which the state of the old object does not know."""
+        found = dict.fromkeys(state.urn for state in doomed if state.protect and not state.delete)
+        for urn in found:
+            self.d.error(urn, _PROTECTED)
+        return bool(found)
+
     def _unfinished(self) -> dict[int, ResourceState]:
         """Pending creates that can be ended here."""
         return {
@@ -73,8 +87,6 @@ class Removal:
             book.note(*settled)
             return True
         try:
-            if state.protect:
-                raise StepFailed(_PROTECTED)
             provider = await self.d.provider_of(state)
             async with self.d.step(Step("delete", state.urn, old=state)):
                 if provider is not None and not self.d.preview:
@@ -106,8 +118,6 @@ class Removal:
         """Delete one state; whether it is gone. What goes wrong is shown."""
         op = "delete-replaced" if state.delete else "delete"
         try:
-            if state.protect:
-                raise StepFailed(_PROTECTED)
             await self._delete(Step(op, state.urn, old=state), key, with_parent=state.deleted_with in doomed)
         except Skipped:
             return False
@@ -145,7 +155,9 @@ class Removal:
         condemned = await self._condemned(old)
         protected = [state.urn for state in condemned if state.protect]
         if protected:
-            raise StepFailed(f"its replacement takes along what is protected: {', '.join(protected)}", subject=urn)
+            message = f"it would be replaced, which takes along what is protected: {', '.join(map(urns.described, protected))}"
+            self.d.error(urn, f"{message}; take `protect` from it in the program and run `octaviactl up` first")
+            raise StepFailed(message, subject=urn)
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         for state in condemned:
             self.d.condemned[state.urn] = gate

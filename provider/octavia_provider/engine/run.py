@@ -34,6 +34,7 @@ from octavia_provider.engine.refresh import Refresh
 from octavia_provider.engine.removal import Removal
 from octavia_provider.engine.secrets import Secrets, passphrase
 from octavia_provider.model.errors import NotFound
+from octavia_provider.model.near import did_you_mean
 
 PATIENCE = 3.0
 """Seconds that a program has to end by itself after Ctrl-C."""
@@ -74,15 +75,18 @@ class Session:
         """Load the stack. Raises NotFound when it does not exist and ``create`` is false."""
         opened = self.backend.open(self.names.project, self.stack)
         if not (opened.exists or create):
-            raise _no_such(self.stack)
+            raise self._no_such()
         return opened
 
     def look(self) -> Opened:
         """The stack as it is, for those who change nothing. Raises NotFound."""
         opened = self.backend.peek(self.names.project, self.stack)
         if not opened.exists:
-            raise _no_such(self.stack)
+            raise self._no_such()
         return opened
+
+    def _no_such(self) -> NotFound:
+        return no_such(self.stack, self.backend.stacks(self.names.project))
 
     def secrets(self, opened: Opened, *, required: bool) -> Secrets | None:
         """The stack's key; a new stack gets a salt. None when nothing needs one and none is required."""
@@ -98,8 +102,24 @@ class Session:
         return Secrets.open(salt, passphrase(self.stack), self.stack)
 
 
-def _no_such(stack: str) -> NotFound:
-    return NotFound("there is no such stack", subject=f"stack {stack}", hint="octaviactl stack ls")
+def no_such(stack: str, known: list[str]) -> NotFound:
+    """That there is no such stack, what may have been meant, and how to make one."""
+    here = f" (there are {', '.join(known)})" if known else " (there are none)"
+    return NotFound(
+        f"there is no such stack{here}{did_you_mean(stack, known)}", subject=f"stack {stack}",
+        hint=f"octaviactl stack init {stack}, or octaviactl up --create --stack {stack}, to make it",
+    )  # fmt: skip
+
+
+def unlock(project_dir: Path, stack: str) -> None:
+    """Get the passphrase of a stack, and see that it is the right one, before anything is done or shown.
+
+    Raises Forbidden."""
+    session = Session(Path(project_dir), stack, Options())
+    salt = session.settings.salt or session.backend.peek(session.names.project, stack).salt
+    given = passphrase(stack)
+    if salt is not None:
+        Secrets.open(salt, given, stack)
 
 
 def _default_display() -> Display:
@@ -325,7 +345,8 @@ async def _refresh(run: Run, deployment: Deployment) -> bool:
 async def _destroy(run: Run, deployment: Deployment) -> bool:
     del run
     await Removal(deployment).everything()
-    deployment.summary.outputs = {}
+    if not deployment.summary.errors:
+        deployment.summary.outputs = {}
     return True
 
 

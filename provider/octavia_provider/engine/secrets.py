@@ -12,6 +12,7 @@ import base64
 import hashlib
 import os
 import secrets
+import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -103,10 +104,14 @@ def passphrase(stack: str) -> str:
     return _ask(stack)
 
 
-def _ask(stack: str) -> str:
-    import sys
+def _interactive() -> bool:
+    return sys.stdin.isatty()
 
-    if not sys.stdin.isatty():
+
+@lru_cache(maxsize=16)
+def _ask(stack: str) -> str:
+    """Asked once in a process."""
+    if not _interactive():
         raise Forbidden(
             "its secrets need a passphrase and none was given",
             subject=f"stack {stack}",

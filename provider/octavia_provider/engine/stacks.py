@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from octavia_provider.engine import state, values
-from octavia_provider.engine.backend import Opened
-from octavia_provider.engine.run import Options, Session
+from octavia_provider.engine.backend import Backend, Opened
+from octavia_provider.engine.project import Project
+from octavia_provider.engine.run import Options, Session, no_such
 from octavia_provider.engine.secrets import Secrets
 from octavia_provider.engine.urns import STACK_TYPE, name_of
 from octavia_provider.engine.values import Props
 from octavia_provider.model.errors import Conflict, Invalid, NotFound, Violation
+
+DEFAULT = "dev"
+"""The stack that the first `up` of a project makes, where none is named."""
 
 
 class _Silent:
@@ -57,7 +61,7 @@ def import_(project_dir: Path, stack: str, document: Any) -> int:
     state.check(deployment, f"stack {stack}")
     found = session(project_dir, stack)
     with found.backend.lock(found.names.project, stack):
-        opened = found.open(create=True)
+        opened = found.open(create=False)
         secrets = found.secrets(opened, required=True)
         theirs = Opened(deployment, "", exists=True).salt
         resources, pending = deployment.get("resources") or [], deployment.get("pending_operations") or []
@@ -144,6 +148,9 @@ def remove(project_dir: Path, stack: str, *, force: bool = False) -> None:
                 hint="octaviactl destroy; or octaviactl stack forget NAME, or stack rm --force, to leave them behind",
             )
         found.backend.remove(found.names.project, stack)
+        selection = _selection(found.project)
+        if selection.exists() and selection.read_text().strip() == stack:
+            selection.unlink()
 
 
 def known(project_dir: Path, stack: str, names: list[str], *, everything: bool = False) -> list[str]:
@@ -194,30 +201,52 @@ def _all_of(deployment: dict[str, Any]) -> list[dict[str, Any]]:
     return [*(deployment.get("resources") or []), *pending]
 
 
-def _selection(project_dir: Path) -> Path:
-    from octavia_provider.engine.project import Project
-
-    return Project.load(project_dir).state_dir / "selected"
+def _selection(project: Project) -> Path:
+    return project.state_dir / "selected"
 
 
-def selected(project_dir: Path) -> str:
-    """The stack chosen last, or the only one. Raises NotFound when that is not clear."""
-    chosen = _selection(project_dir)
+def exists(project_dir: Path, stack: str) -> bool:
+    """Whether there is such a stack, if only as what an interrupted first run has noted."""
+    found = session(project_dir, stack)
+    return found.backend.peek(found.names.project, stack).exists
+
+
+def meant(project_dir: Path, given: str | None = None) -> str:
+    """The stack that is named, else the selected one, else the only one, else `dev`; whether there is one or not."""
+    if given:
+        return given
+    project = Project.load(project_dir)
+    chosen = _selection(project)
     if chosen.exists():
         return chosen.read_text().strip()
-    from octavia_provider.engine.backend import Backend
-    from octavia_provider.engine.project import Project
+    stacks = Backend(project.state_dir).stacks(project.name)
+    return stacks[0] if len(stacks) == 1 else DEFAULT
 
+
+def chosen(project_dir: Path, given: str | None = None, *, first: bool = False, create: bool = False) -> str:
+    """The stack that is meant, which must be there. Raises NotFound, telling how to make one.
+
+    ``first``: in a project without any stack, and where none is named, `dev` need not be there. ``create``: none need be.
+    """
+    stack = meant(project_dir, given)
+    if create or exists(project_dir, stack):
+        return stack
     project = Project.load(project_dir)
     stacks = Backend(project.state_dir).stacks(project.name)
-    if len(stacks) == 1:
-        return stacks[0]
-    raise NotFound("no stack is selected", hint="name one with --stack, or octaviactl stack select NAME")
+    if first and not given and not stacks:
+        return DEFAULT
+    if given or _selection(project).exists() or not stacks:
+        raise no_such(stack, stacks)
+    raise NotFound(
+        f"no stack is selected, and there are {', '.join(stacks)}.",
+        hint="name one with --stack, or octaviactl stack select NAME",
+    )
 
 
 def select(project_dir: Path, stack: str) -> None:
     """Choose the stack of later commands."""
-    session(project_dir, stack).look()
-    chosen = _selection(project_dir)
+    found = session(project_dir, stack)
+    found.look()
+    chosen = _selection(found.project)
     chosen.parent.mkdir(parents=True, exist_ok=True)
     chosen.write_text(f"{stack}\n")

@@ -47,6 +47,11 @@ def name_of(value: str) -> str:
     return _parts(value)[3]
 
 
+def described(value: str) -> str:
+    """For people: ``probe:index:Member m0``."""
+    return f"{type_of(value)} {name_of(value)}"
+
+
 def is_provider(type_: str) -> bool:
     """Whether a type token is that of a provider resource."""
     return type_.startswith(PROVIDER_PREFIX)

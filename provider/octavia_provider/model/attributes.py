@@ -65,6 +65,7 @@ class Attribute:
     secret: bool = False
     sealed: bool = False
     output: bool = False
+    volatile: bool = False
     filled: bool = False
     reference: str = ""
     cost: str = ""
@@ -182,9 +183,10 @@ def attribute(
     return dataclasses.field(default=MISSING if required else default, metadata=facts)
 
 
-def computed(doc: str, *, secret: bool = False, default: Any = None) -> Any:
-    """Declare an output: made by the control plane, never given by a user."""
-    facts = {"doc": doc, "output": True, "secret": secret}
+def computed(doc: str, *, secret: bool = False, volatile: bool = False, default: Any = None) -> Any:
+    """Declare an output: made by the control plane, never given by a user. ``volatile``: it moves without anybody's doing,
+    so that it is another one now says nothing about drift."""
+    facts = {"doc": doc, "output": True, "secret": secret, "volatile": volatile}
     return dataclasses.field(default=default, metadata=facts)
 
 

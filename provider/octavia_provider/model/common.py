@@ -35,11 +35,14 @@ class Resource:
     )  # fmt: skip
     project_id: str | None = computed("The project that owns the object.")
     created_at: str | None = computed("When it was created (UTC, ISO 8601).")
-    updated_at: str | None = computed("When it was last changed (UTC, ISO 8601).")
+    updated_at: str | None = computed("When it was last changed (UTC, ISO 8601).", volatile=True)
     provisioning_status: str = computed(
-        "Where the last change stands: ACTIVE, PENDING_CREATE, PENDING_UPDATE, PENDING_DELETE or ERROR.", default=""
+        "Where the last change stands: ACTIVE, PENDING_CREATE, PENDING_UPDATE, PENDING_DELETE or ERROR.",
+        volatile=True, default="",
+    )  # fmt: skip
+    provisioning_error: str | None = computed(
+        "Why the object is in ERROR, in the words of what refused it.", volatile=True
     )
-    provisioning_error: str | None = computed("Why the object is in ERROR, in the words of what refused it.")
     control_plane_id: str = computed("The control plane that made the object.", default="")
 
 
@@ -60,4 +63,6 @@ def tags() -> Any:
 
 def operating_status() -> Any:
     """What the heartbeats tell."""
-    return computed("What the amphorae see: ONLINE, DRAINING, OFFLINE, DEGRADED, ERROR or NO_MONITOR.", default="")
+    return computed(
+        "What the amphorae see: ONLINE, DRAINING, OFFLINE, DEGRADED, ERROR or NO_MONITOR.", volatile=True, default=""
+    )

@@ -126,4 +126,4 @@ class LocalHost(common.Resource):
         "Instead of a command: connections to this port of the host go to the same port of this machine's 127.0.0.1.",
         minimum=1, maximum=65535, cost="open connections end",
     )  # fmt: skip
-    running: bool = computed("Whether the command runs.", default=False)
+    running: bool = computed("Whether the command runs.", volatile=True, default=False)

@@ -22,7 +22,7 @@ from octavia_provider.model.validate import contains_unknown, validate
 from . import diffs, outputs, spelling, values
 from .diffs import Change
 from .failures import InitFailed
-from .inputs import Failure, Naming, check
+from .inputs import NAME, Failure, Naming, check
 
 Properties = Mapping[str, Any]
 
@@ -137,10 +137,13 @@ class Hooks:
         except NotFound:
             return None
         seen = self.as_given(call, answer.object, old_inputs)
+        properties = self._shown(answer, old_inputs, parent)
+        # what a program made has a name among its inputs, what it only reads (``LoadBalancer.get``) has no inputs
+        others = bool(olds) and not old_inputs and NAME in inputs(self.kind)
         return Found(
             id=answer.id,
-            properties=self._shown(answer, old_inputs, parent),
-            inputs=outputs.as_inputs(self.kind, seen, old_inputs, self.wanted(seen, old_inputs)),
+            properties=outputs.unmoved(self.kind, properties, olds) if others else properties,
+            inputs={} if others else outputs.as_inputs(self.kind, seen, old_inputs, self.wanted(seen, old_inputs)),
             reasons=[_reason(answer)] if answer.status == statuses.ERROR else [],
         )
 

@@ -31,6 +31,19 @@ def shown(kind: type, obj: Mapping[str, Any], given: Mapping[str, Any]) -> dict[
     return outputs
 
 
+def unmoved(kind: type, now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """The outputs as they were known, where nothing is new but what moves by itself (``volatile``); else those of now.
+
+    For what a program only reads (``LoadBalancer.get``): engines compare its outputs in a refresh to say what drifted.
+    """
+    moving = {attr.camel for attr in attributes(kind).values() if attr.volatile}
+
+    def fixed(outputs: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: values.plain(value) for name, value in outputs.items() if name not in moving}
+
+    return dict(before) if fixed(now) == fixed(before) else dict(now)
+
+
 def expected(kind: type, given: Mapping[str, Any]) -> dict[str, Any]:
     """The outputs of a create, as a preview can know them: inputs and defaults; all else is unknown."""
     raw, _ = spelling.to_model(kind, values.plain(given))

@@ -45,6 +45,10 @@ class Reporter:
         """A diagnostic of the resource."""
         self._tell(urn, message, "INFO")
 
+    def warn(self, urn: str, message: str) -> None:
+        """A diagnostic of the resource that asks for attention."""
+        self._tell(urn, message, "WARNING")
+
     def debug(self, urn: str, message: str) -> None:
         """A diagnostic that is shown with ``--debug``."""
         self._tell(urn, message, "DEBUG")

@@ -18,7 +18,7 @@ from octavia_provider import __version__
 from octavia_provider.client.waiting import Deadline
 from octavia_provider.model.errors import PermanentError
 
-from . import config, failures, functions, proto, spelling, values
+from . import config, failures, functions, ignoring, proto, spelling, values
 from .failures import InitFailed
 from .hooks import Difference, Hooks
 from .inputs import Failure, Naming
@@ -117,6 +117,7 @@ class Servicer(Base):  # type: ignore[misc]
             self._session.saw(request.urn, request.id)
             old_inputs, olds = _olds(request)
             found = hooks.diff(old_inputs, olds, values.decode(request.news), request.ignoreChanges)
+            self._session.tell_ignored(request.urn, list(ignoring.problems(hooks.kind, request.ignoreChanges)))
             self._session.tell_cost(request.urn, list(found.costs))
             return _diff_response(hooks, found)
 

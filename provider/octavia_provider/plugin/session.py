@@ -41,6 +41,7 @@ class Session:
         self._confirmed: set[str] = set()
         self._checked: set[str] = set()
         self._told: set[str] = set()
+        self._ignored: set[tuple[str, str]] = set()
 
     def configure(self, settings: Mapping[str, Any], provider: str) -> None:
         """Take the configuration, and the uuid of the provider resource ("" where it has none yet)."""
@@ -115,6 +116,14 @@ class Session:
         """A program has asked for this resource (in a refresh none does)."""
         with self._lock:
             self._checked.add(urn)
+
+    def tell_ignored(self, urn: str, lines: list[str]) -> None:
+        """That ``ignoreChanges`` names what is no input; once per resource."""
+        with self._lock:
+            fresh = [line for line in lines if (urn, line) not in self._ignored]
+            self._ignored.update((urn, line) for line in fresh)
+        for line in fresh:
+            self.reporter.warn(urn, line)
 
     def tell_cost(self, urn: str, lines: list[str]) -> None:
         """What a change does to traffic; once per resource, and not for the backward diffs of a refresh."""

@@ -48,6 +48,7 @@ _PLANNED = {
     "refresh": "refresh",
     "same": "unchanged",
 }
+_RETAINED = "no longer in the stack, not deleted at the provider (retain_on_delete)"
 _LONGEST = 120
 
 
@@ -58,7 +59,7 @@ def headline(kind: str, stack: str, *, preview: bool) -> str:
 
 def resource(urn: str) -> str:
     """A resource for people: its type and name."""
-    return f"{urns.type_of(urn)} {urns.name_of(urn)}" if urn else ""
+    return urns.described(urn) if urn else ""
 
 
 def told(step: Step, error: str | None, *, preview: bool) -> bool:
@@ -82,9 +83,12 @@ def step_line(step: Step, seconds: float, error: str | None, *, preview: bool) -
     symbol = f"{SYMBOLS[step.op]:>3}"
     if error is not None:
         return f"{symbol}  {resource(step.urn)} {_PLANNED[step.op]} FAILED ({duration(seconds)})"
-    if preview:
-        return f"{symbol}  {resource(step.urn)} {_PLANNED[step.op]}"
-    return f"{symbol}  {resource(step.urn)} {_DONE[step.op]} ({duration(seconds)})"
+    what = _PLANNED[step.op] if preview else f"{_DONE[step.op]} ({duration(seconds)})"
+    if step.retained:
+        what = f"retain: {_RETAINED}" if preview else f"retained: {_RETAINED}"
+    elif step.op == "replace" and step.old and step.old.retain_on_delete:
+        what += f"; the old one is retained: {_RETAINED}"
+    return f"{symbol}  {resource(step.urn)} {what}"
 
 
 def shown(value: Any, *, show_secrets: bool) -> str:
@@ -177,9 +181,13 @@ def counts(summary: Summary, *, preview: bool) -> Iterator[str]:
     """``+ 5 created`` and so on."""
     order = [op for op in SYMBOLS if summary.changes.get(op)]
     for op in order:
-        count = summary.changes[op]
+        count = summary.changes[op] - (summary.retained if op == "delete" else 0)
+        if not count:
+            continue
         word = f"to {_PLANNED[op]}" if preview and op != events.SAME else _DONE[op]
         yield f"  {SYMBOLS[op]:>2} {count} {word}"
+    if summary.retained:
+        yield f"   . {summary.retained} {'to retain' if preview else 'retained'}: {_RETAINED}"
     if summary.errors:
         yield f"   ! {summary.errors} error{'s' * (summary.errors > 1)}"
 

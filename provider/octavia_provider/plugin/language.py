@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The language of the program that the engine runs, which says how attributes are spelled in what people read.
+
+The protocol does not tell it. Engines start plugins in the folder of the program, below ``Pulumi.yaml``.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+
+from octavia_provider.model.attributes import Attribute, attributes, camel
+from octavia_provider.model.kinds import KINDS
+
+OPTIONS = ("delete_before_replace", "ignore_changes", "retain_on_delete", "deleted_with", "replace_on_changes")
+"""Options of resources, which messages name too."""
+_RUNTIME = re.compile(r"^runtime:[ \t]*(?:[\"']?(\w+)|\n(?:[ \t].*\n)*?[ \t]+name:[ \t]*[\"']?(\w+))", re.MULTILINE)
+_SNAKE = re.compile(r"(?<![\w'\"/.$-])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w'\"/$-])")
+_CAMEL = re.compile(r"(?<![\w'\"/$-])[a-z][a-z0-9]*(?:[A-Z][a-z0-9]+)+(?![\w'\"/$-])")
+
+
+@functools.cache
+def uses_underscores() -> bool:
+    """Whether the program's language writes ``protocol_port`` (Python), and not ``protocolPort`` (all others)."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        for name in ("Pulumi.yaml", "Pulumi.yml"):
+            try:
+                text = (folder / name).read_text(encoding="utf-8")
+            except (OSError, UnicodeDecodeError):
+                continue
+            return runtime(text) == "python"
+    return False
+
+
+def runtime(project: str) -> str:
+    """``runtime`` of a Pulumi.yaml, or its ``name``; "" where it says none. JSON, which is YAML too, is read as well."""
+    if project.lstrip().startswith("{"):
+        import yaml
+
+        found = (yaml.safe_load(project) or {}).get("runtime") or ""
+        return str(found.get("name", "") if isinstance(found, dict) else found)
+    match = _RUNTIME.search(project)
+    return (match[1] or match[2] or "") if match else ""
+
+
+def name(attr: Attribute) -> str:
+    """An attribute's name in the program's language."""
+    return attr.name if uses_underscores() else attr.camel
+
+
+def spelled(text: str) -> str:
+    """The text with every attribute and option in it spelled as the program's language does."""
+    names, pattern = (_snake_names(), _CAMEL) if uses_underscores() else (_camel_names(), _SNAKE)
+    return pattern.sub(lambda match: names.get(match[0], match[0]), text)
+
+
+@functools.cache
+def _camel_names() -> dict[str, str]:
+    return {name: camel(name) for name in (*OPTIONS, *(attr.name for attr in _all()))}
+
+
+@functools.cache
+def _snake_names() -> dict[str, str]:
+    return {spelling: name for name, spelling in _camel_names().items()}
+
+
+def _all() -> list[Attribute]:
+    found: list[Attribute] = []
+    ahead: list[type] = list(KINDS.values())
+    for kind in ahead:
+        for attr in attributes(kind).values():
+            found.append(attr)
+            ahead.extend(inner for inner in (attr.nested,) if inner is not None and inner not in ahead)
+    return found
