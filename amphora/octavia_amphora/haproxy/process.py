@@ -12,20 +12,35 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Set as AbstractSet
+from typing import TypeVar
 
-from . import runtime, strays
+from . import runtime, said, strays
 from .account import options
 from .log_watch import LogWatch
 from .notify import Notices
 from .paths import Paths
 
+T = TypeVar("T")
+
 # haproxy writes a line for each server that changes, at run time and when a check fails, into memory-backed storage.
 LOG_LIMIT, LOG_KEPT = 1024 * 1024, 256 * 1024
+# A socket that refuses is asked again after this: the master of 2.6 to 3.0 replaces itself after READY=1, and nobody
+# listens meanwhile (measured: 15 ms on an idle machine).
+AGAIN_SECONDS = 0.01
+# How long a haproxy that runs may refuse before an agent that comes new takes it for broken.
+ADOPT_SECONDS = 5.0
+STAYED = "haproxy went on with its former configuration"
 
 
 class Failed(Exception):
     """haproxy did not come up with a file; the message is in its own words."""
+
+
+class _GaveUp(Exception):
+    """haproxy did not do what was waited for, and will not."""
 
 
 class Haproxy:
@@ -43,13 +58,20 @@ class Haproxy:
         self._log_watch = LogWatch(paths.log, on_log)
         self._pidfd: int | None = None
         self._gone = asyncio.Event()
+        self._end = ""  # how it ended
+        self._problem = ""  # what is in the way of what is waited for
 
     async def adopt(self) -> bool:
         """Find the haproxy that an earlier agent started; False when none answers."""
-        try:
-            found = await self._learn()
-        except runtime.Silent:
-            return False
+        deadline = time.monotonic() + ADOPT_SECONDS
+        while True:
+            try:
+                found = await self._learn()
+                break
+            except runtime.Silent:
+                if time.monotonic() > deadline or not strays.find(self._paths.config):
+                    return False
+            await asyncio.sleep(AGAIN_SECONDS)
         strays.kill(strays.find(self._paths.config) - found)
         self._notices.open()
         return self._watch(self.master)
@@ -68,18 +90,17 @@ class Haproxy:
         began = self._log_size()
         pid = self._spawn()
         if not self._watch(pid):
-            raise Failed(f"haproxy ended at once: {self._said_since(began)}")
-        await self._settled(mark, timeout=timeout, began=began)
+            raise Failed(f"haproxy ended at once{self._complaints(began)}")
+        async with self._deadline(timeout, began):
+            await self._serves(mark)
 
     async def reload(self, mark: str, *, timeout: float) -> None:
         """Have the master load the file anew; ``Failed`` when the old configuration is what still serves."""
         began = self._log_size()
         self._notices.expect()
-        try:
-            await runtime.ask(self._paths.master_socket, "reload")
-        except runtime.Silent as error:
-            raise Failed(str(error)) from error
-        await self._settled(mark, timeout=timeout, began=began)
+        async with self._deadline(timeout, began, frozenset(self.workers)):
+            await self._reloaded(timeout)
+            await self._serves(mark)
 
     async def stop(self, *, timeout: float) -> None:
         """End it: gracefully (SIGUSR1) while ``timeout`` lasts, then at once."""
@@ -112,27 +133,59 @@ class Haproxy:
         """Whether a server that changes its state is told by ``on_log``."""
         return self._log_watch.is_open
 
-    async def _settled(self, mark: str, *, timeout: float, began: int) -> None:
-        """Wait until the worker that serves has loaded the file with this mark."""
+    # ── Waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    @contextlib.asynccontextmanager
+    async def _deadline(
+        self, seconds: float, began: int, others: AbstractSet[int] = frozenset()
+    ) -> AsyncIterator[None]:
+        """``Failed``, with what stood in the way, when the body is not done in time or haproxy gave up."""
+        start, self._problem = time.monotonic(), "it has not said READY=1"
         try:
-            async with asyncio.timeout(timeout):
-                await self._ready_or_gone()
-                await self._learn()
-                answering = await self._answering(mark)
-        except (TimeoutError, runtime.Silent) as error:
-            raise Failed(f"haproxy is not ready after {timeout:g} s: {self._said_since(began) or error}") from error
-        if not answering:
-            raise Failed(self._said_since(began) or "haproxy went on with its former configuration")
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            passed = f"haproxy is not ready after {time.monotonic() - start:.1f} s: {self._problem}"
+            raise Failed(passed + self._complaints(began, others)) from error
+        except _GaveUp as error:
+            raise Failed(str(error) + self._complaints(began, others)) from error
 
-    async def _ready_or_gone(self) -> None:
-        ready, gone = asyncio.ensure_future(self._notices.ready()), asyncio.ensure_future(self._gone.wait())
+    async def _reloaded(self, timeout: float) -> None:
+        """Tell the master to reload, once it listens. A second word does no harm: it loads the same file."""
+
+        async def tell() -> str:
+            return await runtime.ask(self._paths.master_socket, "reload", timeout=timeout)
+
+        if (reason := said.refusal(await self._patiently(tell))) is not None:
+            with contextlib.suppress(runtime.Silent):
+                await self._learn()
+            raise Failed(f"{STAYED}: {reason}")
+
+    async def _serves(self, mark: str) -> None:
+        """Wait until haproxy has said that it is ready, and a worker answers that has loaded the file with this mark."""
+        await self._or_gone(self._notices.ready())
+        await self._patiently(self._learn)
+        if not await self._patiently(lambda: self._answering(mark)):
+            raise _GaveUp(STAYED)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """The answer. A socket that does not answer is asked again: whoever refuses now may only be starting."""
+        while True:
+            try:
+                return await ask()
+            except runtime.Silent as error:
+                self._problem = str(error)
+            await self._or_gone(asyncio.sleep(AGAIN_SECONDS))
+
+    async def _or_gone(self, what: Coroutine[None, None, None]) -> None:
+        """Wait for it, or for the end of haproxy."""
+        waiting, gone = asyncio.ensure_future(what), asyncio.ensure_future(self._gone.wait())
         try:
-            await asyncio.wait((ready, gone), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            ready.cancel()
+            waiting.cancel()
             gone.cancel()
         if self._gone.is_set():
-            raise runtime.Silent("haproxy ended")
+            raise _GaveUp(f"haproxy ended{self._end}")
 
     async def _answering(self, mark: str) -> bool:
         """Whether the current worker has this mark; an old one may still answer for a moment (they share the socket)."""
@@ -142,7 +195,8 @@ class Haproxy:
                 return True
             if pid in self.workers:
                 return False
-            await asyncio.sleep(0.005)
+            self._problem = f"process {pid} answers, with its former configuration"
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def _learn(self) -> set[int]:
         """Ask the master who is who; the process ids of all."""
@@ -151,7 +205,7 @@ class Haproxy:
         if not masters:
             raise runtime.Silent("master.sock names no master")
         self.master = masters[0]
-        self.workers = tuple(process.pid for process in found if process.kind == "worker" and process.current)
+        self.workers = runtime.serving(found)
         return {process.pid for process in found}
 
     # ── The process ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -183,7 +237,7 @@ class Haproxy:
         except ProcessLookupError:
             self.master = 0
             return False
-        self.master = pid
+        self.master, self._end = pid, ""
         self._gone.clear()
         self._log_watch.open()
         asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
@@ -198,7 +252,9 @@ class Haproxy:
 
     def _ended(self) -> None:
         with contextlib.suppress(ChildProcessError):  # adopted: another process reaps it
-            os.waitpid(self.master, os.WNOHANG)
+            _, status = os.waitpid(self.master, os.WNOHANG)
+            code = os.waitstatus_to_exitcode(status)
+            self._end = f" with exit code {code}" if code >= 0 else f", killed by {signal.Signals(-code).name}"
         self._unwatch()
         self.master, self.workers = 0, ()
         self._gone.set()
@@ -211,15 +267,16 @@ class Haproxy:
         except FileNotFoundError:
             return 0
 
-    def _said_since(self, position: int) -> str:
-        """What haproxy complained of since then, in one line."""
+    def _complaints(self, position: int, others: AbstractSet[int] = frozenset()) -> str:
+        """``: `` and the causes that haproxy named since then, in one line; empty when it named none."""
         try:
             with self._paths.log.open("rb") as log:
                 log.seek(position)
                 text = log.read(65536).decode(errors="replace")
         except FileNotFoundError:
             return ""
-        return "; ".join(line for line in text.splitlines() if line.startswith("[ALERT]"))
+        found = said.reasons(text, others)
+        return f": {found}" if found else ""
 
     def trim_log(self) -> None:
         """Keep the end of a log that has grown long. Not during a reload: what is said then is looked up by its place.

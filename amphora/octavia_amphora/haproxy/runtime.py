@@ -19,11 +19,14 @@ class Silent(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A line of the master's ``show proc``. ``current`` is False for a worker that only finishes its connections."""
+    """A line of the master's ``show proc``. ``current`` is False for a worker that only finishes its connections, and,
+    after a reload that failed, for the one that serves (3.1 and newer). ``reloads``: how many came after it was started.
+    """
 
     pid: int
     kind: str
     current: bool
+    reloads: int = 0
 
 
 async def ask(path: Path, command: str, *, timeout: float = 5.0) -> str:
@@ -40,7 +43,7 @@ async def ask(path: Path, command: str, *, timeout: float = 5.0) -> str:
                 writer.close()
     except (OSError, TimeoutError) as error:
         raise Silent(
-            f"{path.name} did not answer {command.partition(chr(10))[0].split(' ', 3)[:3]}: {error or 'timeout'}"
+            f"{path.name} did not answer '{' '.join(command.partition(chr(10))[0].split(' ', 3)[:3])}': {str(error) or 'timeout'}"
         ) from error
 
 
@@ -68,7 +71,7 @@ async def converse(path: Path, commands: Sequence[str], *, timeout: float = 30.0
             finally:
                 writer.close()
     except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
-        raise Silent(f"{path.name} broke off: {error or 'timeout'}") from error
+        raise Silent(f"{path.name} broke off: {str(error) or 'timeout'}") from error
     return [answer.removesuffix(PROMPT).decode(errors="replace").strip() for answer in answers[1:]]
 
 
@@ -88,8 +91,17 @@ def parse_processes(text: str) -> list[Process]:
         else:
             words = line.split()
             if len(words) >= 2 and words[0].isdigit() and words[1] in {"master", "worker"}:
-                found.append(Process(int(words[0]), words[1], current))
+                reloads = int(words[2]) if words[2:] and words[2].isdigit() else 0
+                found.append(Process(int(words[0]), words[1], current, reloads))
     return found
+
+
+def serving(found: Sequence[Process]) -> tuple[int, ...]:
+    """The workers that serve: the current ones; where none is called so, the newest of the others."""
+    workers = [process for process in found if process.kind == "worker"]
+    newest = min((process.reloads for process in workers), default=0)
+    current = [process for process in workers if process.current]
+    return tuple(process.pid for process in current or workers if process.current or process.reloads == newest)
 
 
 async def describe(stats: Path) -> tuple[int, str]:
