@@ -160,7 +160,9 @@ def test_each_type_and_comparison__a_match_goes_to_the_other_pool__and_invert_tu
             rest = {name: value for name, value in request.items() if name not in ("path", "lines")}
             lines = (f"X-Case: {n}", *request.get("lines", ()))
             met = send(site.url(listener), request.get("path", "/"), *lines, **rest)
-            assert met.member == member, (facts, invert, request)
+            # newer haproxies refuse hosts that cannot be: what matters is that the rule does not match (nor its inverse)
+            refused = "," in (request.get("host") or "") and met.status == 400
+            assert refused or met.member == member, (facts, invert, request)
 
 
 @pytest.mark.shows(

@@ -293,7 +293,7 @@ class Balancer:
     async def _bring_about(self, new: Configuration) -> Outcome:
         old = self.configuration
         if old is not None and self._haproxy.alive:
-            commands = changes.commands(old, new, self._leaving)
+            commands = changes.commands(old, new, self._leaving, self._haproxy.version)
             said = None if commands is None else await self._teller.tell(old, new, self._haproxy.workers)
             if said is not None and commands is not None and await self._run(commands):
                 self._write_config(new)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from octavia_amphora.haproxy.servers import is_checked
 from octavia_amphora.wire.config import Backend, Configuration, Server, streams
+from octavia_amphora.wire.haproxy_versions import DYNAMIC_COOKIES, Version, has
 
 # What a server in the file has by default, and one added at run time has not: haproxy 2.6 gives that one a pool of
 # idle connections of size 0, so each request opens a connection (measured: a third of the requests a second).
@@ -32,10 +33,13 @@ class Command:
         return any(answer.startswith(start) if start else not answer for start in self.answers)
 
 
-def commands(old: Configuration, new: Configuration, leaving: frozenset[tuple[str, str]]) -> list[Command] | None:
+def commands(
+    old: Configuration, new: Configuration, leaving: frozenset[tuple[str, str]], version: Version | None = None
+) -> list[Command] | None:
     """The commands, in order; None when only a reload leads there.
 
     ``leaving``: (backend, server) still known to haproxy though in no configuration; their names are not free.
+    ``version`` of haproxy: what more than the oldest it can do.
     """
     old, new = streams(old), streams(new)
     if old.base != new.base or _texts(old) != _texts(new) or old.backends.keys() != new.backends.keys():
@@ -47,7 +51,7 @@ def commands(old: Configuration, new: Configuration, leaving: frozenset[tuple[st
             continue
         if (before.text, before.dynamic) != (backend.text, backend.dynamic):
             return None
-        steps = list(_backend(before, backend, leaving))
+        steps = list(_backend(before, backend, leaving, dynamic=_is_dynamic(backend, version)))
         if None in steps:
             return None
         found.extend(step for step in steps if step is not None)
@@ -59,9 +63,17 @@ def _texts(configuration: Configuration) -> dict[str, tuple[object, ...]]:
     return {n: (f.text, f.binds, bool(f.certificates)) for n, f in configuration.frontends.items()}
 
 
-def _backend(old: Backend, new: Backend, leaving: frozenset[tuple[str, str]]) -> Iterator[Command | None]:
+def _is_dynamic(backend: Backend, version: Version | None) -> bool:
+    """Whether this haproxy can add and remove its servers. Their cookies are what the oldest could not be told."""
+    sets_cookies = any(line.split()[:1] == ["cookie"] for line in backend.text.splitlines())
+    return backend.dynamic or (sets_cookies and has(version, DYNAMIC_COOKIES))
+
+
+def _backend(
+    old: Backend, new: Backend, leaving: frozenset[tuple[str, str]], *, dynamic: bool
+) -> Iterator[Command | None]:
     """Additions first: a backend must not be without servers in between. None: not sayable."""
-    addable = new.dynamic and "default-server" not in new.text.split()
+    addable = dynamic and "default-server" not in new.text.split()
     for name, server in new.servers.items():
         if name in old.servers:
             continue
@@ -74,7 +86,7 @@ def _backend(old: Backend, new: Backend, leaving: frozenset[tuple[str, str]]) ->
         if before is not None and before != server:
             yield from _changed(new.name, before, server)
     for name in old.servers.keys() - new.servers.keys():
-        yield from _removed(new, name) if new.dynamic else (None,)
+        yield from _removed(new, name) if dynamic else (None,)
 
 
 def _added(backend: Backend, server: Server) -> Iterator[Command]:

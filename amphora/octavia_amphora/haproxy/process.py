@@ -17,6 +17,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
+from octavia_amphora.wire.haproxy_versions import OLDEST, Version, parse
+
 from . import runtime, said, strays
 from .account import options
 from .log_watch import LogWatch
@@ -44,13 +46,17 @@ class _GaveUp(Exception):
 
 
 class Haproxy:
-    """The processes of one load balancer. ``master`` is 0 while there is none, ``workers`` are the current ones."""
+    """The processes of one load balancer. ``master`` is 0 while there is none, ``workers`` are the current ones.
+
+    ``version`` is that of the workers, which an upgrade on the disk leaves as it is until the next reload.
+    """
 
     def __init__(
         self, binary: str, paths: Paths, *, on_death: Callable[[], None], on_log: Callable[[], None] = lambda: None
     ) -> None:
         self.master = 0
         self.workers: tuple[int, ...] = ()
+        self.version: Version | None = None
         self._binary = binary
         self._paths = paths
         self._notices = Notices(paths.notify_socket, paths.account)
@@ -206,6 +212,7 @@ class Haproxy:
             raise runtime.Silent("master.sock names no master")
         self.master = masters[0]
         self.workers = runtime.serving(found)
+        self.version = next((parse(process.version) for process in found if process.pid in self.workers), None)
         return {process.pid for process in found}
 
     # ── The process ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -225,7 +232,7 @@ class Haproxy:
                     **options(paths.account),
                 )
             except OSError as error:
-                raise Failed(f"{self._binary} cannot be run: {error}. Install haproxy 2.6 or newer") from error
+                raise Failed(f"{self._binary} cannot be run: {error}. Install haproxy {OLDEST} or newer") from error
         # From here on the pidfd tells of its end, and _ended reaps it.
         process.returncode = 0
         return process.pid

@@ -27,6 +27,7 @@ class Process:
     kind: str
     current: bool
     reloads: int = 0
+    version: str = ""
 
 
 async def ask(path: Path, command: str, *, timeout: float = 5.0) -> str:
@@ -92,7 +93,7 @@ def parse_processes(text: str) -> list[Process]:
             words = line.split()
             if len(words) >= 2 and words[0].isdigit() and words[1] in {"master", "worker"}:
                 reloads = int(words[2]) if words[2:] and words[2].isdigit() else 0
-                found.append(Process(int(words[0]), words[1], current, reloads))
+                found.append(Process(int(words[0]), words[1], current, reloads, words[-1]))
     return found
 
 

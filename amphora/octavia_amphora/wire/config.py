@@ -73,7 +73,8 @@ class Probe(msgspec.Struct, frozen=True, omit_defaults=True):
 class Backend(msgspec.Struct, frozen=True, omit_defaults=True):
     """One ``backend`` section. ``text`` is everything between the section's name and its servers, newline-terminated.
 
-    ``dynamic``: haproxy can add and remove its servers at run time and say so faithfully (no cookies, no static hash).
+    ``dynamic``: every haproxy from 2.6 on can add and remove its servers at run time. Where it is False (cookies), the
+    agent looks at what its own can (``haproxy_versions``).
     ``probe``: the agent checks the servers and tells haproxy. ``datagrams``: of a UDP pool, not haproxy's at all.
     """
 

@@ -17,13 +17,14 @@ from . import options
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check. ``needed``: without it nothing works; ``fix``: what to do."""
+    """One check. ``needed``: without it nothing works; ``fix``: what to do; ``implies``: what follows from what was found."""
 
     name: str
     ok: bool
     detail: str
     fix: str = ""
     needed: bool = True
+    implies: tuple[str, ...] = ()
 
 
 @click.command()
@@ -49,6 +50,8 @@ def _show(findings: list[Finding]) -> None:
             click.style("✓", fg="green") if finding.ok else click.style("✗", fg="red" if finding.needed else "yellow")
         )
         click.echo(f"{mark} {finding.name}: {finding.detail}")
+        for sentence in finding.implies:
+            click.echo(f"    {sentence}")
         if not finding.ok and finding.fix:
             click.echo(f"    try: {finding.fix}")
 
@@ -57,7 +60,7 @@ def _cloud() -> Iterator[Finding]:
     from octavia_provider.clouds.netns import doctor as netns
 
     for check in netns.check():
-        yield Finding(check.name, check.ok, check.detail, check.fix)
+        yield Finding(check.name, check.ok, check.detail, check.fix, implies=check.implies)
 
 
 def _installation(where: Path) -> Iterator[Finding]:

@@ -8,6 +8,7 @@ import msgspec
 from octavia_amphora.apply import changes
 from octavia_amphora.apply.changes import POOLING
 from octavia_amphora.wire.config import Backend, Configuration, Frontend, Server
+from octavia_amphora.wire.haproxy_versions import Version
 
 A = Server("a", "10.0.0.1", 80, options="check inter 1s")
 B = Server("b", "fd00::2", 80)
@@ -58,6 +59,24 @@ def test_a_server_is_out_before_it_changes_and_in_afterwards() -> None:
         "set server x/a weight 1",
         "set server x/a state ready",
     ]
+
+
+def test_servers_with_cookies_come_and_go_where_haproxy_can_be_told() -> None:
+    lines = "    cookie SRV insert indirect nocache\n"
+    one, two = (msgspec.structs.replace(server, options=f"cookie {server.name}") for server in (A, B))
+    old, new = made(one, text=lines, dynamic=False), made(two, text=lines, dynamic=False)
+    for version in (None, Version(2, 6), Version(2, 9)):
+        assert changes.commands(old, new, NOBODY, version) is None
+    for version in (Version(3, 0), Version(3, 2)):
+        found = changes.commands(old, new, NOBODY, version)
+        assert found is not None
+        assert [command.text for command in found] == [
+            f"add server x/b [fd00::2]:80 weight 1 {POOLING} cookie b",
+            "enable server x/b",
+            "set server x/a state maint",
+            "del server x/a",
+        ]
+    assert changes.commands(made(A, dynamic=False), made(B, dynamic=False), NOBODY, Version(3, 2)) is None
 
 
 def test_what_is_a_reload() -> None:

@@ -18,6 +18,7 @@ import pytest_asyncio
 from octavia_amphora.haproxy import prelude, runtime, said
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.haproxy.process import Failed, Haproxy
+from octavia_amphora.wire.haproxy_versions import DYNAMIC_COOKIES, RELOAD_ANSWERS, has
 
 BINARY = shutil.which("haproxy") or "haproxy"
 LIMIT = "[ALERT]    (7) : [haproxy.main()] FD limit (20000) too low for maxconn=100000/maxsock=200041. Please raise it."
@@ -218,6 +219,19 @@ async def test_a_reload_that_fails_says_why_and_leaves_what_serves(stand: Callab
     await haproxy.reload("three", timeout=30)
     assert haproxy.workers != workers
     assert (await runtime.describe(haproxy.paths.stats_socket))[1] == "three"
+
+
+async def test_the_haproxy_that_runs_offers_what_the_table_says(stand: Callable[[str], Stand]) -> None:
+    haproxy = stand("")
+    haproxy.write("one", "    cookie SRV insert indirect nocache\n")
+    await haproxy.start("one", timeout=30)
+    said = await runtime.ask(haproxy.paths.stats_socket, "show info")
+    assert haproxy.version is not None
+    assert f"\nVersion: {haproxy.version}." in said
+    added = await runtime.ask(haproxy.paths.stats_socket, "add server b/x 127.0.0.1:8 cookie x")
+    assert added.startswith("New server registered") is has(haproxy.version, DYNAMIC_COOKIES), added
+    reloaded = await runtime.ask(haproxy.paths.master_socket, "reload", timeout=30)
+    assert reloaded.startswith("Success=1") is has(haproxy.version, RELOAD_ANSWERS), reloaded
 
 
 def test_alerts_of_other_things_are_no_reasons() -> None:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from octavia_provider.clouds.netns.doctor import haproxy_version
 from octavia_provider.clouds.netns.holder import fabric, relays, services, wire
 
 
@@ -120,11 +119,3 @@ def test_a_relay_says_whose_connection_it_is() -> None:
     assert "bind fd@7\n" in text
     assert "server target 100.64.0.3:80 send-proxy-v2\n" in text
     assert "send-proxy" not in relays.configuration(relays.Relay(7, ("127.0.0.1", 80), proxy=False))
-
-
-@pytest.mark.parametrize(
-    ("said", "version"),
-    [("HAProxy version 2.6.12-1+deb12u4 2026/10/17", (2, 6)), ("HA-Proxy version 1.8.4", (1, 8)), ("what?", (0, 0))],
-)
-def test_haproxys_version_is_read(said: str, version: tuple[int, int]) -> None:
-    assert haproxy_version(said) == version

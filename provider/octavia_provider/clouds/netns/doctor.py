@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import os
-import re
+import platform
 import shutil
 import subprocess
 import sys
@@ -13,13 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from octavia_amphora.wire import haproxy_versions
+from octavia_amphora.wire.haproxy_versions import OLDEST
 from octavia_provider.model.errors import OctaviaError
 
 from .holder.walls import PATH
 
-HAPROXY = (2, 6)
-"""The oldest haproxy that can do what is rendered."""
-
+PYTHON = (3, 11)
+PYTHONS_TRIED = ((3, 11), (3, 13))
+"""The tests run with these."""
 
 TRIAL_FIX = (
     "use a kernel with namespaces, veth and bridge, on a machine that lets root use them (a container: --privileged)"
@@ -28,12 +30,16 @@ TRIAL_FIX = (
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One finding: what was looked at, whether it is well, what was seen, and what to do where it is not."""
+    """One finding: what was looked at, whether it is well, what was seen, and what to do where it is not.
+
+    ``implies``: what follows from what was seen, in sentences.
+    """
 
     name: str
     ok: bool
     detail: str
     fix: str = ""
+    implies: tuple[str, ...] = ()
 
 
 def check() -> list[Check]:
@@ -48,6 +54,7 @@ def _parts() -> Iterator[Check]:
     yield Check("Linux", sys.platform == "linux", sys.platform, "use a Linux machine, or a virtual one")
     root = os.geteuid() == 0
     yield Check("root", root, f"user {os.geteuid()}", "run it with sudo: only root may make network namespaces")
+    yield _python()
     yield _program("ip", "apt-get install iproute2")
     yield _program("nft", "apt-get install nftables")
     yield _program("conntrack", "apt-get install conntrack")
@@ -63,9 +70,18 @@ def _program(name: str, fix: str) -> Check:
     return Check(name, path is not None, path or "not found", fix)
 
 
+def _python() -> Check:
+    version, names = sys.version_info[:2], ", ".join(f"{major}.{minor}" for major, minor in PYTHONS_TRIED)
+    tried = f"the tests run with {names}" + ("" if version in PYTHONS_TRIED else ", not with this one")
+    wanted = ".".join(map(str, PYTHON))
+    return Check(
+        f"Python {wanted} or newer", version >= PYTHON, f"{sys.executable}: Python {platform.python_version()}",
+        f"apt-get install python3, of a release that has {wanted}", (tried,),
+    )  # fmt: skip
+
+
 def _haproxy() -> Check:
-    wanted = ".".join(map(str, HAPROXY))
-    name, fix = f"haproxy {wanted} or newer", f"apt-get install haproxy, of a release that has {wanted}"
+    name, fix = f"haproxy {OLDEST} or newer", f"apt-get install haproxy, of a release that has {OLDEST}"
     path = _find("haproxy")
     if path is None:
         return Check(name, ok=False, detail="not found", fix=fix)
@@ -73,14 +89,11 @@ def _haproxy() -> Check:
         said = subprocess.run([path, "-v"], capture_output=True, text=True, timeout=10, check=False).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         return Check(name, ok=False, detail=f"{path}: {error}", fix=fix)
-    version = haproxy_version(said)
-    return Check(name, version >= HAPROXY, f"{path}: {said.splitlines()[0] if said else 'says no version'}", fix)
-
-
-def haproxy_version(said: str) -> tuple[int, int]:
-    """``HAProxy version 2.6.12-1+deb12u4 …`` → (2, 6); (0, 0) where no version is said."""
-    match = re.search(r"version (\d+)\.(\d+)", said)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
+    version = haproxy_versions.parse(said)
+    if version is None:
+        return Check(name, ok=False, detail=f"{path}: says no version", fix=fix)
+    implied = tuple(haproxy_versions.told(version))
+    return Check(name, version >= OLDEST, f"{path}: {said.splitlines()[0]}", fix, implied)
 
 
 def _trial() -> Check:
