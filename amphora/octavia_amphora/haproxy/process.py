@@ -33,7 +33,7 @@ LOG_LIMIT, LOG_KEPT = 1024 * 1024, 256 * 1024
 # listens meanwhile (measured: 15 ms on an idle machine).
 AGAIN_SECONDS = 0.01
 # How long a haproxy that runs may refuse before an agent that comes new takes it for broken.
-ADOPT_SECONDS = 5.0
+ADOPT_SECONDS = 10.0
 STAYED = "haproxy went on with its former configuration"
 
 
@@ -69,13 +69,15 @@ class Haproxy:
 
     async def adopt(self) -> bool:
         """Find the haproxy that an earlier agent started; False when none answers."""
-        deadline = time.monotonic() + ADOPT_SECONDS
+        deadline, missed = time.monotonic() + ADOPT_SECONDS, 0
         while True:
             try:
                 found = await self._learn()
                 break
             except runtime.Silent:
-                if time.monotonic() > deadline or not strays.find(self._paths.config):
+                # One that replaces itself at this moment has no command line: it has to be missed twice.
+                missed = 0 if strays.find(self._paths.config) else missed + 1
+                if missed == 2 or time.monotonic() > deadline:
                     return False
             await asyncio.sleep(AGAIN_SECONDS)
         strays.kill(strays.find(self._paths.config) - found)
