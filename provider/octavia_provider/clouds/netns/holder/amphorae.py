@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import walls
+from . import roots, walls
 from .fabric import MANAGEMENT, Fabric, Interface, names
 from .problems import Problem
 from .services import prune_logs
@@ -65,9 +65,8 @@ class Amphorae:
             return _told(known)
         addresses = known.addresses if known else (self._free_address(), self._free_address())
         interfaces = (self._management(addresses), *_vip_interfaces(vips))
-        self._tenants.create(
-            name, interfaces, {"log": f"{self._home}/log/{name}.log", "state": str(self._state(identity))}
-        )
+        order = {"kind": "amphora", "state": str(self._state(identity)), "shown": roots.python(self._agent)}
+        self._tenants.create(name, interfaces, order)
         known = Amphora(identity, str(message["load_balancer_id"]), addresses, vips)
         self._all[identity] = known
         return _told(known)
@@ -136,7 +135,7 @@ def _name(identity: str) -> str:
 
 def _environment() -> dict[str, str]:
     python = {name: os.environ[name] for name in ("PYTHONPATH", "PYTHONHOME") if name in os.environ}
-    return {"PATH": walls.PATH, "LANG": "C.UTF-8", "HOME": "/root", "PYTHONUNBUFFERED": "1", **python}
+    return {"PATH": walls.PATH, "LANG": "C.UTF-8", "HOME": "/", "PYTHONUNBUFFERED": "1", **python}
 
 
 def _vip_interfaces(vips: Sequence[Mapping[str, Any]]) -> list[Interface]:

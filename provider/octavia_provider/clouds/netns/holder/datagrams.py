@@ -16,7 +16,6 @@ import time
 from collections import OrderedDict
 from collections.abc import Sequence
 
-NOBODY = 65534
 IDLE_SECONDS = 120.0
 """As long as the kernel remembers a flow that was answered (nf_conntrack_udp_timeout_stream)."""
 CLIENTS = 4096
@@ -105,9 +104,6 @@ class Relay:
 def main(arguments: Sequence[str]) -> None:
     """Serve the socket that we inherited."""
     descriptor, address, port, *allowed = arguments
-    os.setgroups(())
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
     Relay(socket.socket(fileno=int(descriptor)), (address, int(port)), allowed).run()
 
 

@@ -13,6 +13,8 @@ from . import kernel
 from .problems import Problem
 
 MANAGEMENT = "management"
+HOSTS = 100
+"""The routing table of where no host may go: to another one. It is looked up for what hosts send alone."""
 Cidr = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -46,6 +48,7 @@ class Fabric:
     def __init__(self, management: str) -> None:
         self.management = ipaddress.IPv4Network(management)
         self.cidrs: dict[str, tuple[Cidr, ...]] = {}
+        self._parted: set[str] = set()
         self._plugged: dict[str, str] = {}  # port → the network whose bridge it belongs to
 
     @property
@@ -54,11 +57,19 @@ class Fabric:
         return str(self.management[1])
 
     def build(self) -> None:
-        """The loopback and the management network, which is reached from here alone: nothing is forwarded to or from it."""
+        """The loopback and the management network, which is reached from here alone: nothing is forwarded to or from it.
+
+        Our own address on it, where heartbeats go, is reached from its bridge alone: so its rules come before that which
+        takes whatever is for one of our addresses (ip-rule(8): the table ``local``, first of all by default).
+        """
         kernel.ip([
             "link set lo up",
-            f"rule add pref 100 to {self.management} iif lo lookup main",  # what this namespace sends itself (ip-rule(8))
-            f"rule add pref 101 to {self.management} unreachable",
+            f"rule add pref 10 to {self.management} iif lo lookup local",  # what this namespace sends itself
+            f"rule add pref 11 to {self.management} iif lo lookup main",
+            f"rule add pref 12 to {self.management} iif {bridge(MANAGEMENT)} lookup local",
+            f"rule add pref 13 to {self.management} unreachable",
+            "rule add pref 50 lookup local",
+            "rule del pref 0",
         ])  # fmt: skip
         self.ensure_management()
 
@@ -72,7 +83,7 @@ class Fabric:
         """Make a bridge, and put ports that an earlier one had on it again."""
         there = names()
         ports = [port for port, belongs in self._plugged.items() if belongs == network_id and port in there]
-        kernel.ip([*_bridge(network_id, cidrs), *(f"link set {port} master {bridge(network_id)}" for port in ports)])
+        kernel.ip([*_bridge(network_id, cidrs), *(line for port in ports for line in _member(port, network_id))])
 
     def ensure_network(self, network_id: str, cidrs: tuple[Cidr, ...]) -> None:
         """The network exists with these addresses. Refused where it overlaps another one."""
@@ -113,6 +124,20 @@ class Fabric:
         kernel.ip(_ports(owner, pid, interfaces))
         self._plugged.update({port_name(owner, i.name): i.network_id for i in interfaces})
 
+    def part(self, addresses: Iterable[str]) -> None:
+        """Nothing is forwarded from these hosts to hosts of other networks; amphorae reach all, and are reached."""
+        new = [address for address in addresses if address not in self._parted]
+        if new:
+            kernel.ip(line for address in new for line in _parting("add", address))
+            self._parted.update(new)
+
+    def join(self, addresses: Iterable[str]) -> None:
+        """There are no hosts with these addresses any more."""
+        old = [address for address in addresses if address in self._parted]
+        if old:
+            self._parted.difference_update(old)
+            kernel.ip((line for address in old for line in _parting("del", address)), force=True)
+
     def unplug(self, owner: str, interfaces: Iterable[Interface]) -> None:
         """Take the ports away now: the kernel would, but later, when the namespace is gone."""
         ports = {port_name(owner, interface.name) for interface in interfaces}
@@ -151,6 +176,10 @@ def port_name(owner: str, interface: str) -> str:
     return short("po", f"{owner} {interface}")
 
 
+def _parting(do: str, address: str) -> list[str]:
+    return [f"rule {do} pref 100 from {address} lookup {HOSTS}", f"route {do} unreachable {address} table {HOSTS}"]
+
+
 def _bridge(network_id: str, cidrs: tuple[Cidr, ...]) -> list[str]:
     # The address is set: a bridge without one takes the lowest of its ports', and neighbours lose it when that port goes.
     name = bridge(network_id)
@@ -170,9 +199,15 @@ def _ports(owner: str, pid: int, interfaces: Sequence[Interface]) -> list[str]:
         lines += [
             f"link add {port} type veth peer name {interface.name} address {address} netns {pid}",
             f"link set {port} alias port:{owner.replace(' ', ':')}:{interface.name}",
-            f"link set {port} master {bridge(interface.network_id)} up",
+            *_member(port, interface.network_id),
         ]
     return lines
+
+
+def _member(port: str, network_id: str) -> list[str]:
+    """Amphorae have nothing to say to each other on the management network: each reaches us there, and us alone."""
+    lines = [f"link set {port} master {bridge(network_id)} up"]
+    return [*lines, f"link set {port} type bridge_slave isolated on"] if network_id == MANAGEMENT else lines
 
 
 def inside(interfaces: Sequence[Interface]) -> list[str]:

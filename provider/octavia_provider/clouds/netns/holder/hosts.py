@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import walls
-from .fabric import Interface, names
+from . import roots, walls
+from .fabric import Fabric, Interface, names
 from .problems import Problem
 from .services import prune_logs
 from .tenants import Tenants
@@ -19,10 +19,12 @@ PLACE = ("network_id", "address", "prefix", "gateway", "ipv6_address", "ipv6_pre
 class Hosts:
     """All hosts, by the specs that they were made of."""
 
-    def __init__(self, home: Path, tenants: Tenants) -> None:
+    def __init__(self, home: Path, tenants: Tenants, fabric: Fabric) -> None:
+        self._fabric = fabric
         self._home = home
         self._tenants = tenants
         self._specs: dict[str, Mapping[str, Any]] = {}
+        self._shown: dict[str, list[str]] = {}
 
     def ensure(self, spec: Mapping[str, Any]) -> None:
         """The host exists and runs what the spec says. Refused, and no host, where that cannot be executed."""
@@ -31,20 +33,32 @@ class Hosts:
         old, tenant = self._specs.get(identity), self._tenants.find(name)
         if old == spec and tenant is not None:
             return
-        if old is None or tenant is None or any(old[key] != spec[key] for key in PLACE):
-            tenant = self._tenants.create(name, [_interface(spec)], {"log": f"{self._home}/log/{name}.log"})
+        shown = roots.named_by(spec["command"], str(self._home))
+        if (
+            old is None
+            or tenant is None
+            or self._shown.get(identity) != shown
+            or any(old[key] != spec[key] for key in PLACE)
+        ):
+            tenant = self._tenants.create(name, [_interface(spec)], {"kind": "host", "shown": shown})
+            self._shown[identity] = shown
+            self._fabric.join(_addresses(old) if old else ())
+            self._fabric.part(_addresses(spec))
         self._specs.pop(identity, None)
         try:
             tenant.ask(**_service(spec))
         except Problem as problem:
             self._tenants.destroy(name)
+            self._fabric.join(_addresses(spec))
             raise Problem(**{**problem.data, "subject": f"host {identity}"}) from problem
         self._specs[identity] = spec
 
     def delete(self, identity: str) -> None:
         """The host does not exist."""
         self._tenants.destroy(_name(identity))
-        self._specs.pop(identity, None)
+        if old := self._specs.pop(identity, None):
+            self._fabric.join(_addresses(old))
+        self._shown.pop(identity, None)
         prune_logs(self._home / "log")
 
     def running(self) -> dict[str, bool]:
@@ -66,6 +80,10 @@ class Hosts:
 
 def _name(identity: str) -> str:
     return f"host-{identity}"
+
+
+def _addresses(spec: Mapping[str, Any]) -> list[str]:
+    return [spec[key] for key in ("address", "ipv6_address") if spec[key]]
 
 
 def _interface(spec: Mapping[str, Any]) -> Interface:

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import fabric, kernel, problems, relays, services, walls, wire
+from . import fabric, inside, kernel, problems, relays, roots, services, walls, wire
 
 CHANNEL = 3
 """The descriptor of our end of the socket pair; the machine's network namespace is the next one."""
@@ -27,13 +27,18 @@ MACHINE = 4
 
 
 def main(channel: socket.socket, machine: int, order: Mapping[str, Any]) -> None:
-    """Never returns. ``order``: name, log, and for an amphora ``state`` (its folder on the machine)."""
+    """Never returns. ``order``: name, kind, home, log, ``block`` (its first user), ``shown`` (what it sees besides what
+    all do), and for an amphora ``state`` (its folder on the machine).
+    """
     try:
         _let_go(channel.fileno(), machine)
         own = socket.socket(fileno=CHANNEL)
-        _settle(order)
+        log = Path(order["log"])  # opened now: what comes next does not see the home any more
+        folder = os.open(log.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        inhabitants = inside.Inhabitants(order)
+        _settle(order, inhabitants)
         wire.send(own, {})
-        Init(own, str(order["log"])).run()
+        Init(own, f"/proc/self/fd/{folder}/{log.name}", inhabitants).run()
     except BaseException as error:  # noqa: BLE001 - nothing above us could tell it
         wire.send(socket.socket(fileno=CHANNEL), {"error": problems.told(error)})
     finally:
@@ -53,20 +58,20 @@ def _let_go(channel: int, machine: int) -> None:
                 os.close(descriptor)
 
 
-def _settle(order: Mapping[str, Any]) -> None:
-    """Our own namespaces and mounts."""
+def _settle(order: Mapping[str, Any], inhabitants: inside.Inhabitants) -> None:
+    """Our own namespaces and file system."""
     name = str(order["name"])
     kernel.set_name(name)
-    kernel.unshare(kernel.CLONE_NEWNET | kernel.CLONE_NEWNS | kernel.CLONE_NEWUTS | kernel.CLONE_NEWIPC)
-    socket.sethostname(name[:60])
+    kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
     kernel.unmount(walls.NAMES)  # or we would hold every other namespace alive
-    walls.mount_proc()
-    if "state" in order:
-        Path(order["state"]).mkdir(parents=True, exist_ok=True, mode=0o700)
-        kernel.mount(str(order["state"]), walls.AMPHORA_STATE, flags=kernel.MS_BIND)
-        walls.mount_memory(walls.AMPHORA_ETC, "16m")
-        walls.mount_memory(walls.AMPHORA_RUN, "256m")
+    if order["kind"] == "amphora":
+        inhabitants.take(str(order["state"]))
+        roots.amphora(str(order["state"]), order["shown"], str(order["home"]))
+    else:
+        roots.host(order["shown"], str(order["home"]))
+    inhabitants.move_in()
+    socket.sethostname(name[:60])
     for sysctl, value in (
         ("net.ipv4.ip_unprivileged_port_start", "0"),  # a web server that runs as nobody may take port 80 in here
         ("net.ipv4.ip_forward", "0"),  # a host is no router, whatever the machine's own default is
@@ -83,8 +88,9 @@ def _settle(order: Mapping[str, Any]) -> None:
 class Init:
     """The loop: answers the holder, reaps, keeps the program running, writes its output to the log."""
 
-    def __init__(self, channel: socket.socket, log: str) -> None:
+    def __init__(self, channel: socket.socket, log: str, inhabitants: inside.Inhabitants) -> None:
         self._channel = channel
+        self._inhabitants = inhabitants
         self._log = services.BoundedLog(log)
         self._service: services.Service | None = None
         self._relay: socket.socket | None = None
@@ -145,15 +151,15 @@ class Init:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(content.encode("latin-1"))
                 os.fchmod(descriptor, mode)
+                self._inhabitants.give(descriptor)
 
     def do_run(self, message: Mapping[str, Any]) -> None:
         """Run a program from now on, in the place of the one before. It is Refused when it cannot be executed."""
         self._stop()
-        identity = message["identity"]
-        if identity is not None:
-            os.fchown(self._input, identity[0], identity[1])  # so that it may open /dev/stdout too
+        confinement = self._inhabitants.confine(message["identity"])
+        self._inhabitants.give(self._input, confinement)  # so that it may open /dev/stdout too
         program = services.Program(
-            argv=message["argv"], environment=message["environment"], output=self._input, identity=identity
+            argv=message["argv"], environment=message["environment"], output=self._input, confinement=confinement
         )
         self._start(program)
 
@@ -167,7 +173,7 @@ class Init:
         )
         program = services.Program(
             argv=relays.command(path), environment={"PATH": walls.PATH}, output=self._input,
-            keep=self._relay.fileno(), network=MACHINE,
+            keep=self._relay.fileno(), network=MACHINE, confinement=self._inhabitants.relay(),
         )  # fmt: skip
         self._start(program)
 

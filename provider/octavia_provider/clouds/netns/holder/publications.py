@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import datagrams, relays, walls
+from . import datagrams, inside, relays, roots, users, walls
 from .problems import Problem
 from .services import Program, Service, kill_group
 
@@ -34,8 +34,9 @@ class Published:
 class Publications:
     """All that is published."""
 
-    def __init__(self, output: int, say: Callable[[str], None]) -> None:
+    def __init__(self, output: int, say: Callable[[str], None], blocks: users.Blocks) -> None:
         self._output = output
+        self._blocks = blocks
         self._say = say
         self._all: dict[str, Published] = {}
         self._files = itertools.count(1)
@@ -75,7 +76,8 @@ class Publications:
             kill_group(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
         published.listening.close()
-        relays.remove(published.file)
+        relays.remove(published.file, roots.RELAYS)
+        self._blocks.give_back(published.file)
 
     def told(self) -> list[Mapping[str, Any]]:
         """What is published."""
@@ -129,12 +131,17 @@ class Publications:
 
     def _service(self, spec: Mapping[str, Any], file: str, listening: socket.socket) -> Service:
         address, port = spec["target"]
+        confinement = inside.relay(self._blocks.take(file), roots.RELAYS)
         if spec["transport"] == "udp":
             argv = datagrams.command(listening.fileno(), str(address), int(port), spec["allowed"])
-            return Service(Program(argv=argv, environment={}, output=self._output, keep=listening.fileno()), self._say)
+            program = Program(
+                argv=argv, environment={}, output=self._output, keep=listening.fileno(), confinement=confinement
+            )
+            return Service(program, self._say)
         relay = relays.Relay(listening.fileno(), (str(address), int(port)), proxy=True)
-        path = relays.write(file, relay)
+        path = relays.write(file, relay, roots.RELAYS)
         program = Program(
-            argv=relays.command(path), environment={"PATH": walls.PATH}, output=self._output, keep=listening.fileno()
-        )
+            argv=relays.command(path), environment={"PATH": walls.PATH}, output=self._output,
+            keep=listening.fileno(), confinement=confinement,
+        )  # fmt: skip
         return Service(program, self._say)

@@ -11,8 +11,6 @@ from pathlib import Path
 from . import fabric, walls
 from .problems import Problem
 
-NOBODY = 65534
-
 
 @dataclass(frozen=True, slots=True)
 class Relay:
@@ -35,8 +33,6 @@ def configuration(relay: Relay) -> str:
     maxconn 20000
     no strict-limits
     nbthread 1
-    uid {NOBODY}
-    gid {NOBODY}
     hard-stop-after 10m
 defaults
     mode tcp
@@ -60,16 +56,20 @@ listen relay
 """
 
 
-def write(name: str, relay: Relay) -> str:
-    """Write the configuration to the holder's folder in memory; its path."""
-    path = Path(walls.SCRATCH, f"{fabric.short('', name)}.cfg")
-    path.write_text(configuration(relay), encoding="ascii")
-    return str(path)
+def write(name: str, relay: Relay, root: str = "") -> str:
+    """Write the configuration to a folder in memory; its path as the relay sees it, whose root is ``root``."""
+    path = _path(name)
+    Path(root + path).write_text(configuration(relay), encoding="ascii")
+    return path
 
 
-def remove(name: str) -> None:
+def remove(name: str, root: str) -> None:
     """Remove what ``write`` wrote."""
-    Path(walls.SCRATCH, f"{fabric.short('', name)}.cfg").unlink(missing_ok=True)
+    Path(root + _path(name)).unlink(missing_ok=True)
+
+
+def _path(name: str) -> str:
+    return f"{walls.SCRATCH}/{fabric.short('', name)}.cfg"
 
 
 def command(path: str) -> list[str]:

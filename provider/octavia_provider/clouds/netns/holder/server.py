@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import problems, services, wire
+from . import problems, roots, services, users, wire
 from .amphorae import Amphorae
 from .fabric import Fabric
 from .hosts import Hosts
@@ -38,10 +38,12 @@ class Server:
         self._log = services.BoundedLog(str(home / "log" / "cloud.log"))
         self._output, output = _pipe()
         self._fabric = Fabric(management)
-        self._tenants = Tenants(self._fabric, machine)
+        roots.relays(str(home))
+        blocks = users.Blocks(str(home))
+        self._tenants = Tenants(str(home), self._fabric, machine, blocks)
         self._amphorae = Amphorae(home, self._tenants, self._fabric, agent)
-        self._hosts = Hosts(home, self._tenants)
-        self._publications = Publications(output, self._log.say)
+        self._hosts = Hosts(home, self._tenants, self._fabric)
+        self._publications = Publications(output, self._log.say, blocks)
         self._network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._wake, wake = _pipe()
         signal.signal(signal.SIGCHLD, lambda *_: None)

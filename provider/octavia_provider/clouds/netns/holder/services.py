@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import time
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import kernel
+from .confinement import Confinement
 
 SHORTEST_WAIT = 0.1
 LONGEST_WAIT = 5.0
@@ -23,7 +25,7 @@ KEPT_LOGS = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:
-    """What is executed. ``identity``: (uid, gid, groups) to become, None to stay who we are.
+    """What is executed. ``confinement``: who it becomes, and all that it may not do.
 
     ``output``: the descriptor that becomes its standard output and error. ``keep``: a descriptor that it inherits under
     the same number. ``network``: a descriptor of the network namespace to enter first, None for our own.
@@ -32,7 +34,7 @@ class Program:
     argv: Sequence[str]
     environment: Mapping[str, str]
     output: int
-    identity: tuple[int, int, Sequence[int]] | None = None
+    confinement: Confinement
     keep: int | None = None
     network: int | None = None
 
@@ -45,7 +47,10 @@ def execute(program: Program) -> int:
         try:
             _become(program)
         except OSError as error:
-            os.write(writer, str(error.errno or 0).encode())
+            os.write(writer, str(error.errno or errno.EINVAL).encode())
+        except Exception as error:  # noqa: BLE001 - there is nobody above us who could tell it
+            os.write(2, f"{type(error).__name__}: {error}\n".encode())
+            os.write(writer, str(errno.EINVAL).encode())
         finally:
             os._exit(127)
     os.close(writer)
@@ -70,12 +75,8 @@ def _become(program: Program) -> None:
     os.dup2(program.output, 2)
     if program.keep is not None:
         os.set_inheritable(program.keep, True)
-    if program.identity is not None:
-        uid, gid, groups = program.identity
-        os.setgroups(groups)
-        os.setresgid(gid, gid, gid)
-        os.setresuid(uid, uid, uid)
     os.chdir("/")
+    program.confinement.put_on()
     os.execvpe(program.argv[0], list(program.argv), dict(program.environment))  # noqa: S606 - a shell would be one more
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import inits, kernel, problems, walls, wire
+from . import inits, kernel, limits, problems, users, walls, wire
 from .fabric import Fabric, Interface
 
 PATIENCE = 5.0
@@ -56,8 +56,11 @@ def _good(answer: dict[str, Any]) -> dict[str, Any]:
 class Tenants:
     """What there is behind the walls. The kernel decides whether a tenant is whole; this only knows where to look."""
 
-    def __init__(self, fabric: Fabric, machine: int) -> None:
+    def __init__(self, home: str, fabric: Fabric, machine: int, blocks: users.Blocks) -> None:
+        self._home = home
         self._fabric = fabric
+        self._blocks = blocks
+        self._groups = limits.Groups(home)
         self._machine = machine
         self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         self._all: dict[str, Tenant] = {}
@@ -65,13 +68,18 @@ class Tenants:
     def create(self, name: str, interfaces: Sequence[Interface], order: Mapping[str, Any]) -> Tenant:
         """Make the namespaces of a tenant with its interfaces; what was left of one of that name goes first."""
         self.destroy(name, interfaces)
+        order = {
+            "name": name, "home": self._home, "block": self._blocks.take(name),
+            "log": f"{self._home}/log/{name}.log", **order,
+        }  # fmt: skip
         ours, theirs = socket.socketpair()
         ours.settimeout(PATIENCE)
-        pid = self._fork(theirs, {"name": name, **order})
+        pid = self._fork(theirs, order)
         theirs.close()
         tenant = Tenant(name, pid, ours, tuple(interfaces), 0)
         self._all[name] = tenant
         try:
+            self._groups.enter(name, pid, **limits.of_a_tenant(order["kind"]))
             _good(wire.receive(ours)[0])
             tenant.network = walls.name_network(name, pid)
             self._fabric.plug(name, pid, interfaces)
@@ -107,6 +115,8 @@ class Tenants:
         if tenant is not None:
             end(tenant.pid)
             tenant.channel.close()
+        self._groups.leave(name)
+        self._blocks.give_back(name)
 
     def ended(self, pid: int) -> str | None:
         """A child of ours ended and was reaped: the name of the tenant whose first process it was."""

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of the machine a tenant may use: limits of its processes, and a control group where there is cgroup v2."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import resource
+from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
+AMPHORA_PROCESSES = 512 + 64 * (os.cpu_count() or 1)
+"""Threads, rather: haproxy has one for each processor, and 50 workers may be finishing their last connections."""
+HOST_PROCESSES = 512
+RELAY_PROCESSES = 16
+RELAY_MEMORY = 2 << 30
+SPARE = 64
+"""Processes of the cloud's own in the group, which must start a program again while the tenant's limit is reached."""
+_HOST_MEMORY, _LEAST = 2 << 30, 256 << 20
+
+
+def of_a_tenant(kind: str) -> dict[str, int]:
+    """``memory`` and ``processes`` of an amphora or a host."""
+    return {"memory": memory(kind), "processes": AMPHORA_PROCESSES if kind == "amphora" else HOST_PROCESSES}
+
+
+def memory(kind: str) -> int:
+    """Bytes: an amphora half of the machine's, a host a quarter and no more than 2 GiB."""
+    total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return max(_LEAST, total // 2 if kind == "amphora" else min(_HOST_MEMORY, total // 4))
+
+
+def descriptors() -> int:
+    """What haproxy could raise its limit to as root: as much as the kernel has for one process."""
+    return int(Path("/proc/sys/fs/nr_open").read_text(encoding="ascii"))
+
+
+def of_a_program(processes: int, data: int) -> dict[int, int]:
+    """RLIMIT_* → most, for each process. ``data``: bytes that it may write to and shares with nobody."""
+    return {
+        resource.RLIMIT_NOFILE: descriptors(), resource.RLIMIT_NPROC: processes, resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 8 << 20, resource.RLIMIT_MSGQUEUE: 819_200, resource.RLIMIT_SIGPENDING: 4096,
+        resource.RLIMIT_DATA: data,
+    }  # fmt: skip
+
+
+class Groups:
+    """The control groups of one home, one for each tenant; all of it does nothing on a machine without cgroup v2."""
+
+    def __init__(self, home: str, root: Path = CGROUPS) -> None:
+        self._root = root
+        self._own = root / f"octavia-{hashlib.blake2s(home.encode(), digest_size=6).hexdigest()}"
+        self.there = self._make()
+
+    def _make(self) -> bool:
+        """Whether memory and processes can be limited by them. A service manager's own groups are not touched."""
+        try:
+            if not {"memory", "pids"} <= set((self._root / "cgroup.subtree_control").read_text().split()):
+                return False
+            self._own.mkdir(exist_ok=True)
+            (self._own / "cgroup.subtree_control").write_text("+memory +pids")
+        except OSError:
+            return False
+        for left in self._own.iterdir():  # of a cloud that was killed
+            if left.is_dir():
+                self.leave(left.name)
+        return True
+
+    def enter(self, name: str, pid: int, *, memory: int, processes: int) -> bool:
+        """Put a process, and all that it starts, into a group of that name; whether that worked."""
+        group = self._own / name
+        try:
+            if not self.there:
+                return False
+            group.mkdir(exist_ok=True)
+            (group / "memory.max").write_text(str(memory))
+            (group / "pids.max").write_text(str(processes + SPARE))
+            (group / "cgroup.procs").write_text(str(pid))
+        except OSError:
+            return False
+        return True
+
+    def leave(self, name: str) -> None:
+        """The group has no process any more."""
+        with contextlib.suppress(OSError):
+            (self._own / name).rmdir()
