@@ -12,7 +12,7 @@ import os
 import sys
 from pathlib import Path
 
-from . import kernel, problems, server, walls
+from . import compiled, confinement, kernel, problems, server, walls
 
 
 def main() -> None:
@@ -43,6 +43,8 @@ def _build(options: argparse.Namespace) -> server.Server:
     machine = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     walls.raise_walls()
     kernel.set_name("octavia-cloud")
+    confinement.give_up()
+    compiled.begin()
     return server.Server(options.home, options.management, json.loads(options.agent), machine)
 
 

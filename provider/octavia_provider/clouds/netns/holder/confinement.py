@@ -26,6 +26,25 @@ ROOT_OF_A_HOST = (
 """What a server that starts as root uses to become another user. None of it reaches the network or the kernel."""
 
 
+_NEVER = (9, 14, 15, 16, 17, 20, 22, 25, 26, 27, 28, 29, 30, 32, 33, 34, 35, 36, 37, 38, 39, 40)
+"""What nothing in the cloud needs, the holder neither: LINUX_IMMUTABLE, IPC_LOCK, IPC_OWNER, SYS_MODULE, SYS_RAWIO, SYS_PACCT,
+SYS_BOOT, SYS_TIME, SYS_TTY_CONFIG, MKNOD, LEASE, AUDIT_*, MAC_*, SYSLOG, WAKE_ALARM, BLOCK_SUSPEND, PERFMON, BPF,
+CHECKPOINT_RESTORE."""
+
+
+def give_up() -> None:
+    """For the holder, and so for all that it starts: what is never needed cannot be had again."""
+    for number in _NEVER:
+        if number <= _last():
+            kernel.prctl(kernel.PR_CAPBSET_DROP, number)
+    kernel.capset(kernel.capget() & ~sum(1 << number for number in _NEVER))
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _last() -> int:
+    return int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii"))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confinement:
     """Who a program is (``uid``, ``gid``, ``groups``) and what it is left with.
@@ -45,7 +64,7 @@ class Confinement:
 
     def put_on(self) -> None:
         """For this process, which is about to execute. Not to be taken off. OSError, and nothing may be executed."""
-        last = int(Path("/proc/sys/kernel/cap_last_cap").read_text(encoding="ascii"))
+        last = _last()
         for limit, most in self.limits.items():
             _limit(limit, most)
         if self.root is not None:

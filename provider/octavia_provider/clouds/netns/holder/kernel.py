@@ -37,6 +37,7 @@ ATTR_NOEXEC = 0x8
 PR_SET_KEEPCAPS = 8
 PR_SET_NAME = 15
 PR_CAPBSET_DROP = 24
+PR_SET_NO_NEW_PRIVS = 38
 # linux/capability.h
 CAP_SYS_ADMIN = 21
 _VERSION_3 = 0x20080522
@@ -107,6 +108,13 @@ def capset(capabilities: int) -> None:
     low, high = capabilities & 0xFFFFFFFF, capabilities >> 32
     header = (ctypes.c_uint32 * 2)(_VERSION_3, 0)
     _checked(_libc.capset(header, (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)), "capset")
+
+
+def capget() -> int:
+    """capget(2): the capabilities that are permitted now."""
+    data = (ctypes.c_uint32 * 6)()
+    _checked(_libc.capget((ctypes.c_uint32 * 2)(_VERSION_3, 0), data), "capget")
+    return data[1] | data[4] << 32
 
 
 def become(uid: int, *, keep: int) -> None:

@@ -59,7 +59,7 @@ _NEWTIME = 0x80
 _FAMILIES = (1, 2, 10, 16)
 """AF_UNIX, AF_INET, AF_INET6, AF_NETLINK."""
 
-_PR_SET_NO_NEW_PRIVS, _PR_SET_SECCOMP, _FILTER_MODE = 38, 22, 2  # sys/prctl.h, linux/seccomp.h
+_PR_SET_SECCOMP, _FILTER_MODE = 22, 2  # sys/prctl.h, linux/seccomp.h
 
 
 class _Program(ctypes.Structure):
@@ -70,7 +70,7 @@ class _Program(ctypes.Structure):
 
 def install() -> None:
     """From now on, for this process and all that it starts; nothing that is executed gains privileges (setuid files)."""
-    kernel.prctl(_PR_SET_NO_NEW_PRIVS, 1)
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
     code = program(os.uname().machine)
     if code:
         given = _Program(len(code) // _INSTRUCTION.size, code)
