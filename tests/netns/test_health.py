@@ -175,3 +175,43 @@ def _settled(stack: Stack) -> dict[str, Any] | None:
     told = stack.statistics()
     inside = stack.counted_by_haproxy()
     return told if told["total_connections"] == inside > 0 else None
+
+
+def test_what_is_shown_in_the_moment_a_change_is_done(site: Installation) -> None:
+    """No heartbeat is waited for: what is in force is shown as haproxy begins it."""
+    member = {"address": "10.9.9.9", "protocol_port": 80}
+    pool = {"name": "p", "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", "members": [member]}
+    policy = {"action": "REJECT", "rules": [{"type": "PATH", "compare_type": "EQUAL_TO", "value": "/no"}]}
+    listener = {"name": "l", "protocol": "HTTP", "protocol_port": 80, "default_pool": pool, "l7policies": [policy]}
+    network = site.create("local_network", name="net")
+    made = site.create("load_balancer", vip_network_id=network["id"], listeners=[listener])
+    tree = site.get_json(f"/v2/lbaas/loadbalancers/{made['id']}/status")["statuses"]["loadbalancer"]
+    (shown,) = tree["listeners"]
+    assert {one["operating_status"] for one in (made, tree, shown, *shown["l7policies"], *shown["pools"])} == {"ONLINE"}
+    assert [one["operating_status"] for one in shown["pools"][0]["members"]] == ["NO_MONITOR"]
+    pool_id, often = shown["pools"][0]["id"], {**MONITOR, "delay": 3600}
+
+    def member_shown(**values: Any) -> str:
+        done = site.update("member", first["id"], parent=pool_id, **values)
+        assert done["provisioning_status"] == "ACTIVE", done
+        return str(done["operating_status"])
+
+    for number in range(3):  # by luck a heartbeat may come in between
+        first = site.create("member", parent=pool_id, address="10.9.9.9", protocol_port=8000 + number)
+        assert first["operating_status"] == "NO_MONITOR"
+        assert member_shown(admin_state_up=False) == "OFFLINE"
+        assert member_shown(admin_state_up=True) == "NO_MONITOR"
+        assert [member_shown(weight=0), member_shown(weight=1)] == ["DRAINING", "NO_MONITOR"]
+        for type_ in ("TCP", "PING"):
+            monitor = site.create("health_monitor", pool_id=pool_id, **{**often, "type": type_})
+            assert monitor["operating_status"] == "ONLINE"
+            assert site.get("member", first["id"], parent=pool_id)["operating_status"] == "ONLINE"
+            assert site.update("health_monitor", monitor["id"], admin_state_up=False)["operating_status"] == "OFFLINE"
+            assert site.get("member", first["id"], parent=pool_id)["operating_status"] == "NO_MONITOR"
+            site.delete("health_monitor", monitor["id"])
+            assert site.get("member", first["id"], parent=pool_id)["operating_status"] == "NO_MONITOR"
+        for kind, id_ in (("listener", shown["id"]), ("pool", pool_id), ("load_balancer", made["id"])):
+            assert site.update(kind, id_, admin_state_up=False)["operating_status"] == "OFFLINE"
+            assert site.update(kind, id_, admin_state_up=True)["operating_status"] == "ONLINE", kind
+        aside = site.create("pool", loadbalancer_id=made["id"], **{**pool, "name": f"aside {number}", "members": []})
+        assert site.create("member", parent=aside["id"], **member)["operating_status"] == "NO_MONITOR"

@@ -257,6 +257,27 @@ def test_codes_of_redirects(site: Site) -> None:
         )
 
 
+@pytest.mark.shows("l7_policy.redirect_prefix")
+def test_a_prefix_that_ends_in_slashes__no_slash_twice(site: Site) -> None:
+    prefixes = {
+        "a": "https://s.example",
+        "b": "https://s.example/",
+        "c": "https://s.example/old/",
+        "d": "https://[::1]:8//",
+    }
+    listener = site.listener(8011, l7policies=[
+        {"action": "REDIRECT_PREFIX", "redirect_prefix": prefix, "rules": [rule_of("HOST_NAME", "EQUAL_TO", f"{name}.test")]}
+        for name, prefix in prefixes.items()
+    ])  # fmt: skip
+    targets = {"/": "/", "/x/y/": "/x/y/", "/?q=//": "/?q=//", "/x?q=/": "/x?q=/"}
+    for name, prefix in prefixes.items():
+        for target, behind in targets.items():
+            met = send(site.url(listener), target, host=f"{name}.test")
+            assert (met.status, met.headers["location"]) == (302, prefix.rstrip("/") + behind)
+        met = send(site.url(listener), f"http://{name}.test", host=f"{name}.test")  # a target without a path
+        assert met.headers["location"] == prefix.rstrip("/") + "/"
+
+
 @pytest.mark.shows(
     "l7_policy.header_changes.operation=ADD", "l7_policy.header_changes.operation=SET",
     "l7_policy.header_changes.operation=REMOVE", "l7_policy.header_changes.operation=REWRITE",

@@ -18,6 +18,8 @@ READ_LIMIT = 64 * 1024
 _HANDSHAKE, _SERVER_HELLO = 0x16, 2  # RFC 8446, sections 5.1 and 4
 
 
+# Methods that mean content: where there is none, some servers want to be told (RFC 9110, section 8.6).
+_WITH_CONTENT = frozenset({"POST", "PUT", "PATCH"})
 # "It is the proxy itself that asks", in the versions of the PROXY protocol (its specification, sections 2.1 and 2.2)
 _PROXY: Mapping[int, bytes] = {
     0: b"",
@@ -46,8 +48,10 @@ async def tcp(probe: Probe, address: str, port: int) -> None:
 
 async def http(probe: Probe, address: str, port: int) -> None:
     """A request is answered with one of the codes."""
-    host = probe.host or (f"[{address}]" if ":" in address else address)
+    host = probe.host or _authority(address, port, without=80)
     lines = [f"{probe.method} {probe.path} HTTP/{probe.version}", f"Host: {host}", "Connection: close"]
+    if probe.method in _WITH_CONTENT:
+        lines.append("Content-Length: 0")
     async with _connection(probe, address, port) as (reader, writer):
         writer.write("\r\n".join([*lines, "", ""]).encode("ascii"))
         words = (await reader.readline()).split()
@@ -56,6 +60,12 @@ async def http(probe: Probe, address: str, port: int) -> None:
     code = int(words[1])
     if not any(low <= code <= high for low, high in probe.codes):
         raise Unwell(f"HTTP status {code}")
+
+
+def _authority(address: str, port: int, *, without: int) -> str:
+    """A server as the Host header and ``:authority`` name it (RFC 9110, section 7.2)."""
+    host = f"[{address}]" if ":" in address else address
+    return host if port == without else f"{host}:{port}"
 
 
 async def tls_hello(probe: Probe, address: str, port: int) -> None:
@@ -101,7 +111,7 @@ async def ping(_: Probe, address: str, port: int) -> None:  # noqa: ARG001 - eve
 async def grpc_health(probe: Probe, address: str, port: int) -> None:
     """grpc.health.v1.Health/Check says SERVING."""
     async with _connection(probe, address, port) as (reader, writer):
-        await grpc.check(reader, writer, probe.host or f"{address}:{port}", probe.service)
+        await grpc.check(reader, writer, probe.host or _authority(address, port, without=80), probe.service)
 
 
 Check = Callable[[Probe, str, int], Awaitable[None]]

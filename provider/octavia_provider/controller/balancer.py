@@ -268,6 +268,7 @@ class BalancerReconciler:
                 raise
             await self._send(host, new, wanted, None)
         self.in_force[host.amphora_id] = InForce(bare(new), wanted)
+        self.ports.board.applied(new)
 
     async def _send(self, host: Host, new: Configuration, wanted: str, delta: Delta | None) -> None:
         scope_id, fence = self.desire.scope.id, self.desire.scope.fence
@@ -312,6 +313,7 @@ class BalancerReconciler:
         settlement = Settlement(
             scope_id=scope.id, generation=self.desire.generation, accepted=accepted, errors=dict(errors)
         )
+        self._show_what_stands_aside()
         if self.desire.gone:
             await self.ports.store.write(lambda tx: tx.free_addresses(scope.id))
             self.ports.board.forget(scope.id)
@@ -323,6 +325,12 @@ class BalancerReconciler:
 
         await self.ports.store.write(work)
         self.desire.settled(self.desire.generation, accepted, errors)
+
+    def _show_what_stands_aside(self) -> None:
+        graph = self.desire.graph(*self._standing_refusals())
+        if graph is not None:
+            for known in self.in_force.values():
+                self.ports.board.stands_aside(graph, known.configuration)
 
 
 def _root(desire: Desire) -> Any:

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from octavia_amphora.wire.config import Configuration
-from octavia_amphora.wire.messages import Counters, ServerState, States
+from octavia_amphora.wire.config import Backend, Configuration, Server
+from octavia_amphora.wire.messages import Counters, ListenerState, ServerState, States
 from octavia_provider.model import statuses
+from octavia_provider.model.graph import Graph
 from octavia_provider.ports import Record
 
 _MEMBER: Mapping[ServerState, str] = {
@@ -37,6 +38,7 @@ class Board:
 
     def __init__(self) -> None:
         self._sights: dict[str, Sight] = {}
+        self._aside: dict[str, frozenset[str]] = {}
         self._hosts: Mapping[str, bool] = {}
 
     def see(self, configuration: Configuration, states: States) -> None:
@@ -58,6 +60,30 @@ class Board:
         counters = {name: listener.counters for name, listener in states.listeners.items()}
         self._sights[configuration.load_balancer_id] = Sight(found, counters)
 
+    def applied(self, configuration: Configuration) -> None:
+        """Take in what an amphora has just put in force, until its next heartbeat: what was seen before is still so, and
+        what is new begins as haproxy begins it (a server that is checked is up until a check fails)."""
+        sight = self._sights.get(configuration.load_balancer_id, Sight())
+        listeners = {
+            name: ListenerState(
+                "full" if sight.statuses.get(name) == statuses.DEGRADED else "open",
+                sight.counters.get(name, Counters()),
+            )
+            for name in configuration.frontends
+        }
+        servers = {
+            backend.name: {s.name: _begins(backend, s, sight.statuses.get(s.name)) for s in backend.servers.values()}
+            for backend in configuration.backends.values()
+        }
+        self.see(configuration, States(configuration.load_balancer_id, "", True, listeners, servers))
+
+    def stands_aside(self, graph: Graph, configuration: Configuration) -> None:
+        """Take in the pools that no listener in service sends to, of which no heartbeat tells: those that nobody checks."""
+        served = {backend.pool_id for backend in configuration.backends.values()}
+        watched = {pool_id for pool_id, monitor in graph.health_monitors.items() if monitor.admin_state_up}
+        pools = (p.id for p in graph.pools.values() if p.admin_state_up and graph.load_balancer.admin_state_up)
+        self._aside[graph.load_balancer.id] = frozenset(pools) - served - watched
+
     def lost(self, load_balancer_id: str) -> None:
         """Nothing is heard of it any more."""
         sight = self._sights.get(load_balancer_id)
@@ -67,6 +93,7 @@ class Board:
     def forget(self, load_balancer_id: str) -> None:
         """It is gone."""
         self._sights.pop(load_balancer_id, None)
+        self._aside.pop(load_balancer_id, None)
 
     def hosts_seen(self, running: Mapping[str, bool]) -> None:
         """Hosts of the embedded cloud: id → whether its command runs."""
@@ -83,12 +110,21 @@ class Board:
         sight = self._sights.get(record.scope_id)
         if record.kind in ("health_monitor", "l7_policy", "l7_rule"):  # no heartbeat tells of them
             return statuses.ONLINE if sight and record.scope_id in sight.statuses else statuses.OFFLINE
+        if record.kind == "member" and record.spec["pool_id"] in self._aside.get(record.scope_id, ()):
+            return statuses.NO_MONITOR
         return sight.statuses.get(record.id, statuses.OFFLINE) if sight else statuses.OFFLINE
 
     def statistics(self, load_balancer_id: str, listener_id: str) -> Counters:
         """A listener's counters; zeros until somebody has seen it."""
         sight = self._sights.get(load_balancer_id)
         return sight.counters.get(listener_id, Counters()) if sight else Counters()
+
+
+def _begins(backend: Backend, server: Server, before: str | None) -> ServerState:
+    """What haproxy says first of a server; one known dead is known to what comes after a reload."""
+    if backend.probe is None and " check " not in f" {server.options} ":
+        return "no_check"
+    return "down" if before == statuses.ERROR else "up"
 
 
 def _member(state: ServerState, weight: int, admin: str) -> str:

@@ -126,7 +126,10 @@ class HealthMonitor(common.Resource):
         choices=(Choice("1.0", "HTTP/1.0"), Choice("1.1", "HTTP/1.1")), cost=RELOAD,
     )  # fmt: skip
     domain_name: str | None = attribute(
-        "The Host header of the request (HTTP/1.1).", max_length=255, format=formats.host_name, cost=RELOAD
+        "The Host header of the request (HTTP/1.1), and with HTTPS the name that is asked for (SNI); the member's address when not given.",
+        max_length=255,
+        format=formats.host_name,
+        cost=RELOAD,
     )
     grpc_service: str | None = attribute(
         "GRPC: the service whose health is asked for; the server as a whole when not given.",

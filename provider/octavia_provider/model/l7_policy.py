@@ -186,7 +186,8 @@ class L7Policy(common.Resource):
         "Where the client is sent.", max_length=255, format=formats.http_url, cost=RELOAD
     )
     redirect_prefix: str | None = attribute(
-        "What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old.",
+        "What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old; "
+        "a slash at its end is left away, since paths begin with one.",
         max_length=255, format=formats.url_prefix, cost=RELOAD,
     )  # fmt: skip
     redirect_http_code: int | None = attribute(

@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Frontend, Server, compose
 from octavia_provider.model.graph import Graph
-from octavia_provider.model.health_monitor import HealthMonitor
 from octavia_provider.model.l7_policy import HEADER_ROOM
 from octavia_provider.model.listener import CLIENT_HEADERS, L7_PROTOCOLS, METRICS, Listener
 from octavia_provider.model.member import Member
 from octavia_provider.model.pool import PROXY_VERSIONS, Pool
 
-from . import datagrams, l7, metrics, probes, tls
-from .lines import Lines, bracketed, quote
+from . import datagrams, l7, metrics, persistence, probes, tls
+from .lines import Lines, bracketed
 
 DEFAULT_CONNECTION_LIMIT = 50_000  # octavia's [haproxy_amphora] default_connection_limit
 MAX_CONNECTIONS = 1_000_000
@@ -240,22 +239,27 @@ def _backend(graph: Graph, listener: Listener, pool: Pool) -> tuple[Backend, lis
         lines.add(pool.id, directive)
     lines.add(listener.id, "timeout connect", f"{listener.timeout_member_connect}ms")
     lines.add(listener.id, "timeout server", f"{listener.timeout_member_data}ms")
-    _persistence(lines, pool)
-    if monitor and not probes.is_by_agent(monitor):
-        probes.add_check(lines, monitor)
+    persistence.add(lines, pool)
+    by_agent = monitor is not None and probes.is_by_agent(monitor)
+    checker = None if by_agent else monitor
+    if checker:
+        probes.add_check(lines, pool, checker)
     lines.add(pool.id, "option allbackups")
-    cookies, encryption, proxying = _sets_cookies(pool), tls.server(listener, pool), _proxying(listener, pool)
+    cookies = persistence.sets_cookies(pool)
+    spoken = [*_proxying(listener, pool), *tls.server(listener, pool)]
     numbers = server_numbers(members) if pool.lb_algorithm in HASHES else {}
+    servers = (
+        _server(
+            member, spoken, probes.check_options(listener, pool, checker, member) if checker else (),
+            by_agent=by_agent, cookies=cookies, number=numbers.get(member.id),
+        )
+        for member in members.values()
+    )  # fmt: skip
     backend = Backend(
         name=name,
         pool_id=pool.id,
         text=lines.text,
-        servers={
-            member.id: _server(
-                member, monitor, encryption, proxying=proxying, cookies=cookies, number=numbers.get(member.id)
-            )
-            for member in members.values()
-        },
+        servers={server.name: server for server in servers},
         dynamic=not cookies,  # `add server` refuses the keyword cookie
         probe=probes.probe(monitor, pool, datagrams=False),
     )
@@ -292,39 +296,11 @@ def _proxying(listener: Listener, pool: Pool) -> tuple[str, ...]:
             return ()
 
 
-def _sets_cookies(pool: Pool) -> bool:
-    return pool.session_persistence is not None and pool.session_persistence.type == "HTTP_COOKIE"
-
-
-def _persistence(lines: Lines, pool: Pool) -> None:
-    persistence = pool.session_persistence
-    if persistence is None:
-        return
-    if persistence.type == "SOURCE_IP":
-        lines.add(pool.id, "stick-table type ipv6 size 10k")
-        lines.add(pool.id, "stick on src")
-    elif persistence.type == "HTTP_COOKIE":
-        lines.add(pool.id, "cookie SRV insert indirect nocache")
-    else:
-        name = f'"{persistence.cookie_name}"'  # quoted for the argument list, then as a word (section 2.2)
-        lines.add(pool.id, "stick-table type string len 64 size 10k")
-        lines.add(pool.id, "stick store-response", quote(f"res.cook({name})"))
-        lines.add(pool.id, "stick match", quote(f"req.cook({name})"))
-
-
 def _server(
-    member: Member,
-    monitor: HealthMonitor | None,
-    encryption: tuple[str, ...],
-    *,
-    proxying: tuple[str, ...],
-    cookies: bool,
-    number: int | None,
+    member: Member, spoken: Iterable[str], checks: Iterable[str], *, by_agent: bool, cookies: bool, number: int | None
 ) -> Server:
-    options = [*proxying, *encryption, *([f"id {number}"] if number else [])]
-    by_agent = monitor is not None and probes.is_by_agent(monitor)
-    if monitor and not by_agent:
-        options += probes.check_options(monitor, member, encrypted=bool(encryption))
+    """``spoken``: how its traffic goes; ``checks``: how haproxy checks it."""
+    options = [*spoken, *([f"id {number}"] if number else []), *checks]
     if cookies:
         options.append(f"cookie {member.id}")
     if member.backup:

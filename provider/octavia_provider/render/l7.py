@@ -124,7 +124,8 @@ def _act(lines: Lines, policy: L7Policy) -> None:
         case "REDIRECT_TO_URL":
             lines.add(me, "http-request redirect location", _format(policy.redirect_url or ""), f"code {code} if {me}")
         case "REDIRECT_PREFIX":
-            lines.add(me, "http-request redirect prefix", _format(policy.redirect_prefix or ""), f"code {code} if {me}")
+            prefix = (policy.redirect_prefix or "").rstrip("/")  # the path that follows begins with one
+            lines.add(me, "http-request redirect prefix", _format(prefix), f"code {code} if {me}")
 
 
 def _change(lines: Lines, me: str, change: HeaderChange) -> None:

@@ -3,17 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from octavia_amphora.wire.config import Probe, ProbeType
 from octavia_provider.model.health_monitor import HTTP_TYPES, HealthMonitor
+from octavia_provider.model.listener import Listener
 from octavia_provider.model.member import Member
 from octavia_provider.model.pool import PROXY_VERSIONS, Pool
 
+from . import tls
 from .lines import Lines, bracketed, quote
 
+_ADDRESS = re.compile(r"[0-9.]+")  # no name of TLS: RFC 6066, section 3
+# The server that is checked as Host has it: an IPv6 address in brackets, then the port. Arguments in quotes (2.2).
+_HOST = r'bc_dst,regsub("^(.*:.*)$","[\\1]"),concat(:,check.port),regsub(":{default}$","")'
 # What haproxy has no check for: no ICMP, no gRPC, and its ssl-hello-chk says SSLv3, which no server answers today.
 _BY_AGENT: Mapping[str, ProbeType] = {"PING": "ping", "TLS-HELLO": "tls-hello", "GRPC": "grpc"}
 # haproxy has no UDP: there the agent checks everything.
@@ -56,31 +62,54 @@ def _codes(text: str) -> tuple[tuple[int, int], ...]:
     return tuple((int(low), int(high or low)) for low, _, high in ends)
 
 
-def add_check(lines: Lines, monitor: HealthMonitor) -> None:
+def add_check(lines: Lines, pool: Pool, monitor: HealthMonitor) -> None:
     """The lines of a backend whose servers haproxy checks."""
     me = monitor.id
     lines.add(me, "timeout check", f"{monitor.timeout}s")
     if monitor.type not in HTTP_TYPES:
         return
     lines.add(me, "option httpchk")
+    by_tls = monitor.type == "HTTPS" or pool.tls_enabled
     send = ["http-check send meth", monitor.http_method or "GET", "uri", quote(monitor.url_path or "/")]
     send += ["ver", f"HTTP/{monitor.http_version or '1.0'}"]
     if monitor.domain_name:
         send += ["hdr Host", quote(monitor.domain_name)]
+    elif monitor.http_version == "1.1" or by_tls:  # by TLS it may be HTTP/2 that is agreed upon, which has :authority
+        lines.add(me, "http-check set-var(check.port) bc_dst_port")
+        host = quote(_HOST.replace("{default}", "443" if by_tls else "80"))
+        lines.add(me, "http-check set-var(check.host)", host)
+        send += ["hdr Host %[var(check.host)]"]
     lines.add(me, *send)
     lines.add(me, "http-check expect status", monitor.expected_codes or "200")
 
 
-def check_options(monitor: HealthMonitor, member: Member, *, encrypted: bool) -> list[str]:
-    """The words of a ``server`` line by which haproxy checks it. ``encrypted``: the line has words of TLS already.
+def check_options(listener: Listener, pool: Pool, monitor: HealthMonitor, member: Member) -> list[str]:
+    """The words of a ``server`` line by which haproxy checks it.
 
+    A check of the member's own address and port is made as its traffic is. That is said in words: a server that is added
+    at run time has it from nowhere else (2.6: it was asked in the clear, and without the PROXY protocol).
     ``verify`` of a line holds for traffic and checks alike: what the pool says of it is not said again.
     """
     words = [f"check inter {monitor.delay}s fall {monitor.max_retries_down} rise {monitor.max_retries}"]
-    if monitor.type == "HTTPS":
-        words.append("check-ssl" if encrypted else "check-ssl verify none")
+    elsewhere = bool(member.monitor_address or member.monitor_port)
+    if monitor.type == "HTTPS" or (pool.tls_enabled and not elsewhere):
+        words += ["check-ssl"] if pool.tls_enabled else ["check-ssl verify none"]
+        words += _https(listener, pool, monitor) if monitor.type in HTTP_TYPES else []
+    if pool.protocol in PROXY_VERSIONS and not elsewhere:
+        words.append("check-send-proxy")
     if member.monitor_address:
         words.append(f"addr {bracketed(member.monitor_address)}")
     if member.monitor_port:
         words.append(f"port {member.monitor_port}")
     return words
+
+
+def _https(listener: Listener, pool: Pool, monitor: HealthMonitor) -> Iterator[str]:
+    """Without ``check-alpn`` haproxy offers what the traffic does, and goes on in HTTP/1 whatever the member has chosen.
+
+    The name is asked for where clients' names are: to a listener that does not end TLS they say none that would be known.
+    """
+    yield tls.alpn(pool, "check-alpn")
+    name = monitor.domain_name or ""
+    if name and not _ADDRESS.fullmatch(name) and (tls.ends_here(listener) or not pool.tls_enabled):
+        yield f"check-sni {quote(name)}"

@@ -70,7 +70,7 @@ def bind(listener: Listener) -> Iterator[str]:
         return
     yield f'ssl crt-list "${{OCTAVIA_FILES}}/{crt_list(listener.id)}"'
     yield from _terms(listener)
-    yield _alpn(listener)
+    yield alpn(listener)
     if _asks_clients(listener):
         yield f"verify {'required' if listener.client_authentication == 'MANDATORY' else 'optional'}"
         yield f"ca-file {listener.client_ca_tls_container_ref}.ca"
@@ -86,7 +86,7 @@ def server(listener: Listener, pool: Pool) -> tuple[str, ...]:
         return ()
     words = ["ssl", *_terms(pool)]
     if listener.protocol in L7_PROTOCOLS or pool.alpn_protocols:  # of mere bytes we cannot say what protocol they are
-        words.append(_alpn(pool))
+        words.append(alpn(pool))
     if ends_here(listener):
         words.append("sni ssl_fc_sni")
     words.append(
@@ -112,8 +112,9 @@ def _terms(of: Listener | Pool) -> Iterator[str]:
     yield f"ssl-min-ver {_HAPROXY_VERSIONS.get(oldest, oldest)} ssl-max-ver {_HAPROXY_VERSIONS.get(newest, newest)}"
 
 
-def _alpn(of: Listener | Pool) -> str:
-    return f"alpn {','.join(of.alpn_protocols or DEFAULT_ALPN)}"
+def alpn(of: Listener | Pool, word: str = "alpn") -> str:
+    """What is offered by ALPN."""
+    return f"{word} {','.join(of.alpn_protocols or DEFAULT_ALPN)}"
 
 
 def headers(lines: Lines, listener: Listener) -> None:

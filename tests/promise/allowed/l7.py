@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from octavia_provider.model.graph import Graph
@@ -109,7 +110,10 @@ def in_order(lines: Sequence[Sequence[str]], graph: Graph, listener: Listener) -
 
 
 def _policy_facts(policy: L7Policy) -> Facts:
-    made = {name: as_format(getattr(policy, name) or "") for name in ("redirect_url", "redirect_prefix")}
+    made = {
+        "redirect_url": as_format(policy.redirect_url or ""),
+        "redirect_prefix": re.sub("/+$", "", as_format(policy.redirect_prefix or "")),
+    }
     return {**flat(policy), **made, "code": str(policy.redirect_http_code or 302)}
 
 

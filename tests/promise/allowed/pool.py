@@ -54,12 +54,35 @@ def _checked_by_haproxy(monitor: HealthMonitor | None) -> bool:
 MONITOR = Table("health monitor", {
     "timeout check {timeout}s": _checked_by_haproxy, "option httpchk": _asks,
     "http-check expect status {expected_codes}": _asks,
-    "http-check send meth {http_method} uri {url_path} ver HTTP/{http_version}": lambda hm: _asks(hm) and not hm.domain_name,
     "http-check send meth {http_method} uri {url_path} ver HTTP/{http_version} hdr Host {domain_name}":
         lambda hm: _asks(hm) and hm.domain_name,
 })  # fmt: skip
+_SEND = "http-check send meth {monitor.http_method} uri {monitor.url_path} ver HTTP/{monitor.http_version}"
+_HOST = r'http-check set-var(check.host) bc_dst,regsub("^(.*:.*)$","[\\1]"),concat(:,check.port),regsub(":{default_port}$","")'
+NAMELESS = Table("health monitor without a name", {
+    _SEND: lambda pair: not pair.has_host, f"{_SEND} hdr Host %[var(check.host)]": lambda pair: pair.has_host,
+    "http-check set-var(check.port) bc_dst_port": lambda pair: pair.has_host, _HOST: lambda pair: pair.has_host,
+})  # fmt: skip
 DEFAULT = {"http_method": "GET", "url_path": "/", "http_version": "1.0", "expected_codes": "200"}
 """What an attribute of a health monitor that is not given stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A monitor that asks by HTTP, and its pool."""
+
+    monitor: HealthMonitor
+    pool: Pool
+
+    @property
+    def tls(self) -> bool:
+        """Whether it asks by TLS, of members that are not asked elsewhere."""
+        return self.pool.tls_enabled or self.monitor.type == "HTTPS"
+
+    @property
+    def has_host(self) -> bool:
+        """Whether its requests have to say whom they ask: by HTTP/1.1, and where it may be HTTP/2 that is spoken."""
+        return self.monitor.http_version == "1.1" or self.tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,9 +105,28 @@ class Server:
         return _checked_by_haproxy(self.monitor)
 
     @property
+    def elsewhere(self) -> bool:
+        """Whether it is checked elsewhere than where it serves."""
+        return bool(self.member.monitor_address or self.member.monitor_port)
+
+    @property
     def asked_by_tls(self) -> bool:
         """Whether haproxy checks it by TLS."""
-        return self.monitor is not None and self.monitor.type == "HTTPS"
+        if self.monitor is None or not self.checked:
+            return False
+        return self.monitor.type == "HTTPS" or (self.tls and not self.elsewhere)
+
+    @property
+    def asked_by_https(self) -> bool:
+        """Whether that is a request."""
+        return self.asked_by_tls and self.monitor is not None and self.monitor.type != "TCP"
+
+    @property
+    def asked_for_a_name(self) -> bool:
+        """Whether the check names whom it wants, as clients do where that is passed on."""
+        name = (self.monitor and self.monitor.domain_name) or ""
+        a_name = bool(name) and bool(set(name) - set("0123456789."))
+        return self.asked_by_https and a_name and (ends_tls(self.listener) or not self.tls)
 
 
 SERVER = Table("member", {
@@ -103,11 +145,13 @@ SERVER = Table("member", {
     "crl-file {pool.crl_container_ref}.crl": lambda s: s.tls and s.pool.crl_container_ref,
     "crt {pool.tls_container_ref}.pem": lambda s: s.tls and s.pool.tls_container_ref,
     "check inter {monitor.delay}s fall {monitor.max_retries_down} rise {monitor.max_retries}": lambda s: s.checked,
-    "check-ssl": lambda s: s.asked_by_tls,
+    "check-ssl": lambda s: s.asked_by_tls, "check-alpn {tls.alpn}": lambda s: s.asked_by_https,
+    "check-sni {monitor.domain_name}": lambda s: s.asked_for_a_name,
+    "check-send-proxy": lambda s: s.checked and s.pool.protocol in ("PROXY", "PROXYV2") and not s.elsewhere,
     "addr {monitor_host}": lambda s: s.checked and s.member.monitor_address,
     "port {monitor_port}": lambda s: s.checked and s.member.monitor_port,
 })  # fmt: skip
-NAMES = POOL.names | LISTENER.names | MONITOR.names | SERVER.names
+NAMES = POOL.names | LISTENER.names | MONITOR.names | NAMELESS.names | SERVER.names
 
 
 def monitor_of(graph: Graph, pool_id: str) -> HealthMonitor | None:
@@ -123,7 +167,12 @@ def backend(section: Section, graph: Graph, met: Counter[str]) -> None:
     servers = [line for line in section.lines if line[0] == "server"]
     meant = [*POOL.means(pool, flat(pool)), *LISTENER.means(listener, _timeouts(listener))]
     if monitor is not None:
-        meant += MONITOR.means(monitor, {name: value or DEFAULT.get(name, "") for name, value in flat(monitor).items()})
+        facts = {name: value or DEFAULT.get(name, "") for name, value in flat(monitor).items()}
+        meant += MONITOR.means(monitor, facts)
+        if _asks(monitor) and not monitor.domain_name:
+            pair = Pair(monitor, pool)
+            said = {f"monitor.{name}": value for name, value in facts.items()}
+            meant += NAMELESS.means(pair, {**said, "default_port": "443" if pair.tls else "80"})
     same_lines([line for line in section.lines if line[0] != "server"], meant, f"backend {section.name}", met)
     members = graph.members.get(pool_id, {})
     equal([line[1] for line in servers], list(members), f"servers of {section.name}")

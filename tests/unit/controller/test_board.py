@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from builders import record, web
+from builders import record, resource, web
 from octavia_amphora.wire.messages import Counters, ListenerState, ServerState, States
 from octavia_provider.controller.board import Board, roll_up
 from octavia_provider.render.haproxy import Placement, render
@@ -69,3 +71,55 @@ def test_lost_and_forgotten() -> None:
 
 def test_counters() -> None:
     assert board("up", "up").statistics("lb", "web").bytes_in == 7
+
+
+# ── just put in force, before any heartbeat ──────────────────────────────────────────────────────────────────────────
+def in_force(board: Board, *more: Any, members: int = 2, **pool: Any) -> Board:
+    made = web(members, **pool)
+    for one in more:
+        made.add(one)
+    configuration = render(made, Placement(vips=("10.0.0.9",))).configuration
+    board.applied(configuration)
+    board.stands_aside(made, configuration)
+    return board
+
+
+@pytest.mark.parametrize("type_", ["HTTP", "PING"])
+def test_just_applied__everything_is_shown_as_it_begins(type_: str) -> None:
+    monitor = resource("health_monitor", "hm", type=type_)
+    drained, off = resource("member", "m3", weight=0), resource("member", "m4", admin_state_up=False)
+    plain = in_force(Board(), drained, off)
+    kinds = ("load_balancer", "lb"), ("listener", "web"), ("pool", "pool"), ("health_monitor", "hm"), ("l7_policy", "p")
+    assert {status(plain, *one) for one in kinds} == {"ONLINE"}
+    wanted = ["NO_MONITOR", "NO_MONITOR", "DRAINING", "OFFLINE"]
+    assert [status(plain, "member", f"m{n}") for n in range(1, 5)] == wanted
+    watched = in_force(plain, monitor, drained, off)
+    assert [status(watched, "member", f"m{n}") for n in range(1, 5)] == ["ONLINE", "ONLINE", "DRAINING", "OFFLINE"]
+    assert status(in_force(watched), "member", "m1") == "NO_MONITOR"  # the monitor has gone
+
+
+def test_just_applied__what_was_seen_before_still_holds() -> None:
+    monitor = resource("health_monitor", "hm")
+    known = in_force(board("down", "up"), monitor, members=3)
+    assert [status(known, "member", f"m{n}") for n in range(1, 4)] == ["ERROR", "ONLINE", "ONLINE"]
+    assert status(known, "pool", "pool") == status(known, "load_balancer", "lb") == "DEGRADED"
+    assert known.statistics("lb", "web").bytes_in == 7
+
+
+def test_just_applied__switched_off_and_on_again() -> None:
+    off = in_force(Board(), resource("listener", "web", admin_state_up=False))
+    assert status(off, "listener", "web") == "OFFLINE"
+    assert status(in_force(off), "listener", "web") == "ONLINE"
+
+
+def test_a_pool_that_no_listener_sends_to__members_without_a_monitor() -> None:
+    aside, member = resource("pool", "aside", listener_id=None), resource("member", "m9", pool_id="aside")
+    seen = in_force(Board(), aside, member)
+    assert status(seen, "pool", "aside") == "OFFLINE"
+    assert status(seen, "member", "m9", pool_id="aside") == "NO_MONITOR"
+    assert status(seen, "member", "m9", pool_id="aside", admin_state_up=False) == "OFFLINE"
+    watched = in_force(seen, aside, member, resource("health_monitor", "hm", pool_id="aside"))
+    assert status(watched, "member", "m9", pool_id="aside") == "OFFLINE"
+    in_force(seen, aside, member)
+    seen.forget("lb")
+    assert status(seen, "member", "m9", pool_id="aside") == "OFFLINE"

@@ -56,6 +56,7 @@ CASES: dict[str, tuple[Graph, Placement]] = {
             {"action": "REJECT"},
             {"action": "REDIRECT_TO_URL", "redirect_url": "http://a.example/%20?b=%[src]"},
             {"action": "REDIRECT_PREFIX", "redirect_prefix": "https://a.example", "redirect_http_code": 308},
+            {"action": "REDIRECT_PREFIX", "redirect_prefix": "https://a.example/old/"},
             {"action": "REDIRECT_TO_POOL", "redirect_pool_id": "pool"},
         ),
         HERE,
@@ -173,6 +174,15 @@ CASES: dict[str, tuple[Graph, Placement]] = {
             ),
             resource("member", "m1", monitor_address="10.0.0.99", monitor_port=9000),
             resource("member", "v6", monitor_address="2001:db8::1:2"),
+        ),
+        HERE,
+    ),
+    "monitor-nameless": (
+        graph(
+            resource("listener", "web"),
+            resource("pool", "pool"),
+            resource("health_monitor", "hm", http_version="1.1"),
+            resource("member", "m1"),
         ),
         HERE,
     ),

@@ -61,7 +61,7 @@ ALSO: dict[str, frozenset[str] | set[str]] = {
     "pool.alpn_protocols": ON_SERVERS,
     "pool.tls_ciphers": ON_SERVERS,
     "pool.tls_versions": ON_SERVERS,
-    "pool.tls_enabled": ON_SERVERS | CERTIFICATES | {"probe"},
+    "pool.tls_enabled": ON_SERVERS | CERTIFICATES | {"probe", "health_monitor"},  # Host of a check that may be HTTP/2
     "pool.tls_container_ref": ON_SERVERS | CERTIFICATES,
     "pool.ca_tls_container_ref": ON_SERVERS | CERTIFICATES,
     "pool.crl_container_ref": ON_SERVERS | CERTIFICATES,
