@@ -17,8 +17,13 @@ from .allowed.tables import Table, always, equal, same_lines
 from .parser import SOCKETS, sections
 
 GLOBAL = Table("global", {
-    "maxconn {connections}": always, "no strict-limits": always, "tune.bufsize 20480": always, "tune.maxrewrite 5120": always, "spread-checks 4": always,
+    "maxconn {connections}": always, "no strict-limits": always, "tune.maxrewrite 5120": always, "spread-checks 4": always,
     "tune.ssl.cachesize 0": lambda listeners: any(map(listener.asks_clients, listeners)),
+})  # fmt: skip
+BUFFERS = Table("load balancer", {
+    "tune.bufsize 20480": lambda lb: lb.max_header_size == 15_360,
+    "tune.bufsize {buffer}": lambda lb: lb.max_header_size > 15_360,
+    "tune.http.maxhdr {headers}": lambda lb: lb.max_header_size > 15_360,
 })  # fmt: skip
 DEFAULTS = Table("defaults", dict.fromkeys((
     "retries 3", "option redispatch", "option splice-auto", "option idle-close-on-response", "load-server-state-from-file global",
@@ -35,6 +40,7 @@ BESIDE = {
 }  # fmt: skip
 DIRECTIVES = (
     GLOBAL.names
+    | BUFFERS.names
     | DEFAULTS.names
     | BESIDE[EXPORTER].names
     | BESIDE[METRICS].names
@@ -68,7 +74,10 @@ def check(configuration: Configuration, graph: Graph, binds: tuple[Bind, ...]) -
     equal(list(configuration.frontends), [li.id for li in alive], "listeners")
     equal(set(configuration.backends), {f"{one}:{li.id}" for li in alive for one in _pools(graph, li.id)}, "pools")
     limits = sum(map(listener.limit, streams)) or listener.DEFAULT_LIMIT
-    same_lines(found[0].lines, GLOBAL.means(streams, {"connections": str(min(MOST, limits))}), "global", met)
+    size = graph.load_balancer.max_header_size
+    room = {"buffer": str(size + int(size / 32) + 5120), "headers": str(int(size / 128))}
+    general = GLOBAL.means(streams, {"connections": str(min(MOST, limits))})
+    same_lines(found[0].lines, [*general, *BUFFERS.means(graph.load_balancer, room)], "global", met)
     same_lines(found[1].lines, DEFAULTS.means(None, {}), "defaults", met)
     for section in found[2 : 2 + len(beside)]:
         same_lines(section.lines, BESIDE[section.name].means(None, {}), section.name, met)

@@ -12,6 +12,8 @@ from .attributes import Choice, Rule, attribute, computed
 from .listener import RELOAD
 
 PROVIDERS = (Choice("amphora", "haproxy in amphorae"), Choice("octavia", "an alias of amphora"))
+HEADER_SIZE = 15 * 1024
+"""As much of a message's head as haproxy takes by default, in bytes."""
 VIP_STAYS = "its clients know the load balancer by its VIP: with another address or network it is another one"
 VIP_FORMS = ("vip_port_id", "vip_network_id", "vip_subnet_id")
 
@@ -107,6 +109,12 @@ class LoadBalancer(common.Resource):
         "The name of the availability zone that its amphorae and its VIP are in.",
         max_length=common.NAME_LENGTH, format=formats.text, replaces=True,
         why="the VIP's network and the amphorae are in the zone, and neither can be moved to another",
+    )  # fmt: skip
+    max_header_size: int = attribute(
+        "How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS "
+        "listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way "
+        "takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.",
+        default=HEADER_SIZE, minimum=HEADER_SIZE, maximum=262_144, cost=RELOAD,
     )  # fmt: skip
     operating_status: str = common.operating_status()
     published_address: str | None = computed(

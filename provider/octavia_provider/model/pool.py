@@ -43,6 +43,11 @@ PERSISTENCE = (
     Choice("HTTP_COOKIE", "by a cookie that the load balancer sets"),
     Choice("APP_COOKIE", "by a cookie of the application"),
 )
+SAME_SITE = (
+    Choice("STRICT", "from the same site alone, not when a link leads here"),
+    Choice("LAX", "from the same site, and when a link leads here"),
+    Choice("NONE", "from any site; the cookie is then Secure, or browsers do not take it"),
+)
 
 
 def _cookie(values: Mapping[str, Any]) -> str | None:
@@ -53,18 +58,52 @@ def _cookie(values: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _own_cookie(name: str) -> Rule:
+    def check(values: Mapping[str, Any]) -> str | None:
+        if values[name] is None or values["type"] == "HTTP_COOKIE":
+            return None
+        return f"goes with HTTP_COOKIE only, the cookie that the load balancer sets, and the type is {values['type']}"
+
+    return Rule(on=("type", name), at=name, check=check, doc=f"{name} goes with HTTP_COOKIE.")
+
+
+def _none_is_secure(values: Mapping[str, Any]) -> str | None:
+    if values["cookie_same_site"] == "NONE" and values["cookie_secure"] is False:
+        return "NONE needs Secure: browsers take no such cookie without it; leave cookie_secure away, or set it to true"
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionPersistence:
     """How a client is kept at the member it was given first."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(on=("type", "cookie_name"), at="cookie_name", check=_cookie, doc="cookie_name goes with APP_COOKIE."),
+        *(_own_cookie(name) for name in ("cookie_secure", "cookie_http_only", "cookie_same_site")),
+        Rule(
+            on=("cookie_same_site", "cookie_secure"),
+            at="cookie_same_site",
+            check=_none_is_secure,
+            doc="cookie_same_site NONE does not go with cookie_secure false.",
+        ),
     )
 
     type: str = attribute("By what a client is known.", required=True, choices=PERSISTENCE)
     cookie_name: str | None = attribute(
         "The application's cookie, with APP_COOKIE.", max_length=255, format=formats.cookie_name
     )
+    cookie_secure: bool | None = attribute(
+        "HTTP_COOKIE: whether browsers send the cookie by TLS alone (Secure); when not given, where TLS ends at the listener. "
+        "Beyond Octavia."
+    )
+    cookie_http_only: bool | None = attribute(
+        "HTTP_COOKIE: whether the page's scripts are kept from the cookie (HttpOnly); true when not given. Beyond Octavia."
+    )
+    cookie_same_site: str | None = attribute(
+        "HTTP_COOKIE: with requests from which sites browsers send the cookie (SameSite); as they like when not given. "
+        "Beyond Octavia.",
+        choices=SAME_SITE,
+    )  # fmt: skip
     persistence_timeout: int | None = attribute(
         "UDP: seconds after a client's last new flow until it is forgotten; 360 when not given.",
         minimum=1, maximum=30 * 24 * 3600,

@@ -15,6 +15,7 @@ from octavia_amphora.wire.config import Backend, Bind, Configuration, Frontend, 
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.l7_policy import HEADER_ROOM
 from octavia_provider.model.listener import CLIENT_HEADERS, L7_PROTOCOLS, METRICS, Listener
+from octavia_provider.model.load_balancer import HEADER_SIZE, LoadBalancer
 from octavia_provider.model.member import Member
 from octavia_provider.model.pool import PROXY_VERSIONS, Pool
 
@@ -23,7 +24,6 @@ from .lines import Lines, bracketed
 
 DEFAULT_CONNECTION_LIMIT = 50_000  # octavia's [haproxy_amphora] default_connection_limit
 MAX_CONNECTIONS = 1_000_000
-REQUEST_ROOM = 15 * 1024  # as much of a message's head as haproxy takes by default
 REWRITE_ROOM = HEADER_ROOM + 1024  # what policies put in, and what listeners insert
 RING = 1 << 20
 CIDRS_A_LINE = 20  # haproxy takes 64 words and 2,048 characters a line
@@ -103,7 +103,7 @@ def render(graph: Graph, placement: Placement) -> Rendered:
             backends[name], owners[name] = _backend(graph, listener, pool)
     used = [pool for listener in listeners for pool in _pools(graph, listener)]
     files = tls.files(graph, listeners, used)
-    base = _base([li for li in listeners if li.protocol != "UDP"]) + metrics.sections(listeners)
+    base = _base(graph.load_balancer, [li for li in listeners if li.protocol != "UDP"]) + metrics.sections(listeners)
     return Rendered(Configuration(graph.load_balancer.id, base, frontends, backends, files), owners)
 
 
@@ -132,13 +132,20 @@ def connection_limit(listener: Listener) -> int:
     return DEFAULT_CONNECTION_LIMIT if listener.connection_limit < 0 else listener.connection_limit
 
 
-def _base(listeners: list[Listener]) -> str:
+def _buffers(largest: int) -> str:
+    """Room for the largest head of a message, and for what is put into it. (A header costs haproxy 8 bytes beside its text.)"""
+    size = f"    tune.bufsize {largest + REWRITE_ROOM}\n"
+    if largest > HEADER_SIZE:
+        size = f"    tune.bufsize {largest + largest // 32 + REWRITE_ROOM}\n    tune.http.maxhdr {largest // 128}\n"
+    return f"{size}    tune.maxrewrite {REWRITE_ROOM}\n"
+
+
+def _base(load_balancer: LoadBalancer, listeners: list[Listener]) -> str:
     connections = min(MAX_CONNECTIONS, sum(connection_limit(li) for li in listeners) or DEFAULT_CONNECTION_LIMIT)
     return (
         "global\n"
         f"    maxconn {connections}\n"
-        f"    tune.bufsize {REQUEST_ROOM + REWRITE_ROOM}\n"
-        f"    tune.maxrewrite {REWRITE_ROOM}\n"
+        f"{_buffers(load_balancer.max_header_size)}"
         "    no strict-limits\n"  # a host that allows fewer descriptors serves fewer connections, it does not fail
         f"{tls.base(listeners)}"
         "    spread-checks 4\n"
@@ -239,7 +246,7 @@ def _backend(graph: Graph, listener: Listener, pool: Pool) -> tuple[Backend, lis
         lines.add(pool.id, directive)
     lines.add(listener.id, "timeout connect", f"{listener.timeout_member_connect}ms")
     lines.add(listener.id, "timeout server", f"{listener.timeout_member_data}ms")
-    persistence.add(lines, pool)
+    persistence.add(lines, listener, pool)
     by_agent = monitor is not None and probes.is_by_agent(monitor)
     checker = None if by_agent else monitor
     if checker:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from octavia_provider.model.graph import Graph
@@ -15,7 +16,7 @@ from promise.parser import Section, Unmeant
 
 from .encryption import terms
 from .listener import ends_tls, sees_bytes, sees_requests
-from .tables import Facts, Table, always, equal, flat, host, same_lines, same_options
+from .tables import Facts, Meant, Table, always, equal, flat, host, same_lines, same_options
 
 
 def _persists(sort: str) -> object:
@@ -27,16 +28,20 @@ def _picks(algorithm: str) -> object:
 
 
 HASHED = ("SOURCE_IP", "SOURCE_IP_PORT")
+_NAME = "{session_persistence.cookie_name}"
+_VALUE = rf"\\s*+\\Q{_NAME}\\E\\s*+=\\s*+([^;\\s]*+(?:\\h++[^;\\s]++)*+)[\\s\\S]*$"
+_GIVEN = rf'res.hdrs,regsub("^(?:[\\s\\S]*\\n)?(?i:set-cookie):{_VALUE}","\\1"),sha2(256),hex'
+_SHOWN = rf'req.hdrs,regsub("^(?:[\\s\\S]*?\\n)??(?i:cookie):(?:[^\\n]*?;)??{_VALUE}","\\1"),sha2(256),hex'
 POOL = Table("pool", {
     "balance roundrobin": _picks("ROUND_ROBIN"), "balance leastconn": _picks("LEAST_CONNECTIONS"),
     "balance source": _picks("SOURCE_IP"), "balance hash src,concat(:,sess.client_port)": _picks("SOURCE_IP_PORT"),
     "tcp-request content set-var(sess.client_port) src_port": _picks("SOURCE_IP_PORT"),
     "hash-type consistent sdbm avalanche": lambda pool: pool.lb_algorithm in HASHED,
     "stick-table type ipv6 size 10k": _persists("SOURCE_IP"), "stick on src": _persists("SOURCE_IP"),
-    "cookie SRV insert indirect nocache": _persists("HTTP_COOKIE"),
     "stick-table type string len 64 size 10k": _persists("APP_COOKIE"),
-    'stick store-response res.cook("{session_persistence.cookie_name}")': _persists("APP_COOKIE"),
-    'stick match req.cook("{session_persistence.cookie_name}")': _persists("APP_COOKIE"), "option allbackups": always,
+    f'stick store-response {_GIVEN} if {{ res.cook("{_NAME}") -m found }}': _persists("APP_COOKIE"),
+    f'stick match {_SHOWN} if {{ req.cook("{_NAME}") -m found }}': _persists("APP_COOKIE"),
+    f'stick match req.cook("{_NAME}")': _persists("APP_COOKIE"), "option allbackups": always,
 })  # type: ignore[arg-type] # fmt: skip
 LISTENER = Table("listener of a pool", {
     "mode http": sees_requests, "mode tcp": sees_bytes, "timeout connect {connect}ms": always, "timeout server {data}ms": always,
@@ -151,7 +156,8 @@ SERVER = Table("member", {
     "addr {monitor_host}": lambda s: s.checked and s.member.monitor_address,
     "port {monitor_port}": lambda s: s.checked and s.member.monitor_port,
 })  # fmt: skip
-NAMES = POOL.names | LISTENER.names | MONITOR.names | NAMELESS.names | SERVER.names
+COOKIE = "pool: cookie SRV …"
+NAMES = {COOKIE} | POOL.names | LISTENER.names | MONITOR.names | NAMELESS.names | SERVER.names
 
 
 def monitor_of(graph: Graph, pool_id: str) -> HealthMonitor | None:
@@ -165,7 +171,7 @@ def backend(section: Section, graph: Graph, met: Counter[str]) -> None:
     pool_id, _, listener_id = section.name.partition(":")
     pool, listener, monitor = graph.pools[pool_id], graph.listeners[listener_id], monitor_of(graph, pool_id)
     servers = [line for line in section.lines if line[0] == "server"]
-    meant = [*POOL.means(pool, flat(pool)), *LISTENER.means(listener, _timeouts(listener))]
+    meant = [*POOL.means(pool, flat(pool)), *LISTENER.means(listener, _timeouts(listener)), *_cookie(pool, listener)]
     if monitor is not None:
         facts = {name: value or DEFAULT.get(name, "") for name, value in flat(monitor).items()}
         meant += MONITOR.means(monitor, facts)
@@ -181,6 +187,19 @@ def backend(section: Section, graph: Graph, met: Counter[str]) -> None:
     numbers = [line[line.index("id") + 1] for line in servers if "id" in line]
     if len(set(numbers)) != len(numbers) or "0" in numbers:
         raise Unmeant(f"servers share a number in {section.name}: {numbers}")
+
+
+def _cookie(pool: Pool, listener: Listener) -> Iterator[Meant]:
+    persistence = pool.session_persistence
+    if persistence is None or persistence.type != "HTTP_COOKIE":
+        return
+    everywhere, safe = persistence.cookie_same_site == "NONE", persistence.cookie_secure
+    words = ["httponly"] * (persistence.cookie_http_only is not False)
+    words += ["secure"] * (safe is True or (safe is None and (everywhere or ends_tls(listener))))
+    if persistence.cookie_same_site is not None:
+        sites = {"STRICT": "Strict", "LAX": "Lax", "NONE": "None"}
+        words += ["attr", f"SameSite={sites[persistence.cookie_same_site]}"]
+    yield Meant(COOKIE, ("cookie", "SRV", "insert", "indirect", "nocache", *words))
 
 
 def _timeouts(listener: Listener) -> Facts:

@@ -59,7 +59,8 @@ def _pool(draw: Draw, found: Found) -> None:
     protocol, persistence = found.get("protocol"), found.get("session_persistence")
     if isinstance(persistence, dict) and protocol not in SEES_REQUESTS:
         persistence["type"] = "SOURCE_IP"
-        persistence.pop("cookie_name", None)
+        for name in ("cookie_name", *_OWN_COOKIE):
+            persistence.pop(name, None)
     if isinstance(persistence, dict) and protocol != "UDP":
         for name in ("persistence_timeout", "persistence_granularity"):
             persistence.pop(name, None)
@@ -69,7 +70,15 @@ def _pool(draw: Draw, found: Found) -> None:
         found["lb_algorithm"] = draw.choice(("ROUND_ROBIN", "SOURCE_IP", "SOURCE_IP_PORT"))
 
 
+_OWN_COOKIE = ("cookie_secure", "cookie_http_only", "cookie_same_site")
+
+
 def _persistence(draw: Draw, found: Found) -> None:
+    if found.get("type") != "HTTP_COOKIE":
+        for name in _OWN_COOKIE:
+            found.pop(name, None)
+    elif found.get("cookie_same_site") == "NONE" and found.get("cookie_secure") is False:
+        found["cookie_secure"] = True
     if found.get("type") == "APP_COOKIE":
         found["cookie_name"] = strings.token(draw)
 

@@ -277,6 +277,17 @@ RULES: tuple[Row, ...] = (
         "pool", {"session_persistence": {"type": "APP_COOKIE", "cookie_name": "c" * 256}},
         ("session_persistence", "cookie_name"), "longer than 255",
     ),
+    *(
+        (
+            "pool", {"session_persistence": {"type": type_, "cookie_name": cookie, name: value}},
+            ("session_persistence", name), "goes with HTTP_COOKIE only",
+        ) for name, value in (("cookie_secure", False), ("cookie_http_only", True), ("cookie_same_site", "LAX"))
+        for type_, cookie in (("APP_COOKIE", "c"), ("SOURCE_IP", None))
+    ),
+    (
+        "pool", {"session_persistence": {"type": "HTTP_COOKIE", "cookie_same_site": "NONE", "cookie_secure": False}},
+        ("session_persistence", "cookie_same_site"), "NONE needs Secure",
+    ),
     ("pool", {"session_persistence": {"type": "IP"}}, ("session_persistence", "type"), "is not one of"),
     ("pool", {"session_persistence": {}}, ("session_persistence", "type"), "is required"),
     ("pool", {"session_persistence": {"type": "SOURCE_IP", "x": 1}}, ("session_persistence", "x"), "can be given"),

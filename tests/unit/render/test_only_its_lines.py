@@ -25,7 +25,7 @@ from promise.drawn.balancers import balancer
 from promise.drawn.chance import Draw
 from promise.proof import placed
 
-BALANCERS = 200
+BALANCERS = 300
 OF_EACH = 7
 """Objects that are changed in each balancer, and attributes in each object."""
 
@@ -44,6 +44,7 @@ COMES_AND_GOES = frozenset({
 })  # fmt: skip
 ALSO: dict[str, frozenset[str] | set[str]] = {
     "load_balancer.admin_state_up": COMES_AND_GOES,
+    "load_balancer.max_header_size": GLOBAL,
     "listener.admin_state_up": COMES_AND_GOES,
     "pool.admin_state_up": COMES_AND_GOES,
     "l7_policy.admin_state_up": COMES_AND_GOES,
