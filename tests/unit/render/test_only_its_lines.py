@@ -25,7 +25,8 @@ from promise.drawn.balancers import balancer
 from promise.drawn.chance import Draw
 from promise.proof import placed
 
-BALANCERS = 300
+BALANCERS = 200
+TRIES = 6
 OF_EACH = 7
 """Objects that are changed in each balancer, and attributes in each object."""
 
@@ -110,8 +111,9 @@ def changed(graph: Graph, one: Resource, name: str, draw: Draw) -> Graph | None:
     """The same with another value of an attribute; None where the model does not take it, or it means the same."""
     known = inputs(type(one))
     spec = {attribute: value for attribute, value in dataclasses.asdict(one).items() if attribute in known}
-    result = validate(type(one), {**spec, name: values.good(draw, one.KIND, known[name])})
-    if result.violations or result.values[name] == spec[name]:
+    tries = (validate(type(one), {**spec, name: values.good(draw, one.KIND, known[name])}) for _ in range(TRIES))
+    result = next((one for one in tries if not one.violations and one.values[name] != spec[name]), None)
+    if result is None:
         return None
     new = graphs.build(one.KIND, result.values, id=one.id)
     if graphs.check(graph, new):
