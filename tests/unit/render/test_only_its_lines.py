@@ -153,7 +153,7 @@ def trials() -> Iterator[tuple[str, set[str]]]:
                     yield f"{one.KIND}.{name}", touched(before, said(render(other, placement)), one, kinds)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_a_change_touches_the_lines_of_its_object__and_of_others_only_where_that_is_meant() -> None:
     met: Counter[str] = Counter()
     for attribute, lines in trials():
