@@ -26,6 +26,7 @@ __all__ = [
     'PoolAlpnProtocols',
     'PoolLbAlgorithm',
     'PoolProtocol',
+    'PoolSessionPersistenceCookieSameSite',
     'PoolSessionPersistenceType',
     'PoolTlsVersions',
 ]
@@ -436,6 +437,22 @@ class PoolProtocol(_builtins.str, Enum):
     SCTP = "SCTP"
     """
     not served
+    """
+
+
+@pulumi.type_token("octavia:index:PoolSessionPersistenceCookieSameSite")
+class PoolSessionPersistenceCookieSameSite(_builtins.str, Enum):
+    STRICT = "STRICT"
+    """
+    from the same site alone, not when a link leads here
+    """
+    LAX = "LAX"
+    """
+    from the same site, and when a link leads here
+    """
+    NONE = "NONE"
+    """
+    from any site; the cookie is then Secure, or browsers do not take it
     """
 
 

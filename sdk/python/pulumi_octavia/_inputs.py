@@ -334,11 +334,23 @@ class PoolSessionPersistenceArgsDict(TypedDict):
     """
     By what a client is known.
     """
+    cookie_http_only: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    HTTP_COOKIE: whether the page's scripts are kept from the cookie (HttpOnly); true when not given. Beyond Octavia.
+    """
     cookie_name: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
     The application's cookie, with APP_COOKIE.
 
     At most 255 characters.
+    """
+    cookie_same_site: NotRequired[pulumi.Input[Optional['PoolSessionPersistenceCookieSameSite']]]
+    """
+    HTTP_COOKIE: with requests from which sites browsers send the cookie (SameSite); as they like when not given. Beyond Octavia.
+    """
+    cookie_secure: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
+    """
+    HTTP_COOKIE: whether browsers send the cookie by TLS alone (Secure); when not given, where TLS ends at the listener. Beyond Octavia.
     """
     persistence_granularity: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
@@ -355,24 +367,36 @@ class PoolSessionPersistenceArgsDict(TypedDict):
 class PoolSessionPersistenceArgs:
     def __init__(__self__, *,
                  type: pulumi.Input['PoolSessionPersistenceType'],
+                 cookie_http_only: pulumi.Input[Optional[_builtins.bool]] = None,
                  cookie_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 cookie_same_site: pulumi.Input[Optional['PoolSessionPersistenceCookieSameSite']] = None,
+                 cookie_secure: pulumi.Input[Optional[_builtins.bool]] = None,
                  persistence_granularity: pulumi.Input[Optional[_builtins.str]] = None,
                  persistence_timeout: pulumi.Input[Optional[_builtins.int]] = None):
         """
         How a client is kept at the member it was given first.
 
         :param pulumi.Input['PoolSessionPersistenceType'] type: By what a client is known.
+        :param pulumi.Input[_builtins.bool] cookie_http_only: HTTP_COOKIE: whether the page's scripts are kept from the cookie (HttpOnly); true when not given. Beyond Octavia.
         :param pulumi.Input[_builtins.str] cookie_name: The application's cookie, with APP_COOKIE.
                
                At most 255 characters.
+        :param pulumi.Input['PoolSessionPersistenceCookieSameSite'] cookie_same_site: HTTP_COOKIE: with requests from which sites browsers send the cookie (SameSite); as they like when not given. Beyond Octavia.
+        :param pulumi.Input[_builtins.bool] cookie_secure: HTTP_COOKIE: whether browsers send the cookie by TLS alone (Secure); when not given, where TLS ends at the listener. Beyond Octavia.
         :param pulumi.Input[_builtins.str] persistence_granularity: UDP: the netmask by which clients are told apart; each address by itself when not given.
         :param pulumi.Input[_builtins.int] persistence_timeout: UDP: seconds after a client's last new flow until it is forgotten; 360 when not given.
                
                From 1 to 2592000.
         """
         pulumi.set(__self__, "type", type)
+        if cookie_http_only is not None:
+            pulumi.set(__self__, "cookie_http_only", cookie_http_only)
         if cookie_name is not None:
             pulumi.set(__self__, "cookie_name", cookie_name)
+        if cookie_same_site is not None:
+            pulumi.set(__self__, "cookie_same_site", cookie_same_site)
+        if cookie_secure is not None:
+            pulumi.set(__self__, "cookie_secure", cookie_secure)
         if persistence_granularity is not None:
             pulumi.set(__self__, "persistence_granularity", persistence_granularity)
         if persistence_timeout is not None:
@@ -391,6 +415,18 @@ class PoolSessionPersistenceArgs:
         pulumi.set(self, "type", value)
 
     @_builtins.property
+    @pulumi.getter(name="cookieHttpOnly")
+    def cookie_http_only(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        HTTP_COOKIE: whether the page's scripts are kept from the cookie (HttpOnly); true when not given. Beyond Octavia.
+        """
+        return pulumi.get(self, "cookie_http_only")
+
+    @cookie_http_only.setter
+    def cookie_http_only(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "cookie_http_only", value)
+
+    @_builtins.property
     @pulumi.getter(name="cookieName")
     def cookie_name(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
@@ -403,6 +439,30 @@ class PoolSessionPersistenceArgs:
     @cookie_name.setter
     def cookie_name(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "cookie_name", value)
+
+    @_builtins.property
+    @pulumi.getter(name="cookieSameSite")
+    def cookie_same_site(self) -> pulumi.Input[Optional['PoolSessionPersistenceCookieSameSite']]:
+        """
+        HTTP_COOKIE: with requests from which sites browsers send the cookie (SameSite); as they like when not given. Beyond Octavia.
+        """
+        return pulumi.get(self, "cookie_same_site")
+
+    @cookie_same_site.setter
+    def cookie_same_site(self, value: pulumi.Input[Optional['PoolSessionPersistenceCookieSameSite']]):
+        pulumi.set(self, "cookie_same_site", value)
+
+    @_builtins.property
+    @pulumi.getter(name="cookieSecure")
+    def cookie_secure(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        HTTP_COOKIE: whether browsers send the cookie by TLS alone (Secure); when not given, where TLS ends at the listener. Beyond Octavia.
+        """
+        return pulumi.get(self, "cookie_secure")
+
+    @cookie_secure.setter
+    def cookie_secure(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "cookie_secure", value)
 
     @_builtins.property
     @pulumi.getter(name="persistenceGranularity")

@@ -230,7 +230,7 @@ class GetL7PolicyResult:
     @pulumi.getter(name="redirectPrefix")
     def redirect_prefix(self) -> Optional[_builtins.str]:
         """
-        What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old.
+        What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old; a slash at its end is left away, since paths begin with one.
         """
         return pulumi.get(self, "redirect_prefix")
 

@@ -25,7 +25,7 @@ __all__ = [
 
 @pulumi.output_type
 class GetLoadBalancerResult:
-    def __init__(__self__, additional_vips=None, admin_state_up=None, availability_zone=None, control_plane_id=None, created_at=None, description=None, flavor_id=None, id=None, name=None, operating_status=None, project_id=None, provider=None, provisioning_error=None, provisioning_status=None, published_address=None, tags=None, updated_at=None, vip_address=None, vip_network_id=None, vip_port_id=None, vip_qos_policy_id=None, vip_sg_ids=None, vip_subnet_id=None):
+    def __init__(__self__, additional_vips=None, admin_state_up=None, availability_zone=None, control_plane_id=None, created_at=None, description=None, flavor_id=None, id=None, max_header_size=None, name=None, operating_status=None, project_id=None, provider=None, provisioning_error=None, provisioning_status=None, published_address=None, tags=None, updated_at=None, vip_address=None, vip_network_id=None, vip_port_id=None, vip_qos_policy_id=None, vip_sg_ids=None, vip_subnet_id=None):
         if additional_vips and not isinstance(additional_vips, list):
             raise TypeError("Expected argument 'additional_vips' to be a list")
         pulumi.set(__self__, "additional_vips", additional_vips)
@@ -50,6 +50,9 @@ class GetLoadBalancerResult:
         if id and not isinstance(id, str):
             raise TypeError("Expected argument 'id' to be a str")
         pulumi.set(__self__, "id", id)
+        if max_header_size and not isinstance(max_header_size, int):
+            raise TypeError("Expected argument 'max_header_size' to be a int")
+        pulumi.set(__self__, "max_header_size", max_header_size)
         if name and not isinstance(name, str):
             raise TypeError("Expected argument 'name' to be a str")
         pulumi.set(__self__, "name", name)
@@ -159,6 +162,14 @@ class GetLoadBalancerResult:
         Its id.
         """
         return pulumi.get(self, "id")
+
+    @_builtins.property
+    @pulumi.getter(name="maxHeaderSize")
+    def max_header_size(self) -> _builtins.int:
+        """
+        How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
+        """
+        return pulumi.get(self, "max_header_size")
 
     @_builtins.property
     @pulumi.getter
@@ -295,6 +306,7 @@ class AwaitableGetLoadBalancerResult(GetLoadBalancerResult):
             description=self.description,
             flavor_id=self.flavor_id,
             id=self.id,
+            max_header_size=self.max_header_size,
             name=self.name,
             operating_status=self.operating_status,
             project_id=self.project_id,
@@ -336,6 +348,7 @@ def get_load_balancer(id: Optional[_builtins.str] = None,
         description=pulumi.get(__ret__, 'description'),
         flavor_id=pulumi.get(__ret__, 'flavor_id'),
         id=pulumi.get(__ret__, 'id'),
+        max_header_size=pulumi.get(__ret__, 'max_header_size'),
         name=pulumi.get(__ret__, 'name'),
         operating_status=pulumi.get(__ret__, 'operating_status'),
         project_id=pulumi.get(__ret__, 'project_id'),
@@ -374,6 +387,7 @@ def get_load_balancer_output(id: pulumi.Input[Optional[Optional[_builtins.str]]]
         description=pulumi.get(__response__, 'description'),
         flavor_id=pulumi.get(__response__, 'flavor_id'),
         id=pulumi.get(__response__, 'id'),
+        max_header_size=pulumi.get(__response__, 'max_header_size'),
         name=pulumi.get(__response__, 'name'),
         operating_status=pulumi.get(__response__, 'operating_status'),
         project_id=pulumi.get(__response__, 'project_id'),

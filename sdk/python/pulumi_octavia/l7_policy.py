@@ -72,7 +72,7 @@ class L7PolicyArgs:
                The id of a `octavia:index:Pool`.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] redirect_prefix: What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old.
+        :param pulumi.Input[_builtins.str] redirect_prefix: What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old; a slash at its end is left away, since paths begin with one.
                
                At most 255 characters.
                
@@ -249,7 +249,7 @@ class L7PolicyArgs:
     @pulumi.getter(name="redirectPrefix")
     def redirect_prefix(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old.
+        What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old; a slash at its end is left away, since paths begin with one.
 
         At most 255 characters.
 
@@ -361,7 +361,7 @@ class L7Policy(pulumi.CustomResource):
                The id of a `octavia:index:Pool`.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] redirect_prefix: What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old.
+        :param pulumi.Input[_builtins.str] redirect_prefix: What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old; a slash at its end is left away, since paths begin with one.
                
                At most 255 characters.
                
@@ -632,7 +632,7 @@ class L7Policy(pulumi.CustomResource):
     @pulumi.getter(name="redirectPrefix")
     def redirect_prefix(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old.
+        What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old; a slash at its end is left away, since paths begin with one.
         """
         return pulumi.get(self, "redirect_prefix")
 

@@ -27,6 +27,7 @@ class LoadBalancerArgs:
                  availability_zone: pulumi.Input[Optional[_builtins.str]] = None,
                  description: pulumi.Input[Optional[_builtins.str]] = None,
                  flavor_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_header_size: pulumi.Input[Optional[_builtins.int]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  provider: pulumi.Input[Optional['LoadBalancerProvider']] = None,
                  tags: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
@@ -58,6 +59,11 @@ class LoadBalancerArgs:
                The id of a `octavia:index:Flavor`.
                
                A change is made in place. What it costs: none: both flavors must have the same effect, until amphora pairs come.
+        :param pulumi.Input[_builtins.int] max_header_size: How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
+               
+               From 15360 to 262144.
+               
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.
@@ -102,6 +108,10 @@ class LoadBalancerArgs:
             pulumi.set(__self__, "description", description)
         if flavor_id is not None:
             pulumi.set(__self__, "flavor_id", flavor_id)
+        if max_header_size is None:
+            max_header_size = 15360
+        if max_header_size is not None:
+            pulumi.set(__self__, "max_header_size", max_header_size)
         if name is not None:
             pulumi.set(__self__, "name", name)
         if provider is None:
@@ -196,6 +206,22 @@ class LoadBalancerArgs:
     @flavor_id.setter
     def flavor_id(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "flavor_id", value)
+
+    @_builtins.property
+    @pulumi.getter(name="maxHeaderSize")
+    def max_header_size(self) -> pulumi.Input[Optional[_builtins.int]]:
+        """
+        How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
+
+        From 15360 to 262144.
+
+        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
+        """
+        return pulumi.get(self, "max_header_size")
+
+    @max_header_size.setter
+    def max_header_size(self, value: pulumi.Input[Optional[_builtins.int]]):
+        pulumi.set(self, "max_header_size", value)
 
     @_builtins.property
     @pulumi.getter
@@ -339,6 +365,7 @@ class LoadBalancer(pulumi.CustomResource):
                  availability_zone: pulumi.Input[Optional[_builtins.str]] = None,
                  description: pulumi.Input[Optional[_builtins.str]] = None,
                  flavor_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_header_size: pulumi.Input[Optional[_builtins.int]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  provider: pulumi.Input[Optional['LoadBalancerProvider']] = None,
                  tags: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
@@ -380,6 +407,11 @@ class LoadBalancer(pulumi.CustomResource):
                The id of a `octavia:index:Flavor`.
                
                A change is made in place. What it costs: none: both flavors must have the same effect, until amphora pairs come.
+        :param pulumi.Input[_builtins.int] max_header_size: How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
+               
+               From 15360 to 262144.
+               
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.
@@ -448,6 +480,7 @@ class LoadBalancer(pulumi.CustomResource):
                  availability_zone: pulumi.Input[Optional[_builtins.str]] = None,
                  description: pulumi.Input[Optional[_builtins.str]] = None,
                  flavor_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 max_header_size: pulumi.Input[Optional[_builtins.int]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  provider: pulumi.Input[Optional['LoadBalancerProvider']] = None,
                  tags: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
@@ -473,6 +506,9 @@ class LoadBalancer(pulumi.CustomResource):
             __props__.__dict__["availability_zone"] = availability_zone
             __props__.__dict__["description"] = description
             __props__.__dict__["flavor_id"] = flavor_id
+            if max_header_size is None:
+                max_header_size = 15360
+            __props__.__dict__["max_header_size"] = max_header_size
             __props__.__dict__["name"] = name
             if provider is None:
                 provider = 'amphora'
@@ -521,6 +557,7 @@ class LoadBalancer(pulumi.CustomResource):
         __props__.__dict__["created_at"] = None
         __props__.__dict__["description"] = None
         __props__.__dict__["flavor_id"] = None
+        __props__.__dict__["max_header_size"] = None
         __props__.__dict__["name"] = None
         __props__.__dict__["operating_status"] = None
         __props__.__dict__["project_id"] = None
@@ -593,6 +630,14 @@ class LoadBalancer(pulumi.CustomResource):
         The flavor: what its amphorae are like.
         """
         return pulumi.get(self, "flavor_id")
+
+    @_builtins.property
+    @pulumi.getter(name="maxHeaderSize")
+    def max_header_size(self) -> pulumi.Output[_builtins.int]:
+        """
+        How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
+        """
+        return pulumi.get(self, "max_header_size")
 
     @_builtins.property
     @pulumi.getter

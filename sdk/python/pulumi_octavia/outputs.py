@@ -264,8 +264,14 @@ class PoolSessionPersistence(dict):
     @staticmethod
     def __key_warning(key: str):
         suggest = None
-        if key == "cookieName":
+        if key == "cookieHttpOnly":
+            suggest = "cookie_http_only"
+        elif key == "cookieName":
             suggest = "cookie_name"
+        elif key == "cookieSameSite":
+            suggest = "cookie_same_site"
+        elif key == "cookieSecure":
+            suggest = "cookie_secure"
         elif key == "persistenceGranularity":
             suggest = "persistence_granularity"
         elif key == "persistenceTimeout":
@@ -284,24 +290,36 @@ class PoolSessionPersistence(dict):
 
     def __init__(__self__, *,
                  type: 'PoolSessionPersistenceType',
+                 cookie_http_only: Optional[_builtins.bool] = None,
                  cookie_name: Optional[_builtins.str] = None,
+                 cookie_same_site: Optional['PoolSessionPersistenceCookieSameSite'] = None,
+                 cookie_secure: Optional[_builtins.bool] = None,
                  persistence_granularity: Optional[_builtins.str] = None,
                  persistence_timeout: Optional[_builtins.int] = None):
         """
         How a client is kept at the member it was given first.
 
         :param 'PoolSessionPersistenceType' type: By what a client is known.
+        :param _builtins.bool cookie_http_only: HTTP_COOKIE: whether the page's scripts are kept from the cookie (HttpOnly); true when not given. Beyond Octavia.
         :param _builtins.str cookie_name: The application's cookie, with APP_COOKIE.
                
                At most 255 characters.
+        :param 'PoolSessionPersistenceCookieSameSite' cookie_same_site: HTTP_COOKIE: with requests from which sites browsers send the cookie (SameSite); as they like when not given. Beyond Octavia.
+        :param _builtins.bool cookie_secure: HTTP_COOKIE: whether browsers send the cookie by TLS alone (Secure); when not given, where TLS ends at the listener. Beyond Octavia.
         :param _builtins.str persistence_granularity: UDP: the netmask by which clients are told apart; each address by itself when not given.
         :param _builtins.int persistence_timeout: UDP: seconds after a client's last new flow until it is forgotten; 360 when not given.
                
                From 1 to 2592000.
         """
         pulumi.set(__self__, "type", type)
+        if cookie_http_only is not None:
+            pulumi.set(__self__, "cookie_http_only", cookie_http_only)
         if cookie_name is not None:
             pulumi.set(__self__, "cookie_name", cookie_name)
+        if cookie_same_site is not None:
+            pulumi.set(__self__, "cookie_same_site", cookie_same_site)
+        if cookie_secure is not None:
+            pulumi.set(__self__, "cookie_secure", cookie_secure)
         if persistence_granularity is not None:
             pulumi.set(__self__, "persistence_granularity", persistence_granularity)
         if persistence_timeout is not None:
@@ -316,6 +334,14 @@ class PoolSessionPersistence(dict):
         return pulumi.get(self, "type")
 
     @_builtins.property
+    @pulumi.getter(name="cookieHttpOnly")
+    def cookie_http_only(self) -> Optional[_builtins.bool]:
+        """
+        HTTP_COOKIE: whether the page's scripts are kept from the cookie (HttpOnly); true when not given. Beyond Octavia.
+        """
+        return pulumi.get(self, "cookie_http_only")
+
+    @_builtins.property
     @pulumi.getter(name="cookieName")
     def cookie_name(self) -> Optional[_builtins.str]:
         """
@@ -324,6 +350,22 @@ class PoolSessionPersistence(dict):
         At most 255 characters.
         """
         return pulumi.get(self, "cookie_name")
+
+    @_builtins.property
+    @pulumi.getter(name="cookieSameSite")
+    def cookie_same_site(self) -> Optional['PoolSessionPersistenceCookieSameSite']:
+        """
+        HTTP_COOKIE: with requests from which sites browsers send the cookie (SameSite); as they like when not given. Beyond Octavia.
+        """
+        return pulumi.get(self, "cookie_same_site")
+
+    @_builtins.property
+    @pulumi.getter(name="cookieSecure")
+    def cookie_secure(self) -> Optional[_builtins.bool]:
+        """
+        HTTP_COOKIE: whether browsers send the cookie by TLS alone (Secure); when not given, where TLS ends at the listener. Beyond Octavia.
+        """
+        return pulumi.get(self, "cookie_secure")
 
     @_builtins.property
     @pulumi.getter(name="persistenceGranularity")
