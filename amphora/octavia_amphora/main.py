@@ -16,6 +16,9 @@ from pathlib import Path
 
 import msgspec
 
+from . import shortage
+from .flood import FloodFilter
+from .supervision import supervised
 from .wire.messages import Settings
 
 DEFAULT_CONFIG = "/etc/octavia-amphora/agent.json"
@@ -29,10 +32,12 @@ def main() -> None:
     parser.add_argument("--config", default=DEFAULT_CONFIG, help="settings (JSON), default %(default)s")
     path = Path(parser.parse_args().config)
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    logging.getLogger().handlers[0].addFilter(FloodFilter())
     try:
         settings = msgspec.json.decode(path.read_bytes(), type=Settings)
     except (OSError, msgspec.MsgspecError) as error:
         sys.exit(_complain(f"cannot read the settings {path}: {error}. It is written where the amphora is booted"))
+    shortage.raise_descriptors()
     try:
         asyncio.run(run(settings))
     except OSError as error:
@@ -68,11 +73,11 @@ async def run(settings: Settings) -> None:
     engine = Engine(ways, wake.set)
     sender = Sender(settings, engine, wake)
     api = Server(Api(settings, engine, sender.boot).answer, max_body=MAX_BODY)
-    recovery = asyncio.ensure_future(engine.recover())
+    recovery = asyncio.ensure_future(supervised("recovery", engine.recover))
     await api.listen(settings.listen_address, settings.listen_port, context(settings))
     metrics = await serve_metrics(engine, ways)
     log.info("serving on %s port %d as %s", settings.listen_address, settings.listen_port, settings.amphora_id)
-    tasks = [recovery, asyncio.ensure_future(sender.run())]
+    tasks = [recovery, asyncio.ensure_future(supervised("heartbeats", sender.run))]
     try:
         await stop.wait()
     finally:

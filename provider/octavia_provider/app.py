@@ -17,6 +17,7 @@ from typing import Any
 
 import structlog
 
+from octavia_amphora.shortage import raise_descriptors
 from octavia_amphora.wire.config import compose
 from octavia_provider import api
 from octavia_provider.agents import AgentClient
@@ -55,6 +56,7 @@ class Settings:
 def serve(settings: Settings) -> None:
     """Run the embedded control plane until it is stopped, or idle. ``Conflict`` when one runs already."""
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    raise_descriptors()
     with only_one(settings.home):
         logfile.configure(paths.log_file(settings.home), level=settings.log_level)
         try:
@@ -120,7 +122,7 @@ async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Contr
             networks=networks,
             holder=holder,
         )
-        controller = Controller(store, partial(_reconciler, ports, cloud), holder=holder)
+        controller = Controller(store, partial(_reconciler, ports, cloud), holder=holder, troubled=board.troubled)
         heartbeats = Heartbeats(store, board, controller, agents)
         housekeeper = Housekeeper(
             store, cloud, controller, heartbeats, board, idle_seconds=settings.idle_seconds, when_idle=stop

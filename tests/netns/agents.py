@@ -73,8 +73,11 @@ def configuration(
 class Amphora:
     """An agent, its haproxy, its members; ``revision`` counts pushes."""
 
-    def __init__(self, sandbox: Sandbox, directory: Path, *, receiver: str = "", finish: float = 1.0) -> None:
+    def __init__(
+        self, sandbox: Sandbox, directory: Path, *, receiver: str = "", finish: float = 1.0, haproxy: str = "haproxy"
+    ) -> None:
         self.finish = finish
+        self.haproxy = haproxy
         self.sandbox = sandbox
         self.directory = directory
         self.id = str(uuid.uuid4())
@@ -109,6 +112,7 @@ class Amphora:
             receivers=(self._receiver,) if self._receiver else (),
             heartbeat_interval=0.5,
             finish=self.finish,
+            haproxy=self.haproxy,
             state_directory=str(self.directory / "state"),
             run_directory=self.run_directory.name,
         )

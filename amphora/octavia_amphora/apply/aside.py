@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import msgspec
 
@@ -22,7 +21,7 @@ from octavia_amphora.probe.prober import Key, Prober
 from octavia_amphora.wire.config import Backend, Configuration, Server
 from octavia_amphora.wire.messages import Counters, ListenerState, Refusal, ServerState, States
 
-from .disk import write
+from .disk import read, write
 from .errors import Refused
 
 log = logging.getLogger("octavia_amphora.apply")
@@ -39,7 +38,7 @@ class Aside:
         self._judged = judged
         self._table = table_name(load_balancer_id)
         self._kernel = Kernel(self._table)
-        self._prober = Prober(self._changed, _load(paths.verdicts))
+        self._prober = Prober(self._changed, read(paths.verdicts, list[Key]) or [])
 
     @property
     def down(self) -> frozenset[Key]:
@@ -71,7 +70,7 @@ class Aside:
         try:
             await self.put(configuration, configuration)
             await self._tell(configuration)
-        except (Refused, runtime.Silent) as error:
+        except (Refused, runtime.Silent, OSError) as error:
             log.warning("verdicts are not in force load_balancer=%s: %s", configuration.load_balancer_id, error)
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._judged)
 
@@ -136,12 +135,8 @@ class Aside:
         self._prober.close()
 
     def _changed(self) -> None:
-        write(self._paths.verdicts, msgspec.json.encode(sorted(self.down)))
+        try:
+            write(self._paths.verdicts, msgspec.json.encode(sorted(self.down)))
+        except OSError as error:  # who comes after us begins with what the checks say
+            log.warning("verdicts cannot be kept: %s", error)
         self._judged()
-
-
-def _load(path: Path) -> list[Key]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=list[Key])
-    except (FileNotFoundError, msgspec.MsgspecError):
-        return []

@@ -9,15 +9,18 @@ import shutil
 import time
 from collections.abc import Callable
 
-from octavia_amphora.haproxy import prelude, runtime, servers, tables
-from octavia_amphora.haproxy.process import Failed, Haproxy
-from octavia_amphora.wire.config import Configuration, compose
+from octavia_amphora.haproxy import servers, tables
+from octavia_amphora.haproxy.process import Haproxy
+from octavia_amphora.haproxy.watchdog import Watchdog
+from octavia_amphora.supervision import supervised
+from octavia_amphora.wire.config import Configuration
 from octavia_amphora.wire.messages import Applied, Outcome, Push, Refusal, Stamp, Standing, States
 
-from . import changes, finishing, inspection, stamps, trial
+from . import changes, finishing, inspection, stamps
 from .aside import Aside
-from .disk import Disk, Record, write
+from .disk import Disk, Record
 from .errors import Refused
+from .exchange import Exchange
 from .files import Files
 from .telling import Teller
 from .watch import Observer
@@ -38,16 +41,21 @@ class Balancer:
         self._files = Files(self._paths)
         self._teller = Teller(self._paths, self._files)
         self._disk = Disk(self._paths.state)
-        self._newest = self._disk.newest()
         self._accepted = self._disk.accepted()
+        self._newest = self._disk.newest() or self._accepted
         self._haproxy = Haproxy(ways.haproxy, self._paths, on_death=self._died, on_log=self._stirred)
         self._observer = Observer(self._paths)
         self._aside = Aside(load_balancer_id, self._paths, self._judged)
+        self._exchange = Exchange(
+            load_balancer_id, ways, self._paths, self._files, self._haproxy, self._observer, self._aside, self._teller
+        )
+        self._watchdog = Watchdog(load_balancer_id, self._paths, self._haproxy, self._exchange)
         self._judging: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._last: States | None = None
         self._stir: asyncio.TimerHandle | None = None
-        self._leaving: frozenset[tuple[str, str]] = frozenset()
-        self._reloads = 0
+        self._unsaved = False
+        self._complained = ""
         self._lock = asyncio.Lock()
         self._revival: asyncio.Task[None] | None = None
         self._known = asyncio.Event()
@@ -59,7 +67,10 @@ class Balancer:
         """Put a configuration in force, or raise ``Refused``."""
         async with self._lock:
             old, workers = self.configuration, self._haproxy.workers
-            applied = await self._put(push)
+            try:
+                applied = await self._put(push)
+            except OSError as error:  # of the machine: nothing that is configured is to blame
+                raise Refused(Refusal("transient", f"cannot be put in force now: {error}")) from error
             gone = finishing.removed(old, self.configuration)
         await finishing.let_finish(self._paths, gone, workers, self._ways.finish)
         return applied
@@ -76,16 +87,22 @@ class Balancer:
         old = self.configuration
         try:
             await self._aside.put(new, old, linger=True)
-            outcome = await self._bring_about(new)
-        except Refused:
-            await self._aside.put(old, new)
-            # Nothing to repeat after a crash: the stamp alone says that it came.
-            self._keep(Record(push.stamp))
-            self._files.forget_others(self.configuration)
+            outcome = await self._exchange.bring_about(old, new)
+        except (Refused, OSError):
+            await self._put_back(push.stamp, old, new)
             raise
         self._accept()
         await self._aside.settle(new)
         return self._applied(push.stamp, outcome, began)
+
+    async def _put_back(self, stamp: Stamp, old: Configuration | None, new: Configuration) -> None:
+        try:
+            await self._aside.put(old, new)
+            # Nothing to repeat after a crash: the stamp alone says that it came.
+            self._keep(Record(stamp))
+            self._files.forget_others(self.configuration)
+        except (Refused, OSError) as error:
+            log.warning("not all is put back load_balancer=%s: %s", self.id, error)
 
     async def remove(self, stamp: Stamp) -> None:
         """Stop serving; a tombstone stays, so that an older push does not bring it back."""
@@ -105,7 +122,7 @@ class Balancer:
         if self._accepted is None:
             return None
         haproxy = self._haproxy
-        return Standing(self._accepted.stamp, haproxy.serving, haproxy.master, haproxy.workers, self._reloads)
+        return Standing(self._accepted.stamp, haproxy.serving, haproxy.master, haproxy.workers, self._exchange.reloads)
 
     async def look(self) -> States | None:
         """States and counters now (during a reload: as last seen); None when nothing is in force."""
@@ -115,11 +132,17 @@ class Balancer:
         if self._observer.steady.locked() and self._last is not None and self._last.digest == accepted.stamp.digest:
             return self._last
         if self._haproxy.alive:
-            found = await self._observer.look(accepted.configuration, accepted.stamp.digest)
+            try:
+                found = await self._observer.look(accepted.configuration, accepted.stamp.digest)
+            except OSError as error:  # we cannot ask now, which says nothing of haproxy
+                self._complain(f"cannot look at haproxy: {error}")
+                return self._last
         else:
             # keys do not outlive a reboot: no digest tells the control plane that the whole is to be pushed
             digest = accepted.stamp.digest if self._files.has_all(accepted.configuration) else ""
             found = self._observer.blind(accepted.configuration, digest)
+        if self._haproxy.alive and not found.serving:
+            self._watchdog.suspect()
         found = await self._aside.see(accepted.configuration, found)
         self._last = found
         return found
@@ -144,21 +167,35 @@ class Balancer:
     @property
     def is_waiting(self) -> bool:
         """Whether servers are to be collected, or haproxy to be started."""
-        return bool(self._leaving) or not self._haproxy.alive
+        return bool(self._exchange.leaving) or not self._haproxy.alive
 
     async def collect(self) -> None:
         """Take away servers that were removed with live connections and have none any more."""
-        if not self._leaving or self._lock.locked():
+        if not self._exchange.leaving or self._lock.locked():
             return
         async with self._lock:
-            await self._run([changes.removal(*one) for one in sorted(self._leaving)])
+            await self._exchange.run([changes.removal(*one) for one in sorted(self._exchange.leaving)])
 
     def save(self) -> None:
-        """At each heartbeat: keep the counters, and haproxy's log short."""
-        if self._accepted:
-            self._observer.save()
-        if not self._lock.locked():
-            self._haproxy.trim_log()
+        """At each heartbeat: keep the counters, and haproxy's log short. A disk that is full is waited for."""
+        try:
+            if self._unsaved and not self._lock.locked():
+                self._disk.accept_newest()
+                self._unsaved = False
+            if self._accepted:
+                self._observer.save()
+            if not self._lock.locked():
+                self._haproxy.trim_log()
+        except OSError as error:
+            self._complain(f"cannot be kept on disk: {error}")
+        else:
+            self._complained = ""
+
+    def _complain(self, what: str) -> None:
+        """Once, not at each beat."""
+        if what != self._complained:
+            log.warning("%s load_balancer=%s", what, self.id)
+            self._complained = what
 
     # ── Coming and going ─────────────────────────────────────────────────────────────────────────────────────────────
     async def recover(self) -> None:
@@ -166,8 +203,12 @@ class Balancer:
         async with self._lock:
             try:
                 await self._recover()
+            except OSError as error:
+                log.error("not recovered yet load_balancer=%s: %s", self.id, error)  # noqa: TRY400
+                self._died()
             finally:
                 self._known.set()
+        self._watch()
 
     async def _recover(self) -> None:
         found = await self._haproxy.adopt()
@@ -190,16 +231,16 @@ class Balancer:
         if leaving is None:
             return False
         log.info("adopted haproxy load_balancer=%s master=%d", self.id, self._haproxy.master)
-        self._leaving = leaving
+        self._exchange.leaving = leaving
         await tables.restore(self._paths, configuration)  # if the agent before was killed in the middle of a reload
         if unfinished:
-            self._write_config(configuration)
+            self._exchange.write_config(configuration)
             self._accept()
         return True
 
     async def close(self) -> None:
         """Let go: haproxy goes on serving."""
-        for task in (self._revival, self._judging):
+        for task in (self._revival, self._judging, self._watching):
             if task:
                 task.cancel()
         if self._stir:
@@ -214,7 +255,7 @@ class Balancer:
         if unfinished and self._newest and self._newest.configuration:
             log.warning("finishing an interrupted push load_balancer=%s", self.id)
             try:
-                await self._exchange(self._newest.configuration)
+                await self._exchange.replace(self.configuration, self._newest.configuration)
             except Refused as error:
                 log.warning("the interrupted push is refused load_balancer=%s: %s", self.id, error)
                 self._keep(Record(self._newest.stamp))
@@ -224,8 +265,8 @@ class Balancer:
         if (configuration := self.configuration) is None:
             return
         try:
-            await self._exchange(configuration)
-        except Refused as error:
+            await self._exchange.replace(configuration, configuration)
+        except (Refused, OSError) as error:
             log.error("haproxy does not come up load_balancer=%s: %s", self.id, error)  # noqa: TRY400
             self._died()
 
@@ -236,8 +277,8 @@ class Balancer:
             await self._haproxy.stop(timeout=self._ways.drain)
         self._aside.follow(None)
         await self._aside.put(None, self.configuration)
-        self._accepted, self._last, self._leaving = None, None, frozenset()
-        self._observer = Observer(self._paths)
+        self._accepted, self._last, self._exchange.leaving = None, None, frozenset()
+        self._observer = self._exchange.observer = Observer(self._paths)
         self._disk.bury(self._newest)
         shutil.rmtree(self._paths.run)
 
@@ -245,7 +286,7 @@ class Balancer:
         """haproxy ended and nobody wanted it: start it again, at once, then with growing pauses."""
         self._changed()
         if self._revival is None or self._revival.done():
-            self._revival = asyncio.ensure_future(self._revive())
+            self._revival = asyncio.ensure_future(supervised(f"revival {self.id}", self._revive))
 
     async def _revive(self) -> None:
         pause = 0.0
@@ -256,8 +297,8 @@ class Balancer:
                     return
                 log.error("haproxy is gone, starting it load_balancer=%s", self.id)
                 try:
-                    await self._start(configuration)
-                except Refused as error:
+                    await self._exchange.start(configuration)
+                except (Refused, OSError) as error:
                     log.error("haproxy does not start load_balancer=%s: %s", self.id, error)  # noqa: TRY400
                 else:
                     await self._aside.settle(configuration)
@@ -279,7 +320,7 @@ class Balancer:
         """Our checks found a server dead, or alive again."""
         self._changed()
         if self._judging is None or self._judging.done():
-            self._judging = asyncio.ensure_future(self._judge())
+            self._judging = asyncio.ensure_future(supervised(f"verdicts {self.id}", self._judge))
 
     async def _judge(self) -> None:
         told = None
@@ -289,126 +330,28 @@ class Balancer:
                 if configuration := self.configuration:
                     await self._aside.settle(configuration)
 
-    # ── From one configuration to the next ───────────────────────────────────────────────────────────────────────────
-    async def _bring_about(self, new: Configuration) -> Outcome:
-        old = self.configuration
-        if old is not None and self._haproxy.alive:
-            commands = changes.commands(old, new, self._leaving, self._haproxy.version)
-            said = None if commands is None else await self._teller.tell(old, new, self._haproxy.workers)
-            if said is not None and commands is not None and await self._run(commands):
-                self._write_config(new)
-                return "runtime" if said or commands else "unchanged"
-        return await self._exchange(new)
-
-    async def _run(self, commands: list[changes.Command]) -> bool:
-        """Run commands of the runtime API; False when haproxy did not do one of them as it should."""
-        try:
-            answers = await runtime.converse(self._paths.stats_socket, [command.text for command in commands])
-        except runtime.Silent as error:
-            log.warning("runtime API load_balancer=%s: %s", self.id, error)
-            return False
-        leaving = set(self._leaving)
-        for command, answer in zip(commands, answers, strict=True):
-            if command.leaving and command.done(answer):
-                leaving.discard(command.leaving)
-            elif command.leaving:
-                leaving.add(command.leaving)
-            elif not command.done(answer):
-                log.warning("runtime API load_balancer=%s command=%r answer=%r", self.id, command.text, answer)
-                return False
-        self._leaving = frozenset(leaving)
-        return True
-
-    async def _exchange(self, new: Configuration) -> Outcome:
-        """Check the file, try its binds, then start or reload with it; on failure, what was before is in force."""
-        old = self.configuration
-        if not self._haproxy.alive:
-            await trial.prove(self._ways, self._paths, self._files, [], new)
-            await self._start(new)
-            return "start"
-        running = [old] if old else []
-        if await inspection.has_loaded(self._paths, new):
-            running.append(new)  # a push that was cut off may have come that far: its ports are ours
-        await trial.prove(self._ways, self._paths, self._files, running, new)
-        await self._reload(old, new)
-        return "reload"
-
-    async def _start(self, new: Configuration) -> None:
-        mark = self._write_config(new)
-        for memory in (self._paths.server_states, self._paths.tables):
-            memory.unlink(missing_ok=True)
-        try:
-            await self._haproxy.start(mark, timeout=self._ways.settle)
-        except Failed as error:
-            await self._haproxy.stop(timeout=0.0)
-            raise Refused(Refusal("failed", f"haproxy did not start: {error}")) from error
-        self._leaving = frozenset()
-
-    async def _reload(self, old: Configuration | None, new: Configuration) -> None:
-        async with self._observer.steady:
-            await self._save_health(new)
-            mark = self._write_config(new)
-            try:
-                await self._haproxy.reload(mark, timeout=self._ways.settle)
-            except Failed as error:
-                rolled_back = await self._roll_back(old)
-                raise Refused(Refusal("failed", f"the reload failed: {error}. {rolled_back}")) from error
-            finally:
-                self._observer.forget_workers()
-            await tables.restore(self._paths, new)
-        self._leaving = frozenset()
-        self._reloads += 1
-
-    async def _save_health(self, new: Configuration) -> None:
-        """So that the new worker sends nothing to servers known dead, and clients to theirs; and the counters, for its
-        own begin at nought."""
-        await tables.save(self._paths, new)
-        try:
-            text = await runtime.ask(self._paths.stats_socket, "show servers state")
-            await self._observer.count()
-        except runtime.Silent as error:
-            log.warning("reloading without the servers' health load_balancer=%s: %s", self.id, error)
-            self._paths.server_states.write_text("1\n")
-            return
-        self._aside.inherit(text, new)
-        write(
-            self._paths.server_states, servers.health_file(text, new, self._aside.down).encode(), mode=self._paths.mode
-        )
-        self._observer.save()
-
-    async def _roll_back(self, old: Configuration | None) -> str:
-        if old is None:
-            await self._haproxy.stop(timeout=0.0)
-            return "Nothing was in force before"
-        await self._save_health(old)
-        mark = self._write_config(old)
-        try:
-            await self._haproxy.reload(mark, timeout=self._ways.settle)
-        except Failed as error:
-            log.error("rolling back failed load_balancer=%s: %s", self.id, error)  # noqa: TRY400
-            return f"The former file is back, but haproxy did not load it: {error}"
-        await tables.restore(self._paths, old)
-        return "The former configuration is in force"
+    def _watch(self) -> None:
+        """Look for a haproxy that hangs, from now on."""
+        if self._watching is None:
+            self._watching = asyncio.ensure_future(supervised(f"watchdog {self.id}", self._watchdog.run))
 
     # ── Small things ─────────────────────────────────────────────────────────────────────────────────────────────────
-    def _write_config(self, configuration: Configuration) -> str:
-        """Replace ``haproxy.cfg``; the mark by which a worker that loaded it is known."""
-        mark = f"{prelude.structure(configuration)} {time.time_ns():x}"
-        head = prelude.prelude(self._paths, mark=mark)
-        self._files.lay_out(configuration, self._paths.files)
-        write(self._paths.config, compose(configuration, prelude=head).encode(), mode=self._paths.mode)
-        return mark
-
     def _keep(self, record: Record) -> None:
         self._disk.put_newest(record)
         self._newest = record
 
     def _accept(self) -> None:
-        self._disk.accept_newest()
         self._accepted = self._newest
-        self._files.forget_others(self.configuration)
+        try:
+            self._disk.accept_newest()
+            self._unsaved = False
+            self._files.forget_others(self.configuration)
+        except OSError as error:  # it is in force; written down it is as soon as it can be
+            self._unsaved = True
+            self._complain(f"cannot be kept on disk: {error}")
         self._last = None
         self._aside.follow(self.configuration)
+        self._watch()
         self._changed()
 
     def _applied(self, stamp: Stamp, outcome: Outcome, began: float) -> Applied:

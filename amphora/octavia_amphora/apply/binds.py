@@ -4,13 +4,19 @@ old process let go of its listeners while the new one tries again (measured: 2 s
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ipaddress
 import socket
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
+from octavia_amphora.shortage import is_shortage
 from octavia_amphora.wire.config import Bind, Configuration, streams
 from octavia_amphora.wire.messages import Complaint
+
+_LISTENS = "0A"  # the state of a socket that listens
 
 
 def complaints(running: Iterable[Configuration], new: Configuration) -> tuple[Complaint, ...]:
@@ -24,6 +30,25 @@ def complaints(running: Iterable[Configuration], new: Configuration) -> tuple[Co
             if message:
                 found.append(Complaint(message=message, proxy=frontend.name))
     return tuple(found)
+
+
+def held(processes: Iterable[int]) -> Iterator[Bind]:
+    """What these processes listen on, as the kernel tells (proc(5), ``/proc/net/tcp``)."""
+    for process in processes:
+        folder = Path("/proc", str(process))
+        with contextlib.suppress(OSError):
+            open_ = {str(one.readlink()) for one in (folder / "fd").iterdir()}
+            for table in ("tcp", "tcp6"):
+                for words in map(str.split, (folder / "net" / table).read_text().splitlines()[1:]):
+                    if words[3] == _LISTENS and f"socket:[{words[9]}]" in open_:
+                        address, _, port = words[1].partition(":")
+                        yield Bind(_address(address), int(port, 16))
+
+
+def _address(words: str) -> str:
+    """Hexadecimal, in words of four bytes, each in the machine's own order."""
+    parts = [int(words[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(words), 8)]
+    return str(ipaddress.ip_address(b"".join(parts)))
 
 
 def _twice(bind: Bind, frontend: str, taken: dict[tuple[str, int], str]) -> str:
@@ -54,6 +79,8 @@ def _try(bind: Bind) -> str:
         try:
             probe.bind((bind.address, bind.port))
         except OSError as error:
+            if is_shortage(error):
+                raise
             return f"{_spell(bind)}: {_reason(error)}"
     return ""
 

@@ -8,13 +8,19 @@ alone), and haproxy may have either.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
+import shutil
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
-from octavia_amphora.wire.config import Configuration
+from octavia_amphora.wire.config import Configuration, digest
 from octavia_amphora.wire.messages import Stamp
+
+log = logging.getLogger("octavia_amphora.apply")
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -35,11 +41,15 @@ class Disk:
 
     def newest(self) -> Record | None:
         """The newest that the agent was told."""
-        return _read(self._newest)
+        return _record(self._newest)
 
     def accepted(self) -> Record | None:
         """What is in force, or was before a crash."""
-        return _read(self._accepted)
+        record = _record(self._accepted)
+        if record is not None and record.configuration is None:
+            set_aside(self._accepted, "it holds no configuration")
+            return None
+        return record
 
     def put_newest(self, record: Record) -> None:
         """Keep it; it is on disk when this returns."""
@@ -48,7 +58,7 @@ class Disk:
     def accept_newest(self) -> None:
         """The newest is in force."""
         link = self._accepted.with_suffix(".tmp")
-        link.unlink(missing_ok=True)
+        remove(link)
         os.link(self._newest, link)
         link.replace(self._accepted)
         _sync_directory(self._directory)
@@ -58,28 +68,71 @@ class Disk:
         self.put_newest(record)
         for path in self._directory.iterdir():
             if path != self._newest:
-                path.unlink()
+                remove(path)
 
 
 def write(path: Path, content: bytes, *, durable: bool = False, mode: int = 0o600) -> None:
     """Replace a file as a whole, for us alone unless ``mode`` lets haproxy's group read it; with ``durable``, it is on disk when this returns."""
     scratch = path.with_name(path.name + ".tmp")
     descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        if durable:
-            file.flush()
-            os.fsync(file.fileno())
-    scratch.replace(path)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
+        if path.is_dir() and not path.is_symlink():
+            remove(path)
+        scratch.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            scratch.unlink()  # a disk that is full needs the room
+        raise
     if durable:
         _sync_directory(path.parent)
 
 
-def _read(path: Path) -> Record | None:
+T = TypeVar("T")
+
+
+def read(path: Path, kind: type[T]) -> T | None:
+    """What a file of JSON holds; None where there is none. A damaged one is set aside, and told once: what it held can
+    be had again, from the control plane or from haproxy."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Record)
+        return msgspec.json.decode(path.read_bytes(), type=kind)
     except FileNotFoundError:
         return None
+    except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+        set_aside(path, error)
+        return None
+
+
+def set_aside(path: Path, why: object) -> None:
+    """Rename what cannot be used."""
+    log.error("%s is damaged, and set aside: %s", path, why)
+    damaged = path.with_name(f"{path.name}.damaged")
+    try:
+        remove(damaged)
+        path.rename(damaged)
+    except OSError as error:
+        log.warning("%s cannot be set aside: %s", path, error)
+
+
+def remove(path: Path) -> None:
+    """Remove what is there, whatever it is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _record(path: Path) -> Record | None:
+    """A record that says what its stamp says."""
+    record = read(path, Record)
+    if record is None or record.configuration is None or digest(record.configuration) == record.stamp.digest:
+        return record
+    set_aside(path, "its configuration is another than its stamp says")
+    return None
 
 
 def _sync_directory(directory: Path) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +14,6 @@ from .balancer import Balancer
 from .errors import Refused
 from .ways import Ways
 
-log = logging.getLogger("octavia_amphora.apply")
-
 
 class Engine:
     """Hands each request to its load balancer. ``changed`` is called when a heartbeat should not wait."""
@@ -25,15 +22,20 @@ class Engine:
         self._ways = ways
         self._changed = changed
         self._balancers: dict[str, Balancer] = {}
+        self._recovered: set[str] = set()
 
     async def recover(self) -> None:
-        """Take up every load balancer that is on disk, all at once."""
-        found = self._known()
-        results = await asyncio.gather(*(self._of(name).recover() for name in found), return_exceptions=True)
-        for name, result in zip(found, results, strict=True):
-            if isinstance(result, BaseException):
-                log.error("recovery failed load_balancer=%s", name, exc_info=result)
+        """Take up every load balancer that is on disk, all at once. One that fails is tried again by who calls again."""
+        found = [name for name in self._known() if name not in self._recovered]
+        results = await asyncio.gather(*(self._recover(name) for name in found), return_exceptions=True)
         self._changed()
+        failed = [result for result in results if isinstance(result, Exception)]
+        if failed:
+            raise failed[0]
+
+    async def _recover(self, name: str) -> None:
+        await self._of(name).recover()
+        self._recovered.add(name)
 
     async def push(self, load_balancer_id: str, push: Push) -> Applied:
         """Put a configuration in force, or raise ``Refused``."""

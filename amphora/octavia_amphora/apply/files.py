@@ -17,7 +17,7 @@ from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire.config import Configuration, File, bare, crt_line, crt_list
 from octavia_amphora.wire.messages import Refusal
 
-from .disk import write
+from .disk import remove, set_aside, write
 from .errors import Refused
 
 
@@ -31,6 +31,7 @@ class Files:
         """Keep the contents that came; the configuration without them. ``Refused`` when one is neither here nor came."""
         for one in configuration.files.values():
             _named_well(one)
+            self._forget_damaged(one)
             path = self._paths.contents / one.digest
             if one.content and hashlib.sha256(one.content.encode()).hexdigest() != one.digest:
                 raise Refused(
@@ -41,6 +42,18 @@ class Files:
             elif not path.exists():
                 raise Refused(Refusal("base", f"file {one.name} came without content and is not here. Push the whole"))
         return bare(configuration)
+
+    def _forget_damaged(self, one: File) -> None:
+        """A content that is not what its name says is as good as none."""
+        path = self._paths.contents / one.digest
+        try:
+            good = hashlib.sha256(path.read_bytes()).hexdigest() == one.digest
+        except FileNotFoundError:
+            return
+        except OSError:
+            good = False
+        if not good:
+            set_aside(path, "its content has not the digest that is its name")
 
     def has_all(self, configuration: Configuration) -> bool:
         """Whether every content is here: not after a reboot."""
@@ -56,7 +69,7 @@ class Files:
             raise Refused(Refusal("failed", "certificates are not here any more (a reboot). Push the whole"))
         for one in configuration.files.values():
             link = directory / f".{one.name}.tmp"
-            link.unlink(missing_ok=True)
+            remove(link)
             os.link(self._paths.contents / one.digest, link)
             link.replace(directory / one.name)
         lists = {crt_list(f.name): f for f in configuration.frontends.values() if f.certificates}
@@ -75,7 +88,7 @@ def _keep_only(directory: Path, names: Iterable[str]) -> None:
     kept = frozenset(names)
     for path in directory.iterdir():
         if path.name not in kept:
-            path.unlink()
+            remove(path)
 
 
 def _named_well(one: File) -> None:

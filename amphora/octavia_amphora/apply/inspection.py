@@ -3,11 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from octavia_amphora.haproxy import prelude, runtime, servers
 from octavia_amphora.haproxy.paths import Paths
-from octavia_amphora.wire.config import Configuration, streams
+from octavia_amphora.wire.config import Configuration, Frontend, streams
+
+from . import binds
+
+_MAXCONN = re.compile(r"^global\n(?:[ \t]+.*\n)*?[ \t]+maxconn (\d+)$", re.MULTILINE)
 
 
 async def has_loaded(paths: Paths, configuration: Configuration) -> bool:
@@ -39,6 +44,18 @@ async def leaving(paths: Paths, configuration: Configuration) -> frozenset[tuple
         elif server is None or not one.agrees(server):
             return None
     return None if expected else frozenset(found)
+
+
+def found(load_balancer_id: str, workers: Iterable[int]) -> Configuration:
+    """Of a haproxy that runs, and whose configuration nobody knows any more (records are lost): its ports alone."""
+    held = tuple(binds.held(workers))
+    return Configuration(load_balancer_id, "", {"found": Frontend("found", "", held)}, {})
+
+
+def connections(configuration: Configuration) -> int | None:
+    """The global ``maxconn``; None where none is set."""
+    told = _MAXCONN.search(configuration.base)
+    return int(told[1]) if told else None
 
 
 def keeps_what_is_not_told(old: Configuration | None, new: Configuration) -> bool:

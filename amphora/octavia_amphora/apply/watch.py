@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 
@@ -15,7 +14,7 @@ from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire.config import Configuration
 from octavia_amphora.wire.messages import Counters, ListenerState, ServerState, States
 
-from .disk import write
+from .disk import read, write
 
 # A worker that takes longer does not serve well either; a heartbeat must not wait for it.
 LOOK_SECONDS = 2.0
@@ -36,7 +35,7 @@ class Observer:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._ledger = _load(paths.counters)
+        self._ledger = read(paths.counters, counters.Ledger) or counters.Ledger()
         self._saved = b""
         self._sole: tuple[int, str] | None = None
         self._looks = 0
@@ -139,10 +138,3 @@ class Observer:
 
 def _states(backend: str, names: Iterable[str], states: dict[tuple[str, str], ServerState]) -> dict[str, ServerState]:
     return {name: states.get((backend, name), "unknown") for name in names}
-
-
-def _load(path: Path) -> counters.Ledger:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=counters.Ledger)
-    except (FileNotFoundError, msgspec.MsgspecError):  # lost counters are no reason not to serve
-        return counters.Ledger()

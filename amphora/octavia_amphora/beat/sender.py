@@ -23,6 +23,8 @@ log = logging.getLogger("octavia_amphora.beat")
 
 # Only where haproxy's log cannot be watched, or while something is waited for that nobody tells of.
 LOOK_SECONDS = 0.25
+DAMAGED = 10 * 366 * 86_400_000
+"""A number of a start that is so many milliseconds ahead of the clock was never one."""
 
 
 class Sender:
@@ -57,6 +59,7 @@ class Sender:
         finally:
             for one in self._sockets.values():
                 one.close()
+            self._sockets.clear()
 
     async def _pause(self, next_beat: float, cost: float) -> None:
         """Until the next look: when somebody says that something changed, soon if there are checks, else at the beat."""
@@ -70,9 +73,20 @@ class Sender:
 
     async def _look(self) -> list[tuple[Balancer, States]]:
         balancers = self._engine.balancers()
-        found = await asyncio.gather(*(one.look() for one in balancers))
-        await asyncio.gather(*(one.collect() for one in balancers))
+        found = await asyncio.gather(*(self._look_at(one) for one in balancers))
         return [(one, states) for one, states in zip(balancers, found, strict=True) if states is not None]
+
+    async def _look_at(self, balancer: Balancer) -> States | None:
+        """What one says; the others are told of even where this one cannot be looked at."""
+        try:
+            states = await balancer.look()
+            await balancer.collect()
+        except Exception as error:
+            if (balancer.id, str(error)) not in self._complained:
+                log.exception("cannot be looked at load_balancer=%s", balancer.id)
+                self._complained.add((balancer.id, str(error)))
+            return None
+        return states
 
     def _send(self, seen: Sequence[tuple[Balancer, States]]) -> None:
         self._sequence += 1
@@ -104,14 +118,17 @@ class Sender:
 
 def next_boot(directory: Path) -> int:
     """The number of this start: the clock's milliseconds, but always more than the one before, which is kept on disk."""
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = directory / "boot"
+    path, now = directory / "boot", int(time.time() * 1000)
     try:
         before = int(path.read_text())
-    except (FileNotFoundError, ValueError):
+    except (OSError, ValueError):
         before = 0
-    boot = max(int(time.time() * 1000), before + 1)
-    write(path, str(boot).encode(), durable=True)
+    boot = max(now, before + 1) if before < now + DAMAGED else now
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write(path, str(boot).encode(), durable=True)
+    except OSError as error:  # the clock alone tells the next start from this one, then
+        log.warning("the number of this start cannot be kept: %s", error)
     return boot
 
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from octavia_amphora.shortage import Shortage, in_words
 from octavia_amphora.wire.config import Configuration, compose
 from octavia_amphora.wire.messages import Complaint
 
 from .account import Account, options
 
-TIMEOUT_SECONDS = 60.0
+TIMEOUT_SECONDS = 40.0
+_ENDED_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU)
 
 _ALERT = re.compile(r"^\[ALERT\]\s+\(\d+\)\s*:\s*(?:config\s*:\s*)?(?P<text>.*)$")
 _LINE = re.compile(r"\[(?P<file>[^\]\s]+):(?P<line>\d+)\]")
@@ -83,7 +86,10 @@ def _named(text: str, configuration: Configuration) -> tuple[str, str]:
 
 
 async def check(haproxy: str, path: Path, account: Account | None = None) -> str | None:
-    """Run ``haproxy -c`` as that user: None when the file is good, else all that haproxy said."""
+    """Run ``haproxy -c`` as that user: None when the file is good, else all that haproxy said.
+
+    OSError when it came to no verdict for want of something: time, memory, processes, descriptors.
+    """
     return await asyncio.to_thread(_check, haproxy, path, account)
 
 
@@ -100,8 +106,13 @@ def _check(haproxy: str, path: Path, account: Account | None) -> str | None:
             **options(account),
         )
     except (OSError, subprocess.SubprocessError) as error:
-        return f"[ALERT] (0) : {haproxy} -c did not run: {error}"
-    return None if run.returncode == 0 else f"{run.stdout}{run.stderr}"
+        raise Shortage(f"{haproxy} -c did not run: {error}") from error
+    said = f"{run.stdout}{run.stderr}"
+    if -run.returncode in _ENDED_BY_OTHERS:
+        raise Shortage(f"{haproxy} -c was ended by {signal.Signals(-run.returncode).name}; for want of memory, perhaps")
+    if run.returncode != 0 and in_words(said):
+        raise Shortage(f"{haproxy} -c came to no verdict: {said.strip()[-500:]}")
+    return None if run.returncode == 0 else said
 
 
 async def version(haproxy: str) -> str:

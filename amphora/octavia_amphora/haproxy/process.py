@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from collections.abc import Set as AbstractSet
 from typing import TypeVar
 
+from octavia_amphora.shortage import is_shortage
 from octavia_amphora.wire.haproxy_versions import OLDEST, Version, parse
 
 from . import runtime, said, strays
@@ -84,8 +85,11 @@ class Haproxy:
         self._notices.open()
         return self._watch(self.master)
 
-    async def start(self, mark: str, *, timeout: float) -> None:
-        """Start it with the file at ``Paths.config``; ``Failed`` when it does not serve in time."""
+    async def start(self, mark: str, *, timeout: float, connections: int | None = None) -> None:
+        """Start it with the file at ``Paths.config``; ``Failed`` when it does not serve in time.
+
+        ``connections``: so many at most, whatever the file says.
+        """
         self._paths.make()
         strays.kill(strays.find(self._paths.config))
         for stale in (self._paths.stats_socket, self._paths.master_socket):
@@ -96,7 +100,7 @@ class Haproxy:
         self._notices.open()
         self._notices.expect()
         began = self._log_size()
-        pid = self._spawn()
+        pid = self._spawn(connections)
         if not self._watch(pid):
             raise Failed(f"haproxy ended at once{self._complaints(began)}")
         async with self._deadline(timeout, began):
@@ -218,9 +222,10 @@ class Haproxy:
         return {process.pid for process in found}
 
     # ── The process ──────────────────────────────────────────────────────────────────────────────────────────────────
-    def _spawn(self) -> int:
+    def _spawn(self, connections: int | None) -> int:
         paths = self._paths
         command = [self._binary, "-Ws", "-S", f"{paths.master_socket},mode,600,level,admin", "-f", str(paths.config)]
+        command += [] if connections is None else ["-n", str(connections)]
         environment = {**os.environ, "NOTIFY_SOCKET": str(paths.notify_socket)}
         with paths.log.open("ab") as log:
             try:
@@ -234,6 +239,8 @@ class Haproxy:
                     **options(paths.account),
                 )
             except OSError as error:
+                if is_shortage(error):
+                    raise
                 raise Failed(f"{self._binary} cannot be run: {error}. Install haproxy {OLDEST} or newer") from error
         # From here on the pidfd tells of its end, and _ended reaps it.
         process.returncode = 0

@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from octavia_amphora.shortage import is_shortage
+
 PROMPT = b"\n> "
 READ_LIMIT = 64 * 1024 * 1024
 
 
 class Silent(Exception):
-    """The socket does not answer: nobody listens, or not in time."""
+    """The socket does not answer: nobody listens, or not in time. Where we ourselves are short of something, all that asks
+    raises that OSError."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,8 @@ async def ask(path: Path, command: str, *, timeout: float = 5.0) -> str:
             finally:
                 writer.close()
     except (OSError, TimeoutError) as error:
+        if is_shortage(error):
+            raise  # it is we who cannot ask
         raise Silent(
             f"{path.name} did not answer '{' '.join(command.partition(chr(10))[0].split(' ', 3)[:3])}': {str(error) or 'timeout'}"
         ) from error
@@ -72,6 +77,8 @@ async def converse(path: Path, commands: Sequence[str], *, timeout: float = 30.0
             finally:
                 writer.close()
     except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+        if is_shortage(error):
+            raise
         raise Silent(f"{path.name} broke off: {str(error) or 'timeout'}") from error
     return [answer.removesuffix(PROMPT).decode(errors="replace").strip() for answer in answers[1:]]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def declared(configuration: Configuration) -> dict[str, str]:
 
 async def save(paths: Paths, new: Configuration) -> None:
     """Keep the tables that the new configuration has too. What cannot be read is lost, and no reason not to reload."""
-    paths.tables.unlink(missing_ok=True)
+    discard(paths.tables)
     wanted = declared(new)
     if not wanted:
         return
@@ -57,10 +58,9 @@ async def save(paths: Paths, new: Configuration) -> None:
             room = MOST - sum(len(table.entries) for table in found.values())
             if header := _HEADER.match(text):  # or there is no such table yet
                 found[backend] = Table(header["type"], dict(_entries(text, backend, names, room)))
-    except runtime.Silent as error:
+        paths.tables.write_bytes(msgspec.json.encode(found))
+    except (runtime.Silent, OSError) as error:
         log.warning("reloading without what the stick tables remember: %s", error)
-        return
-    paths.tables.write_bytes(msgspec.json.encode(found))
 
 
 async def restore(paths: Paths, configuration: Configuration) -> None:
@@ -72,9 +72,17 @@ async def restore(paths: Paths, configuration: Configuration) -> None:
         await runtime.converse(paths.stats_socket, list(_commands(same, numbers)))
     except FileNotFoundError:
         return
-    except (runtime.Silent, msgspec.MsgspecError) as error:
+    except (runtime.Silent, OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         log.warning("what the stick tables remembered is lost: %s", error)
-    paths.tables.unlink(missing_ok=True)
+    discard(paths.tables)
+
+
+def discard(path: Path) -> None:
+    """Remove it, whatever is there; what cannot be removed is not read either."""
+    try:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
+    except OSError as error:
+        log.warning("%s cannot be removed: %s", path, error)
 
 
 async def _numbers(stats: Path) -> dict[tuple[str, str], int]:

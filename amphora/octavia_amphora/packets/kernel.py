@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
+from octavia_amphora.shortage import Shortage, in_words, is_shortage
 from octavia_amphora.wire.messages import Counters
 
 from .ruleset import Flow, Ruleset, counter
@@ -80,7 +81,7 @@ class Kernel:
         try:
             if self.current is not None:
                 await asyncio.to_thread(_sweep, old.entrances, self.current.flows | self._leaving.keys())
-        except Failed as error:
+        except (Failed, OSError) as error:
             log.warning("cutting flows table=%s: %s", old.table, error)
 
     async def count(self, listeners: Mapping[str, AbstractSet[Entrance]]) -> dict[str, Counters]:
@@ -90,7 +91,7 @@ class Kernel:
         began = time.monotonic()
         try:
             self._counted = await asyncio.to_thread(_count, self.current, listeners)
-        except Failed as error:
+        except (Failed, OSError) as error:
             log.warning("counting table=%s: %s", self.current.table, error)
         now = time.monotonic()
         self._count_at = now + max(COUNT_SECONDS, (now - began) * COUNT_SHARE)
@@ -165,8 +166,14 @@ def _flows(text: str) -> Iterator[Flow]:
 def _run(command: list[str], text: str = "", *, good: Sequence[int] = (0,)) -> str:
     try:
         done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired) as error:
+    except subprocess.TimeoutExpired as error:
+        raise Shortage(f"{command[0]} had no answer: {error}") from error
+    except OSError as error:
+        if is_shortage(error):
+            raise
         raise Failed(f"{command[0]} did not run: {error}. The amphora needs nftables and conntrack") from error
     if done.returncode not in good:
+        if done.returncode < 0 or in_words(done.stderr):
+            raise Shortage(f"{command[0]} came to no end: {' '.join(done.stderr.split())[:500] or done.returncode}")
         raise Failed(f"{command[0]} refused: {' '.join(done.stderr.split())[:1000]}")
     return done.stdout

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
+from octavia_amphora.shortage import is_shortage
 from octavia_amphora.wire.config import Probe
 
 from . import grpc, icmp
@@ -121,13 +122,15 @@ CHECKS: Mapping[str, Check] = {
 
 
 async def check(probe: Probe, address: str, port: int) -> str:
-    """One check; empty when the server is well, else why not."""
+    """One check; empty when the server is well, else why not. OSError: we could not ask, which says nothing of it."""
     try:
         async with asyncio.timeout(probe.timeout):
             await CHECKS[probe.type](probe, address, port)
     except TimeoutError:
         return f"no answer within {probe.timeout:g} s"
     except OSError as error:
+        if is_shortage(error):
+            raise
         return error.strerror or str(error) or type(error).__name__
     except (Unwell, ValueError, asyncio.IncompleteReadError) as error:
         return str(error)

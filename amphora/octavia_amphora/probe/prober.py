@@ -8,9 +8,11 @@ import logging
 import random
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
+from octavia_amphora.supervision import supervised
 from octavia_amphora.wire.config import Configuration, Probe, Server
 
 from .checks import check
@@ -93,13 +95,16 @@ class Prober:
             if key not in self._running:
                 judged = self._judged.setdefault(key, _Judged())
                 judged.streak = 0
-                self._running[key] = (target, asyncio.ensure_future(self._watch(key, target, judged)))
+                self._running[key] = (target, asyncio.ensure_future(self._kept(key, target, judged)))
 
     def close(self) -> None:
         """Check nothing more; the verdicts stay."""
         for _, task in self._running.values():
             task.cancel()
         self._running.clear()
+
+    async def _kept(self, key: Key, target: Target, judged: _Judged) -> None:
+        await supervised(f"checks of {'/'.join(key)}", partial(self._watch, key, target, judged))
 
     async def _watch(self, key: Key, target: Target, judged: _Judged) -> None:
         probe = target.probe

@@ -21,7 +21,7 @@ log = logging.getLogger("octavia_amphora.server")
 
 # A configuration of 10,000 members is about 3 MB.
 MAX_BODY = 64 * 1024 * 1024
-_STATUS = {"stale": 409, "conflict": 409, "base": 409, "bad_request": 400}
+_STATUS = {"stale": 409, "conflict": 409, "base": 409, "bad_request": 400, "transient": 503}
 
 T = TypeVar("T")
 
@@ -57,6 +57,9 @@ class Api:
         except Refused as error:
             log.info("refused path=%s kind=%s: %s", request.path, error.refusal.kind, error)
             return _answer(error.refusal, _STATUS.get(error.refusal.kind, 422))
+        except OSError as error:
+            log.warning("failed path=%s: %s", request.path, error)
+            return _answer(Refusal("transient", f"cannot be done now: {error}"), 503)
         except Exception as error:  # the caller gets words
             log.exception("failed path=%s", request.path)
             message = f"the agent failed at {request.method} {request.path}: {error}. Its log tells more"

@@ -2,7 +2,7 @@
 """Requests and answers of the agent's API (JSON over HTTPS with certificates on both sides).
 
 GET    /v1/info                           → Info
-PUT    /v1/load-balancers/{id}            Push → 200 Applied | 409 Refusal (stale, conflict, base) | 422 Refusal
+PUT    /v1/load-balancers/{id}            Push → 200 Applied | 409 Refusal (stale, conflict, base) | 503 Refusal (transient) | 422 Refusal
 GET    /v1/load-balancers/{id}            → Standing | 404
 GET    /v1/load-balancers/{id}/states     → States | 404
 DELETE /v1/load-balancers/{id}            Stamp in the body → 204 | 409 Refusal
@@ -74,10 +74,11 @@ class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
 
     stale: a newer stamp is known · conflict: same stamp, other digest · base: the delta's base is not what is in
     force, push the whole · refused: ``haproxy -c`` said no · bind: an address or port is taken · failed: the reload
-    did not come up, rolled back.
+    did not come up, rolled back · transient: the amphora is short of something (memory, processes, descriptors, disk,
+    time): what is configured is not to blame, push again later.
     """
 
-    kind: Literal["stale", "conflict", "base", "refused", "bind", "failed", "bad_request"]
+    kind: Literal["stale", "conflict", "base", "refused", "bind", "failed", "bad_request", "transient"]
     message: str
     complaints: tuple[Complaint, ...] = ()
     stamp: Stamp | None = None

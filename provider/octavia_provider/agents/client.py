@@ -14,7 +14,7 @@ import aiohttp
 import msgspec
 
 from octavia_amphora.wire.messages import Applied, Info, Push, Refusal, Stamp, Standing, States
-from octavia_provider.model.errors import PermanentError, Refused, Unreachable
+from octavia_provider.model.errors import PermanentError, Refused, TransientError, Unreachable
 from octavia_provider.ports import AgentRefused, Credential, Dialer, Host
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ class AgentClient:
         self._open: aiohttp.ClientSession | None = None
 
     async def push(self, host: Host, load_balancer_id: str, push: Push) -> Applied:
-        """Put a configuration in force; ``AgentRefused`` when the agent says no."""
+        """Put a configuration in force; ``AgentRefused`` when the agent says no, ``TransientError`` when it is short of something."""
         body = await self._call("PUT", host, _of(load_balancer_id), body=push, timeout=PUSH_SECONDS)
         return _decode(body, Applied, host)
 
@@ -167,6 +167,8 @@ def _refusal(host: Host, status: int, content: bytes) -> Exception:
             subject=f"amphora {host.amphora_id}",
             hint="use the control plane that booted the amphora.",
         )
+    if refusal.kind == "transient":
+        return TransientError(refusal.message, subject=f"amphora {host.amphora_id}", hint="it is tried again by itself")
     return AgentRefused(refusal)
 
 

@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 PATH_BYTES = 90  # the kernel allows 107 (unix(7)); temporary names beside it need some
 SHUTDOWN_SECONDS = 5.0
 BACKLOG = 1024  # a Unix socket has no SYN to repeat: a caller beyond it is turned away (EAGAIN)
+# asyncio accepts so many at a time, and where descriptors are short it fails (and complains) so often before it pauses
+ACCEPTS = 16
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED, unix(7)
 
 
@@ -58,7 +60,8 @@ async def serve_unix(app: web.Application, path: Path, *, uid: int | None = None
     runner = await _runner(app)
     listening = _listen(path)
     try:
-        await web.SockSite(runner, listening, backlog=BACKLOG).start()
+        await web.SockSite(runner, listening, backlog=ACCEPTS).start()
+        listening.listen(BACKLOG)
     except BaseException:
         listening.close()
         raise

@@ -87,7 +87,7 @@ class View:
             "created_at": record.created_at,
             "updated_at": record.updated_at,
             "provisioning_status": self.provisioning(record),
-            "provisioning_error": record.error,
+            "provisioning_error": record.error or self._trouble(record),
             "control_plane_id": self._control_plane_id,
         }
         shown.update(self._more(record))
@@ -109,6 +109,10 @@ class View:
         if whole and status == statuses.ACTIVE and scope is not None and scope.applied < scope.generation:
             return statuses.PENDING_UPDATE
         return status
+
+    def _trouble(self, record: Record) -> str | None:
+        """What is in the way of a load balancer, a network or a host, and is tried again."""
+        return self._board.trouble(record.scope_id) if record.id == record.scope_id else None
 
     def operating(self, record: Record) -> str:
         """Its operating status."""

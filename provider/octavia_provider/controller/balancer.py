@@ -16,7 +16,7 @@ import structlog
 from octavia_amphora.wire.config import Configuration, Delta, apply, bare, difference, digest
 from octavia_amphora.wire.messages import Push as PushMessage
 from octavia_amphora.wire.messages import Stamp
-from octavia_provider.model.errors import PermanentError, Refused
+from octavia_provider.model.errors import PermanentError, Refused, Unreachable
 from octavia_provider.model.graph import Graph
 from octavia_provider.planner import plan as planner
 from octavia_provider.ports import (
@@ -46,6 +46,7 @@ from .renderings import Renderings
 
 log = structlog.get_logger(__name__)
 AGENT_TIMEOUT = 30.0
+ANSWER_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +85,7 @@ class BalancerReconciler:
     last: Outcome | None = None
     unpublished: dict[str, str] = field(default_factory=dict)
     healed: set[str] = field(default_factory=set)
+    suspects: set[str] = field(default_factory=set)
     _publications: tuple[Publication, ...] | None = None
     _stale: bool = False
     _renderings: Renderings = field(default_factory=Renderings)
@@ -161,6 +163,20 @@ class BalancerReconciler:
             self._publications = await self.ports.publisher.published(mine)
         if self._publications is None:
             self._publications = await self.ports.publisher.published(self.desire.scope.id)
+        while self.suspects:
+            await self._look_after(self.suspects.pop())
+
+    async def _look_after(self, amphora_id: str) -> None:
+        """An agent that says nothing, though its host runs, is started anew with its files; haproxy goes on meanwhile."""
+        host = (self.hosts or {}).get(amphora_id)
+        if host is None or not host.alive or all(a.id != amphora_id for a in self.amphorae):
+            return
+        try:
+            await self.ports.agents.ready(host, ANSWER_TIMEOUT)
+        except Unreachable as error:
+            log.warning("agent started anew", amphora=amphora_id, reason=str(error))
+            await self.ports.compute.restart_agent(self._order(amphora_id))
+            await self.ports.agents.ready(host, AGENT_TIMEOUT)
 
     def _rendered(self, host: Host, refused: set[str], dropped: set[str]) -> Rendered:
         graph = self.desire.graph(refused, dropped)
@@ -227,9 +243,7 @@ class BalancerReconciler:
 
     async def _boot(self, amphora_id: str) -> None:
         amphora = next(a for a in self.amphorae if a.id == amphora_id)
-        make = partial(amphorae.files, amphora, self.ports.authority, self.ports.dialer)
-        order = AmphoraOrder(id=amphora_id, load_balancer_id=self.desire.scope.id, vips=self.vips, files=make)
-        host = await self.ports.compute.boot(order)
+        host = await self.ports.compute.boot(self._order(amphora_id))
         await self.ports.agents.ready(host, AGENT_TIMEOUT)
         ready = replace(amphora, status="ALLOCATED", management_address=host.agent[0])
         await self.ports.store.write(lambda tx: tx.put_amphora(ready))
@@ -237,6 +251,11 @@ class BalancerReconciler:
         self.hosts = {**(self.hosts or {}), amphora_id: host}
         self.in_force.pop(amphora_id, None)
         self._publications = None
+
+    def _order(self, amphora_id: str) -> AmphoraOrder:
+        amphora = next(a for a in self.amphorae if a.id == amphora_id)
+        make = partial(amphorae.files, amphora, self.ports.authority, self.ports.dialer)
+        return AmphoraOrder(id=amphora_id, load_balancer_id=self.desire.scope.id, vips=self.vips, files=make)
 
     async def _readdress(self, amphora_id: str, *, keep: bool) -> None:
         host = await self.ports.compute.readdress(amphora_id, self.vips, keep=keep)

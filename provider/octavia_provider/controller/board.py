@@ -40,6 +40,7 @@ class Board:
         self._sights: dict[str, Sight] = {}
         self._aside: dict[str, frozenset[str]] = {}
         self._hosts: Mapping[str, bool] = {}
+        self._troubles: dict[str, str] = {}
 
     def see(self, configuration: Configuration, states: States) -> None:
         """Take in what an amphora says of a load balancer whose configuration this is."""
@@ -94,6 +95,18 @@ class Board:
         """It is gone."""
         self._sights.pop(load_balancer_id, None)
         self._aside.pop(load_balancer_id, None)
+        self._troubles.pop(load_balancer_id, None)
+
+    def troubled(self, scope_id: str, reason: str | None) -> None:
+        """What is in the way of bringing a scope about, and is tried again; None: nothing is any more."""
+        if reason is None:
+            self._troubles.pop(scope_id, None)
+        else:
+            self._troubles[scope_id] = reason
+
+    def trouble(self, scope_id: str) -> str | None:
+        """What is in the way now."""
+        return self._troubles.get(scope_id)
 
     def hosts_seen(self, running: Mapping[str, bool]) -> None:
         """Hosts of the embedded cloud: id → whether its command runs."""

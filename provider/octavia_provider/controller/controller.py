@@ -54,11 +54,20 @@ class _Worker:
     trouble: str | None = None
 
 
-class Controller:
-    """Runs the reconcilers. ``make`` builds one for a scope (its lease is held)."""
+def _nobody(_scope_id: str, _reason: str | None) -> None:
+    """Nobody wants to know."""
 
-    def __init__(self, store: Store, make: Callable[[Scope], Reconciler], *, holder: str) -> None:
+
+class Controller:
+    """Runs the reconcilers. ``make`` builds one for a scope (its lease is held). ``troubled`` is told what is in the way of
+    a scope, and (None) that nothing is any more."""
+
+    def __init__(
+        self, store: Store, make: Callable[[Scope], Reconciler], *, holder: str,
+        troubled: Callable[[str, str | None], None] = _nobody,
+    ) -> None:  # fmt: skip
         self._store = store
+        self._troubled = troubled
         self._make = make
         self._holder = holder
         self._workers: dict[str, _Worker] = {}
@@ -149,8 +158,11 @@ class Controller:
             alive = await worker.reconciler.reconcile()
         except Exception as error:  # noqa: BLE001 - whatever it is, this scope is tried again and the others go on
             worker.reconciler.forget()
-            return await self._failed(scope_id, worker, error)
+            verdict = await self._failed(scope_id, worker, error)
+            self._troubled(scope_id, worker.trouble)
+            return verdict
         worker.trouble = None
+        self._troubled(scope_id, None)
         return alive
 
     async def _failed(self, scope_id: str, worker: _Worker, error: Exception) -> bool | None:

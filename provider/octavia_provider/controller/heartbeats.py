@@ -26,6 +26,7 @@ from .controller import Controller
 
 log = structlog.get_logger(__name__)
 
+LOST = "nothing"
 SILENCE_SECONDS = 10.0  # three heartbeats of 3 s fit in it
 
 
@@ -81,9 +82,26 @@ class Heartbeats(asyncio.DatagramProtocol):
 
     def hear(self, beat: Heartbeat) -> None:
         """A whole heartbeat, its signature proven."""
-        self._seen[beat.amphora_id] = (self._clock(), tuple(b.load_balancer_id for b in beat.balancers))
+        told = {b.load_balancer_id for b in beat.balancers}
+        before = self._seen.get(beat.amphora_id)
+        self._seen[beat.amphora_id] = (self._clock(), tuple(told.union(before[1] if before else ())))
         for balancer in beat.balancers:
             self._hear_balancer(beat.amphora_id, balancer)
+        for load_balancer_id in set(before[1] if before else ()) - told:
+            self._miss_balancer(beat.amphora_id, load_balancer_id)
+
+    def _miss_balancer(self, amphora_id: str, load_balancer_id: str) -> None:
+        """The amphora does not speak of a load balancer that we have put in force there: it has lost its records."""
+        reconciler = self._controller.reconciler(load_balancer_id)
+        if not isinstance(reconciler, BalancerReconciler) or amphora_id not in reconciler.in_force:
+            return
+        if self._odd.get(amphora_id) != LOST:
+            self._odd[amphora_id] = LOST
+            return
+        self._odd.pop(amphora_id)
+        log.warning("lost", amphora=amphora_id, load_balancer=load_balancer_id)
+        self._board.lost(load_balancer_id)
+        self._controller.poke(load_balancer_id, forget=True)
 
     def _hear_balancer(self, amphora_id: str, beat: BalancerBeat) -> None:
         reconciler = self._controller.reconciler(beat.load_balancer_id)
@@ -124,7 +142,14 @@ class Heartbeats(asyncio.DatagramProtocol):
                     self._seen[amphora_id] = (now, balancers)  # looked at once per period, not at every tick
                     for load_balancer_id in balancers:
                         self._board.lost(load_balancer_id)
+                        self._suspect(amphora_id, load_balancer_id)
                         self._controller.poke(load_balancer_id, forget=True)
+
+    def _suspect(self, amphora_id: str, load_balancer_id: str) -> None:
+        """Its agent may hang, or be unable to start: if it does not answer either, it is started anew."""
+        reconciler = self._controller.reconciler(load_balancer_id)
+        if isinstance(reconciler, BalancerReconciler):
+            reconciler.suspects.add(amphora_id)
 
     async def _follow_amphorae(self) -> None:
         async with self._store.watch() as watch:

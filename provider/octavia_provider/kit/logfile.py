@@ -5,10 +5,34 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import MutableMapping
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Any
+
+from octavia_amphora.flood import FloodFilter, Limiter
 
 LOG_BYTES, LOG_FILES = 5_000_000, 3
+_flood = FloodFilter()
+
+
+def _not_ours(record: logging.LogRecord) -> bool:
+    """Complaints of libraries are limited here, ours (of structlog) before they become text, with a time in it."""
+    return record.name.startswith("octavia_provider") or _flood.filter(record)
+
+
+def _limited(limiter: Limiter) -> Any:
+    def processor(_logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        import structlog
+
+        if method in ("debug", "info"):
+            return event
+        dropped = limiter.admit(str(sorted((k, str(v)) for k, v in event.items() if k != "exc_info")))
+        if dropped is None:
+            raise structlog.DropEvent
+        return {**event, "not_written_before": dropped} if dropped else event
+
+    return processor
 
 
 def configure(file: Path | None = None, *, level: str = "info") -> None:
@@ -21,6 +45,8 @@ def configure(file: Path | None = None, *, level: str = "info") -> None:
     else:
         handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.addFilter(_not_ours)
+    logging.raiseExceptions = False  # a log that cannot be written (a full disk) is no reason to write more
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -31,6 +57,7 @@ def configure(file: Path | None = None, *, level: str = "info") -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            _limited(Limiter()),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.StackInfoRenderer(),
             *([] if pretty else [structlog.processors.format_exc_info]),

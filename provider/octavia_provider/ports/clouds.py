@@ -71,6 +71,10 @@ class Compute(Protocol):
         """A host that runs carries these addresses, and with ``keep`` those too that it had. Nothing else changes."""
         ...
 
+    async def restart_agent(self, order: AmphoraOrder) -> None:
+        """Write the files of a host that runs again and start its agent anew; what else runs on it goes on."""
+        ...
+
     async def delete(self, amphora_id: str) -> None:
         """Take the host and all of it away; nothing happens when there is none."""
         ...

@@ -285,6 +285,10 @@ class Board(Protocol):
         """ONLINE, OFFLINE, … of an object (by its id and kind), as ``model.statuses`` has them."""
         ...
 
+    def trouble(self, scope_id: str) -> str | None:
+        """What is in the way of bringing a scope about, and is tried again; None: nothing."""
+        ...
+
     def statistics(self, load_balancer_id: str, listener_id: str) -> Counters:
         """The counters of a listener, over all its amphorae; zeros when nothing is known."""
         ...

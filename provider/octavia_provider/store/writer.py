@@ -7,6 +7,7 @@ Each write runs in a SAVEPOINT of its own, so a bad one fails alone; what shares
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable, Iterable
@@ -22,6 +23,10 @@ from octavia_provider.model.errors import OctaviaError, PermanentError, Transien
 from .transaction import SqlTransaction
 
 GROUP = 128  # writes that share a commit at most: the first of them waits for the last
+# What SQLite says of a machine that is short of something; the third: of descriptors, the last: its file was remounted
+_PASSING = (
+    "locked", "busy", "unable to open database file", "disk is full", "disk I/O", "out of memory",
+)  # fmt: skip
 Begin = Callable[[Connection], SqlTransaction]
 
 
@@ -77,9 +82,26 @@ class Writer:
         self._thread.join()
 
     def _run(self) -> None:
-        with self._engine.connect() as connection:
-            while (group := self._gather()) is not None:
-                self._commit(connection, group)
+        connection: Connection | None = None
+        while (group := self._gather()) is not None:
+            try:
+                connection = connection or self._engine.connect()
+                well = self._commit(connection, group)
+            except Exception as error:  # noqa: BLE001 - this thread lives as long as the store, whatever comes
+                well = False
+                self._fail(group, error)
+            if connection is not None and not well:  # what a full disk left of a transaction goes with it
+                with contextlib.suppress(Exception):
+                    connection.invalidate()
+                    connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+    def _fail(self, group: list[Job], error: Exception) -> None:
+        for job in group:
+            job.error = job.error or friendly(error)
+        self._tell(group, set())
 
     def _gather(self) -> list[Job] | None:
         job = self._jobs.get()
@@ -97,7 +119,8 @@ class Writer:
             group.append(job)
         return group
 
-    def _commit(self, connection: Connection, group: list[Job]) -> None:
+    def _commit(self, connection: Connection, group: list[Job]) -> bool:
+        """Whether the connection can be used again."""
         touched: set[str] = set()
         try:
             with connection.begin():
@@ -105,10 +128,10 @@ class Writer:
                     if not job.future.cancelled():
                         self._one(connection, job, touched)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-            touched.clear()
-            for job in group:
-                job.error = job.error or friendly(error)
+            self._fail(group, error)
+            return False
         self._tell(group, touched)
+        return True
 
     def _one(self, connection: Connection, job: Job, touched: set[str]) -> None:
         transaction = self._begin(connection)
@@ -137,8 +160,9 @@ def friendly(error: Exception) -> Exception:
     if isinstance(error, OctaviaError) or not isinstance(error, DBAPIError):
         return error
     said = str(error.orig)
-    if any(word in said for word in ("locked", "busy", "disk is full", "disk I/O")):
+    if any(word in said for word in _PASSING):
         return TransientError(
-            f"cannot be written: {said}", subject="store", hint="look at the disk's space", retry_after=2
-        )
+            f"cannot be used now: {said}", subject="store", hint="look at the disk's space, and the limit of open files",
+            retry_after=2,
+        )  # fmt: skip
     return PermanentError(f"the database says no: {said}", subject="store", hint="octaviactl doctor")

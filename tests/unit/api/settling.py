@@ -50,6 +50,9 @@ class Board:
     def operating_status(self, record: Record) -> str:
         return statuses.ONLINE
 
+    def trouble(self, scope_id: str) -> str | None:
+        return None
+
     def statistics(self, load_balancer_id: str, listener_id: str) -> Counters:
         return self.counters.get(listener_id, Counters())
 

@@ -187,12 +187,29 @@ async def test_the_agent_cannot_be_reached__nothing_is_done__it_is_asked_again_l
     assert not site.pokes
 
 
-async def test_a_beat_with_a_wrong_signature_or_of_another_balancer_changes_nothing(site: Site) -> None:
+async def test_a_beat_with_a_wrong_signature_changes_nothing(site: Site) -> None:
     for _ in range(3):
         site.beat(OURS, key=b"x" * 32)
-        site.beat(OTHER, lb="elsewhere")
     await site.quiet()
     assert (site.asked, site.pokes, site.member()) == ([], [], "OFFLINE")
+
+
+async def test_an_amphora_that_has_lost_its_records_is_told_the_whole_again__and_is_not_online(site: Site) -> None:
+    """It is well, and speaks of nothing that we have put in force there."""
+    site.beat(OURS)
+    assert site.member() == "ONLINE"
+    site.beat(OTHER, lb="elsewhere")
+    assert not site.pokes  # the same twice: no push was under way
+    site.beat(OTHER, lb="elsewhere")
+    assert site.pokes == [("lb", True)]
+    assert site.member() == "OFFLINE"
+
+
+async def test_a_silent_amphora_is_suspected(site: Site) -> None:
+    site.beat(OURS)
+    site.now += 1.0
+    await come(lambda: bool(site.pokes))
+    assert site.known.suspects == {"amp"}
 
 
 async def test_silence__its_balancer_is_lost_and_looked_at_once_a_period(site: Site) -> None:

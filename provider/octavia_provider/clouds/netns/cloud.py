@@ -161,9 +161,7 @@ class NetnsCloud:
         vips = [asdict(vip) for vip in order.vips]
         made = await self._make("create_amphora", id=order.id, load_balancer_id=order.load_balancer_id, vips=vips)
         if not made["started"]:
-            files = await asyncio.to_thread(order.files, made["addresses"][0], AGENT_PORT)
-            spelt = {path: (mode, content.decode("latin-1")) for path, (mode, content) in files.items()}
-            made = await self._make("start_amphora", id=order.id, files=spelt)
+            made = await self._make("start_amphora", id=order.id, files=await _files(order, made["addresses"][0]))
             log.info("amphora.booted", amphora=order.id, address=made["addresses"][0])
         return _host({**made, "alive": True})
 
@@ -175,6 +173,12 @@ class NetnsCloud:
         """Other VIPs for an amphora that runs."""
         told = await self._make("readdress_amphora", id=amphora_id, vips=[asdict(vip) for vip in vips], keep=keep)
         return _host({**told, "alive": True})
+
+    async def restart_agent(self, order: AmphoraOrder) -> None:
+        """The agent of an amphora that runs, anew, with its files."""
+        address = next((host.agent[0] for host in await self.hosts() if host.amphora_id == order.id), None)
+        if address is not None:
+            await self._make("restart_agent", id=order.id, files=await _files(order, address))
 
     async def delete(self, amphora_id: str) -> None:
         """The amphora does not exist."""
@@ -258,6 +262,12 @@ class NetnsCloud:
     async def pushed(self) -> Mapping[str, Mapping[str, Order]]:
         """What agents keep on disk, running or not."""
         return await asyncio.to_thread(pushed, self._client.home)
+
+
+async def _files(order: AmphoraOrder, address: str) -> dict[str, tuple[int, str]]:
+    """The files of an amphora, as the holder is told of them; their making takes a moment."""
+    files = await asyncio.to_thread(order.files, address, AGENT_PORT)
+    return {path: (mode, content.decode("latin-1")) for path, (mode, content) in files.items()}
 
 
 def _host(told: Mapping[str, Any]) -> Host:

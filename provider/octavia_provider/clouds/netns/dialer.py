@@ -12,6 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from octavia_amphora.shortage import is_shortage
 from octavia_provider.model.errors import OctaviaError, Refused, Unreachable
 
 from .holder import kernel
@@ -35,6 +36,8 @@ class Dialer:
             self._inside(lambda: kernel.setns(network, kernel.CLONE_NEWNET))
         except OSError as error:
             self._thread.shutdown()
+            if is_shortage(error):
+                raise
             raise Refused(
                 f"cannot enter its network namespace: {error.strerror}", subject="embedded cloud", hint="run as root"
             ) from error
@@ -59,6 +62,8 @@ class Dialer:
             opened.bind((self._gateway, HEARTBEAT_PORT))
         except OSError as error:
             opened.close()
+            if is_shortage(error):
+                raise
             raise Refused(
                 f"cannot receive heartbeats at {self.heartbeat_receiver}: {error.strerror}", subject="embedded cloud",
                 hint="stop the other control plane of this home",

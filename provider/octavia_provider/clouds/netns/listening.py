@@ -10,6 +10,7 @@ import socket
 import sys
 from pathlib import Path
 
+from octavia_amphora.shortage import is_shortage
 from octavia_provider.model.errors import Refused
 
 BACKLOG = 4096
@@ -29,6 +30,8 @@ def open_listening(address: str, port: int, transport: str = "tcp", *, subject: 
             opened.listen(BACKLOG)
     except OSError as error:
         opened.close()
+        if is_shortage(error):
+            raise
         raise _refused(error, address, port, transport, subject) from error
     return opened
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import sys
 from pathlib import Path
 
@@ -39,6 +40,9 @@ def main() -> None:
 def _build(options: argparse.Namespace) -> server.Server:
     os.chdir("/")
     os.umask(0o022)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # all that runs in the cloud has what we have
     os.environ["PATH"] = f"{os.environ.get('PATH', '')}:{walls.PATH}"
     machine = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     walls.raise_walls()

@@ -14,7 +14,7 @@ from . import roots, walls
 from .fabric import MANAGEMENT, Fabric, Interface, names
 from .problems import Problem
 from .services import prune_logs
-from .tenants import Tenants
+from .tenants import Tenant, Tenants
 
 FOLDERS = (walls.AMPHORA_ETC, walls.AMPHORA_RUN, walls.AMPHORA_STATE)
 
@@ -73,19 +73,33 @@ class Amphorae:
 
     def start(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Write the files of an amphora and start its agent, unless it was started."""
-        identity, files = str(message["id"]), message["files"]
+        known, tenant = self._prepared(message)
+        if not known.started:
+            tenant.ask("files", files=message["files"])
+            tenant.ask("run", argv=self._agent, environment=_environment(), identity=None)
+            known.started = True
+        return _told(known)
+
+    def restart(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Write the files of an amphora again, and end its agent and start it anew."""
+        known, tenant = self._prepared(message)
+        if not known.started:
+            return self.start(message)
+        tenant.ask("files", files=message["files"])
+        tenant.ask("restart")
+        return _told(known)
+
+    def _prepared(self, message: Mapping[str, Any]) -> tuple[Amphora, Tenant]:
+        """The amphora that files are for; they are where such files may be."""
+        identity = str(message["id"])
         subject = f"amphora {identity}"
-        for path in files:
+        for path in message["files"]:
             if not path.startswith(tuple(f"{folder}/" for folder in FOLDERS)) or ".." in path:
                 raise Problem(f"{path} is not in {', '.join(FOLDERS)}", subject=subject, hint="put its files there")
         known, tenant = self._all.get(identity), self._tenants.find(_name(identity))
         if known is None or tenant is None:
             raise Problem("it is gone", kind="transient", subject=subject)
-        if not known.started:
-            tenant.ask("files", files=files)
-            tenant.ask("run", argv=self._agent, environment=_environment(), identity=None)
-            known.started = True
-        return _told(known)
+        return known, tenant
 
     def readdress(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Give an amphora these VIPs, on the networks that it has; with ``keep`` it does not lose those that it had."""

@@ -15,15 +15,19 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from octavia_amphora.shortage import is_shortage
 
 from . import fabric, inside, kernel, problems, relays, roots, services, walls, wire
 
 CHANNEL = 3
 """The descriptor of our end of the socket pair; the machine's network namespace is the next one."""
 MACHINE = 4
+PAUSE = 0.1
+"""Seconds after a failure: what is short now (descriptors, memory) is not had at once."""
 
 
 def main(channel: socket.socket, machine: int, order: Mapping[str, Any]) -> None:
@@ -110,15 +114,22 @@ class Init:
         while True:
             due = self._service.due if self._service else None
             ready = {key.fd for key, _ in selector.select(None if due is None else max(0.0, due - time.monotonic()))}
-            if self._wake in ready:
-                os.read(self._wake, 4096)
-                self._reap()
-            if self._output in ready:
-                self._log.write(os.read(self._output, 65536))
-            if CHANNEL in ready:
-                self._answer()
-            if self._service:
-                self._service.tick(time.monotonic())
+            try:
+                self._turn(ready)
+            except (OSError, ValueError) as error:  # this process holds the amphora or host together: it goes on
+                self._log.say(f"failed, and going on: {type(error).__name__}: {error}")
+                time.sleep(PAUSE)
+
+    def _turn(self, ready: Collection[int]) -> None:
+        if self._wake in ready:
+            os.read(self._wake, 4096)
+            self._reap()
+        if self._output in ready:
+            self._log.write(os.read(self._output, 65536))
+        if CHANNEL in ready:
+            self._answer()
+        if self._service:
+            self._service.tick(time.monotonic())
 
     def _reap(self) -> None:
         for pid, status in services.reap():
@@ -131,7 +142,7 @@ class Init:
             answer = getattr(self, f"do_{message['do']}")(message)
         except EOFError:
             os._exit(0)
-        except (problems.Problem, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - who asked hears of it, and the amphora or host goes on
             answer = {"error": problems.told(error)}
         wire.send(self._channel, answer or {})
 
@@ -163,6 +174,13 @@ class Init:
         )
         self._start(program)
 
+    def do_restart(self, _: Mapping[str, Any]) -> None:
+        """End the program alone, and start it anew: what it left goes on."""
+        if self._service is None:
+            raise problems.Problem("nothing runs in it that could be started anew", kind="transient")
+        self._service.end()
+        self._start(self._service.program)
+
     def do_forward(self, message: Mapping[str, Any]) -> None:
         """Pass connections to a port of ours on to the same port of the machine's own loopback, from now on."""
         self._stop()
@@ -187,6 +205,8 @@ class Init:
         try:
             service.start()
         except OSError as error:
+            if is_shortage(error):
+                raise
             raise problems.Problem(
                 f"cannot run {program.argv[0]!r}: {error.strerror}",
                 hint="give the path of a program that the user may execute",

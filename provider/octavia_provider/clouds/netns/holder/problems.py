@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from octavia_amphora.shortage import is_shortage
+
 Kind = Literal["refused", "transient", "not_found"]
 
 
@@ -17,10 +19,11 @@ class Problem(Exception):
 
 
 def told(error: BaseException) -> dict[str, Any]:
-    """Any exception as what is sent: a Problem's own data, else a refusal in the error's own words."""
+    """Any exception as what is sent: a Problem's own data, else its own words: a refusal, or (where the machine is short of something) for now."""
     if isinstance(error, Problem):
         return error.data
-    return Problem(str(error) or type(error).__name__).data
+    kind: Kind = "transient" if is_shortage(error) or isinstance(error, TimeoutError) else "refused"
+    return Problem(str(error) or type(error).__name__, kind=kind).data
 
 
 def raised(data: dict[str, Any]) -> Problem:

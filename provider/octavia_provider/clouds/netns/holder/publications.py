@@ -110,7 +110,7 @@ class Publications:
             kill_group(old, signal.SIGUSR1)  # haproxy's soft stop: no new connections, the others are finished
             published.leaving.add(old)
         published.spec, published.service = spec, service
-        service.start()
+        service.start_or_later()
 
     def _change_places(self, identity: str, spec: Mapping[str, Any]) -> None:
         """The listener takes over what is published at its new place, and that one's listener what this one had.

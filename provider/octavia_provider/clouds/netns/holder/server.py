@@ -15,7 +15,7 @@ import signal
 import socket
 import struct
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from .hosts import Hosts
 from .publications import Publications
 from .tenants import Tenants
 
+PAUSE, QUIET = 0.1, 10.0
+"""Seconds: after a failure, for what is short now (descriptors, memory) is not had at once; and until it is told again."""
 PATIENCE = 5.0
 """Seconds that a caller has to say what it wants."""
 
@@ -45,6 +47,7 @@ class Server:
         self._hosts = Hosts(home, self._tenants, self._fabric)
         self._publications = Publications(output, self._log.say, blocks)
         self._network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        self._complaint = ("", 0.0)
         self._wake, wake = _pipe()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # and with the first process all others end
@@ -69,14 +72,28 @@ class Server:
         while True:
             due = self._publications.due()
             ready = {key.fd for key, _ in selector.select(None if due is None else max(0.0, due - time.monotonic()))}
-            if self._wake in ready:
-                os.read(self._wake, 4096)
-                self._reap()
-            if self._output in ready:
-                self._log.write(os.read(self._output, 65536))
-            if listening.fileno() in ready:
-                self._accept(listening)
-            self._publications.tick(time.monotonic())
+            try:
+                self._turn(ready, listening)
+            except Exception as error:  # noqa: BLE001 - with this process the whole cloud ends: it goes on
+                self._complain(f"failed, and going on: {type(error).__name__}: {error}")
+                time.sleep(PAUSE)
+
+    def _turn(self, ready: Collection[int], listening: socket.socket) -> None:
+        if self._wake in ready:
+            os.read(self._wake, 4096)
+            self._reap()
+        if self._output in ready:
+            self._log.write(os.read(self._output, 65536))
+        self._publications.tick(time.monotonic())
+        if listening.fileno() in ready:
+            self._accept(listening)
+
+    def _complain(self, what: str) -> None:
+        """In the log, now and then where it is the same again and again."""
+        now = time.monotonic()
+        if what != self._complaint[0] or now >= self._complaint[1]:
+            self._log.say(what)
+            self._complaint = (what, now + QUIET)
 
     def _reap(self) -> None:
         for pid, status in services.reap():
@@ -127,6 +144,7 @@ class Server:
             "networks": lambda: {"networks": self._fabric.networks()},
             "create_amphora": lambda: self._amphorae.create(message),
             "start_amphora": lambda: self._amphorae.start(message),
+            "restart_agent": lambda: self._amphorae.restart(message),
             "readdress_amphora": lambda: self._amphorae.readdress(message),
             "delete_amphora": lambda: self._amphorae.delete(message["id"]),
             "amphorae": lambda: {"amphorae": self._amphorae.told()},

@@ -42,7 +42,12 @@ class Program:
 def execute(program: Program) -> int:
     """Start it in a session of its own; its process id, or the OSError that the execution met."""
     reader, writer = os.pipe()  # close-on-exec: it reads empty when the execution worked
-    pid = os.fork()
+    try:
+        pid = os.fork()
+    except OSError:
+        os.close(reader)
+        os.close(writer)
+        raise
     if pid == 0:
         try:
             _become(program)
@@ -108,13 +113,16 @@ class Service:
 
     def tick(self, now: float) -> None:
         """Start it again if its time has come."""
-        if self.due is None or now < self.due:
-            return
+        if self.due is not None and now >= self.due:
+            self.start_or_later()
+
+    def start_or_later(self) -> None:
+        """Start it now, or in a while where that cannot be done now."""
         try:
             self.start()
         except OSError as error:
             self._wait = min(LONGEST_WAIT, max(SHORTEST_WAIT, self._wait * 2))
-            self.due = now + self._wait
+            self.due = time.monotonic() + self._wait
             self._say(f"{self.program.argv[0]} cannot be started: {error.strerror}; trying again in {self._wait:g} s")
 
     def end(self, number: signal.Signals = signal.SIGKILL) -> None:

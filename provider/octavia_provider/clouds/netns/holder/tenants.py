@@ -74,8 +74,13 @@ class Tenants:
         }  # fmt: skip
         ours, theirs = socket.socketpair()
         ours.settimeout(PATIENCE)
-        pid = self._fork(theirs, order)
-        theirs.close()
+        try:
+            pid = self._fork(theirs, order)
+        except BaseException:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         tenant = Tenant(name, pid, ours, tuple(interfaces), 0)
         self._all[name] = tenant
         try:

@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From one configuration to the next: at run time where haproxy can be told, else by a proven reload, or back."""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+
+from octavia_amphora import shortage
+from octavia_amphora.haproxy import prelude, runtime, servers, tables
+from octavia_amphora.haproxy.paths import Paths
+from octavia_amphora.haproxy.process import Failed, Haproxy
+from octavia_amphora.wire.config import Configuration, compose, streams
+from octavia_amphora.wire.messages import Outcome, Refusal
+
+from . import changes, inspection, trial
+from .aside import Aside
+from .disk import remove, write
+from .errors import Refused
+from .files import Files
+from .telling import Teller
+from .watch import Observer
+from .ways import Ways
+
+log = logging.getLogger("octavia_amphora.apply")
+
+
+@dataclass(slots=True)
+class Exchange:
+    """Of one load balancer's haproxy. ``leaving``: servers that were removed with live connections. ``reloading``: haproxy
+    may be silent for a moment."""
+
+    id: str
+    ways: Ways
+    paths: Paths
+    files: Files
+    haproxy: Haproxy
+    observer: Observer
+    aside: Aside
+    teller: Teller
+    leaving: frozenset[tuple[str, str]] = frozenset()
+    reloads: int = 0
+    reloading: bool = False
+
+    async def bring_about(self, old: Configuration | None, new: Configuration) -> Outcome:
+        """Put a configuration in force after another one; ``Refused``, or OSError for a shortage: the old one is."""
+        if old is not None and self.haproxy.alive:
+            commands = changes.commands(old, new, self.leaving, self.haproxy.version)
+            said = None if commands is None else await self.teller.tell(old, new, self.haproxy.workers)
+            if said is not None and commands is not None and await self.run(commands):
+                self.write_config(new)
+                return "runtime" if said or commands else "unchanged"
+        return await self.replace(old, new)
+
+    async def run(self, commands: list[changes.Command]) -> bool:
+        """Run commands of the runtime API; False when haproxy did not do one of them as it should."""
+        try:
+            answers = await runtime.converse(self.paths.stats_socket, [command.text for command in commands])
+        except runtime.Silent as error:
+            log.warning("runtime API load_balancer=%s: %s", self.id, error)
+            return False
+        leaving = set(self.leaving)
+        for command, answer in zip(commands, answers, strict=True):
+            if command.leaving and command.done(answer):
+                leaving.discard(command.leaving)
+            elif command.leaving:
+                leaving.add(command.leaving)
+            elif not command.done(answer):
+                log.warning("runtime API load_balancer=%s command=%r answer=%r", self.id, command.text, answer)
+                return False
+        self.leaving = frozenset(leaving)
+        return True
+
+    async def replace(self, old: Configuration | None, new: Configuration) -> Outcome:
+        """Check the file, try its binds, then start or reload with it; on failure, what was before is in force."""
+        if not self.haproxy.alive:
+            await trial.prove(self.ways, self.paths, self.files, [], new)
+            await self.start(new)
+            return "start"
+        running = [old] if old else [inspection.found(new.load_balancer_id, self.haproxy.workers)]
+        if await inspection.has_loaded(self.paths, new):
+            running.append(new)  # a push that was cut off may have come that far: its ports are ours
+        await trial.prove(self.ways, self.paths, self.files, running, new)
+        await self._reload(old, new)
+        return "reload"
+
+    async def start(self, new: Configuration) -> None:
+        """Start haproxy with a configuration that was proven."""
+        mark = self.write_config(new)
+        for memory in (self.paths.server_states, self.paths.tables):
+            remove(memory)
+        self.reloading = True
+        try:
+            await self.haproxy.start(mark, timeout=self.ways.settle, connections=self._connections(new))
+        except Failed as error:
+            await self.haproxy.stop(timeout=0.0)
+            raise _refused("haproxy did not start", error) from error
+        finally:
+            self.reloading = False
+        self.leaving = frozenset()
+
+    def _connections(self, new: Configuration) -> int | None:
+        """As many as our limit of open files has room for, where that is less than what is configured."""
+        wanted = inspection.connections(new)
+        if wanted is None:
+            return None
+        sockets = sum(len(f.binds) for f in streams(new).frontends.values())
+        sockets += sum(1 for b in new.backends.values() for s in b.servers.values() if "check" in s.options.split())
+        room = shortage.connections(wanted, sockets)
+        if room == wanted:
+            return None
+        if room == 0:
+            raise shortage.Shortage("the limit of open files (ulimit -n) leaves haproxy room for no connection")
+        log.warning(
+            "the limit of open files has room for %d connections, not for %d load_balancer=%s", room, wanted, self.id
+        )
+        return room
+
+    async def _reload(self, old: Configuration | None, new: Configuration) -> None:
+        async with self.observer.steady:
+            await self._save_health(new)
+            mark = self.write_config(new)
+            try:
+                await self._load(mark)
+            except (Failed, OSError) as error:
+                rolled_back = await self._roll_back(old)
+                if isinstance(error, OSError):
+                    raise
+                raise _refused("the reload failed", error, rolled_back) from error
+            finally:
+                self.observer.forget_workers()
+            await tables.restore(self.paths, new)
+        self.leaving = frozenset()
+        self.reloads += 1
+
+    async def _load(self, mark: str) -> None:
+        self.reloading = True
+        try:
+            await self.haproxy.reload(mark, timeout=self.ways.settle)
+        finally:
+            self.reloading = False
+
+    async def _save_health(self, new: Configuration) -> None:
+        """So that the new worker sends nothing to servers known dead, and clients to theirs; and the counters, for its
+        own begin at nought."""
+        await tables.save(self.paths, new)
+        try:
+            text = await runtime.ask(self.paths.stats_socket, "show servers state")
+            await self.observer.count()
+        except runtime.Silent as error:
+            log.warning("reloading without the servers' health load_balancer=%s: %s", self.id, error)
+            self.paths.server_states.write_text("1\n")
+            return
+        self.aside.inherit(text, new)
+        write(self.paths.server_states, servers.health_file(text, new, self.aside.down).encode(), mode=self.paths.mode)
+        self.observer.save()
+
+    async def _roll_back(self, old: Configuration | None) -> str:
+        if old is None:
+            return "What was in force before goes on"  # haproxy keeps its worker; we do not know its configuration
+        try:
+            await self._save_health(old)
+            await self._load(self.write_config(old))
+        except (Failed, OSError) as error:
+            log.error("rolling back failed load_balancer=%s: %s", self.id, error)  # noqa: TRY400
+            return f"The former file is back, but haproxy did not load it: {error}"
+        await tables.restore(self.paths, old)
+        return "The former configuration is in force"
+
+    def write_config(self, configuration: Configuration) -> str:
+        """Replace ``haproxy.cfg``; the mark by which a worker that loaded it is known."""
+        mark = f"{prelude.structure(configuration)} {time.time_ns():x}"
+        head = prelude.prelude(self.paths, mark=mark)
+        self.files.lay_out(configuration, self.paths.files)
+        write(self.paths.config, compose(configuration, prelude=head).encode(), mode=self.paths.mode)
+        return mark
+
+
+def _refused(what: str, error: Failed, more: str = "") -> Refused:
+    message = f"{what}: {error}. {more}".rstrip()
+    return Refused(Refusal("transient" if shortage.passes(message) else "failed", message))
