@@ -37,12 +37,19 @@ def held(processes: Iterable[int]) -> Iterator[Bind]:
     for process in processes:
         folder = Path("/proc", str(process))
         with contextlib.suppress(OSError):
-            open_ = {str(one.readlink()) for one in (folder / "fd").iterdir()}
+            open_ = {_leads_to(one) for one in (folder / "fd").iterdir()}
             for table in ("tcp", "tcp6"):
                 for words in map(str.split, (folder / "net" / table).read_text().splitlines()[1:]):
                     if words[3] == _LISTENS and f"socket:[{words[9]}]" in open_:
                         address, _, port = words[1].partition(":")
                         yield Bind(_address(address), int(port, 16))
+
+
+def _leads_to(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except OSError:  # it was closed while we looked
+        return ""
 
 
 def _address(words: str) -> str:
