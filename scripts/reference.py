@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from octavia_provider.model import effects
 from octavia_provider.model.attributes import Attribute, Rule, attributes, camel
 from octavia_provider.model.kinds import KINDS, LOCAL_KINDS
 
@@ -62,7 +63,7 @@ def between(a: Attribute) -> str:
 
 def kind(cls: type) -> str:
     facts = attributes(cls)
-    lines = [f"## {title(cls)}\n\n{(cls.__doc__ or '').strip()}\n\n"]
+    lines = [f"## {title(cls)}\n\n{(cls.__doc__ or '').strip()}\n\n{life(cls)}"]
     lines.append("| input | type | default | what it is | a change |\n|---|---|---|---|---|\n")
     lines.extend(row(a) for a in facts.values() if not a.output)
     for a in facts.values():
@@ -81,6 +82,17 @@ def kind(cls: type) -> str:
     if told:
         lines.append("\nRules: " + " ".join(told) + "\n")
     return "".join(lines) + "\n"
+
+
+def life(cls: Any) -> str:
+    """What the traffic hears of its beginning, its replacement and its end."""
+    found = effects.LIVES[cls.KIND]
+    if {found.create.text, found.replace.text, found.delete.text} == {"none"}:
+        return ""
+    rows = (("made", found.create), ("replaced", found.replace), ("deleted", found.delete))
+    return (
+        "| when it is | effect on the traffic |\n|---|---|\n" + "".join(f"| {n} | {e.text} |\n" for n, e in rows) + "\n"
+    )
 
 
 def row(a: Attribute, parent: Attribute | None = None) -> str:

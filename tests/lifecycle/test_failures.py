@@ -39,7 +39,7 @@ def test_a_create_that_ends_in_error_keeps_the_object_and_update_repairs_it(
     failed = init_failed(refused(octavia.create, LB, "lb", INPUTS))
     [id_] = plane.objects
     assert failed.id == id_
-    assert list(failed.reasons) == ["load balancer 'lb': port 80 is taken on this machine"]
+    assert list(failed.reasons) == ["port 80 is taken on this machine"]
     outputs, inputs = values.decode(failed.properties), values.decode(failed.inputs)
     assert (inputs, outputs["provisioningStatus"]) == (INPUTS, "ERROR")
 
@@ -209,7 +209,7 @@ def test_what_the_api_refuses_is_told_with_its_property_path(octavia: Provider) 
     octavia.create(LISTENER, "a", listener)
     error = refused(octavia.create, LISTENER, "b", {**listener, "name": "b"})
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
-    assert error.details() == "listener 'b': protocolPort: port 80 is taken on this load balancer by listener a"
+    assert error.details() == "protocolPort: port 80 is taken on this load balancer by listener a"
 
 
 def test_a_balancer_with_children_of_others_is_not_deleted(octavia: Provider, plane: ControlPlane) -> None:
@@ -246,7 +246,7 @@ def test_nobody_answers(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) ->
     with provider() as running:
         running.configure(endpoint="http://127.0.0.1:9")
         message = refused(running.create, LB, "lb", INPUTS).details()
-    assert message.startswith("load balancer 'lb': the control plane at http://127.0.0.1:9 does not answer (")
+    assert message.startswith("the control plane at http://127.0.0.1:9 does not answer (")
 
 
 def test_what_was_set_by_others_is_left_alone_by_an_update(octavia: Provider, plane: ControlPlane) -> None:
@@ -291,4 +291,4 @@ def test_a_cost_is_told_once_and_not_in_a_refresh(octavia: Provider) -> None:
     octavia.diff(LISTENER, "a", NETWORK, old, old, new)
     octavia.diff(LISTENER, "a", NETWORK, old, old, new)
     [message] = octavia.engine.messages
-    assert message.message == ("changed in place: timeoutClientData: a seamless reload of haproxy; no request is lost")
+    assert message.message == "effect on traffic: timeoutClientData: a seamless reload of haproxy; no request is lost"

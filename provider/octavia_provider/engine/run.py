@@ -33,6 +33,7 @@ from octavia_provider.engine.providers import Providers
 from octavia_provider.engine.refresh import Refresh
 from octavia_provider.engine.removal import Removal
 from octavia_provider.engine.secrets import Secrets, passphrase
+from octavia_provider.model import effects
 from octavia_provider.model.errors import NotFound
 from octavia_provider.model.near import did_you_mean
 
@@ -191,7 +192,8 @@ class Run:
             engine_address=self.services.address,
             folders=session.project.plugins,
             working_dir=session.project.working_dir,
-            environment=environment(self.config) | {"PULUMI_PROJECT": names.project, "PULUMI_STACK": names.stack},
+            environment=environment(self.config)
+            | {"PULUMI_PROJECT": names.project, "PULUMI_STACK": names.stack, effects.TOLD: "1"},
             say=lambda severity, line: session.display.diagnostic(severity, "", line),
         )
 

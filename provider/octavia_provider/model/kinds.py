@@ -30,6 +30,13 @@ PARENTS: dict[str, tuple[str, str]] = {"member": ("pool", "pool_id"), "l7_rule":
 """Kinds whose collection lies under another object's URL: the parent's kind, and the attribute that names it."""
 
 
+def token(kind: type[Resource]) -> str:
+    """Its type in Pulumi: ``octavia:index:Listener``, ``octavia:local:Host``."""
+    if kind in LOCAL_KINDS:
+        return f"octavia:local:{kind.__name__.removeprefix('Local')}"
+    return f"octavia:index:{kind.__name__}"
+
+
 def reconciled(kind: str) -> bool:
     """Whether something has to be brought about for an object of this kind."""
     return KINDS[kind] not in OPERATOR_KINDS
@@ -38,5 +45,5 @@ def reconciled(kind: str) -> bool:
 __all__ = [
     "BALANCER_KINDS", "KINDS", "LOCAL_KINDS", "OPERATOR_KINDS", "PARENTS", "SHARED_KINDS", "AvailabilityZone",
     "AvailabilityZoneProfile", "Flavor", "FlavorProfile", "HealthMonitor", "L7Policy", "L7Rule", "Listener",
-    "LoadBalancer", "LocalHost", "LocalNetwork", "Member", "Pool", "Quota", "Resource", "TlsContainer", "reconciled",
+    "LoadBalancer", "LocalHost", "LocalNetwork", "Member", "Pool", "Quota", "Resource", "TlsContainer", "reconciled", "token",
 ]  # fmt: skip

@@ -6,9 +6,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST = 100
+"""Characters of a word that is compared: to compare longer ones takes long, and nobody mistypes so much."""
+
 
 def near(word: str, known: Iterable[str]) -> str | None:
     """The known word that is most like this one, whatever the case and the way of joining words; None: none is."""
+    if len(word) > LONGEST:
+        return None
     forms: dict[str, str] = {}
     for one in known:
         forms.setdefault(_bare(one), one)

@@ -15,6 +15,7 @@ from . import armor
 from .attributes import Attribute, Rule, inputs
 from .echo import quoted
 from .errors import Invalid, Path, Violation
+from .near import did_you_mean
 
 
 class Unknown:
@@ -51,7 +52,8 @@ def validate(kind: type, raw: Mapping[str, Any], *, path: Path = ()) -> Validate
     known = inputs(kind)
     strangers = [name for name in raw if name not in known]
     for name in strangers[:STRANGERS]:
-        result.violations.append(Violation((*path, name), "is not an attribute that can be given"))
+        message = f"is not an attribute that can be given{did_you_mean(name, known)}"
+        result.violations.append(Violation((*path, name), message))
     if len(strangers) > STRANGERS:
         result.violations.append(
             Violation(path, f"has {len(strangers) - STRANGERS} more attributes that cannot be given")
@@ -193,7 +195,9 @@ def _limits(attr: Attribute, value: Any) -> tuple[Any, str | None]:
     if isinstance(value, str) and not attr.hidden and armor.holds_private_key(value):
         return value, PRIVATE_KEY
     if attr.choices and value not in {c.value for c in attr.choices}:
-        return value, f"{quoted(value)} is not one of {', '.join(c.value for c in attr.choices)}"
+        known = [c.value for c in attr.choices]
+        meant = did_you_mean(value, known) if isinstance(value, str) else ""
+        return value, f"{quoted(value)} is not one of {', '.join(known)}{meant}"
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return value, _range(attr, value)
     if isinstance(value, str):

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from octavia_provider.client import embedded
 from octavia_provider.kit import paths
 from octavia_provider.model.echo import quoted
+from octavia_provider.model.near import did_you_mean
 from octavia_provider.model.validate import Unknown
 
 from . import values
@@ -56,7 +57,11 @@ def check(news: Mapping[str, Any]) -> list[Failure]:
             continue
         if name not in NAMES:
             found.append(
-                Failure(name, f"is not a configuration of this provider, which knows {' and '.join(sorted(NAMES))}")
+                Failure(
+                    name,
+                    f"is not a configuration of this provider, which knows {' and '.join(sorted(NAMES))}"
+                    f"{did_you_mean(name, NAMES)}",
+                )
             )
         elif not isinstance(value, str):
             found.append(Failure(name, "must be a string"))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -13,7 +14,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from octavia_provider.kit import logs
 from octavia_provider.model import errors
 
-from . import proto, spelling, values
+from . import language, proto, spelling, values
 
 log = logs.Logger()
 
@@ -48,11 +49,12 @@ _CODES: Sequence[tuple[type[BaseException], grpc.StatusCode]] = (
 def abort(context: grpc.ServicerContext, error: Exception, kind: type | None = None) -> NoReturn:
     """End the call with this error; does not return. ``kind`` is the resource's, to spell property paths."""
     if isinstance(error, InitFailed):
+        error.reasons = [told(reason, kind) for reason in error.reasons]
         context.set_trailing_metadata((("grpc-status-details-bin", _details(error)),))
-        context.abort(grpc.StatusCode.UNKNOWN, str(error))
+        context.abort(grpc.StatusCode.UNKNOWN, "; ".join(error.reasons))
     for sort, code in _CODES:
         if isinstance(error, sort):
-            context.abort(code, message(error, kind))
+            context.abort(code, told(message(error, kind), kind))
     log.debug("unexpected", error=repr(error), trace="".join(traceback.format_exception(error)))
     line = " ".join(str(error).split())
     context.abort(
@@ -61,6 +63,15 @@ def abort(context: grpc.ServicerContext, error: Exception, kind: type | None = N
         "it with the output of the same command and OCTAVIA_LOG=debug.",
     )
     raise AssertionError("abort does not return")
+
+
+def told(text: str, kind: type | None = None) -> str:
+    """The text as people read it: attributes in the program's spelling, and without the object's name at its beginning, by
+    which the control plane and the client call it: engines name the resource in front of every message."""
+    label = getattr(kind, "LABEL", "")
+    while label and (named := re.match(rf"{re.escape(label)} (?:'[^']*'|\"[^\"]*\"|\S+): ", text)):
+        text = text[named.end() :]
+    return language.spelled(text)
 
 
 def message(error: Exception, kind: type | None = None) -> str:
@@ -91,6 +102,6 @@ def _details(error: InitFailed) -> bytes:
         )
     )
     status = proto.stub("status_pb2").Status(
-        code=grpc.StatusCode.UNKNOWN.value[0], message=str(error), details=[detail]
+        code=grpc.StatusCode.UNKNOWN.value[0], message="; ".join(error.reasons), details=[detail]
     )
     return bytes(status.SerializeToString())

@@ -14,6 +14,7 @@ from octavia_provider.model.common import Resource
 from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Conflict, NotFound, PermanentError
 from octavia_provider.model.kinds import KINDS, PARENTS
+from octavia_provider.model.near import did_you_mean
 from octavia_provider.model.validate import Unknown
 
 from . import outputs, values
@@ -54,7 +55,8 @@ def invoke(
     """The object that is meant, as outputs with its id; or what is wrong with the arguments."""
     function = FUNCTIONS.get(token)
     if function is None:
-        raise PermanentError(f"is no function of this provider, which has {', '.join(FUNCTIONS)}.", subject=token)
+        meant = did_you_mean(token, FUNCTIONS)
+        raise PermanentError(f"is no function of this provider, which has {', '.join(FUNCTIONS)}{meant}", subject=token)
     arguments = {name: value for name, value in values.plain(given).items() if value is not None}
     found = _check(function, arguments)
     if found:
@@ -65,7 +67,9 @@ def invoke(
 
 def _check(function: Function, arguments: Mapping[str, Any]) -> list[Failure]:
     found = [
-        Failure(name, "is not an argument of this function") for name in arguments if name not in function.arguments
+        Failure(name, f"is not an argument of this function{did_you_mean(name, function.arguments)}")
+        for name in arguments
+        if name not in function.arguments
     ]
     found += [
         Failure(name, "must be a string")

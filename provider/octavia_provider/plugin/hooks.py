@@ -13,13 +13,14 @@ from typing import Any, ClassVar
 
 from octavia_provider.client.client import Answer, Client, Owner
 from octavia_provider.client.waiting import Deadline
-from octavia_provider.model import statuses
-from octavia_provider.model.attributes import inputs
+from octavia_provider.model import effects, pem, statuses
+from octavia_provider.model.attributes import Attribute, inputs
 from octavia_provider.model.common import Resource
+from octavia_provider.model.effects import Effect
 from octavia_provider.model.errors import NotFound, TransientError
 from octavia_provider.model.validate import contains_unknown, validate
 
-from . import diffs, outputs, spelling, values
+from . import diffs, language, outputs, spelling, values
 from .diffs import Change
 from .failures import InitFailed
 from .inputs import NAME, Failure, Naming, check
@@ -41,13 +42,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """What Diff found. Names are Pulumi's: ``replaces``, ``stables``; ``costs`` are lines for people."""
+    """What Diff found. Names are Pulumi's: ``replaces``, ``stables``; ``effects`` on the traffic, the
+    worst first, each with what it comes from."""
 
     changes: Sequence[Change] = ()
     replaces: Sequence[str] = ()
     stables: Sequence[str] = ()
     delete_before_replace: bool = False
-    costs: Sequence[str] = ()
+    effects: Sequence[tuple[str, Effect]] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,8 +90,12 @@ class Hooks:
             replaces=replaces,
             stables=["id", *([] if replaces else self._stables(olds, set(attrs)))],
             delete_before_replace=bool(changes) and (first or self._collides(old, shown, new)),
-            costs=[f"{a.camel}: {a.cost}" for a in attrs.values() if a.cost and not replaces],
+            effects=self._effects(changes, old, new, {n for n, a in attrs.items() if _hidden(a, old_inputs, news)}),
         )
+
+    def effect_of_create(self, news: Properties) -> Effect:
+        """What making it does to the traffic."""
+        return effects.of_create(self.kind.KIND, self._raw(news))
 
     def preview_create(self, news: Properties) -> dict[str, Any]:
         """The outputs of a create, unknown where only the control plane can say."""
@@ -218,7 +224,7 @@ class Hooks:
             why = call.deadline.interruption(self._subject(call), f"waiting until it is in force ({answer.status})")
             reasons.append(f"{why} The control plane goes on with it; the next update waits again.")
         elif not reasons and answer.status == statuses.ERROR:
-            reasons.append(f"{self._subject(call)}: {_reason(answer)}")
+            reasons.append(_reason(answer))
         if reasons:
             raise InitFailed(answer.id, properties, news, reasons)
         return properties
@@ -248,6 +254,24 @@ class Hooks:
         names = spelling.to_pulumi(self.kind, dict.fromkeys(sorted(self._stays(changed) | fixed)))
         return [name for name in names if name in olds]
 
+    def _effects(
+        self, changes: Sequence[Change], old: Properties, new: Properties, hidden: set[str]
+    ) -> list[tuple[str, Effect]]:
+        """What the changes do; ``hidden`` are the inputs that may not be shown."""
+        word = self.kind.KIND
+        attrs = {change.attribute.name: change.attribute for change in changes}
+        causes = {change.attribute.name: change.attribute for change in changes if change.replaces}
+        if causes:
+            because = ", ".join(map(language.name, causes.values()))
+            return [(f"replaced, because of {because}", effects.of_replace(word))]
+        found = []
+        for name, attr in attrs.items():
+            effect = effects.of_change(word, attr, old.get(name), new.get(name))
+            contents = None if name in hidden else pem.change(old.get(name), new.get(name))
+            said = f"{language.name(attr)} ({contents})" if contents else language.name(attr)
+            found.append((said, effect))
+        return effects.worst_first(found)
+
     def _collides(self, old: Properties, shown: Properties, new: Properties) -> bool:
         known = inputs(self.kind)
         before = validate(self.kind, {n: v for n, v in {**shown, **old}.items() if n in known}).values
@@ -257,6 +281,10 @@ class Hooks:
             return False
         key = self.exclusive(after)
         return key is not None and key == self.exclusive(before)
+
+
+def _hidden(attr: Attribute, *sides: Properties) -> bool:
+    return attr.secret or any(values.is_secret(side.get(attr.camel)) for side in sides)
 
 
 def _made_by(olds: Properties) -> str:

@@ -9,16 +9,18 @@ an import reads needs no defaults to equal a program, and a diff shows what some
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from octavia_provider.model import armor, common, echo
 from octavia_provider.model.attributes import Attribute, attributes
+from octavia_provider.model.attributes import inputs as model_inputs
 from octavia_provider.model.errors import bounded
+from octavia_provider.model.near import near
 from octavia_provider.model.validate import STRANGERS, blank, validate
 
-from . import spelling, values
+from . import language, spelling, values
 
 NAME = "name"
 SUFFIX = 7
@@ -74,13 +76,24 @@ def check(
     if failures:
         return inputs, failures
     given, strangers = spelling.to_model(kind, values.plain(inputs))
-    failures += [Failure(echo.name(name), "is not an attribute that can be given") for name in strangers[:STRANGERS]]
-    if len(strangers) > STRANGERS:
-        failures.append(Failure("", f"has {len(strangers) - STRANGERS} more attributes that cannot be given"))
+    failures += _unknown(kind, strangers)
     for violation in bounded(validate(kind, given).violations):
         message = _without_secrets(violation.message, inputs)
         failures.append(Failure(spelling.spell(kind, violation.path), message))
     return inputs, failures
+
+
+def _unknown(kind: type, names: Sequence[str]) -> list[Failure]:
+    """What no input of the kind is called, and how it may have been meant."""
+    known = {attr.camel: language.name(attr) for attr in model_inputs(kind).values()}
+    found = []
+    for name in names[:STRANGERS]:
+        meant = near(name, known)
+        asked = f"; did you mean {known[meant]}?" if meant else ""
+        found.append(Failure(echo.name(name), f"is not an attribute that can be given{asked}"))
+    if len(names) > STRANGERS:
+        found.append(Failure("", f"has {len(names) - STRANGERS} more attributes that cannot be given"))
+    return found
 
 
 def _none(attribute: Attribute | None, value: Any) -> bool:

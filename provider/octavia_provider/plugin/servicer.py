@@ -17,8 +17,9 @@ from google.protobuf.empty_pb2 import Empty
 from octavia_provider import __version__
 from octavia_provider.client.waiting import Deadline
 from octavia_provider.model.errors import PermanentError
+from octavia_provider.model.near import did_you_mean
 
-from . import config, failures, functions, ignoring, proto, spelling, values
+from . import config, failures, functions, ignoring, language, proto, spelling, values
 from .failures import InitFailed
 from .hooks import Difference, Hooks
 from .inputs import Failure, Naming
@@ -118,7 +119,7 @@ class Servicer(Base):  # type: ignore[misc]
             old_inputs, olds = _olds(request)
             found = hooks.diff(old_inputs, olds, values.decode(request.news), request.ignoreChanges)
             self._session.tell_ignored(request.urn, list(ignoring.problems(hooks.kind, request.ignoreChanges)))
-            self._session.tell_cost(request.urn, list(found.costs))
+            self._session.tell_effects(request.urn, found.effects)
             return _diff_response(hooks, found)
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -127,6 +128,7 @@ class Servicer(Base):  # type: ignore[misc]
             hooks = _hooks(request)
             news = values.decode(request.properties)
             if request.preview:
+                self._session.tell_effects(request.urn, [("made", hooks.effect_of_create(news))])
                 return pb.CreateResponse(properties=values.encode(hooks.preview_create(news)))
             call = self._call(request)
             try:
@@ -179,11 +181,22 @@ class Servicer(Base):  # type: ignore[misc]
     # ── functions ────────────────────────────────────────────────────────────────────────────────────────────────────
     def Invoke(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Look something up. In a preview the embedded control plane is not started for it."""
-        with _told(context):
+        with _told(context), self._aloud(request.tok):
             client = self._session.client(start=not request.preview)
             deadline = Deadline(TIMEOUT, self._session.cancelled)
             result, found = functions.invoke(request.tok, values.decode(request.args), client, deadline)
+            if found:
+                self._session.tell_failure(request.tok, "; ".join(f"{f.path}: {f.reason}" for f in found))
             return pb.InvokeResponse(**{"return": values.encode(result)}, failures=_failures(found))
+
+    @contextmanager
+    def _aloud(self, token: str) -> Iterator[None]:
+        """SDKs bury what goes wrong in a function under a traceback of their own: it is told beside that too."""
+        try:
+            yield
+        except Exception as error:
+            self._session.tell_failure(token, failures.message(error))
+            raise
 
     def _call(self, request: Any) -> Any:
         return self._session.call(request.urn, request.name, request.timeout)
@@ -207,7 +220,8 @@ def _hooks(request: Any) -> Hooks:
     hooks = HOOKS.get(_type(request))
     if hooks is None:
         raise PermanentError(
-            f"is no resource of octavia {__version__}, which has {', '.join(HOOKS)}.", subject=_type(request),
+            f"is no resource of octavia {__version__}, which has {', '.join(HOOKS)}{did_you_mean(_type(request), HOOKS)}",
+            subject=_type(request),
             hint="use an SDK of the same version as the plugin",
         )  # fmt: skip
     return hooks
@@ -229,7 +243,12 @@ def _naming(request: Any) -> Naming:
 
 
 def _failures(found: Sequence[Failure]) -> list[Any]:
-    return [pb.CheckFailure(property=failure.path, reason=failure.reason) for failure in found]
+    """Engines look a property's value up by Pulumi's name, and show it beside ours. A program in Python has other names:
+    there all of it is told in the reason."""
+    told = [(failure.path, language.spelled(failure.reason)) for failure in found]
+    if language.uses_underscores():
+        told = [("", f"{language.spelled(path)}: {reason}" if path else reason) for path, reason in told]
+    return [pb.CheckFailure(property=path, reason=reason) for path, reason in told]
 
 
 def _diff_response(hooks: Hooks, found: Difference) -> Any:

@@ -3,17 +3,19 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from octavia_provider.client import embedded
 from octavia_provider.client.client import Client, Owner
 from octavia_provider.client.waiting import Deadline
 from octavia_provider.kit import logs
+from octavia_provider.model.effects import TOLD, Effect, Severity
 from octavia_provider.model.errors import PermanentError
 
-from . import config, values
+from . import config, language, values
 from .hooks import Call
 from .reporting import Reporter
 
@@ -41,6 +43,7 @@ class Session:
         self._confirmed: set[str] = set()
         self._checked: set[str] = set()
         self._told: set[str] = set()
+        self._silent = bool(os.environ.get(TOLD))  # the embedded engine, which tells of both by itself
         self._ignored: set[tuple[str, str]] = set()
 
     def configure(self, settings: Mapping[str, Any], provider: str) -> None:
@@ -125,17 +128,27 @@ class Session:
         for line in fresh:
             self.reporter.warn(urn, line)
 
-    def tell_cost(self, urn: str, lines: list[str]) -> None:
-        """What a change does to traffic; once per resource, and not for the backward diffs of a refresh."""
+    def tell_failure(self, token: str, message: str) -> None:
+        """That a function failed. A warning: the program may catch it, and an error would end the run all the same."""
+        if not self._silent:
+            self.reporter.warn("", language.spelled(f"{token}: {message}"))
+
+    def tell_effects(self, urn: str, found: Sequence[tuple[str, Effect]]) -> None:
+        """What a change does to traffic, the worst first; once per resource, and not for the backward diffs of a refresh.
+
+        Nothing is told where the engine does that by itself.
+        """
         with self._lock:
-            if not lines or urn in self._told or urn not in self._checked:
+            if not found or self._silent or urn in self._told or urn not in self._checked:
                 return
             self._told.add(urn)
-        loud = [line for line in lines if ": none" not in line]
-        if loud:
-            self.reporter.info(urn, "changed in place: " + "; ".join(loud))
-        else:
-            self.reporter.debug(urn, "changed in place: " + "; ".join(lines))
+        for name, effect in found:
+            tell = self.reporter.info
+            if effect.severity >= Severity.ENDS:
+                tell = self.reporter.warn
+            elif effect.severity == Severity.NONE:
+                tell = self.reporter.debug
+            tell(urn, language.spelled(f"effect on traffic: {name}: {effect.text}"))
 
     def _owner(self, urn: str) -> Owner | None:
         with self._lock:

@@ -6,11 +6,14 @@ from typing import Any
 
 import pytest
 
+from octavia_provider.model import certificates
+from octavia_provider.model.effects import Effect, Severity
 from octavia_provider.model.errors import spell
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.validate import UNKNOWN
-from octavia_provider.plugin import diffs
+from octavia_provider.plugin import diffs, values
 from octavia_provider.plugin.resources import HOOKS
+from pem import make
 
 ID, OTHER = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
 LISTENER = {"loadbalancer_id": ID, "protocol": "HTTP", "protocol_port": 80}
@@ -116,16 +119,44 @@ def test_what_goes_over_to_datagrams_or_back_is_made_anew(token: str, old: str, 
     assert list(found.stables) == ["id"] if replaces else "loadbalancerId" in found.stables
 
 
+def test_effects_are_told_the_worst_first() -> None:
+    hooks = HOOKS["octavia:index:Listener"]
+    old = {"loadbalancerId": ID, "protocol": "HTTP", "protocolPort": 80}
+    new = {**old, "timeoutClientData": 1, "protocolPort": 81, "description": "x", "defaultPoolId": OTHER}
+    found = hooks.diff(old, old, new).effects
+    assert [name for name, _ in found] == ["protocolPort", "defaultPoolId", "timeoutClientData", "description"]
+    assert found[0][1].severity is Severity.GONE
+    assert found[-1][1] == Effect(Severity.NONE, "none")
+
+
+def test_certificates_are_told_by_subject_end_and_fingerprint() -> None:
+    hooks = HOOKS["octavia:index:TlsContainer"]
+    one, two = make("a.example.com"), make("b.example.com")
+    old, new = ({"certificate": each.pem, "privateKey": values.Secret(each.key_pem)} for each in (one, two))
+    said = {name.split(" ")[0]: name for name, _ in hooks.diff(old, old, new).effects}
+    for each in (one, two):
+        facts = certificates.facts(certificates.certificates(each.pem)[0])
+        assert (
+            f"{facts['subject']} until {facts['not_after'][:10]}, SHA-256 {facts['fingerprint']}" in said["certificate"]
+        )
+    assert said["privateKey"] == "privateKey"
+    assert "BEGIN" not in str(said)
+    secret = [{**side, "certificate": values.Secret(side["certificate"])} for side in (old, new)]
+    assert "certificate" in dict(hooks.diff(secret[0], secret[0], secret[1]).effects)
+
+
 def test_costs_and_stables() -> None:
     hooks = HOOKS["octavia:index:Listener"]
     old = {"loadbalancerId": ID, "protocol": "HTTP", "protocolPort": 80}
     shown = {**old, "url": "http://127.0.0.1:80", "controlPlaneId": ID}
     found = hooks.diff(old, shown, {**old, "timeoutClientData": 1})
-    assert list(found.costs) == ["timeoutClientData: a seamless reload of haproxy; no request is lost"]
+    reload = Effect(Severity.RELOAD, "a seamless reload of haproxy; no request is lost")
+    assert list(found.effects) == [("timeoutClientData", reload)]
     assert set(found.stables) == {"id", "url", "controlPlaneId", "loadbalancerId"}
     assert "url" not in hooks.diff(old, shown, {**old, "protocolPort": 81}).stables
     replaced = hooks.diff(old, shown, {**old, "loadbalancerId": OTHER})
-    assert (list(replaced.costs), list(replaced.stables)) == ([], ["id"])
+    assert [name for name, _ in replaced.effects] == ["replaced, because of loadbalancerId"]
+    assert list(replaced.stables) == ["id"]
     assert hooks.preview_update(old, shown, {**old, "timeoutClientData": 1})["url"] == shown["url"]
     assert hooks.preview_update(old, shown, {**old, "protocolPort": 81})["url"] is UNKNOWN
 

@@ -7,9 +7,10 @@ import json
 import sys
 from typing import Any, TextIO
 
-from octavia_provider.engine import events, values
+from octavia_provider.engine import events, traffic, values
 from octavia_provider.engine.events import Step, Summary
 from octavia_provider.engine.state import ResourceState
+from octavia_provider.model.effects import Effect, Severity
 
 
 def _state(state: ResourceState | None, *, show_secrets: bool) -> dict[str, Any] | None:
@@ -21,6 +22,10 @@ def _state(state: ResourceState | None, *, show_secrets: bool) -> dict[str, Any]
         if props:
             found[name] = values.plain(props) if show_secrets else values.redacted(props)
     return found
+
+
+def _severity(effect: Effect) -> str:
+    return events.WARNING if effect.severity >= Severity.ENDS else events.INFO
 
 
 class PreviewJson:
@@ -52,6 +57,11 @@ class PreviewJson:
         del seconds  # a preview takes no time
         if not step.hidden and error is None and (step.op != events.SAME or step.type == "pulumi:pulumi:Stack"):
             self._steps.append(self._step(step))
+            self._diagnostics += [
+                {"urn": step.urn, "message": f"effect on traffic: {name}: {effect.text}", "severity": _severity(effect)}
+                for name, effect in traffic.of(step)
+                if effect.severity > Severity.NONE
+            ]
 
     def _step(self, step: Step) -> dict[str, Any]:
         found: dict[str, Any] = {"op": step.op, "urn": step.urn}
@@ -112,9 +122,15 @@ class EventLines:
             self._line("started", op=step.op, urn=step.urn)
 
     def finished(self, step: Step, seconds: float, error: str | None) -> None:
-        """``{"event": "finished", "op": …, "urn": …, "seconds": …, "error": …}``"""
+        """``{"event": "finished", "op": …, "urn": …, "seconds": …, "error": …, "effects": […]}``"""
         if not step.hidden:
-            extra = {"error": error} if error else {}
+            extra: dict[str, Any] = {"error": error} if error else {}
+            found = traffic.of(step) if error is None else []
+            if found:
+                extra["effects"] = [
+                    {"of": name, "severity": effect.severity.name.lower(), "text": effect.text}
+                    for name, effect in found
+                ]
             self._line("finished", op=step.op, urn=step.urn, seconds=round(seconds, 3), **extra)
 
     def status(self, urn: str, message: str) -> None:

@@ -11,7 +11,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from octavia_provider.engine import events
+from octavia_provider.engine import events, traffic
 from octavia_provider.engine.display import words
 from octavia_provider.engine.events import Step, Summary
 
@@ -38,6 +38,7 @@ class LiveDisplay:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._show_secrets, self._diff = show_secrets, diff
         self._preview = False
+        self._traffic = traffic.Gathered()
         self._running: dict[str, tuple[Step, float]] = {}
         self._status: dict[str, str] = {}
         self._unchanged = 0
@@ -87,6 +88,8 @@ class LiveDisplay:
         self._status.pop(step.urn, None)
         if step.op == events.SAME and error is None:
             self._unchanged += not step.hidden
+        if error is None:
+            self._traffic.add(step)
         if not words.told(step, error, preview=self._preview):
             return
         style = "bold red" if error is not None else _COLOURS.get(step.op, "")
@@ -108,5 +111,7 @@ class LiveDisplay:
     def end(self, summary: Summary) -> None:
         """The table goes; outputs, counts and duration stay."""
         self._live.stop()
+        for line in self._traffic.lines() if self._preview else ():
+            self._line(line, "yellow" if line.lstrip().startswith("!") else "")
         for line in words.summary(summary, preview=self._preview, show_secrets=self._show_secrets):
             self._line(line, "bold" if line.endswith(":") else "")

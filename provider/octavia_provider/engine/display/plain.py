@@ -6,7 +6,7 @@ from __future__ import annotations
 import sys
 from typing import TextIO
 
-from octavia_provider.engine import events
+from octavia_provider.engine import events, traffic
 from octavia_provider.engine.display import words
 from octavia_provider.engine.events import Step, Summary
 
@@ -19,6 +19,7 @@ class PlainDisplay:
         self._show_secrets = show_secrets
         self._diff = diff
         self._preview = False
+        self._traffic = traffic.Gathered()
         self._status: dict[str, str] = {}
 
     def _line(self, text: str) -> None:
@@ -35,6 +36,8 @@ class PlainDisplay:
 
     def finished(self, step: Step, seconds: float, error: str | None) -> None:
         """A line, and what differs."""
+        if error is None:
+            self._traffic.add(step)
         if not words.told(step, error, preview=self._preview):
             return
         self._line(words.step_line(step, seconds, error, preview=self._preview))
@@ -55,6 +58,8 @@ class PlainDisplay:
                 self._line(line)
 
     def end(self, summary: Summary) -> None:
-        """Outputs, counts and duration."""
+        """Effects on traffic, outputs, counts and duration."""
+        for line in self._traffic.lines() if self._preview else ():
+            self._line(line)
         for line in words.summary(summary, preview=self._preview, show_secrets=self._show_secrets):
             self._line(line)

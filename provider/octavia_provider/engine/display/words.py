@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from octavia_provider.engine import events, propertypath, urns, values
+from octavia_provider.engine import events, propertypath, traffic, urns, values
 from octavia_provider.engine.events import Step, Summary
 from octavia_provider.engine.values import Props
+from octavia_provider.model import pem
 
 SYMBOLS = {
     "create": "+",
@@ -98,6 +99,8 @@ def shown(value: Any, *, show_secrets: bool) -> str:
     value = values.plain(value) if show_secrets else values.redacted(value)
     if value == "[secret]":
         return "[secret]"
+    if isinstance(value, str) and pem.BEGIN in value and (said := pem.in_words(value)):
+        return said
     text = json.dumps(value, ensure_ascii=False)
     for unknown in values.UNKNOWNS:
         text = text.replace(json.dumps(unknown), "[unknown]")
@@ -108,9 +111,11 @@ def differences(step: Step, *, show_secrets: bool) -> Iterator[str]:
     """What a step changes, a property a line: ``~ weight: 1 → 5``."""
     if step.op in ("create", "import", "read") and step.new is not None:
         for key, value in sorted(step.new.inputs.items()):
-            yield f"+ {key}: {shown(value, show_secrets=show_secrets)}"
+            yield f"+ {traffic.spelled(step.type, key)}: {shown(value, show_secrets=show_secrets)}"
     elif step.op in ("update", "replace", "create-replacement") and step.old and step.new:
         yield from _changed(step, step.old.inputs, step.new.inputs, show_secrets=show_secrets)
+    for name, effect in traffic.of(step):
+        yield f"effect on traffic: {name}: {effect.text}"
 
 
 def _changed(step: Step, olds: Props, news: Props, *, show_secrets: bool) -> Iterator[str]:
@@ -120,14 +125,15 @@ def _changed(step: Step, olds: Props, news: Props, *, show_secrets: bool) -> Ite
         old, new = _at(olds, path), _at(news, path)
         forces = "  [replaces]" if _replaces(step, path) else ""
         left, right = shown(old, show_secrets=show_secrets), shown(new, show_secrets=show_secrets)
+        name = traffic.spelled(step.type, path)
         if old is None and new is None:  # an option such as its provider, not an input
-            yield f"~ {path}{forces}"
+            yield f"~ {name}{forces}"
         elif old is None:
-            yield f"+ {path}: {right}{forces}"
+            yield f"+ {name}: {right}{forces}"
         elif new is None:
-            yield f"- {path}: {left}{forces}"
+            yield f"- {name}: {left}{forces}"
         else:
-            yield f"~ {path}: {left} → {right}{forces}"
+            yield f"~ {name}: {left} → {right}{forces}"
 
 
 def changed_paths(step: Step) -> set[str]:
