@@ -191,11 +191,12 @@ class Amphora:
         await asyncio.get_running_loop().sock_connect(opened, (address, port))
         return await asyncio.open_connection(sock=opened)
 
-    async def get(self, path: str = "/", port: int = 8080, address: str = VIP) -> tuple[int, str]:
+    async def get(self, path: str = "/", port: int = 8080, address: str = VIP, cookie: str = "") -> tuple[int, str]:
         """Status and body of one request on a connection of its own."""
         reader, writer = await self.connect(port, address)
         try:
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())
+            more = f"Cookie: {cookie}\r\n" if cookie else ""
+            writer.write(f"GET {path} HTTP/1.1\r\nHost: test\r\n{more}Connection: close\r\n\r\n".encode())
             answer = (await asyncio.wait_for(reader.read(), 10)).decode()
         finally:
             writer.close()

@@ -13,6 +13,7 @@ import pytest
 
 from octavia_amphora.haproxy import runtime
 from octavia_amphora.haproxy.paths import METRICS_SOCKET
+from octavia_amphora.wire import haproxy_versions
 from octavia_amphora.wire.config import Bind, Configuration, Frontend, Server, compose
 from octavia_amphora.wire.messages import Push, Stamp
 from octavia_provider.agents import AgentClient
@@ -265,3 +266,27 @@ async def test_a_push_waits_for_what_a_removed_server_is_answering(patient: Amph
 
 async def is_alone(amphora: Amphora, one: Server) -> bool:
     return set(await amphora.bodies(2)) == {str(one.port)}
+
+
+async def test_members_with_cookies_come_and_go_at_run_time_where_haproxy_can(amphora: Amphora) -> None:
+    """And where it cannot, by a reload; their clients stay with them either way."""
+    version = haproxy_versions.parse((await amphora.client.info(amphora.host)).haproxy)
+    outcome = "runtime" if haproxy_versions.has(version, haproxy_versions.DYNAMIC_COOKIES) else "reload"
+    a, b, c = (msgspec.structs.replace(one, options=f"{CHECK} cookie {one.name}") for one in (A, B, C))
+
+    def configuration(*servers: Server) -> Configuration:
+        plain = amphora.configuration(*servers, dynamic=False)
+        backend = plain.backends[BACKEND]
+        text = f"{backend.text}    cookie SRV insert indirect nocache\n"
+        return msgspec.structs.replace(plain, backends={BACKEND: msgspec.structs.replace(backend, text=text)})
+
+    async def kept(one: Server) -> set[str]:
+        return {(await amphora.get(cookie=f"SRV={one.name}"))[1] for _ in range(5)}
+
+    await amphora.push(configuration(a))
+    for servers in ((a, b), (a, b, c), (b, c), (b, c, a)):
+        assert (await amphora.push(configuration(*servers))).outcome == outcome
+        for one in servers:
+            assert await kept(one) == {str(one.port)}
+    text = next((amphora.directory / "state").glob("*/haproxy.cfg")).read_text()
+    assert text.endswith(compose(configuration(b, c, a)))

@@ -98,7 +98,7 @@ def _added(backend: Backend, server: Server) -> Iterator[Command]:
     if "agent-check" in server.options.split():
         yield Command(f"enable agent {at}")
     if server.admin == "ready":
-        yield Command(f"enable server {at}")
+        yield Command(f"set server {at} state ready")
 
 
 def _changed(backend: str, old: Server, new: Server) -> Iterator[Command | None]:

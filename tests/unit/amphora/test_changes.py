@@ -28,7 +28,7 @@ def texts(old: Configuration, new: Configuration) -> list[str] | None:
 def test_additions_come_before_removals() -> None:
     assert texts(made(A), made(B)) == [
         f"add server x/b [fd00::2]:80 weight 1 {POOLING}",
-        "enable server x/b",
+        "set server x/b state ready",
         "set server x/a state maint",
         "del server x/a",
     ]
@@ -39,7 +39,7 @@ def test_a_checked_server_has_its_checks_begun() -> None:
     assert texts(made(), made(A)) == [
         f"add server x/a 10.0.0.1:80 weight 1 {POOLING} check inter 1s",
         "enable health x/a",
-        "enable server x/a",
+        "set server x/a state ready",
     ]
     assert texts(made(), made(disabled)) == [
         f"add server x/a 10.0.0.1:80 weight 0 {POOLING} check inter 1s",
@@ -72,7 +72,7 @@ def test_servers_with_cookies_come_and_go_where_haproxy_can_be_told() -> None:
         assert found is not None
         assert [command.text for command in found] == [
             f"add server x/b [fd00::2]:80 weight 1 {POOLING} cookie b",
-            "enable server x/b",
+            "set server x/b state ready",
             "set server x/a state maint",
             "del server x/a",
         ]
