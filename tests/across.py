@@ -92,8 +92,6 @@ BASE: Mapping[str, tuple[str, dict[str, Any]]] = {
     "idle": _listener(89),
     "greeted": _pool(loadbalancer_id=LB),
     "greeter": ("health_monitor", {"pool_id": Ref("greeted"), **MONITOR, "type": "TLS-HELLO"}),
-    "reached": _pool(loadbalancer_id=LB, protocol="TCP"),
-    "farther": ("member", {"pool_id": Ref("reached"), "address": "fd00::9", "protocol_port": 9}),
     "turning": _tls(90, "turned"),
     "secure": _tls(91, "cert"),
     "serving": _listener(92),
@@ -170,7 +168,6 @@ ROWS = (
     # monitors and members
     _add("m1", ("health_monitor", {"pool_id": Ref("datagrams"), **MONITOR, "type": "PING"}), "type", "a UDP pool cannot"),
     _add("m2", ("health_monitor", {"pool_id": Ref("movable"), **MONITOR, "type": "UDP-CONNECT"}), "type", "is for UDP pools"),
-    _add("m3", ("member", {"pool_id": Ref("datagrams"), "address": "fd00::9", "protocol_port": 9}), "address", "send to IPv6"),
     _add("m4", _listener(95, allowed_cidrs=["10.0.0.0/8", "fd00::/8"]), ("allowed_cidrs", 1), "is of IPv6, and no VIP"),
     # TLS containers
     _add("t1", _tls(95, "lb"), "default_tls_container_ref", "does not exist"),
@@ -192,7 +189,6 @@ ROWS = (
     _change("moved", {"protocol": "HTTPS"}, "protocol", "cannot send to a HTTP pool (movable"),
     _change("idle", {"default_pool_id": Ref("streams")}, "default_pool_id", "cannot send to a TCP pool"),
     _change("greeted", {"protocol": "UDP"}, "protocol", "a UDP pool cannot have a TLS-HELLO monitor", by_program=False),
-    _change("reached", {"protocol": "UDP"}, "protocol", "cannot send to IPv6 (farther)", by_program=False),
     _change("calm", {"type": "UDP-CONNECT"}, "type", "is for UDP pools"),
     _change("turned", {"certificate": None, "private_key": None, "ca_certificates": AUTHORITY.pem}, None,
             "uses it, and its default_tls_container_ref needs a certificate"),

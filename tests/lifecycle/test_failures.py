@@ -282,6 +282,73 @@ def test_a_default_pool_that_follows_from_a_pool_is_no_input(octavia: Provider) 
     assert octavia.read(LISTENER, "a", id_)[2] == listener
 
 
+def test_what_has_no_effect_is_said_once_and_nothing_is_said_of_what_is_refused(octavia: Provider) -> None:
+    idle = {"loadbalancerId": NETWORK, "protocol": "HTTP", "protocolPort": 80, "name": "a", "tlsVersions": ["TLSv1.2"]}
+    for _ in range(2):
+        assert octavia.check(LISTENER, "a", idle)[1] == {}
+    (warning,) = octavia.engine.messages
+    assert warning.message == "tlsVersions: has no effect: no TLS ends at this listener"
+    assert warning.severity == 2  # pulumirpc.LogSeverity: WARNING
+    assert octavia.check(LISTENER, "b", {**idle, "protocolPort": 0, "alpnProtocols": ["h2"]})[1]
+    assert octavia.engine.messages == [warning]
+
+
+@pytest.mark.parametrize("plane", ["real"], indirect=True)
+def test_a_default_pool_that_is_taken_away_is_gone_though_a_pool_names_the_listener(
+    octavia: Provider, plane: RealPlane
+) -> None:
+    network, _ = octavia.create("octavia:local:Network", "n", {"name": "n"})
+    lb, _ = octavia.create(LB, "lb", {"name": "lb", "vipNetworkId": network})
+    listener = {"loadbalancerId": lb, "protocol": "HTTP", "protocolPort": 80, "name": "a"}
+    id_, _ = octavia.create(LISTENER, "a", listener)
+    named = {"name": "p", "listenerId": id_, "protocol": "HTTP", "lbAlgorithm": "ROUND_ROBIN"}
+    octavia.create("octavia:index:Pool", "p", named)
+    other, _ = octavia.create(
+        "octavia:index:Pool", "q", {**named, "name": "q", "listenerId": None, "loadbalancerId": lb}
+    )
+    outputs = octavia.read(LISTENER, "a", id_)[1]
+    moved = octavia.update(LISTENER, "a", id_, listener, outputs, {**listener, "defaultPoolId": other})
+    assert moved["defaultPoolId"] == other
+    without = octavia.update(LISTENER, "a", id_, {**listener, "defaultPoolId": other}, moved, listener)
+    assert "defaultPoolId" not in without
+    _, fresh, inputs = octavia.read(LISTENER, "a", id_, without, listener)
+    assert inputs == listener
+    assert "defaultPoolId" not in fresh
+    assert not octavia.diff(LISTENER, "a", id_, inputs, fresh, listener).diffs, "nothing is left to be changed"
+
+
+@pytest.mark.parametrize("plane", ["real"], indirect=True)
+def test_outputs_are_in_the_model_s_form_whatever_the_api_shows_to_others(octavia: Provider, plane: RealPlane) -> None:
+    network, _ = octavia.create("octavia:local:Network", "n", {"name": "n"})
+    lb, _ = octavia.create(LB, "lb", {"name": "lb", "vipNetworkId": network})
+    listener = {"loadbalancerId": lb, "protocol": "HTTP", "protocolPort": 80, "name": "a"}
+    id_, outputs = octavia.create(LISTENER, "a", listener)
+    assert outputs["allowedCidrs"] == []
+    pool, _ = octavia.create(
+        "octavia:index:Pool", "p", {"name": "p", "listenerId": id_, "protocol": "HTTP", "lbAlgorithm": "ROUND_ROBIN"}
+    )
+    checks = {
+        "name": "m",
+        "poolId": pool,
+        "type": "HTTP",
+        "delay": 5,
+        "timeout": 3,
+        "maxRetries": 2,
+        "httpVersion": "1.1",
+    }
+    monitor, outputs = octavia.create("octavia:index:HealthMonitor", "m", checks)
+    assert outputs["httpVersion"] == "1.1"
+    assert not {"httpMethod", "urlPath", "expectedCodes"} & outputs.keys()
+    member = {"name": "s", "poolId": pool, "address": "FD00:0::9", "protocolPort": 80}
+    server, shown = octavia.create(MEMBER, "s", member)
+    assert shown["address"] == "fd00::9"
+    for token, id_, given, seen in (
+        ("octavia:index:HealthMonitor", monitor, checks, outputs), (MEMBER, f"{pool}/{server}", member, shown),
+    ):  # fmt: skip
+        _, fresh, inputs = octavia.read(token, "x", id_, seen, given)
+        assert (fresh, inputs) == (seen, given), "a refresh finds nothing new"
+
+
 def test_a_cost_is_told_once_and_not_in_a_refresh(octavia: Provider) -> None:
     old = {"loadbalancerId": NETWORK, "protocol": "HTTP", "protocolPort": 80, "name": "a"}
     new = {**old, "timeoutClientData": 1}

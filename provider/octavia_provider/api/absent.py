@@ -9,14 +9,12 @@ from aiohttp.typedefs import Handler
 from .errors import fault
 
 _HEALING = "an amphora that fails is replaced by itself"
-CALLS = (
-    ("PUT", "/lbaas/loadbalancers/{id}/failover", f"failover of a load balancer by hand; {_HEALING}"),
+BALANCERS = (("PUT", "/loadbalancers/{id}/failover", f"failover of a load balancer by hand; {_HEALING}"),)
+AMPHORAE = (
     ("PUT", "/octavia/amphorae/{id}/failover", f"failover of an amphora by hand; {_HEALING}"),
     ("PUT", "/octavia/amphorae/{id}/config", "a new configuration of a running amphora's agent"),
-    ("GET", "/octavia/amphorae/{id}/stats", "statistics by amphora; those of load balancers and listeners are there"),
-    ("DELETE", "/octavia/amphorae/{id}", "deletion of an amphora by hand; it goes with its load balancer"),
 )
-"""Method, path under the version, and what there is not."""
+"""Method, path under the version (and ``/lbaas``), and what there is not."""
 
 
 def handler(what: str) -> Handler:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The handlers beside the kinds: versions, statuses, statistics, amphorae, the control plane itself."""
+"""The handlers beside the kinds: statuses, statistics, the control plane itself."""
 
 from __future__ import annotations
 
@@ -12,24 +12,12 @@ from octavia_provider import __version__
 from octavia_provider.model.errors import NotFound
 from octavia_provider.ports import Record, Transaction
 
-from . import listing
 from .context import CONTEXT, Context
 from .errors import answer
+from .form import wants_model
 from .requests import path_id
 from .tree import tree
-from .views import View, amphora, statistics
-
-
-async def versions(request: web.Request) -> web.Response:
-    """GET / and /v2: the versions there are, as keystoneauth's discovery reads them."""
-    href = str(request.url.with_path("/v2").with_query(None))
-    found = {
-        "id": "v2.0",
-        "status": "CURRENT",
-        "updated": "2026-01-01T00:00:00Z",
-        "links": [{"rel": "self", "href": href}],
-    }
-    return answer({"versions": [found]})
+from .views import View, statistics
 
 
 async def status_tree(request: web.Request) -> web.Response:
@@ -37,7 +25,7 @@ async def status_tree(request: web.Request) -> web.Response:
     context, id_ = request.app[CONTEXT], path_id(request)
 
     def work(tx: Transaction) -> dict[str, Any]:
-        view = View(tx, context.board, context.store.control_plane_id)
+        view = View(tx, context.board, context.store.control_plane_id, model=wants_model(request))
         return tree(tx, view, _existing(tx, "load_balancer", id_))
 
     return answer(await context.store.read(work))
@@ -60,21 +48,6 @@ async def listener_statistics(request: web.Request) -> web.Response:
     context, id_ = request.app[CONTEXT], path_id(request)
     listener = await context.store.read(lambda tx: _existing(tx, "listener", id_))
     return answer({"stats": statistics([context.board.statistics(listener.scope_id, id_)])})
-
-
-async def amphorae(request: web.Request) -> web.Response:
-    """GET /v2/octavia/amphorae."""
-    found = await request.app[CONTEXT].store.read(lambda tx: tx.amphorae())
-    return answer(listing.page([amphora(a) for a in found], "amphorae", request.url))
-
-
-async def one_amphora(request: web.Request) -> web.Response:
-    """GET /v2/octavia/amphorae/{id}."""
-    id_ = path_id(request)
-    found = await request.app[CONTEXT].store.read(lambda tx: [a for a in tx.amphorae() if a.id == id_])
-    if not found:
-        raise NotFound(f"amphora {id_} does not exist in this control plane")
-    return answer({"amphora": amphora(found[0])})
 
 
 async def configuration(request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler
 from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, LOCAL_KINDS, OPERATOR_KINDS, PARENTS, SHARED_KINDS
 from octavia_provider.ports import Board, Networks, Store
 
-from . import absent, admin, leftovers, neighbours, providers, quotas
+from . import absent, admin, amphorae, leftovers, neighbours, providers, quotas, versions
 from .context import CONTEXT, Callbacks, Context, Settings
 from .errors import explain
 from .moves import Moves
@@ -43,7 +43,7 @@ def create_app(
 
     app.on_shutdown.append(end_waits)
     for prefix in _PREFIXES:
-        app.router.add_get(prefix or "/", admin.versions)
+        app.router.add_get(prefix or "/", versions.versions)
         neighbours.projects(app.router, prefix)
         for version in _VERSIONS:
             _routes(app.router, prefix + version)
@@ -51,27 +51,21 @@ def create_app(
 
 
 def _routes(router: web.UrlDispatcher, base: str) -> None:
-    router.add_get(base, admin.versions)
-    for kind in BALANCER_KINDS:
-        _kind(router, f"{base}/lbaas{_under(kind.KIND)}", kind.KIND)
-    for kind in OPERATOR_KINDS:
-        if kind.KIND != "quota":
-            _kind(router, f"{base}/lbaas", kind.KIND)
-    _operators(router, f"{base}/lbaas")
+    router.add_get(base, versions.versions)
+    for word in ("lbaas", "octavia"):
+        router.add_get(f"{base}/{word}", versions.name)
+    for under in (f"{base}/lbaas", base):  # the second: as Octavia, which serves its collections without the word too
+        _balancers(router, under)
     neighbours.routes(router, base)
     for kind in LOCAL_KINDS:
         _kind(router, f"{base}/local", kind.KIND)
     for kind in SHARED_KINDS:
         _kind(router, f"{base}/octavia", kind.KIND)
-    balancer = f"{base}/lbaas/loadbalancers/{{id}}"
-    router.add_put(f"{base}/lbaas/pools/{{pool_id}}/members", update_members)
-    router.add_get(f"{balancer}/status", admin.status_tree)
-    router.add_get(f"{balancer}/statuses", admin.status_tree)
-    router.add_get(f"{balancer}/stats", admin.load_balancer_statistics)
-    router.add_get(f"{base}/lbaas/listeners/{{id}}/stats", admin.listener_statistics)
-    router.add_get(f"{base}/octavia/amphorae", admin.amphorae)
-    router.add_get(f"{base}/octavia/amphorae/{{id}}", admin.one_amphora)
-    for method, path, what in absent.CALLS:
+    router.add_get(f"{base}/octavia/amphorae", amphorae.amphorae)
+    router.add_get(f"{base}/octavia/amphorae/{{id}}", amphorae.show)
+    router.add_get(f"{base}/octavia/amphorae/{{id}}/stats", amphorae.statistics)
+    router.add_delete(f"{base}/octavia/amphorae/{{id}}", amphorae.delete)
+    for method, path, what in absent.AMPHORAE:
         router.add_route(method, base + path, absent.handler(what))
     router.add_get(f"{base}/octavia/loadbalancers/{{id}}/configuration", admin.configuration)
     router.add_get(f"{base}/octavia/control-plane", admin.control_plane)
@@ -80,10 +74,29 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
     router.add_post(f"{base}/octavia/confirm", leftovers.confirmed)
 
 
+def _balancers(router: web.UrlDispatcher, base: str) -> None:
+    """The collections of load balancers, their parts, and what operators set up for them."""
+    for kind in BALANCER_KINDS:
+        _kind(router, f"{base}{_under(kind.KIND)}", kind.KIND)
+    for kind in OPERATOR_KINDS:
+        if kind.KIND != "quota":
+            _kind(router, base, kind.KIND)
+    _operators(router, base)
+    balancer = f"{base}/loadbalancers/{{id}}"
+    router.add_put(f"{base}/pools/{{pool_id}}/members", update_members)
+    router.add_get(f"{balancer}/status", admin.status_tree)
+    router.add_get(f"{balancer}/statuses", admin.status_tree)
+    router.add_get(f"{balancer}/stats", admin.load_balancer_statistics)
+    router.add_get(f"{base}/listeners/{{id}}/stats", admin.listener_statistics)
+    for method, path, what in absent.BALANCERS:
+        router.add_route(method, base + path, absent.handler(what))
+
+
 def _operators(router: web.UrlDispatcher, base: str) -> None:
     router.add_get(f"{base}/quotas", quotas.quotas)
     router.add_get(f"{base}/quotas/defaults", quotas.defaults)
     router.add_get(f"{base}/quotas/{{project_id}}", quotas.show)
+    router.add_get(f"{base}/quotas/{{project_id}}/default", quotas.defaults)
     router.add_put(f"{base}/quotas/{{project_id}}", quotas.update)
     router.add_delete(f"{base}/quotas/{{project_id}}", quotas.delete)
     router.add_get(f"{base}/providers", providers.providers)
@@ -111,6 +124,24 @@ def _kind(router: web.UrlDispatcher, base: str, kind: str) -> None:
     router.add_delete(f"{collection}/{{id}}", objects.delete)
 
 
+async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Collections and objects are found with a slash at the end too, as in Octavia."""
+    try:
+        return await handler(request)
+    except web.HTTPNotFound:
+        path = request.rel_url.raw_path
+        if not path.endswith("/"):
+            raise
+        shorter = request.clone(rel_url=request.rel_url.with_path(path[:-1] or "/", encoded=True, keep_query=True))
+        found = await request.app.router.resolve(shorter)
+        if found.http_exception is not None:
+            raise found.http_exception from None
+        found.add_app(request.app)
+        found.current_app = request.app
+        shorter._match_info = found  # noqa: SLF001 - handlers read the parts of the path from it
+        return await found.handler(shorter)
+
+
 @web.middleware
 async def _around(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Every answer says who answers; every error is one that a client can read."""
@@ -118,7 +149,7 @@ async def _around(request: web.Request, handler: Handler) -> web.StreamResponse:
     context.callbacks.activity(1)
     try:
         try:
-            response = await handler(request)
+            response = await _handled(request, handler)
         except Exception as error:  # noqa: BLE001 - no traceback reaches a user; the log has it
             response = explain(error, request)
         response.headers[CONTROL_PLANE_HEADER] = context.store.control_plane_id

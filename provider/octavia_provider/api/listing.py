@@ -42,10 +42,7 @@ def page(objects: Objects, words: str, url: URL, known: Known | None = None) -> 
     found = _sorted(found, query, known)
     found, links = _cut(found, url)
     names = _fields(query, known)
-    answer: dict[str, Any] = {words: [_only(item, names) for item in found]}
-    if links:
-        answer[f"{words}_links"] = links
-    return answer
+    return {words: [_only(item, names) for item in found], f"{words}_links": links}
 
 
 def select(item: dict[str, Any], query: MultiMapping[str]) -> dict[str, Any]:
@@ -79,7 +76,7 @@ def _filtered(objects: Objects, query: MultiMapping[str], known: Known | None) -
             continue
         try:
             fact = known.get(attribute) if known is not None else None
-            tests.append(_equals(attribute, [_asked(fact, value) for value in query.getall(name)]))
+            tests.append(_equals(attribute, [_asked(fact, value) for value in query.getall(name)], fact))
         except ValueError as error:
             wrong.append(Violation((name,), str(error)))
     if wrong:
@@ -115,7 +112,7 @@ def _number(attribute: Attribute, text: str) -> str:
         raise ValueError(f"must be {what}, and is {quoted(text)}") from None
 
 
-def _equals(name: str, asked: Sequence[str]) -> Callable[[dict[str, Any]], bool]:
+def _equals(name: str, asked: Sequence[str], fact: Attribute | None = None) -> Callable[[dict[str, Any]], bool]:
     lowered = {value.lower() for value in asked}
 
     def test(item: dict[str, Any]) -> bool:
@@ -124,9 +121,14 @@ def _equals(name: str, asked: Sequence[str]) -> Callable[[dict[str, Any]], bool]
             return (NULL if value is None else str(value).lower()) in lowered
         if isinstance(value, list):
             return any((part["id"] if isinstance(part, dict) else str(part)) in asked for part in value)
-        return str(value) in asked
+        return str(value) in asked or _meant(fact, value) in asked
 
     return test
+
+
+def _meant(fact: Attribute | None, value: Any) -> str | None:
+    """What a text means, however it is spelled."""
+    return fact.format(value) if fact is not None and fact.format is not None and isinstance(value, str) else None
 
 
 def _sorted(objects: Objects, query: MultiMapping[str], known: Known | None) -> Objects:

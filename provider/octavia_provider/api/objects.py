@@ -10,16 +10,17 @@ from aiohttp import web
 
 from octavia_provider.model import statuses
 from octavia_provider.model.errors import Invalid, NotFound, Violation
-from octavia_provider.model.kinds import KINDS, PARENTS
+from octavia_provider.model.kinds import KINDS, PARENTS, reconciled
 from octavia_provider.ports import Record, Transaction
 
 from . import listing, removal, writing
-from .context import CONTEXT, Context
+from .context import CONTEXT
 from .errors import answer
+from .form import wants_model
 from .orders import PROJECT, Order, misnamed, orders
 from .reading import understood
 from .requests import flag, only, path_id, read_body, read_claim, read_object, read_owner, read_wait, word, words
-from .rules import found
+from .rules import found, key
 from .views import View, shown_names
 
 Shown = dict[str, Any]
@@ -45,10 +46,10 @@ class Objects:
         def work(tx: Transaction) -> list[Shown]:
             if parent_id is not None:
                 _parent(tx, self.parent_kind, self.parent_name, parent_id)
-            view = _view(tx, context)
+            view = _view(tx, request)
             view.foresee()
             parent = (self.parent_name, parent_id) if parent_id is not None else None
-            return [view.show(record) for record in tx.find(self.kind, parent=parent)]
+            return [view.show(record) for record in sorted(tx.find(self.kind, parent=parent), key=_place)]
 
         return answer(listing.page(await context.store.read(work), self.words, request.url, shown_names(self.kind)))
 
@@ -56,22 +57,22 @@ class Objects:
         """GET of one object; with ``Prefer: wait`` once it is settled."""
         context, wait, owner = request.app[CONTEXT], read_wait(request), read_owner(request)
         own = wait is not None or owner is not None  # a program's resource is the object itself
-        record, shown = await self._read(context, request, own=own)
+        record, shown = await self._read(request, own=own)
         if owner is not None and record.owner and record.owner.provider == owner.provider and not record.confirmed:
             await context.store.write(lambda tx: tx.confirm([record.id], owner.provider))
         if wait is not None and _pending(shown):
             await context.waiting.at_rest(record, record.generation, wait)
-            record, shown = await self._read(context, request, own=own)
+            record, shown = await self._read(request, own=own)
         return answer({self.word: listing.select(shown, request.query)}, headers=_applied(wait))
 
-    async def _read(self, context: Context, request: web.Request, *, own: bool) -> tuple[Record, Shown]:
+    async def _read(self, request: web.Request, *, own: bool) -> tuple[Record, Shown]:
         id_, parent_id = self._named(request), self._parent_id(request)
 
         def work(tx: Transaction) -> tuple[Record, Shown]:
             record = self._find(tx, id_, parent_id)
-            return record, _view(tx, context, own=own).show(record)
+            return record, _view(tx, request, own=own).show(record)
 
-        return await context.store.read(work)
+        return await request.app[CONTEXT].store.read(work)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
     async def create(self, request: web.Request) -> web.Response:
@@ -87,10 +88,10 @@ class Objects:
             if parent_id is not None:
                 _parent(tx, self.parent_kind, self.parent_name, parent_id)
             made = writing.Writing.begin(tx, context.networks).create(wanted, claim)
-            return made, _show(_view(tx, context, own=wait is not None), made.record, nested=nested)
+            return made, _show(_view(tx, request, own=wait is not None), made.record, nested=nested)
 
         made, shown = await context.store.write(work)
-        shown = await self._settled(context, made.record, made.generation, shown, wait, nested=nested)
+        shown = await self._settled(request, made.record, made.generation, shown, wait, nested=nested)
         headers = {**_applied(wait), **({"X-Octavia-Adopted": "true"} if made.adopted else {})}
         return answer({self.word: shown}, _status(200 if made.adopted else 201, shown, wait), headers)
 
@@ -107,11 +108,11 @@ class Objects:
             id_ = self._find(tx, named, parent_id).id
             begun = writing.Writing.begin(tx, context.networks)
             record = begun.update(self.kind, id_, given, owner)
-            return record, _view(tx, context, own=wait is not None).show(record)
+            return record, _view(tx, request, own=wait is not None).show(record)
 
         before = await context.store.read(lambda tx: self._find(tx, named, parent_id))
         record, shown = await context.moves.write(before.id, work, wait or 0)
-        shown = await self._settled(context, record, record.generation, shown, wait)
+        shown = await self._settled(request, record, record.generation, shown, wait)
         return answer({self.word: shown}, _status(200, shown, wait), _applied(wait))
 
     async def delete(self, request: web.Request) -> web.Response:
@@ -130,7 +131,7 @@ class Objects:
         return web.Response(status=204 if gone else 202, headers=_applied(wait))
 
     async def _settled(
-        self, context: Context, record: Record, generation: int, shown: Shown, wait: float | None,
+        self, request: web.Request, record: Record, generation: int, shown: Shown, wait: float | None,
         *, nested: bool = False,
     ) -> Shown:  # fmt: skip
         """What is shown after the wait; as it was, when the object has gone meanwhile."""
@@ -139,8 +140,9 @@ class Objects:
 
         def again(tx: Transaction) -> Shown:
             now = tx.get(self.kind, record.id)
-            return _show(_view(tx, context, own=wait is not None), now, nested=nested) if now else shown
+            return _show(_view(tx, request, own=wait is not None), now, nested=nested) if now else shown
 
+        context = request.app[CONTEXT]
         await context.waiting.at_rest(record, generation, wait)
         return await context.store.read(again)
 
@@ -192,7 +194,7 @@ async def update_members(request: web.Request) -> web.Response:
         return web.Response(status=202, headers=_applied(wait))
 
     def members(tx: Transaction) -> list[Shown]:
-        view = _view(tx, context)
+        view = _view(tx, request)
         return [view.show(record) for record in tx.find("member", parent=("pool_id", pool_id))]
 
     return answer({"members": await context.store.read(members)}, headers=_applied(wait))
@@ -230,8 +232,14 @@ def _parent(tx: Transaction, kind: str, name: str, id_: str) -> Record:
     return record
 
 
-def _view(tx: Transaction, context: Context, *, own: bool = False) -> View:
-    return View(tx, context.board, context.store.control_plane_id, own=own)
+def _view(tx: Transaction, request: web.Request, *, own: bool = False) -> View:
+    context, model = request.app[CONTEXT], wants_model(request)
+    return View(tx, context.board, context.store.control_plane_id, own=own, model=model)
+
+
+def _place(record: Record) -> str:
+    """Octavia lists what has no time of creation there by its id, and zones by their names; all else in the order of creation."""
+    return "" if reconciled(record.kind) else key(record)
 
 
 def _show(view: View, record: Record, *, nested: bool) -> Shown:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from octavia_provider.model.echo import quoted
-from octavia_provider.model.errors import Conflict, Forbidden, Invalid, Path, PermanentError, Violation, spell
+from octavia_provider.model.errors import Conflict, Forbidden, Invalid, NotFound, Path, PermanentError, Violation, spell
 from octavia_provider.model.kinds import KINDS
+from octavia_provider.model.l7_policy import follow_action
 from octavia_provider.model.load_balancer import VIP_FORMS
 from octavia_provider.model.quota import Quota
 from octavia_provider.model.validate import validate
@@ -77,6 +78,8 @@ def orders(kind: str, raw: Mapping[str, Any], project_id: str) -> list[Order]:
     made = _Expansion(found).expand(root)
     misshapen = [violation.path for violation in found]
     for order in made:
+        if order.kind == "l7_policy" and order.raw.get("action"):
+            order.raw = follow_action(order.raw)
         result = validate(KINDS[order.kind], order.raw, path=order.path)
         order.values = result.values
         found.extend(_news(order, result.violations, misshapen))
@@ -103,6 +106,8 @@ def told(error: PermanentError, order: Order, made: Sequence[Order]) -> Permanen
         case Conflict():
             path = order.at((*order.path, *error.path)) if error.path else ()
             return Conflict(message, subject=order.subject, hint=error.hint, path=path, holder=error.holder)
+        case NotFound():
+            return NotFound(message, subject=order.subject, path=order.at(error.path) if error.path else ())
         case Forbidden():
             return Forbidden(message, subject=order.subject, hint=error.hint, path=order.path)
     return error

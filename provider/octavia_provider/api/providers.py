@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from aiohttp import web
 
 from octavia_provider.model.attributes import inputs
@@ -14,6 +16,12 @@ from . import listing
 from .context import CONTEXT
 from .errors import answer
 from .operators import FLAVORS, ZONES, Offer
+
+# Clients look for this one by its words too (octavia-tempest-plugin: expected_flavor_capability).
+_DESCRIPTIONS: Mapping[str, str] = {
+    "loadbalancer_topology": "The load balancer topology. One of: SINGLE - One amphora per load balancer. "
+    "ACTIVE_STANDBY - Two amphora per load balancer."
+}
 
 
 async def providers(request: web.Request) -> web.Response:
@@ -39,5 +47,6 @@ def _capabilities(request: web.Request, offer: Offer, words: str) -> web.Respons
         known = ", ".join(choice.value for choice in PROVIDERS)
         raise Invalid([Violation(("provider",), f"{quoted(provider)} is not one of {known}")])
     cannot = request.app[CONTEXT].networks.unsupported
-    found = [{"name": a.name, "description": a.doc} for a in inputs(offer.shape).values() if a.name not in cannot]
+    able = [a for a in inputs(offer.shape).values() if a.name not in cannot]
+    found = [{"name": a.name, "description": _DESCRIPTIONS.get(a.name, a.doc)} for a in able]
     return answer(listing.page(found, words, request.url))

@@ -20,6 +20,7 @@ from .errors import answer
 from .orders import PROJECT, Order
 from .reading import understood
 from .requests import read_body, read_object
+from .rules import key
 from .views import View, shown_names
 
 # Octavia's older spelling of two limits (octavia/api/v2/types/quotas.py), the only one that openstacksdk knows.
@@ -29,7 +30,7 @@ OLDER = {"load_balancer": "loadbalancer", "health_monitor": "healthmonitor"}
 async def quotas(request: web.Request) -> web.Response:
     """GET /v2/lbaas/quotas: of the projects that have one."""
     context = request.app[CONTEXT]
-    found = await context.store.read(lambda tx: [_show(tx, context, r) for r in tx.find(Quota.KIND)])
+    found = await context.store.read(lambda tx: [_show(tx, context, r) for r in sorted(tx.find(Quota.KIND), key=key)])
     return answer(listing.page(found, "quotas", request.url, _spelled(shown_names(Quota.KIND))))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from octavia_provider.model.errors import Conflict, Invalid, Violation
 from octavia_provider.model.kinds import KINDS, reconciled
+from octavia_provider.model.listener import WITHOUT_POOL
 from octavia_provider.ports import Record, Settlement, Transaction
 
 from . import operators, positions
@@ -88,9 +89,10 @@ def _no_target(tx: Transaction, pool: Record) -> None:
 
 def _let_go(tx: Transaction, kind: str, attribute: str, record: Record) -> None:
     """As Octavia: a listener loses its default pool, a pool its listener, and stays."""
+    without = {WITHOUT_POOL: True} if kind == "listener" else {}
     for other in tx.find(kind, parent=(attribute, record.id)):
         if not other.deleting:
-            tx.update(other.id, {**other.spec, attribute: None})
+            tx.update(other.id, {**other.spec, attribute: None, **without})
 
 
 def _unused(tx: Transaction, record: Record, how: str) -> None:

@@ -62,14 +62,13 @@ def users(tx: Transaction, kind: str, id_: str) -> list[Record]:
 class Rules:
     """Remembers the graphs of one transaction, so that a load balancer made with a hundred objects reads none twice.
 
-    Graphs that are read hold no members but those that a rule asks for: writing one must not read the others. Their uniqueness is the store's constraint.
+    Graphs that are read hold no members: no rule asks for them, and writing one must not read the others.
     """
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._graphs: dict[str, graphs.Graph] = {}
         self._policies: set[str] = set()
-        self._pools: dict[str, bool] = {}
         self._projects: dict[str, str] = {}
 
     def place(self, kind: str, id_: str, values: dict[str, Any], path: Path) -> str:
@@ -98,7 +97,7 @@ class Rules:
         """The model's rules across objects; ``Invalid`` with all that are broken."""
         if kind == "tls_container":
             self._check_users(id_, values, path)
-        if kind not in _CHECKED and not (kind == "member" and self._has_rules(values["pool_id"])):
+        if kind not in _CHECKED:
             return
         graph = self._graph(scope_id)
         resource = graphs.build(kind, values, id=id_)
@@ -108,21 +107,10 @@ class Rules:
         elif kind == "listener":
             for policy in graph.policies_of(id_):
                 self._read_rules(graph, policy.id)
-        elif kind == "member":
-            self._add_members(graph, self._tx.get("member", id_))
-        elif kind == "pool" and values["protocol"] in graphs.MEMBER_RULES and id_ in graph.pools:
-            self._add_members(graph, *self._tx.find("member", parent=("pool_id", id_)))
         found = graphs.check(graph, resource)
         if found:
             raise Invalid([Violation((*path, *v.path), v.message) for v in found])
         graph.add(resource)
-
-    def _has_rules(self, pool_id: str) -> bool:
-        """Whether members of this pool have rules across objects: most have none, and need no graph to be read."""
-        if pool_id not in self._pools:  # a batch asks for each of its members, and changes no pool
-            pool = self._tx.get("pool", pool_id)
-            self._pools[pool_id] = pool is not None and pool.spec["protocol"] in graphs.MEMBER_RULES
-        return self._pools[pool_id]
 
     def _read_rules(self, graph: graphs.Graph, policy_id: str) -> None:
         """The L7 rules of one policy, read when they are asked about: there may be thousands in a load balancer."""
@@ -131,11 +119,6 @@ class Rules:
             for record in self._tx.find("l7_rule", parent=("l7policy_id", policy_id)):
                 if not record.deleting:
                     graph.add(graphs.build("l7_rule", record.spec, id=record.id))
-
-    def _add_members(self, graph: graphs.Graph, *records: Record | None) -> None:
-        for record in records:
-            if record is not None and not record.deleting:
-                graph.add(graphs.build("member", record.spec, id=record.id))
 
     def _add_containers(self, graph: graphs.Graph, resource: Resource) -> None:
         """The TLS containers that it names, into the graph."""

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The status tree of a load balancer (octavia/api/v2/types/load_balancer.py, ``StatusResponse``)."""
+"""The status tree of a load balancer (octavia/api/v2/types/load_balancer.py, ``StatusResponse``).
+
+To whoever asks for the model's form it holds more: L7 policies, and the pools that no listener sends to.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,7 @@ _BELOW = (
 
 
 def tree(tx: Transaction, view: View, load_balancer: Record) -> dict[str, Any]:
-    """The load balancer, its listeners, their L7 policies, pools, members and monitors; pools without a listener stand
-    beside."""
+    """The load balancer, its listeners, their pools, members and monitors."""
     parts: dict[str, list[Record]] = defaultdict(list)
     for record in tx.find(scope_id=load_balancer.scope_id):
         parts[record.kind].append(record)
@@ -33,13 +35,13 @@ def tree(tx: Transaction, view: View, load_balancer: Record) -> dict[str, Any]:
         targets = [view.default_pool_id(listener), *(policy.spec["redirect_pool_id"] for policy in policies)]
         mine = [pool_id for pool_id in dict.fromkeys(targets) if pool_id in pools]
         attached.update(mine)
-        listeners.append({
-            **_node(view, listener),
-            "pools": [pools[pool_id] for pool_id in mine],
-            "l7policies": [_l7_policy(view, policy, below) for policy in policies],
-        })  # fmt: skip
+        node = {**_node(view, listener), "pools": [pools[pool_id] for pool_id in mine]}
+        if view.model:
+            node["l7policies"] = [_l7_policy(view, policy, below) for policy in policies]
+        listeners.append(node)
     root = {**_node(view, load_balancer), "listeners": listeners}
-    root["pools"] = [pool for pool_id, pool in pools.items() if pool_id not in attached]
+    if view.model:
+        root["pools"] = [pool for pool_id, pool in pools.items() if pool_id not in attached]
     return {"statuses": {"loadbalancer": root}}
 
 
@@ -50,12 +52,13 @@ def _l7_policy(view: View, policy: Record, below: dict[tuple[str, str], list[Rec
 
 def _pool(view: View, pool: Record, below: dict[tuple[str, str], list[Record]]) -> dict[str, Any]:
     monitors = below["health_monitor", pool.id]
-    monitor = {**_node(view, monitors[0]), "type": monitors[0].spec["type"]} if monitors else {}
+    watched = {**_node(view, monitors[0]), "type": monitors[0].spec["type"]} if monitors else None
     members = [
-        {**_node(view, m), "address": m.spec["address"], "protocol_port": m.spec["protocol_port"]}
+        {**_node(view, m), "address": view.address(m), "protocol_port": m.spec["protocol_port"]}
         for m in below["member", pool.id]
     ]
-    return {**_node(view, pool), "healthmonitor": monitor, "members": members}
+    monitor = {"healthmonitor": watched or {}} if view.model else {"health_monitor": watched} if watched else {}
+    return {**_node(view, pool), **monitor, "members": members}
 
 
 def _node(view: View, record: Record) -> dict[str, Any]:

@@ -12,10 +12,11 @@ from octavia_provider.model import formats, statuses, tls_container
 from octavia_provider.model.attributes import Attribute, Choice, attributes, inputs
 from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import DEFAULT_CODE
-from octavia_provider.model.listener import METRICS, ends_tls
+from octavia_provider.model.listener import METRICS, WITHOUT_POOL, ends_tls
 from octavia_provider.model.local import ipv6_subnet_id
-from octavia_provider.ports import Amphora, Board, Record, Scope, Transaction
+from octavia_provider.ports import Board, Record, Scope, Transaction
 
+from . import form
 from .rules import key
 
 # What Octavia shows and this version does not have: clients read these names, so they are there with the value that
@@ -33,12 +34,6 @@ _BESIDE: Mapping[str, tuple[str, ...]] = {
 _ID = Attribute(name="id", doc="", annotation=str, nullable=False, format=formats.uuid_string)
 _STATUSES = {"provisioning_status": statuses.PROVISIONING, "operating_status": statuses.OPERATING}
 _SCHEMES = {"HTTP": "http", "HTTPS": "https", "TERMINATED_HTTPS": "https", "UDP": "udp"}
-_AMPHORA_ABSENT = dict.fromkeys(
-    (
-        "compute_id", "vrrp_ip", "ha_ip", "vrrp_port_id", "ha_port_id", "vrrp_interface", "vrrp_id", "vrrp_priority",
-        "cached_zone", "image_id", "compute_flavor", "created_at", "updated_at",
-    )
-)  # fmt: skip
 
 
 def shown_names(kind: str) -> dict[str, Attribute | None]:
@@ -60,11 +55,15 @@ class View:
     """Shows the objects of one transaction; what many objects share is read once.
 
     ``own``: a load balancer's status is that of its own last write. Otherwise it is PENDING_UPDATE also while anything
-    in it is pending, as in Octavia, whose clients wait for what they wrote by asking the load balancer.
+    in it is pending, as in Octavia, whose clients wait for what they wrote by asking the load balancer. ``model``: objects
+    are shown in the model's form (``form``).
     """
 
-    def __init__(self, tx: Transaction, board: Board, control_plane_id: str, *, own: bool = False) -> None:
+    def __init__(
+        self, tx: Transaction, board: Board, control_plane_id: str, *, own: bool = False, model: bool = False
+    ) -> None:
         self._tx = tx
+        self.model = model
         self._own = own
         self._board = board
         self._control_plane_id = control_plane_id
@@ -91,7 +90,7 @@ class View:
             "control_plane_id": self._control_plane_id,
         }
         shown.update(self._more(record))
-        return shown
+        return shown if self.model else form.octavia(record.kind, record.spec, shown)
 
     def provisioning(self, record: Record) -> str:
         """Its provisioning status."""
@@ -118,11 +117,18 @@ class View:
         """Its operating status."""
         return self._board.operating_status(record)
 
+    def address(self, member: Record) -> str:
+        """Where a member is, as it was spelled or as the model has it."""
+        respelled = {} if self.model else member.spec.get(form.SPELLED) or {}
+        return str(respelled.get("address", member.spec["address"]))
+
     def default_pool_id(self, listener: Record) -> str | None:
         """The pool a listener names, else the one that names it."""
         named = listener.spec.get("default_pool_id")
         if named:
             return str(named)
+        if listener.spec.get(WITHOUT_POOL):
+            return None
         naming = self._tx.find("pool", parent=("listener_id", listener.id))
         return next((pool.id for pool in naming if not pool.deleting), None)
 
@@ -250,18 +256,4 @@ def statistics(counters: list[Counters]) -> dict[str, int]:
     return {
         name: sum(getattr(c, name) for c in counters)
         for name in ("active_connections", "bytes_in", "bytes_out", "request_errors", "total_connections")
-    }
-
-
-def amphora(found: Amphora) -> dict[str, Any]:
-    """An amphora, as Octavia's admin API shows it."""
-    return {
-        **_AMPHORA_ABSENT,
-        "id": found.id,
-        "loadbalancer_id": found.load_balancer_id,
-        "role": found.role,
-        "status": found.status,
-        "lb_network_ip": found.management_address,
-        "cert_expiration": found.certificate_expires,
-        "cert_busy": False,
     }

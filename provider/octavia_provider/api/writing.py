@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from octavia_provider.model.attributes import inputs
-from octavia_provider.model.errors import Conflict, Invalid, Path, PermanentError, Violation
+from octavia_provider.model.errors import Conflict, Invalid, NotFound, Path, PermanentError, Violation
 from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import follow_action
+from octavia_provider.model.listener import WITHOUT_POOL
 from octavia_provider.model.validate import validate
 from octavia_provider.ports import Networks, Owner, Record, Settlement, Transaction
 
-from . import leftovers, operators, positions, removal
+from . import form, leftovers, operators, positions, removal
 from .allowance import Allowance
 from .orders import Order, told
 from .requests import Claim
@@ -84,6 +85,8 @@ class Writing:
             self.tx.confirm([id_], owner.provider)
         if kind == "l7_policy":
             given = follow_action(given)
+        if kind == "pool":
+            given = _with_type(record, given)
         return self._change(record, given, written=owner is not None)
 
     def batch(self, pool_id: str, orders: Sequence[Order], *, additive: bool) -> Record:
@@ -110,28 +113,36 @@ class Writing:
             self.allowance.take(order.kind, project_id)
             with _within(order.path):
                 values.update(self.networks.place(self.tx, order.kind, order.id, values))
+            if respelled := form.spelled(order.kind, order.raw, order.values):
+                values[form.SPELLED] = respelled
             self._check(order.kind, values, None, order.path)
             self.rules.check(order.kind, order.id, scope_id, values, order.path)
             if order.kind == "l7_policy":
                 values = self._placed(order.id, values, written=owner is not None or order.path != ())
-            return self._in_force(
-                self.tx.insert(
-                    Record(
-                        id=order.id,
-                        kind=order.kind,
-                        scope_id=scope_id,
-                        project_id=project_id,
-                        spec=values,
-                        generation=0,
-                        owner=owner,
-                    )
-                )
-            )
+            record = Record(
+                id=order.id, kind=order.kind, scope_id=scope_id, project_id=project_id, spec=values, generation=0, owner=owner
+            )  # fmt: skip
+            made = self._in_force(self.tx.insert(record))
+            self._taken_by(made)
         except PermanentError as error:
             refused = told(error, order, orders)
             if owner and isinstance(error, Conflict):
                 refused.message += self._way_out(order.kind, error.holder, owner)
             raise refused from None
+        return made
+
+    def _without_pool(self, listener: Record, given: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
+        """Whether a listener has no pool though one names it: null says so, and holds until a pool is given to it."""
+        if "default_pool_id" not in given:
+            return bool(listener.spec.get(WITHOUT_POOL))
+        return values["default_pool_id"] is None and bool(self.tx.ids("pool", ("listener_id", listener.id)))
+
+    def _taken_by(self, pool: Record) -> None:
+        """A pool that names a listener without one is its pool; of one that was told to have none this has to be said."""
+        named = pool.spec.get("listener_id") if pool.kind == "pool" else None
+        listener = self.tx.get("listener", named) if named else None
+        if listener is not None and listener.spec.get(WITHOUT_POOL):
+            self.tx.update(listener.id, {**listener.spec, "default_pool_id": pool.id, WITHOUT_POOL: False})
 
     def _way_out(self, kind: str, holder: str, owner: Owner) -> str:
         """What to do where the same provider has made what is in the way."""
@@ -149,6 +160,10 @@ class Writing:
             self._check(record.kind, values, record, path)
             with _within(path):
                 values.update(self.networks.change(self.tx, record, values))
+            if (respelled := _respelled(record, given, values)) or record.spec.get(form.SPELLED):
+                values[form.SPELLED] = respelled
+            if record.kind == "listener":
+                values[WITHOUT_POOL] = self._without_pool(record, given, values)
             self.rules.check(record.kind, record.id, record.scope_id, values, path)
             if record.kind == "l7_policy" and "position" in given:
                 values = self._placed(record.id, values, written=written)
@@ -167,6 +182,7 @@ class Writing:
     def _write(self, record: Record, spec: Mapping[str, Any]) -> Record:
         """Write where it makes a difference; an object in ERROR is tried again also when nothing is new."""
         defaults = {name: attribute.default for name, attribute in inputs(KINDS[record.kind]).items()}
+        defaults[WITHOUT_POOL] = False
         before = {**defaults, **record.spec}  # older code wrote nothing of attributes that it did not know
         if record.error is None and _same(before, {**defaults, **spec}):
             return record
@@ -182,6 +198,7 @@ class Writing:
             self.tx.settle(
                 Settlement(scope_id=record.scope_id, generation=record.generation, accepted={record.id: record.spec})
             )
+            return self.tx.get(record.kind, record.id) or record
         return record
 
 
@@ -206,6 +223,8 @@ def _within(path: Path) -> Iterator[None]:
     """What is refused of one object, at that object's path in the request."""
     try:
         yield
+    except NotFound as error:
+        raise NotFound(error.message, subject=error.subject, path=(*path, *error.path)) from None
     except Invalid as error:
         found = [Violation((*path, *v.path), v.message) for v in error.violations]
         raise Invalid(found, subject=error.subject) from None
@@ -235,6 +254,23 @@ def _changed(record: Record, given: Mapping[str, Any], path: Path) -> dict[str, 
 
 def _at_attribute(violation: Violation, path: Path) -> Any:
     return violation.path[len(path)] if len(violation.path) > len(path) else None
+
+
+def _respelled(record: Record, given: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """How attributes are spelled after a change: what is given anew is spelled so."""
+    before = record.spec.get(form.SPELLED) or {}
+    kept = {name: value for name, value in before.items() if name not in given}
+    return {**kept, **form.spelled(record.kind, given, values)}
+
+
+def _with_type(pool: Record, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A session persistence that names no type keeps that which the pool has, as in Octavia."""
+    change, has = given.get("session_persistence"), pool.spec.get("session_persistence")
+    if not isinstance(change, Mapping) or not has:
+        return given
+    if not change:
+        return {**given, "session_persistence": None}
+    return {**given, "session_persistence": {**change, "type": change.get("type") or has["type"]}}
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -222,7 +222,11 @@ class Client:
         timeout: float = ANSWER,
     ) -> httpx2.Response:  # fmt: skip
         """One request; answers of 400 and above are raised. ``again``: it may be sent twice without harm."""
-        send = {"json": json, "params": params, "headers": dict(headers or {}), "timeout": timeout + wait}
+        said = {
+            "X-Octavia-Form": "model",
+            **(headers or {}),
+        }  # as it was given, in the model's types (docs/reference/api.md)
+        send: dict[str, Any] = {"json": json, "params": params, "headers": said, "timeout": timeout + wait}
         if wait:
             send["headers"]["Prefer"] = f"wait={wait}"  # RFC 7240, section 4.3
         patience = Deadline(min(PATIENCE, deadline.left() or 1.0), deadline.cancelled)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import msgspec
 
@@ -23,10 +23,14 @@ def new(load_balancer_id: str) -> Amphora:
 
 
 def files(
-    amphora: Amphora, authority: Authority, dialer: Dialer, address: str, port: int
+    amphora: Amphora, authority: Authority, dialer: Dialer, address: str, port: int, *, issued: Callable[[str], None]
 ) -> Mapping[str, tuple[int, bytes]]:
-    """The files of the agent: settings, certificate, key, the authority; keys are readable by root alone."""
+    """The files of the agent: settings, certificate, key, the authority; keys are readable by root alone.
+
+    ``issued`` is told until when the certificate is good.
+    """
     credential = authority.issue_amphora(amphora.id, address)
+    issued(credential.expires)
     settings = Settings(
         amphora_id=amphora.id,
         listen_address=address,

@@ -6,7 +6,7 @@ While one apply runs, further writes gather; the next takes them all.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -175,8 +175,13 @@ class BalancerReconciler:
             await self.ports.agents.ready(host, ANSWER_TIMEOUT)
         except Unreachable as error:
             log.warning("agent started anew", amphora=amphora_id, reason=str(error))
-            await self.ports.compute.restart_agent(self._order(amphora_id))
+            issued: list[str] = []
+            await self.ports.compute.restart_agent(self._order(amphora_id, issued.append))
             await self.ports.agents.ready(host, AGENT_TIMEOUT)
+            amphora = next(a for a in self.amphorae if a.id == amphora_id)
+            await self._keep(
+                replace(amphora, certificate_expires=issued[-1] if issued else amphora.certificate_expires)
+            )
 
     def _rendered(self, host: Host, refused: set[str], dropped: set[str]) -> Rendered:
         graph = self.desire.graph(refused, dropped)
@@ -243,18 +248,24 @@ class BalancerReconciler:
 
     async def _boot(self, amphora_id: str) -> None:
         amphora = next(a for a in self.amphorae if a.id == amphora_id)
-        host = await self.ports.compute.boot(self._order(amphora_id))
+        issued: list[str] = []
+        host = await self.ports.compute.boot(self._order(amphora_id, issued.append))
         await self.ports.agents.ready(host, AGENT_TIMEOUT)
-        ready = replace(amphora, status="ALLOCATED", management_address=host.agent[0])
-        await self.ports.store.write(lambda tx: tx.put_amphora(ready))
-        self.amphorae = tuple(ready if a.id == amphora_id else a for a in self.amphorae)
+        expires = issued[-1] if issued else amphora.certificate_expires
+        ready = replace(amphora, status="ALLOCATED", management_address=host.agent[0], certificate_expires=expires)
+        await self._keep(ready)
         self.hosts = {**(self.hosts or {}), amphora_id: host}
         self.in_force.pop(amphora_id, None)
         self._publications = None
 
-    def _order(self, amphora_id: str) -> AmphoraOrder:
+    async def _keep(self, changed: Amphora) -> None:
+        await self.ports.store.write(lambda tx: tx.put_amphora(changed))
+        self.amphorae = tuple(changed if a.id == changed.id else a for a in self.amphorae)
+
+    def _order(self, amphora_id: str, issued: Callable[[str], None]) -> AmphoraOrder:
+        """``issued`` is told until when its new certificate is good."""
         amphora = next(a for a in self.amphorae if a.id == amphora_id)
-        make = partial(amphorae.files, amphora, self.ports.authority, self.ports.dialer)
+        make = partial(amphorae.files, amphora, self.ports.authority, self.ports.dialer, issued=issued)
         return AmphoraOrder(id=amphora_id, load_balancer_id=self.desire.scope.id, vips=self.vips, files=make)
 
     async def _readdress(self, amphora_id: str, *, keep: bool) -> None:

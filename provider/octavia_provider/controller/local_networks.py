@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
-from octavia_provider.model.errors import Conflict, Invalid, Path, Refused, Violation
+from octavia_provider.model.errors import Conflict, Invalid, NotFound, Path, Refused, Violation
 from octavia_provider.model.load_balancer import one_address_a_subnet
 from octavia_provider.ports import Record, Transaction, Vip
 
@@ -68,14 +68,15 @@ class LocalNetworks:
             case "local_host":
                 return _host(tx, id, spec)
             case "member":
-                return _member(tx, spec)
+                _member_subnet(tx, spec)
+                return {}
             case _:
                 return {}
 
     def change(self, tx: Transaction, record: Record, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         """See ``ports.Networks.change``."""
-        if record.kind == "member":
-            return _member(tx, spec)
+        if record.kind == "member" and spec["subnet_id"]:
+            subnet(tx, spec["subnet_id"], ("subnet_id",))
         if record.kind != "load_balancer":
             return {}
         return self._more(tx, record.id, {**record.spec, **spec})
@@ -195,14 +196,14 @@ def _host(tx: Transaction, id_: str, spec: Mapping[str, Any]) -> Mapping[str, An
     }
 
 
-def _member(tx: Transaction, spec: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Nothing is chosen; a subnet that is named has to be the member's."""
-    if spec["subnet_id"]:
-        place = subnet(tx, spec["subnet_id"], ("subnet_id",))
-        if ipaddress.ip_address(spec["address"]) not in place.cidr:
-            message = f"{place.cidr} is its range, and {spec['address']} is not in it"
-            raise Invalid([Violation(("subnet_id",), message)])
-    return {}
+def _member_subnet(tx: Transaction, spec: Mapping[str, Any]) -> None:
+    """The subnet of a new member has to be there, as in Octavia (404), and need not hold its address."""
+    try:
+        if spec["subnet_id"]:
+            subnet(tx, spec["subnet_id"], ("subnet_id",))
+    except Invalid as error:
+        (violation,) = error.violations
+        raise NotFound(violation.message, path=violation.path) from None
 
 
 def _without_vip(place: Record, spec: Mapping[str, Any]) -> list[Subnet]:

@@ -17,13 +17,15 @@ class Resource:
     """The common part. ``KIND`` is the word for the kind in every layer; ``LABEL`` how people call it.
 
     ``KEY`` is what names it in a URL: its id, or the attribute that is unique (``UNIQUE``) and stands for an id.
-    ``WORD`` is what a body calls it, where that is not the collection's word.
+    ``WORD`` is what a body calls it, where that is not the collection's word. ``NOTES`` are rules that refuse nothing:
+    what Octavia takes and what has no effect, said in a preview.
     """
 
     KIND: ClassVar[str]
     LABEL: ClassVar[str]
     COLLECTION: ClassVar[str]
     RULES: ClassVar[tuple[Rule, ...]] = ()
+    NOTES: ClassVar[tuple[Rule, ...]] = ()
     UNIQUE: ClassVar[Unique | None] = None
     KEY: ClassVar[str] = "id"
     WORD: ClassVar[str] = ""

@@ -25,7 +25,7 @@ _HTTP_URL = re.compile(r"https?://[A-Za-z0-9._~!$&'()*+,;=:@%\[\]-]+([/?#][A-Za-
 _FRAMING = frozenset(
     {"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
-_CODES = re.compile(r"\d{3}(-\d{3}|(,\s*\d{3})*)")
+_CODES = re.compile(r"[0-9]{3}(-[0-9]{3}|(\s*,\s*[0-9]{3})*)")
 
 
 def text(value: str) -> str:
@@ -132,8 +132,8 @@ def cookie_name(value: str) -> str:
 
 
 def host_name(value: str) -> str:
-    """A DNS name (RFC 1123, underscores allowed), for the Host header of a check."""
-    if not _HOST.fullmatch(value):
+    """A DNS name (RFC 1123, underscores and a dot at the end allowed), for the Host header of a check."""
+    if not _HOST.fullmatch(value.removesuffix(".")):
         raise ValueError(f"{quoted(value)} is not a host name")
     return value
 
@@ -154,7 +154,7 @@ def expected_codes(value: str) -> str:
         raise ValueError("codes must lie between 100 and 599")
     if "-" in value and codes[0] > codes[1]:
         raise ValueError("the range must go upwards")
-    return value.replace(" ", "")
+    return re.sub(r"\s", "", value)
 
 
 def http_url(value: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from .attributes import Attribute, attributes
@@ -35,8 +35,6 @@ BOTH_CHANGE = "; where both are to change, make a new pool and give it to the li
 # Which monitors a pool can have, by what it speaks (octavia/api/v2/controllers/health_monitor.py).
 DATAGRAM_MONITORS = ("UDP-CONNECT", "TCP", "HTTP")
 
-# Pools whose members have rules across objects.
-MEMBER_RULES = ("UDP",)
 # what each reference to a TLS container has to find in it (tls_container.SORTS)
 _CONTAINER_SORTS: Mapping[str, str] = {
     "default_tls_container_ref": "certificate", "sni_container_refs": "certificate",
@@ -53,7 +51,8 @@ def build(kind: str, values: Mapping[str, Any], **extra: Any) -> Resource:
 
 def _build(cls: type, values: Mapping[str, Any]) -> Any:
     facts = attributes(cls)
-    return cls(**{n: _shape(facts.get(n), v) for n, v in values.items() if n in facts or n == "id"})
+    known = {one.name for one in fields(cls)}
+    return cls(**{n: _shape(facts.get(n), v) for n, v in values.items() if n in known})
 
 
 def _shape(attribute: Attribute | None, value: Any) -> Any:
@@ -100,9 +99,11 @@ class Graph:
                 raise TypeError(f"{type(resource).__name__} is no part of a load balancer")
 
     def default_pool(self, listener: Listener) -> Pool | None:
-        """The pool a listener sends to: the one it names, else the one that names it."""
+        """The pool a listener sends to: the one it names, else the one that names it, unless it was told to have none."""
         if listener.default_pool_id:
             return self.pools.get(listener.default_pool_id)
+        if listener.without_pool:
+            return None
         return next((p for p in self.pools.values() if p.listener_id == listener.id), None)
 
     def policies_of(self, listener_id: str) -> list[L7Policy]:
@@ -161,11 +162,10 @@ def _revocation(graph: Graph, resource: Resource) -> list[Violation]:
 def check(graph: Graph, resource: Resource) -> list[Violation]:
     """The rules across objects for one object that is about to be written; ``graph`` holds the others.
 
-    A member or monitor needs of the graph no others of its kind: their uniqueness is a constraint of the store
-    (``Resource.UNIQUE``), so writing one member costs the same whether the pool has three or three thousand. Itself it
-    is there as it was, where it is changed; a pool that becomes UDP finds its members there.
+    A monitor needs of the graph no others of its kind, and a member nothing at all: their uniqueness is a constraint of
+    the store (``Resource.UNIQUE``), so writing one member costs the same whether the pool has three or three thousand.
 
-    An address whose family has lost its VIP hurts nobody and stays: what goes with it can go in any order.
+    An allowed network whose family has lost its VIP hurts nobody and stays: what goes with it can go in any order.
     """
     found: list[Violation]
     match resource:
@@ -173,8 +173,6 @@ def check(graph: Graph, resource: Resource) -> list[Violation]:
             found = [*_listener(graph, resource), *check_containers(graph, resource)]
         case Pool():
             found = [*_pool(graph, resource), *check_containers(graph, resource)]
-        case Member():
-            found = _member(graph, resource)
         case HealthMonitor():
             found = _monitor(resource, graph.pools.get(resource.pool_id))
         case L7Policy():
@@ -224,22 +222,6 @@ def _cidrs(graph: Graph, listener: Listener) -> Iterator[Violation]:
         if families and version not in families and cidr not in kept:
             message = f"{cidr} is of IPv{version}, and no VIP of the load balancer is: nobody could come from there"
             yield Violation(("allowed_cidrs", index), message)
-
-
-def _member(graph: Graph, member: Member) -> list[Violation]:
-    pool, before = graph.pools.get(member.pool_id), graph.members.get(member.pool_id, {}).get(member.id)
-    if pool and pool.protocol == "UDP" and not (before and before.address == member.address):
-        message = _unreachable(graph, member)
-        return [Violation(("address",), message)] if message else []
-    return []
-
-
-def _unreachable(graph: Graph, member: Member) -> str | None:
-    """Why datagrams, which keep their family on their way, cannot get there."""
-    families, version = _families(graph), ipaddress.ip_address(member.address).version
-    if not families or version in families:
-        return None
-    return f"a UDP pool cannot send to IPv{version} ({member.name or member.address}): no VIP has such an address"
 
 
 def _monitor(monitor: HealthMonitor, pool: Pool | None) -> list[Violation]:
@@ -314,24 +296,22 @@ def _speak(listener: Listener, pool: Pool) -> str | None:
 
 def _pool(graph: Graph, pool: Pool) -> list[Violation]:
     found = []
-    if pool.listener_id:
+    if pool.id in graph.pools:  # the listener that it was made for may have another pool since, or none
+        complaints = [_speak(listener, pool) for listener in graph.listeners_of(pool.id)]
+        complaints = [complaint and complaint + BOTH_CHANGE for complaint in complaints]
+    elif pool.listener_id:
         listener = graph.listeners.get(pool.listener_id)
         if listener is None:
             return [Violation(("listener_id",), f"listener {pool.listener_id} does not exist")]
+        complaints = [_speak(listener, pool)]
         if pool.loadbalancer_id and pool.loadbalancer_id != listener.loadbalancer_id:
             found.append(Violation(("loadbalancer_id",), f"listener {listener.id} is on another load balancer"))
-        other = graph.default_pool(listener)
-        if other is not None and other.id != pool.id:
+        if other := graph.default_pool(listener):
             message = f"listener {listener.name or listener.id} has a default pool already: {other.name or other.id}"
             found.append(Violation(("listener_id",), message))
-    others = [li for li in graph.listeners_of(pool.id) if li.id != pool.listener_id]
-    heard = [graph.listeners[pool.listener_id], *others] if pool.listener_id else others
-    complaints = [_speak(listener, pool) for listener in heard]
-    if pool.id in graph.pools:
-        complaints = [complaint and complaint + BOTH_CHANGE for complaint in complaints]
+    else:
+        complaints = [_speak(listener, pool) for listener in graph.listeners_of(pool.id)]
     monitor = graph.health_monitors.get(pool.id)
     if monitor and (complaint := _watches(monitor, pool)):
         found.append(Violation(("protocol",), complaint))
-    if pool.id in graph.pools and pool.protocol == "UDP" != graph.pools[pool.id].protocol:
-        complaints.extend(_unreachable(graph, member) for member in graph.members.get(pool.id, {}).values())
     return [*found, *(Violation(("protocol",), complaint) for complaint in complaints if complaint)]

@@ -30,15 +30,27 @@ METHODS = tuple(
     Choice(method, f"{method} requests")
     for method in ("GET", "HEAD", "POST", "PUT", "DELETE", "TRACE", "OPTIONS", "CONNECT", "PATCH")
 )
-HTTP_ONLY = ("http_method", "url_path", "expected_codes", "http_version", "domain_name")
+HTTP_ONLY = ("http_method", "url_path", "expected_codes")
+"""Refused with other types, as in Octavia, which takes the version and the name of a host with every type."""
+HTTP_DEFAULTS: Mapping[str, str] = {"http_method": "GET", "url_path": "/", "expected_codes": "200"}
+WITH_HTTP = ("http_version", "domain_name")
 HTTP_TYPES = ("HTTP", "HTTPS")
-DAY = 24 * 3600
+LONGEST = 24 * 24 * 3600  # seconds; haproxy counts milliseconds in 32 bits
 
 
 def _timeout(values: Mapping[str, Any]) -> str | None:
     if values["timeout"] > values["delay"]:
-        return f"must not be longer than delay ({values['delay']} s): a check would still run when the next one starts"
+        return f"is longer than delay ({values['delay']} s): the next check begins when the one before it has ended"
     return None
+
+
+def _idle(name: str) -> Rule:
+    def check(values: Mapping[str, Any]) -> str | None:
+        if values["type"] not in HTTP_TYPES and values[name] is not None:
+            return f"has no effect: it is said in requests, and a {values['type']} monitor makes none"
+        return None
+
+    return Rule(on=("type", name), at=name, check=check, doc=f"{name} has an effect with HTTP and HTTPS monitors only.")
 
 
 def _http_only(name: str) -> Rule:
@@ -76,7 +88,6 @@ class HealthMonitor(common.Resource):
     LABEL: ClassVar[str] = "health monitor"
     COLLECTION: ClassVar[str] = "healthmonitors"
     RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(on=("timeout", "delay"), at="timeout", check=_timeout, doc="timeout is not longer than delay."),
         *(_http_only(name) for name in HTTP_ONLY),
         Rule(
             on=("domain_name", "http_version"), at="domain_name", check=_host_needs_11,
@@ -88,6 +99,11 @@ class HealthMonitor(common.Resource):
             doc="grpc_service goes with GRPC monitors only.",
         ),
         no_sctp("type"),
+    )  # fmt: skip
+
+    NOTES: ClassVar[tuple[Rule, ...]] = (
+        Rule(on=("timeout", "delay"), at="timeout", check=_timeout, doc="A check that takes longer than delay puts the next one off."),
+        *(_idle(name) for name in WITH_HTTP),
     )  # fmt: skip
 
     UNIQUE: ClassVar[Unique | None] = Unique(
@@ -102,10 +118,10 @@ class HealthMonitor(common.Resource):
     )  # fmt: skip
     type: str = attribute("How members are checked.", required=True, choices=TYPES, cost=RELOAD)
     delay: int = attribute(
-        "Seconds between two checks of a member.", required=True, minimum=1, maximum=DAY, cost=RELOAD
+        "Seconds between two checks of a member.", required=True, minimum=1, maximum=LONGEST, cost=RELOAD
     )
     timeout: int = attribute(
-        "Seconds after which a check has failed.", required=True, minimum=1, maximum=DAY, cost=RELOAD
+        "Seconds after which a check has failed.", required=True, minimum=1, maximum=LONGEST, cost=RELOAD
     )
     max_retries: int = attribute(
         "Checks in a row that must succeed before a member is up.", required=True, minimum=1, maximum=10, cost=RELOAD

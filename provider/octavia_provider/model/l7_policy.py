@@ -206,17 +206,25 @@ class L7Policy(common.Resource):
     operating_status: str = common.operating_status()
 
 
+_LETS_GO: Mapping[str, tuple[str, ...]] = {
+    "REJECT": ("redirect_url", "redirect_pool_id"), "REDIRECT_TO_URL": ("redirect_pool_id", "redirect_prefix"),
+    "REDIRECT_TO_POOL": ("redirect_url",),
+}  # fmt: skip
+"""What an action drops, though it is given beside it (octavia/common/validate.py: sanitize_l7policy_api_args)."""
+
+
 def follow_action(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A change as Octavia reads it: a new target brings its action along, a new action lets go of the other targets."""
+    """What is given, as Octavia reads it: a target brings its action along, an action lets go of the other targets."""
     changed = dict(given)
-    if changed.get("action") is None:
-        named = [action for action, name in TARGETS.items() if changed.get(name) is not None]
-        if len(named) != 1:
-            return changed
+    changed.update({name: None for name in _LETS_GO.get(str(changed.get("action")), ()) if name in changed})
+    named = [action for action, name in TARGETS.items() if changed.get(name) not in (None, "")]
+    if len(named) == 1 and changed.get("action") in (None, "REJECT"):
         changed["action"] = named[0]
+    if changed.get("action") is None:
+        return changed
     for action, name in TARGETS.items():
         if action != changed["action"]:
             changed.setdefault(name, None)
     if changed["action"] not in ("REDIRECT_TO_URL", "REDIRECT_PREFIX"):
-        changed.setdefault("redirect_http_code", None)
+        changed["redirect_http_code"] = None
     return changed

@@ -43,6 +43,8 @@ SSL_TYPES = ("SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT", "SSL_DN_FIELD")
 KEYED: Mapping[str, Callable[[str], str]] = {
     "HEADER": formats.header_name, "COOKIE": formats.cookie_name, "SSL_DN_FIELD": formats.dn_field,
 }  # fmt: skip
+KEY_IGNORED = ("HOST_NAME", "PATH", "FILE_TYPE")
+"""Types that have no key, with which Octavia takes one and does nothing with it."""
 EQUAL = ("EQUAL_TO",)
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
 COMPARISONS: Mapping[str, tuple[str, ...]] = {
@@ -95,10 +97,14 @@ def _comparison(values: Mapping[str, Any]) -> str | None:
 def _key(values: Mapping[str, Any]) -> str | None:
     grammar = KEYED.get(values["type"])
     if grammar is None:
-        return f"does not go with {values['type']}" if values["key"] is not None else None
+        return f"does not go with {values['type']}" if values["key"] and values["type"] not in KEY_IGNORED else None
     if not values["key"]:
         return f"is required with {values['type']}"
     return _complaint(grammar, values["key"])
+
+
+def _idle_key(values: Mapping[str, Any]) -> str | None:
+    return f"has no effect with {values['type']}" if values["key"] and values["type"] in KEY_IGNORED else None
 
 
 def _value(values: Mapping[str, Any]) -> str | None:
@@ -150,6 +156,12 @@ class L7Rule(common.Resource):
             doc="value is what its type and comparison ask for, and can match; a regular expression is one that haproxy takes.",
         ),
     )  # fmt: skip
+
+    NOTES: ClassVar[tuple[Rule, ...]] = (
+        Rule(
+            on=("type", "key"), at="key", check=_idle_key, doc="key has no effect with HOST_NAME, PATH and FILE_TYPE."
+        ),
+    )
 
     l7policy_id: str = attribute(
         "The policy it belongs to.", required=True, format=formats.uuid_string, replaces=True, reference="l7_policy",

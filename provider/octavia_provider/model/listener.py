@@ -46,14 +46,22 @@ def _headers(values: Mapping[str, Any]) -> str | None:
     headers: Mapping[str, str] = values["insert_headers"]
     if headers and values["protocol"] not in L7_PROTOCOLS:
         return f"headers can be inserted by HTTP listeners only, and this one is {values['protocol']}"
-    for name, value in headers.items():
+    for name in headers:
         if name not in (*HEADERS, *TLS_HEADERS):
             return f"{quoted(name)} is not one of {', '.join((*HEADERS, *TLS_HEADERS))}"
         if name in TLS_HEADERS and values["protocol"] != "TERMINATED_HTTPS":
             return f"{name} can be inserted by TERMINATED_HTTPS listeners only: others see no certificate"
-        if value not in ("true", "false"):
-            return f"the value of {name} must be 'true' or 'false', not {quoted(value)}"
     return None
+
+
+def inserts(headers: Mapping[str, str], name: str) -> bool:
+    """Whether a header is to be inserted: by the word true, in any case, as in Octavia."""
+    return headers.get(name, "").lower() == "true"
+
+
+def _other_words(values: Mapping[str, Any]) -> str | None:
+    words = [f"{n} ({quoted(v)})" for n, v in values["insert_headers"].items() if v.lower() not in ("true", "false")]
+    return f"has no effect for {', '.join(words)}: a header is inserted where its value is 'true'" if words else None
 
 
 def no_sctp(at: str) -> Rule:
@@ -122,13 +130,20 @@ def _no_certificate(name: str) -> Rule:
     """What says how TLS ends is refused where it does not: a PROMETHEUS listener that has no certificate."""
 
     def check(values: Mapping[str, Any]) -> str | None:
-        ends = ends_tls(values["protocol"], values["default_tls_container_ref"], values["sni_container_refs"])
-        if values["protocol"] == METRICS and not ends and values[name] not in {None, False, "NONE"}:
+        if values["protocol"] == METRICS and not _ends(values) and values[name] not in {None, False, "NONE"}:
             return "needs default_tls_container_ref: without a certificate this PROMETHEUS listener speaks no TLS"
         return None
 
-    on = ("protocol", "default_tls_container_ref", "sni_container_refs", name)
-    return Rule(on=on, at=name, check=check, doc=f"With PROMETHEUS, {name} needs a certificate.")
+    doc = f"With PROMETHEUS, {name} needs a certificate."
+    return Rule(on=(*_ENDS_ON, name), at=name, check=check, doc=doc)
+
+
+def _ends(values: Mapping[str, Any]) -> bool:
+    return ends_tls(values["protocol"], values["default_tls_container_ref"], values["sni_container_refs"])
+
+
+_ENDS_ON = ("protocol", "default_tls_container_ref", "sni_container_refs")
+_NO_TLS = "has no effect: no TLS ends at this listener"
 
 
 def _no_pool(values: Mapping[str, Any]) -> str | None:
@@ -152,11 +167,10 @@ def _tls_only(name: str, protocols: tuple[str, ...]) -> Rule:
     )  # fmt: skip
 
 
+WITHOUT_POOL = "without_pool"
 CERTIFICATES = ("default_tls_container_ref", "sni_container_refs")
-TERMS = (
-    "client_authentication", "client_ca_tls_container_ref", "client_crl_container_ref", "tls_ciphers", "tls_versions",
-    "alpn_protocols",
-)  # fmt: skip
+CLIENTS = ("client_authentication", "client_ca_tls_container_ref", "client_crl_container_ref")
+"""What says how clients are verified; refused where no TLS ends: nobody would be verified."""
 HSTS = ("hsts_max_age", "hsts_include_subdomains", "hsts_preload")
 _CIPHERS, _VERSIONS, _ALPN = tls.attributes_of("the listener", "where TLS ends")
 
@@ -189,13 +203,13 @@ class Listener(common.Resource):
             on=("protocol", "default_tls_container_ref", "sni_container_refs"), at="default_tls_container_ref",
             check=_has_certificate, doc="TERMINATED_HTTPS has a certificate.",
         ),
-        *(_tls_only(name, TLS_PROTOCOLS) for name in (*CERTIFICATES, *TERMS[1:])),
+        *(_tls_only(name, TLS_PROTOCOLS) for name in (*CERTIFICATES, *CLIENTS[1:])),
         *(_tls_only(name, TLS_PROTOCOLS[:1]) for name in HSTS),
-        *(_no_certificate(name) for name in TERMS),
+        *(_no_certificate(name) for name in CLIENTS),
         Rule(
             on=("protocol", "default_pool_id"), at="default_pool_id", check=_no_pool, doc="PROMETHEUS has no pool.",
         ),
-        *tls.RULES,
+        *tls.rules(_ENDS_ON, _ends),
         Rule(
             on=("client_authentication", "client_ca_tls_container_ref"), at="client_authentication",
             check=_authentication, doc="client_authentication needs client_ca_tls_container_ref.",
@@ -205,11 +219,22 @@ class Listener(common.Resource):
         tls.needs("hsts_preload", "hsts_max_age", "without it there is no HSTS"),
     )  # fmt: skip
 
+    NOTES: ClassVar[tuple[Rule, ...]] = (
+        *tls.without_effect(tls.TERMS, _ENDS_ON, lambda values: not _ends(values), _NO_TLS),
+        Rule(
+            on=("insert_headers",), at="insert_headers", check=_other_words,
+            doc="A header is inserted where its value is true.",
+        ),
+    )  # fmt: skip
+
     UNIQUE: ClassVar[Unique | None] = Unique(
         key=lambda v: f"{v['loadbalancer_id']}/{transport(v['protocol'])}/{v['protocol_port']}", at="protocol_port",
         message=lambda v, other: f"port {v['protocol_port']} is taken on this load balancer by listener {other}",
         doc="A load balancer has one listener for a port, and one for the same port by UDP.",
     )  # fmt: skip
+
+    without_pool: bool = False
+    """It was told to have no default pool, though a pool may name it: no input, kept with its values in the store."""
 
     loadbalancer_id: str = attribute(
         "The load balancer it belongs to.",

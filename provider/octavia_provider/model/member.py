@@ -38,7 +38,7 @@ class Member(common.Resource):
     protocol_port: int = attribute("The port it serves on.", required=True, minimum=1, maximum=65535, cost=NO_RELOAD)
     subnet_id: str | None = attribute(
         "The subnet that its address is in. In the embedded cloud members of every network are reached by way of the "
-        "VIP's; where it is given, it must exist and hold the address.",
+        "VIP's; a subnet that is given must exist, and is not looked at otherwise.",
         format=formats.uuid_string, cost="none",
     )  # fmt: skip
     request_sriov: bool = attribute(

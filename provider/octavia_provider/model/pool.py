@@ -170,7 +170,7 @@ class Pool(common.Resource):
             doc="UDP has no LEAST_CONNECTIONS.",
         ),
         no_sctp("protocol"),
-        *tls.RULES,
+        *tls.rules(("tls_enabled",), lambda values: bool(values["tls_enabled"])),
         tls.needs("crl_container_ref", "ca_tls_container_ref", "lists are those of its authorities"),
         tls.only_when(
             "tls_enabled", "protocol", lambda protocol: protocol != "HTTPS",
@@ -180,6 +180,11 @@ class Pool(common.Resource):
             "tls_enabled", "protocol", lambda protocol: protocol != "UDP",
             "does not go with UDP pools: datagrams are passed on as they are", "tls_enabled is not for UDP pools.",
         ),
+    )  # fmt: skip
+
+    NOTES: ClassVar[tuple[Rule, ...]] = tls.without_effect(
+        (*tls.TERMS, "tls_container_ref", "ca_tls_container_ref", "crl_container_ref"), ("tls_enabled",),
+        lambda values: not values["tls_enabled"], "has no effect: tls_enabled is false, members are spoken to without TLS",
     )  # fmt: skip
 
     loadbalancer_id: str | None = attribute(

@@ -129,19 +129,40 @@ def _alpn(values: Mapping[str, Any]) -> str | None:
     given = values["alpn_protocols"]
     if given is None:
         return None
-    if not given:
-        return "must name one protocol at least"
-    return "names a protocol twice" if len(set(given)) != len(given) else None
+    return None if given else "must name one protocol at least"
 
 
-RULES: tuple[Rule, ...] = (
-    Rule(on=("tls_versions",), at="tls_versions", check=_versions, doc="tls_versions are some in a row."),
-    Rule(
-        on=("tls_ciphers", "tls_versions"), at="tls_ciphers", check=_ciphers_for_versions,
-        doc="tls_ciphers has some for the versions of tls_versions.",
-    ),
-    Rule(on=("alpn_protocols",), at="alpn_protocols", check=_alpn, doc="alpn_protocols names each once."),
-)  # fmt: skip
+TERMS = ("tls_ciphers", "tls_versions", "alpn_protocols")
+TLS_DEFAULTS: Mapping[str, Any] = {
+    "tls_ciphers": DEFAULT_CIPHERS, "tls_versions": DEFAULT_VERSIONS, "alpn_protocols": DEFAULT_ALPN,
+}  # fmt: skip
+
+
+def rules(on: tuple[str, ...], applies: Callable[[Mapping[str, Any]], bool]) -> tuple[Rule, ...]:
+    """The rules of ``TERMS``, which hold where TLS is spoken: where ``applies`` says so, by the attributes ``on``."""
+
+    def rule(names: tuple[str, ...], check: Callable[[Mapping[str, Any]], str | None], doc: str) -> Rule:
+        return Rule(on=(*on, *names), at=names[0], check=lambda v: check(v) if applies(v) else None, doc=doc)
+
+    return (
+        rule(("tls_versions",), _versions, "tls_versions are some in a row."),
+        rule(("tls_ciphers", "tls_versions"), _ciphers_for_versions, "tls_ciphers has some for the versions of tls_versions."),
+        rule(("alpn_protocols",), _alpn, "alpn_protocols names one at least."),
+    )  # fmt: skip
+
+
+def without_effect(
+    names: tuple[str, ...], on: tuple[str, ...], idle: Callable[[Mapping[str, Any]], bool], message: str
+) -> tuple[Rule, ...]:
+    """Notes: each of ``names`` is taken and means nothing where it is ``idle``."""
+
+    def note(name: str) -> Rule:
+        def check(values: Mapping[str, Any]) -> str | None:
+            return message if values[name] is not None and idle(values) else None
+
+        return Rule(on=(*on, name), at=name, check=check, doc=f"{name} {message}.")
+
+    return tuple(map(note, names))
 
 
 def needs(name: str, other: str, why: str) -> Rule:

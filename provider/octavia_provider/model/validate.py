@@ -73,6 +73,14 @@ def validate(kind: type, raw: Mapping[str, Any], *, path: Path = ()) -> Validate
     return result
 
 
+def notes(kind: type, raw: Mapping[str, Any]) -> list[Violation]:
+    """What is taken and has no effect (``Resource.NOTES``), of inputs that are valid."""
+    result = validate(kind, raw)
+    result.violations.clear()
+    _rules(getattr(kind, "NOTES", ()), result, set(), ())
+    return result.violations
+
+
 def validated(kind: type, raw: Mapping[str, Any], *, subject: str = "") -> dict[str, Any]:
     """The canonical values, or ``Invalid`` with every violation."""
     result = validate(kind, raw)

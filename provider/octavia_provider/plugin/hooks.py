@@ -23,7 +23,7 @@ from octavia_provider.model.validate import contains_unknown, validate
 from . import diffs, language, outputs, spelling, values
 from .diffs import Change
 from .failures import InitFailed
-from .inputs import NAME, Failure, Naming, check
+from .inputs import NAME, Failure, Naming, check, notes
 
 Properties = Mapping[str, Any]
 
@@ -75,6 +75,10 @@ class Hooks:
     def check(self, news: Properties, olds: Properties, naming: Naming) -> tuple[dict[str, Any], list[Failure]]:
         """The checked inputs, and everything that is wrong with them."""
         return check(self.kind, news, olds, naming)
+
+    def notes(self, inputs: Properties) -> list[Failure]:
+        """What of checked inputs has no effect."""
+        return notes(self.kind, inputs)
 
     def diff(
         self, old_inputs: Properties, olds: Properties, news: Properties, ignore: Sequence[str] = ()

@@ -19,6 +19,7 @@ from octavia_provider.model.attributes import inputs as model_inputs
 from octavia_provider.model.errors import bounded
 from octavia_provider.model.near import near
 from octavia_provider.model.validate import STRANGERS, blank, validate
+from octavia_provider.model.validate import notes as validate_notes
 
 from . import language, spelling, values
 
@@ -108,6 +109,15 @@ def _to_be_secret(attribute: Attribute, value: Any) -> bool:
     if values.is_secret(value) or not attribute.hidden:
         return False
     return attribute.secret or any(map(armor.holds_private_key, _leaves(values.plain(value))))
+
+
+def notes(kind: type, inputs: Mapping[str, Any]) -> list[Failure]:
+    """What of these inputs, which are valid, has no effect: each with its property path."""
+    given, _ = spelling.to_model(kind, values.plain(inputs))
+    return [
+        Failure(spelling.spell(kind, note.path), _without_secrets(note.message, inputs))
+        for note in validate_notes(kind, given)
+    ]
 
 
 def _assets(value: Any, path: str) -> list[Failure]:

@@ -109,6 +109,8 @@ class Servicer(Base):  # type: ignore[misc]
             self._session.checked(request.urn)
             olds, news = values.decode(request.olds), values.decode(request.news)
             inputs, found = hooks.check(news, olds, _naming(request))
+            if not found:
+                self._session.warn(request.urn, hooks.notes(inputs))
             return pb.CheckResponse(inputs=values.encode(inputs), failures=_failures(found))
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802

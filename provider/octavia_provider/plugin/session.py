@@ -17,6 +17,7 @@ from octavia_provider.model.errors import PermanentError
 
 from . import config, language, values
 from .hooks import Call
+from .inputs import Failure
 from .reporting import Reporter
 
 log = logs.Logger()
@@ -45,6 +46,7 @@ class Session:
         self._told: set[str] = set()
         self._silent = bool(os.environ.get(TOLD))  # the embedded engine, which tells of both by itself
         self._ignored: set[tuple[str, str]] = set()
+        self._warned: set[tuple[str, str]] = set()
 
     def configure(self, settings: Mapping[str, Any], provider: str) -> None:
         """Take the configuration, and the uuid of the provider resource ("" where it has none yet)."""
@@ -149,6 +151,16 @@ class Session:
             elif effect.severity == Severity.NONE:
                 tell = self.reporter.debug
             tell(urn, language.spelled(f"effect on traffic: {name}: {effect.text}"))
+
+    def warn(self, urn: str, notes: Sequence[Failure]) -> None:
+        """What is taken and has no effect; each once per resource."""
+        for note in notes:
+            said = (urn, f"{note.path}: {note.reason}")
+            with self._lock:
+                if said in self._warned:
+                    continue
+                self._warned.add(said)
+            self.reporter.warn(*said)
 
     def _owner(self, urn: str) -> Owner | None:
         with self._lock:

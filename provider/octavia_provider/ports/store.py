@@ -75,6 +75,8 @@ class Amphora:
     heartbeat_key: bytes = b""
     certificate_expires: str | None = None
     management_address: str | None = None
+    created_at: str | None = field(default=None, compare=False)
+    updated_at: str | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,7 +192,7 @@ class Transaction(Protocol):
         ...
 
     def put_amphora(self, amphora: Amphora) -> None:
-        """Insert or replace. ``heartbeat_key`` is encrypted at rest."""
+        """Insert or replace. ``heartbeat_key`` is encrypted at rest; the store sets ``created_at`` and ``updated_at``."""
         ...
 
     def delete_amphora(self, id: str) -> None:  # noqa: A002

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Frontend, Server, compose
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.l7_policy import HEADER_ROOM
-from octavia_provider.model.listener import CLIENT_HEADERS, L7_PROTOCOLS, METRICS, Listener
+from octavia_provider.model.listener import CLIENT_HEADERS, L7_PROTOCOLS, METRICS, Listener, inserts
 from octavia_provider.model.load_balancer import HEADER_SIZE, LoadBalancer
 from octavia_provider.model.member import Member
 from octavia_provider.model.pool import PROXY_VERSIONS, Pool
@@ -197,10 +197,7 @@ def _frontend(graph: Graph, listener: Listener, placement: Placement) -> tuple[F
     l7.use_backends(lines, deciding, {pool.id: backend_name(pool.id, me) for pool in _pools(graph, listener)})
     if pool := _default_pool(graph, listener):
         lines.add(me, "default_backend", backend_name(pool.id, me))
-    frontend = Frontend(
-        me, lines.text, binds, tls.certificates(listener), listener.allowed_cidrs, names=tls.names(graph, listener)
-    )
-    return frontend, lines.owners
+    return Frontend(me, lines.text, binds, tls.certificates(listener), listener.allowed_cidrs), lines.owners
 
 
 def _allowed(lines: Lines, listener: Listener) -> None:
@@ -225,7 +222,7 @@ def _socket(address: str, port: int) -> str:
 
 
 def _insert_headers(lines: Lines, listener: Listener) -> None:
-    wanted = {name for name, value in listener.insert_headers.items() if value == "true"}
+    wanted = {name for name in listener.insert_headers if inserts(listener.insert_headers, name)}
     if "X-Forwarded-For" in wanted:
         lines.add(listener.id, "option forwardfor")
     for name in sorted(wanted.intersection(CLIENT_HEADERS)):

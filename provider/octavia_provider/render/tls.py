@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from octavia_amphora.wire.config import File, crt_list, file
 from octavia_provider.model.graph import Graph
-from octavia_provider.model.listener import L7_PROTOCOLS, Listener, ends_tls
+from octavia_provider.model.listener import L7_PROTOCOLS, Listener, ends_tls, inserts
 from octavia_provider.model.pool import Pool
 from octavia_provider.model.tls import DEFAULT_ALPN, DEFAULT_CIPHERS, DEFAULT_VERSIONS, VERSIONS, split_ciphers
 from octavia_provider.model.tls_container import TlsContainer
 
-from . import sni
 from .lines import Lines, quote
 
 # haproxy 2.6, section 7.3.4; as in Octavia
@@ -63,12 +62,6 @@ def certificates(listener: Listener) -> tuple[str, ...]:
     refs = [*([listener.default_tls_container_ref] if listener.default_tls_container_ref else []),
             *listener.sni_container_refs]  # fmt: skip
     return tuple(f"{ref}.pem" for ref in dict.fromkeys(refs))
-
-
-def names(graph: Graph, listener: Listener) -> dict[str, tuple[str, ...]]:
-    """What its ``crt-list`` says of the names of its certificates, where their own do not tell enough."""
-    listed = {file: graph.tls_containers[file.rpartition(".")[0]] for file in certificates(listener)}
-    return sni.filters({file: container.certificate or "" for file, container in listed.items()})
 
 
 def bind(listener: Listener) -> Iterator[str]:
@@ -121,13 +114,13 @@ def _terms(of: Listener | Pool) -> Iterator[str]:
 
 def alpn(of: Listener | Pool, word: str = "alpn") -> str:
     """What is offered by ALPN."""
-    return f"{word} {','.join(of.alpn_protocols or DEFAULT_ALPN)}"
+    return f"{word} {','.join(dict.fromkeys(of.alpn_protocols or DEFAULT_ALPN))}"
 
 
 def headers(lines: Lines, listener: Listener) -> None:
     """The X-SSL headers, which replace what a client sends by these names, and HSTS."""
     for name, value in _HEADERS.items():
-        if listener.insert_headers.get(name) == "true":
+        if inserts(listener.insert_headers, name):
             lines.add(listener.id, "http-request set-header", name, value)
     if ends_here(listener) and listener.hsts_max_age is not None:
         parts = [f"max-age={listener.hsts_max_age}"]

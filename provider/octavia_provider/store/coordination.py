@@ -84,9 +84,10 @@ class Coordination:
             "certificate_expires": amphora.certificate_expires,
             "management_address": amphora.management_address,
         }
-        changed = self._db.execute(update(AMPHORAE).where(AMPHORAE.c.id == amphora.id).values(values))
+        change = {**values, "updated_at": rows.now()}
+        changed = self._db.execute(update(AMPHORAE).where(AMPHORAE.c.id == amphora.id).values(change))
         if changed.rowcount == 0:
-            self._db.execute(insert(AMPHORAE), values)
+            self._db.execute(insert(AMPHORAE), {**values, "created_at": rows.now()})
 
     def delete_amphora(self, id: str) -> None:  # noqa: A002
         """Forget an amphora and give back its addresses."""

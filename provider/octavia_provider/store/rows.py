@@ -158,6 +158,8 @@ def amphora(row: Any, cipher: Cipher) -> Amphora:
         heartbeat_key=cipher.decrypt(row.heartbeat_key, heartbeat_context(row.id)),
         certificate_expires=row.certificate_expires,
         management_address=row.management_address,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
     )
 
 

@@ -111,6 +111,8 @@ AMPHORAE = Table(
     Column("heartbeat_key", LargeBinary, nullable=False),
     Column("certificate_expires", String(32)),
     Column("management_address", String(64)),
+    Column("created_at", String(32)),
+    Column("updated_at", String(32)),
     Index("ix_amphorae_load_balancer_id", "load_balancer_id"),
 )
 

@@ -25,6 +25,12 @@ _OBJECT = select(OBJECTS).where(OBJECTS.c.id == bindparam("which"))
 _OF_KIND = _OBJECT.where(OBJECTS.c.kind == bindparam("of_kind"))
 _LIVING = _OBJECT.where(~OBJECTS.c.deleting)
 _REWRITE = update(OBJECTS).where(OBJECTS.c.id == bindparam("which"))
+_COMPLETED = (
+    update(OBJECTS)
+    .where(OBJECTS.c.scope_id == bindparam("which"), OBJECTS.c.generation <= bindparam("upto"))
+    .where(OBJECTS.c.generation > select(SCOPES.c.applied).where(SCOPES.c.id == bindparam("which")).scalar_subquery())
+    .values(updated_at=bindparam("moment"))
+)
 _TOUCH = (
     update(SCOPES)
     .where(SCOPES.c.id == bindparam("which"))
@@ -178,10 +184,11 @@ class SqlTransaction(Coordination):
         return self._raised[scope_id]
 
     def settle(self, settlement: Settlement) -> list[str]:
-        """Write down the outcome of an apply; returns the ids removed."""
+        """Write down the outcome of an apply; returns the ids removed. What is settled now was changed now."""
         scope_id, generation = settlement.scope_id, settlement.generation
         self.touched.add(scope_id)
         self._raised.pop(scope_id, None)  # what is written after this is not settled by it
+        self._db.execute(_COMPLETED, {"which": scope_id, "upto": generation, "moment": rows.now()})
         self._db.execute(
             update(SCOPES).where(SCOPES.c.id == scope_id, SCOPES.c.applied < generation).values(applied=generation)
         )

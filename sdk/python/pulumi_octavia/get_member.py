@@ -217,7 +217,7 @@ class GetMemberResult:
     @pulumi.getter(name="subnetId")
     def subnet_id(self) -> Optional[_builtins.str]:
         """
-        The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; where it is given, it must exist and hold the address.
+        The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; a subnet that is given must exist, and is not looked at otherwise.
         """
         return pulumi.get(self, "subnet_id")
 

@@ -65,7 +65,7 @@ class MemberArgs:
         :param pulumi.Input[_builtins.bool] request_sriov: Whether it is reached by an interface of its own, without a virtual switch (OpenStack).
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] subnet_id: The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; where it is given, it must exist and hold the address.
+        :param pulumi.Input[_builtins.str] subnet_id: The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; a subnet that is given must exist, and is not looked at otherwise.
                
                A change is made in place. What it costs: none.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.
@@ -241,7 +241,7 @@ class MemberArgs:
     @pulumi.getter(name="subnetId")
     def subnet_id(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; where it is given, it must exist and hold the address.
+        The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; a subnet that is given must exist, and is not looked at otherwise.
 
         A change is made in place. What it costs: none.
         """
@@ -344,7 +344,7 @@ class Member(pulumi.CustomResource):
         :param pulumi.Input[_builtins.bool] request_sriov: Whether it is reached by an interface of its own, without a virtual switch (OpenStack).
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] subnet_id: The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; where it is given, it must exist and hold the address.
+        :param pulumi.Input[_builtins.str] subnet_id: The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; a subnet that is given must exist, and is not looked at otherwise.
                
                A change is made in place. What it costs: none.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.
@@ -608,7 +608,7 @@ class Member(pulumi.CustomResource):
     @pulumi.getter(name="subnetId")
     def subnet_id(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; where it is given, it must exist and hold the address.
+        The subnet that its address is in. In the embedded cloud members of every network are reached by way of the VIP's; a subnet that is given must exist, and is not looked at otherwise.
         """
         return pulumi.get(self, "subnet_id")
 

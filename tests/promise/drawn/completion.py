@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from octavia_provider.model import l7_policy, l7_rule, listener
+from octavia_provider.model import l7_policy, l7_rule, listener, tls
 from octavia_provider.model.pool import SEES_REQUESTS
 
 from . import containers, strings
@@ -44,7 +44,7 @@ def _metrics(draw: Draw, found: Found) -> None:
     for name in ("insert_headers", "rate_limit", "hsts_max_age", "hsts_include_subdomains", "hsts_preload"):
         found.pop(name, None)
     if draw.happens(40):
-        for name in (*listener.CERTIFICATES, *listener.TERMS):
+        for name in (*listener.CERTIFICATES, *listener.CLIENTS, *tls.TERMS):
             found.pop(name, None)
 
 
@@ -84,7 +84,7 @@ def _persistence(draw: Draw, found: Found) -> None:
 
 
 def _monitor(draw: Draw, found: Found) -> None:
-    if found.get("type") in ("HTTP", "HTTPS") and found.get("domain_name"):
+    if found.get("domain_name"):
         found["http_version"] = "1.1"
 
 

@@ -85,7 +85,7 @@ SPECIAL: Mapping[tuple[str, str], Callable[[Draw], Any]] = {
     ("listener", "alpn_protocols"): _alpn, ("pool", "alpn_protocols"): _alpn,
     ("pool", "tls_enabled"): _up,
     **{(kind.KIND, "admin_state_up"): _up for kind in DRAWN_KINDS},
-    ("health_monitor", "delay"): lambda draw: draw.choice((5, 6, 60, health_monitor.DAY)),
+    ("health_monitor", "delay"): lambda draw: draw.choice((5, 6, 60, health_monitor.LONGEST)),
     ("health_monitor", "timeout"): lambda draw: draw.randint(1, 5),
     ("l7_policy", "redirect_http_code"): lambda draw: draw.choice((*l7_policy.CODES, *l7_policy.CODES, 304)),
 }  # fmt: skip

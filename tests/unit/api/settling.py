@@ -87,6 +87,7 @@ class Plane:
     async def call(
         self, method: str, path: str, body: Any = None, *, wait: float | None = None, **headers: str
     ) -> Answer:
+        headers = {name.replace("_", "-"): value for name, value in headers.items()}
         if wait is not None:
             headers["Prefer"] = f"wait={wait}"
         url = path if path.startswith("http") else BASE + path

@@ -38,7 +38,7 @@ ELSEWHERE: Mapping[str, Place] = {
     "s8": ("s8",), "s9": ("s9",), "u6": ("u6",),
     "heard": ("heard", "default_pool"), "switched": ("switch",), "ended": ("asked", "type"),
     "target": ("sending", "redirect_pool"), "served": ("serving", "default_pool"), "moved": ("move", "redirect_pool"),
-    "greeted": ("greeter", "type"), "reached": ("farther", "address"),
+    "greeted": ("greeter", "type"),
 }  # fmt: skip
 # Attributes that name another object: nested, by the pool's name.
 BY_NAME = {"default_pool_id": "default_pool", "redirect_pool_id": "redirect_pool"}

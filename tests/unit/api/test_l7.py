@@ -125,7 +125,7 @@ async def test_one_call_for_all__with_the_same_checks(plane: Plane) -> None:
     made = await plane.make("load_balancer", **spec)
     (web,) = made["listeners"]
     assert [(p["name"], p["position"], len(p["rules"])) for p in web["l7policies"]] == [("a", 1, 1), ("b", 2, 1)]
-    tree = await plane.call("GET", f"/lbaas/loadbalancers/{made['id']}/status")
+    tree = await plane.call("GET", f"/lbaas/loadbalancers/{made['id']}/status", X_Octavia_Form="model")
     (node,) = tree.body["statuses"]["loadbalancer"]["listeners"]
     assert [p["action"] for p in node["l7policies"]] == ["REDIRECT_TO_POOL"] * 2
     assert node["l7policies"][0]["rules"][0]["type"] == "PATH"

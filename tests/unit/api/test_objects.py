@@ -67,8 +67,12 @@ async def test_the_status_tree_and_the_statistics(plane: Plane) -> None:
     root = (await plane.call("GET", f"{lb_url}/status")).body["statuses"]["loadbalancer"]
     pool = root["listeners"][0]["pools"][0]
     assert pool["members"][0]["address"] == "10.1.0.50"
-    assert pool["healthmonitor"]["type"] == "HTTP"
-    assert [p["id"] for p in root["pools"]] == [loose["id"]]
+    assert pool["health_monitor"]["type"] == "HTTP"
+    assert root.keys() == {"id", "name", "provisioning_status", "operating_status", "listeners"}
+    assert root["listeners"][0].keys() == {"id", "name", "provisioning_status", "operating_status", "pools"}
+    more = (await plane.call("GET", f"{lb_url}/status", X_Octavia_Form="model")).body["statuses"]["loadbalancer"]
+    assert [p["id"] for p in more["pools"]] == [loose["id"]]
+    assert more["listeners"][0]["pools"][0]["healthmonitor"]["type"] == "HTTP"
     plane.board.counters[made["listener"]["id"]] = Counters(bytes_in=3, total_connections=2)
     stats = (await plane.call("GET", f"{lb_url}/stats")).body["stats"]
     assert stats == {

@@ -67,7 +67,7 @@ async def test_a_zone_of_a_name_is_made_once_for_its_owner_and_replaced_by_anoth
     other = await plane.post("availability_zone", {**spec, "name": "south"}, owner={**owner, "known": ["east"]})
     assert other.status == 201
     names = [z["name"] for z in (await plane.call("GET", "/lbaas/availabilityzones")).body["availability_zones"]]
-    assert names == ["nova", "east", "south"]
+    assert names == ["east", "nova", "south"]
 
 
 async def test_names_are_unique_and_profiles_must_exist(plane: Plane) -> None:
@@ -119,6 +119,10 @@ async def test_capabilities_are_those_of_this_cloud(plane: Plane) -> None:
         found = (await plane.call("GET", f"/lbaas/providers/amphora/{what}_capabilities")).body[f"{what}_capabilities"]
         assert [c["name"] for c in found] == names
         assert all(c["description"] for c in found)
+    words = "The load balancer topology. One of: SINGLE - One amphora per load balancer. ACTIVE_STANDBY - Two amphora per load balancer."
+    for query in ("name=loadbalancer_topology&fields=description", f"description={words}&fields=description"):
+        answer = await plane.call("GET", f"/lbaas/providers/amphora/flavor_capabilities?{query}")
+        assert answer.body["flavor_capabilities"] == [{"description": words}], "as clients look for it"
     refused(
         await plane.call("GET", "/lbaas/providers/ovn/flavor_capabilities"), 400, ("provider",), "'ovn' is not one of"
     )

@@ -108,7 +108,6 @@ REFUSED: list[tuple[dict[str, Any], list[tuple[tuple[Any, ...], str]]]] = [
     (_policy(**TO_POOL, redirect_pool=False), [((*POLICY, "redirect_pool"), "must be an object")]),
     # words
     (_policy(**TO_POOL), [((*POLICY, "redirect_pool"), "is required with REDIRECT_TO_POOL")]),
-    ({**_pools({}), **_policy(redirect_pool={"name": "p0"})}, [((*POLICY, "redirect_pool"), "goes with REDIRECT_TO_POOL only")]),
     (_web(default_pool_id=SOMETHING), [(("listeners", 0, "default_pool_id"), f"pool {SOMETHING} does not exist on load balancer of this")]),
     ({"name": "lb", **_web(default_pool_id=SOMETHING)}, [(("listeners", 0, "default_pool_id"), "not exist on load balancer lb")]),
     (_web(protocol="TCP", l7policies=[{"action": "REJECT"}]), [(POLICY, "an L7 policy (listeners[0].l7policies[0])")]),

@@ -36,7 +36,7 @@ async def test_show_set_reset(plane: Plane) -> None:
     plane.held.clear()
     defaults = (await plane.call("GET", "/lbaas/quotas/defaults")).body["quota"]
     assert defaults == dict.fromkeys((*KINDS, *OLDER), -1)
-    assert (await plane.call("GET", "/lbaas/quotas")).body == {"quotas": []}
+    assert (await plane.call("GET", "/lbaas/quotas")).body == {"quotas": [], "quotas_links": []}
     assert defaults.items() <= (await plane.call("GET", OWN)).body["quota"].items()
     hexadecimal = "0123456789abcdef0123456789abcdef"
     for project in ("demo", hexadecimal):
@@ -47,8 +47,8 @@ async def test_show_set_reset(plane: Plane) -> None:
     put = await plane.call("PUT", "/lbaas/quotas/demo", {"quota": {"pool": None}})
     assert (put.body["quota"]["pool"], put.body["quota"]["listener"]) == (-1, 3)
     listed = (await plane.call("GET", "/lbaas/quotas")).body["quotas"]
-    assert [q["project_id"] for q in listed] == ["demo", hexadecimal]
-    assert (await plane.call("GET", "/lbaas/quotas?project_id=demo")).body["quotas"] == listed[:1]
+    assert [q["project_id"] for q in listed] == [hexadecimal, "demo"]
+    assert (await plane.call("GET", "/lbaas/quotas?project_id=demo")).body["quotas"] == listed[1:]
     for _ in range(2):
         assert (await plane.call("DELETE", "/lbaas/quotas/demo")).status == 204
     assert defaults.items() <= (await plane.call("GET", "/lbaas/quotas/demo")).body["quota"].items()

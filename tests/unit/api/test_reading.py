@@ -51,7 +51,7 @@ async def test_numbers_are_read_in_posts_puts_and_batches_however_deep(plane: Pl
     pool = {**POOL, "members": [{"address": "10.1.0.9", "protocol_port": "80"}], "healthmonitor": MONITOR}
     listener = await plane.make("listener", loadbalancer_id=lb, protocol="HTTP", protocol_port="80", default_pool=pool)
     (monitor,) = (await plane.call("GET", "/lbaas/healthmonitors")).body["healthmonitors"]
-    assert (listener["protocol_port"], monitor["delay"], monitor["http_version"]) == (80, 5, "1.1")
+    assert (listener["protocol_port"], monitor["delay"], monitor["http_version"]) == (80, 5, 1.1)
     put = await plane.call(
         "PUT", f"/lbaas/listeners/{listener['id']}", {"listener": {"connection_limit": "7"}}, wait=10
     )

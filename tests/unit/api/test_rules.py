@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from octavia_provider.model.kinds import KINDS, PARENTS
+from octavia_provider.model.l7_policy import TARGETS
 from octavia_provider.model.validate import validate
 from unit.api import settling
 from unit.api.settling import Plane
@@ -20,6 +21,16 @@ from unit.model.bad_inputs import BAD_INPUTS, GOOD, BadInput
 POOL = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
 IN_URL = {"quota": "project_id", **{kind: attribute for kind, (_, attribute) in PARENTS.items()}}
 NOWHERE = str(uuid.UUID(int=99))
+
+
+def lenient(bad: BadInput) -> bool:
+    """What the API reads in another way: a parent is in the URL, and of a policy's targets some are dropped (test_l7)."""
+    dropped = (
+        bad.kind == "l7_policy"
+        and "action" not in bad.change
+        and bad.at[0] in (*TARGETS.values(), "redirect_http_code")
+    )
+    return bad.at[0] == IN_URL.get(bad.kind) or dropped
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -34,7 +45,7 @@ async def empty(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Plane
     "flavor_profile.flavor_data.loadbalancer_topology=ACTIVE_STANDBY",
 )  # fmt: skip
 @pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("bad", [b for b in BAD_INPUTS if b.at[0] != IN_URL.get(b.kind)], ids=str)
+@pytest.mark.parametrize("bad", [b for b in BAD_INPUTS if not lenient(b)], ids=str)
 async def test_a_bad_input_is_refused_as_the_model_refuses_it(empty: Plane, bad: BadInput) -> None:
     expected = [(v.path, v.message) for v in validate(KINDS[bad.kind], bad.values).violations]
     if bad.kind == "quota":

@@ -7,15 +7,18 @@ import asyncio
 import os
 import stat
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from octavia_amphora.wire.messages import Counters
 from octavia_provider import __version__
 from octavia_provider.api import serve_tcp, serve_unix
 from octavia_provider.api.serve import PATH_BYTES
+from octavia_provider.api.versions import VERSIONS
 from octavia_provider.model.errors import Conflict, Refused
 from octavia_provider.ports import Amphora
 from unit.api.settling import Plane
@@ -104,21 +107,84 @@ async def test_the_control_plane_tells_of_itself_and_stops(plane: Plane) -> None
 
 
 async def test_versions_and_prefixes(plane: Plane) -> None:
-    for path in ("/", "/v2", "/v2.0", "/load-balancer", "/load-balancer/v2"):
-        answer = await plane.call("GET", f"http://o{path}")
-        assert answer.body["versions"][0]["id"] == "v2.0"
-    for prefix in ("/v2", "/v2.0", "/load-balancer/v2", "/load-balancer/v2.0"):
-        assert (await plane.call("GET", f"http://o{prefix}/lbaas/loadbalancers")).body == {"loadbalancers": []}
+    for path, base in (
+        ("/", ""), ("/v2", ""), ("/v2.0", ""), ("/v2/", ""), ("/load-balancer", "/load-balancer"),
+        ("/load-balancer/", "/load-balancer"), ("/load-balancer/v2.0", "/load-balancer"),
+    ):  # fmt: skip
+        found = (await plane.call("GET", f"http://o{path}")).body["versions"]
+        assert found[0] == {
+            "id": "v2.0", "status": "SUPPORTED", "updated": "2016-12-11T00:00:00Z",
+            "links": [{"rel": "self", "href": f"http://o{base}/v2"}],
+        }  # fmt: skip
+        assert [v["id"] for v in found if v["status"] == "CURRENT"] == [found[-1]["id"]]
+        numbers = [int(v["id"].removeprefix("v2.")) for v in found]
+        assert numbers == sorted(numbers)
+        assert {1, 5, 6, 12, 14, 16, 26} <= set(numbers), "what cloud-provider-openstack and others look for"
+    told = (Path(__file__).parents[3] / "docs/reference/api.md").read_text()
+    for version in VERSIONS:
+        assert bool(version.lacking) == (f"| {version.id} |" in told), "each gap is told"
+
+
+async def test_collections_are_found_without_the_word_and_with_a_slash(plane: Plane) -> None:
+    made = await plane.balancer()
+    prefixes = [f"{p}{v}{w}" for p in ("", "/load-balancer") for v in ("/v2", "/v2.0") for w in ("/lbaas", "")]
+    for prefix in prefixes:
+        listed = (await plane.call("GET", f"http://o{prefix}/loadbalancers")).body
+        assert [lb["id"] for lb in listed["loadbalancers"]] == [made["id"]]
+        for path in (
+            "listeners", "pools", "healthmonitors", "l7policies", "quotas", "quotas/defaults", "quotas/demo",
+            "quotas/demo/default", "flavors", "flavorprofiles", "availabilityzones", "availabilityzoneprofiles", "providers",
+            "providers/amphora/flavor_capabilities", "providers/amphora/availability_zone_capabilities",
+            f"loadbalancers/{made['id']}", f"loadbalancers/{made['id']}/status", f"loadbalancers/{made['id']}/stats",
+        ):  # fmt: skip
+            answer = await plane.call("GET", f"http://o{prefix}/{path}")
+            assert answer.status == 200, path
+            again = await plane.call("GET", f"http://o{prefix}/{path}/")
+            assert (again.status, again.body) == (200, answer.body), path
+        failover = await plane.call("PUT", f"http://o{prefix}/loadbalancers/x/failover")
+        assert failover.status == 501
+    for prefix in ("/v2", "/v2.0"):
+        assert (await plane.call("GET", f"http://o{prefix}/octavia/amphorae/")).status == 200
+        for word in ("lbaas", "octavia"):
+            assert (await plane.call("GET", f"http://o{prefix}/{word}")).body == "v2"
+    put = await plane.call("PUT", "http://o/v2.0/quotas/demo/", {"quota": {"pool": 3}})
+    assert put.body["quota"]["pool"] == 3
+    for path in ("/v2/nowhere/", "/v2//"):
+        assert (await plane.call("GET", f"http://o{path}")).status == 404
+    assert (await plane.call("POST", "http://o/v2/quotas/")).status == 405
 
 
 async def test_amphorae_and_configuration(plane: Plane) -> None:
     lb = await plane.balancer()
-    found = Amphora(id="00000000-0000-0000-0000-00000000000a", load_balancer_id=lb["id"], heartbeat_key=b"secret")
+    found = Amphora(
+        id="00000000-0000-0000-0000-00000000000a", load_balancer_id=lb["id"], heartbeat_key=b"secret",
+        certificate_expires="2026-12-01T02:00:00+02:00", management_address="10.0.0.9",
+    )  # fmt: skip
+    listener = await plane.make("listener", loadbalancer_id=lb["id"], protocol="HTTP", protocol_port=80)
+    plane.board.counters[listener["id"]] = Counters(bytes_in=3)
     await plane.store.write(lambda tx: tx.put_amphora(found))
     (shown,) = (await plane.call("GET", f"/octavia/amphorae?loadbalancer_id={lb['id']}")).body["amphorae"]
-    assert (shown["role"], shown["status"], shown["compute_id"]) == ("STANDALONE", "BOOTING", None)
+    assert (shown["role"], shown["status"], shown["compute_id"]) == ("STANDALONE", "BOOTING", found.id)
+    assert (shown["vrrp_ip"], shown["ha_ip"], shown["vrrp_id"]) == (lb["vip_address"], lb["vip_address"], 1)
+    assert (shown["lb_network_ip"], shown["cert_expiration"]) == ("10.0.0.9", "2026-12-01T00:00:00")
+    assert (shown["updated_at"], len(shown["created_at"])) == (None, len("2026-12-01T00:00:00"))
     assert "heartbeat_key" not in shown
-    assert (await plane.call("GET", f"/octavia/amphorae/{found.id}")).body == {"amphora": shown}
+    await plane.store.write(lambda tx: tx.put_amphora(replace(found, status="ALLOCATED")))
+    again = (await plane.call("GET", f"/octavia/amphorae/{found.id}?fields=created_at&fields=updated_at")).body[
+        "amphora"
+    ]
+    assert again["created_at"] == shown["created_at"]
+    assert again["updated_at"] is not None
+    (stats,) = (await plane.call("GET", f"/octavia/amphorae/{found.id}/stats")).body["amphora_stats"]
+    assert stats == {
+        "id": found.id, "loadbalancer_id": lb["id"], "listener_id": listener["id"], "bytes_in": 3, "bytes_out": 0,
+        "active_connections": 0, "total_connections": 0, "request_errors": 0,
+    }  # fmt: skip
+    kept = await plane.call("DELETE", f"/octavia/amphorae/{found.id}")
+    assert kept.status == 409
+    assert "only one in ERROR" in kept.body["faultstring"]
+    for method, path in (("GET", "nobody/stats"), ("DELETE", "nobody")):
+        assert (await plane.call(method, f"/octavia/amphorae/{path}")).status == 404
     assert (await plane.call("GET", "/octavia/amphorae/nobody")).status == 404
     url = f"/octavia/loadbalancers/{lb['id']}/configuration"
     assert (await plane.call("GET", url)).body == {"haproxy": f"# {lb['id']}"}
@@ -130,8 +196,6 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
         ("PUT", "/lbaas/loadbalancers/x/failover", "failover of a load balancer by hand"),
         ("PUT", "/octavia/amphorae/x/failover", "failover of an amphora by hand"),
         ("PUT", "/octavia/amphorae/x/config", "a new configuration of a running amphora's agent"),
-        ("GET", "/octavia/amphorae/x/stats", "statistics by amphora"),
-        ("DELETE", "/octavia/amphorae/x", "deletion of an amphora by hand"),
     ],
 )
 async def test_what_octavia_does_and_this_does_not_is_said(plane: Plane, method: str, path: str, words: str) -> None:

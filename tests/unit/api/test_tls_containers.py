@@ -54,7 +54,9 @@ async def test_what_is_used_stays__and_its_change_raises_the_users_generation(pl
     cert = await plane.make("tls_container", name="cert", **PAIR.container())
     extra = await plane.make("tls_container", name="extra", **PAIR.container())
     web = await listener(plane, default_tls_container_ref=f"https://x/{cert['id']}/", sni_container_refs=[extra["id"]])
-    assert (web["default_tls_container_ref"], web["sni_container_refs"]) == (cert["id"], [extra["id"]])
+    assert (web["default_tls_container_ref"], web["sni_container_refs"]) == (f"https://x/{cert['id']}/", [extra["id"]])
+    (found,) = (await plane.call("GET", f"/lbaas/listeners?default_tls_container_ref={cert['id']}")).body["listeners"]
+    assert found["id"] == web["id"], "found by what it means, whatever its spelling"
     scope = web["loadbalancers"][0]["id"]
     for one in (cert, extra):
         path = f"/octavia/tls-containers/{one['id']}"

@@ -70,7 +70,7 @@ def rules() -> Iterator[Row]:
             for sort in ("SOURCE_IP", "SSL_CONN_HAS_CERT", "SSL_VERIFY_RESULT")
         ),
         *(({"type": sort}, "key", f"is required with {sort}") for sort in ("HEADER", "COOKIE", "SSL_DN_FIELD")),
-        ({"key": "x"}, "key", "does not go with PATH"),
+        ({"type": "METHOD", "compare_type": "EQUAL_TO", "value": "GET", "key": "x"}, "key", "does not go with METHOD"),
         ({"type": "HEADER", "key": "a b"}, "key", "must be a token"),
         ({"type": "COOKIE", "key": 'a"b'}, "key", "must be a token"),
         ({"type": "SSL_DN_FIELD", "key": "2CN"}, "key", "is not a field"),

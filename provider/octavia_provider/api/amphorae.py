@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Amphorae, to read only: they come and go with their load balancers (octavia/api/v2/controllers/amphora.py)."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+from octavia_provider.model.errors import Conflict, NotFound
+from octavia_provider.ports import Amphora, Record, Transaction
+
+from . import listing
+from .context import CONTEXT
+from .errors import answer
+from .requests import path_id
+from .views import statistics as summed
+
+Shown = dict[str, Any]
+FIRST_GROUP = 1
+"""``vrrp_id``: Octavia numbers the VRRP group of every load balancer so, also where one amphora is alone in it."""
+_NONE = dict.fromkeys(
+    ("vrrp_port_id", "ha_port_id", "vrrp_interface", "vrrp_priority", "image_id", "compute_flavor")
+)  # there are no ports, no VRRP, no images and no compute flavors
+_NAMES = (
+    "id", "loadbalancer_id", "compute_id", "lb_network_ip", "vrrp_ip", "ha_ip", "vrrp_id", "cert_expiration", "cert_busy",
+    "role", "status", "cached_zone", "created_at", "updated_at", *_NONE,
+)  # fmt: skip
+
+
+async def amphorae(request: web.Request) -> web.Response:
+    """GET /v2/octavia/amphorae."""
+    found = await request.app[CONTEXT].store.read(lambda tx: [_show(tx, amphora) for amphora in tx.amphorae()])
+    return answer(listing.page(found, "amphorae", request.url, dict.fromkeys(_NAMES)))
+
+
+async def show(request: web.Request) -> web.Response:
+    """GET /v2/octavia/amphorae/{id}."""
+    id_ = path_id(request)
+    shown = await request.app[CONTEXT].store.read(lambda tx: _show(tx, _existing(tx, id_)))
+    return answer({"amphora": listing.select(shown, request.query)})
+
+
+async def statistics(request: web.Request) -> web.Response:
+    """GET …/amphorae/{id}/stats: of each listener."""
+    context, id_ = request.app[CONTEXT], path_id(request)
+
+    def work(tx: Transaction) -> tuple[str, list[str]]:
+        balancer_id = _existing(tx, id_).load_balancer_id
+        return balancer_id, tx.ids("listener", ("loadbalancer_id", balancer_id))
+
+    balancer_id, listeners = await context.store.read(work)
+    found = [
+        {
+            "id": id_, "loadbalancer_id": balancer_id, "listener_id": listener_id,
+            **summed([context.board.statistics(balancer_id, listener_id)]),
+        }
+        for listener_id in listeners
+    ]  # fmt: skip
+    return answer({"amphora_stats": found})
+
+
+async def delete(request: web.Request) -> web.Response:
+    """DELETE …/amphorae/{id}: as in Octavia of one that is in ERROR alone, and none stays so here: it is replaced."""
+    id_ = path_id(request)
+    amphora = await request.app[CONTEXT].store.read(lambda tx: _existing(tx, id_))
+    raise Conflict(
+        f"it is {amphora.status}, and only one in ERROR could be deleted", subject=f"amphora {id_}",
+        hint="delete its load balancer; an amphora that fails is replaced by itself",
+    )  # fmt: skip
+
+
+def _existing(tx: Transaction, id_: str) -> Amphora:
+    for amphora in tx.amphorae():
+        if amphora.id == id_:
+            return amphora
+    raise NotFound(f"amphora {id_} does not exist in this control plane")
+
+
+def _show(tx: Transaction, amphora: Amphora) -> Shown:
+    """An amphora is a namespace that is named by its id; it carries the VIP itself, and has no other address there."""
+    balancer = tx.get("load_balancer", amphora.load_balancer_id)
+    vip = balancer.spec.get("vip_address") if balancer else None
+    return {
+        **_NONE,
+        "id": amphora.id,
+        "loadbalancer_id": amphora.load_balancer_id,
+        "compute_id": amphora.id,
+        "lb_network_ip": amphora.management_address,
+        "vrrp_ip": vip,
+        "ha_ip": vip,
+        "vrrp_id": FIRST_GROUP,
+        "cert_expiration": _utc(amphora.certificate_expires),
+        "cert_busy": False,
+        "role": amphora.role,
+        "status": amphora.status,
+        "cached_zone": _zone(balancer),
+        "created_at": amphora.created_at,
+        "updated_at": amphora.updated_at,
+    }
+
+
+def _zone(balancer: Record | None) -> str | None:
+    return balancer.spec.get("availability_zone") if balancer else None
+
+
+def _utc(moment: str | None) -> str | None:
+    """A time as Octavia writes it, without its zone."""
+    return datetime.fromisoformat(moment).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S") if moment else None
