@@ -40,7 +40,7 @@ class HealthMonitorArgs:
 
         :param pulumi.Input[_builtins.int] delay: Seconds between two checks of a member.
                
-               From 1 to 86400.
+               From 1 to 2073600.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.int] max_retries: Checks in a row that must succeed before a member is up.
@@ -55,7 +55,7 @@ class HealthMonitorArgs:
                A change makes a new resource: it is a part of that pool; what it knows of its members says nothing of another's.
         :param pulumi.Input[_builtins.int] timeout: Seconds after which a check has failed.
                
-               From 1 to 86400.
+               From 1 to 2073600.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input['HealthMonitorType'] type: How members are checked.
@@ -136,7 +136,7 @@ class HealthMonitorArgs:
         """
         Seconds between two checks of a member.
 
-        From 1 to 86400.
+        From 1 to 2073600.
 
         A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         """
@@ -184,7 +184,7 @@ class HealthMonitorArgs:
         """
         Seconds after which a check has failed.
 
-        From 1 to 86400.
+        From 1 to 2073600.
 
         A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         """
@@ -394,7 +394,7 @@ class HealthMonitor(pulumi.CustomResource):
         :param pulumi.Input[_builtins.bool] admin_state_up: Whether it is in service. Off: configured, but takes no traffic.
         :param pulumi.Input[_builtins.int] delay: Seconds between two checks of a member.
                
-               From 1 to 86400.
+               From 1 to 2073600.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.str] domain_name: The Host header of the request (HTTP/1.1), and with HTTPS the name that is asked for (SNI); the member's address when not given.
@@ -441,7 +441,7 @@ class HealthMonitor(pulumi.CustomResource):
                At most 255 characters. The order means nothing.
         :param pulumi.Input[_builtins.int] timeout: Seconds after which a check has failed.
                
-               From 1 to 86400.
+               From 1 to 2073600.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input['HealthMonitorType'] type: How members are checked.
