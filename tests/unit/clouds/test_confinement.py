@@ -7,11 +7,12 @@ import errno
 import itertools
 import re
 import struct
+import sys
 from pathlib import Path
 
 import pytest
 
-from octavia_provider.clouds.netns.holder import limits, problems, roots, seccomp, users
+from octavia_provider.clouds.netns.holder import interpreter, limits, problems, roots, seccomp, users
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 HEADERS = {"x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "aarch64": "/usr/include/asm-generic/unistd.h"}
@@ -160,3 +161,17 @@ def test_what_a_command_names_is_shown_unless_it_is_the_home(tmp_path: Path) -> 
     assert (
         shown(f"{home}/file", f"{project}/../home/file", f"{project}/link", str(tmp_path), "/tmp", "/usr/bin/env") == []
     )
+
+
+def test_an_installation_that_only_root_can_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = tmp_path / "packages" / "aiohttp" / "client.py"
+    source.parent.mkdir(parents=True)
+    source.touch(mode=0o644)
+    monkeypatch.setattr(interpreter, "_sources", lambda: iter([source]))
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path / "packages")])
+    assert interpreter.unreadable() is None
+    source.parent.chmod(0o700)
+    assert interpreter.unreadable() == source.parent
+    source.parent.chmod(0o755)
+    source.chmod(0o600)
+    assert interpreter.unreadable() == source

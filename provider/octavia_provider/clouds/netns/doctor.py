@@ -17,6 +17,7 @@ from octavia_amphora.wire import haproxy_versions
 from octavia_amphora.wire.haproxy_versions import OLDEST
 from octavia_provider.model.errors import OctaviaError
 
+from .holder import interpreter
 from .holder.walls import PATH
 
 PYTHON = (3, 11)
@@ -24,8 +25,16 @@ PYTHONS_TRIED = ((3, 11), (3, 13))
 """The tests run with these."""
 
 TRIAL_FIX = (
-    "use a kernel with namespaces, veth and bridge, on a machine that lets root use them (a container: --privileged)"
+    "use Linux 5.14 or newer with namespaces (of users too: sysctl user.max_user_namespaces), veth and bridge, on a machine that "
+    "lets root use them (a container: --privileged)"
 )
+
+
+TRIAL_HOST = {
+    "id": "doctor", "network_id": "doctor", "address": "192.168.0.2", "prefix": 24, "gateway": "192.168.0.1",
+    "ipv6_address": None, "ipv6_prefix": None, "ipv6_gateway": None, "forward_port": None, "environment": {},
+    "command": ["sleep", "1000"], "account": {"name": "nobody", "home": "/", "identity": [65534, 65534, [65534]]},
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +64,13 @@ def _parts() -> Iterator[Check]:
     root = os.geteuid() == 0
     yield Check("root", root, f"user {os.geteuid()}", "run it with sudo: only root may make network namespaces")
     yield _python()
+    hidden = interpreter.unreadable()
+    yield Check(
+        "packages that agents can read",
+        hidden is None,
+        str(hidden or sys.prefix),
+        f"chmod -R o+rX {hidden}: agents are unprivileged",
+    )
     yield _program("ip", "apt-get install iproute2")
     yield _program("nft", "apt-get install nftables")
     yield _program("conntrack", "apt-get install conntrack")
@@ -97,18 +113,19 @@ def _haproxy() -> Check:
 
 
 def _trial() -> Check:
-    """Build an empty cloud in a home of its own, and take it away."""
+    """Build a cloud with a host in a home of its own, and take it away."""
     from .client import Client
     from .cloud import SUBNET_BASE
 
-    name = "network, mount and PID namespaces, bridges"
+    name = "namespaces of networks, mounts, processes and users, bridges"
     with tempfile.TemporaryDirectory(prefix="octavia-") as home:
         client = Client(Path(home), SUBNET_BASE, ())
         try:
             client.start().close()
             client.ask("ensure_network", id="doctor", cidrs=["192.168.0.0/24"])
+            client.ask("ensure_host", spec=TRIAL_HOST)
         except OctaviaError as error:
             return Check(name, ok=False, detail=str(error), fix=TRIAL_FIX)
         finally:
             client.stop()
-    return Check(name, ok=True, detail="an empty cloud was built and taken away")
+    return Check(name, ok=True, detail="a cloud with a host was built and taken away")

@@ -13,7 +13,7 @@ import resource
 import sys
 from pathlib import Path
 
-from . import compiled, confinement, kernel, problems, server, walls
+from . import confinement, interpreter, kernel, problems, server, walls
 
 
 def main() -> None:
@@ -48,7 +48,7 @@ def _build(options: argparse.Namespace) -> server.Server:
     walls.raise_walls()
     kernel.set_name("octavia-cloud")
     confinement.give_up()
-    compiled.begin()
+    interpreter.compile_agent()
     return server.Server(options.home, options.management, json.loads(options.agent), machine)
 
 

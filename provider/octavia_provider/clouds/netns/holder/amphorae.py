@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import roots, walls
+from . import interpreter, roots, walls
 from .fabric import MANAGEMENT, Fabric, Interface, names
 from .problems import Problem
 from .services import prune_logs
@@ -65,6 +65,8 @@ class Amphorae:
             return _told(known)
         addresses = known.addresses if known else (self._free_address(), self._free_address())
         interfaces = (self._management(addresses), *_vip_interfaces(vips))
+        if hidden := interpreter.unreadable():
+            raise Problem(f"its agent, an unprivileged user, could not read {hidden}", hint=f"`chmod -R o+rX {hidden}`")
         order = {"kind": "amphora", "state": str(self._state(identity)), "shown": roots.python(self._agent)}
         self._tenants.create(name, interfaces, order)
         known = Amphora(identity, str(message["load_balancer_id"]), addresses, vips)
