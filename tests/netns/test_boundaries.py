@@ -60,8 +60,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.HTTPServer(("", 80), Handler).serve_forever()
 """
 ATTACK = ATTACKER.partition('if __name__ == "__main__":')[0]
+REACH = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2]))).close(); print('reached')"
 WEB = ("10.1.0.50", 80)
 OTHER = ("10.3.0.50", 80)
+BOTH = ("python3", "-m", "http.server", "80", "--bind", "::")
+OTHER_6 = {"ipv6_address": "fd00:3::50", "ipv6_prefix": 64, "ipv6_gateway": "fd00:3::1"}
+WEB_6 = {"ipv6_address": "fd00:1::50", "ipv6_prefix": 64, "ipv6_gateway": "fd00:1::1"}
 
 
 @pytest_asyncio.fixture
@@ -141,20 +145,24 @@ async def ask(cloud: NetnsCloud, address: tuple[str, int], path: str = "/") -> d
 @pytest.mark.parametrize("user", ["nobody", "root", "www-data"])
 async def test_a_host_stays_where_it_is(made: tuple[NetnsCloud, Path], user: str) -> None:
     cloud, home = made
-    await cloud.ensure_network(NetworkSpec(id="side", cidr="10.3.0.0/24"))
-    await cloud.ensure_host(host("other", network_id="side", address=OTHER[0], gateway="10.3.0.1"))
-    await inside(cloud, OTHER)  # who is asked from the fabric answers
+    await cloud.ensure_network(NetworkSpec(id="front", cidr="10.1.0.0/24", ipv6_cidr="fd00:1::/64"))
+    await cloud.ensure_network(NetworkSpec(id="side", cidr="10.3.0.0/24", ipv6_cidr="fd00:3::/64"))
+    await cloud.ensure_host(
+        host("other", command=BOTH, network_id="side", address=OTHER[0], gateway="10.3.0.1", **OTHER_6)
+    )
+    await inside(cloud, OTHER)  # who is asked from the fabric answers, by both families
+    assert in_cloud(cloud, "python3", "-c", REACH, "fd00:3::50", "80").strip() == "reached"
     booted = await cloud.boot(order())
     heartbeats = cloud.heartbeat_socket()
     gateway, _, port = cloud.heartbeat_receiver.partition(":")
     with heartbeats, machine(home) as targets:
         targets |= {
-            "tcp": {"a host of another network": OTHER, "an agent": booted.agent, "haproxy": (booted.proxy_address, 8080)},
+            "tcp": {"a host of another network": OTHER, "the same by IPv6": ("fd00:3::50", 80), "an agent": booted.agent, "haproxy": (booted.proxy_address, 8080)},
             "udp": {"the control plane's heartbeats": (gateway, int(port))},
             "memory": limits.memory("host") + (1 << 30), "processes": [1], "victims": [1],
         }  # fmt: skip
         command = ("python3", "-c", ATTACK + SERVE, json.dumps(targets))
-        await cloud.ensure_host(host(command=command, user=user))
+        await cloud.ensure_host(host(command=command, user=user, **WEB_6))
         told = await ask(cloud, WEB)
         with pytest.raises(BlockingIOError):
             heartbeats.recv(100)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import http.client
+import sys
 from typing import Any
 
 import pytest
@@ -59,8 +60,6 @@ server.start()
 
 
 def grpc(status: int) -> str:
-    import sys
-
     return GRPC.format(path=[entry for entry in sys.path if entry], status=status)
 
 
@@ -78,7 +77,7 @@ def serve(stack: Stack, name: str, beside: str, **extra: Any) -> None:
         host["id"],
         command=["python3", "-c", beside + SERVER],
         user="root",
-        environment={"NAME": name, **extra},
+        environment={"NAME": name, "PACKAGES": ":".join(sys.path), **extra},  # shown to it, where they are in /root
     )
 
 

@@ -40,7 +40,9 @@ for _ in range(int(sys.argv[2])):
     try:
         connection = http.client.HTTPConnection(sys.argv[1], 80, timeout=1)
         connection.request("GET", "/", headers={"Connection": "close"})
-        print(connection.getresponse().read().decode())
+        answer = connection.getresponse()
+        body = answer.read().decode()
+        print(body if answer.status == 200 else '["refused", "%s"]' % answer.status)
     except OSError as error:
         print('["refused", "%s"]' % type(error).__name__)
 """

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import functools
 import itertools
 import re
 import struct
@@ -18,13 +19,17 @@ ALLOW, KILL = 0x7FFF0000, 0x80000000
 HEADERS = {"x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "aarch64": "/usr/include/asm-generic/unistd.h"}
 
 
+@functools.cache
+def program(machine: str) -> list[tuple[int, ...]]:
+    text = seccomp.program(machine)
+    return [struct.unpack_from("=HBBI", text, at) for at in range(0, len(text), 8)]
+
+
 def run(machine: str, number: int, argument: int = 0, architecture: int | None = None) -> int:
     """What the filter answers: an interpreter of the few instructions that it is made of (linux/bpf_common.h)."""
     given = seccomp.ARCHITECTURES[machine] if architecture is None else architecture
     data = struct.pack("=IIQ6Q", number, given, 0, argument, 0, 0, 0, 0, 0)
-    code = [
-        struct.unpack_from("=HBBI", seccomp.program(machine), at) for at in range(0, len(seccomp.program(machine)), 8)
-    ]
+    code = program(machine)
     accumulator, at = 0, 0
     while True:
         what, yes, no, constant = code[at]
@@ -156,7 +161,11 @@ def test_what_a_command_names_is_shown_unless_it_is_the_home(tmp_path: Path) -> 
         folder.mkdir()
         (folder / "file").touch()
     (project / "link").symlink_to(home / "file")
-    shown = lambda *words: roots.named_by(words, str(home))  # noqa: E731
+
+    def shown(*words: str, **environment: str) -> list[str]:
+        return roots.named_by(words, environment, str(home))
+
+    assert shown("x", PYTHONPATH=f"{project}:{home}", NAME="web") == [str(project)]
     assert shown("python3", f"{project}/file", "-m", str(project)) == [f"{project}/file", str(project)]
     assert (
         shown(f"{home}/file", f"{project}/../home/file", f"{project}/link", str(tmp_path), "/tmp", "/usr/bin/env") == []

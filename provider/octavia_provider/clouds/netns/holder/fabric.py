@@ -126,17 +126,17 @@ class Fabric:
 
     def part(self, addresses: Iterable[str]) -> None:
         """Nothing is forwarded from these hosts to hosts of other networks; amphorae reach all, and are reached."""
-        new = [address for address in addresses if address not in self._parted]
-        if new:
-            kernel.ip(line for address in new for line in _parting("add", address))
-            self._parted.update(new)
+        for address in addresses:
+            if address not in self._parted:
+                kernel.ip(_parting("add", address), family=_version(address))
+                self._parted.add(address)
 
     def join(self, addresses: Iterable[str]) -> None:
         """There are no hosts with these addresses any more."""
-        old = [address for address in addresses if address in self._parted]
-        if old:
-            self._parted.difference_update(old)
-            kernel.ip((line for address in old for line in _parting("del", address)), force=True)
+        for address in addresses:
+            if address in self._parted:
+                self._parted.discard(address)
+                kernel.ip(_parting("del", address), family=_version(address), force=True)
 
     def unplug(self, owner: str, interfaces: Iterable[Interface]) -> None:
         """Take the ports away now: the kernel would, but later, when the namespace is gone."""
@@ -174,6 +174,10 @@ def bridge(network_id: str) -> str:
 def port_name(owner: str, interface: str) -> str:
     """The name of the fabric's end of an interface."""
     return short("po", f"{owner} {interface}")
+
+
+def _version(address: str) -> int:
+    return 6 if ":" in address else 4
 
 
 def _parting(do: str, address: str) -> list[str]:

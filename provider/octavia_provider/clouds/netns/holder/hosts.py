@@ -33,7 +33,7 @@ class Hosts:
         old, tenant = self._specs.get(identity), self._tenants.find(name)
         if old == spec and tenant is not None:
             return
-        shown = roots.named_by(spec["command"], str(self._home))
+        shown = roots.named_by(spec["command"], spec["environment"], str(self._home))
         if (
             old is None
             or tenant is None

@@ -138,15 +138,16 @@ def sysctl(name: str, value: str) -> None:
         path.write_text(value, encoding="ascii")
 
 
-def ip(lines: Iterable[str], *, force: bool = False) -> None:
+def ip(lines: Iterable[str], *, force: bool = False, family: int = 0) -> None:
     """Run ``ip -batch -`` in this process's network namespace: all lines in one process.
 
     The first line that fails is the last one, or with ``force`` the others are done all the same; Problem either way.
+    ``family``: 4 or 6, for rules and their routes, which ``ip`` does not tell by the addresses in them.
     """
     batch = "\n".join(lines)
     try:
         done = subprocess.run(
-            ["ip", *(["-force"] if force else []), "-batch", "-"],
+            ["ip", *([f"-{family}"] if family else []), *(["-force"] if force else []), "-batch", "-"],
             input=f"{batch}\n",
             capture_output=True,
             text=True,

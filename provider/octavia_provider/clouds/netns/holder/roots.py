@@ -13,7 +13,7 @@ import contextlib
 import os
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from . import kernel, users, walls
@@ -50,11 +50,15 @@ def python(argv: Sequence[str] = ()) -> list[str]:
     return [path for path in dict.fromkeys(map(os.path.abspath, found)) if Path(path).is_dir()]
 
 
-def named_by(command: Iterable[str], home: str) -> list[str]:
-    """Files and folders that a host's command names and would not see: they are shown to it, where they are."""
+def named_by(command: Iterable[str], environment: Mapping[str, str], home: str) -> list[str]:
+    """Files and folders that a host's command or environment names and would not see: they are shown to it, where they are.
+
+    A variable may name several, as ``PYTHONPATH`` does.
+    """
+    words = [*command, *(word for value in environment.values() for word in value.split(":"))]
     return [
         path
-        for word in command
+        for word in dict.fromkeys(words)
         if word.startswith("/") and (path := os.path.normpath(word)).startswith(tuple(f"{one}/" for one in PRIVATE))
         and (Path(path).is_file() or Path(path).is_dir()) and not _within(os.path.realpath(path), home)
     ]  # fmt: skip
