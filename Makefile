@@ -3,10 +3,10 @@ PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help up down forget setup test check lint types imports schema docs proven sdk requirements bench fuzz soak clean
+.PHONY: help up down forget setup test test-machines check lint types imports schema docs proven sdk requirements bench fuzz soak clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: setup ## set up what is missing, make a load balancer, show requests being balanced
 	@scripts/quickstart up
@@ -22,6 +22,9 @@ setup: ## install what is missing: Debian packages, a virtual environment (.venv
 
 test: setup check ## all checks and tests (about ten minutes, as root)
 	@scripts/test
+
+test-machines: ## make up and the tests on Debian 13, and with haproxy from Debian's unstable (trees in build/machines)
+	@scripts/test-machines
 
 check: setup lint types imports ## style, types, import contracts; generated files in step with the model
 	@$(PY) -m octavia_provider.plugin.schema --check

@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ed25519 as ed25519_keys
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -74,6 +76,30 @@ def make(
     if not authority:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
     return Pair(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
+
+
+def ed25519() -> Any:
+    """A key of that kind."""
+    return ed25519_keys.Ed25519PrivateKey.generate()
+
+
+def named(key: Any, common: str, names: Iterable[str], issuer: Pair | None = None) -> Pair:
+    """A certificate for this key, with a common name and these alternative names (none: without the extension)."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer.certificate.subject if issuer else subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - dt.timedelta(days=1))
+        .not_valid_after(NOW + dt.timedelta(days=30))
+    )
+    if found := [x509.DNSName(name) for name in names]:
+        builder = builder.add_extension(x509.SubjectAlternativeName(found), critical=False)
+    signing = issuer.key if issuer else key
+    digest = None if isinstance(signing, ed25519_keys.Ed25519PrivateKey) else hashes.SHA256()
+    return Pair(builder.sign(signing, digest), key)
 
 
 def authority(name: str = "authority", issuer: Pair | None = None) -> Pair:

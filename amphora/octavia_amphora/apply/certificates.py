@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from octavia_amphora.wire.config import Configuration, File, FileKind, Frontend, crt_list, streams
+from octavia_amphora.wire.config import Configuration, File, FileKind, Frontend, crt_line, crt_list, streams
 
 _WORDS: dict[FileKind, str] = {"certificate": "cert", "ca": "ca-file", "crl": "crl-file"}
 # tune.bufsize is 16,384 bytes at least; the command and haproxy's own use of the buffer need some of it
@@ -85,6 +85,8 @@ def _changed(one: File, path: str, content: str, *, is_new: bool) -> list[Said] 
 
 
 def _listed(old: Frontend, new: Frontend, directory: str) -> Iterator[Said] | None:
+    if any(old.names.get(one) != new.names.get(one) for one in old.certificates if one in new.certificates):
+        return None  # it would have to leave the list and come back at its end
     if old.certificates == new.certificates:
         return iter(())
     if not old.certificates or not new.certificates or old.certificates[0] != new.certificates[0]:
@@ -99,7 +101,10 @@ def _listed(old: Frontend, new: Frontend, directory: str) -> Iterator[Said] | No
 def _list_changes(old: Frontend, new: Frontend, at: str, directory: str) -> Iterator[Said]:
     for one in new.certificates:
         if one not in old.certificates:
-            yield Said(f"add ssl crt-list {at} {directory}/{one}", "Success!")
+            if one in new.names:
+                yield Said(f"add ssl crt-list {at}", "Success!", crt_line(new, one, f"{directory}/"))
+            else:
+                yield Said(f"add ssl crt-list {at} {directory}/{one}", "Success!")
     for one in old.certificates:
         if one not in new.certificates:
             yield Said(f"del ssl crt-list {at} {directory}/{one}", "deleted in crtlist", leaks=True)

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from octavia_amphora.haproxy.paths import Paths
-from octavia_amphora.wire.config import Configuration, File, bare, crt_list
+from octavia_amphora.wire.config import Configuration, File, bare, crt_line, crt_list
 from octavia_amphora.wire.messages import Refusal
 
 from .disk import remove, set_aside, write
@@ -72,9 +72,10 @@ class Files:
             remove(link)
             os.link(self._paths.contents / one.digest, link)
             link.replace(directory / one.name)
-        lists = {crt_list(f.name): f.certificates for f in configuration.frontends.values() if f.certificates}
-        for name, certificates in lists.items():
-            write(directory / name, "".join(f"{one}\n" for one in certificates).encode(), mode=self._paths.mode)
+        lists = {crt_list(f.name): f for f in configuration.frontends.values() if f.certificates}
+        for name, frontend in lists.items():
+            text = "".join(f"{crt_line(frontend, one)}\n" for one in frontend.certificates)
+            write(directory / name, text.encode(), mode=self._paths.mode)
         _keep_only(directory, {*configuration.files, *lists})
 
     def forget_others(self, *kept: Configuration | None) -> None:

@@ -116,7 +116,8 @@ class Datagrams(msgspec.Struct, frozen=True, omit_defaults=True):
 class Frontend(msgspec.Struct, frozen=True, omit_defaults=True):
     """One ``frontend`` section. ``name`` is the listener's id; ``text`` is its body, ``bind`` lines included.
 
-    ``certificates`` are names of files: what its ``crt-list`` (``crt_list(name)``) holds, the default first.
+    ``certificates`` are names of files: what its ``crt-list`` (``crt_list(name)``) holds, the default first. ``names``: the
+    names that some of them are for, and (after an exclamation mark) not for; all others are for the names in them.
     ``allowed``: networks whose packets may come to the binds that are not for the PROXY protocol; empty for all.
     ``datagrams``: it is a UDP listener, served by the kernel and not by haproxy.
     """
@@ -127,6 +128,7 @@ class Frontend(msgspec.Struct, frozen=True, omit_defaults=True):
     certificates: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
     datagrams: Datagrams | None = None
+    names: dict[str, tuple[str, ...]] = {}
 
 
 class File(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -220,6 +222,11 @@ def bare(configuration: Configuration) -> Configuration:
 def crt_list(frontend: str) -> str:
     """The name of a frontend's list of certificates."""
     return f"{frontend}.list"
+
+
+def crt_line(frontend: Frontend, certificate: str, directory: str = "") -> str:
+    """A line of a frontend's list (haproxy 2.6, section 5.1, ``crt-list``)."""
+    return " ".join((f"{directory}{certificate}", *frontend.names.get(certificate, ())))
 
 
 def server_line(server: Server) -> str:

@@ -220,6 +220,20 @@ def facts(certificate: x509.Certificate) -> Mapping[str, Any]:
     }
 
 
+def dns_names(certificate: x509.Certificate) -> tuple[list[str], list[str]]:
+    """The DNS names among its alternative names, and the common names of its subject."""
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        alternatives = []
+    else:
+        alternatives = found.get_values_for_type(x509.DNSName)
+    return alternatives, [str(one.value) for one in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
+
+
 def _readable(found: Sequence[x509.Certificate]) -> None:
     """``cryptography`` parses lazily, and takes some that OpenSSL does not: what cannot be shown, compared or loaded later is
     refused now."""

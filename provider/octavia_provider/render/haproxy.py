@@ -197,7 +197,10 @@ def _frontend(graph: Graph, listener: Listener, placement: Placement) -> tuple[F
     l7.use_backends(lines, deciding, {pool.id: backend_name(pool.id, me) for pool in _pools(graph, listener)})
     if pool := _default_pool(graph, listener):
         lines.add(me, "default_backend", backend_name(pool.id, me))
-    return Frontend(me, lines.text, binds, tls.certificates(listener), listener.allowed_cidrs), lines.owners
+    frontend = Frontend(
+        me, lines.text, binds, tls.certificates(listener), listener.allowed_cidrs, names=tls.names(graph, listener)
+    )
+    return frontend, lines.owners
 
 
 def _allowed(lines: Lines, listener: Listener) -> None:

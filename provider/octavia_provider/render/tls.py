@@ -16,6 +16,7 @@ from octavia_provider.model.pool import Pool
 from octavia_provider.model.tls import DEFAULT_ALPN, DEFAULT_CIPHERS, DEFAULT_VERSIONS, VERSIONS, split_ciphers
 from octavia_provider.model.tls_container import TlsContainer
 
+from . import sni
 from .lines import Lines, quote
 
 # haproxy 2.6, section 7.3.4; as in Octavia
@@ -62,6 +63,12 @@ def certificates(listener: Listener) -> tuple[str, ...]:
     refs = [*([listener.default_tls_container_ref] if listener.default_tls_container_ref else []),
             *listener.sni_container_refs]  # fmt: skip
     return tuple(f"{ref}.pem" for ref in dict.fromkeys(refs))
+
+
+def names(graph: Graph, listener: Listener) -> dict[str, tuple[str, ...]]:
+    """What its ``crt-list`` says of the names of its certificates, where their own do not tell enough."""
+    listed = {file: graph.tls_containers[file.rpartition(".")[0]] for file in certificates(listener)}
+    return sni.filters({file: container.certificate or "" for file, container in listed.items()})
 
 
 def bind(listener: Listener) -> Iterator[str]:

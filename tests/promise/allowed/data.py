@@ -9,11 +9,14 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
+from cryptography import x509
+
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Datagrams, File, Frontend, Probe
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.health_monitor import HealthMonitor
 from octavia_provider.model.listener import Listener
 from octavia_provider.model.pool import Pool
+from octavia_provider.model.tls_container import TlsContainer
 
 from .listener import asks_clients, default_pool, ends_tls
 from .pool import monitor_of
@@ -27,7 +30,7 @@ NAMES = frozenset(
     + [f"agent: spreads by {name}" for name in SPREADING.values()]
     + [
         f"agent: {what}"
-        for what in ("a certificate", "a ca", "a crl", "networks", "persistence", "nobody answers", "a limit")
+        for what in ("a certificate", "a ca", "a crl", "names", "networks", "persistence", "nobody answers", "a limit")
     ]
 )
 
@@ -120,6 +123,8 @@ def _files(configuration: Configuration, graph: Graph, met: Counter[str]) -> Non
         listener = graph.listeners[frontend.name]
         certificates = _certificates(listener)
         equal(frontend.certificates, certificates, f"certificates of {listener.id}")
+        equal(frontend.names, _names(graph, certificates), f"names of certificates of {listener.id}")
+        met["agent: names"] += bool(frontend.names)
         wanted.update({name: _content(graph, name) for name in (*certificates, *_of_clients(listener))})
     for pool_id in {name.partition(":")[0] for name in configuration.backends}:
         wanted.update({name: _content(graph, name) for name in _of_members(graph.pools[pool_id])})
@@ -135,6 +140,30 @@ def _certificates(listener: Listener) -> tuple[str, ...]:
         return ()
     refs = (listener.default_tls_container_ref, *listener.sni_container_refs)
     return tuple(dict.fromkeys(f"{ref}.pem" for ref in refs if ref))
+
+
+def _names(graph: Graph, listed: tuple[str, ...]) -> dict[str, tuple[str, ...]]:
+    """A certificate with an elliptic key and a wildcard is not for what another, with an RSA key, has exactly."""
+    found = {}
+    for name in listed:
+        container = graph.tls_containers[name.removesuffix(".pem")]
+        (own,), size = container.subject_alternative_names or _read(container), _bits(container)
+        found[name] = (own, size)
+    others = [own for own, size in found.values() if size >= 2048]
+    said = {}
+    for name, (own, size) in found.items():
+        if own.startswith("*.") and size < 2048 and (not_for := [one for one in others if one.endswith(own[1:])]):
+            said[name] = (own, *(f"!{one}" for one in sorted(set(not_for))))
+    return said
+
+
+def _read(container: TlsContainer) -> tuple[str, ...]:
+    names = x509.load_pem_x509_certificate(str(container.certificate).encode()).extensions
+    return tuple(names.get_extension_for_class(x509.SubjectAlternativeName).value.get_values_for_type(x509.DNSName))
+
+
+def _bits(container: TlsContainer) -> int:
+    return int(x509.load_pem_x509_certificate(str(container.certificate).encode()).public_key().key_size)  # type: ignore[union-attr]
 
 
 def _of_clients(listener: Listener) -> Iterator[str]:

@@ -38,8 +38,8 @@ def made() -> Mapping[str, TlsContainer]:
     one = pem.make("one.test", ca)
     contents: Mapping[str, dict[str, Any]] = {
         "elliptic": one.container(),
-        "chain": pem.make("two.test", middle).container(intermediates=middle.pem),
-        "rsa": pem.make("*.three.test", ca, rsa_bits=2048).container(),
+        "chain": pem.make("*.three.test", middle).container(intermediates=middle.pem),
+        "rsa": pem.make("api.three.test", ca, rsa_bits=2048).container(),
         "sealed": {"certificate": one.pem, "private_key": one.sealed_key("§ a\"b'"), "passphrase": "§ a\"b'"},
         "authority": {"ca_certificates": ca.pem},
         "authorities": {"ca_certificates": ca.pem + other.pem},

@@ -60,6 +60,20 @@ def test_servers_without_a_certificate_hear_of_authorities_by_a_reload_alone() -
         assert said(with_server("ssl verify none", ca="1", crl="1"), with_server("ssl verify none", **changed))
 
 
+def test_a_certificate_with_names_of_its_own_joins_a_list__and_other_names_are_a_reload() -> None:
+    def named(configuration: Configuration, **names: tuple[str, ...]) -> Configuration:
+        front = msgspec.structs.replace(configuration.frontends["f"], names=names)
+        return msgspec.structs.replace(configuration, frontends={"f": front})
+
+    one, two = made("a", a="1"), named(made("a", "b", a="1", b="1"), b=("*.x", "!a.x"))
+    told = certificates.commands(one, two, "/x", lambda one: one.content)
+    assert told is not None
+    assert (told[-1].text, told[-1].payload) == ("add ssl crt-list /x/f.list", "/x/b *.x !a.x")
+    assert said(two, one) == ["del ssl crt-list /x/f.list /x/b", "del ssl cert /x/b"]
+    assert said(made("a", "b", a="1", b="1"), two) is None
+    assert said(one, named(made("a", "b", a="1", b="1"), a=("a.x",))) is None
+
+
 def test_a_certificate_joins_a_list_and_leaves_it() -> None:
     one, two = made("a", a="1"), made("a", "b", a="1", b="1")
     assert said(one, two) == [
