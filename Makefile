@@ -17,6 +17,13 @@ down: setup ## take the stack of `make up` away again, and nothing else
 forget: ## forget the stack of `make up` where its installation is gone for good; deletes nothing else
 	@scripts/quickstart forget
 
+.PHONY: install uninstall
+install: ## octaviactl, the plugin and the SDK for use, without developers' tools: make install [PREFIX=/usr/local]
+	@PREFIX="$(PREFIX)" scripts/install
+
+uninstall: ## take away what make install has made
+	@PREFIX="$(PREFIX)" scripts/install uninstall
+
 setup: ## install what is missing: Debian packages, a virtual environment (.venv)
 	@MAKECMDGOALS="$(MAKECMDGOALS)" scripts/setup
 
@@ -44,7 +51,7 @@ imports: setup
 schema: setup ## write schema.json from the model
 	@$(PY) -m octavia_provider.plugin.schema > schema.json.new && mv schema.json.new schema.json
 
-docs: setup ## write docs/reference/resources.md and replacements.md from the model
+docs: setup ## write docs/reference/resources.md, replacements.md and octaviactl.md from the code
 	@$(PY) scripts/reference.py
 
 proven: setup ## run the tests that show what each input does, and write docs/reference/proven.md (about six minutes)

@@ -1,17 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write docs/reference/resources.md and replacements.md from the model; ``--check`` fails when one is stale."""
+"""Write docs/reference/resources.md and replacements.md from the model, octaviactl.md from its commands; ``--check`` fails when one
+is stale."""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import commands
 
 from octavia_provider.model import effects
 from octavia_provider.model.attributes import Attribute, Rule, attributes, camel
 from octavia_provider.model.kinds import KINDS, LOCAL_KINDS
 
+BARE = {"timeout", "delay", "passphrase", "intermediates", "certificate", "key", "value", "action"}
+"""Attributes of one word that rules name."""
 FOLDER = Path(__file__).parents[1] / "docs" / "reference"
 HEAD = """# Resources
 
@@ -35,6 +41,7 @@ would want the same unique value.
 def main() -> int:
     texts = {
         "resources.md": HEAD + "".join(kind(k) for k in KINDS.values()),
+        "octaviactl.md": commands.page(),
         "replacements.md": REPLACEMENTS + "".join(replacements(k) for k in KINDS.values()),
     }
     stale = 0
@@ -43,7 +50,7 @@ def main() -> int:
         if "--check" not in sys.argv:
             file.write_text(text)
         elif not file.exists() or file.read_text() != text:
-            print(f"{name} is not what the model says. Try: make docs", file=sys.stderr)
+            print(f"{name} is not what the code says. Try: make docs", file=sys.stderr)
             stale = 1
     return stale
 
@@ -74,13 +81,13 @@ def kind(cls: type) -> str:
                 f"\n`{a.camel}` {holds}:\n\n| input | type | default | what it is | a change |\n|---|---|---|---|---|\n"
             )
             lines.extend(row(b, parent=a) for b in inner.values())
-            if a.json is not None:
-                lines.extend(f"\n{rule}\n" for rule in rules(a.json))
+            told = [*rules(a.json)] if a.json is not None else []
+            lines.append("\n" * bool(told) + "".join(f"- {rule}\n" for rule in told))
     lines.append("\n| output | type | what it is |\n|---|---|---|\n")
     lines.extend(f"| `{a.camel}` | {shape(a)} | {a.doc} |\n" for a in facts.values() if a.output)
     told = [*rules(cls)]
     if told:
-        lines.append("\nRules: " + " ".join(told) + "\n")
+        lines.append("\nRules:\n\n" + "".join(f"- {rule}\n" for rule in told))
     return "".join(lines) + "\n"
 
 
@@ -137,13 +144,38 @@ def shape(a: Attribute) -> str:
     return f"list of {word}s" if a.is_list else f"map of {word}s" if a.is_map else word
 
 
+ALIKE = re.compile(r"(?P<before>(?:With \w+, )?)(?P<name>[a-z]\w*) (?P<verb>goes|needs) (?P<rest>.+)")
+PLURAL = {"goes": "go", "needs": "need"}
+
+
 def rules(cls: type) -> Iterator[str]:
+    """A sentence for each rule; those that say the same of several attributes are one sentence."""
     found: tuple[Rule, ...] = getattr(cls, "RULES", ())
-    for rule in found:
-        yield " ".join(camel(word) if "_" in word and word.islower() else word for word in rule.doc.split(" "))
     unique = getattr(cls, "UNIQUE", None)
-    if unique is not None:
-        yield unique.doc
+    told: dict[tuple[str, ...], list[str]] = {}
+    for doc in (*(rule.doc for rule in found), *([unique.doc] if unique else ())):
+        alike = ALIKE.fullmatch(doc)
+        same = alike.group("before", "verb", "rest") if alike else (doc,)
+        told.setdefault(same, []).append(alike["name"] if alike else "")
+    names = attributes(cls)
+    for same, about in told.items():
+        if len(same) == 1:
+            yield spelled(same[0], names)
+            continue
+        before, verb, rest = same
+        listed = ", ".join(about[:-1]) + " and " * (len(about) > 1) + about[-1]
+        yield spelled(f"{before}{listed} {PLURAL[verb] if len(about) > 1 else verb} {rest}", names)
+
+
+def spelled(sentence: str, names: Mapping[str, Attribute]) -> str:
+    """Attributes as a program spells them, marked."""
+    return re.sub(
+        r"[a-z][a-z0-9]*(?:_[a-z0-9]+)+|\b(?:" + "|".join(BARE & names.keys() or {"$^"}) + r")\b", marked, sentence
+    )
+
+
+def marked(found: re.Match[str]) -> str:
+    return f"`{camel(found[0])}`"
 
 
 if __name__ == "__main__":

@@ -59,20 +59,24 @@ async def configuration(request: web.Request) -> web.Response:
 
 async def control_plane(request: web.Request) -> web.Response:
     """GET /v2/octavia/control-plane: who answers."""
-    context: Context = request.app[CONTEXT]
+    context = request.app[CONTEXT]
+    objects = await context.store.read(lambda tx: len(tx.find()))
+    return answer({"control_plane": {**control_plane_facts(context), "objects": objects}})
+
+
+def control_plane_facts(context: Context) -> dict[str, Any]:
+    """Who answers: its id, version, process and home."""
     settings = context.settings
-    facts = {
+    return {
         "id": context.store.control_plane_id,
         "version": __version__,
         "schema": settings.schema,
         "started_at": settings.started_at,
         "pid": os.getpid(),
         "home": settings.home,
-        "objects": await context.store.read(lambda tx: len(tx.find())),
         "cloud": settings.cloud,
         "project_id": settings.project_id,
     }
-    return answer({"control_plane": facts})
 
 
 async def stop(request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler
 from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, LOCAL_KINDS, OPERATOR_KINDS, PARENTS, SHARED_KINDS
 from octavia_provider.ports import Board, Networks, Store
 
-from . import absent, admin, amphorae, leftovers, neighbours, providers, quotas, versions
+from . import absent, admin, amphorae, leftovers, neighbours, overview, providers, quotas, versions
 from .context import CONTEXT, Callbacks, Context, Settings
 from .errors import explain
 from .moves import Moves
@@ -70,6 +70,7 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
     router.add_get(f"{base}/octavia/loadbalancers/{{id}}/configuration", admin.configuration)
     router.add_get(f"{base}/octavia/control-plane", admin.control_plane)
     router.add_post(f"{base}/octavia/control-plane/stop", admin.stop)
+    router.add_get(f"{base}/octavia/status", overview.status)
     router.add_get(f"{base}/octavia/leftovers", leftovers.leftovers)
     router.add_post(f"{base}/octavia/confirm", leftovers.confirmed)
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from octavia_provider.kit import console
 from octavia_provider.model.errors import Conflict, NotFound, OctaviaError
 
 from . import options
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @options.home
 @click.option("--restore", is_flag=True, help="Put the copy that the control plane keeps of its store in its place.")
 @click.option("--let-go", is_flag=True, help="End what the store does not know, for good.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@options.yes
 def adopt(home: str | None, restore: bool, let_go: bool, yes: bool) -> None:
     """Show what runs in this home's cloud and its store does not know, and go on with it or without it.
 
@@ -103,11 +104,11 @@ async def _look(home: Path, cloud: NetnsCloud, database: Path) -> _Found:
 
 def _tell(found: _Found) -> None:
     if found.problem:
-        click.echo(f"the store: {found.problem}")
+        console.say(f"the store: {found.problem}")
     for one in found.unknown:
-        click.echo(f"not in the store: {one.words}")
+        console.say(f"not in the store: {one.words}")
     if not found.problem and not found.unknown:
-        click.echo("the store knows all that runs; nothing is to be done")
+        console.say("the store knows all that runs; nothing is to be done")
 
 
 async def _advise(home: Path, cloud: NetnsCloud) -> None:
@@ -116,8 +117,8 @@ async def _advise(home: Path, cloud: NetnsCloud) -> None:
     if copy is not None:
         at, unknown = copy
         left = f"all but {len(unknown)} of it" if unknown else "all that runs"
-        click.echo(f"octaviactl adopt --restore   puts the store's copy of {at} back, which knows {left}")
-    click.echo("octaviactl adopt --let-go    ends what the store does not know; its traffic stops")
+        console.say(f"octaviactl adopt --restore   puts the store's copy of {at} back, which knows {left}")
+    console.say("octaviactl adopt --let-go    ends what the store does not know; its traffic stops")
 
 
 async def _copy(home: Path, cloud: NetnsCloud) -> tuple[str, list[Stranger]] | None:
@@ -147,7 +148,7 @@ async def _restore(home: Path, cloud: NetnsCloud, found: _Found, *, yes: bool) -
             hint="put a backup of octavia.db and octavia.key in their places, or `octaviactl adopt --let-go`",
         )  # fmt: skip
     if not yes:
-        click.confirm(f"Put the store's copy of {copy[0]} back? What was changed after it is not in it.", abort=True)
+        console.ask(f"Put the store's copy of {copy[0]} back? What was changed after it is not in it.")
     if found.store:
         await found.store.close()
     _set_aside(home, paths.database(home).name)
@@ -161,10 +162,10 @@ async def _restore(home: Path, cloud: NetnsCloud, found: _Found, *, yes: bool) -
     if again.store:
         await again.store.close()
     left = [one for one in again.unknown if one.kind != "newer"]
-    click.echo(f"restored the store's copy of {copy[0]}")
+    console.say(f"restored the store's copy of {copy[0]}")
     for one in left:
-        click.echo(f"not in the store: {one.words}")
-    click.echo(
+        console.say(f"not in the store: {one.words}")
+    console.say(
         "Next: octaviactl adopt --let-go, which ends these"
         if left
         else "Next: octaviactl start, and `up` for what changed since"
@@ -186,17 +187,17 @@ async def _supersede(found: _Found) -> None:
 async def _let_go(home: Path, cloud: NetnsCloud, found: _Found, *, yes: bool) -> None:
     if not yes:
         lost = " and begin anew, without the store" if found.store is None else ""
-        click.confirm(f"End these {len(found.unknown)} for good, and what runs in them{lost}?", abort=True)
+        console.ask(f"End these {len(found.unknown)} for good, and what runs in them{lost}?")
     if found.store is None:
         await cloud.stop()
         for name in ("octavia.db", "octavia.key"):
             _set_aside(home, name)
-        click.echo("let go; the next start is that of a new installation")
+        console.say("let go; the next start is that of a new installation")
         return
     await _supersede(found)
     await _end(cloud, found.unknown)
     await found.store.close()
-    click.echo("let go; octaviactl start")
+    console.say("let go; octaviactl start")
 
 
 async def _end(cloud: NetnsCloud, unknown: list[Stranger]) -> None:

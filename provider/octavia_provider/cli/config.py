@@ -3,33 +3,32 @@
 
 from __future__ import annotations
 
-import re
-
 import click
 
-from octavia_provider.model.errors import NotFound, Unreachable
+from octavia_provider.kit import console
+from octavia_provider.model.errors import Unreachable
 
-from . import options
+from . import look, options
 
 
 @click.command()
-@click.argument("load_balancer")
+@click.argument("load_balancer", metavar="NAME|ID")
 @options.control_plane
-def config(load_balancer: str, home: str | None, endpoint: str | None) -> None:
-    """Print the haproxy configuration of LOAD_BALANCER (its id or name)."""
+@options.as_json
+def config(load_balancer: str, home: str | None, endpoint: str | None, as_json: bool) -> None:
+    """Print the haproxy configuration of a load balancer."""
     from octavia_provider.client.waiting import Deadline
 
     client = options.running_client(home, endpoint)
     if client is None:
         raise Unreachable("does not run.", subject="the control plane", hint="octaviactl start")
-    deadline = Deadline(30.0)
-    balancers = list(client.list("load_balancer", deadline=deadline))
-    found = [b["id"] for b in balancers if load_balancer in (b["id"], b["name"])]
-    if not found:  # a name that was made from the resource's, with seven digits behind it
-        made = re.compile(re.escape(load_balancer) + "-[0-9a-f]{7}")
-        found = [b["id"] for b in balancers if made.fullmatch(b["name"])]
-    if not found:
-        raise NotFound("does not exist.", subject=f"load balancer {load_balancer}", hint="octaviactl status")
-    for id_ in found:
-        path = f"/v2/octavia/loadbalancers/{id_}/configuration"
-        click.echo(client.request("GET", path, deadline=deadline).json()["haproxy"], nl=False)
+    found = []
+    for balancer in look.balancers(client, load_balancer):
+        path = f"/v2/octavia/loadbalancers/{balancer['id']}/configuration"
+        text = client.request("GET", path, deadline=Deadline(30.0)).json()["haproxy"]
+        found.append({"id": balancer["id"], "name": balancer["name"], "haproxy": text})
+    if as_json:
+        console.say_json({"load_balancers": found})
+        return
+    for one in found:
+        console.say_text(one["haproxy"], nl=False)

@@ -12,12 +12,16 @@ from pathlib import Path
 
 import click
 
-from . import options
+from octavia_provider.kit import console
+from octavia_provider.kit.console import styled
+from octavia_provider.model.errors import OctaviaError
+
+from . import codes, options
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check. ``needed``: without it nothing works; ``fix``: what to do; ``implies``: what follows from what was found."""
+    """One check. ``needed``: without it load balancers do not work here; ``fix``: what to do; ``implies``: what follows."""
 
     name: str
     ok: bool
@@ -27,11 +31,14 @@ class Finding:
     implies: tuple[str, ...] = ()
 
 
-@click.command()
+@click.command(epilog="Exit codes: 0 nothing that is needed is missing or broken; 1 something is.")
 @options.home
 @options.as_json
 def doctor(home: str | None, as_json: bool) -> None:
-    """Check this machine: kernel, tools, rights, the installation; say how to mend what is wrong."""
+    """Check this machine: kernel, tools, rights, the installation; say how to mend what is wrong.
+
+    ✓ well, ✗ needed and missing or broken, ○ optional and not there.
+    """
     from octavia_provider.kit import paths
 
     where = paths.home(home)
@@ -41,19 +48,23 @@ def doctor(home: str | None, as_json: bool) -> None:
     else:
         _show(findings)
     if any(finding.needed and not finding.ok for finding in findings):
-        sys.exit(1)
+        sys.exit(codes.FAILED)
 
 
 def _show(findings: list[Finding]) -> None:
     for finding in findings:
-        mark = (
-            click.style("✓", fg="green") if finding.ok else click.style("✗", fg="red" if finding.needed else "yellow")
-        )
-        click.echo(f"{mark} {finding.name}: {finding.detail}")
+        if finding.ok:
+            mark = styled("✓", fg="green")
+        else:
+            mark = styled("✗", fg="red") if finding.needed else styled("○", fg="yellow")
+        console.say(mark, f" {finding.name}: {finding.detail}")
         for sentence in finding.implies:
-            click.echo(f"    {sentence}")
+            console.say(f"    {sentence}")
         if not finding.ok and finding.fix:
-            click.echo(f"    try: {finding.fix}")
+            console.say(f"    {'try' if finding.needed else 'optional'}: {finding.fix}")
+    broken = [finding.name for finding in findings if finding.needed and not finding.ok]
+    console.say("")
+    console.say(f"Missing or broken: {', '.join(broken)}." if broken else "All that is needed is there.")
 
 
 def _cloud() -> Iterator[Finding]:
@@ -64,7 +75,6 @@ def _cloud() -> Iterator[Finding]:
 
 
 def _installation(where: Path) -> Iterator[Finding]:
-    from octavia_provider.client import embedded
     from octavia_provider.kit import paths
 
     try:
@@ -73,18 +83,33 @@ def _installation(where: Path) -> Iterator[Finding]:
     except ValueError as error:
         yield Finding("home", False, str(error), "export OCTAVIA_HOME=/var/lib/octavia")
         return
-    runs = embedded.running(where)
-    stopped = "does not run, and this home has a store: nothing is watched or healed"
-    if runs or not paths.database(where).exists():
-        detail = "runs" if runs else "does not run; it starts when `up` makes something"
-        yield Finding("control plane", True, detail)
-    else:
-        fix = "octaviactl start; octaviactl service install, to have it at every boot"
-        yield Finding("control plane", False, stopped, fix, needed=False)
+    yield _control_plane(where)
     if where.exists():
         private = where.stat().st_mode & 0o077 == 0
         fix = f"chmod 700 {where}"
         yield Finding("privacy of the home", private, f"mode {where.stat().st_mode & 0o777:o}", fix)
+
+
+def _control_plane(where: Path) -> Finding:
+    from octavia_provider.client import embedded
+    from octavia_provider.kit import paths
+    from octavia_provider.store import peek
+
+    name = "control plane"
+    try:
+        if embedded.running(where):
+            return Finding(name, True, "runs")
+        balancers = [one.name for one in peek.objects(paths.database(where)) if one.kind == "load_balancer"]
+    except OctaviaError as error:
+        return Finding(name, False, error.message, error.hint)
+    except OSError as error:
+        return Finding(
+            name, False, f"does not run, and {error}", "put the database back from a copy, or: octaviactl purge"
+        )
+    if not balancers:
+        return Finding(name, True, "does not run; it starts when `up` makes something")
+    detail = f"does not run: nobody watches or heals {', '.join(balancers[:5])}{' and more' * (len(balancers) > 5)}"
+    return Finding(name, False, detail, "octaviactl start; octaviactl service install, to have it at every boot")
 
 
 def _pulumi() -> Iterator[Finding]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from octavia_provider.kit import console
 from octavia_provider.model.errors import OctaviaError, PermanentError
 
 from . import options
@@ -15,7 +16,7 @@ from . import options
 @click.command()
 @options.control_plane
 @click.option("--delete", is_flag=True, help="Delete them.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.yes
 @options.as_json
 def leftovers(home: str | None, endpoint: str | None, delete: bool, yes: bool, as_json: bool) -> None:
     """Show what no stack is known to keep: made by a run that crashed, or by one that goes on at this moment.
@@ -32,13 +33,13 @@ def leftovers(home: str | None, endpoint: str | None, delete: bool, yes: bool, a
         options.print_json({"leftovers": found})
     else:
         for item in found:
-            click.echo(f"{item['created_at']}  {item['kind']}  {item['id']}  {item['name']}  {item['owner']['urn']}")
+            console.say(f"{item['created_at']}  {item['kind']}  {item['id']}  {item['name']}  {item['owner']['urn']}")
         if not found:
-            click.echo("no leftovers" if client else "No control plane runs here.")
+            console.say("no leftovers" if client else "No control plane runs here.")
     if not delete or not found:
         return
     if not yes:
-        click.confirm(f"Delete these {len(found)}? (No run may be going on.)", abort=True, err=as_json)
+        console.ask(f"Delete these {len(found)}? (No run may be going on.)", err=as_json)
     failed = [error for item in found if (error := _deleted(client, item))]
     if failed:
         raise PermanentError("; ".join(failed), subject=f"{len(failed)} of {len(found)} were not deleted")

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import click
 
+from octavia_provider.kit import console
+
 from . import options
 
 
@@ -57,7 +59,7 @@ async def _serve(host: str, port: int, names: tuple[str, ...], find: Callable[[]
     server = await serve_tcp(create_door(find, map(check_name, names)), loopback(host), port)
     try:
         at, on = server.address
-        click.echo(f"the API is at http://{f'[{at}]' if ':' in at else at}:{on} (no authentication; ^C ends it)")
+        console.say(f"the API is at http://{f'[{at}]' if ':' in at else at}:{on} (no authentication; ^C ends it)")
         await stop.wait()
     finally:
         await server.close()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping
@@ -11,8 +12,10 @@ from collections.abc import Mapping
 import click
 
 from octavia_provider import __version__
-from octavia_provider.kit import logs
+from octavia_provider.kit import console, logs
 from octavia_provider.model.errors import OctaviaError
+
+from . import codes, environment
 
 # command → (module, attribute, the line in `octaviactl --help`)
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
@@ -21,7 +24,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "destroy": ("octavia_provider.engine.commands", "destroy", "Delete the resources of a stack."),
     "refresh": ("octavia_provider.engine.commands", "refresh", "Read what exists into the state of a stack."),
     "stack": ("octavia_provider.engine.commands", "stack", "Look at stacks and their state."),
-    "start": ("octavia_provider.cli.start", "start", "Start the control plane, if it does not run."),
+    "start": ("octavia_provider.cli.start", "start", "Start the control plane, and wait until traffic flows."),
     "status": ("octavia_provider.cli.status", "status", "Show the load balancers and how they are."),
     "config": ("octavia_provider.cli.config", "config", "Show the haproxy configuration of a load balancer."),
     "try": ("octavia_provider.cli.requests", "try_", "Send a few requests and show who answers."),
@@ -30,8 +33,10 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "serve": ("octavia_provider.cli.serve", "serve", "Run the control plane in the foreground."),
     "listen": ("octavia_provider.cli.listen", "listen", "Serve the API on a TCP port, for OpenStack's clients."),
     "service": ("octavia_provider.cli.service", "service", "Start the control plane at boot, or no longer."),
+    "ids": ("octavia_provider.cli.ids", "ids", "Show by which ids what exists can be imported."),
     "leftovers": ("octavia_provider.cli.leftovers", "leftovers", "Show or delete what a crashed run left behind."),
     "adopt": ("octavia_provider.cli.adopt", "adopt", "Go on where the store does not know what runs."),
+    "completion": ("octavia_provider.cli.completion", "completion", "Print what a shell needs to complete commands."),
     "purge": ("octavia_provider.cli.purge", "purge", "Remove the embedded cloud with everything in it."),
 }
 
@@ -57,13 +62,22 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+HELP = f"""Load balancers as code, and the tool of those who run them.
+
+\b
+Exit codes:
+{codes.text()}
+"""
+EPILOG = f"""{environment.text()}
+
+Shell completion: octaviactl completion --help. All commands and options on one page: docs/reference/octaviactl.md.
+"""
+
+
+@click.group(cls=LazyGroup, help=HELP, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="octaviactl")
 def octaviactl() -> None:
-    """Load balancers as code, and the tool of those who run them.
-
-    Exit codes: 0 done, 1 failed, 2 called wrongly, 3 there are changes although none were expected, 130 interrupted.
-    """
+    """The commands."""
 
 
 def main() -> None:
@@ -74,25 +88,27 @@ def main() -> None:
     else:
         logs.silence()  # what a command has to say, it says itself
     try:
-        octaviactl.main(standalone_mode=False, color=colour)
+        octaviactl.main(prog_name="octaviactl", standalone_mode=False, color=colour)
     except click.ClickException as error:
-        error.show()
+        said = io.StringIO()
+        error.show(file=said)
+        console.say_text(said.getvalue(), nl=False, err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
+        console.say("interrupted", err=True)
         sys.exit(130)
     except OctaviaError as error:
-        click.secho(f"error: {error}", fg="red", err=True, color=colour)
-        sys.exit(1)
+        console.fail(error, color=colour)
+        sys.exit(getattr(error, "exit_code", codes.FAILED))
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:
-        click.secho(f"error: {_system(error)}", fg="red", err=True, color=colour)
+        console.fail(_system(error), color=colour)
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - a fault of ours: a user gets a line, and we get the traceback
-        click.secho(f"error: {_fault(error)}", fg="red", err=True, color=colour)
+        console.fail(_fault(error), color=colour)
         sys.exit(1)
 
 

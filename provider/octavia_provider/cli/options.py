@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from octavia_provider.kit import console
+
+from . import codes
 
 if TYPE_CHECKING:
     from octavia_provider.client.client import Client
@@ -16,12 +19,18 @@ home = click.option("--home", envvar="OCTAVIA_HOME", help="The installation's di
 endpoint = click.option(
     "--endpoint", envvar="OCTAVIA_ENDPOINT", help="URL of a control plane; default: the embedded one."
 )
+yes = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def exit_codes(*chosen: int) -> str:
+    """What a command's exit codes mean, to stand at the end of its help."""
+    return "Exit codes: " + "; ".join(f"{number} {codes.MEANINGS[number]}" for number in chosen) + "."
 
 
 def print_json(document: Any) -> None:
     """JSON on standard output."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+    console.say_json(document)
 
 
 def running_client(home: str | None, endpoint: str | None) -> Client | None:
@@ -30,7 +39,7 @@ def running_client(home: str | None, endpoint: str | None) -> Client | None:
     from octavia_provider.kit import paths
 
     if endpoint or embedded.running(paths.home(home)):
-        return embedded.connect(endpoint, home)
+        return embedded.connect(endpoint, home, start=False)
     return None
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from octavia_provider.kit import console
 from octavia_provider.model.errors import PermanentError
 
 from . import options
@@ -30,7 +31,7 @@ SET_ASIDE = (
 
 @click.command()
 @options.home
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@options.yes
 def purge(home: str | None, yes: bool) -> None:
     """Take the embedded cloud down and remove its database, keys and logs. Stacks that it serves lose what they made."""
     from octavia_provider.client import embedded
@@ -42,7 +43,7 @@ def purge(home: str | None, yes: bool) -> None:
     if where.exists() and not where.is_dir():
         raise PermanentError("is not a directory.", subject=str(where), hint="name the home that is meant: --home")
     if not where.exists() or not any(where.iterdir()):
-        click.echo(f"{where}: nothing there")
+        console.say(f"{where}: nothing there")
         return
     if not _is_ours(where, paths.key_file(where)):
         raise PermanentError(
@@ -50,7 +51,7 @@ def purge(home: str | None, yes: bool) -> None:
             hint="name the home that is meant: --home, or OCTAVIA_HOME",
         )  # fmt: skip
     if not yes:
-        click.confirm(f"Remove the installation in {where}, the load balancers it serves included?", abort=True)
+        console.ask(f"Remove the installation in {where}, the load balancers it serves included?")
     logfile.configure(None, level="warning")  # the cloud is taken down in this process: what it logs is not the answer
     embedded.stop(where, Deadline(60.0))
     asyncio.run(NetnsCloud(where).stop())
@@ -60,10 +61,10 @@ def purge(home: str | None, yes: bool) -> None:
     ranges.release(where)
     left = sorted(path.name for path in where.iterdir())
     if left:
-        click.echo(f"removed the installation in {where}; what is not ours was left: {', '.join(left)}")
+        console.say(f"removed the installation in {where}; what is not ours was left: {', '.join(left)}")
         return
     where.rmdir()
-    click.echo(f"removed {where}")
+    console.say(f"removed {where}")
 
 
 def _is_ours(home: Path, key: Path) -> bool:

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
+
+from octavia_provider.model.errors import PermanentError
 
 from . import options
 
@@ -18,10 +22,36 @@ from . import options
     envvar="OCTAVIA_IDLE_SECONDS",
     help="End after so long without any object.",
 )
+@click.option(
+    "--check", is_flag=True, help="Make nothing: say whether this machine has what is needed, by the exit code."
+)
 @click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning"]), show_default=True)
-def serve(home: str | None, stay: bool, idle_seconds: float, log_level: str) -> None:
+def serve(*, home: str | None, stay: bool, idle_seconds: float, check: bool, log_level: str) -> None:
     """Run the control plane of this machine's embedded cloud until it is told to end; traffic goes on without it."""
-    from octavia_provider import app
     from octavia_provider.kit import paths
 
+    _preflight(paths.home(home))
+    if check:
+        return
+    from octavia_provider import app
+
     app.serve(app.Settings(home=paths.home(home), idle_seconds=None if stay else idle_seconds, log_level=log_level))
+
+
+def _preflight(where: Path) -> None:
+    """Refuse before anything is made. Where something was made already it is to be watched, whatever the machine lacks."""
+    from octavia_provider.clouds.netns import doctor
+    from octavia_provider.kit import paths
+    from octavia_provider.store import peek
+
+    try:
+        if peek.objects(paths.database(where)):
+            return
+    except OSError:
+        return  # the store says itself what is wrong with it
+    lacking = doctor.lacking()
+    if lacking:
+        raise PermanentError(
+            f"cannot run load balancers: {'; '.join(f'{one.name}: {one.detail}' for one in lacking)}.",
+            subject="this machine", hint="; ".join(dict.fromkeys(one.fix for one in lacking)),
+        )  # fmt: skip

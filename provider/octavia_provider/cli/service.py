@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 
+from octavia_provider.kit import console
 from octavia_provider.model.errors import Forbidden, PermanentError, Refused
 
 from . import options
@@ -47,14 +48,14 @@ def install(home: str | None, print_: bool) -> None:
 
     text = TEXT.format(python=sys.executable, home=paths.home(home))
     if print_:
-        click.echo(text, nl=False)
+        console.say_text(text, nl=False)
         return
     _may()
     UNIT.write_text(text)
     _systemctl("daemon-reload")
     embedded.stop(paths.home(home), Deadline(60.0))  # one that was started on first use holds the home
     _systemctl("enable", "--now", UNIT.name)
-    click.echo(f"installed {UNIT}; it starts at boot and runs now")
+    console.say(f"installed {UNIT}; it starts at boot and runs now")
 
 
 @service.command()
@@ -62,12 +63,12 @@ def uninstall() -> None:
     """Stop the service and remove it; the load balancers go on."""
     _may()
     if not UNIT.exists():
-        click.echo("not installed")
+        console.say("not installed")
         return
     _systemctl("disable", "--now", UNIT.name)
     UNIT.unlink()
     _systemctl("daemon-reload")
-    click.echo(f"removed {UNIT}")
+    console.say(f"removed {UNIT}")
 
 
 def _may() -> None:

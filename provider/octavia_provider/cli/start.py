@@ -1,24 +1,84 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl start``: the embedded control plane, in the background."""
+"""``octaviactl start``: the embedded control plane, in the background, until traffic flows."""
 
 from __future__ import annotations
 
+import sys
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from . import options
+from octavia_provider.kit import console
+from octavia_provider.model.errors import Unreachable
+
+from . import codes, look, options, serving
+
+if TYPE_CHECKING:
+    from octavia_provider.client.client import Client
+
+PAUSE = 0.3
+"""Seconds between two looks."""
 
 
-@click.command()
+@click.command(
+    epilog="Exit codes: 0 every load balancer that should serve does; 1 some do not, or the control plane does not start."
+)
 @options.home
-def start(home: str | None) -> None:
-    """Start the control plane of this machine's embedded cloud, if it does not run: after a reboot, say.
+@click.option(
+    "--timeout", default=60.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait until traffic flows."
+)
+@click.option("--no-wait", is_flag=True, help="Return when the control plane runs.")
+@options.as_json
+def start(*, home: str | None, timeout: float, no_wait: bool, as_json: bool) -> None:
+    """Start the control plane of this machine's embedded cloud, if it does not run (after a reboot, say), and wait until
+    traffic flows through every load balancer that should serve.
 
-    It makes again whatever should be there and is not. An `up` that changes nothing calls nobody, so it starts nothing;
-    `octaviactl service install` starts the control plane at every boot.
+    It makes again whatever should be there and is not. `octaviactl service install` starts it at every boot. An `up` that
+    finds nothing to change makes no request to the control plane, so it does not start it.
     """
     from octavia_provider.client import embedded
     from octavia_provider.client.waiting import Deadline
 
     client = embedded.connect(None, home)
     facts = client.control_plane(deadline=Deadline(90.0))
-    click.echo(f"the control plane runs: version {facts['version']}, pid {facts['pid']}, {facts['objects']} objects")
+    if not as_json:
+        console.say(
+            f"the control plane runs: version {facts['version']}, pid {facts['pid']}, {facts['objects']} objects"
+        )
+    missing = {} if no_wait else wait(client, timeout, lambda what: console.say(f"waiting: {what}", err=True))
+    if as_json:
+        console.say_json({"control_plane": facts, "not_serving": missing})
+    elif missing:
+        console.fail(
+            "; ".join(f"{name}: {why}" for name, why in missing.items()) + ". Try: octaviactl status; octaviactl logs"
+        )
+    elif not no_wait and facts["objects"]:
+        console.say("every load balancer that should serve does")
+    if missing:
+        sys.exit(codes.FAILED)
+
+
+def wait(client: Client, timeout: float, tell: Callable[[str], None]) -> Mapping[str, str]:
+    """Until every load balancer that should serve does, or the time is over: those that do not, and why."""
+    end = time.monotonic() + timeout
+    told: set[str] = set()
+    while True:
+        missing = _missing(client)
+        if not missing or time.monotonic() >= end:
+            return missing
+        for name, why in missing.items():
+            line = f"{name}: {why}"
+            if line not in told:
+                told.add(line)
+                tell(line)
+        time.sleep(PAUSE)
+
+
+def _missing(client: Client) -> dict[str, str]:
+    try:
+        found: dict[str, Any] = look.overview(client)
+    except Unreachable as error:
+        return {"control plane": str(error)}
+    return serving.missing(found)

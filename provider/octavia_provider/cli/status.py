@@ -4,113 +4,134 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import click
 
-from . import options
+from octavia_provider.kit import console
+from octavia_provider.kit.console import styled
+from octavia_provider.model.errors import PermanentError, Unreachable
 
-Tree = Mapping[str, Any]
-COLOURS = {
-    "ACTIVE": "green", "ONLINE": "green", "ERROR": "red", "DEGRADED": "yellow", "OFFLINE": "dim", "NO_MONITOR": "dim",
-    "DRAINING": "yellow",
-}  # fmt: skip
+from . import codes, health, look, options, tree
+
+NOTHING = "No control plane runs here. One starts when `up` changes something, or by: octaviactl start"
 
 
-@click.command()
+@click.command(
+    epilog=options.exit_codes(codes.OK, codes.DEGRADED, codes.ERROR, codes.NO_CONTROL_PLANE, codes.NOT_FOUND)
+)
+@click.argument("names", nargs=-1, metavar="[NAME|ID]...")
 @options.control_plane
 @options.as_json
-def status(home: str | None, endpoint: str | None, as_json: bool) -> None:
-    """Show the load balancers, their listeners, pools and members, and how they are."""
-    from octavia_provider.client.waiting import Deadline
+@click.option(
+    "--watch", "-w", is_flag=True, help="Look again and again, until interrupted; with --json a document a line."
+)
+@click.option(
+    "--interval", default=2.0, show_default=True, type=click.FloatRange(0.5), help="Seconds between two looks."
+)
+def status(
+    *, names: tuple[str, ...], home: str | None, endpoint: str | None, as_json: bool, watch: bool, interval: float
+) -> None:
+    """Show the load balancers, or those that are named: their addresses, listeners, policies, pools, monitors and members,
+    how they are, and what is wrong.
 
+    UNKNOWN is not OFFLINE: nobody could say. Without a control plane the store tells what there is, and each listener is
+    tried.
+    """
+    last = None
+    while True:
+        found = _look(names, home, endpoint)
+        if not watch:
+            _show(found, as_json=as_json)
+            _leave(found)
+        if found != last or (sys.stdout.isatty() and not as_json):
+            _again(found, as_json=as_json)
+        last = found
+        time.sleep(interval)
+
+
+def _again(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        console.say_json(found, indent=None)
+        return
+    click.clear()  # nothing where no terminal is
+    _show(found, as_json=False)
+
+
+def _look(names: tuple[str, ...], home: str | None, endpoint: str | None) -> dict[str, Any]:
+    from octavia_provider.client import embedded
+    from octavia_provider.kit import paths
+
+    where = paths.home(home)
+    why: Unreachable | None = None
     client = options.running_client(home, endpoint)
-    if client is None:
-        _not_running(as_json)
-        return
-    deadline = Deadline(30.0)
-    facts = client.control_plane(deadline=deadline)
-    trees = [_tree(client, balancer, deadline) for balancer in client.list("load_balancer", deadline=deadline)]
-    hosts = list(client.list("local_host", deadline=deadline))
-    if as_json:
-        options.print_json({"control_plane": facts, "load_balancers": trees, "hosts": hosts})
-        return
-    _show(facts, trees, hosts)
+    if client is not None:
+        try:
+            return look.overview(client, names)
+        except Unreachable as error:
+            if embedded.endpoint(endpoint, home):
+                raise _Silent(error) from None
+            why = error
+        finally:
+            client.close()
+    return _without(where, names, why)
 
 
-def _not_running(as_json: bool) -> None:
+class _Silent(PermanentError):
+    """No answer, and nothing to be read instead."""
+
+    exit_code = codes.NO_CONTROL_PLANE
+
+    def __init__(self, error: Unreachable) -> None:
+        super().__init__(error.message, subject=error.subject, hint=error.hint)
+
+
+def _without(where: Path, names: tuple[str, ...], why: Unreachable | None) -> dict[str, Any]:
+    from octavia_provider.model.naming import means
+
+    found = look.unknown(where, why)
+    every = found["load_balancers"]
+    found["missing"] = [word for word in names if not any(means(word, one["id"], one["name"]) for one in every)]
+    if names:
+        found["load_balancers"] = [one for one in every if any(means(word, one["id"], one["name"]) for word in names)]
+    return found
+
+
+def _leave(found: dict[str, Any]) -> None:
+    if found["missing"]:
+        console.fail(f"there is no load balancer {', '.join(found['missing'])}. Try: octaviactl status")
+        sys.exit(codes.NOT_FOUND)
+    if found["control_plane"] is None:
+        sys.exit(codes.NO_CONTROL_PLANE if found["load_balancers"] or found["reason"] else codes.OK)
+    sys.exit(health.code(list(health.troubles(found))))
+
+
+def _show(found: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        options.print_json({"control_plane": None, "load_balancers": [], "hosts": []})
+        console.say_json({**found, "troubles": [str(one) for one in _troubles(found)]})
+        return
+    for line in _lines(found):
+        console.say(*line)
+
+
+def _troubles(found: dict[str, Any]) -> list[health.Trouble]:
+    return list(health.troubles(found)) if found["control_plane"] else []
+
+
+def _lines(found: dict[str, Any]) -> Iterator[tree.Line]:
+    facts = found["control_plane"]
+    if facts is not None:
+        yield (styled(f"control plane {facts['version']}, pid {facts['pid']}, {facts['home']}", dim=True),)
+    elif not found["load_balancers"] and not found["reason"]:
+        yield (NOTHING,)
+        return
     else:
-        click.echo("No control plane runs here. One starts when `up` changes something, or by: octaviactl start")
-
-
-def _tree(client: Any, balancer: dict[str, Any], deadline: Any) -> dict[str, Any]:
-    path = f"/v2/lbaas/loadbalancers/{balancer['id']}"
-    tree = client.request("GET", f"{path}/status", deadline=deadline).json()["statuses"]["loadbalancer"]
-    stats = client.request("GET", f"{path}/stats", deadline=deadline).json()["stats"]
-    errors = {
-        item["id"]: item["provisioning_error"]
-        for kind in ("listener", "pool", "health_monitor", "l7_policy")
-        for item in client.list(kind, deadline=deadline, filters={"provisioning_status": "ERROR"})
-        if item.get("provisioning_error")
-    }
-    published = {"vip_address": balancer["vip_address"], "published_address": balancer.get("published_address")}
-    return {
-        **tree,
-        **published,
-        "provisioning_error": balancer.get("provisioning_error"),
-        "stats": stats,
-        "errors": errors,
-    }
-
-
-def _show(facts: Tree, trees: Iterable[Tree], hosts: Iterable[Tree]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-    from rich.tree import Tree as RichTree
-
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    console.print(f"control plane {facts['version']}, pid {facts['pid']}, {facts['home']}", style="dim")
-    for tree in trees:
-        where = f"{tree['vip_address']}" + (f" → {tree['published_address']}" if tree["published_address"] else "")
-        stats = tree["stats"]
-        head = RichTree(
-            f"[bold]{_name(tree)}[/bold]  {where}  {_statuses(tree)}  "
-            f"[dim]{stats['total_connections']} connections, {stats['bytes_in']} B in, {stats['bytes_out']} B out[/dim]"
-        )
-        for listener in tree.get("listeners", ()):
-            branch = head.add(f"listener {_name(listener)}  {_statuses(listener)}{_error(tree, listener)}")
-            for pool in listener.get("pools", ()):
-                _pool(branch, tree, pool)
-        for pool in tree.get("pools", ()):
-            if not any(pool["id"] == p["id"] for li in tree.get("listeners", ()) for p in li.get("pools", ())):
-                _pool(head, tree, pool)
-        console.print(head)
-    table = Table("host", "address", "runs", box=None, pad_edge=False)
-    rows = [(h["name"], h["address"], "yes" if h["running"] else "[red]no[/red]") for h in hosts]
-    for row in rows:
-        table.add_row(*row)
-    if rows:
-        console.print(table)
-
-
-def _pool(branch: Any, tree: Tree, pool: Tree) -> None:
-    inner = branch.add(f"pool {_name(pool)}  {_statuses(pool)}{_error(tree, pool)}")
-    for member in pool.get("members", ()):
-        inner.add(f"{_name(member)}  {member['address']}:{member['protocol_port']}  {_statuses(member)}")
-
-
-def _name(thing: Tree) -> str:
-    return str(thing.get("name") or thing["id"])
-
-
-def _statuses(thing: Tree) -> str:
-    words = (thing.get("provisioning_status"), thing.get("operating_status"))
-    return " ".join(f"[{COLOURS.get(word, 'yellow')}]{word}[/]" for word in words if word)
-
-
-def _error(tree: Tree, thing: Tree) -> str:
-    reason = tree["errors"].get(thing["id"])
-    return f"  [red]{reason}[/red]" if reason else ""
+        yield (styled(found["reason"] or "The control plane does not run. Try: octaviactl start", fg="yellow"),)
+        yield ("How things are is unknown; nothing is watched or healed. This is what the store knows:",)
+    yield from tree.balancers(found)
+    if facts is not None:
+        yield from tree.hosts(found)
+    yield from tree.summary(_troubles(found))

@@ -14,7 +14,7 @@ import select
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ log = logs.Logger()
 START = 60.0
 """Seconds that a control plane may take to start (a reboot makes it rebuild its cloud) or to stop."""
 SUBJECT = "the embedded control plane"
+_SERVE = (sys.executable, "-m", "octavia_provider.cli.main", "serve")
 
 
 def endpoint(given: str | None = None, home: str | None = None) -> str | None:
@@ -85,11 +86,21 @@ def running(home: Path) -> bool:
 def ensure(home: Path, deadline: Deadline) -> Path:
     """Make sure that this home's control plane runs and is no older than we are; answers the path of its socket."""
     if not running(home):
+        preflight(home)
         with _lock(home, deadline):
             if not running(home):
                 _start(home, deadline)
     _same_age(home, deadline)
     return _socket(home)
+
+
+def preflight(home: Path) -> None:
+    """``PermanentError`` where this machine lacks what a control plane of this home needs; makes nothing, not even the home."""
+    command = [*_SERVE, "--check", "--home", str(home)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=_environment())
+    if done.returncode:
+        said, hint = _said(done.stderr.splitlines())
+        raise PermanentError(said or f"it ends with code {done.returncode}.", hint=hint or "octaviactl doctor")
 
 
 def stop(home: Path, deadline: Deadline) -> None:
@@ -168,7 +179,7 @@ def _lock(home: Path, deadline: Deadline) -> Iterator[None]:
 
 def _start(home: Path, deadline: Deadline) -> None:
     """Start it and wait until it accepts connections or ends, whichever is first."""
-    command = [sys.executable, "-m", "octavia_provider.cli.main", "serve", "--home", str(home)]
+    command = [*_SERVE, "--home", str(home)]
     with paths.log_file(home).open("ab") as output:
         began = output.tell()
         process = subprocess.Popen(
@@ -198,11 +209,16 @@ def _failed(home: Path, began: int, what: str) -> OctaviaError:
     with paths.log_file(home).open("rb") as file:
         file.seek(began)
         lines = file.read().decode(errors="replace").splitlines()
+    said, hint = _said(lines)
+    hint = hint or f"octaviactl doctor, and the log {paths.log_file(home)}"
+    return PermanentError(f"{what}: {said}" if said else f"{what}.", subject=SUBJECT, hint=hint)
+
+
+def _said(lines: Sequence[str]) -> tuple[str, str]:
+    """The last error among the lines, and what it says to do."""
     errors = [line.partition("error: ")[2].rstrip(".") for line in lines if line.startswith("error: ")]
-    said, _, hint = (f": {errors[-1]}" if errors else "").partition(". Try: ")
-    return PermanentError(
-        f"{what}{said}.", subject=SUBJECT, hint=hint or f"octaviactl doctor, and the log {paths.log_file(home)}"
-    )
+    said, _, hint = (errors[-1] if errors else "").partition(". Try: ")
+    return f"{said}." if said else "", hint
 
 
 def _socket(home: Path) -> Path:

@@ -17,6 +17,7 @@ import click
 
 from octavia_provider.engine.options import CHANGES, FAILED, INTERRUPTED, can_ask, running, yes_option
 from octavia_provider.engine.stack_commands import stack
+from octavia_provider.kit import console
 
 if TYPE_CHECKING:
     from octavia_provider.engine.events import Display
@@ -66,7 +67,7 @@ class _Call:
     def ask(self, question: str, *, yes: bool) -> None:
         """Go on, or leave."""
         if not yes:
-            click.confirm(question, abort=True)
+            console.ask(question)
 
 
 def _leave(result: Result, *, expect_no_changes: bool = False) -> None:
@@ -75,7 +76,7 @@ def _leave(result: Result, *, expect_no_changes: bool = False) -> None:
     if not result.ok:
         sys.exit(FAILED)
     if expect_no_changes and result.summary.changed:
-        click.echo("error: no changes were expected, and there are some", err=True)
+        console.fail("no changes were expected, and there are some")
         sys.exit(CHANGES)
 
 
@@ -89,7 +90,7 @@ def _say_new(cwd: Path, name: str, what: str) -> None:
     from octavia_provider.engine import stacks
 
     if not stacks.exists(cwd, name):
-        click.echo(f"There is no stack {name} yet; {what}.", err=True)
+        console.say(f"There is no stack {name} yet; {what}.", err=True)
 
 
 @click.command()

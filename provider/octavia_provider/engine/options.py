@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from octavia_provider.kit import console
 from octavia_provider.model.errors import Invalid, OctaviaError
 
 FAILED, USAGE, CHANGES, INTERRUPTED = 1, 2, 3, 130
@@ -36,12 +37,12 @@ def told(command: Command) -> Command:
         try:
             return command(*args, **kwargs)
         except OctaviaError as error:
-            click.echo(f"error: {error}", err=True)
+            console.fail(error)
             sys.exit(USAGE if isinstance(error, Invalid) else FAILED)
         except BrokenPipeError:
             raise
         except OSError as error:
-            click.echo(f"error: {_of_system(error)}", err=True)
+            console.fail(_of_system(error))
             sys.exit(FAILED)
 
     return wrapped

@@ -18,6 +18,7 @@ from octavia_provider.engine.options import (
     told,
     yes_option,
 )
+from octavia_provider.kit import console
 from octavia_provider.model.errors import Invalid
 
 
@@ -36,7 +37,7 @@ def init(name: str, cwd: Path) -> None:
 
     stacks.init(cwd, name)
     stacks.select(cwd, name)
-    click.echo(f"Stack {name} made.")
+    console.say(f"Stack {name} made.")
 
 
 @stack.command()
@@ -50,7 +51,7 @@ def select(name: str, cwd: Path, *, create: bool) -> None:
 
     if create and not stacks.exists(cwd, name):
         stacks.init(cwd, name)
-        click.echo(f"Stack {name} made.")
+        console.say(f"Stack {name} made.")
     stacks.select(cwd, name)
 
 
@@ -68,10 +69,10 @@ def ls(cwd: Path, *, as_json: bool) -> None:
     names = Backend(project.state_dir).stacks(project.name)
     current = stacks.meant(cwd)
     if as_json:
-        click.echo(json.dumps([{"name": name, "current": name == current} for name in names]))
+        console.say_json([{"name": name, "current": name == current} for name in names], indent=None)
     else:
         for name in names:
-            click.echo(f"{name}{'*' * (name == current)}")
+            console.say(f"{name}{'*' * (name == current)}")
 
 
 @stack.command()
@@ -92,13 +93,13 @@ def output(*, name: str | None, stack: str | None, cwd: Path, as_json: bool, sho
         raise NotFound(f"it has no output {name}", subject=f"stack {chosen}", hint="octaviactl stack output")
     plain = values.plain(found) if show_secrets else values.redacted(found)
     if as_json:
-        click.echo(json.dumps(plain if name is None else plain[name], indent=2))
+        console.say_json(plain if name is None else plain[name])
         return
     if name is not None:
-        click.echo(plain[name] if isinstance(plain[name], str) else json.dumps(plain[name]))
+        console.say_text(plain[name] if isinstance(plain[name], str) else json.dumps(plain[name]))
         return
     for key, value in sorted(plain.items()):
-        click.echo(f"{key}: {value if isinstance(value, str) else json.dumps(value)}")
+        console.say(f"{key}: {value if isinstance(value, str) else json.dumps(value)}")
 
 
 @stack.command(name="export")
@@ -113,7 +114,7 @@ def export_(*, stack: str | None, cwd: Path, show_secrets: bool, file: Path | No
 
     text = json.dumps(stacks.export(cwd, stacks.chosen(cwd, stack), show_secrets=show_secrets), indent=4) + "\n"
     if file is None:
-        click.echo(text, nl=False)
+        console.say_text(text, nl=False)
     else:
         file.write_text(text)
 
@@ -134,7 +135,7 @@ def import_(*, stack: str | None, cwd: Path, file: Path | None) -> None:
     except (ValueError, RecursionError) as error:
         raise Invalid([Violation((), f"not JSON: {error}")], subject=str(file or "standard input")) from error
     count = stacks.import_(cwd, stacks.meant(cwd, stack), document)
-    click.echo(f"{count} resources imported.")
+    console.say(f"{count} resources imported.")
 
 
 @stack.command()
@@ -149,7 +150,7 @@ def rm(*, name: str, cwd: Path, yes: bool, force: bool) -> None:
 
     if not yes:
         can_ask()
-        click.confirm(f"Forget stack {name}?", abort=True)
+        console.ask(f"Forget stack {name}?")
     stacks.remove(cwd, name, force=force)
 
 
@@ -173,7 +174,8 @@ def forget(*, names: tuple[str, ...], stack: str | None, cwd: Path, yes: bool, e
     urns = stacks.known(cwd, chosen, list(names), everything=everything)
     if not yes:
         can_ask()
-        click.echo("\n".join(urns))
-        click.confirm(f"Forget these {len(urns)} resources of stack {chosen}, leaving behind what exists?", abort=True)
+        for urn in urns:
+            console.say(urn)
+        console.ask(f"Forget these {len(urns)} resources of stack {chosen}, leaving behind what exists?")
     stacks.forget(cwd, chosen, urns)
-    click.echo(f"{len(urns)} resources forgotten.")
+    console.say(f"{len(urns)} resources forgotten.")

@@ -5,7 +5,10 @@ plugin imports of ours."""
 from __future__ import annotations
 
 import sys
+from collections.abc import MutableMapping
 from typing import Any
+
+from . import terminal
 
 _silent = False
 
@@ -45,4 +48,10 @@ def to_stderr() -> None:
 
     global _silent  # noqa: PLW0603
     _silent = False
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
+    processors = [_escaped, *structlog.get_config()["processors"]]
+    structlog.configure(processors=processors, logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
+
+
+def _escaped(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Text of others in a log that is read on a terminal."""
+    return {key: terminal.text(value) if isinstance(value, str) else value for key, value in event.items()}

@@ -61,12 +61,12 @@ class AvailabilityZone(common.Resource):
     name: str = attribute(
         "The name by which users choose it. Made from the resource's name when not given.",
         default="", max_length=common.NAME_LENGTH, format=formats.zone_name, replaces=True,
-        why="the name is what a zone is known by, to load balancers and in URLs",
+        why="load balancers and URLs refer to a zone by its name",
     )  # fmt: skip
     description: str = common.description()
     enabled: bool = enabled()
     availability_zone_profile_id: str = attribute(
         "Its availability zone profile.", required=True, format=formats.uuid_string, replaces=True,
         reference="availability_zone_profile",
-        why="load balancers were put where this zone says; another place is another zone",
+        why="load balancers were placed by what this zone says; a zone with another profile is a different one",
     )  # fmt: skip

@@ -21,6 +21,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from octavia_provider.kit import terminal
+
 from . import echo
 
 Path = tuple[str | int, ...]
@@ -74,7 +76,7 @@ class OctaviaError(Exception):
     def __str__(self) -> str:
         text = f"{self.subject}: {self.message}" if self.subject else self.message
         stop = "" if text.endswith((".", "!", "?")) else "."
-        return f"{text}{stop} Try: {self.hint}" if self.hint else text
+        return terminal.text(f"{text}{stop} Try: {self.hint}" if self.hint else text)
 
 
 class TransientError(OctaviaError):

@@ -47,12 +47,12 @@ class FlavorData:
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(
             on=("loadbalancer_topology",), at="loadbalancer_topology", check=_pairs,
-            doc="ACTIVE_STANDBY is refused until amphora pairs come.",
+            doc="ACTIVE_STANDBY is refused: active/standby pairs do not exist yet.",
         ),
     )  # fmt: skip
 
     loadbalancer_topology: str = attribute(
-        "How many amphorae a load balancer has, and who of them serves.",
+        "How many amphorae a load balancer has, and which of them serve.",
         default="SINGLE", choices=(Choice("SINGLE", "one amphora"), Choice("ACTIVE_STANDBY", "a pair, one in service")),
     )  # fmt: skip
     compute_flavor: str | None = attribute("The compute flavor of the amphorae.", max_length=255, format=formats.text)
@@ -94,7 +94,7 @@ class Flavor(common.Resource):
     enabled: bool = enabled()
     flavor_profile_id: str = attribute(
         "Its flavor profile.", required=True, format=formats.uuid_string, replaces=True, reference="flavor_profile",
-        why="load balancers were given what this flavor means; another meaning is another flavor",
+        why="load balancers were built by what this flavor says; a flavor with another profile is a different one",
     )  # fmt: skip
 
 

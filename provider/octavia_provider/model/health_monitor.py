@@ -15,7 +15,7 @@ TYPES = (
     Choice("HTTP", "a request whose status code is looked at"),
     Choice(
         "HTTPS",
-        "as HTTP, over TLS; the member's certificate is verified only where the pool says by whom (tls_enabled)",
+        "as HTTP, over TLS; the member's certificate is verified only if the pool verifies members (tls_enabled with ca_tls_container_ref)",
     ),
     Choice("TCP", "a connection that is opened and closed"),
     Choice("PING", "an ICMP echo"),
@@ -114,7 +114,7 @@ class HealthMonitor(common.Resource):
 
     pool_id: str = attribute(
         "The pool whose members it checks.", required=True, format=formats.uuid_string, replaces=True, reference="pool",
-        why="it is a part of that pool; what it knows of its members says nothing of another's",
+        why="it belongs to that pool: the health of one pool's members says nothing about another's",
     )  # fmt: skip
     type: str = attribute("How members are checked.", required=True, choices=TYPES, cost=RELOAD)
     delay: int = attribute(

@@ -171,12 +171,12 @@ class L7Policy(common.Resource):
     listener_id: str = attribute(
         "The listener whose requests it decides on.",
         required=True, format=formats.uuid_string, replaces=True, reference="listener",
-        why="it stands in the order of that listener's policies, and decides on no other's requests",
+        why="its position is in the order of that listener's policies, and it handles only that listener's requests",
     )  # fmt: skip
     action: str = attribute("What is done with a request that matches.", required=True, choices=ACTIONS, cost=RELOAD)
     position: int | None = attribute(
-        "Its place in the listener's order; at the end when not given. Policies made by one program stand in the order "
-        "of the positions that it says, whatever the order they are made in.",
+        "Its place in the listener's order; at the end when not given. Policies of one program end up in the order "
+        "of their positions, whichever is created first.",
         minimum=1, maximum=POSITION_MAX, filled=True, cost=RELOAD,
     )  # fmt: skip
     redirect_pool_id: str | None = attribute(
@@ -196,7 +196,7 @@ class L7Policy(common.Resource):
     )  # fmt: skip
     header_changes: tuple[HeaderChange, ...] = attribute(
         "Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. "
-        "A message that a REWRITE makes larger than haproxy has room for is answered with 500.",
+        "If REWRITE makes a message larger than haproxy's buffer, the answer is 500.",
         default=(), max_items=50, cost=RELOAD,
     )  # fmt: skip
     description: str = common.description()

@@ -25,7 +25,7 @@ TYPES = (
         "the client's address, against an address or a network (10.0.0.0/8, or ::/0 for IPv6 alone); beyond Octavia",
     ),
     Choice("SSL_CONN_HAS_CERT", "whether the client showed a certificate: `true`"),
-    Choice("SSL_VERIFY_RESULT", "the number of the verification's result; 0: it is good"),
+    Choice("SSL_VERIFY_RESULT", "the result code of the certificate's verification; 0 means valid"),
     Choice("SSL_DN_FIELD", "the field `key` of the certificate's subject, as CN"),
 )
 COMPARE_TYPES = (
@@ -165,15 +165,15 @@ class L7Rule(common.Resource):
 
     l7policy_id: str = attribute(
         "The policy it belongs to.", required=True, format=formats.uuid_string, replaces=True, reference="l7_policy",
-        why="it is a part of what that policy asks for; in another policy it is another condition",
+        why="it is one of the conditions of that policy",
     )  # fmt: skip
-    type: str = attribute("What of the request is looked at.", required=True, choices=TYPES, cost=RELOAD)
+    type: str = attribute("Which part of the request is compared.", required=True, choices=TYPES, cost=RELOAD)
     compare_type: str = attribute("How it is compared.", required=True, choices=COMPARE_TYPES, cost=RELOAD)
     key: str | None = attribute(
         "The name of the header, the cookie or the field.", max_length=255, format=formats.text, cost=RELOAD
     )
     value: str = attribute("What it is compared with.", required=True, max_length=255, format=formats.text, cost=RELOAD)
-    invert: bool = attribute("Whether it matches where it otherwise would not.", default=False, cost=RELOAD)
+    invert: bool = attribute("Inverts the result of the comparison.", default=False, cost=RELOAD)
     admin_state_up: bool = common.admin_state_up()
     tags: tuple[str, ...] = common.tags()
     operating_status: str = common.operating_status()

@@ -17,7 +17,7 @@ PROTOCOLS = (
     Choice("HTTPS", "TLS that is passed on as it is: the members have the certificates"),
     Choice("TERMINATED_HTTPS", "HTTP/1.1 and HTTP/2 over TLS, which ends here; balanced request by request"),
     Choice("UDP", "datagrams, balanced flow by flow (a client's address and port)"),
-    Choice("PROMETHEUS", "no traffic: the load balancer's own metrics, at /metrics; by TLS where it has a certificate"),
+    Choice("PROMETHEUS", "no traffic: the load balancer's own metrics, at /metrics; over TLS if it has a certificate"),
     Choice("SCTP", "not served: the kernels that amphorae run on have no SCTP"),
 )
 NO_SCTP = "SCTP is not served: the kernels that amphorae run on have no SCTP; TCP and UDP are"
@@ -77,7 +77,9 @@ def transport(protocol: str) -> str:
 # A program sends the changes of a listener and of its pool one after the other, and neither can be first: no listener
 # can send to a pool of the other sort, not even until the next change.
 SORTS = Between(lambda old, new: transport(old) != transport(new), "between UDP and anything else")
-SORTS_APART = "a listener and its pool can only change sides together, and one of them is always first"
+SORTS_APART = (
+    "a listener and its default pool would have to change to or from UDP together, and updates come one after the other"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,7 @@ class RateLimit:
 
     requests: int = attribute("How many requests are let through.", required=True, minimum=1, maximum=1_000_000_000)
     period_seconds: int = attribute(
-        "In how many seconds, up to now. After a burst a client has all of its share again when it was quiet twice as long.",
+        "The length of the sliding window, in seconds. After a burst, a client may send the full number of requests again once it has sent none for twice this long.",
         default=1,
         minimum=1,
         maximum=86_400,
@@ -230,7 +232,7 @@ class Listener(common.Resource):
     UNIQUE: ClassVar[Unique | None] = Unique(
         key=lambda v: f"{v['loadbalancer_id']}/{transport(v['protocol'])}/{v['protocol_port']}", at="protocol_port",
         message=lambda v, other: f"port {v['protocol_port']} is taken on this load balancer by listener {other}",
-        doc="A load balancer has one listener for a port, and one for the same port by UDP.",
+        doc="On one port, a load balancer has at most one UDP listener and one listener of another protocol.",
     )  # fmt: skip
 
     without_pool: bool = False
@@ -277,7 +279,7 @@ class Listener(common.Resource):
         default={}, cost=RELOAD,
     )  # fmt: skip
     rate_limit: RateLimit | None = attribute(
-        "How many requests a client may make. Beyond Octavia.", cost=RELOAD + "; what was counted so far is forgotten"
+        "How many requests a client may make. Beyond Octavia.", cost=RELOAD + "; the counts so far are lost"
     )
     default_tls_container_ref: str | None = tls.container(
         "With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has."
@@ -313,5 +315,5 @@ class Listener(common.Resource):
     timeout_tcp_inspect: int = _timeout("How long to wait for more data of a TCP client before deciding", 0)
     operating_status: str = common.operating_status()
     url: str | None = computed(
-        "Embedded cloud: where the listener is published on this machine, as a URL. By UDP, members of IPv4 alone are reached from there."
+        "Embedded cloud: where the listener is published on this machine, as a URL. Over UDP, only IPv4 members can be reached from there."
     )

@@ -14,7 +14,7 @@ from .listener import RELOAD
 PROVIDERS = (Choice("amphora", "haproxy in amphorae"), Choice("octavia", "an alias of amphora"))
 HEADER_SIZE = 15 * 1024
 """As much of a message's head as haproxy takes by default, in bytes."""
-VIP_STAYS = "its clients know the load balancer by its VIP: with another address or network it is another one"
+VIP_STAYS = "clients reach a load balancer by its VIP, so one with another address is a different load balancer"
 VIP_FORMS = ("vip_port_id", "vip_network_id", "vip_subnet_id")
 
 
@@ -86,24 +86,24 @@ class LoadBalancer(common.Resource):
     )  # fmt: skip
     additional_vips: tuple[AdditionalVip, ...] = attribute(
         "More addresses, each in another subnet of the VIP's network; every listener serves on all of them. "
-        "Where the last one of a family goes, UDP members and allowed networks of that family may stay, and nothing reaches them.",
+        "When the last address of a family is removed, UDP members and allowed CIDRs of that family stay, but get no traffic.",
         default=(), unordered=True, cost=f"connections to an address that is taken away end; else {RELOAD}",
     )  # fmt: skip
     vip_qos_policy_id: str | None = attribute(
-        "A QoS policy of the VIP's port (OpenStack).", format=formats.uuid_string, cost="none: the network sees to it"
+        "A QoS policy of the VIP's port (OpenStack).", format=formats.uuid_string, cost="none: the network applies it"
     )
     vip_sg_ids: tuple[str, ...] = attribute(
         "Security groups of the VIP's port, in place of `allowed_cidrs` of the listeners (OpenStack).",
-        default=(), format=formats.uuid_string, unordered=True, cost="none: the network sees to it",
+        default=(), format=formats.uuid_string, unordered=True, cost="none: the network applies it",
     )  # fmt: skip
     provider: str = attribute(
         "The driver that builds it.",
         default="amphora", choices=PROVIDERS,
-        replaces=True, why="another driver builds amphorae of its own and can take none over",
+        replaces=True, why="another driver builds its own amphorae and cannot take over existing ones",
     )  # fmt: skip
     flavor_id: str | None = attribute(
         "The flavor: what its amphorae are like.", format=formats.uuid_string, reference="flavor",
-        cost="none: both flavors must have the same effect, until amphora pairs come",
+        cost="none: only a flavor with the same effect is accepted, until active/standby pairs exist",
     )  # fmt: skip
     availability_zone: str | None = attribute(
         "The name of the availability zone that its amphorae and its VIP are in.",

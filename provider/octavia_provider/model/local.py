@@ -44,7 +44,7 @@ def ipv6_subnet_id(network_id: str) -> str:
     return str(uuid.uuid5(uuid.UUID(network_id), "ipv6"))
 
 
-KNOWN_BY = "others know it by this address, members above all; it is given when the host is made"
+KNOWN_BY = "members refer to the host by this address, which is set when the host is created"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +65,12 @@ class LocalNetwork(common.Resource):
     cidr: str | None = attribute(
         "Its addresses, as 10.1.0.0/24. Chosen when not given. Networks may not overlap.",
         format=formats.cidr, replaces=True, delete_before_replace=True, filled=True,
-        why="all that stands in it has an address of it",
+        why="every host and VIP in the network has one of its addresses",
     )  # fmt: skip
     ipv6_cidr: str | None = attribute(
         "Its IPv6 addresses, as fd12:3456:789a:1::/64. None when not given. Networks may not overlap.",
         format=formats.cidr, replaces=True, delete_before_replace=True,
-        why="all that stands in it is given an address of it when it is made",
+        why="hosts and VIPs get their IPv6 address when they are created",
     )  # fmt: skip
     subnet_id: str = computed("The id of its IPv4 subnet, for `vipSubnetId`: the network's own.", default="")
     ipv6_subnet_id: str | None = computed("The id of its IPv6 subnet, for `vipSubnetId` and `additionalVips`.")
@@ -107,20 +107,20 @@ class LocalHost(common.Resource):
     )  # fmt: skip
     command: tuple[str, ...] = attribute(
         "What it runs, as a list of arguments; started again when it ends.",
-        default=(), max_length=131_072, format=formats.command_argument, cost="the command is started anew",
+        default=(), max_length=131_072, format=formats.command_argument, cost="the command is restarted",
     )  # fmt: skip
     environment: dict[str, str] = attribute(
         "Environment variables of the command. The API never shows them.",
         default={},
         format=formats.command_argument,
         sealed=True,
-        cost="the command is started anew",
+        cost="the command is restarted",
     )
     user: str = attribute(
         "The user that runs the command.",
         default="nobody",
         format=formats.user_name,
-        cost="the command is started anew",
+        cost="the command is restarted",
     )
     forward_port: int | None = attribute(
         "Instead of a command: connections to this port of the host go to the same port of this machine's 127.0.0.1.",

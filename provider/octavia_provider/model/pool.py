@@ -16,12 +16,13 @@ PROTOCOLS = (
     Choice("TCP", "bytes are passed on as they are"),
     Choice("HTTPS", "TLS is passed on as it is: the members have the certificates"),
     Choice(
-        "PROXY", "as the listener; each connection begins with the client's address (PROXY protocol 1, a line of text)"
+        "PROXY",
+        "what the listener speaks; each connection begins with the client's address (PROXY protocol version 1, text)",
     ),
     Choice(
-        "PROXYV2", "the same in version 2 (binary), with what TLS said of the client where it ended at the listener"
+        "PROXYV2", "the same in version 2 (binary), with facts of the client's TLS session if TLS ends at the listener"
     ),
-    Choice("UDP", "datagrams are passed on as they are, those to a VIP to members of its family"),
+    Choice("UDP", "datagrams are passed on unchanged, to members of the VIP's address family"),
     Choice("SCTP", "not served"),
 )
 PROXY_VERSIONS = {"PROXY": 1, "PROXYV2": 2}
@@ -88,7 +89,7 @@ class SessionPersistence:
         ),
     )
 
-    type: str = attribute("By what a client is known.", required=True, choices=PERSISTENCE)
+    type: str = attribute("How a client is recognised.", required=True, choices=PERSISTENCE)
     cookie_name: str | None = attribute(
         "The application's cookie, with APP_COOKIE.", max_length=255, format=formats.cookie_name
     )
@@ -109,7 +110,7 @@ class SessionPersistence:
         minimum=1, maximum=30 * 24 * 3600,
     )  # fmt: skip
     persistence_granularity: str | None = attribute(
-        "UDP: the netmask by which clients are told apart; each address by itself when not given.",
+        "UDP: the netmask that groups clients; each address counts on its own when not given.",
         format=formats.netmask,
     )
 
@@ -190,12 +191,12 @@ class Pool(common.Resource):
     loadbalancer_id: str | None = attribute(
         "The load balancer it belongs to. Known from the listener when one is named.",
         format=formats.uuid_string, replaces=True, reference="load_balancer", filled=True,
-        why="its members are reached from that load balancer's amphorae, whose state of them stays there",
+        why="its members are checked and served by the amphorae of that load balancer, which keep their state",
     )  # fmt: skip
     listener_id: str | None = attribute(
         "The listener whose default pool it becomes.",
         format=formats.uuid_string, replaces=True, reference="listener",
-        why="it says for which listener the pool was made; a listener's default_pool_id moves it in place",
+        why="it names the listener that the pool was created for; to move a pool in place, set the listener's default_pool_id",
     )  # fmt: skip
     protocol: str = attribute(
         "What the members speak.",
@@ -207,9 +208,9 @@ class Pool(common.Resource):
     )
     lb_algorithm: str = attribute("How a member is picked.", required=True, choices=ALGORITHMS, cost=RELOAD)
     session_persistence: SessionPersistence | None = attribute(
-        "Keeps a client at its member.", cost=RELOAD + "; clients may be given another member once"
+        "Keeps a client at its member.", cost=RELOAD + "; clients may move to another member once"
     )
-    tls_enabled: bool = attribute("Whether members are spoken to by TLS.", default=False, cost=RELOAD)
+    tls_enabled: bool = attribute("Whether connections to members use TLS.", default=False, cost=RELOAD)
     tls_container_ref: str | None = tls.container("The certificate that is shown to members, with tls_enabled.")
     ca_tls_container_ref: str | None = tls.container(
         "The authorities by which members are verified, with tls_enabled; without it, any certificate is taken."

@@ -14,7 +14,7 @@ MOST = 2_000_000_000  # octavia/common/constants.py: MAX_QUOTA
 
 
 def _limit(what: str) -> Any:
-    return attribute(f"How many {what}; -1: as many as they like.", default=UNLIMITED, minimum=UNLIMITED, maximum=MOST)
+    return attribute(f"How many {what}; -1: no limit.", default=UNLIMITED, minimum=UNLIMITED, maximum=MOST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +34,7 @@ class Quota(common.Resource):
     project_id: str | None = attribute(
         "The project whose quota it is. The control plane's own project when not given.",
         max_length=64, format=formats.project_id, replaces=True, filled=True,
-        why="it is the limits of that project, and of no other",
+        why="a quota holds the limits of one project",
     )  # fmt: skip
     loadbalancer: int = _limit("load balancers")
     listener: int = _limit("listeners")

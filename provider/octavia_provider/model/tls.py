@@ -15,7 +15,7 @@ ANOTHER = f"{RELOAD}. (What changes in the container itself is in force without 
 
 # No SSLv3, which Octavia lists: OpenSSL 3 is built without it.
 VERSIONS = (
-    Choice("TLSv1", "TLS 1.0 (RFC 8996 says: not any more)"), Choice("TLSv1.1", "TLS 1.1 (likewise)"),
+    Choice("TLSv1", "TLS 1.0 (deprecated by RFC 8996)"), Choice("TLSv1.1", "TLS 1.1 (deprecated by RFC 8996)"),
     Choice("TLSv1.2", "TLS 1.2"), Choice("TLSv1.3", "TLS 1.3"),
 )  # fmt: skip
 ALPN = (
@@ -145,9 +145,9 @@ def rules(on: tuple[str, ...], applies: Callable[[Mapping[str, Any]], bool]) -> 
         return Rule(on=(*on, *names), at=names[0], check=lambda v: check(v) if applies(v) else None, doc=doc)
 
     return (
-        rule(("tls_versions",), _versions, "tls_versions are some in a row."),
-        rule(("tls_ciphers", "tls_versions"), _ciphers_for_versions, "tls_ciphers has some for the versions of tls_versions."),
-        rule(("alpn_protocols",), _alpn, "alpn_protocols names one at least."),
+        rule(("tls_versions",), _versions, "tls_versions has no gap."),
+        rule(("tls_ciphers", "tls_versions"), _ciphers_for_versions, "tls_ciphers holds at least one cipher for the versions in tls_versions."),
+        rule(("alpn_protocols",), _alpn, "alpn_protocols names at least one protocol."),
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from octavia_provider.kit import logs
+from octavia_provider.kit import logs, terminal
 from octavia_provider.model import errors
 
 from . import language, proto, spelling, values
@@ -51,12 +51,12 @@ def abort(context: grpc.ServicerContext, error: Exception, kind: type | None = N
     if isinstance(error, InitFailed):
         error.reasons = [told(reason, kind) for reason in error.reasons]
         context.set_trailing_metadata((("grpc-status-details-bin", _details(error)),))
-        context.abort(grpc.StatusCode.UNKNOWN, "; ".join(error.reasons))
+        context.abort(grpc.StatusCode.UNKNOWN, terminal.text("; ".join(error.reasons)))
     for sort, code in _CODES:
         if isinstance(error, sort):
-            context.abort(code, told(message(error, kind), kind))
+            context.abort(code, terminal.text(told(message(error, kind), kind)))
     log.debug("unexpected", error=repr(error), trace="".join(traceback.format_exception(error)))
-    line = " ".join(str(error).split())
+    line = terminal.line(" ".join(str(error).split()))
     context.abort(
         grpc.StatusCode.INTERNAL,
         f"the provider failed: {type(error).__name__}: {line}. This is a defect of pulumi-resource-octavia; please report "
@@ -98,10 +98,10 @@ def _details(error: InitFailed) -> bytes:
             id=error.id,
             properties=values.encode(error.properties),
             inputs=values.encode(error.inputs),
-            reasons=error.reasons,
+            reasons=[terminal.text(reason) for reason in error.reasons],
         )
     )
     status = proto.stub("status_pb2").Status(
-        code=grpc.StatusCode.UNKNOWN.value[0], message="; ".join(error.reasons), details=[detail]
+        code=grpc.StatusCode.UNKNOWN.value[0], message=terminal.text("; ".join(error.reasons)), details=[detail]
     )
     return bytes(status.SerializeToString())

@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from octavia_provider.kit import logs
+from octavia_provider.kit import logs, terminal
 
 from . import proto
 
@@ -58,7 +58,9 @@ class Reporter:
         if engine is None:
             return
         pb = proto.stub("engine_pb2")
-        request = pb.LogRequest(severity=pb.LogSeverity.Value(severity), message=message, urn=urn, ephemeral=ephemeral)
+        request = pb.LogRequest(
+            severity=pb.LogSeverity.Value(severity), message=terminal.text(message), urn=urn, ephemeral=ephemeral
+        )
         try:
             engine.Log(request, timeout=ANSWER)
         except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed by Attach meanwhile

@@ -13,7 +13,8 @@ from octavia_provider.model.errors import Invalid, NotFound, Violation
 from octavia_provider.model.load_balancer import VIP_FORMS
 
 from . import values
-from .hooks import Call, Found, Hooks, Properties
+from .hooks import Call, Difference, Found, Hooks, Properties
+from .inputs import Failure, Naming
 
 
 class LoadBalancer(Hooks):
@@ -142,11 +143,46 @@ class L7Rule(Nested):
     type_name = "octavia:index:L7Rule"
 
 
+KEY = frozenset({"private_key", "passphrase"})
+KEY_INPUTS = frozenset(camel(name) for name in KEY)
+KEY_OF_ANOTHER = "is required: the certificate is another one, and this container was imported without its key, which the API never shows"
+
+
 class TlsContainer(Hooks):
-    """``octavia:index:TlsContainer``."""
+    """``octavia:index:TlsContainer``.
+
+    The API never shows a private key, so a container that was imported has none among its inputs. It keeps the one it has
+    until its certificate changes; and a key that is given later belongs to the same certificate, so it is the same key.
+    """
 
     kind = kinds.TlsContainer
     type_name = "octavia:index:TlsContainer"
+
+    def check(self, news: Properties, olds: Properties, naming: Naming) -> tuple[dict[str, Any], list[Failure]]:
+        """The key may be left out where it was never known, as long as the certificate stays."""
+        checked, failures = super().check(news, olds, naming)
+        if not self._keyless(news):
+            return checked, failures
+        others = [failure for failure in failures if failure.path != "privateKey"]
+        if self._keyless(olds):
+            if self._raw(olds)["certificate"] == self._raw(news)["certificate"]:
+                return checked, others
+            return checked, [*others, Failure("privateKey", KEY_OF_ANOTHER)]
+        return checked, failures
+
+    def diff(
+        self, old_inputs: Properties, olds: Properties, news: Properties, ignore: Sequence[str] = ()
+    ) -> Difference:
+        """A key that comes to the certificate that is there already changes nothing."""
+        found = super().diff(old_inputs, olds, news, ignore)
+        changed = {change.attribute.name for change in found.changes}
+        if not self._keyless(old_inputs) or "certificate" in changed or not changed & KEY:
+            return found
+        return super().diff(old_inputs, olds, {n: v for n, v in news.items() if n not in KEY_INPUTS}, ignore)
+
+    def _keyless(self, properties: Properties) -> bool:
+        raw = self._raw(properties)
+        return raw.get("certificate") is not None and raw.get("private_key") is None
 
 
 class FlavorProfile(Hooks):

@@ -16,6 +16,7 @@ from google.protobuf.empty_pb2 import Empty
 
 from octavia_provider import __version__
 from octavia_provider.client.waiting import Deadline
+from octavia_provider.kit import terminal
 from octavia_provider.model.errors import PermanentError
 from octavia_provider.model.near import did_you_mean
 
@@ -250,7 +251,7 @@ def _failures(found: Sequence[Failure]) -> list[Any]:
     told = [(failure.path, language.spelled(failure.reason)) for failure in found]
     if language.uses_underscores():
         told = [("", f"{language.spelled(path)}: {reason}" if path else reason) for path, reason in told]
-    return [pb.CheckFailure(property=path, reason=reason) for path, reason in told]
+    return [pb.CheckFailure(property=path, reason=terminal.text(reason)) for path, reason in told]
 
 
 def _diff_response(hooks: Hooks, found: Difference) -> Any:

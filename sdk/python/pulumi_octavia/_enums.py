@@ -116,7 +116,7 @@ class HealthMonitorType(_builtins.str, Enum):
     """
     HTTPS = "HTTPS"
     """
-    as HTTP, over TLS; the member's certificate is verified only where the pool says by whom (tls_enabled)
+    as HTTP, over TLS; the member's certificate is verified only if the pool verifies members (tls_enabled with ca_tls_container_ref)
     """
     TCP = "TCP"
     """
@@ -260,7 +260,7 @@ class L7RuleType(_builtins.str, Enum):
     """
     SSL_VERIFY_RESULT = "SSL_VERIFY_RESULT"
     """
-    the number of the verification's result; 0: it is good
+    the result code of the certificate's verification; 0 means valid
     """
     SSL_DN_FIELD = "SSL_DN_FIELD"
     """
@@ -324,7 +324,7 @@ class ListenerProtocol(_builtins.str, Enum):
     """
     PROMETHEUS = "PROMETHEUS"
     """
-    no traffic: the load balancer's own metrics, at /metrics; by TLS where it has a certificate
+    no traffic: the load balancer's own metrics, at /metrics; over TLS if it has a certificate
     """
     SCTP = "SCTP"
     """
@@ -344,11 +344,11 @@ class ListenerRateLimitBy(_builtins.str, Enum):
 class ListenerTlsVersions(_builtins.str, Enum):
     TLSV1 = "TLSv1"
     """
-    TLS 1.0 (RFC 8996 says: not any more)
+    TLS 1.0 (deprecated by RFC 8996)
     """
     TLSV1_1 = "TLSv1.1"
     """
-    TLS 1.1 (likewise)
+    TLS 1.1 (deprecated by RFC 8996)
     """
     TLSV1_2 = "TLSv1.2"
     """
@@ -424,15 +424,15 @@ class PoolProtocol(_builtins.str, Enum):
     """
     PROXY = "PROXY"
     """
-    as the listener; each connection begins with the client's address (PROXY protocol 1, a line of text)
+    what the listener speaks; each connection begins with the client's address (PROXY protocol version 1, text)
     """
     PROXYV2 = "PROXYV2"
     """
-    the same in version 2 (binary), with what TLS said of the client where it ended at the listener
+    the same in version 2 (binary), with facts of the client's TLS session if TLS ends at the listener
     """
     UDP = "UDP"
     """
-    datagrams are passed on as they are, those to a VIP to members of its family
+    datagrams are passed on unchanged, to members of the VIP's address family
     """
     SCTP = "SCTP"
     """
@@ -476,11 +476,11 @@ class PoolSessionPersistenceType(_builtins.str, Enum):
 class PoolTlsVersions(_builtins.str, Enum):
     TLSV1 = "TLSv1"
     """
-    TLS 1.0 (RFC 8996 says: not any more)
+    TLS 1.0 (deprecated by RFC 8996)
     """
     TLSV1_1 = "TLSv1.1"
     """
-    TLS 1.1 (likewise)
+    TLS 1.1 (deprecated by RFC 8996)
     """
     TLSV1_2 = "TLSv1.2"
     """

@@ -177,7 +177,7 @@ class ListenerRateLimitArgsDict(TypedDict):
     """
     period_seconds: NotRequired[pulumi.Input[Optional[_builtins.int]]]
     """
-    In how many seconds, up to now. After a burst a client has all of its share again when it was quiet twice as long.
+    The length of the sliding window, in seconds. After a burst, a client may send the full number of requests again once it has sent none for twice this long.
 
     From 1 to 86400.
     """
@@ -198,7 +198,7 @@ class ListenerRateLimitArgs:
                
                From 1 to 1000000000.
         :param pulumi.Input['ListenerRateLimitBy'] by: Whose requests are counted together.
-        :param pulumi.Input[_builtins.int] period_seconds: In how many seconds, up to now. After a burst a client has all of its share again when it was quiet twice as long.
+        :param pulumi.Input[_builtins.int] period_seconds: The length of the sliding window, in seconds. After a burst, a client may send the full number of requests again once it has sent none for twice this long.
                
                From 1 to 86400.
         """
@@ -242,7 +242,7 @@ class ListenerRateLimitArgs:
     @pulumi.getter(name="periodSeconds")
     def period_seconds(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        In how many seconds, up to now. After a burst a client has all of its share again when it was quiet twice as long.
+        The length of the sliding window, in seconds. After a burst, a client may send the full number of requests again once it has sent none for twice this long.
 
         From 1 to 86400.
         """
@@ -332,7 +332,7 @@ class PoolSessionPersistenceArgsDict(TypedDict):
     """
     type: pulumi.Input['PoolSessionPersistenceType']
     """
-    By what a client is known.
+    How a client is recognised.
     """
     cookie_http_only: NotRequired[pulumi.Input[Optional[_builtins.bool]]]
     """
@@ -354,7 +354,7 @@ class PoolSessionPersistenceArgsDict(TypedDict):
     """
     persistence_granularity: NotRequired[pulumi.Input[Optional[_builtins.str]]]
     """
-    UDP: the netmask by which clients are told apart; each address by itself when not given.
+    UDP: the netmask that groups clients; each address counts on its own when not given.
     """
     persistence_timeout: NotRequired[pulumi.Input[Optional[_builtins.int]]]
     """
@@ -376,14 +376,14 @@ class PoolSessionPersistenceArgs:
         """
         How a client is kept at the member it was given first.
 
-        :param pulumi.Input['PoolSessionPersistenceType'] type: By what a client is known.
+        :param pulumi.Input['PoolSessionPersistenceType'] type: How a client is recognised.
         :param pulumi.Input[_builtins.bool] cookie_http_only: HTTP_COOKIE: whether the page's scripts are kept from the cookie (HttpOnly); true when not given. Beyond Octavia.
         :param pulumi.Input[_builtins.str] cookie_name: The application's cookie, with APP_COOKIE.
                
                At most 255 characters.
         :param pulumi.Input['PoolSessionPersistenceCookieSameSite'] cookie_same_site: HTTP_COOKIE: with requests from which sites browsers send the cookie (SameSite); as they like when not given. Beyond Octavia.
         :param pulumi.Input[_builtins.bool] cookie_secure: HTTP_COOKIE: whether browsers send the cookie by TLS alone (Secure); when not given, where TLS ends at the listener. Beyond Octavia.
-        :param pulumi.Input[_builtins.str] persistence_granularity: UDP: the netmask by which clients are told apart; each address by itself when not given.
+        :param pulumi.Input[_builtins.str] persistence_granularity: UDP: the netmask that groups clients; each address counts on its own when not given.
         :param pulumi.Input[_builtins.int] persistence_timeout: UDP: seconds after a client's last new flow until it is forgotten; 360 when not given.
                
                From 1 to 2592000.
@@ -406,7 +406,7 @@ class PoolSessionPersistenceArgs:
     @pulumi.getter
     def type(self) -> pulumi.Input['PoolSessionPersistenceType']:
         """
-        By what a client is known.
+        How a client is recognised.
         """
         return pulumi.get(self, "type")
 
@@ -468,7 +468,7 @@ class PoolSessionPersistenceArgs:
     @pulumi.getter(name="persistenceGranularity")
     def persistence_granularity(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        UDP: the netmask by which clients are told apart; each address by itself when not given.
+        UDP: the netmask that groups clients; each address counts on its own when not given.
         """
         return pulumi.get(self, "persistence_granularity")
 

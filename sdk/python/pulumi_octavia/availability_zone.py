@@ -30,7 +30,7 @@ class AvailabilityZoneArgs:
                
                The id of a `octavia:index:AvailabilityZoneProfile`.
                
-               A change makes a new resource: load balancers were put where this zone says; another place is another zone.
+               A change makes a new resource: load balancers were placed by what this zone says; a zone with another profile is a different one.
         :param pulumi.Input[_builtins.str] description: A description for people.
                
                At most 255 characters.
@@ -39,7 +39,7 @@ class AvailabilityZoneArgs:
                
                At most 255 characters.
                
-               A change makes a new resource: the name is what a zone is known by, to load balancers and in URLs.
+               A change makes a new resource: load balancers and URLs refer to a zone by its name.
         """
         pulumi.set(__self__, "availability_zone_profile_id", availability_zone_profile_id)
         if description is not None:
@@ -59,7 +59,7 @@ class AvailabilityZoneArgs:
 
         The id of a `octavia:index:AvailabilityZoneProfile`.
 
-        A change makes a new resource: load balancers were put where this zone says; another place is another zone.
+        A change makes a new resource: load balancers were placed by what this zone says; a zone with another profile is a different one.
         """
         return pulumi.get(self, "availability_zone_profile_id")
 
@@ -101,7 +101,7 @@ class AvailabilityZoneArgs:
 
         At most 255 characters.
 
-        A change makes a new resource: the name is what a zone is known by, to load balancers and in URLs.
+        A change makes a new resource: load balancers and URLs refer to a zone by its name.
         """
         return pulumi.get(self, "name")
 
@@ -137,7 +137,7 @@ class AvailabilityZone(pulumi.CustomResource):
                
                The id of a `octavia:index:AvailabilityZoneProfile`.
                
-               A change makes a new resource: load balancers were put where this zone says; another place is another zone.
+               A change makes a new resource: load balancers were placed by what this zone says; a zone with another profile is a different one.
         :param pulumi.Input[_builtins.str] description: A description for people.
                
                At most 255 characters.
@@ -146,7 +146,7 @@ class AvailabilityZone(pulumi.CustomResource):
                
                At most 255 characters.
                
-               A change makes a new resource: the name is what a zone is known by, to load balancers and in URLs.
+               A change makes a new resource: load balancers and URLs refer to a zone by its name.
         """
         ...
     @overload

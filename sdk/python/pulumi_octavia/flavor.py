@@ -30,7 +30,7 @@ class FlavorArgs:
                
                The id of a `octavia:index:FlavorProfile`.
                
-               A change makes a new resource: load balancers were given what this flavor means; another meaning is another flavor.
+               A change makes a new resource: load balancers were built by what this flavor says; a flavor with another profile is a different one.
         :param pulumi.Input[_builtins.str] description: A description for people.
                
                At most 255 characters.
@@ -57,7 +57,7 @@ class FlavorArgs:
 
         The id of a `octavia:index:FlavorProfile`.
 
-        A change makes a new resource: load balancers were given what this flavor means; another meaning is another flavor.
+        A change makes a new resource: load balancers were built by what this flavor says; a flavor with another profile is a different one.
         """
         return pulumi.get(self, "flavor_profile_id")
 
@@ -137,7 +137,7 @@ class Flavor(pulumi.CustomResource):
                
                The id of a `octavia:index:FlavorProfile`.
                
-               A change makes a new resource: load balancers were given what this flavor means; another meaning is another flavor.
+               A change makes a new resource: load balancers were built by what this flavor says; a flavor with another profile is a different one.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.

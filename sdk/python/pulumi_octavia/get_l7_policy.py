@@ -142,7 +142,7 @@ class GetL7PolicyResult:
     @pulumi.getter(name="headerChanges")
     def header_changes(self) -> Sequence['outputs.L7PolicyHeaderChange']:
         """
-        Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. A message that a REWRITE makes larger than haproxy has room for is answered with 500.
+        Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. If REWRITE makes a message larger than haproxy's buffer, the answer is 500.
         """
         return pulumi.get(self, "header_changes")
 
@@ -182,7 +182,7 @@ class GetL7PolicyResult:
     @pulumi.getter
     def position(self) -> Optional[_builtins.int]:
         """
-        Its place in the listener's order; at the end when not given. Policies made by one program stand in the order of the positions that it says, whatever the order they are made in.
+        Its place in the listener's order; at the end when not given. Policies of one program end up in the order of their positions, whichever is created first.
         """
         return pulumi.get(self, "position")
 

@@ -121,7 +121,7 @@ class GetL7RuleResult:
     @pulumi.getter
     def invert(self) -> _builtins.bool:
         """
-        Whether it matches where it otherwise would not.
+        Inverts the result of the comparison.
         """
         return pulumi.get(self, "invert")
 
@@ -193,7 +193,7 @@ class GetL7RuleResult:
     @pulumi.getter
     def type(self) -> 'L7RuleType':
         """
-        What of the request is looked at.
+        Which part of the request is compared.
         """
         return pulumi.get(self, "type")
 

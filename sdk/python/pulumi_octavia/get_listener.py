@@ -419,7 +419,7 @@ class GetListenerResult:
     @pulumi.getter
     def url(self) -> Optional[_builtins.str]:
         """
-        Embedded cloud: where the listener is published on this machine, as a URL. By UDP, members of IPv4 alone are reached from there.
+        Embedded cloud: where the listener is published on this machine, as a URL. Over UDP, only IPv4 members can be reached from there.
         """
         return pulumi.get(self, "url")
 

@@ -103,7 +103,7 @@ class GetLoadBalancerResult:
     @pulumi.getter(name="additionalVips")
     def additional_vips(self) -> Sequence['outputs.LoadBalancerAdditionalVip']:
         """
-        More addresses, each in another subnet of the VIP's network; every listener serves on all of them. Where the last one of a family goes, UDP members and allowed networks of that family may stay, and nothing reaches them.
+        More addresses, each in another subnet of the VIP's network; every listener serves on all of them. When the last address of a family is removed, UDP members and allowed CIDRs of that family stay, but get no traffic.
         """
         return pulumi.get(self, "additional_vips")
 

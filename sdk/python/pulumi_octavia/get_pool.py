@@ -271,7 +271,7 @@ class GetPoolResult:
     @pulumi.getter(name="tlsEnabled")
     def tls_enabled(self) -> _builtins.bool:
         """
-        Whether members are spoken to by TLS.
+        Whether connections to members use TLS.
         """
         return pulumi.get(self, "tls_enabled")
 

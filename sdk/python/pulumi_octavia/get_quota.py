@@ -87,7 +87,7 @@ class GetQuotaResult:
     @pulumi.getter
     def healthmonitor(self) -> _builtins.int:
         """
-        How many health monitors; -1: as many as they like.
+        How many health monitors; -1: no limit.
         """
         return pulumi.get(self, "healthmonitor")
 
@@ -103,7 +103,7 @@ class GetQuotaResult:
     @pulumi.getter
     def l7policy(self) -> _builtins.int:
         """
-        How many L7 policies; -1: as many as they like.
+        How many L7 policies; -1: no limit.
         """
         return pulumi.get(self, "l7policy")
 
@@ -111,7 +111,7 @@ class GetQuotaResult:
     @pulumi.getter
     def l7rule(self) -> _builtins.int:
         """
-        How many L7 rules; -1: as many as they like.
+        How many L7 rules; -1: no limit.
         """
         return pulumi.get(self, "l7rule")
 
@@ -119,7 +119,7 @@ class GetQuotaResult:
     @pulumi.getter
     def listener(self) -> _builtins.int:
         """
-        How many listeners; -1: as many as they like.
+        How many listeners; -1: no limit.
         """
         return pulumi.get(self, "listener")
 
@@ -127,7 +127,7 @@ class GetQuotaResult:
     @pulumi.getter
     def loadbalancer(self) -> _builtins.int:
         """
-        How many load balancers; -1: as many as they like.
+        How many load balancers; -1: no limit.
         """
         return pulumi.get(self, "loadbalancer")
 
@@ -135,7 +135,7 @@ class GetQuotaResult:
     @pulumi.getter
     def member(self) -> _builtins.int:
         """
-        How many members; -1: as many as they like.
+        How many members; -1: no limit.
         """
         return pulumi.get(self, "member")
 
@@ -143,7 +143,7 @@ class GetQuotaResult:
     @pulumi.getter
     def pool(self) -> _builtins.int:
         """
-        How many pools; -1: as many as they like.
+        How many pools; -1: no limit.
         """
         return pulumi.get(self, "pool")
 

@@ -52,7 +52,7 @@ class HealthMonitorArgs:
                
                The id of a `octavia:index:Pool`.
                
-               A change makes a new resource: it is a part of that pool; what it knows of its members says nothing of another's.
+               A change makes a new resource: it belongs to that pool: the health of one pool's members says nothing about another's.
         :param pulumi.Input[_builtins.int] timeout: Seconds after which a check has failed.
                
                From 1 to 2073600.
@@ -170,7 +170,7 @@ class HealthMonitorArgs:
 
         The id of a `octavia:index:Pool`.
 
-        A change makes a new resource: it is a part of that pool; what it knows of its members says nothing of another's.
+        A change makes a new resource: it belongs to that pool: the health of one pool's members says nothing about another's.
         """
         return pulumi.get(self, "pool_id")
 
@@ -435,7 +435,7 @@ class HealthMonitor(pulumi.CustomResource):
                
                The id of a `octavia:index:Pool`.
                
-               A change makes a new resource: it is a part of that pool; what it knows of its members says nothing of another's.
+               A change makes a new resource: it belongs to that pool: the health of one pool's members says nothing about another's.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.
                
                At most 255 characters. The order means nothing.

@@ -44,12 +44,12 @@ class L7PolicyArgs:
                
                The id of a `octavia:index:Listener`.
                
-               A change makes a new resource: it stands in the order of that listener's policies, and decides on no other's requests.
+               A change makes a new resource: its position is in the order of that listener's policies, and it handles only that listener's requests.
         :param pulumi.Input[_builtins.bool] admin_state_up: Whether it is in service. Off: configured, but takes no traffic.
         :param pulumi.Input[_builtins.str] description: A description for people.
                
                At most 255 characters.
-        :param pulumi.Input[Sequence[pulumi.Input['L7PolicyHeaderChangeArgs']]] header_changes: Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. A message that a REWRITE makes larger than haproxy has room for is answered with 500.
+        :param pulumi.Input[Sequence[pulumi.Input['L7PolicyHeaderChangeArgs']]] header_changes: Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. If REWRITE makes a message larger than haproxy's buffer, the answer is 500.
                
                At most 50 items.
                
@@ -57,7 +57,7 @@ class L7PolicyArgs:
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.
-        :param pulumi.Input[_builtins.int] position: Its place in the listener's order; at the end when not given. Policies made by one program stand in the order of the positions that it says, whatever the order they are made in.
+        :param pulumi.Input[_builtins.int] position: Its place in the listener's order; at the end when not given. Policies of one program end up in the order of their positions, whichever is created first.
                
                From 1 to 2147483647.
                
@@ -133,7 +133,7 @@ class L7PolicyArgs:
 
         The id of a `octavia:index:Listener`.
 
-        A change makes a new resource: it stands in the order of that listener's policies, and decides on no other's requests.
+        A change makes a new resource: its position is in the order of that listener's policies, and it handles only that listener's requests.
         """
         return pulumi.get(self, "listener_id")
 
@@ -171,7 +171,7 @@ class L7PolicyArgs:
     @pulumi.getter(name="headerChanges")
     def header_changes(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['L7PolicyHeaderChangeArgs']]]]:
         """
-        Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. A message that a REWRITE makes larger than haproxy has room for is answered with 500.
+        Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. If REWRITE makes a message larger than haproxy's buffer, the answer is 500.
 
         At most 50 items.
 
@@ -201,7 +201,7 @@ class L7PolicyArgs:
     @pulumi.getter
     def position(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        Its place in the listener's order; at the end when not given. Policies made by one program stand in the order of the positions that it says, whatever the order they are made in.
+        Its place in the listener's order; at the end when not given. Policies of one program end up in the order of their positions, whichever is created first.
 
         From 1 to 2147483647.
 
@@ -333,7 +333,7 @@ class L7Policy(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] description: A description for people.
                
                At most 255 characters.
-        :param pulumi.Input[Sequence[pulumi.Input[Union['L7PolicyHeaderChangeArgs', 'L7PolicyHeaderChangeArgsDict']]]] header_changes: Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. A message that a REWRITE makes larger than haproxy has room for is answered with 500.
+        :param pulumi.Input[Sequence[pulumi.Input[Union['L7PolicyHeaderChangeArgs', 'L7PolicyHeaderChangeArgsDict']]]] header_changes: Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. If REWRITE makes a message larger than haproxy's buffer, the answer is 500.
                
                At most 50 items.
                
@@ -342,11 +342,11 @@ class L7Policy(pulumi.CustomResource):
                
                The id of a `octavia:index:Listener`.
                
-               A change makes a new resource: it stands in the order of that listener's policies, and decides on no other's requests.
+               A change makes a new resource: its position is in the order of that listener's policies, and it handles only that listener's requests.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.
-        :param pulumi.Input[_builtins.int] position: Its place in the listener's order; at the end when not given. Policies made by one program stand in the order of the positions that it says, whatever the order they are made in.
+        :param pulumi.Input[_builtins.int] position: Its place in the listener's order; at the end when not given. Policies of one program end up in the order of their positions, whichever is created first.
                
                From 1 to 2147483647.
                
@@ -552,7 +552,7 @@ class L7Policy(pulumi.CustomResource):
     @pulumi.getter(name="headerChanges")
     def header_changes(self) -> pulumi.Output[Sequence['outputs.L7PolicyHeaderChange']]:
         """
-        Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. A message that a REWRITE makes larger than haproxy has room for is answered with 500.
+        Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. If REWRITE makes a message larger than haproxy's buffer, the answer is 500.
         """
         return pulumi.get(self, "header_changes")
 
@@ -584,7 +584,7 @@ class L7Policy(pulumi.CustomResource):
     @pulumi.getter
     def position(self) -> pulumi.Output[Optional[_builtins.int]]:
         """
-        Its place in the listener's order; at the end when not given. Policies made by one program stand in the order of the positions that it says, whatever the order they are made in.
+        Its place in the listener's order; at the end when not given. Policies of one program end up in the order of their positions, whichever is created first.
         """
         return pulumi.get(self, "position")
 

@@ -39,8 +39,8 @@ class L7RuleArgs:
                
                The id of a `octavia:index:L7Policy`.
                
-               A change makes a new resource: it is a part of what that policy asks for; in another policy it is another condition.
-        :param pulumi.Input['L7RuleType'] type: What of the request is looked at.
+               A change makes a new resource: it is one of the conditions of that policy.
+        :param pulumi.Input['L7RuleType'] type: Which part of the request is compared.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.str] value: What it is compared with.
@@ -49,7 +49,7 @@ class L7RuleArgs:
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.bool] admin_state_up: Whether it is in service. Off: configured, but takes no traffic.
-        :param pulumi.Input[_builtins.bool] invert: Whether it matches where it otherwise would not.
+        :param pulumi.Input[_builtins.bool] invert: Inverts the result of the comparison.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.str] key: The name of the header, the cookie or the field.
@@ -105,7 +105,7 @@ class L7RuleArgs:
 
         The id of a `octavia:index:L7Policy`.
 
-        A change makes a new resource: it is a part of what that policy asks for; in another policy it is another condition.
+        A change makes a new resource: it is one of the conditions of that policy.
         """
         return pulumi.get(self, "l7policy_id")
 
@@ -117,7 +117,7 @@ class L7RuleArgs:
     @pulumi.getter
     def type(self) -> pulumi.Input['L7RuleType']:
         """
-        What of the request is looked at.
+        Which part of the request is compared.
 
         A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         """
@@ -159,7 +159,7 @@ class L7RuleArgs:
     @pulumi.getter
     def invert(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
-        Whether it matches where it otherwise would not.
+        Inverts the result of the comparison.
 
         A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         """
@@ -246,7 +246,7 @@ class L7Rule(pulumi.CustomResource):
         :param pulumi.Input['L7RuleCompareType'] compare_type: How it is compared.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.bool] invert: Whether it matches where it otherwise would not.
+        :param pulumi.Input[_builtins.bool] invert: Inverts the result of the comparison.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.str] key: The name of the header, the cookie or the field.
@@ -258,14 +258,14 @@ class L7Rule(pulumi.CustomResource):
                
                The id of a `octavia:index:L7Policy`.
                
-               A change makes a new resource: it is a part of what that policy asks for; in another policy it is another condition.
+               A change makes a new resource: it is one of the conditions of that policy.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.
                
                At most 255 characters. The order means nothing.
-        :param pulumi.Input['L7RuleType'] type: What of the request is looked at.
+        :param pulumi.Input['L7RuleType'] type: Which part of the request is compared.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.str] value: What it is compared with.
@@ -427,7 +427,7 @@ class L7Rule(pulumi.CustomResource):
     @pulumi.getter
     def invert(self) -> pulumi.Output[_builtins.bool]:
         """
-        Whether it matches where it otherwise would not.
+        Inverts the result of the comparison.
         """
         return pulumi.get(self, "invert")
 
@@ -499,7 +499,7 @@ class L7Rule(pulumi.CustomResource):
     @pulumi.getter
     def type(self) -> pulumi.Output['L7RuleType']:
         """
-        What of the request is looked at.
+        Which part of the request is compared.
         """
         return pulumi.get(self, "type")
 

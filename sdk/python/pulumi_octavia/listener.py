@@ -59,7 +59,7 @@ class ListenerArgs:
                A change makes a new resource: its port is one of that load balancer's VIP, and its connections end there.
         :param pulumi.Input['ListenerProtocol'] protocol: What is spoken there.
                
-               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its pool can only change sides together, and one of them is always first.
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its default pool would have to change to or from UDP together, and updates come one after the other.
         :param pulumi.Input[_builtins.int] protocol_port: The port of the VIP. Unique within the load balancer.
                
                From 1 to 65535.
@@ -124,7 +124,7 @@ class ListenerArgs:
                At most 255 characters.
         :param pulumi.Input['ListenerRateLimitArgs'] rate_limit: How many requests a client may make. Beyond Octavia.
                
-               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; what was counted so far is forgotten.
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; the counts so far are lost.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] sni_container_refs: With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
                
                The id of a `octavia:index:TlsContainer`.
@@ -256,7 +256,7 @@ class ListenerArgs:
         """
         What is spoken there.
 
-        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its pool can only change sides together, and one of them is always first.
+        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its default pool would have to change to or from UDP together, and updates come one after the other.
         """
         return pulumi.get(self, "protocol")
 
@@ -508,7 +508,7 @@ class ListenerArgs:
         """
         How many requests a client may make. Beyond Octavia.
 
-        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; what was counted so far is forgotten.
+        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; the counts so far are lost.
         """
         return pulumi.get(self, "rate_limit")
 
@@ -753,7 +753,7 @@ class Listener(pulumi.CustomResource):
                At most 255 characters.
         :param pulumi.Input['ListenerProtocol'] protocol: What is spoken there.
                
-               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its pool can only change sides together, and one of them is always first.
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its default pool would have to change to or from UDP together, and updates come one after the other.
         :param pulumi.Input[_builtins.int] protocol_port: The port of the VIP. Unique within the load balancer.
                
                From 1 to 65535.
@@ -761,7 +761,7 @@ class Listener(pulumi.CustomResource):
                A change is made in place. What it costs: connections to the old port are finished, new ones are refused there.
         :param pulumi.Input[Union['ListenerRateLimitArgs', 'ListenerRateLimitArgsDict']] rate_limit: How many requests a client may make. Beyond Octavia.
                
-               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; what was counted so far is forgotten.
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; the counts so far are lost.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] sni_container_refs: With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
                
                The id of a `octavia:index:TlsContainer`.
@@ -1262,7 +1262,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter
     def url(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        Embedded cloud: where the listener is published on this machine, as a URL. By UDP, members of IPv4 alone are reached from there.
+        Embedded cloud: where the listener is published on this machine, as a URL. Over UDP, only IPv4 members can be reached from there.
         """
         return pulumi.get(self, "url")
 

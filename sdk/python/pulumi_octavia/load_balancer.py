@@ -40,7 +40,7 @@ class LoadBalancerArgs:
         """
         The set of arguments for constructing a LoadBalancer resource.
 
-        :param pulumi.Input[Sequence[pulumi.Input['LoadBalancerAdditionalVipArgs']]] additional_vips: More addresses, each in another subnet of the VIP's network; every listener serves on all of them. Where the last one of a family goes, UDP members and allowed networks of that family may stay, and nothing reaches them.
+        :param pulumi.Input[Sequence[pulumi.Input['LoadBalancerAdditionalVipArgs']]] additional_vips: More addresses, each in another subnet of the VIP's network; every listener serves on all of them. When the last address of a family is removed, UDP members and allowed CIDRs of that family stay, but get no traffic.
                
                The order means nothing.
                
@@ -58,7 +58,7 @@ class LoadBalancerArgs:
                
                The id of a `octavia:index:Flavor`.
                
-               A change is made in place. What it costs: none: both flavors must have the same effect, until amphora pairs come.
+               A change is made in place. What it costs: none: only a flavor with the same effect is accepted, until active/standby pairs exist.
         :param pulumi.Input[_builtins.int] max_header_size: How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
                
                From 15360 to 262144.
@@ -69,32 +69,32 @@ class LoadBalancerArgs:
                At most 255 characters.
         :param pulumi.Input['LoadBalancerProvider'] provider: The driver that builds it.
                
-               A change makes a new resource: another driver builds amphorae of its own and can take none over.
+               A change makes a new resource: another driver builds its own amphorae and cannot take over existing ones.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.
                
                At most 255 characters. The order means nothing.
         :param pulumi.Input[_builtins.str] vip_address: The virtual IP address, IPv4 or IPv6. Chosen from the subnet when not given (of IPv4, if none is named).
                
-               A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+               A change makes a new resource: clients reach a load balancer by its VIP, so one with another address is a different load balancer.
         :param pulumi.Input[_builtins.str] vip_network_id: The network of the VIP. In the embedded cloud the id of a `local.Network`.
                
                The id of a `octavia:local:Network`.
                
-               A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+               A change makes a new resource: clients reach a load balancer by its VIP, so one with another address is a different load balancer.
         :param pulumi.Input[_builtins.str] vip_port_id: A port made beforehand that carries the VIP (OpenStack).
                
-               A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+               A change makes a new resource: clients reach a load balancer by its VIP, so one with another address is a different load balancer.
         :param pulumi.Input[_builtins.str] vip_qos_policy_id: A QoS policy of the VIP's port (OpenStack).
                
-               A change is made in place. What it costs: none: the network sees to it.
+               A change is made in place. What it costs: none: the network applies it.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] vip_sg_ids: Security groups of the VIP's port, in place of `allowed_cidrs` of the listeners (OpenStack).
                
                The order means nothing.
                
-               A change is made in place. What it costs: none: the network sees to it.
+               A change is made in place. What it costs: none: the network applies it.
         :param pulumi.Input[_builtins.str] vip_subnet_id: The subnet of the VIP. In the embedded cloud `subnetId` or `ipv6SubnetId` of the `local.Network`.
                
-               A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+               A change makes a new resource: clients reach a load balancer by its VIP, so one with another address is a different load balancer.
         """
         if additional_vips is not None:
             pulumi.set(__self__, "additional_vips", additional_vips)
@@ -137,7 +137,7 @@ class LoadBalancerArgs:
     @pulumi.getter(name="additionalVips")
     def additional_vips(self) -> pulumi.Input[Optional[Sequence[pulumi.Input['LoadBalancerAdditionalVipArgs']]]]:
         """
-        More addresses, each in another subnet of the VIP's network; every listener serves on all of them. Where the last one of a family goes, UDP members and allowed networks of that family may stay, and nothing reaches them.
+        More addresses, each in another subnet of the VIP's network; every listener serves on all of them. When the last address of a family is removed, UDP members and allowed CIDRs of that family stay, but get no traffic.
 
         The order means nothing.
 
@@ -199,7 +199,7 @@ class LoadBalancerArgs:
 
         The id of a `octavia:index:Flavor`.
 
-        A change is made in place. What it costs: none: both flavors must have the same effect, until amphora pairs come.
+        A change is made in place. What it costs: none: only a flavor with the same effect is accepted, until active/standby pairs exist.
         """
         return pulumi.get(self, "flavor_id")
 
@@ -243,7 +243,7 @@ class LoadBalancerArgs:
         """
         The driver that builds it.
 
-        A change makes a new resource: another driver builds amphorae of its own and can take none over.
+        A change makes a new resource: another driver builds its own amphorae and cannot take over existing ones.
         """
         return pulumi.get(self, "provider")
 
@@ -271,7 +271,7 @@ class LoadBalancerArgs:
         """
         The virtual IP address, IPv4 or IPv6. Chosen from the subnet when not given (of IPv4, if none is named).
 
-        A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+        A change makes a new resource: clients reach a load balancer by its VIP, so one with another address is a different load balancer.
         """
         return pulumi.get(self, "vip_address")
 
@@ -287,7 +287,7 @@ class LoadBalancerArgs:
 
         The id of a `octavia:local:Network`.
 
-        A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+        A change makes a new resource: clients reach a load balancer by its VIP, so one with another address is a different load balancer.
         """
         return pulumi.get(self, "vip_network_id")
 
@@ -301,7 +301,7 @@ class LoadBalancerArgs:
         """
         A port made beforehand that carries the VIP (OpenStack).
 
-        A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+        A change makes a new resource: clients reach a load balancer by its VIP, so one with another address is a different load balancer.
         """
         return pulumi.get(self, "vip_port_id")
 
@@ -315,7 +315,7 @@ class LoadBalancerArgs:
         """
         A QoS policy of the VIP's port (OpenStack).
 
-        A change is made in place. What it costs: none: the network sees to it.
+        A change is made in place. What it costs: none: the network applies it.
         """
         return pulumi.get(self, "vip_qos_policy_id")
 
@@ -331,7 +331,7 @@ class LoadBalancerArgs:
 
         The order means nothing.
 
-        A change is made in place. What it costs: none: the network sees to it.
+        A change is made in place. What it costs: none: the network applies it.
         """
         return pulumi.get(self, "vip_sg_ids")
 
@@ -345,7 +345,7 @@ class LoadBalancerArgs:
         """
         The subnet of the VIP. In the embedded cloud `subnetId` or `ipv6SubnetId` of the `local.Network`.
 
-        A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+        A change makes a new resource: clients reach a load balancer by its VIP, so one with another address is a different load balancer.
         """
         return pulumi.get(self, "vip_subnet_id")
 
@@ -388,7 +388,7 @@ class LoadBalancer(pulumi.CustomResource):
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
-        :param pulumi.Input[Sequence[pulumi.Input[Union['LoadBalancerAdditionalVipArgs', 'LoadBalancerAdditionalVipArgsDict']]]] additional_vips: More addresses, each in another subnet of the VIP's network; every listener serves on all of them. Where the last one of a family goes, UDP members and allowed networks of that family may stay, and nothing reaches them.
+        :param pulumi.Input[Sequence[pulumi.Input[Union['LoadBalancerAdditionalVipArgs', 'LoadBalancerAdditionalVipArgsDict']]]] additional_vips: More addresses, each in another subnet of the VIP's network; every listener serves on all of them. When the last address of a family is removed, UDP members and allowed CIDRs of that family stay, but get no traffic.
                
                The order means nothing.
                
@@ -406,7 +406,7 @@ class LoadBalancer(pulumi.CustomResource):
                
                The id of a `octavia:index:Flavor`.
                
-               A change is made in place. What it costs: none: both flavors must have the same effect, until amphora pairs come.
+               A change is made in place. What it costs: none: only a flavor with the same effect is accepted, until active/standby pairs exist.
         :param pulumi.Input[_builtins.int] max_header_size: How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
                
                From 15360 to 262144.
@@ -417,32 +417,32 @@ class LoadBalancer(pulumi.CustomResource):
                At most 255 characters.
         :param pulumi.Input['LoadBalancerProvider'] provider: The driver that builds it.
                
-               A change makes a new resource: another driver builds amphorae of its own and can take none over.
+               A change makes a new resource: another driver builds its own amphorae and cannot take over existing ones.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.
                
                At most 255 characters. The order means nothing.
         :param pulumi.Input[_builtins.str] vip_address: The virtual IP address, IPv4 or IPv6. Chosen from the subnet when not given (of IPv4, if none is named).
                
-               A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+               A change makes a new resource: clients reach a load balancer by its VIP, so one with another address is a different load balancer.
         :param pulumi.Input[_builtins.str] vip_network_id: The network of the VIP. In the embedded cloud the id of a `local.Network`.
                
                The id of a `octavia:local:Network`.
                
-               A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+               A change makes a new resource: clients reach a load balancer by its VIP, so one with another address is a different load balancer.
         :param pulumi.Input[_builtins.str] vip_port_id: A port made beforehand that carries the VIP (OpenStack).
                
-               A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+               A change makes a new resource: clients reach a load balancer by its VIP, so one with another address is a different load balancer.
         :param pulumi.Input[_builtins.str] vip_qos_policy_id: A QoS policy of the VIP's port (OpenStack).
                
-               A change is made in place. What it costs: none: the network sees to it.
+               A change is made in place. What it costs: none: the network applies it.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] vip_sg_ids: Security groups of the VIP's port, in place of `allowed_cidrs` of the listeners (OpenStack).
                
                The order means nothing.
                
-               A change is made in place. What it costs: none: the network sees to it.
+               A change is made in place. What it costs: none: the network applies it.
         :param pulumi.Input[_builtins.str] vip_subnet_id: The subnet of the VIP. In the embedded cloud `subnetId` or `ipv6SubnetId` of the `local.Network`.
                
-               A change makes a new resource: its clients know the load balancer by its VIP: with another address or network it is another one.
+               A change makes a new resource: clients reach a load balancer by its VIP, so one with another address is a different load balancer.
         """
         ...
     @overload
@@ -579,7 +579,7 @@ class LoadBalancer(pulumi.CustomResource):
     @pulumi.getter(name="additionalVips")
     def additional_vips(self) -> pulumi.Output[Sequence['outputs.LoadBalancerAdditionalVip']]:
         """
-        More addresses, each in another subnet of the VIP's network; every listener serves on all of them. Where the last one of a family goes, UDP members and allowed networks of that family may stay, and nothing reaches them.
+        More addresses, each in another subnet of the VIP's network; every listener serves on all of them. When the last address of a family is removed, UDP members and allowed CIDRs of that family stay, but get no traffic.
         """
         return pulumi.get(self, "additional_vips")
 

@@ -145,7 +145,7 @@ class ListenerRateLimit(dict):
                
                From 1 to 1000000000.
         :param 'ListenerRateLimitBy' by: Whose requests are counted together.
-        :param _builtins.int period_seconds: In how many seconds, up to now. After a burst a client has all of its share again when it was quiet twice as long.
+        :param _builtins.int period_seconds: The length of the sliding window, in seconds. After a burst, a client may send the full number of requests again once it has sent none for twice this long.
                
                From 1 to 86400.
         """
@@ -181,7 +181,7 @@ class ListenerRateLimit(dict):
     @pulumi.getter(name="periodSeconds")
     def period_seconds(self) -> Optional[_builtins.int]:
         """
-        In how many seconds, up to now. After a burst a client has all of its share again when it was quiet twice as long.
+        The length of the sliding window, in seconds. After a burst, a client may send the full number of requests again once it has sent none for twice this long.
 
         From 1 to 86400.
         """
@@ -299,14 +299,14 @@ class PoolSessionPersistence(dict):
         """
         How a client is kept at the member it was given first.
 
-        :param 'PoolSessionPersistenceType' type: By what a client is known.
+        :param 'PoolSessionPersistenceType' type: How a client is recognised.
         :param _builtins.bool cookie_http_only: HTTP_COOKIE: whether the page's scripts are kept from the cookie (HttpOnly); true when not given. Beyond Octavia.
         :param _builtins.str cookie_name: The application's cookie, with APP_COOKIE.
                
                At most 255 characters.
         :param 'PoolSessionPersistenceCookieSameSite' cookie_same_site: HTTP_COOKIE: with requests from which sites browsers send the cookie (SameSite); as they like when not given. Beyond Octavia.
         :param _builtins.bool cookie_secure: HTTP_COOKIE: whether browsers send the cookie by TLS alone (Secure); when not given, where TLS ends at the listener. Beyond Octavia.
-        :param _builtins.str persistence_granularity: UDP: the netmask by which clients are told apart; each address by itself when not given.
+        :param _builtins.str persistence_granularity: UDP: the netmask that groups clients; each address counts on its own when not given.
         :param _builtins.int persistence_timeout: UDP: seconds after a client's last new flow until it is forgotten; 360 when not given.
                
                From 1 to 2592000.
@@ -329,7 +329,7 @@ class PoolSessionPersistence(dict):
     @pulumi.getter
     def type(self) -> 'PoolSessionPersistenceType':
         """
-        By what a client is known.
+        How a client is recognised.
         """
         return pulumi.get(self, "type")
 
@@ -371,7 +371,7 @@ class PoolSessionPersistence(dict):
     @pulumi.getter(name="persistenceGranularity")
     def persistence_granularity(self) -> Optional[_builtins.str]:
         """
-        UDP: the netmask by which clients are told apart; each address by itself when not given.
+        UDP: the netmask that groups clients; each address counts on its own when not given.
         """
         return pulumi.get(self, "persistence_granularity")
 

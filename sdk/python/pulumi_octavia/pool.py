@@ -46,7 +46,7 @@ class PoolArgs:
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input['PoolProtocol'] protocol: What the members speak.
                
-               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its pool can only change sides together, and one of them is always first.
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its default pool would have to change to or from UDP together, and updates come one after the other.
         :param pulumi.Input[_builtins.bool] admin_state_up: Whether it is in service. Off: configured, but takes no traffic.
         :param pulumi.Input[Sequence[pulumi.Input['PoolAlpnProtocols']]] alpn_protocols: What the load balancer offers by ALPN, the best first; towards members, with tls_enabled. h2, http/1.1 and http/1.0 when not given.
                
@@ -68,18 +68,18 @@ class PoolArgs:
                
                The id of a `octavia:index:Listener`.
                
-               A change makes a new resource: it says for which listener the pool was made; a listener's default_pool_id moves it in place.
+               A change makes a new resource: it names the listener that the pool was created for; to move a pool in place, set the listener's default_pool_id.
         :param pulumi.Input[_builtins.str] loadbalancer_id: The load balancer it belongs to. Known from the listener when one is named.
                
                The id of a `octavia:index:LoadBalancer`.
                
-               A change makes a new resource: its members are reached from that load balancer's amphorae, whose state of them stays there.
+               A change makes a new resource: its members are checked and served by the amphorae of that load balancer, which keep their state.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.
         :param pulumi.Input['PoolSessionPersistenceArgs'] session_persistence: Keeps a client at its member.
                
-               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; clients may be given another member once.
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; clients may move to another member once.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.
                
                At most 255 characters. The order means nothing.
@@ -93,7 +93,7 @@ class PoolArgs:
                The id of a `octavia:index:TlsContainer`.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. (What changes in the container itself is in force without one).
-        :param pulumi.Input[_builtins.bool] tls_enabled: Whether members are spoken to by TLS.
+        :param pulumi.Input[_builtins.bool] tls_enabled: Whether connections to members use TLS.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[Sequence[pulumi.Input['PoolTlsVersions']]] tls_versions: The versions of TLS that the load balancer takes, without a gap; towards members, with tls_enabled. TLSv1.2 and TLSv1.3 when not given.
@@ -157,7 +157,7 @@ class PoolArgs:
         """
         What the members speak.
 
-        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its pool can only change sides together, and one of them is always first.
+        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its default pool would have to change to or from UDP together, and updates come one after the other.
         """
         return pulumi.get(self, "protocol")
 
@@ -245,7 +245,7 @@ class PoolArgs:
 
         The id of a `octavia:index:Listener`.
 
-        A change makes a new resource: it says for which listener the pool was made; a listener's default_pool_id moves it in place.
+        A change makes a new resource: it names the listener that the pool was created for; to move a pool in place, set the listener's default_pool_id.
         """
         return pulumi.get(self, "listener_id")
 
@@ -261,7 +261,7 @@ class PoolArgs:
 
         The id of a `octavia:index:LoadBalancer`.
 
-        A change makes a new resource: its members are reached from that load balancer's amphorae, whose state of them stays there.
+        A change makes a new resource: its members are checked and served by the amphorae of that load balancer, which keep their state.
         """
         return pulumi.get(self, "loadbalancer_id")
 
@@ -289,7 +289,7 @@ class PoolArgs:
         """
         Keeps a client at its member.
 
-        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; clients may be given another member once.
+        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; clients may move to another member once.
         """
         return pulumi.get(self, "session_persistence")
 
@@ -347,7 +347,7 @@ class PoolArgs:
     @pulumi.getter(name="tlsEnabled")
     def tls_enabled(self) -> pulumi.Input[Optional[_builtins.bool]]:
         """
-        Whether members are spoken to by TLS.
+        Whether connections to members use TLS.
 
         A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         """
@@ -433,21 +433,21 @@ class Pool(pulumi.CustomResource):
                
                The id of a `octavia:index:Listener`.
                
-               A change makes a new resource: it says for which listener the pool was made; a listener's default_pool_id moves it in place.
+               A change makes a new resource: it names the listener that the pool was created for; to move a pool in place, set the listener's default_pool_id.
         :param pulumi.Input[_builtins.str] loadbalancer_id: The load balancer it belongs to. Known from the listener when one is named.
                
                The id of a `octavia:index:LoadBalancer`.
                
-               A change makes a new resource: its members are reached from that load balancer's amphorae, whose state of them stays there.
+               A change makes a new resource: its members are checked and served by the amphorae of that load balancer, which keep their state.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.
         :param pulumi.Input['PoolProtocol'] protocol: What the members speak.
                
-               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its pool can only change sides together, and one of them is always first.
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its default pool would have to change to or from UDP together, and updates come one after the other.
         :param pulumi.Input[Union['PoolSessionPersistenceArgs', 'PoolSessionPersistenceArgsDict']] session_persistence: Keeps a client at its member.
                
-               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; clients may be given another member once.
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; clients may move to another member once.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] tags: Labels, to filter by.
                
                At most 255 characters. The order means nothing.
@@ -461,7 +461,7 @@ class Pool(pulumi.CustomResource):
                The id of a `octavia:index:TlsContainer`.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. (What changes in the container itself is in force without one).
-        :param pulumi.Input[_builtins.bool] tls_enabled: Whether members are spoken to by TLS.
+        :param pulumi.Input[_builtins.bool] tls_enabled: Whether connections to members use TLS.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[Sequence[pulumi.Input['PoolTlsVersions']]] tls_versions: The versions of TLS that the load balancer takes, without a gap; towards members, with tls_enabled. TLSv1.2 and TLSv1.3 when not given.
@@ -768,7 +768,7 @@ class Pool(pulumi.CustomResource):
     @pulumi.getter(name="tlsEnabled")
     def tls_enabled(self) -> pulumi.Output[_builtins.bool]:
         """
-        Whether members are spoken to by TLS.
+        Whether connections to members use TLS.
         """
         return pulumi.get(self, "tls_enabled")
 

@@ -30,32 +30,32 @@ class QuotaArgs:
         """
         The set of arguments for constructing a Quota resource.
 
-        :param pulumi.Input[_builtins.int] healthmonitor: How many health monitors; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] healthmonitor: How many health monitors; -1: no limit.
                
                From -1 to 2000000000.
-        :param pulumi.Input[_builtins.int] l7policy: How many L7 policies; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] l7policy: How many L7 policies; -1: no limit.
                
                From -1 to 2000000000.
-        :param pulumi.Input[_builtins.int] l7rule: How many L7 rules; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] l7rule: How many L7 rules; -1: no limit.
                
                From -1 to 2000000000.
-        :param pulumi.Input[_builtins.int] listener: How many listeners; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] listener: How many listeners; -1: no limit.
                
                From -1 to 2000000000.
-        :param pulumi.Input[_builtins.int] loadbalancer: How many load balancers; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] loadbalancer: How many load balancers; -1: no limit.
                
                From -1 to 2000000000.
-        :param pulumi.Input[_builtins.int] member: How many members; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] member: How many members; -1: no limit.
                
                From -1 to 2000000000.
-        :param pulumi.Input[_builtins.int] pool: How many pools; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] pool: How many pools; -1: no limit.
                
                From -1 to 2000000000.
         :param pulumi.Input[_builtins.str] project_id: The project whose quota it is. The control plane's own project when not given.
                
                At most 64 characters.
                
-               A change makes a new resource: it is the limits of that project, and of no other.
+               A change makes a new resource: a quota holds the limits of one project.
         """
         if healthmonitor is None:
             healthmonitor = -1
@@ -92,7 +92,7 @@ class QuotaArgs:
     @pulumi.getter
     def healthmonitor(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        How many health monitors; -1: as many as they like.
+        How many health monitors; -1: no limit.
 
         From -1 to 2000000000.
         """
@@ -106,7 +106,7 @@ class QuotaArgs:
     @pulumi.getter
     def l7policy(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        How many L7 policies; -1: as many as they like.
+        How many L7 policies; -1: no limit.
 
         From -1 to 2000000000.
         """
@@ -120,7 +120,7 @@ class QuotaArgs:
     @pulumi.getter
     def l7rule(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        How many L7 rules; -1: as many as they like.
+        How many L7 rules; -1: no limit.
 
         From -1 to 2000000000.
         """
@@ -134,7 +134,7 @@ class QuotaArgs:
     @pulumi.getter
     def listener(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        How many listeners; -1: as many as they like.
+        How many listeners; -1: no limit.
 
         From -1 to 2000000000.
         """
@@ -148,7 +148,7 @@ class QuotaArgs:
     @pulumi.getter
     def loadbalancer(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        How many load balancers; -1: as many as they like.
+        How many load balancers; -1: no limit.
 
         From -1 to 2000000000.
         """
@@ -162,7 +162,7 @@ class QuotaArgs:
     @pulumi.getter
     def member(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        How many members; -1: as many as they like.
+        How many members; -1: no limit.
 
         From -1 to 2000000000.
         """
@@ -176,7 +176,7 @@ class QuotaArgs:
     @pulumi.getter
     def pool(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        How many pools; -1: as many as they like.
+        How many pools; -1: no limit.
 
         From -1 to 2000000000.
         """
@@ -194,7 +194,7 @@ class QuotaArgs:
 
         At most 64 characters.
 
-        A change makes a new resource: it is the limits of that project, and of no other.
+        A change makes a new resource: a quota holds the limits of one project.
         """
         return pulumi.get(self, "project_id")
 
@@ -230,32 +230,32 @@ class Quota(pulumi.CustomResource):
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
-        :param pulumi.Input[_builtins.int] healthmonitor: How many health monitors; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] healthmonitor: How many health monitors; -1: no limit.
                
                From -1 to 2000000000.
-        :param pulumi.Input[_builtins.int] l7policy: How many L7 policies; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] l7policy: How many L7 policies; -1: no limit.
                
                From -1 to 2000000000.
-        :param pulumi.Input[_builtins.int] l7rule: How many L7 rules; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] l7rule: How many L7 rules; -1: no limit.
                
                From -1 to 2000000000.
-        :param pulumi.Input[_builtins.int] listener: How many listeners; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] listener: How many listeners; -1: no limit.
                
                From -1 to 2000000000.
-        :param pulumi.Input[_builtins.int] loadbalancer: How many load balancers; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] loadbalancer: How many load balancers; -1: no limit.
                
                From -1 to 2000000000.
-        :param pulumi.Input[_builtins.int] member: How many members; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] member: How many members; -1: no limit.
                
                From -1 to 2000000000.
-        :param pulumi.Input[_builtins.int] pool: How many pools; -1: as many as they like.
+        :param pulumi.Input[_builtins.int] pool: How many pools; -1: no limit.
                
                From -1 to 2000000000.
         :param pulumi.Input[_builtins.str] project_id: The project whose quota it is. The control plane's own project when not given.
                
                At most 64 characters.
                
-               A change makes a new resource: it is the limits of that project, and of no other.
+               A change makes a new resource: a quota holds the limits of one project.
         """
         ...
     @overload
@@ -389,7 +389,7 @@ class Quota(pulumi.CustomResource):
     @pulumi.getter
     def healthmonitor(self) -> pulumi.Output[_builtins.int]:
         """
-        How many health monitors; -1: as many as they like.
+        How many health monitors; -1: no limit.
         """
         return pulumi.get(self, "healthmonitor")
 
@@ -397,7 +397,7 @@ class Quota(pulumi.CustomResource):
     @pulumi.getter
     def l7policy(self) -> pulumi.Output[_builtins.int]:
         """
-        How many L7 policies; -1: as many as they like.
+        How many L7 policies; -1: no limit.
         """
         return pulumi.get(self, "l7policy")
 
@@ -405,7 +405,7 @@ class Quota(pulumi.CustomResource):
     @pulumi.getter
     def l7rule(self) -> pulumi.Output[_builtins.int]:
         """
-        How many L7 rules; -1: as many as they like.
+        How many L7 rules; -1: no limit.
         """
         return pulumi.get(self, "l7rule")
 
@@ -413,7 +413,7 @@ class Quota(pulumi.CustomResource):
     @pulumi.getter
     def listener(self) -> pulumi.Output[_builtins.int]:
         """
-        How many listeners; -1: as many as they like.
+        How many listeners; -1: no limit.
         """
         return pulumi.get(self, "listener")
 
@@ -421,7 +421,7 @@ class Quota(pulumi.CustomResource):
     @pulumi.getter
     def loadbalancer(self) -> pulumi.Output[_builtins.int]:
         """
-        How many load balancers; -1: as many as they like.
+        How many load balancers; -1: no limit.
         """
         return pulumi.get(self, "loadbalancer")
 
@@ -429,7 +429,7 @@ class Quota(pulumi.CustomResource):
     @pulumi.getter
     def member(self) -> pulumi.Output[_builtins.int]:
         """
-        How many members; -1: as many as they like.
+        How many members; -1: no limit.
         """
         return pulumi.get(self, "member")
 
@@ -437,7 +437,7 @@ class Quota(pulumi.CustomResource):
     @pulumi.getter
     def pool(self) -> pulumi.Output[_builtins.int]:
         """
-        How many pools; -1: as many as they like.
+        How many pools; -1: no limit.
         """
         return pulumi.get(self, "pool")
 

@@ -201,7 +201,7 @@ def test_try_fails_where_members_do(tmp_path: Path) -> None:
         done = octaviactl("try", f"http://127.0.0.1:{server.server_port}/", "-n", "2")
         server.shutdown()
     assert done.returncode == 1
-    assert "2 requests were answered with 503" in done.stderr
+    assert "2 of 2 requests were answered with 503" in done.stderr
     assert octaviactl("try", "notaurl").returncode == 2
 
 

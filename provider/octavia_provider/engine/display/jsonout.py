@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Any, TextIO
 
 from octavia_provider.engine import events, traffic, values
 from octavia_provider.engine.events import Step, Summary
 from octavia_provider.engine.state import ResourceState
+from octavia_provider.kit import terminal
 from octavia_provider.model.effects import Effect, Severity
 
 
@@ -97,7 +97,7 @@ class PreviewJson:
             document["diagnostics"] = self._diagnostics
         document["duration"] = round(summary.seconds * 1e9)
         document["changeSummary"] = dict(summary.changes)
-        self._stream.write(json.dumps(document, indent=4, ensure_ascii=False) + "\n")
+        self._stream.write(terminal.document(document, indent=4) + "\n")
 
 
 class EventLines:
@@ -109,7 +109,7 @@ class EventLines:
         self._show_secrets = show_secrets
 
     def _line(self, event: str, **data: Any) -> None:
-        self._stream.write(json.dumps({"event": event, **data}, ensure_ascii=False) + "\n")
+        self._stream.write(terminal.document({"event": event, **data}, indent=None) + "\n")
         self._stream.flush()
 
     def begin(self, kind: str, stack: str, *, preview: bool) -> None:

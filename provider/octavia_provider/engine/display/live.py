@@ -14,6 +14,7 @@ from rich.text import Text
 from octavia_provider.engine import events, traffic
 from octavia_provider.engine.display import words
 from octavia_provider.engine.events import Step, Summary
+from octavia_provider.kit import terminal
 
 _COLOURS = {
     "create": "green",
@@ -51,7 +52,7 @@ class LiveDisplay:
         now = time.monotonic()
         for step, began in list(self._running.values())[:_MOST]:
             colour = _COLOURS.get(step.op, "")
-            resource = words.resource(step.urn)
+            resource = terminal.line(words.resource(step.urn))
             age = words.duration(now - began)
             rows.add_row(self._spinner, Text(resource, style=colour), Text(age, style=self._dim), self._said(step))
         more = len(self._running) - _MOST
@@ -61,10 +62,10 @@ class LiveDisplay:
         return Group(rows, unchanged)
 
     def _said(self, step: Step) -> Text:
-        return Text(self._status.get(step.urn, ""), style=self._dim)
+        return Text(terminal.line(self._status.get(step.urn, "")), style=self._dim)
 
     def _line(self, text: str, style: str = "") -> None:
-        self._console.print(Text(text, style=self._styled(style)))
+        self._console.print(Text(terminal.line(text), style=self._styled(style)))
 
     def _styled(self, style: str) -> str:
         """None with NO_COLOR: rich would still write bold and dim."""

@@ -9,6 +9,7 @@ from typing import TextIO
 from octavia_provider.engine import events, traffic
 from octavia_provider.engine.display import words
 from octavia_provider.engine.events import Step, Summary
+from octavia_provider.kit import terminal
 
 
 class PlainDisplay:
@@ -23,7 +24,7 @@ class PlainDisplay:
         self._status: dict[str, str] = {}
 
     def _line(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(terminal.line(text), file=self._stream, flush=True)
 
     def begin(self, kind: str, stack: str, *, preview: bool) -> None:
         """The headline."""

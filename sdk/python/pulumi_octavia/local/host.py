@@ -37,15 +37,15 @@ class HostArgs:
                A change makes a new resource: its interface and its address are of that network.
         :param pulumi.Input[_builtins.str] address: Its address. Chosen from the network when not given.
                
-               A change makes a new resource: others know it by this address, members above all; it is given when the host is made.
+               A change makes a new resource: members refer to the host by this address, which is set when the host is created.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] command: What it runs, as a list of arguments; started again when it ends.
                
                At most 131072 characters.
                
-               A change is made in place. What it costs: the command is started anew.
+               A change is made in place. What it costs: the command is restarted.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] environment: Environment variables of the command. The API never shows them.
                
-               A change is made in place. What it costs: the command is started anew.
+               A change is made in place. What it costs: the command is restarted.
         :param pulumi.Input[_builtins.int] forward_port: Instead of a command: connections to this port of the host go to the same port of this machine's 127.0.0.1.
                
                From 1 to 65535.
@@ -53,13 +53,13 @@ class HostArgs:
                A change is made in place. What it costs: open connections end.
         :param pulumi.Input[_builtins.str] ipv6_address: Its IPv6 address, on a network with `ipv6Cidr`. Chosen when not given.
                
-               A change makes a new resource: others know it by this address, members above all; it is given when the host is made.
+               A change makes a new resource: members refer to the host by this address, which is set when the host is created.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.
         :param pulumi.Input[_builtins.str] user: The user that runs the command.
                
-               A change is made in place. What it costs: the command is started anew.
+               A change is made in place. What it costs: the command is restarted.
         """
         pulumi.set(__self__, "network_id", network_id)
         if address is not None:
@@ -101,7 +101,7 @@ class HostArgs:
         """
         Its address. Chosen from the network when not given.
 
-        A change makes a new resource: others know it by this address, members above all; it is given when the host is made.
+        A change makes a new resource: members refer to the host by this address, which is set when the host is created.
         """
         return pulumi.get(self, "address")
 
@@ -117,7 +117,7 @@ class HostArgs:
 
         At most 131072 characters.
 
-        A change is made in place. What it costs: the command is started anew.
+        A change is made in place. What it costs: the command is restarted.
         """
         return pulumi.get(self, "command")
 
@@ -131,7 +131,7 @@ class HostArgs:
         """
         Environment variables of the command. The API never shows them.
 
-        A change is made in place. What it costs: the command is started anew.
+        A change is made in place. What it costs: the command is restarted.
         """
         return pulumi.get(self, "environment")
 
@@ -161,7 +161,7 @@ class HostArgs:
         """
         Its IPv6 address, on a network with `ipv6Cidr`. Chosen when not given.
 
-        A change makes a new resource: others know it by this address, members above all; it is given when the host is made.
+        A change makes a new resource: members refer to the host by this address, which is set when the host is created.
         """
         return pulumi.get(self, "ipv6_address")
 
@@ -189,7 +189,7 @@ class HostArgs:
         """
         The user that runs the command.
 
-        A change is made in place. What it costs: the command is started anew.
+        A change is made in place. What it costs: the command is restarted.
         """
         return pulumi.get(self, "user")
 
@@ -227,15 +227,15 @@ class Host(pulumi.CustomResource):
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.str] address: Its address. Chosen from the network when not given.
                
-               A change makes a new resource: others know it by this address, members above all; it is given when the host is made.
+               A change makes a new resource: members refer to the host by this address, which is set when the host is created.
         :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] command: What it runs, as a list of arguments; started again when it ends.
                
                At most 131072 characters.
                
-               A change is made in place. What it costs: the command is started anew.
+               A change is made in place. What it costs: the command is restarted.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] environment: Environment variables of the command. The API never shows them.
                
-               A change is made in place. What it costs: the command is started anew.
+               A change is made in place. What it costs: the command is restarted.
         :param pulumi.Input[_builtins.int] forward_port: Instead of a command: connections to this port of the host go to the same port of this machine's 127.0.0.1.
                
                From 1 to 65535.
@@ -243,7 +243,7 @@ class Host(pulumi.CustomResource):
                A change is made in place. What it costs: open connections end.
         :param pulumi.Input[_builtins.str] ipv6_address: Its IPv6 address, on a network with `ipv6Cidr`. Chosen when not given.
                
-               A change makes a new resource: others know it by this address, members above all; it is given when the host is made.
+               A change makes a new resource: members refer to the host by this address, which is set when the host is created.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.
@@ -254,7 +254,7 @@ class Host(pulumi.CustomResource):
                A change makes a new resource: its interface and its address are of that network.
         :param pulumi.Input[_builtins.str] user: The user that runs the command.
                
-               A change is made in place. What it costs: the command is started anew.
+               A change is made in place. What it costs: the command is restarted.
         """
         ...
     @overload

@@ -27,10 +27,10 @@ class NetworkArgs:
 
         :param pulumi.Input[_builtins.str] cidr: Its addresses, as 10.1.0.0/24. Chosen when not given. Networks may not overlap.
                
-               A change makes a new resource, after the old one is deleted: all that stands in it has an address of it.
+               A change makes a new resource, after the old one is deleted: every host and VIP in the network has one of its addresses.
         :param pulumi.Input[_builtins.str] ipv6_cidr: Its IPv6 addresses, as fd12:3456:789a:1::/64. None when not given. Networks may not overlap.
                
-               A change makes a new resource, after the old one is deleted: all that stands in it is given an address of it when it is made.
+               A change makes a new resource, after the old one is deleted: hosts and VIPs get their IPv6 address when they are created.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.
@@ -48,7 +48,7 @@ class NetworkArgs:
         """
         Its addresses, as 10.1.0.0/24. Chosen when not given. Networks may not overlap.
 
-        A change makes a new resource, after the old one is deleted: all that stands in it has an address of it.
+        A change makes a new resource, after the old one is deleted: every host and VIP in the network has one of its addresses.
         """
         return pulumi.get(self, "cidr")
 
@@ -62,7 +62,7 @@ class NetworkArgs:
         """
         Its IPv6 addresses, as fd12:3456:789a:1::/64. None when not given. Networks may not overlap.
 
-        A change makes a new resource, after the old one is deleted: all that stands in it is given an address of it when it is made.
+        A change makes a new resource, after the old one is deleted: hosts and VIPs get their IPv6 address when they are created.
         """
         return pulumi.get(self, "ipv6_cidr")
 
@@ -109,10 +109,10 @@ class Network(pulumi.CustomResource):
         :param pulumi.ResourceOptions opts: Options for the resource.
         :param pulumi.Input[_builtins.str] cidr: Its addresses, as 10.1.0.0/24. Chosen when not given. Networks may not overlap.
                
-               A change makes a new resource, after the old one is deleted: all that stands in it has an address of it.
+               A change makes a new resource, after the old one is deleted: every host and VIP in the network has one of its addresses.
         :param pulumi.Input[_builtins.str] ipv6_cidr: Its IPv6 addresses, as fd12:3456:789a:1::/64. None when not given. Networks may not overlap.
                
-               A change makes a new resource, after the old one is deleted: all that stands in it is given an address of it when it is made.
+               A change makes a new resource, after the old one is deleted: hosts and VIPs get their IPv6 address when they are created.
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.

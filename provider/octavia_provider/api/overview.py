@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GET /v2/octavia/status: load balancers with all their parts and how they are, in one answer; for operators.
+
+Parts refer to each other by id, so that an object stands there once. A status that no amphora has told since the control plane
+started is UNKNOWN here: that is not OFFLINE, which Octavia's API has to say.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from octavia_provider.model import statuses
+from octavia_provider.model.errors import Invalid, Violation
+from octavia_provider.model.naming import means
+from octavia_provider.ports import Board, Record, Transaction
+
+from .admin import control_plane_facts
+from .context import CONTEXT
+from .errors import answer
+from .views import View, statistics
+
+PAGE = 100
+"""Load balancers in one answer, when nothing else is asked for."""
+_SHOWN: Mapping[str, tuple[str, ...]] = {
+    "pool": ("protocol", "lb_algorithm", "session_persistence", "tls_enabled"),
+    "member": ("address", "protocol_port", "weight", "backup", "monitor_address", "monitor_port"),
+    "health_monitor": (
+        "type", "delay", "timeout", "max_retries", "max_retries_down", "http_method", "url_path", "expected_codes",
+        "domain_name",
+    ),
+    "l7_policy": (
+        "action", "position", "redirect_pool_id", "redirect_url", "redirect_prefix", "redirect_http_code",
+    ),
+    "l7_rule": ("type", "compare_type", "key", "value", "invert"),
+}  # fmt: skip
+_OF_LISTENERS = ("protocol", "protocol_port", "url", "default_pool_id", "allowed_cidrs")
+_PARENT = {"member": "pool_id", "health_monitor": "pool_id", "l7_policy": "listener_id", "l7_rule": "l7policy_id"}
+
+
+async def status(request: web.Request) -> web.Response:
+    """``load_balancer``: an id, a name, or a name without the digits that Pulumi has added; may be repeated.
+    ``limit`` (default 100) and ``marker`` (the id of the last one seen) page through them all."""
+    context, query = request.app[CONTEXT], request.query
+    asked = query.getall("load_balancer", [])
+    limit, marker = query.get("limit", str(PAGE)), query.get("marker")
+    if not limit.isdecimal() or not 0 < int(limit) <= 10_000:
+        raise Invalid([Violation(("limit",), f"must be between 1 and 10000, and is {limit!r}")])
+
+    def work(tx: Transaction) -> dict[str, Any]:
+        overview = Overview(tx, context.board, context.store.control_plane_id)
+        page = overview.balancers(asked, marker, int(limit))
+        return page if marker else {**page, **overview.shared()}
+
+    found = await context.store.read(work)
+    return answer({"status": {"control_plane": control_plane_facts(context), **found}})
+
+
+class Overview:
+    """Reads one transaction."""
+
+    def __init__(self, tx: Transaction, board: Board, control_plane_id: str) -> None:
+        self._tx, self._board = tx, board
+        self._view = View(tx, board, control_plane_id)
+        self._view.foresee()
+
+    def balancers(self, asked: list[str], marker: str | None, limit: int) -> dict[str, Any]:
+        """A page of load balancers; ``missing``: what was asked for and is not there; ``next``: the next marker."""
+        found = self._tx.find("load_balancer")
+        missing = [word for word in asked if not any(_meant(word, record) for record in found)]
+        if asked:
+            found = [record for record in found if any(_meant(word, record) for word in asked)]
+        ids = [record.id for record in found]
+        if marker is not None:
+            if marker not in ids:
+                raise Invalid([Violation(("marker",), f"there is no load balancer {marker} in this list")])
+            found = found[ids.index(marker) + 1 :]
+        page = found[:limit]
+        shown = [self._balancer(record) for record in page]
+        return {"load_balancers": shown, "missing": missing, "next": page[-1].id if len(found) > limit else None}
+
+    def shared(self) -> dict[str, Any]:
+        """What belongs to no load balancer: networks, hosts, TLS containers."""
+        networks = [{**self._node(record), "cidr": record.spec["cidr"]} for record in self._tx.find("local_network")]
+        hosts = [
+            {**self._node(record), "address": record.spec["address"], "network_id": record.spec["network_id"],
+             "forward_port": record.spec.get("forward_port"), "running": self._board.running(record.id)}
+            for record in self._tx.find("local_host")
+        ]  # fmt: skip
+        names = ("subject", "subject_alternative_names", "not_before", "not_after", "fingerprint")
+        containers = []
+        for record in self._tx.find("tls_container"):
+            whole = self._view.show(record)
+            containers.append({**self._node(record), **{name: whole.get(name) for name in names}})
+        return {"networks": networks, "hosts": hosts, "tls_containers": containers}
+
+    def _balancer(self, record: Record) -> dict[str, Any]:
+        parts: dict[str, list[Record]] = defaultdict(list)
+        below: dict[str, list[Record]] = defaultdict(list)
+        for part in self._tx.find(scope_id=record.id):
+            parts[part.kind].append(part)
+            if part.kind in _PARENT:
+                below[part.spec[_PARENT[part.kind]]].append(part)
+        unheard = self._unheard(record)
+        listeners = [self._listener(listener, below, unheard=unheard) for listener in parts["listener"]]
+        counters = [self._board.statistics(record.id, listener.id) for listener in parts["listener"]]
+        return {
+            **self._node(record, unheard=unheard),
+            "admin_state_up": record.spec["admin_state_up"],
+            "vip_address": record.spec["vip_address"],
+            "additional_vips": [vip["ip_address"] for vip in record.spec.get("additional_vips") or ()],
+            "published_address": record.spec.get("published_address"),
+            "stats": statistics(counters),
+            "amphorae": [
+                {"id": a.id, "status": a.status, "role": a.role} for a in self._tx.amphorae(record.id)
+            ],
+            "listeners": listeners,
+            "pools": [self._pool(pool, below, unheard=unheard) for pool in parts["pool"]],
+        }  # fmt: skip
+
+    def _listener(self, record: Record, below: Mapping[str, list[Record]], *, unheard: bool) -> dict[str, Any]:
+        whole = self._view.show(record)
+        policies = sorted(below.get(record.id, ()), key=lambda policy: int(policy.spec["position"]))
+        return {
+            **self._node(record, unheard=unheard),
+            "admin_state_up": record.spec["admin_state_up"],
+            **{name: whole[name] for name in _OF_LISTENERS},
+            "stats": statistics([self._board.statistics(record.scope_id, record.id)]),
+            "l7policies": [
+                {
+                    **self._part(policy, unheard=unheard),
+                    "rules": [self._part(rule, unheard=unheard) for rule in below.get(policy.id, ())],
+                }
+                for policy in policies
+            ],
+        }
+
+    def _pool(self, record: Record, below: Mapping[str, list[Record]], *, unheard: bool) -> dict[str, Any]:
+        children = [(part.kind, self._part(part, unheard=unheard)) for part in below.get(record.id, ())]
+        return {
+            **self._part(record, unheard=unheard),
+            "healthmonitor": next((shown for kind, shown in children if kind == "health_monitor"), None),
+            "members": [shown for kind, shown in children if kind == "member"],
+        }
+
+    def _part(self, record: Record, *, unheard: bool) -> dict[str, Any]:
+        shown = {name: record.spec[name] for name in _SHOWN[record.kind] if record.spec.get(name) is not None}
+        switch = {"admin_state_up": record.spec["admin_state_up"]} if "admin_state_up" in record.spec else {}
+        return {**self._node(record, unheard=unheard), **switch, **shown}
+
+    def _node(self, record: Record, *, unheard: bool | None = None) -> dict[str, Any]:
+        """``unheard`` None: it has no operating status."""
+        shown: dict[str, Any] = {"id": record.id, "name": record.spec.get("name", "")}
+        shown["provisioning_status"] = self._view.provisioning(record)
+        if unheard is not None:
+            shown["operating_status"] = self._operating(record, unheard=unheard)
+        shown["provisioning_error"] = record.error
+        return shown
+
+    def _operating(self, record: Record, *, unheard: bool) -> str:
+        off = record.spec.get("admin_state_up") is False
+        return statuses.UNKNOWN if unheard and not off else self._view.operating(record)
+
+    def _unheard(self, balancer: Record) -> bool:
+        """An amphora that was heard makes its load balancer ONLINE, DEGRADED or ERROR."""
+        switched_on = balancer.spec["admin_state_up"]
+        return bool(switched_on) and self._view.operating(balancer) == statuses.OFFLINE
+
+
+def _meant(word: str, record: Record) -> bool:
+    return means(word, record.id, str(record.spec.get("name", "")))

@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The environment variables that octaviactl and the plugin read: one table, for ``--help`` and docs/reference/octaviactl.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+VARIABLES: Mapping[str, str] = {
+    "OCTAVIA_HOME": "the installation's folder: database, keys, sockets, logs. Default: /var/lib/octavia for root, else "
+    "$XDG_STATE_HOME/octavia (~/.local/state/octavia). Each home is an installation of its own.",
+    "OCTAVIA_ENDPOINT": "URL of a control plane to use instead of the embedded one of the home.",
+    "OCTAVIA_STATE": "folder of the stacks' state with octaviactl up. Default: .octavia/state in the project.",
+    "PULUMI_CONFIG_PASSPHRASE": "encrypts the secrets in a stack's state, as with the pulumi CLI.",
+    "PULUMI_CONFIG_PASSPHRASE_FILE": "a file that holds that passphrase.",
+    "OCTAVIA_IDLE_SECONDS": "seconds without any object after which the control plane ends. Default: 60.",
+    "OCTAVIA_LOG": "`debug`: octaviactl and the plugin write what they do to standard error.",
+    "NO_COLOR": "any value: no colours.",
+    "XDG_STATE_HOME": "where the home is, for users other than root (XDG Base Directory Specification).",
+}
+
+
+def text() -> str:
+    """For ``octaviactl --help``: a variable and what it says, aligned; \\b keeps click from filling the lines."""
+    width = max(map(len, VARIABLES))
+    return "\b\nEnvironment:\n" + "\n".join(f"  {name:<{width}}  {_short(says)}" for name, says in VARIABLES.items())
+
+
+def _short(says: str) -> str:
+    return says.partition(". ")[0].rstrip(".")

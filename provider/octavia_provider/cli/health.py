@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong with load balancers, read from the API's overview: a line for each thing, and the exit code. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from octavia_provider.model import statuses
+from octavia_provider.model.kinds import KINDS
+
+from . import codes
+
+Node = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One thing that is not as it should be. ``code``: DEGRADED or ERROR of :mod:`codes`."""
+
+    code: int
+    about: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.about}: {self.what}"
+
+
+def code(troubles: list[Trouble]) -> int:
+    """The worst of them; OK where there are none."""
+    return max((trouble.code for trouble in troubles), default=codes.OK)
+
+
+def troubles(overview: Mapping[str, Any]) -> Iterator[Trouble]:
+    """Of all that an overview shows, load balancer by load balancer."""
+    for balancer in overview["load_balancers"]:
+        yield from _balancer(balancer)
+    for kind in ("network", "host", "tls_container"):
+        for node in overview.get(f"{kind}s", ()):
+            yield from _refused(_about(kind, node), node)
+    for host in overview.get("hosts", ()):
+        settled = host["provisioning_status"] == statuses.ACTIVE
+        if settled and not host["running"]:
+            yield Trouble(
+                codes.DEGRADED, _about("host", host), f"its command does not run: octaviactl logs {name(host)}"
+            )
+
+
+def _balancer(balancer: Node) -> Iterator[Trouble]:
+    about = _about("load_balancer", balancer)
+    yield from _refused(about, balancer)
+    operating = balancer["operating_status"]
+    if operating == statuses.UNKNOWN:
+        yield Trouble(
+            codes.DEGRADED, about, f"nothing was heard of its amphora yet ({balancer['provisioning_status']})"
+        )
+    elif balancer["admin_state_up"] and not balancer["amphorae"] and operating != statuses.ONLINE:
+        yield Trouble(codes.ERROR, about, "it has no amphora")
+    for listener in balancer["listeners"]:
+        yield from _refused(_about("listener", listener), listener)
+        for policy in listener["l7policies"]:
+            yield from _refused(_about("l7_policy", policy), policy)
+            for rule in policy["rules"]:
+                yield from _refused(_about("l7_rule", rule), rule)
+        if listener["admin_state_up"] and listener["operating_status"] in (statuses.OFFLINE, statuses.DEGRADED):
+            what = {
+                statuses.OFFLINE: "haproxy does not serve it",
+                statuses.DEGRADED: "it has reached its connection limit",
+            }
+            yield Trouble(codes.DEGRADED, _about("listener", listener), what[listener["operating_status"]])
+    for pool in balancer["pools"]:
+        yield from _pool(pool)
+    if operating in (statuses.ERROR, statuses.DEGRADED):
+        worst = codes.ERROR if operating == statuses.ERROR else codes.DEGRADED
+        yield Trouble(worst, about, f"operating status {operating}")
+
+
+def _pool(pool: Node) -> Iterator[Trouble]:
+    yield from _refused(_about("pool", pool), pool)
+    if pool["healthmonitor"]:
+        yield from _refused(_about("health_monitor", pool["healthmonitor"]), pool["healthmonitor"])
+    down = [member for member in pool["members"] if member["operating_status"] == statuses.ERROR]
+    for member in pool["members"]:
+        yield from _refused(_about("member", member), member)
+    for member in down:
+        where = f"{member['address']}:{member['protocol_port']}"
+        yield Trouble(codes.DEGRADED, _about("member", member), f"{where} fails its health checks")
+    if down and len(down) == len(pool["members"]):
+        yield Trouble(codes.ERROR, _about("pool", pool), "none of its members is up")
+
+
+def _refused(about: str, node: Node) -> Iterator[Trouble]:
+    """What was not brought about, and why."""
+    if node["provisioning_status"] == statuses.ERROR:
+        yield Trouble(codes.ERROR, about, str(node.get("provisioning_error") or "provisioning status ERROR"))
+    elif node["provisioning_status"] == statuses.PENDING_CREATE:
+        yield Trouble(codes.DEGRADED, about, "is being created")
+
+
+def _about(kind: str, node: Node) -> str:
+    label = {"network": "network", "host": "host"}.get(kind) or KINDS[kind].LABEL
+    return f"{label} {name(node)}"
+
+
+def name(node: Node) -> str:
+    """A name for people."""
+    return str(node.get("name") or node["id"])

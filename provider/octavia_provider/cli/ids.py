@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``octaviactl ids``: by which ids what exists can be imported; as a file for ``pulumi import`` with --json."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from octavia_provider.kit import console
+from octavia_provider.model.errors import Unreachable
+from octavia_provider.model.kinds import KINDS, LOCAL_KINDS, OPERATOR_KINDS
+
+from . import look, options
+
+if TYPE_CHECKING:
+    from octavia_provider.client.client import Client
+
+_WORDS = {kind.removeprefix("local_").replace("_", "-"): kind for kind in KINDS}
+Item = tuple[str, str, str]
+"""Kind, name, id for import."""
+
+
+@click.command()
+@click.argument("kinds", nargs=-1, metavar="[KIND]...", type=click.Choice(list(_WORDS), case_sensitive=False))
+@options.control_plane
+@options.as_json
+def ids(kinds: tuple[str, ...], home: str | None, endpoint: str | None, as_json: bool) -> None:
+    """Show all that can be imported, or that of some kinds: its type, its name, and the id to import it by.
+
+    With --json a file for Pulumi: octaviactl ids --json > import.json; pulumi import --file import.json
+
+    Kinds: load-balancer, listener, pool, member, health-monitor, l7-policy, l7-rule, tls-container, flavor-profile, flavor,
+    availability-zone-profile, availability-zone, quota, network, host.
+    """
+    client = options.running_client(home, endpoint)
+    if client is None:
+        raise Unreachable("does not run.", subject="the control plane", hint="octaviactl start")
+    wanted = {_WORDS[word] for word in kinds} or set(KINDS)
+    found = [item for item in _everything(client, wanted) if item[0] in wanted]
+    if as_json:
+        names = _names([(kind, name) for kind, name, _ in found])
+        resources = [
+            {"type": token(kind), "name": name, "id": id_} for (kind, _, id_), name in zip(found, names, strict=True)
+        ]
+        console.say_json({"resources": resources})
+        return
+    widths = [
+        max((len(part) for part in column), default=0)
+        for column in zip(*((token(k), n) for k, n, _ in found), strict=True)
+    ]
+    for kind, name, id_ in found:
+        console.say(f"{token(kind):<{widths[0]}}  {name:<{widths[1]}}  {id_}")
+    if not found:
+        console.say("nothing there")
+
+
+def token(kind: str) -> str:
+    """A kind's type token: ``octavia:index:Pool``."""
+    cls = KINDS[kind]
+    if cls in LOCAL_KINDS:
+        return f"octavia:local:{cls.__name__.removeprefix('Local')}"
+    return f"octavia:index:{cls.__name__}"
+
+
+def _everything(client: Client, wanted: set[str]) -> Iterator[Item]:
+    """Parents before what names them."""
+    from octavia_provider.client.waiting import Deadline
+
+    for cls in OPERATOR_KINDS:
+        if cls.KIND in wanted:
+            for one in client.list(cls.KIND, deadline=Deadline(30.0)):
+                yield cls.KIND, _name(one), str(one[cls.KEY])
+    overview = look.overview(client)
+    for kind in ("local_network", "local_host", "tls_container"):
+        for one in overview[f"{kind.removeprefix('local_')}s"]:
+            yield kind, _name(one), one["id"]
+    for balancer in overview["load_balancers"]:
+        yield from _of_balancer(balancer)
+
+
+def _of_balancer(balancer: dict[str, Any]) -> Iterator[Item]:
+    yield "load_balancer", _name(balancer), balancer["id"]
+    for listener in balancer["listeners"]:
+        yield "listener", _name(listener), listener["id"]
+    for pool in balancer["pools"]:
+        yield "pool", _name(pool), pool["id"]
+        if pool["healthmonitor"]:
+            yield "health_monitor", _name(pool["healthmonitor"]), pool["healthmonitor"]["id"]
+        for member in pool["members"]:
+            yield "member", _name(member), f"{pool['id']}/{member['id']}"
+    for listener in balancer["listeners"]:
+        for policy in listener["l7policies"]:
+            yield "l7_policy", _name(policy), policy["id"]
+            for number, rule in enumerate(policy["rules"], start=1):
+                yield "l7_rule", _name(rule) or f"{_name(policy)}-{number}", f"{policy['id']}/{rule['id']}"
+
+
+def _name(one: dict[str, Any]) -> str:
+    return str(one.get("name") or one.get("project_id") or "")
+
+
+def _names(found: list[tuple[str, str]]) -> Iterator[str]:
+    """Names for a program: without the digits that Pulumi adds, and no two the same of one kind."""
+    times: Counter[tuple[str, str]] = Counter()
+    for kind, name in found:
+        plain = re.sub(r"-[0-9a-f]{7}$", "", name) or kind.replace("_", "-")
+        times[kind, plain] += 1
+        again = times[kind, plain]
+        yield plain if again == 1 else f"{plain}-{again}"

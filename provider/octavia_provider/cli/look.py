@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How things are: asked of the control plane, page by page, or, where none answers, read from what it left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from octavia_provider.model import statuses
+from octavia_provider.model.errors import NotFound, Unreachable
+
+if TYPE_CHECKING:
+    from octavia_provider.client.client import Client
+
+PATH = "/v2/octavia/status"
+ANSWER = 10.0
+"""Seconds that a control plane may take for an answer: one that hangs is not waited for."""
+
+
+def overview(client: Client, names: Sequence[str] = ()) -> dict[str, Any]:
+    """Load balancers with all that belongs to them, those that are named or all; bounded requests of 100 each.
+
+    ``Unreachable`` where nobody answers; ``missing`` holds the names that nothing has.
+    """
+    from octavia_provider.client.waiting import Deadline
+
+    found: dict[str, Any] = {}
+    marker: str | None = None
+    while True:
+        path = PATH + _query(names, marker)
+        answer = client.request("GET", path, deadline=Deadline(ANSWER), timeout=ANSWER, subject="control plane")
+        page = answer.json()["status"]
+        if found:
+            found["load_balancers"] += page["load_balancers"]
+        else:
+            found = page
+        marker = page["next"]
+        if marker is None:
+            found.pop("next")
+            return found
+
+
+def _query(names: Sequence[str], marker: str | None) -> str:
+    from urllib.parse import urlencode
+
+    pairs = [("load_balancer", name) for name in names] + ([("marker", marker)] if marker else [])
+    return f"?{urlencode(pairs)}" if pairs else ""
+
+
+def balancers(client: Client, name: str) -> list[dict[str, Any]]:
+    """The load balancers with this id or name; ``NotFound`` where there are none."""
+    found: list[dict[str, Any]] = overview(client, [name])["load_balancers"]
+    if not found:
+        raise NotFound("does not exist.", subject=f"load balancer {name}", hint="octaviactl status")
+    return found
+
+
+def unknown(home: Path, why: Unreachable | None) -> dict[str, Any]:
+    """The same without a control plane: what there is by name; all statuses are UNKNOWN, but for what a connection tells.
+
+    A listener has ``answers``: whether somebody takes connections where it is published (None: cannot be told).
+    """
+    from octavia_provider.kit import paths
+    from octavia_provider.store import peek
+
+    known: list[peek.Known] = []
+    amphorae: list[tuple[str, str]] = []
+    reason = str(why) if why else None
+    try:
+        known, amphorae = peek.objects(paths.database(home)), peek.amphorae(paths.database(home))
+    except OSError as error:
+        reason = f"{reason or 'The control plane does not run.'} {error}. Try: octaviactl adopt"
+    shown: dict[str, list[Any]] = {"load_balancers": [], "hosts": [], "networks": [], "tls_containers": []}
+    found: dict[str, Any] = {"control_plane": None, "reason": reason, **shown, "missing": []}
+    words = {"local_host": "hosts", "local_network": "networks", "tls_container": "tls_containers"}
+    for one in known:
+        if one.kind == "load_balancer":
+            parts = [part for part in known if part.spec.get("loadbalancer_id") == one.id]
+            mine = [{"id": id_} for id_, balancer in amphorae if balancer == one.id]
+            found["load_balancers"].append({**_balancer(one, parts), "amphorae": mine})
+        elif one.kind in words:
+            found[words[one.kind]].append({**_node(one), "address": one.spec.get("address")})
+    return found
+
+
+def _balancer(one: Any, parts: Sequence[Any]) -> dict[str, Any]:
+    from . import probe
+
+    address = one.spec.get("published_address")
+    listeners = [
+        {
+            **_node(part), "protocol": part.spec["protocol"], "protocol_port": part.spec["protocol_port"],
+            "answers": probe.open_port(address, part.spec["protocol"], part.spec["protocol_port"]),
+        }
+        for part in parts if part.kind == "listener"
+    ]  # fmt: skip
+    pools = [{**_node(part), "protocol": part.spec["protocol"]} for part in parts if part.kind == "pool"]
+    named = {"vip_address": one.spec.get("vip_address"), "published_address": address}
+    return {**_node(one), **named, "listeners": listeners, "pools": pools}
+
+
+def _node(one: Any) -> dict[str, Any]:
+    status = {"provisioning_status": statuses.UNKNOWN, "operating_status": statuses.UNKNOWN}
+    return {"id": one.id, "name": one.name, **status}

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which load balancers that should serve do not: by what the control plane says, then by asking them as a client would."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from octavia_provider.model import statuses
+
+from . import health, probe
+
+Node = Mapping[str, Any]
+REQUESTS = 20
+"""How often a listener is asked at most."""
+_MAY_TAKE = (statuses.ONLINE, statuses.NO_MONITOR, statuses.DRAINING, statuses.UNKNOWN)
+
+
+def missing(overview: Node) -> dict[str, str]:
+    """Name → why, of every load balancer that is switched on and does not serve, and of hosts that do not run."""
+    hosts = {host["address"]: host for host in overview.get("hosts", ())}
+    found: dict[str, str] = {}
+    for balancer in overview["load_balancers"]:
+        if balancer["admin_state_up"] and balancer["provisioning_status"] != statuses.PENDING_DELETE:
+            why = next(_reasons(balancer, hosts), None)
+            if why:
+                found[health.name(balancer)] = why
+    return found
+
+
+def _reasons(balancer: Node, hosts: Mapping[str, Node]) -> Iterator[str]:
+    if balancer["provisioning_status"] in statuses.PENDING:
+        yield f"is being brought about ({balancer['provisioning_status']})"
+    if balancer["provisioning_status"] == statuses.ERROR:
+        yield str(balancer["provisioning_error"] or "is in ERROR")
+    pools = {pool["id"]: pool for pool in balancer["pools"]}
+    listeners = [listener for listener in balancer["listeners"] if listener["admin_state_up"]]
+    for listener in listeners:
+        yield from _listener(listener, pools.get(str(listener["default_pool_id"])), hosts)
+    if balancer["operating_status"] == statuses.UNKNOWN and not any(map(_can_be_asked, listeners)):
+        yield "nothing was heard of its amphora yet"
+
+
+def _listener(listener: Node, pool: Node | None, hosts: Mapping[str, Node]) -> Iterator[str]:
+    name = f"listener {health.name(listener)}"
+    if listener["provisioning_status"] == statuses.ERROR:
+        yield f"{name}: {listener['provisioning_error'] or 'is in ERROR'}"
+    if listener["operating_status"] == statuses.OFFLINE:
+        yield f"{name} is not open yet"
+    members = [member for member in pool["members"] if member.get("admin_state_up", True)] if pool else []
+    if not members:
+        return
+    for member in members:
+        host = hosts.get(member["address"])
+        if host is not None and not host["running"]:
+            yield f"the command of host {health.name(host)} does not run yet"
+    if not any(member["operating_status"] in _MAY_TAKE for member in members):
+        yield f"no member of pool {health.name(pool or {})} is up"
+    for _ in range(min(2 * len(members), REQUESTS)):  # so that each of them is asked, where they take turns
+        why = _asked(listener)
+        if why:
+            yield f"{name}: {why}"
+
+
+def _can_be_asked(listener: Node) -> bool:
+    """Whether its answer says that traffic flows: a network of its own may be all that it lets in, and UDP is silent."""
+    return bool(listener["url"]) and not listener["allowed_cidrs"] and listener["protocol"] not in ("UDP", "PROMETHEUS")
+
+
+def _asked(listener: Node) -> str:
+    """Why it does not answer where it is published; "" too where it cannot be asked."""
+    url = listener["url"]
+    if not _can_be_asked(listener):
+        return ""
+    if listener["protocol"] in ("HTTP", "TERMINATED_HTTPS"):
+        return probe.request(url)
+    return probe.connection(url.partition("://")[2].rpartition(":")[0].strip("[]"), listener["protocol_port"])

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The overview as a tree for people: a load balancer, its listeners, their policies and pools, monitors and members."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from octavia_provider.kit.console import Styled, styled
+
+from . import codes
+from .health import Trouble, name
+
+Node = Mapping[str, Any]
+Line = tuple[object, ...]
+"""Parts of a line for ``console.say``: plain ones are escaped there."""
+
+_COLOURS = {
+    "ACTIVE": "green", "ONLINE": "green", "ERROR": "red", "DEGRADED": "yellow", "DRAINING": "yellow", "OFFLINE": "yellow",
+    "UNKNOWN": "magenta", "NO_MONITOR": "bright_black",
+}  # fmt: skip
+_TARGETS = ("redirect_url", "redirect_prefix")
+
+
+@dataclass
+class Branch:
+    """A line and what stands under it."""
+
+    line: Line
+    under: list[Branch] = field(default_factory=list)
+
+    def add(self, *line: object) -> Branch:
+        """One more below this one."""
+        self.under.append(Branch(line))
+        return self.under[-1]
+
+    def lines(self, before: str = "", lead: str = "") -> Iterator[Line]:
+        """Itself and all below, drawn as ``tree(1)`` does."""
+        yield (before + lead, *self.line)
+        deeper = before + {"": "", "├── ": "│   ", "└── ": "    "}[lead]
+        for i, branch in enumerate(self.under):
+            yield from branch.lines(deeper, "└── " if i == len(self.under) - 1 else "├── ")
+
+
+def balancers(overview: Node) -> Iterator[Line]:
+    """A tree for each load balancer."""
+    for balancer in overview["load_balancers"]:
+        yield from _balancer(balancer).lines()
+
+
+def hosts(overview: Node) -> Iterator[Line]:
+    """A line for each host of the embedded cloud."""
+    for host in overview.get("hosts", ()):
+        runs = {True: styled("runs", fg="green"), False: styled("does not run", fg="red")}.get(host.get("running"), "")
+        port = host.get("forward_port")
+        where = f"{host['address']}" + (f" → 127.0.0.1:{port}" if port else "")
+        yield (f"host {name(host)}  {where}  ", runs)
+
+
+def summary(found: list[Trouble]) -> Iterator[Line]:
+    """What is wrong, the worst first."""
+    for trouble in sorted(found, key=lambda one: -one.code):
+        yield (styled("! ", fg="red" if trouble.code == codes.ERROR else "yellow"), str(trouble))
+
+
+def _balancer(balancer: Node) -> Branch:
+    published = balancer.get("published_address")
+    addresses = ", ".join([str(balancer["vip_address"]), *balancer.get("additional_vips", ())])
+    where = addresses + (f" → {published}" if published else "")
+    head = Branch((styled(name(balancer), bold=True), f"  {where}  ", _statuses(balancer), _stats(balancer)))
+    pools = {pool["id"]: pool for pool in balancer["pools"]}
+    shown: set[str] = set()
+    for listener in balancer["listeners"]:
+        branch = head.add(
+            "listener ", styled(name(listener), bold=True), f"  {_place(listener)}  ", _statuses(listener)
+        )
+        for policy in listener.get("l7policies", ()):
+            _policy(branch, policy, pools)
+        default = pools.get(str(listener.get("default_pool_id")))
+        if default is not None and default["id"] in shown:
+            branch.add(f"pool {name(default)}, shown above")
+        elif default is not None:
+            shown.add(default["id"])
+            _pool(branch, default)
+    for pool in balancer["pools"]:
+        if pool["id"] not in shown:
+            _pool(head, pool)
+    return head
+
+
+def _place(listener: Node) -> str:
+    if "answers" in listener:
+        said = {True: "takes connections", False: "takes no connections"}.get(listener["answers"], "cannot be tried")
+        return f"{listener['protocol']} :{listener['protocol_port']}  {said}"
+    return f"{listener['protocol']} :{listener['protocol_port']}  {listener.get('url') or ''}".rstrip()
+
+
+def _policy(branch: Branch, policy: Node, pools: Mapping[str, Node]) -> None:
+    target = next((policy[key] for key in _TARGETS if policy.get(key)), "")
+    pool = pools.get(str(policy.get("redirect_pool_id")))
+    to = f" → {name(pool) if pool else target}" if pool or target else ""
+    head = f"L7 policy {policy['position']} {name(policy)}  {policy['action']}{to}  "
+    inner = branch.add(head, _statuses(policy))
+    for rule in policy["rules"]:
+        key = f" {rule['key']}" if rule.get("key") else ""
+        no = "not " if rule.get("invert") else ""
+        inner.add(f"if {no}{rule['type']}{key} {rule['compare_type']} {rule['value']}")
+
+
+def _pool(branch: Branch, pool: Node) -> None:
+    kind = " ".join(str(pool[key]) for key in ("protocol", "lb_algorithm") if key in pool)
+    inner = branch.add("pool ", styled(name(pool), bold=True), f"  {kind}  ", _statuses(pool))
+    if pool.get("healthmonitor"):
+        inner.add(*_monitor(pool["healthmonitor"]))
+    for member in pool.get("members", ()):
+        backup = ", backup" if member.get("backup") else ""
+        where = f"{member['address']}:{member['protocol_port']}  weight {member['weight']}{backup}  "
+        inner.add(f"member {name(member)}  {where}", _statuses(member))
+
+
+def _monitor(monitor: Node) -> Line:
+    asks = " ".join(str(monitor[key]) for key in ("http_method", "url_path") if monitor.get(key))
+    expects = f" expects {monitor['expected_codes']}" if monitor.get("expected_codes") else ""
+    what = (
+        f"{monitor['type']} {asks}".rstrip() + f"{expects} every {monitor['delay']} s, timeout {monitor['timeout']} s"
+    )
+    return (f"health monitor {name(monitor)}  {what}  ", _statuses(monitor))
+
+
+def _stats(balancer: Node) -> Styled:
+    stats = balancer.get("stats")
+    if stats is None:
+        return Styled("")
+    said = f"  {stats['total_connections']} connections, {size(stats['bytes_in'])} in, {size(stats['bytes_out'])} out"
+    return styled(said, dim=True)
+
+
+def size(count: int) -> str:
+    """``1.2 MB``"""
+    number = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
+        number /= 1000
+    return f"{number:.1f} TB"
+
+
+def _statuses(node: Node) -> Styled:
+    words = [node.get("provisioning_status"), node.get("operating_status")]
+    if words[0] == words[1]:
+        words.pop()
+    off = [styled("switched off", fg="yellow")] if node.get("admin_state_up") is False else []
+    return Styled(" ".join([*(styled(word, fg=_COLOURS.get(word, "yellow")) for word in words if word), *off]))

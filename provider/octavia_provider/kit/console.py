@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a command writes on the terminal: the one place where it does, so that no text of others gets there unescaped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from . import terminal
+
+
+class Styled(str):
+    """Text that is safe already, with the colours that we gave it."""
+
+    __slots__ = ()
+
+
+def styled(value: object, **style: Any) -> Styled:
+    """A value in colour (``click.style``), escaped, to be a part of what is said."""
+    return Styled(click.style(terminal.line(value), **style))
+
+
+def say(*parts: object, err: bool = False, nl: bool = True, color: bool | None = None) -> None:
+    """Write a line, its parts one after the other; those that are not ``Styled`` are escaped."""
+    written = "".join(part if isinstance(part, Styled) else terminal.line(part) for part in parts)
+    click.echo(written, err=err, nl=nl, color=color)
+
+
+def say_text(value: object, *, err: bool = False, nl: bool = True) -> None:
+    """Write text that may have several lines."""
+    click.echo(terminal.text(value), err=err, nl=nl)
+
+
+def fail(message: object, *, color: bool | None = None) -> None:
+    """An error: one line on standard error."""
+    said = "; ".join(part.strip() for part in str(message).splitlines() if part.strip())
+    click.echo(styled(f"error: {said}", fg="red"), err=True, color=color)
+
+
+def ask(question: str, *, err: bool = False) -> None:
+    """Go on where the answer is yes; else leave (``click.Abort``)."""
+    click.confirm(terminal.text(question), abort=True, err=err)
+
+
+def say_json(value: Any, *, indent: int | None = 2) -> None:
+    """JSON on standard output."""
+    click.echo(terminal.document(value, indent=indent))

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""octaviactl status: everything of a load balancer, by name or id, what is wrong and why, in few requests; exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from command_line import octaviactl
+from octavia_provider.cli import codes, health, tree
+from octavia_provider.model import statuses
+from real_plane import RealPlane
+
+
+def test_all_parts_are_shown_with_what_they_do() -> None:
+    with RealPlane() as plane:
+        made = plane.make("web")
+        done = octaviactl("status", "--home", plane.home)
+        assert (done.returncode, done.stderr) == (codes.OK, "")
+        for part in (
+            "HTTP :80", "TCP :81", "ROUND_ROBIN", "10.9.9.1:80  weight 1", "10.9.9.2:80  weight 2", "HTTP /healthy every 5 s",
+            "L7 policy 1 web  REDIRECT_TO_POOL → web", "if PATH STARTS_WITH /api", made["vip_address"],
+        ):  # fmt: skip
+            assert part in done.stdout, done.stdout
+        [shown] = json.loads(octaviactl("status", "--json", "--home", plane.home).stdout)["load_balancers"]
+        [http, tcp] = shown["listeners"]
+        assert (http["protocol"], http["protocol_port"], tcp["protocol"]) == ("HTTP", 80, "TCP")
+        assert http["default_pool_id"] == shown["pools"][0]["id"]
+        assert [member["weight"] for member in shown["pools"][0]["members"]] == [1, 2]
+
+
+def test_names_and_ids_choose_and_what_is_not_there_has_a_code_of_its_own() -> None:
+    with RealPlane() as plane:
+        made = {name: plane.make(name)["id"] for name in ("web", "api-0a1b2c3")}
+        for word, found in (
+            ("web", "web"),
+            (made["web"], "web"),
+            ("api", "api-0a1b2c3"),
+            ("api-0a1b2c3", "api-0a1b2c3"),
+        ):
+            shown = json.loads(octaviactl("status", word, "--json", "--home", plane.home).stdout)
+            assert [one["name"] for one in shown["load_balancers"]] == [found]
+        done = octaviactl("status", "web", "nope", "--home", plane.home)
+        assert done.returncode == codes.NOT_FOUND
+        assert "no load balancer nope" in done.stderr
+
+
+def test_the_reason_of_an_error_is_shown_and_the_code_tells_of_it() -> None:
+    with RealPlane() as plane:
+        plane.plane.refuse.add("web")
+        plane.make("web")
+        done = octaviactl("status", "--home", plane.home)
+        assert done.returncode == codes.ERROR
+        assert "! load balancer web: haproxy said no" in done.stdout
+        assert "! listener web: haproxy said no" in done.stdout
+        shown = json.loads(octaviactl("status", "--json", "--home", plane.home).stdout)
+        assert "load balancer web: haproxy said no" in shown["troubles"]
+
+
+def test_requests_do_not_grow_with_what_is_shown() -> None:
+    with RealPlane() as plane:
+        asked = []
+        for number in range(12):
+            plane.make(f"lb-{number}")
+            if number in (0, 11):
+                before = plane.requests.count(1)
+                assert octaviactl("status", "--home", plane.home).returncode == codes.OK
+                asked.append(plane.requests.count(1) - before)
+        assert asked == [1, 1]
+
+
+def test_more_than_a_page_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    from octavia_provider.api import overview
+    from octavia_provider.cli import look
+    from octavia_provider.client import embedded
+
+    monkeypatch.setattr(overview, "PAGE", 2)
+    with RealPlane() as plane:
+        for number in range(5):
+            plane.run(plane.plane.balancer(f"lb-{number}"))
+        client = embedded.connect(home=plane.home, start=False)
+        before = plane.requests.count(1)
+        found = look.overview(client)
+        client.close()
+        assert [one["name"] for one in found["load_balancers"]] == [f"lb-{number}" for number in range(5)]
+        assert len(found["networks"]) == 5
+        assert plane.requests.count(1) - before == 3
+
+
+def test_without_a_control_plane_things_are_unknown_and_not_down() -> None:
+    with RealPlane() as plane:
+        plane.make("web")
+        (Path(plane.home) / "api.sock").unlink()
+        done = octaviactl("status", "web", "--home", plane.home)
+        assert done.returncode == codes.NO_CONTROL_PLANE
+        assert "web" in done.stdout
+        assert "UNKNOWN" in done.stdout
+        assert not {"OFFLINE", "ONLINE", "ACTIVE"} & set(done.stdout.split())
+        assert "octaviactl start" in done.stdout
+        assert octaviactl("status", "other", "--home", plane.home).returncode == codes.NOT_FOUND
+        shown = json.loads(octaviactl("status", "--json", "--home", plane.home).stdout)
+        assert shown["control_plane"] is None
+        assert [one["operating_status"] for one in shown["load_balancers"]] == [statuses.UNKNOWN]
+
+
+def test_an_endpoint_that_does_not_answer_has_the_code_of_that() -> None:
+    done = octaviactl("status", "--endpoint", "http://127.0.0.1:9")
+    assert (done.returncode, done.stdout) == (codes.NO_CONTROL_PLANE, "")
+
+
+def test_what_nobody_told_yet_is_unknown() -> None:
+    with RealPlane() as plane:
+        plane.make("web")
+        plane.plane.board.operating_status = lambda _record: statuses.OFFLINE  # type: ignore[method-assign]
+        done = octaviactl("status", "--home", plane.home)
+        assert done.returncode == codes.DEGRADED
+        assert "nothing was heard of its amphora yet" in done.stdout
+        assert "OFFLINE" not in done.stdout
+
+
+def test_watch_tells_of_each_change() -> None:
+    with RealPlane() as plane:
+        command = [
+            sys.executable,
+            "-m",
+            "octavia_provider.cli.main",
+            "status",
+            "--watch",
+            "--json",
+            "--interval",
+            "0.5",
+        ]
+        env = {**os.environ, "OCTAVIA_HOME": plane.home}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as watching:
+            assert watching.stdout is not None
+            assert json.loads(watching.stdout.readline())["load_balancers"] == []
+            plane.run(plane.plane.balancer("web"))
+            names: list[str] = []
+            while names != ["web"]:
+                names = [one["name"] for one in json.loads(watching.stdout.readline())["load_balancers"]]
+            watching.terminate()
+
+
+NODE = {"id": "i", "name": "n", "provisioning_status": "ACTIVE", "operating_status": "ONLINE", "admin_state_up": True}
+MEMBER = {**NODE, "address": "10.0.0.1", "protocol_port": 80, "weight": 1}
+
+
+def overview(member: str = "ONLINE", listener: str = "ONLINE", balancer: str = "ONLINE", **more: Any) -> dict[str, Any]:
+    pool = {**NODE, "healthmonitor": None, "members": [MEMBER, {**MEMBER, "operating_status": member}]}
+    front = {**NODE, "operating_status": listener, "protocol": "HTTP", "protocol_port": 80, "l7policies": []}
+    whole = {**NODE, "operating_status": balancer, "amphorae": [{}], "listeners": [front], "pools": [pool]}
+    return {"load_balancers": [whole], "control_plane": {}, **more}
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "says"),
+    [
+        (overview(), codes.OK, ""),
+        (overview(member="DRAINING"), codes.OK, ""),
+        (overview(member="NO_MONITOR"), codes.OK, ""),
+        (overview(member="ERROR", balancer="DEGRADED"), codes.DEGRADED, "10.0.0.1:80 fails its health checks"),
+        (overview(listener="OFFLINE"), codes.DEGRADED, "haproxy does not serve it"),
+        (overview(balancer="UNKNOWN"), codes.DEGRADED, "nothing was heard"),
+        (overview(balancer="ERROR"), codes.ERROR, "operating status ERROR"),
+        (overview(hosts=[{**NODE, "running": False}]), codes.DEGRADED, "host n: its command does not run"),
+        (overview(networks=[{**NODE, "provisioning_status": "ERROR", "provisioning_error": "no"}]), codes.ERROR, "network n: no"),
+        (overview(tls_containers=[{**NODE, "provisioning_status": "PENDING_CREATE"}]), codes.DEGRADED, "is being created"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong(found: dict[str, Any], code: int, says: str) -> None:
+    troubles = list(health.troubles(found))
+    assert health.code(troubles) == code
+    assert says in "\n".join(map(str, troubles))
+    assert bool(troubles) == bool(code)
+
+
+def test_a_pool_that_two_listeners_share_is_shown_once() -> None:
+    found = overview()
+    [balancer] = found["load_balancers"]
+    listener = {**balancer["listeners"][0], "default_pool_id": "i"}
+    balancer |= {"vip_address": "10.0.0.9", "listeners": [listener, {**listener, "id": "j"}]}
+    lines = ["".join(map(str, line)) for line in tree.balancers(found)]
+    assert sum("member" in line for line in lines) == 2
+    assert sum("shown above" in line for line in lines) == 1
+
+
+@pytest.mark.parametrize(
+    ("count", "shown"), [(0, "0 B"), (999, "999 B"), (1200, "1.2 kB"), (5_000_000, "5.0 MB"), (10**15, "1000.0 TB")]
+)
+def test_sizes(count: int, shown: str) -> None:
+    assert tree.size(count) == shown
+
+
+def test_a_store_that_cannot_be_read_is_told_and_has_the_code_of_unknown(tmp_path: Path) -> None:
+    (tmp_path / "octavia.db").write_bytes(b"")
+    done = octaviactl("status", "--home", str(tmp_path))
+    assert done.returncode == codes.NO_CONTROL_PLANE
+    assert "octaviactl adopt" in done.stdout
