@@ -22,6 +22,7 @@ from octavia_amphora.wire.config import compose
 from octavia_provider import api
 from octavia_provider.agents import AgentClient
 from octavia_provider.clouds.netns import NetnsCloud, ranges
+from octavia_provider.clouds.netns.holder.confinement import give_up
 from octavia_provider.controller.balancer import BalancerReconciler, Ports
 from octavia_provider.controller.board import Board
 from octavia_provider.controller.controller import Controller, Reconciler
@@ -57,6 +58,7 @@ def serve(settings: Settings) -> None:
     """Run the embedded control plane until it is stopped, or idle. ``Conflict`` when one runs already."""
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     raise_descriptors()
+    give_up()
     with only_one(settings.home):
         logfile.configure(paths.log_file(settings.home), level=settings.log_level)
         try:

@@ -288,6 +288,11 @@ def test_every_process_of_an_installation_is_confined(site: Installation) -> Non
         assert (int(facts["CapEff"], 16) == 0) != agent, facts
         assert os.stat(f"/proc/{pid}/root/").st_dev != os.stat("/").st_dev or not is_amphora(pid), facts
     assert {"haproxy"} < set(seen), seen
+    assert site.process is not None
+    for pid in (holder, site.process.pid):  # root, but not for the kernel's modules, the clock, a restart
+        facts = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        assert int(facts["CapBnd"], 16) & (1 << 16 | 1 << 22 | 1 << 25 | 1 << 39) == 0
+        assert facts["NoNewPrivs"].strip() == "1"
 
 
 def within(user: int) -> int:

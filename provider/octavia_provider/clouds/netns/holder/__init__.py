@@ -9,6 +9,13 @@ each host's first process is a fork of this one, and shares its memory.
     fabric       bridges, ports, addresses
     tenants      the namespaces of one amphora or host, and their first process
     inits        what that first process does
+    inside       who lives there: users, and what each program is left with
+    users        users of the machine that nobody else is, and user namespaces
+    roots        file systems: what of the machine is seen
+    confinement  what a program may not do, put on before it is executed
+    seccomp      the filter of system calls
+    limits       how much of the machine a tenant may use
+    interpreter  the Python that agents run with
     amphorae     amphorae: addresses, files, agents
     hosts        hosts: commands and forwarders
     relays       haproxy processes that publish listeners or forward to the machine

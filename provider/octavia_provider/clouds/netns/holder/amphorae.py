@@ -65,7 +65,7 @@ class Amphorae:
             return _told(known)
         addresses = known.addresses if known else (self._free_address(), self._free_address())
         interfaces = (self._management(addresses), *_vip_interfaces(vips))
-        if hidden := interpreter.unreadable():
+        if not self._all and (hidden := interpreter.unreadable()):
             raise Problem(f"its agent, an unprivileged user, could not read {hidden}", hint=f"`chmod -R o+rX {hidden}`")
         order = {"kind": "amphora", "state": str(self._state(identity)), "shown": roots.python(self._agent)}
         self._tenants.create(name, interfaces, order)

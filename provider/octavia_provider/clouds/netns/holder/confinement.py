@@ -27,13 +27,15 @@ ROOT_OF_A_HOST = (
 
 
 _NEVER = (9, 14, 15, 16, 17, 20, 22, 25, 26, 27, 28, 29, 30, 32, 33, 34, 35, 36, 37, 38, 39, 40)
-"""What nothing in the cloud needs, the holder neither: LINUX_IMMUTABLE, IPC_LOCK, IPC_OWNER, SYS_MODULE, SYS_RAWIO, SYS_PACCT,
+"""What neither the control plane nor anything in the cloud needs: LINUX_IMMUTABLE, IPC_LOCK, IPC_OWNER, SYS_MODULE, SYS_RAWIO, SYS_PACCT,
 SYS_BOOT, SYS_TIME, SYS_TTY_CONFIG, MKNOD, LEASE, AUDIT_*, MAC_*, SYSLOG, WAKE_ALARM, BLOCK_SUSPEND, PERFMON, BPF,
 CHECKPOINT_RESTORE."""
 
 
 def give_up() -> None:
-    """For the holder, and so for all that it starts: what is never needed cannot be had again."""
+    """For the control plane and the holder, when they begin as root: what they never need, nothing that they start has again."""
+    if os.geteuid() != 0:
+        return
     for number in _NEVER:
         if number <= _last():
             kernel.prctl(kernel.PR_CAPBSET_DROP, number)
