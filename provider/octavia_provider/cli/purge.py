@@ -33,7 +33,7 @@ SET_ASIDE = (
 @options.home
 @options.yes
 def purge(home: str | None, yes: bool) -> None:
-    """Take the embedded cloud down and remove its database, keys and logs. Stacks that it serves lose what they made."""
+    """Stop the embedded cloud and remove its database, keys and logs. Its load balancers are gone, also for the stacks that made them."""
     from octavia_provider.client import embedded
     from octavia_provider.client.waiting import Deadline
     from octavia_provider.clouds.netns import NetnsCloud, ranges
