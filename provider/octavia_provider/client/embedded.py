@@ -31,7 +31,8 @@ log = logs.Logger()
 START = 60.0
 """Seconds that a control plane may take to start (a reboot makes it rebuild its cloud) or to stop."""
 SUBJECT = "the embedded control plane"
-_SERVE = (sys.executable, "-m", "octavia_provider.cli.main", "serve")
+# -P: what Python finds must not depend on the folder that it is started in, which would be shown to agents (``roots.python``).
+_SERVE = (sys.executable, "-P", "-m", "octavia_provider.cli.main", "serve")
 
 
 def endpoint(given: str | None = None, home: str | None = None) -> str | None:
