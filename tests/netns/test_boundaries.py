@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import http.client
 import json
 import os
@@ -26,6 +27,7 @@ import pytest
 import pytest_asyncio
 
 from octavia_provider.clouds.netns import NetnsCloud
+from octavia_provider.clouds.netns.client import Client
 from octavia_provider.clouds.netns.holder import limits, users
 from octavia_provider.ports import NetworkSpec
 
@@ -191,6 +193,25 @@ async def test_a_host_sees_what_its_command_names_and_what_is_installed(made: tu
         await inside(cloud, WEB, "/etc/hostname" if Path("/etc/hostname").exists() else "/")
     assert not Path("/tmp/mine").exists()
     assert (home / "octavia.key").exists()
+
+
+async def test_a_person_is_the_same_inside(made: tuple[NetnsCloud, Path]) -> None:
+    cloud, home = made
+    alice = 54321
+    with tempfile.TemporaryDirectory(prefix="oct-") as folder:
+        for path in (Path(folder), Path(folder, "index.html")):
+            if path != Path(folder):
+                path.write_text("of alice")
+            os.chown(path, alice, alice)
+            path.chmod(0o500)
+        spec = dataclasses.asdict(host(command=("python3", "-m", "http.server", "80", "--directory", folder)))
+        account = {"name": "alice", "home": "/", "identity": [alice, alice, [alice]]}
+        await asyncio.to_thread(Client(home, "", ()).ask, "ensure_host", spec={**spec, "account": account})
+        assert await inside(cloud, WEB) == "of alice"
+        (server,) = [pid for pid in processes_of(cloud.holder_pid) if program(pid) == "python3"]
+        assert uid(server) == alice
+        status = dict(line.split(":", 1) for line in Path(f"/proc/{server}/status").read_text().splitlines())
+        assert int(status["CapEff"], 16) == int(status["CapBnd"], 16) == 0
 
 
 # ── an amphora ───────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -145,6 +145,21 @@ def test_the_machine_limits_a_tenant_together_where_it_can(tmp_path: Path) -> No
     assert told == {"memory.max": str(1 << 30), "pids.max": str(512 + limits.SPARE), "cgroup.procs": "77"}
 
 
+def test_groups_go_with_the_cloud(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.subtree_control").write_text("cpu memory pids\n")
+    groups = limits.Groups("/home", tmp_path)
+    (folder,) = tmp_path.glob("octavia-*")
+    (folder / "host-left").mkdir()
+    assert limits.Groups("/home", tmp_path).there  # of the next cloud, after one that was killed
+    assert not (folder / "host-left").exists()
+    (folder / "host-web").mkdir()
+    (folder / "cgroup.subtree_control").unlink()  # the kernel's files are no hindrance to rmdir
+    limits.remove("/home", tmp_path)
+    assert not folder.exists()
+    limits.remove("/home", tmp_path)
+    groups.leave("host-web")
+
+
 def test_a_machine_without_cgroup_v2_has_limits_of_processes_alone(tmp_path: Path) -> None:
     assert not limits.Groups("/home", tmp_path).there
     (tmp_path / "cgroup.subtree_control").write_text("cpu\n")

@@ -23,7 +23,7 @@ from typing import Any
 from octavia_provider.kit.paths import SOCKET_LENGTH
 from octavia_provider.model.errors import NotFound, OctaviaError, Refused, TransientError, Unreachable
 
-from .holder import wire
+from .holder import limits, wire
 
 ANSWER_PATIENCE = 60.0
 """Seconds for an answer: others may be asking for much before us."""
@@ -110,6 +110,7 @@ class Client:
         with self._locked():
             with contextlib.suppress(NoHolder):
                 self._end(self.hello())
+            limits.remove(str(self.home))
             shutil.rmtree(self._folder, ignore_errors=True)
 
     def forget(self, amphora_id: str) -> None:

@@ -50,7 +50,7 @@ class Groups:
 
     def __init__(self, home: str, root: Path = CGROUPS) -> None:
         self._root = root
-        self._own = root / f"octavia-{hashlib.blake2s(home.encode(), digest_size=6).hexdigest()}"
+        self._own = _own(home, root)
         self.there = self._make()
 
     def _make(self) -> bool:
@@ -62,9 +62,7 @@ class Groups:
             (self._own / "cgroup.subtree_control").write_text("+memory +pids")
         except OSError:
             return False
-        for left in self._own.iterdir():  # of a cloud that was killed
-            if left.is_dir():
-                self.leave(left.name)
+        _empty(self._own)
         return True
 
     def enter(self, name: str, pid: int, *, memory: int, processes: int) -> bool:
@@ -85,3 +83,22 @@ class Groups:
         """The group has no process any more."""
         with contextlib.suppress(OSError):
             (self._own / name).rmdir()
+
+
+def remove(home: str, root: Path = CGROUPS) -> None:
+    """The cloud of that home has ended, and with it all that was in its groups."""
+    _empty(_own(home, root))
+    with contextlib.suppress(OSError):
+        _own(home, root).rmdir()
+
+
+def _own(home: str, root: Path) -> Path:
+    return root / f"octavia-{hashlib.blake2s(home.encode(), digest_size=6).hexdigest()}"
+
+
+def _empty(folder: Path) -> None:
+    """Remove the groups in it, which a cloud that was killed has left."""
+    with contextlib.suppress(OSError):
+        for left in folder.iterdir():
+            with contextlib.suppress(OSError):  # a file of the kernel's
+                left.rmdir()
