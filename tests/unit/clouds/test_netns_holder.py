@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from octavia_provider.clouds.netns.holder import fabric, relays, services, wire
+from octavia_provider.clouds.netns.holder.confinement import Confinement
 
 
 def program(*argv: str) -> services.Program:
-    return services.Program(argv=argv, environment={"PATH": os.environ["PATH"]}, output=2)
+    confinement = Confinement(uid=os.getuid(), gid=os.getgid())
+    return services.Program(argv=argv, environment={"PATH": os.environ["PATH"]}, output=2, confinement=confinement)
 
 
 def test_messages_carry_descriptors(tmp_path: Path) -> None:
