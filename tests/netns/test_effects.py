@@ -32,10 +32,10 @@ def test_every_change_states_its_effect_and_the_worst_comes_first(project: Proje
     if project.engine == "embedded":
         deleted = "octavia:index:Member two deleted: no new connections go to it"
         assert f"! {deleted}" in seen
+        assert seen.count("effect on traffic: weight") == 1
         assert seen.index(deleted) < seen.rindex("octavia:index:Listener http timeout_client_data: a seamless reload")
     else:
         assert "warning: effect on traffic: weight" in seen
-    assert seen.count("effect on traffic: weight") == 1
     project.program((WEB + MEMBERS).replace('LoadBalancer("web", ', 'LoadBalancer("web", vip_address="10.1.0.77", '))
     seen = project.preview().text
     assert "because of vip_address: another load balancer" in seen or "web replaced: another load balancer" in seen, (
