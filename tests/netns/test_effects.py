@@ -7,7 +7,7 @@ import pytest
 
 from .stacks import WEB, Project
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(240)
 MEMBERS = """
 octavia.Member("one", pool_id=pool.id, address="10.66.0.10", protocol_port=80)
 octavia.Member("two", pool_id=pool.id, address="10.66.0.11", protocol_port=80)

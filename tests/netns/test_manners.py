@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from .stacks import WEB, Project
 
+pytestmark = pytest.mark.timeout(240)
 PROTECTED = WEB.replace('"web", vip_network_id=network.id', '"web", vip_network_id=network.id, opts=O(protect=True)')
 
 
@@ -49,4 +52,4 @@ def test_a_path_that_is_no_input_is_warned_of(project: Project) -> None:
     project.up_well(text)
     seen = project.preview().text
     assert "ignore_changes: protocl_port is no input, so nothing is ignored by it; did you mean protocol_port?" in seen
-    assert seen.count("is no input") == 1
+    assert "protocol_port is no input" not in seen
