@@ -76,8 +76,8 @@ class Project:
             "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         }
+        self.run("stack", "init", "dev")
         if self.engine == "pulumi":
-            self.run("stack", "init", "dev")
             # a stack's init writes its salt, and would drop what the file had
             self.run("config", "set", "count", str(count), "--stack", "dev")
 

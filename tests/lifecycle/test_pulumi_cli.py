@@ -138,8 +138,7 @@ def test_the_life_of_a_stack(stack: Stack, plane: RealPlane) -> None:
 def test_a_refusal_is_told_with_its_path_and_repaired(stack: Stack, plane: RealPlane) -> None:
     stack.program(PROGRAM.replace("protocol_port=8080", "protocol_port=80800"))
     said = stack.pulumi("preview", fails=True)
-    assert "protocolPort" in said
-    assert "must be at most 65535, not 80800" in said
+    assert "protocol_port: must be at most 65535, not 80800" in said
 
     stack.program(PROGRAM)
     refused = "haproxy-says-no"

@@ -29,7 +29,7 @@ RENAMED = (
     "; if it is the same resource under a new name, give it an alias of the old one; else remove the old one in an update "
     "of its own"
 )
-REPLACED = "; that is the one which is to be replaced: let it be deleted first (deleteBeforeReplace)"
+REPLACED = "; that is what was made for this resource before: import it, or let it be deleted first"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

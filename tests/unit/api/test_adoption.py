@@ -156,3 +156,22 @@ async def test_a_collision_with_what_is_known_by_another_name_says_what_to_do(pl
     assert refused.status == 409
     assert "alias" in refused.violations[0][1]
     assert "alias" not in (await plane.post("listener", spec)).violations[0][1]
+
+
+async def test_who_has_a_port_is_told_with_a_way_out_that_is_one(plane: Plane) -> None:
+    """Of another URN: a resource that got a new name, which no order of deleting helps; of the same: what is retained."""
+    lb = await plane.balancer()
+    spec = {"loadbalancer_id": lb["id"], "protocol": "HTTP", "protocol_port": 80}
+    first = object_of(await plane.post("listener", spec, owner=owner("urn:old")), "listener")
+    renamed = await plane.post("listener", spec, owner=owner("urn:new", known=[first["id"]]))
+    assert renamed.status == 409
+    assert "under a new name, give it an alias of the old one; else remove the old one" in renamed.body["faultstring"]
+    again = await plane.post("listener", spec, owner=owner("urn:old", known=[first["id"]]))
+    assert again.status == 409
+    assert "made for this resource before: import it, or let it be deleted first" in again.body["faultstring"]
+    stranger = await plane.post("listener", spec)
+    assert stranger.body["faultstring"].endswith(
+        "is taken on this load balancer by listener " + (first["name"] or first["id"])
+    )
+    for answer in (renamed, again, stranger):
+        assert "deleteBeforeReplace" not in answer.body["faultstring"]

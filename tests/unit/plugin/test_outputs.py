@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from octavia_provider.model.attributes import attributes
 from octavia_provider.model.kinds import KINDS, LoadBalancer
 from octavia_provider.model.validate import UNKNOWN
 from octavia_provider.plugin import outputs
@@ -61,3 +62,20 @@ def test_an_environment_is_what_was_given(environment: Any) -> None:
     assert outputs.as_inputs(kind, seen, given)["environment"] == wanted
     assert "environment" not in outputs.as_inputs(kind, seen, {})
     assert outputs.shown(kind, seen, {})["environment"] == {}
+
+
+def test_what_is_only_read_keeps_what_moves_by_itself_until_something_else_is_new() -> None:
+    before = {"name": "lb", "operatingStatus": "OFFLINE", "updatedAt": "1", "vipAddress": "10.0.0.2"}
+    moved = {**before, "operatingStatus": "ONLINE", "updatedAt": "2"}
+    assert outputs.unmoved(LoadBalancer, moved, before) == before
+    changed = {**moved, "vipAddress": "10.0.0.3"}
+    assert outputs.unmoved(LoadBalancer, changed, before) == changed
+
+
+def test_what_moves_by_itself_is_declared() -> None:
+    volatile = {(kind, a.name) for kind in KINDS for a in attributes(KINDS[kind]).values() if a.volatile}
+    for kind in KINDS:
+        for name in ("updated_at", "provisioning_status"):
+            assert (kind, name) in volatile
+        assert "operating_status" not in attributes(KINDS[kind]) or (kind, "operating_status") in volatile
+    assert ("local_host", "running") in volatile
