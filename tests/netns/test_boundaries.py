@@ -188,7 +188,7 @@ async def test_a_host_sees_what_its_command_names_and_what_is_installed(made: tu
         command = ("python3", "-m", "http.server", "80", "--directory", folder)
         await cloud.ensure_host(host(command=command))
         assert await inside(cloud, WEB) == "served from a folder of the machine"
-        command = ("sh", "-c", 'exec python3 "$0/server.py"', folder)
+        command = ("python3", f"{folder}/server.py")
         await cloud.ensure_host(host(command=command))
         await inside(cloud, WEB, "/etc/hostname" if Path("/etc/hostname").exists() else "/")
     assert not Path("/tmp/mine").exists()

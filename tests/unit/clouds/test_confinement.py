@@ -181,7 +181,9 @@ def test_what_a_command_names_is_shown_unless_it_is_the_home(tmp_path: Path) -> 
         return roots.named_by(words, environment, str(home))
 
     assert shown("x", PYTHONPATH=f"{project}:{home}", NAME="web") == [str(project)]
-    assert shown("python3", f"{project}/file", "-m", str(project)) == [f"{project}/file", str(project)]
+    assert shown("python3", f"{project}/file", "-m", str(project)) == [str(project)]
+    (tmp_path / "alone").touch()
+    assert shown(str(tmp_path / "alone")) == [str(tmp_path / "alone")]  # its folder holds the home
     assert (
         shown(f"{home}/file", f"{project}/../home/file", f"{project}/link", str(tmp_path), "/tmp", "/usr/bin/env") == []
     )

@@ -53,15 +53,23 @@ def python(argv: Sequence[str] = ()) -> list[str]:
 def named_by(command: Iterable[str], environment: Mapping[str, str], home: str) -> list[str]:
     """Files and folders that a host's command or environment names and would not see: they are shown to it, where they are.
 
-    A variable may name several, as ``PYTHONPATH`` does.
+    A variable may name several, as ``PYTHONPATH`` does. With a file its folder is shown, where that is not private itself:
+    a program finds what is beside it.
     """
     words = [*command, *(word for value in environment.values() for word in value.split(":"))]
-    return [
-        path
-        for word in dict.fromkeys(words)
-        if word.startswith("/") and (path := os.path.normpath(word)).startswith(tuple(f"{one}/" for one in PRIVATE))
-        and (Path(path).is_file() or Path(path).is_dir()) and not _within(os.path.realpath(path), home)
-    ]  # fmt: skip
+    shown = (_shown(os.path.normpath(word), home) for word in words if word.startswith("/"))
+    return [path for path in dict.fromkeys(shown) if path]
+
+
+def _shown(path: str, home: str) -> str:
+    """What is shown for a path that is named; empty for what is seen anyway, is not there, or is not to be seen."""
+    if not path.startswith(tuple(f"{one}/" for one in PRIVATE)) or _within(os.path.realpath(path), home):
+        return ""
+    if Path(path).is_dir():
+        return path
+    folder = str(Path(path).parent)
+    private = folder in PRIVATE or _within(os.path.realpath(folder), home)
+    return (path if private else folder) if Path(path).is_file() else ""
 
 
 def amphora(state: str, shown: Sequence[str], home: str) -> None:
