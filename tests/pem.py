@@ -58,9 +58,10 @@ def make(
     authority: bool = False,
     rsa_bits: int = 0,
     days: int = 30,
+    since: int = 1,
     curve: ec.EllipticCurve | None = None,
 ) -> Pair:
-    """A certificate for a DNS name, signed by ``issuer`` or by itself."""
+    """A certificate for a DNS name, signed by ``issuer`` or by itself; valid for ``since`` days, and ``days`` more."""
     key = rsa.generate_private_key(65537, rsa_bits) if rsa_bits else ec.generate_private_key(curve or ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
@@ -69,7 +70,7 @@ def make(
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(NOW - dt.timedelta(days=1))
+        .not_valid_before(NOW - dt.timedelta(days=since))
         .not_valid_after(NOW + dt.timedelta(days=days))
         .add_extension(x509.BasicConstraints(authority, None), critical=True)
     )

@@ -12,7 +12,9 @@ import grpc
 import pytest
 from google.protobuf.empty_pb2 import Empty
 
+import pem
 from control_plane import ControlPlane
+from octavia_provider.model.validate import UNKNOWN
 from octavia_provider.plugin import values
 from provider_process import PROVIDER, URN, Provider, init_failed, provider
 from real_plane import RealPlane
@@ -347,6 +349,23 @@ def test_outputs_are_in_the_model_s_form_whatever_the_api_shows_to_others(octavi
     ):  # fmt: skip
         _, fresh, inputs = octavia.read(token, "x", id_, seen, given)
         assert (fresh, inputs) == (seen, given), "a refresh finds nothing new"
+
+
+def test_a_certificate_that_is_not_valid_is_told_of_in_the_preview(octavia: Provider) -> None:
+    """Once a resource; one that ends soon is told of in status."""
+    token = "octavia:index:TlsContainer"
+    over, early, soon = (
+        pem.make(f"{name}.test", since=since, days=days)
+        for name, since, days in (("over", 90, -3), ("early", -3, 90), ("soon", 80, 3))
+    )
+    for name, pair in (("over", over), ("over", over), ("early", early), ("soon", soon)):
+        given = {"name": name, "certificate": pair.pem, "privateKey": values.Secret(pair.key_pem)}
+        assert octavia.check(token, name, given)[1] == {}
+    assert octavia.check(token, "unknown", {"name": "x", "certificate": UNKNOWN, "privateKey": UNKNOWN})[1] == {}
+    told = [(m.urn.rpartition("::")[2], m.severity, m.message) for m in octavia.engine.messages]
+    assert [(name, severity) for name, severity, _ in told] == [("over", 2), ("early", 2)]  # LogSeverity.WARNING
+    assert told[0][2].startswith("the certificate (CN=over.test) ended 3 days ago, on ")
+    assert told[1][2].startswith("the certificate (CN=early.test) is valid from ")
 
 
 def test_a_cost_is_told_once_and_not_in_a_refresh(octavia: Provider) -> None:

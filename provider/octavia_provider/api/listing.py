@@ -84,6 +84,9 @@ def _filtered(objects: Objects, query: MultiMapping[str], known: Known | None) -
     return [item for item in objects if all(test(item) for test in tests)]
 
 
+DIGITS = 18
+
+
 def _tags(name: str, asked: set[str]) -> Callable[[dict[str, Any]], bool]:
     return lambda item: _TAGS[name](set(item.get("tags") or ()), asked)
 
@@ -120,7 +123,7 @@ def _equals(name: str, asked: Sequence[str], fact: Attribute | None = None) -> C
         if isinstance(value, bool) or value is None:
             return (NULL if value is None else str(value).lower()) in lowered
         if isinstance(value, list):
-            return any((part["id"] if isinstance(part, dict) else str(part)) in asked for part in value)
+            return any((part.get("id") if isinstance(part, dict) else str(part)) in asked for part in value)
         return str(value) in asked or _meant(fact, value) in asked
 
     return test
@@ -177,8 +180,8 @@ def _cut(objects: Objects, url: URL) -> tuple[Objects, list[dict[str, str]]]:
 def _limit(given: str | None) -> int | None:
     if given is None:
         return None
-    if not given.isdecimal():
-        raise Invalid([Violation(("limit",), f"{quoted(given)} is not a whole number")])
+    if not given.isdecimal() or len(given) > DIGITS:
+        raise Invalid([Violation(("limit",), f"{quoted(given)} is not a whole number of {DIGITS} digits at most")])
     return int(given) or None  # 0: no limit, as in Octavia
 
 

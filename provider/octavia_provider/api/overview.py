@@ -14,6 +14,7 @@ from typing import Any
 from aiohttp import web
 
 from octavia_provider.model import statuses
+from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.naming import means
 from octavia_provider.ports import Board, Record, Transaction
@@ -21,7 +22,7 @@ from octavia_provider.ports import Board, Record, Transaction
 from .admin import control_plane_facts
 from .context import CONTEXT
 from .errors import answer
-from .views import View, statistics
+from .views import WARNINGS, View, statistics
 
 PAGE = 100
 """Load balancers in one answer, when nothing else is asked for."""
@@ -47,8 +48,8 @@ async def status(request: web.Request) -> web.Response:
     context, query = request.app[CONTEXT], request.query
     asked = query.getall("load_balancer", [])
     limit, marker = query.get("limit", str(PAGE)), query.get("marker")
-    if not limit.isdecimal() or not 0 < int(limit) <= 10_000:
-        raise Invalid([Violation(("limit",), f"must be between 1 and 10000, and is {limit!r}")])
+    if not limit.isdecimal() or len(limit) > 5 or not 0 < int(limit) <= 10_000:
+        raise Invalid([Violation(("limit",), f"must be between 1 and 10000, and is {quoted(limit)}")])
 
     def work(tx: Transaction) -> dict[str, Any]:
         overview = Overview(tx, context.board, context.store.control_plane_id)
@@ -90,7 +91,7 @@ class Overview:
              "forward_port": record.spec.get("forward_port"), "running": self._board.running(record.id)}
             for record in self._tx.find("local_host")
         ]  # fmt: skip
-        names = ("subject", "subject_alternative_names", "not_before", "not_after", "fingerprint")
+        names = ("subject", "subject_alternative_names", "not_before", "not_after", "fingerprint", WARNINGS)
         containers = []
         for record in self._tx.find("tls_container"):
             whole = self._view.show(record)

@@ -11,7 +11,7 @@ from typing import Any
 
 from octavia_provider.ports import Record, Transaction
 
-from .views import View
+from .views import WARNINGS, View
 
 _BELOW = (
     ("member", "pool_id"), ("health_monitor", "pool_id"), ("l7_policy", "listener_id"), ("l7_rule", "l7policy_id"),
@@ -37,6 +37,7 @@ def tree(tx: Transaction, view: View, load_balancer: Record) -> dict[str, Any]:
         attached.update(mine)
         node = {**_node(view, listener), "pools": [pools[pool_id] for pool_id in mine]}
         if view.model:
+            node[WARNINGS] = view.warnings(listener)
             node["l7policies"] = [_l7_policy(view, policy, below) for policy in policies]
         listeners.append(node)
     root = {**_node(view, load_balancer), "listeners": listeners}
@@ -57,8 +58,11 @@ def _pool(view: View, pool: Record, below: dict[tuple[str, str], list[Record]]) 
         {**_node(view, m), "address": view.address(m), "protocol_port": m.spec["protocol_port"]}
         for m in below["member", pool.id]
     ]
-    monitor = {"healthmonitor": watched or {}} if view.model else {"health_monitor": watched} if watched else {}
-    return {**_node(view, pool), **monitor, "members": members}
+    if view.model:
+        beside = {"healthmonitor": watched or {}, WARNINGS: view.warnings(pool)}
+    else:
+        beside = {"health_monitor": watched} if watched else {}
+    return {**_node(view, pool), **beside, "members": members}
 
 
 def _node(view: View, record: Record) -> dict[str, Any]:

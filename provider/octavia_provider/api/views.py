@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import Any
 
 from octavia_amphora.wire.messages import Counters
-from octavia_provider.model import formats, statuses, tls_container
+from octavia_provider.model import formats, statuses, tls_container, validity
 from octavia_provider.model.attributes import Attribute, Choice, attributes, inputs
 from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import DEFAULT_CODE
@@ -25,11 +26,12 @@ ABSENT: Mapping[str, Mapping[str, Any]] = {
     "load_balancer": {"vip_vnic_type": "normal"},
     "member": {"vnic_type": "normal"},
 }  # fmt: skip
+WARNINGS = "certificate_warnings"
 # What is shown beside the attributes of the model.
 _BESIDE: Mapping[str, tuple[str, ...]] = {
-    "load_balancer": ("listeners", "pools"), "listener": ("loadbalancers", "l7policies"),
-    "pool": ("loadbalancers", "listeners", "members", "healthmonitor_id"), "l7_policy": ("rules",),
-    "health_monitor": ("pools",),
+    "load_balancer": ("listeners", "pools"), "listener": ("loadbalancers", "l7policies", WARNINGS),
+    "pool": ("loadbalancers", "listeners", "members", "healthmonitor_id", WARNINGS), "l7_policy": ("rules",),
+    "health_monitor": ("pools",), "tls_container": (WARNINGS,),
 }  # fmt: skip
 _ID = Attribute(name="id", doc="", annotation=str, nullable=False, format=formats.uuid_string)
 _STATUSES = {"provisioning_status": statuses.PROVISIONING, "operating_status": statuses.OPERATING}
@@ -69,6 +71,8 @@ class View:
         self._control_plane_id = control_plane_id
         self._scopes: dict[str, Scope] = {}
         self._published: dict[str, str | None] = {}
+        self._warnings: dict[str, list[dict[str, Any]]] = {}
+        self._now = datetime.now(UTC)
 
     def foresee(self) -> None:
         """Read all scopes at once: a list is about to be shown."""
@@ -167,7 +171,7 @@ class View:
                 has_ipv6 = record.spec.get("ipv6_cidr") is not None
                 return {"subnet_id": record.id, "ipv6_subnet_id": ipv6_subnet_id(record.id) if has_ipv6 else None}
             case "tls_container":
-                return tls_container.facts(record.spec)
+                return {**tls_container.facts(record.spec), WARNINGS: self.warnings(record)}
             case "local_host":
                 return {"running": self._board.running(record.id)}
             case "load_balancer":
@@ -199,6 +203,7 @@ class View:
             "default_pool_id": self.default_pool_id(record),
             "l7policies": _named([policy.id for policy in self.policies_of(record)]),
             "url": self._url(record),
+            WARNINGS: self.warnings(record),
         }
 
     def _url(self, listener: Record) -> str | None:
@@ -221,7 +226,22 @@ class View:
             "listeners": _named([listener.id for listener in self.listeners_of(record)]),
             "members": _named(self._tx.ids("member", ("pool_id", record.id))),
             "healthmonitor_id": next((m.id for m in monitors if not m.deleting), None),
+            WARNINGS: self.warnings(record),
         }
+
+    def warnings(self, record: Record) -> list[dict[str, Any]]:
+        """What is over of its certificates, not valid yet, or will not be soon; of a listener and a pool: of all that they use."""
+        if record.kind == "tls_container":
+            return [asdict(warned) for warned in validity.warnings(record.spec, self._now)]
+        found: list[dict[str, Any]] = []
+        for id_ in _containers_of(record):
+            if id_ not in self._warnings:
+                container = self._tx.get("tls_container", id_)
+                called = f"TLS container {container.spec.get('name') or id_}" if container else ""
+                warned = self.warnings(container) if container else []
+                self._warnings[id_] = [{**one, "message": f"{called}: {one['message']}"} for one in warned]
+            found += self._warnings[id_]
+        return found
 
     def show_nested(self, record: Record) -> dict[str, Any]:
         """A load balancer with all its objects in full, as Octavia answers a single-call create."""
@@ -245,6 +265,15 @@ class View:
         return {
             **self.show(pool), "members": members, "healthmonitor": self.show(monitors[0]) if monitors else None,
         }  # fmt: skip
+
+
+def _containers_of(record: Record) -> list[str]:
+    """The ids of the TLS containers that it names."""
+    found: dict[str, None] = {}
+    for name, attribute in inputs(KINDS[record.kind]).items():
+        if attribute.reference == "tls_container" and record.spec.get(name):
+            found.update(dict.fromkeys(record.spec[name] if attribute.is_list else [record.spec[name]]))
+    return list(found)
 
 
 def _named(ids: list[str]) -> list[dict[str, str]]:

@@ -17,7 +17,8 @@ Node = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One thing that is not as it should be. ``code``: DEGRADED or ERROR of :mod:`codes`."""
+    """One thing that is not as it should be. ``code``: DEGRADED or ERROR of :mod:`codes`, OK where it is
+    to be seen to one day."""
 
     code: int
     about: str
@@ -39,6 +40,10 @@ def troubles(overview: Mapping[str, Any]) -> Iterator[Trouble]:
     for kind in ("network", "host", "tls_container"):
         for node in overview.get(f"{kind}s", ()):
             yield from _refused(_about(kind, node), node)
+    for container in overview.get("tls_containers", ()):
+        for warned in container.get("certificate_warnings") or ():
+            worst = codes.DEGRADED if warned["breaks"] else codes.OK
+            yield Trouble(worst, _about("tls_container", container), warned["message"])
     for host in overview.get("hosts", ()):
         settled = host["provisioning_status"] == statuses.ACTIVE
         if settled and not host["running"]:

@@ -108,9 +108,9 @@ def whose(certificate: x509.Certificate) -> str:
     return _called(certificate.subject)
 
 
-def issuer(certificate: x509.Certificate) -> str:
+def issuer(signed: x509.Certificate | x509.CertificateRevocationList) -> str:
     """Who signed it, likewise."""
-    return _called(certificate.issuer)
+    return _called(signed.issuer)
 
 
 def _called(name: x509.Name) -> str:

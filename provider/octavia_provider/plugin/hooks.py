@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, ClassVar
 
 from octavia_provider.client.client import Answer, Client, Owner
@@ -100,6 +101,10 @@ class Hooks:
     def effect_of_create(self, news: Properties) -> Effect:
         """What making it does to the traffic."""
         return effects.of_create(self.kind.KIND, self._raw(news))
+
+    def warnings(self, news: Properties, now: datetime) -> Sequence[str]:  # noqa: ARG002
+        """What people should know of checked inputs, at this time."""
+        return ()
 
     def preview_create(self, news: Properties) -> dict[str, Any]:
         """The outputs of a create, unknown where only the control plane can say."""

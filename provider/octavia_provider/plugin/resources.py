@@ -4,13 +4,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from octavia_provider.model import kinds
+from octavia_provider.model import kinds, validity
 from octavia_provider.model.attributes import camel
 from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, NotFound, Violation
 from octavia_provider.model.load_balancer import VIP_FORMS
+from octavia_provider.model.validate import validate
 
 from . import values
 from .hooks import Call, Difference, Found, Hooks, Properties
@@ -157,6 +159,11 @@ class TlsContainer(Hooks):
 
     kind = kinds.TlsContainer
     type_name = "octavia:index:TlsContainer"
+
+    def warnings(self, news: Properties, now: datetime) -> Sequence[str]:
+        """What is over, or not valid yet."""
+        canonical = validate(self.kind, self._raw(news)).values
+        return [warned.message for warned in validity.warnings(canonical, now) if not warned.valid]
 
     def check(self, news: Properties, olds: Properties, naming: Naming) -> tuple[dict[str, Any], list[Failure]]:
         """The key may be left out where it was never known, as long as the certificate stays."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
@@ -112,6 +113,7 @@ class Servicer(Base):  # type: ignore[misc]
             inputs, found = hooks.check(news, olds, _naming(request))
             if not found:
                 self._session.warn(request.urn, hooks.notes(inputs))
+                self._session.tell_once(request.urn, hooks.warnings(inputs, datetime.now(UTC)))
             return pb.CheckResponse(inputs=values.encode(inputs), failures=_failures(found))
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -121,7 +123,7 @@ class Servicer(Base):  # type: ignore[misc]
             self._session.saw(request.urn, request.id)
             old_inputs, olds = _olds(request)
             found = hooks.diff(old_inputs, olds, values.decode(request.news), request.ignoreChanges)
-            self._session.tell_ignored(request.urn, list(ignoring.problems(hooks.kind, request.ignoreChanges)))
+            self._session.tell_once(request.urn, ignoring.problems(hooks.kind, request.ignoreChanges))
             self._session.tell_effects(request.urn, found.effects)
             return _diff_response(hooks, found)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from octavia_provider.client import embedded
@@ -45,7 +45,6 @@ class Session:
         self._checked: set[str] = set()
         self._told: set[str] = set()
         self._silent = bool(os.environ.get(TOLD))  # the embedded engine, which tells of both by itself
-        self._ignored: set[tuple[str, str]] = set()
         self._warned: set[tuple[str, str]] = set()
 
     def configure(self, settings: Mapping[str, Any], provider: str) -> None:
@@ -122,11 +121,11 @@ class Session:
         with self._lock:
             self._checked.add(urn)
 
-    def tell_ignored(self, urn: str, lines: list[str]) -> None:
-        """That ``ignoreChanges`` names what is no input; once per resource."""
+    def tell_once(self, urn: str, lines: Iterable[str]) -> None:
+        """Warnings; each once per resource."""
         with self._lock:
-            fresh = [line for line in lines if (urn, line) not in self._ignored]
-            self._ignored.update((urn, line) for line in fresh)
+            fresh = [line for line in lines if (urn, line) not in self._warned]
+            self._warned.update((urn, line) for line in fresh)
         for line in fresh:
             self.reporter.warn(urn, line)
 
@@ -154,13 +153,7 @@ class Session:
 
     def warn(self, urn: str, notes: Sequence[Failure]) -> None:
         """What is taken and has no effect; each once per resource."""
-        for note in notes:
-            said = (urn, f"{note.path}: {note.reason}")
-            with self._lock:
-                if said in self._warned:
-                    continue
-                self._warned.add(said)
-            self.reporter.warn(*said)
+        self.tell_once(urn, (f"{note.path}: {note.reason}" for note in notes))
 
     def _owner(self, urn: str) -> Owner | None:
         with self._lock:

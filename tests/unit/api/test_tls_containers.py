@@ -76,3 +76,40 @@ async def test_a_container_in_use_stays_of_its_sort(plane: Plane) -> None:
     answer = await plane.call("PUT", f"/octavia/tls-containers/{cert['id']}", {"tls_container": change})
     assert answer.status == 400
     assert "listener web uses it, and its default_tls_container_ref needs a certificate" in answer.body["faultstring"]
+
+
+async def test_what_ends_soon_is_told_wherever_it_is_used(plane: Plane) -> None:
+    soon, over, good = (
+        pem.make("soon.test", days=12),
+        pem.make("over.test", since=90, days=-3),
+        pem.make("good.test", days=90),
+    )
+    old = pem.make("old", authority=True, days=5)
+    ids = [
+        (await plane.make("tls_container", name=name, **pair.container()))["id"]
+        for name, pair in (("soon", soon), ("over", over), ("good", good))
+    ]
+    authorities = (await plane.make("tls_container", name="authorities", ca_certificates=old.pem))["id"]
+    web = await listener(plane, default_tls_container_ref=ids[2], sni_container_refs=ids[:2], client_authentication="OPTIONAL", client_ca_tls_container_ref=authorities)  # fmt: skip
+    warned = [(one["valid"], one["message"]) for one in web["certificate_warnings"]]
+    assert [(valid, message.partition(", on ")[0]) for valid, message in warned] == [
+        (True, "TLS container soon: the certificate (CN=soon.test) ends in 11 days"),
+        (False, "TLS container over: the certificate (CN=over.test) ended 3 days ago"),
+        (True, "TLS container authorities: of ca_certificates, number 1 (CN=old) ends in 4 days"),
+    ]
+    scope = web["loadbalancers"][0]["id"]
+    pool = await plane.make("pool", loadbalancer_id=scope, protocol="HTTP", lb_algorithm="ROUND_ROBIN", tls_enabled=True, ca_tls_container_ref=authorities)  # fmt: skip
+    assert len(pool["certificate_warnings"]) == 1
+    statuses = (await plane.call("GET", f"/lbaas/loadbalancers/{scope}/status", X_Octavia_Form="model")).body[
+        "statuses"
+    ]["loadbalancer"]
+    assert statuses["listeners"][0]["certificate_warnings"] == web["certificate_warnings"]
+    assert statuses["pools"][0]["certificate_warnings"] == pool["certificate_warnings"]
+    containers = (await plane.call("GET", "/octavia/tls-containers")).body["tls_containers"]
+    assert {one["name"]: len(one["certificate_warnings"]) for one in containers} == {
+        "soon": 1,
+        "over": 1,
+        "good": 0,
+        "authorities": 1,
+    }
+    assert (await plane.call("GET", "/octavia/tls-containers?certificate_warnings=x")).body["tls_containers"] == []

@@ -147,6 +147,8 @@ def test_watch_tells_of_each_change() -> None:
             watching.terminate()
 
 
+SOON = {"message": "the certificate (CN=a) ends in 11 days, on 2026-01-01", "valid": True, "breaks": False}
+OVER = {"message": "the certificate (CN=a) ended 3 days ago, on 2026-01-01", "valid": False, "breaks": True}
 NODE = {"id": "i", "name": "n", "provisioning_status": "ACTIVE", "operating_status": "ONLINE", "admin_state_up": True}
 MEMBER = {**NODE, "address": "10.0.0.1", "protocol_port": 80, "weight": 1}
 
@@ -171,13 +173,15 @@ def overview(member: str = "ONLINE", listener: str = "ONLINE", balancer: str = "
         (overview(hosts=[{**NODE, "running": False}]), codes.DEGRADED, "host n: its command does not run"),
         (overview(networks=[{**NODE, "provisioning_status": "ERROR", "provisioning_error": "no"}]), codes.ERROR, "network n: no"),
         (overview(tls_containers=[{**NODE, "provisioning_status": "PENDING_CREATE"}]), codes.DEGRADED, "is being created"),
+        (overview(tls_containers=[{**NODE, "certificate_warnings": [SOON]}]), codes.OK, "ends in 11 days"),
+        (overview(tls_containers=[{**NODE, "certificate_warnings": [OVER]}]), codes.DEGRADED, "ended 3 days ago"),
     ],
 )  # fmt: skip
 def test_what_is_wrong(found: dict[str, Any], code: int, says: str) -> None:
     troubles = list(health.troubles(found))
     assert health.code(troubles) == code
     assert says in "\n".join(map(str, troubles))
-    assert bool(troubles) == bool(code)
+    assert bool(troubles) == bool(says)
 
 
 def test_a_pool_that_two_listeners_share_is_shown_once() -> None:
