@@ -34,8 +34,8 @@ from octavia_provider.controller.local_networks import LocalNetworks, LocalNetwo
 from octavia_provider.controller.publishing import LoopbackPublisher
 from octavia_provider.controller.shared import SharedReconciler
 from octavia_provider.controller.strangers import look, require_none
-from octavia_provider.kit import logfile, paths
-from octavia_provider.model.errors import Conflict, NotFound, OctaviaError
+from octavia_provider.kit import homes, logfile, paths
+from octavia_provider.model.errors import Conflict, Forbidden, NotFound, OctaviaError
 from octavia_provider.model.kinds import SHARED_KINDS
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import Scope, Store
@@ -73,7 +73,9 @@ def serve(settings: Settings) -> None:
 
 @contextmanager
 def only_one(home: Path) -> Iterator[None]:
-    """No other control plane serves this home meanwhile; ``Conflict`` when one does."""
+    """No other control plane serves this home meanwhile; ``Conflict`` when one does, ``Forbidden`` where it is not ours."""
+    if (problem := homes.problem(home)) is not None:
+        raise Forbidden(problem.message, subject=f"the home {home}", hint=problem.hint)
     descriptor = os.open(paths.serve_lock(home), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -14,10 +14,10 @@ from .context import CONTEXT, Callbacks, Context, Settings
 from .errors import explain
 from .moves import Moves
 from .objects import Objects, update_members
+from .requests import MANY
 from .waiting import Waiting
 
 CONTROL_PLANE_HEADER = "X-Octavia-Control-Plane"
-MAX_BODY = 64 * 2**20  # bytes; a batch of 100,000 members has some 20 MiB
 _PREFIXES = ("", "/load-balancer")  # the second: behind a web server, as DevStack puts Octavia
 _VERSIONS = ("/v2", "/v2.0")
 
@@ -26,7 +26,7 @@ def create_app(
     store: Store, board: Board, networks: Networks, *, settings: Settings, callbacks: Callbacks
 ) -> web.Application:
     """The API over a store. Ends its waits when the application shuts down; the store stays open."""
-    app = web.Application(middlewares=[_around], client_max_size=MAX_BODY)
+    app = web.Application(middlewares=[_around], client_max_size=MANY)
     waiting = Waiting(store)
     app[CONTEXT] = Context(
         store=store,

@@ -10,7 +10,9 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from octavia_provider.model import echo
 from octavia_provider.model.errors import (
+    WHOLE,
     Conflict,
     Forbidden,
     Invalid,
@@ -31,6 +33,7 @@ def answer(body: Any, status: int = 200, headers: dict[str, str] | None = None) 
 
 def fault(status: int, message: str, violations: Sequence[Violation] = ()) -> web.Response:
     """An error: one line fit for a user, and where it is known, each property that is wrong."""
+    message = echo.message(message, WHOLE)
     body = {
         "faultcode": "Client" if status < 500 else "Server",
         "faultstring": message,
@@ -54,11 +57,22 @@ def explain(error: Exception, request: web.Request) -> web.Response:
             )
             response.headers["Allow"] = allowed  # RFC 9110, section 15.5.6
             return response
+        case web.RequestPayloadError():
+            encoding = request.headers.get("Content-Encoding", "")
+            why = f"it is not {encoding}, as its Content-Encoding says" if encoding else "it is not whole"
+            return _closed(fault(400, f"the body cannot be read: {why}"))
         case web.HTTPException():
-            return fault(error.status, f"{error.reason}: {error.text or ''}".split("\n", maxsplit=1)[0])
+            said = fault(error.status, f"{error.reason}: {error.text or ''}".split("\n", maxsplit=1)[0])
+            return _closed(said) if error.status == web.HTTPRequestEntityTooLarge.status_code else said
         case _:
             log.error("request failed", exc_info=error)
             return fault(500, "the control plane failed at this request; its log says why. Try: octaviactl logs")
+
+
+def _closed(response: web.Response) -> web.Response:
+    """The connection ends with it: what is left of the body would be taken for the next request."""
+    response.force_close()
+    return response
 
 
 _STATUS: Mapping[type[OctaviaError], int] = {

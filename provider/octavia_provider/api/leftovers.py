@@ -15,7 +15,7 @@ from octavia_provider.ports import Record, Transaction
 
 from .context import CONTEXT
 from .errors import answer
-from .requests import read_body
+from .requests import CONFIRMED, only, read_body
 
 _NAMED = tuple(kind for kind in KINDS if KINDS[kind].KEY != "id")  # the engine knows them by a name
 
@@ -36,6 +36,9 @@ async def confirmed(request: web.Request) -> web.Response:
     provider, ids = body.get("provider"), body.get("ids")
     if not isinstance(provider, str) or not isinstance(ids, list) or not all(isinstance(i, str) for i in ids):
         raise Invalid([Violation((), 'the body must be {"provider": "<uuid>", "ids": ["<id>", …]}')])
+    only(body, "provider", "ids")
+    if len(ids) > CONFIRMED:
+        raise Invalid([Violation(("ids",), f"must not have more than {CONFIRMED} items, and has {len(ids)}")])
     await request.app[CONTEXT].store.write(lambda tx: confirm(tx, provider, ids))
     return web.Response(status=204)
 

@@ -24,9 +24,8 @@ from yarl import URL
 
 from octavia_provider.model.errors import Forbidden, Refused, TransientError
 
-from .app import MAX_BODY
 from .errors import explain, fault
-from .requests import MAX_WAIT
+from .requests import DECODED, MANY, MAX_WAIT
 
 _HOP = ("Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade", "TE", "Trailer", "Content-Length", "Expect")
 _ESTABLISHED = "01"  # the only state in which a socket has an owner for certain: one that was closed is shown as root's
@@ -55,7 +54,7 @@ def create_door(find: Callable[[], Path], names: Iterable[str] = ()) -> web.Appl
     ``names``: by what else it may be called (``name`` or ``name:port``), beside ``localhost`` and its own address.
     """
     called = frozenset(map(_name, names))
-    app = web.Application(client_max_size=MAX_BODY)
+    app = web.Application(client_max_size=MANY)
     session: web.AppKey[aiohttp.ClientSession] = web.AppKey("session", aiohttp.ClientSession)
 
     async def connected(app: web.Application) -> AsyncIterator[None]:
@@ -85,6 +84,8 @@ async def _handed_on(request: web.Request, session: aiohttp.ClientSession, find:
     url = URL(f"http://{request.host}{request.rel_url.raw_path_qs}", encoded=True)
     headers = _passed(request.headers)
     body = await request.read()
+    if headers.get("Content-Encoding", "").strip().lower() in DECODED:
+        del headers["Content-Encoding"]  # it was decoded here
     for again in (True, False):
         try:
             async with session.request(

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from octavia_provider.model import statuses
-from octavia_provider.model.errors import Invalid, NotFound, Violation
+from octavia_provider.model.errors import VIOLATIONS, Invalid, NotFound, Violation
 from octavia_provider.model.kinds import KINDS, PARENTS, reconciled
 from octavia_provider.ports import Record, Transaction
 
@@ -19,11 +19,27 @@ from .errors import answer
 from .form import wants_model
 from .orders import PROJECT, Order, misnamed, orders
 from .reading import understood
-from .requests import flag, only, path_id, read_body, read_claim, read_object, read_owner, read_wait, word, words
+from .requests import (
+    BODY,
+    MANY,
+    apart,
+    flag,
+    only,
+    path_id,
+    read_body,
+    read_claim,
+    read_object,
+    read_owner,
+    read_wait,
+    word,
+    words,
+)
 from .rules import found, key
 from .views import View, shown_names
 
 Shown = dict[str, Any]
+NESTING = ("load_balancer", "listener", "pool")
+"""What may be given with all its parts."""
 
 
 class Objects:
@@ -78,10 +94,11 @@ class Objects:
     async def create(self, request: web.Request) -> web.Response:
         """POST: one object, or a load balancer with all that is in it."""
         context, wait = request.app[CONTEXT], read_wait(request)
-        body = await read_body(request)
+        body = await read_body(request, MANY if self.kind in NESTING else BODY)
         claim, project_id = read_claim(body), context.settings.project_id
         parent_id = self._parent_id(request)
-        wanted = orders(self.kind, self._given(read_object(body, self.kind, "owner"), parent_id), project_id)
+        given = self._given(read_object(body, self.kind, "owner"), parent_id)
+        wanted = await apart(request, orders, self.kind, given, project_id)
         nested = len(wanted) > 1 and self.kind == "load_balancer"
 
         def work(tx: Transaction) -> tuple[writing.Created, Shown]:
@@ -175,12 +192,12 @@ async def update_members(request: web.Request) -> web.Response:
     """PUT of a pool's members: Octavia's batch, all of it or nothing."""
     context, wait, additive = request.app[CONTEXT], read_wait(request), flag(request, "additive_only")
     pool_id, project_id = path_id(request, "pool_id"), context.settings.project_id
-    body = await read_body(request)
+    body = await read_body(request, MANY)
     given = body.get("members")
     if not isinstance(given, list):
         raise Invalid([Violation(("members",), 'the body must be {"members": [{…}, …]}')])
     only(body, "members")
-    wanted = _batch(given, pool_id, project_id)
+    wanted = await apart(request, _batch, given, pool_id, project_id)
 
     def work(tx: Transaction) -> tuple[str, int]:
         _parent(tx, "pool", "pool_id", pool_id)
@@ -205,6 +222,8 @@ def _batch(given: list[Any], pool_id: str, project_id: str) -> list[Order]:
     wanted: list[Order] = []
     found: list[Violation] = []
     for i, item in enumerate(given):
+        if len(found) >= VIOLATIONS:
+            break
         path = ("members", i)
         if not isinstance(item, dict):
             found.append(Violation(path, "must be an object"))

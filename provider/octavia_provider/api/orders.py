@@ -13,7 +13,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from octavia_provider.model.echo import quoted
-from octavia_provider.model.errors import Conflict, Forbidden, Invalid, NotFound, Path, PermanentError, Violation, spell
+from octavia_provider.model.errors import (
+    VIOLATIONS,
+    Conflict,
+    Forbidden,
+    Invalid,
+    NotFound,
+    Path,
+    PermanentError,
+    Violation,
+    spell,
+)
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.l7_policy import follow_action
 from octavia_provider.model.load_balancer import VIP_FORMS
@@ -78,6 +88,8 @@ def orders(kind: str, raw: Mapping[str, Any], project_id: str) -> list[Order]:
     made = _Expansion(found).expand(root)
     misshapen = [violation.path for violation in found]
     for order in made:
+        if len(found) >= VIOLATIONS:
+            break
         if order.kind == "l7_policy" and order.raw.get("action"):
             order.raw = follow_action(order.raw)
         result = validate(KINDS[order.kind], order.raw, path=order.path)
@@ -242,3 +254,5 @@ class _Expansion:
 
     def _refuse(self, path: Path, message: str) -> None:
         self._found.append(Violation(path, message))
+        if len(self._found) >= VIOLATIONS:
+            raise Invalid(self._found)

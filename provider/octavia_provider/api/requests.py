@@ -3,23 +3,41 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote
 
 import msgspec
 from aiohttp import web
 
-from octavia_provider.model.errors import Invalid, Violation
+from octavia_provider.model import echo
+from octavia_provider.model.attributes import inputs
+from octavia_provider.model.errors import VIOLATIONS, Invalid, Violation
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.ports import Owner
 
+BODY, MANY = 8 * 2**20, 32 * 2**20
+"""Bytes of a body: of one object, and of a load balancer or pool with all its parts (100,000 members have some 20 MiB)."""
+VALUE = 16
+"""Bytes that a value has on the average, in a body that is no nonsense: its name, itself and what stands between."""
+APART = 65_536
+"""Bytes of a body beyond which it is worked on apart from the loop."""
+ATTRIBUTES = 200
+CONFIRMED = 100_000
+"""Ids of one run that are confirmed in one call."""
+DECODED = ("gzip", "deflate")
+"""Encodings of bodies that aiohttp undoes everywhere."""
+_ENCODINGS = ("", "identity", *DECODED)
+_SIZE = web.RequestKey("size", int)
 MAX_WAIT = 300.0
 OWNER_HEADER = "X-Octavia-Owner"
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d+(?:\.\d+)?)\"?", re.IGNORECASE)
+T = TypeVar("T")
 FLAGS = {
     **dict.fromkeys(("", "true", "1", "yes", "on"), True),
     **dict.fromkeys(("false", "0", "no", "off"), False),
@@ -45,15 +63,42 @@ def words(kind: str) -> str:
     return f"{KINDS[kind].WORD}s" if KINDS[kind].WORD else KINDS[kind].COLLECTION
 
 
-async def read_body(request: web.Request) -> Mapping[str, Any]:
-    """The JSON object of the body."""
+async def read_body(request: web.Request, most: int = BODY) -> Mapping[str, Any]:
+    """The JSON object of the body, which has ``most`` bytes and not too many values; 413 where it has more."""
+    raw = await _content(request, most)
+    if raw.count(b",") > most // VALUE:  # to make millions of objects of it would hold up others
+        said = f"the body has more than {most // VALUE} values, which is all that this call takes"
+        raise web.HTTPRequestEntityTooLarge(most, text=said)
     try:
-        body = msgspec.json.decode(await request.read())
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        body = msgspec.json.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid([Violation((), f"the body is not JSON: {error}")]) from None
+    request[_SIZE] = len(raw)
     if not isinstance(body, dict):
         raise Invalid([Violation((), "the body must be a JSON object")])
     return body
+
+
+async def _content(request: web.Request, most: int) -> bytes:
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in _ENCODINGS:
+        raise web.HTTPUnsupportedMediaType(text="a body is sent as it is, or by Content-Encoding gzip or deflate")
+    too_large = web.HTTPRequestEntityTooLarge(
+        most, text=f"the body has more than {most} bytes, which is all that this call takes"
+    )
+    if request.content_length is not None and request.content_length > most:
+        raise too_large
+    try:
+        return await request.clone(client_max_size=most).read()
+    except web.HTTPRequestEntityTooLarge:
+        raise too_large from None
+
+
+async def apart(request: web.Request, work: Callable[..., T], *arguments: Any) -> T:
+    """Work on what a request holds: on a thread where that is much, so that the loop answers others meanwhile."""
+    if request.get(_SIZE, 0) <= APART:
+        return work(*arguments)
+    return await asyncio.to_thread(work, *arguments)
 
 
 def read_object(body: Mapping[str, Any], kind: str, *beside: str) -> dict[str, Any]:
@@ -62,13 +107,19 @@ def read_object(body: Mapping[str, Any], kind: str, *beside: str) -> dict[str, A
     if not isinstance(found, dict):
         raise Invalid([Violation((), f'the body must be {{"{word(kind)}": {{…}}}}')])
     only(body, word(kind), *beside)
+    if len(found) > ATTRIBUTES:
+        known = inputs(KINDS[kind])
+        some = ", ".join(echo.name(name) for name in itertools.islice((n for n in found if n not in known), 3))
+        message = f"has {len(found)} attributes, which no {KINDS[kind].LABEL} has; there is no {some}"
+        raise Invalid([Violation((), message)])
     return found
 
 
 def only(body: Mapping[str, Any], *names: str) -> None:
     """Nothing stands in a body that nobody would read: ``Invalid`` names what does."""
-    if strangers := [name for name in body if name not in names]:
-        raise Invalid([Violation((name,), f"cannot be given here, beside {names[0]}") for name in strangers])
+    strangers = (name for name in body if name not in names)
+    if some := list(itertools.islice(strangers, VIOLATIONS)):
+        raise Invalid([Violation((name,), f"cannot be given here, beside {names[0]}") for name in some])
 
 
 def read_claim(body: Mapping[str, Any]) -> Claim | None:
@@ -78,6 +129,8 @@ def read_claim(body: Mapping[str, Any]) -> Claim | None:
         return None
     shape = isinstance(given, dict) and isinstance(given.get("provider"), str) and isinstance(given.get("urn"), str)
     known = given.get("known") or [] if isinstance(given, dict) else []
+    if isinstance(known, list) and len(known) > CONFIRMED:
+        raise Invalid([Violation(("owner", "known"), f"must not have more than {CONFIRMED} items")])
     if not shape or not isinstance(known, list) or not all(isinstance(k, str) for k in known):
         message = 'must be {"provider": "<uuid>", "urn": "<urn>", "known": ["<id>", …]}'
         raise Invalid([Violation(("owner",), message)])

@@ -31,9 +31,9 @@ class Version:
 _UNTOLD = "a running agent is given all that there is with every change, so there is nothing to send again"
 VERSIONS = (
     Version(0, "2016-12-11", "load balancers, listeners, pools, members, health monitors, L7 policies, quotas"),
-    Version(1, "2018-04-20", "timeouts of listeners, backup members"),
-    Version(2, "2018-07-31", "timeout and granularity of session persistence"),
-    Version(3, "2018-12-18", "the compute flavor of amphorae"),
+    Version(1, "2018-04-20", "timeouts of listeners"),
+    Version(2, "2018-07-31", "UDP"),
+    Version(3, "2018-12-18", "session persistence of UDP"),
     Version(4, "2018-12-19", "statistics of amphorae"),
     Version(5, "2019-01-21", "tags"),
     Version(6, "2019-01-25", "flavors"),

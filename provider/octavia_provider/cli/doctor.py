@@ -116,14 +116,14 @@ def _pulumi() -> Iterator[Finding]:
     cli = shutil.which("pulumi")
     yield Finding(
         "pulumi", cli is not None, cli or "not on PATH; the embedded engine (octaviactl up) runs the same programs",
-        "install the pulumi CLI where you prefer it to octaviactl up", needed=False,
+        "install the pulumi CLI, if you want it", needed=False,
     )  # fmt: skip
     plugin = shutil.which("pulumi-resource-octavia") or str(Path(sys.executable).parent / "pulumi-resource-octavia")
     yield Finding(
-        "plugin", Path(plugin).exists(), plugin, "make install, in the clone; or put .venv/bin of the clone on PATH"
+        "plugin", Path(plugin).exists(), plugin, "pip install pulumi-resource-octavia, and put its bin folder on PATH"
     )
     sdk = importlib.util.find_spec("pulumi_octavia") is not None
     yield Finding(
         "SDK for Python", sdk, "pulumi_octavia is there" if sdk else "pulumi_octavia is not installed beside this tool",
-        "make install brings it; else pip install sdk/python of the clone, in the project's virtual environment", needed=False,
+        "pip install pulumi_octavia in the project's virtual environment", needed=False,
     )  # fmt: skip

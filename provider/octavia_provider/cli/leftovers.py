@@ -19,9 +19,9 @@ from . import options
 @options.yes
 @options.as_json
 def leftovers(home: str | None, endpoint: str | None, delete: bool, yes: bool, as_json: bool) -> None:
-    """Show objects that no stack is known to keep: a run that crashed left them behind, or a run in progress is making them.
+    """Show what no stack is known to keep: made by a run that crashed, or by one that goes on at this moment.
 
-    The next `up` of their stack takes over those that its program still has; the others can be deleted with --delete.
+    The next `up` of that stack takes up what it asks for again; the rest can be deleted here.
     """
     from octavia_provider.client.waiting import Deadline
 

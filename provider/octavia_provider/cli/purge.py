@@ -33,7 +33,7 @@ SET_ASIDE = (
 @options.home
 @options.yes
 def purge(home: str | None, yes: bool) -> None:
-    """Stop the embedded cloud and remove its database, keys and logs. Its load balancers are gone, also for the stacks that made them."""
+    """Take the embedded cloud down and remove its database, keys and logs. Stacks that it serves lose what they made."""
     from octavia_provider.client import embedded
     from octavia_provider.client.waiting import Deadline
     from octavia_provider.clouds.netns import NetnsCloud, ranges
@@ -50,6 +50,7 @@ def purge(home: str | None, yes: bool) -> None:
             "has no key of an installation of this program; nothing was removed.", subject=str(where),
             hint="name the home that is meant: --home, or OCTAVIA_HOME",
         )  # fmt: skip
+    embedded.private(where)
     if not yes:
         console.ask(f"Remove the installation in {where}, the load balancers it serves included?")
     logfile.configure(None, level="warning")  # the cloud is taken down in this process: what it logs is not the answer

@@ -27,7 +27,7 @@ from . import options
 )
 @click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning"]), show_default=True)
 def serve(*, home: str | None, stay: bool, idle_seconds: float, check: bool, log_level: str) -> None:
-    """Run the control plane of this machine's embedded cloud in the foreground, until SIGTERM or ^C. Traffic continues without it."""
+    """Run the control plane of this machine's embedded cloud until it is told to end; traffic goes on without it."""
     from octavia_provider.kit import paths
 
     _preflight(paths.home(home))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from octavia_provider import __version__
-from octavia_provider.kit import logs, paths, urls
+from octavia_provider.kit import homes, logs, paths, urls
 from octavia_provider.model.errors import Conflict, Forbidden, Invalid, OctaviaError, PermanentError, Violation
 
 from .client import Client
@@ -31,8 +31,7 @@ log = logs.Logger()
 START = 60.0
 """Seconds that a control plane may take to start (a reboot makes it rebuild its cloud) or to stop."""
 SUBJECT = "the embedded control plane"
-# -P: what Python finds must not depend on the folder that it is started in, which would be shown to agents (``roots.python``).
-_SERVE = (sys.executable, "-P", "-m", "octavia_provider.cli.main", "serve")
+_SERVE = (sys.executable, "-m", "octavia_provider.cli.main", "serve")
 
 
 def endpoint(given: str | None = None, home: str | None = None) -> str | None:
@@ -63,6 +62,7 @@ def _url(where: str) -> str:
 
 
 def _found(home: Path) -> Path:
+    private(home)
     if running(home):
         return _socket(home)
     raise PermanentError(
@@ -84,8 +84,15 @@ def running(home: Path) -> bool:
         return True
 
 
+def private(home: Path) -> None:
+    """``Forbidden`` where the home is another user's, or others may look into it."""
+    if (problem := homes.problem(home)) is not None:
+        raise Forbidden(problem.message, subject=f"the home {home}", hint=problem.hint)
+
+
 def ensure(home: Path, deadline: Deadline) -> Path:
     """Make sure that this home's control plane runs and is no older than we are; answers the path of its socket."""
+    private(home)
     if not running(home):
         preflight(home)
         with _lock(home, deadline):

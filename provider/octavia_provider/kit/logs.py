@@ -48,8 +48,13 @@ def to_stderr() -> None:
 
     global _silent  # noqa: PLW0603
     _silent = False
-    processors = [_escaped, *structlog.get_config()["processors"]]
-    structlog.configure(processors=processors, logger_factory=structlog.PrintLoggerFactory(file=sys.stderr))
+    *processors, _ = structlog.get_config()["processors"]
+    shown = structlog.dev.ConsoleRenderer(
+        exception_formatter=structlog.dev.plain_traceback
+    )  # rich's shows all variables
+    structlog.configure(
+        processors=[_escaped, *processors, shown], logger_factory=structlog.PrintLoggerFactory(file=sys.stderr)
+    )
 
 
 def _escaped(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

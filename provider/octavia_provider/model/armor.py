@@ -21,6 +21,7 @@ _PRIVATE = re.compile(
     r"|PuTTY-User-Key-File|Private-Lines:",
     re.IGNORECASE | re.MULTILINE,
 )
+_WORDS = ("PRIVATE", "PRIV:", "PUTTY")
 _WEB_KEY = re.compile(r'"d"\s*:')
 _IN_BASE64 = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/\s]*")
 """``-----BEGIN `` in base64, and what follows it."""
@@ -44,9 +45,14 @@ class Block:
 
 def holds_private_key(text: str) -> bool:
     """Whether somewhere in the text is a private key, in whatever form."""
-    if _PRIVATE.search(text) or ('"kty"' in text and _WEB_KEY.search(text)):
+    if _private(text) or ('"kty"' in text and _WEB_KEY.search(text)):
         return True
-    return any(_PRIVATE.search(inner) for inner in _decoded(text))
+    return any(_private(inner) for inner in _decoded(text))
+
+
+def _private(text: str) -> bool:
+    upper = text.upper()  # most text has none of these words, which is seen at once
+    return any(word in upper for word in _WORDS) and bool(_PRIVATE.search(text))
 
 
 def in_base64(text: str) -> bool:

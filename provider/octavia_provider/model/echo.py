@@ -56,11 +56,11 @@ def cut(text: str, length: int) -> str:
     return f"{text[:head]}…{text[-tail:]}"
 
 
-def message(text: str) -> str:
-    """A message whose author did not think of long values: runs and the whole are cut."""
-    if len(text) <= NAME * 2:
+def message(text: str, length: int = MESSAGE) -> str:
+    """A message whose author did not think of long values: runs without a blank are cut, and the whole."""
+    if len(text) <= 2 * SHOWN:
         return text
-    return cut(_RUN.sub(lambda run: cut(run[0], SHOWN), text), MESSAGE)
+    return cut(_RUN.sub(lambda run: cut(run[0], SHOWN), text), length)
 
 
 def name(text: str) -> str:

@@ -52,6 +52,8 @@ def spell(path: Path) -> str:
     return text
 
 
+WHOLE = 4 * echo.MESSAGE
+"""Characters of the one line that an error is; haproxy's own words have some hundreds."""
 VIOLATIONS, SAID = 100, 20
 """How many violations an answer lists, and how many of them its one line says."""
 
@@ -68,6 +70,7 @@ class OctaviaError(Exception):
     """The root: everything that we raise on purpose."""
 
     def __init__(self, message: str, *, subject: str = "", hint: str = "") -> None:
+        message = echo.message(message, WHOLE)
         super().__init__(message)
         self.message = message
         self.subject = echo.message(subject)

@@ -112,6 +112,7 @@ class LocalHost(common.Resource):
     environment: dict[str, str] = attribute(
         "Environment variables of the command. The API never shows them.",
         default={},
+        max_length=131_072,
         format=formats.command_argument,
         sealed=True,
         cost="the command is restarted",

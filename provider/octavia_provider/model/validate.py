@@ -33,6 +33,8 @@ PRIVATE_KEY = (
 )
 ITEMS = 10_000
 """Items of a list, entries of a map, where the attribute does not say how many."""
+LENGTH = 4_096
+"""Characters of a text, likewise."""
 INTEGERS = 2**63 - 1
 """The largest number that the store's columns and every client can hold."""
 
@@ -200,8 +202,8 @@ def _scalar(annotation: Any, given: Any) -> tuple[Any, str | None]:
 
 
 def _limits(attr: Attribute, value: Any) -> tuple[Any, str | None]:
-    if isinstance(value, str) and not attr.hidden and armor.holds_private_key(value):
-        return value, PRIVATE_KEY
+    if isinstance(value, str) and (message := _refused(attr, value)):
+        return value, message
     if attr.choices and value not in {c.value for c in attr.choices}:
         known = [c.value for c in attr.choices]
         meant = did_you_mean(value, known) if isinstance(value, str) else ""
@@ -211,6 +213,14 @@ def _limits(attr: Attribute, value: Any) -> tuple[Any, str | None]:
     if isinstance(value, str):
         return _text(attr, value)
     return value, None
+
+
+def _refused(attr: Attribute, value: str) -> str | None:
+    """What is refused of any text, before anything looks at it more closely."""
+    most = attr.max_length or LENGTH
+    if len(value) > most:
+        return f"must not be longer than {most} characters, and has {len(value)}"
+    return PRIVATE_KEY if not attr.hidden and armor.holds_private_key(value) else None
 
 
 def _range(attr: Attribute, value: float) -> str | None:
@@ -227,8 +237,6 @@ def _plain(number: float) -> str:
 
 
 def _text(attr: Attribute, value: str) -> tuple[str, str | None]:
-    if attr.max_length is not None and len(value) > attr.max_length:
-        return value, f"must not be longer than {attr.max_length} characters, and has {len(value)}"
     if attr.format is None:
         return value, None
     try:

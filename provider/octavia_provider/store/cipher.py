@@ -48,13 +48,17 @@ def read_key(path: Path) -> bytes:
     """The key in the file; ``NotFound`` when there is none, ``Refused`` when others may read it or it is no key."""
     subject = f"key file {path}"
     try:
-        mode = stat.S_IMODE(path.stat().st_mode)
+        found = path.stat()
+        mode = stat.S_IMODE(found.st_mode)
         key = path.read_bytes()
     except FileNotFoundError:
         hint = "restore it; without it nothing can be read, and `octaviactl adopt` can only let go of what runs"
         raise NotFound("does not exist, but the database does", subject=subject, hint=hint) from None
     except OSError as error:
         raise Refused(f"cannot be read: {error.strerror}", subject=subject, hint="look at its owner and mode") from None
+    if found.st_uid != os.geteuid():
+        hint = f"chown {os.geteuid()} {path}, where it is yours"
+        raise Refused(f"belongs to the user with uid {found.st_uid}, who may read it", subject=subject, hint=hint)
     if mode & 0o077:
         raise Refused(f"has mode {mode:04o}: others may read it", subject=subject, hint=f"chmod 600 {path}")
     if len(key) != KEY_BYTES:

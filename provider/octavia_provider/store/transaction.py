@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Select, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import Select, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from octavia_provider.model.errors import Conflict, NotFound
@@ -25,12 +25,10 @@ _OBJECT = select(OBJECTS).where(OBJECTS.c.id == bindparam("which"))
 _OF_KIND = _OBJECT.where(OBJECTS.c.kind == bindparam("of_kind"))
 _LIVING = _OBJECT.where(~OBJECTS.c.deleting)
 _REWRITE = update(OBJECTS).where(OBJECTS.c.id == bindparam("which"))
-_APPLIED = select(SCOPES.c.applied).where(SCOPES.c.id == bindparam("which")).scalar_subquery()
-# What is settled now, and the root: as in Octavia, where a load balancer is written with each of its parts.
 _COMPLETED = (
     update(OBJECTS)
     .where(OBJECTS.c.scope_id == bindparam("which"), OBJECTS.c.generation <= bindparam("upto"))
-    .where(or_(OBJECTS.c.generation > _APPLIED, (OBJECTS.c.id == bindparam("which")) & (bindparam("upto") > _APPLIED)))
+    .where(OBJECTS.c.generation > select(SCOPES.c.applied).where(SCOPES.c.id == bindparam("which")).scalar_subquery())
     .values(updated_at=bindparam("moment"))
 )
 _TOUCH = (

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import aiohttp
@@ -60,6 +61,18 @@ async def test_requests_go_on_as_they_came(plane: Plane) -> None:
             assert deleted.status == 204
         async with session.get("/nowhere") as absent:
             assert (absent.status, absent.content_type) == (404, "application/json")
+
+
+@pytest.mark.parametrize(("pack", "status"), [(gzip.compress, 201), (bytes, 400)])
+async def test_a_body_that_is_encoded_is_decoded_once(
+    plane: Plane, pack: Callable[[bytes], bytes], status: int
+) -> None:
+    async with door(plane.path) as (host, port), aiohttp.ClientSession(f"http://{host}:{port}") as session:
+        headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+        async with session.post(
+            "/v2/local/networks", data=pack(b'{"network": {"name": "a"}}'), headers=headers
+        ) as made:
+            assert made.status == status, await made.text()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1"])

@@ -368,8 +368,8 @@ def _declared(kind: str, attribute: Attribute) -> Iterator[BadInput]:
         yield BadInput(kind, "choices", {name: "NEITHER"}, at, "is not one of")
     if attribute.max_length is not None:
         long: Any = "/" + "x" * attribute.max_length
-        inside = [long] if attribute.is_list else long
-        yield BadInput(kind, "length", {name: inside}, (*at, 0) if attribute.is_list else at, "must not be longer than")
+        inside = [long] if attribute.is_list else {"A": long} if attribute.is_map else long
+        yield BadInput(kind, "length", {name: inside}, _items(attribute, inside), "must not be longer than")
 
 
 def _misshapen(attribute: Attribute) -> Any:

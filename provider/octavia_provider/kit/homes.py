@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whose a home is, and who may look into it: it holds keys and passwords."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import paths
+
+OTHERS = 0o077
+_WRITABLE = 0o022
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a folder cannot be a home, and what to do about it."""
+
+    message: str
+    hint: str
+
+
+def problem(home: Path) -> Problem | None:
+    """What is wrong with the home, if anything. One of ours, or an empty folder, that others may merely read is closed to them
+    (as PostgreSQL's initdb does); a folder of something else, or one in which others may have written, is left as it is."""
+    try:
+        found = home.stat()
+    except OSError:
+        return None  # there is none yet, or whoever uses it says what is wrong
+    if not stat.S_ISDIR(found.st_mode):
+        return None
+    if found.st_uid != os.geteuid():
+        return _of_another(home, found.st_uid)
+    mode = stat.S_IMODE(found.st_mode)
+    if mode & OTHERS and not _closed(home, mode):
+        what = "write into" if mode & _WRITABLE else "read"
+        hint = f"chmod 700 {home}, where it is meant to be the home; else another OCTAVIA_HOME"
+        return Problem(f"is a folder that others may {what} (mode {mode:04o}), and a home holds keys", hint)
+    for path in (paths.key_file(home), paths.database(home)):
+        if (wrong := _file(path)) is not None:
+            return wrong
+    return None
+
+
+def _closed(home: Path, mode: int) -> bool:
+    """Whether it could be closed to others."""
+    empty = not any(home.iterdir())
+    ours = paths.database(home).exists() and paths.key_file(home).exists() and not mode & _WRITABLE
+    if mode & stat.S_ISVTX or not (empty or ours):
+        return False
+    home.chmod(mode & ~OTHERS)
+    return True
+
+
+def _file(path: Path) -> Problem | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    if found.st_uid != os.geteuid():
+        return _of_another(path, found.st_uid)
+    return None
+
+
+def _of_another(path: Path, uid: int) -> Problem:
+    name = user(uid)
+    hint = f"run it as {name}, take an OCTAVIA_HOME of your own, or, where it is yours: chown -R {user(os.geteuid())} {path}"
+    return Problem(f"{path.name} belongs to {name}, and you are {user(os.geteuid())}", hint)
+
+
+def user(uid: int) -> str:
+    """The name of a user, or the number."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"the user {uid}"
