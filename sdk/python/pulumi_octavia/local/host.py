@@ -45,6 +45,8 @@ class HostArgs:
                A change is made in place. What it costs: the command is restarted.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] environment: Environment variables of the command. The API never shows them.
                
+               At most 131072 characters.
+               
                A change is made in place. What it costs: the command is restarted.
         :param pulumi.Input[_builtins.int] forward_port: Instead of a command: connections to this port of the host go to the same port of this machine's 127.0.0.1.
                
@@ -130,6 +132,8 @@ class HostArgs:
     def environment(self) -> pulumi.Input[Optional[Mapping[str, pulumi.Input[_builtins.str]]]]:
         """
         Environment variables of the command. The API never shows them.
+
+        At most 131072 characters.
 
         A change is made in place. What it costs: the command is restarted.
         """
@@ -234,6 +238,8 @@ class Host(pulumi.CustomResource):
                
                A change is made in place. What it costs: the command is restarted.
         :param pulumi.Input[Mapping[str, pulumi.Input[_builtins.str]]] environment: Environment variables of the command. The API never shows them.
+               
+               At most 131072 characters.
                
                A change is made in place. What it costs: the command is restarted.
         :param pulumi.Input[_builtins.int] forward_port: Instead of a command: connections to this port of the host go to the same port of this machine's 127.0.0.1.
