@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import fcntl
+import importlib
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -19,7 +20,6 @@ import structlog
 
 from octavia_amphora.shortage import raise_descriptors
 from octavia_amphora.wire.config import compose
-from octavia_provider import api
 from octavia_provider.agents import AgentClient
 from octavia_provider.clouds.netns import NetnsCloud, ranges
 from octavia_provider.clouds.netns.holder.confinement import give_up
@@ -139,6 +139,9 @@ async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Contr
         stack.push_async_callback(heartbeats.stop)
         housekeeper.start()
         stack.push_async_callback(housekeeper.stop)
+        await asyncio.to_thread(importlib.import_module, "octavia_provider.api")  # the cloud is built meanwhile
+        from octavia_provider import api
+
         server = await api.serve_unix(
             _application(settings, ports, networks, controller, stop), paths.api_socket(settings.home)
         )
@@ -185,6 +188,8 @@ def _reconciler(ports: Ports, cloud: NetnsCloud, scope: Scope) -> Reconciler:
 
 
 def _application(settings: Settings, ports: Ports, networks: LocalNetworks, controller: Controller, stop: Any) -> Any:
+    from octavia_provider import api
+
     facts = api.Settings(
         project_id=PROJECT,
         home=str(settings.home),

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import os
 import signal
@@ -158,3 +159,33 @@ async def test_booting_is_quick(made: tuple[NetnsCloud, Path]) -> None:
         await cloud.boot(order(f"n{number}", f"10.1.0.{20 + number}"))
         seconds.append(time.perf_counter() - began)
     assert min(seconds) < 0.15, seconds  # the one that nothing else on the machine got in the way of
+
+
+async def test_what_ends_in_the_cloud_is_told_at_once(made: tuple[NetnsCloud, Path]) -> None:
+    cloud, _ = made
+    await cloud.boot(order())
+    listening = await asyncio.to_thread(cloud._client.watch)
+    os.kill(outer(cloud, "amphora-one", 1), signal.SIGKILL)
+    told = await asyncio.wait_for(asyncio.get_running_loop().sock_recv(listening, 4096), 20)
+    assert b"amphora-one" in told
+    listening.close()
+    ended = asyncio.ensure_future(_all(cloud))
+    await cloud.stop()
+    await asyncio.wait_for(ended, 20)
+    await asyncio.wait_for(_all(cloud), 20)  # where there is no cloud, nothing ends in it
+
+
+async def _all(cloud: NetnsCloud) -> None:
+    async for _ in cloud.ended():
+        pass
+
+
+async def test_an_agent_is_started_anew_with_its_files__what_it_left_goes_on(made: tuple[NetnsCloud, Path]) -> None:
+    cloud, _ = made
+    booted = await cloud.boot(order())
+    before = await agent_facts(cloud, booted)
+    os.kill(outer(cloud, "amphora-one", before["pid"]), signal.SIGSTOP)
+    await cloud.restart_agent(order())
+    after = await restarted(cloud, booted, 2)
+    assert after["haproxy"] == before["haproxy"]
+    assert after["pid"] != before["pid"]

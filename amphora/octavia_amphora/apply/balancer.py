@@ -265,7 +265,10 @@ class Balancer:
         if (configuration := self.configuration) is None:
             return
         try:
-            await self._exchange.replace(configuration, configuration)
+            if self._haproxy.alive:
+                await self._exchange.replace(configuration, configuration)
+            else:  # it was proven when it came
+                await self._exchange.start(configuration)
         except (Refused, OSError) as error:
             log.error("haproxy does not come up load_balancer=%s: %s", self.id, error)  # noqa: TRY400
             self._died()

@@ -33,23 +33,19 @@ def complaints(running: Iterable[Configuration], new: Configuration) -> tuple[Co
 
 
 def held(processes: Iterable[int]) -> Iterator[Bind]:
-    """What these processes listen on, as the kernel tells (proc(5), ``/proc/net/tcp``)."""
+    """What the user of these processes listens on, as the kernel tells (proc(5), ``/proc/net/tcp``).
+
+    Of the user, for whose sockets those are cannot be seen from another user's process.
+    """
     for process in processes:
         folder = Path("/proc", str(process))
         with contextlib.suppress(OSError):
-            open_ = {_leads_to(one) for one in (folder / "fd").iterdir()}
+            user = str(folder.stat().st_uid)
             for table in ("tcp", "tcp6"):
                 for words in map(str.split, (folder / "net" / table).read_text().splitlines()[1:]):
-                    if words[3] == _LISTENS and f"socket:[{words[9]}]" in open_:
+                    if (words[3], words[7]) == (_LISTENS, user):
                         address, _, port = words[1].partition(":")
                         yield Bind(_address(address), int(port, 16))
-
-
-def _leads_to(descriptor: Path) -> str:
-    try:
-        return str(descriptor.readlink())
-    except OSError:  # it was closed while we looked
-        return ""
 
 
 def _address(words: str) -> str:

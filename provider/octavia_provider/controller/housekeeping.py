@@ -74,12 +74,25 @@ class Housekeeper:
                     await self._heartbeats.open(self._cloud)
                     if again:
                         self._controller.poke_all()
-                    await self._cloud.lost()
+                    await self._until_lost()
                 except (OctaviaError, OSError) as error:
                     log.warning("no cloud", reason=str(error))
                     await asyncio.sleep(1.0)
                 again = True
                 self._heartbeats.close()
+
+    async def _until_lost(self) -> None:
+        """What ends in the cloud is missed at once; the look of housekeeping, now and then, finds what nobody told."""
+        listening = tasks.keep("what ends in the cloud", self._listen)
+        try:
+            await self._cloud.lost()
+        finally:
+            listening.cancel()
+            await asyncio.gather(listening, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        async for _ in self._cloud.ended():
+            await self._look(await self._scopes())
 
     async def _keep_house(self) -> None:
         async with self._store.watch() as watch:

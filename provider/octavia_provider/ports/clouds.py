@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -157,6 +157,10 @@ class LocalCloud(Compute, Dialer, Protocol):
 
     async def close(self) -> None:
         """Let go of it: everything in it goes on running."""
+        ...
+
+    def ended(self) -> AsyncIterator[None]:
+        """Each time something in the cloud has ended by itself; it comes to an end with the cloud, or where that cannot tell."""
         ...
 
     async def lost(self) -> None:

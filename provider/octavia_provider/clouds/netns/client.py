@@ -76,6 +76,18 @@ class Client:
         with self._connect() as connection:
             return self._exchange(connection, {"do": do, **message}, pass_descriptor)[0]
 
+    def watch(self) -> socket.socket:
+        """A connection on which the holder tells what ended by itself, a line each; it is ours to close. NoHolder when
+        none serves, Refused by an older one."""
+        connection = self._connect()
+        try:
+            self._exchange(connection, {"do": "watch"}, None)
+        except BaseException:
+            connection.close()
+            raise
+        connection.setblocking(False)
+        return connection
+
     def hello(self) -> Hello:
         """Find the holder. NoHolder when there is none."""
         with self._connect() as connection:

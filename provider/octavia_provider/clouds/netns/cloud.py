@@ -10,7 +10,7 @@ import pwd
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -86,6 +86,17 @@ class NetnsCloud:
         finally:
             loop.remove_reader(found.process)
             found.close()
+
+    async def ended(self) -> AsyncIterator[None]:
+        """Each time something in the cloud has ended by itself. It comes to an end with the cloud."""
+        try:
+            connection = await asyncio.to_thread(self._client.watch)
+        except (NoHolder, Refused):  # none there, or one of an earlier version that does not tell
+            return
+        loop = asyncio.get_running_loop()
+        with connection:
+            while await loop.sock_recv(connection, 65536):
+                yield
 
     @property
     def holder_pid(self) -> int:

@@ -48,6 +48,7 @@ class Server:
         self._publications = Publications(output, self._log.say, blocks)
         self._network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._complaint = ("", 0.0)
+        self._watchers: list[socket.socket] = []
         self._wake, wake = _pipe()
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGTERM, lambda *_: os._exit(0))  # and with the first process all others end
@@ -100,7 +101,16 @@ class Server:
             if self._publications.ended(pid, status):
                 continue
             if name := self._tenants.ended(pid):
-                self._log.say(f"{name} was ended from outside; the control plane builds it again when it looks")
+                self._log.say(f"{name} was ended from outside; the control plane builds it again")
+                self._tell_watchers({"ended": name})
+
+    def _tell_watchers(self, event: dict[str, Any]) -> None:
+        for watcher in list(self._watchers):
+            try:
+                wire.send(watcher, event)
+            except OSError:  # it has gone, or does not read: it looks by itself now and then
+                self._watchers.remove(watcher)
+                watcher.close()
 
     def _accept(self, listening: socket.socket) -> None:
         connection, _ = listening.accept()
@@ -115,12 +125,17 @@ class Server:
                 message, descriptors = wire.receive(connection)
                 answer, passed = self._handle(message, descriptors)
                 wire.send(connection, answer, passed)
+                if message.get("do") == "watch":
+                    self._watchers.append(connection.dup())
+                    self._watchers[-1].setblocking(False)
 
     def _handle(self, message: Mapping[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], Sequence[int]]:
         do = message.get("do", "")
         try:
             if do == "hello":
                 return self._hello(), [self._network]
+            if do == "watch":
+                return {}, ()
             if do == "publish":
                 self._publications.publish(message["publication"], descriptors.pop() if descriptors else None)
                 return {}, ()
