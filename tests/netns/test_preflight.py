@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from octavia_provider.client import embedded
+
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(180)]
 OCTAVIACTL = [sys.executable, "-m", "octavia_provider.cli.main"]
 PROGRAM = """
@@ -84,6 +86,15 @@ def test_up_makes_nothing_at_all(home: Path, tmp_path: Path) -> None:
     state = json.loads(without("haproxy", "stack", "export", home=home, cwd=tmp_path).stdout)
     kinds = {resource["type"] for resource in state["deployment"].get("resources", ())}
     assert not {kind for kind in kinds if kind.startswith("octavia:")}
+
+
+def test_this_machine_lacks_nothing_from_whatever_folder_it_is_asked(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in ("/", "/usr", str(home.parent)):
+        monkeypatch.chdir(folder)
+        embedded.preflight(home)
+    assert not home.exists()
 
 
 def test_doctor_names_what_is_missing_by_its_code_and_never_itself(home: Path) -> None:

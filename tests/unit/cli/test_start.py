@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.server
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+import pem
 from command_line import octaviactl
 from octavia_provider.cli import codes, probe, serving
 from octavia_provider.model import statuses
@@ -87,6 +89,23 @@ def test_whatever_a_member_says_is_an_answer(status: int) -> None:
 def test_what_haproxy_says_where_no_member_does_is_none(status: int) -> None:
     with listener(status) as url:
         assert serving.missing(overview(url)) == {"n": f"listener n: answers {status}"}
+
+
+@pytest.mark.parametrize("mandatory", [False, True])
+def test_a_listener_that_ends_tls_answers_whoever_it_is_for(mandatory: bool, tmp_path: Path) -> None:
+    pair = pem.make("www.example.com")
+    (tmp_path / "server.pem").write_text(pair.pem + pair.key_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem")
+    if mandatory:
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.load_verify_locations(tmp_path / "server.pem")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Says) as running:
+        running.status = 200  # type: ignore[attr-defined]
+        running.socket = context.wrap_socket(running.socket, server_side=True)
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        assert probe.request(f"https://127.0.0.1:{running.server_port}") == ""
+        running.shutdown()
 
 
 def test_connections() -> None:
