@@ -28,8 +28,8 @@ WORKERS = 64
 """Calls at once; the engine keeps up to 4 × CPU resources in flight, each waiting in a call."""
 
 
-TOLD, ALONE = b"t", b"a"
-"""Why we end: a signal told us to, or the engine is gone."""
+ALONE = b"\xff"
+"""Why we end, where no signal told us to: the engine is gone. (A signal is its number.)"""
 
 
 def serve(session: Session, address: str = "127.0.0.1:0") -> tuple[grpc.Server, int]:
@@ -58,17 +58,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     engine = next((word for word in reversed(rest) if not word.startswith("-")), "")
     if engine:
         session.reporter.dial(engine)
-    # A pipe and not an event: a handler that sets an event waits for the lock that the interrupted wait may hold.
+    # A pipe that the interpreter itself writes to, in whichever thread the signal comes: a handler in Python runs only when
+    # the main thread comes back from its read, which a signal to another thread, or a moment too early, does not end.
     ended, end = os.pipe()
+    os.set_blocking(end, False)
     parent = os.getppid()
+    signal.set_wakeup_fd(end, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: os.write(end, TOLD))
+        signal.signal(number, lambda *_: None)
     if engine:
         threading.Thread(target=_follow_parent, args=(end,), daemon=True, name="parent").start()
     server, port = serve(session)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    told = os.read(ended, 1) == TOLD
+    told = os.read(ended, 1) != ALONE
     session.cancelled.set()
     server.stop(grace=5).wait()
     if told and os.getppid() == parent:  # an engine that died may not have kept what it was answered last
