@@ -7,7 +7,7 @@ import asyncio
 import os
 from dataclasses import dataclass
 
-from octavia_provider.engine import decisions, propertypath, urns, values
+from octavia_provider.engine import decisions, propertypath, traffic, urns, values
 from octavia_provider.engine.deployment import Deployment, Skipped, StepFailed
 from octavia_provider.engine.events import Step
 from octavia_provider.engine.goals import Goal
@@ -60,6 +60,8 @@ class Registration:
         fresh = old is None or old.external or recreating
         await self._check(state, {} if fresh or old is None else old.inputs)
         if old is None:
+            for line in traffic.ignored(self.goal.type, self.goal.ignore_changes):
+                self.d.warn(self.urn, line)
             return await self._create(state)
         if recreating or old.external:
             because = self.d.condemned_for.get(self.urn, [])

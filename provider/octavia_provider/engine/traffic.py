@@ -11,7 +11,7 @@ from typing import Any
 
 from octavia_provider.engine import propertypath, urns, values
 from octavia_provider.engine.events import Step
-from octavia_provider.model import effects, kinds
+from octavia_provider.model import effects, ignoring, kinds
 from octavia_provider.model.attributes import Attribute, attributes, inputs
 from octavia_provider.model.effects import Effect, Severity
 from octavia_provider.model.validate import UNKNOWN
@@ -55,6 +55,12 @@ def _model(kind: Any, given: dict[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     return UNKNOWN if values.has_unknown(value) else values.plain(value)
+
+
+def ignored(type_: str, paths: list[str]) -> list[str]:
+    """What is wrong with ``ignore_changes`` of a resource of ours; the plugin says it of what is there already."""
+    kind = KINDS.get(type_)
+    return list(ignoring.problems(kind, paths, underscores=True)) if kind and paths else []
 
 
 def spelled(type_: str, path: str) -> str:

@@ -8,7 +8,6 @@ values     property values on the wire
 spelling   protocol_port ↔ protocolPort
 inputs     Check: auto-names, violations
 language   how the program spells attributes
-ignoring   ignoreChanges that name no input
 diffs      Diff: a pure comparison of inputs
 outputs    what a resource shows, and what of it is an input (Read)
 hooks      check, diff, create, read, update, delete: what all resources share

@@ -18,10 +18,11 @@ from google.protobuf.empty_pb2 import Empty
 from octavia_provider import __version__
 from octavia_provider.client.waiting import Deadline
 from octavia_provider.kit import terminal
+from octavia_provider.model import ignoring
 from octavia_provider.model.errors import PermanentError
 from octavia_provider.model.near import did_you_mean
 
-from . import config, failures, functions, ignoring, language, proto, spelling, values
+from . import config, failures, functions, language, proto, spelling, values
 from .failures import InitFailed
 from .hooks import Difference, Hooks
 from .inputs import Failure, Naming
@@ -123,7 +124,8 @@ class Servicer(Base):  # type: ignore[misc]
             self._session.saw(request.urn, request.id)
             old_inputs, olds = _olds(request)
             found = hooks.diff(old_inputs, olds, values.decode(request.news), request.ignoreChanges)
-            self._session.tell_once(request.urn, ignoring.problems(hooks.kind, request.ignoreChanges))
+            meant = ignoring.problems(hooks.kind, request.ignoreChanges, underscores=language.uses_underscores())
+            self._session.tell_once(request.urn, meant)
             self._session.tell_effects(request.urn, found.effects)
             return _diff_response(hooks, found)
 

@@ -151,3 +151,9 @@ def test_certificates_are_shown_in_words() -> None:
 )
 def test_attributes_are_spelled_as_in_the_program(type_: str, path: str, told: str) -> None:
     assert traffic.spelled(type_, path) == told
+
+
+def test_ignore_changes_that_name_nothing_are_found_before_the_first_create() -> None:
+    (line,) = traffic.ignored("octavia:index:Member", ["wieght", "weight"])
+    assert line == "ignore_changes: wieght is no input, so nothing is ignored by it; did you mean weight?"
+    assert traffic.ignored("probe:index:Member", ["anything"]) == []

@@ -6,10 +6,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from octavia_provider.model.attributes import Attribute, attributes, inputs
-from octavia_provider.model.near import near
-
-from . import language
+from .attributes import Attribute, attributes, inputs
+from .near import near
 
 ANY = "*"
 _STEP = re.compile(r'\.?([^.\[\]"]+)|\[(\d+|\*)\]|\["((?:[^"\\]|\\.)*)"\]')
@@ -24,18 +22,21 @@ class _NoInput(Exception):
         self.meant = meant
 
 
-def problems(kind: type, paths: Iterable[str]) -> Iterator[str]:
-    """A line for each path that names no input; paths are Pulumi's (``sessionPersistence.type``, ``tags[0]``, ``*``)."""
-    option = language.spelled("ignore_changes")
+def problems(kind: type, paths: Iterable[str], *, underscores: bool = False) -> Iterator[str]:
+    """A line for each path that names no input; paths are Pulumi's (``sessionPersistence.type``, ``tags[0]``, ``*``).
+
+    ``underscores``: the program's language writes names with them.
+    """
+    option = "ignore_changes" if underscores else "ignoreChanges"
     for path in paths:
         try:
-            _check(kind, path)
+            _check(kind, path, underscores=underscores)
         except _NoInput as verdict:
             asked = f"; did you mean {verdict.meant}?" if verdict.meant else ""
             yield f"{option}: {path} {verdict}, so nothing is ignored by it{asked}"
 
 
-def _check(kind: type, path: str) -> None:
+def _check(kind: type, path: str, *, underscores: bool) -> None:
     steps = _parse(path)
     if steps == [ANY]:
         return
@@ -48,11 +49,11 @@ def _check(kind: type, path: str) -> None:
             if attr is None or not (attr.is_list or attr.nested):
                 raise _NoInput(f"is no input: {_spelled(steps[:place]) or 'the resource'} is no list")
             continue
-        attr = _named(inner, steps, place)
+        attr = _named(inner, steps, place, underscores=underscores)
         inner = attr.nested
 
 
-def _named(kind: type | None, steps: Sequence[Step], place: int) -> Attribute:
+def _named(kind: type | None, steps: Sequence[Step], place: int, *, underscores: bool) -> Attribute:
     """The input that the step at ``place`` names."""
     if kind is None:
         raise _NoInput(f"is no input: {_spelled(steps[:place])} has no parts")
@@ -60,16 +61,14 @@ def _named(kind: type | None, steps: Sequence[Step], place: int) -> Attribute:
     attr = known.get(str(steps[place]))
     if attr is None:
         found = near(str(steps[place]), [each.camel for each in inputs(kind).values()])
-        raise _NoInput("is no input", _meant(steps, place, known[found]) if found else "")
+        if found is None:
+            raise _NoInput("is no input")
+        # the SDK for Python translates a name that stands alone, and nothing else
+        name = known[found].name if underscores and len(steps) == 1 else found
+        raise _NoInput("is no input", _spelled([*steps[:place], name, *steps[place + 1 :]]))
     if attr.output:
         raise _NoInput("is an output, not an input")
     return attr
-
-
-def _meant(steps: Sequence[Step], place: int, attr: Attribute) -> str:
-    # the SDK for Python translates a name that stands alone, and nothing else
-    name = language.name(attr) if len(steps) == 1 else attr.camel
-    return _spelled([*steps[:place], name, *steps[place + 1 :]])
 
 
 def _spelled(steps: Sequence[Step]) -> str:

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from octavia_provider.model.ignoring import problems
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.plugin import language
-from octavia_provider.plugin.ignoring import problems
 
 
 @pytest.mark.parametrize(
@@ -48,9 +47,10 @@ def test_paths_of_none(kind: str, path: str, why: str, meant: str) -> None:
     ]  # fmt: skip
 
 
-def test_a_program_in_python_is_answered_in_its_spelling(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(language, "uses_underscores", lambda: True)
-    (line,) = problems(KINDS["listener"], ["protocolprt"])
+def test_a_program_in_python_is_answered_in_its_spelling() -> None:
+    (line,) = problems(KINDS["listener"], ["protocolprt"], underscores=True)
     assert line == "ignore_changes: protocolprt is no input, so nothing is ignored by it; did you mean protocol_port?"
-    (line,) = problems(KINDS["pool"], ["sessionPersistence.cookie_name"])  # which the SDK does not translate
+    (line,) = problems(
+        KINDS["pool"], ["sessionPersistence.cookie_name"], underscores=True
+    )  # which the SDK does not translate
     assert line.endswith("did you mean sessionPersistence.cookieName?")
