@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from octavia_provider.clouds.netns.holder import interpreter, limits, problems, roots, seccomp, users
+from octavia_provider.clouds.netns.holder import interpreter, kernel, limits, problems, roots, seccomp, users
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 HEADERS = {"x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "aarch64": "/usr/include/asm-generic/unistd.h"}
@@ -132,6 +132,17 @@ def test_a_person_is_the_same_inside_and_a_system_user_is_not() -> None:
     assert users.outside(block, 1000) == 1000
     assert users.outside(block, 0) == block
     assert users.mapping(block, [1000, 33]) == f"0 {block} 1000\n65534 {block + 1000} 1\n1000 1000 1\n"
+
+
+def test_a_machine_without_user_namespaces_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: int) -> None:
+        raise OSError(errno.ENOSPC, "unshare")  # what the kernel says where user.max_user_namespaces is 0
+
+    monkeypatch.setattr(kernel, "unshare", refuse)
+    maps = (users.mapping(users.FIRST),) * 2
+    with pytest.raises(problems.Problem, match="make a user namespace") as raised:
+        users.namespace(users.FIRST, 512, maps, {})
+    assert "max_user_namespaces" in raised.value.data["hint"]
 
 
 def test_the_machine_limits_a_tenant_together_where_it_can(tmp_path: Path) -> None:
