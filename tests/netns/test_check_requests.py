@@ -95,7 +95,7 @@ def strict(site: Installation) -> Strict:
 
 @pytest.mark.shows(
     "health_monitor.type=HTTP", "health_monitor.type=HTTPS", "health_monitor.type=TCP", "health_monitor.type=TLS-HELLO",
-    "health_monitor.domain_name", "pool.tls_enabled", "pool.alpn_protocols=h2", "pool.alpn_protocols=http/1.1",
+    "health_monitor.domain_name", "pool.protocol_version=HTTP2", "pool.tls_enabled", "pool.alpn_protocols=h2", "pool.alpn_protocols=http/1.1",
 )  # fmt: skip
 def test_members_by_tls__each_is_checked_in_the_protocol_that_it_chooses(strict: Strict) -> None:
     pair = pem.make("m.test")
@@ -130,6 +130,22 @@ def test_members_by_tls__each_is_checked_in_the_protocol_that_it_chooses(strict:
     }  # fmt: skip
     pools["stream"] = {"listener": "TCP", **pools["HTTPS-1.1"], "healthmonitor": {**https, "url_path": "/stream"}}
     pools["old"] = {**pools["HTTP-1.0"], "members": members[1:], "alpn_protocols": ["http/1.1"]}
+    http2 = {
+        "protocol_version": "HTTP2",
+        "healthmonitor": {**https, "type": "HTTP", "http_version": "1.0", "url_path": "/prior"},
+    }
+    unasked = [strict.member(name, 8082) for name in ALPNS]
+    pools["prior"] = {**http2, "members": unasked}
+    pools["prior stream"] = {"listener": "TCP", **pools["prior"]}
+    pools["prior elsewhere"] = {**http2, "members": [{**one, "monitor_port": 8080} for one in unasked]}
+    pools["prior https"] = {
+        "protocol_version": "HTTP2", "members": [{**one, "monitor_port": 8443} for one in unasked[1:]],
+        "healthmonitor": {**https, "url_path": "/prior/https"},
+    }  # fmt: skip
+    pools["only"] = {
+        "protocol_version": "HTTP2", "members": [members[0], members[2]], "tls_enabled": True,
+        "healthmonitor": {**https, "url_path": "/only"},
+    }  # fmt: skip
     strict.balancer(pools)
     added = strict.site.create(  # at run time
         "member", parent=strict.pools["proxied"]["id"], **strict.member("proxied", 9443)
@@ -153,6 +169,11 @@ def test_members_by_tls__each_is_checked_in_the_protocol_that_it_chooses(strict:
         one = strict.checked(name, "/clear")[-1]
         assert (one["version"], one["hosts"]) == ("1.1", [f"{address}:8080"])
     assert strict.checked("h1", "/HTTP/1.0")[-1]["version"] == "1.0"
+    for name in ALPNS:
+        until(lambda name=name: {(one["version"], one["port"]) for one in strict.seen(name, "/prior")} >= {
+            ("2", 8082), ("1.0", 8080)}, what="checks by HTTP/2 in the clear, and of another port")  # type: ignore[misc] # fmt: skip
+    assert strict.checked("both", "/prior/https")[-1]["version"] == "1.1"
+    assert strict.checked("both", "/only")[-1]["version"] == "2"
     ports = {8443, 9443}
     until(lambda: {one["port"] for one in strict.seen("proxied", "/proxied")} == ports, what="checks of the new member")
     assert all(one["proxy"] and one["version"] == "2" for one in strict.seen("proxied", "/proxied"))

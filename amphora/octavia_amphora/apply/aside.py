@@ -38,7 +38,7 @@ class Aside:
         self._judged = judged
         self._table = table_name(load_balancer_id)
         self._kernel = Kernel(self._table)
-        self._prober = Prober(self._changed, read(paths.verdicts, list[Key]) or [])
+        self._prober = Prober(self._changed, paths.contents, read(paths.verdicts, list[Key]) or [])
 
     @property
     def down(self) -> frozenset[Key]:

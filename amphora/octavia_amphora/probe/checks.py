@@ -14,6 +14,7 @@ from octavia_amphora.wire.config import Probe
 
 from . import grpc, icmp
 from .errors import Unwell
+from .secured import ALPN
 
 READ_LIMIT = 64 * 1024
 _HANDSHAKE, _SERVER_HELLO = 0x16, 2  # RFC 8446, sections 5.1 and 4
@@ -109,23 +110,36 @@ async def ping(_: Probe, address: str, port: int) -> None:  # noqa: ARG001 - eve
     await icmp.echo(address)
 
 
-async def grpc_health(probe: Probe, address: str, port: int) -> None:
-    """grpc.health.v1.Health/Check says SERVING."""
+async def grpc_health(probe: Probe, address: str, port: int, secured: Secured | None) -> None:
+    """grpc.health.v1.Health/Check says SERVING, by TLS where ``secured`` makes a context."""
+    scheme, default = ("https", 443) if probe.tls else ("http", 80)
+    authority = probe.host or _authority(address, port, without=default)
     async with _connection(probe, address, port) as (reader, writer):
-        await grpc.check(reader, writer, probe.host or _authority(address, port, without=80), probe.service)
+        if probe.tls and secured:
+            await writer.start_tls(secured(), server_hostname=probe.tls.name or None)
+            if writer.get_extra_info("ssl_object").selected_alpn_protocol() != ALPN:
+                raise Unwell("it does not speak HTTP/2 (ALPN)")
+        await grpc.check(reader, writer, scheme, authority, probe.service)
 
 
+Secured = Callable[[], ssl.SSLContext]
 Check = Callable[[Probe, str, int], Awaitable[None]]
 CHECKS: Mapping[str, Check] = {
-    "ping": ping, "tcp": tcp, "http": http, "tls-hello": tls_hello, "udp-connect": udp_connect, "grpc": grpc_health,
+    "ping": ping, "tcp": tcp, "http": http, "tls-hello": tls_hello, "udp-connect": udp_connect,
 }  # fmt: skip
 
 
-async def check(probe: Probe, address: str, port: int) -> str:
-    """One check; empty when the server is well, else why not. OSError: we could not ask, which says nothing of it."""
+async def check(probe: Probe, address: str, port: int, secured: Secured | None = None) -> str:
+    """One check; empty when the server is well, else why not. ``secured`` makes the context where it is by TLS.
+
+    OSError: we could not ask, which says nothing of it.
+    """
     try:
         async with asyncio.timeout(probe.timeout):
-            await CHECKS[probe.type](probe, address, port)
+            if probe.type == "grpc":
+                await grpc_health(probe, address, port, secured)
+            else:
+                await CHECKS[probe.type](probe, address, port)
     except TimeoutError:
         return f"no answer within {probe.timeout:g} s"
     except OSError as error:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""grpc.health.v1.Health/Check over cleartext HTTP/2 (RFC 9113, RFC 7541; gRPC's PROTOCOL-HTTP2 and health.proto).
+"""grpc.health.v1.Health/Check over HTTP/2 (RFC 9113, RFC 7541; gRPC's PROTOCOL-HTTP2 and health.proto).
 
 Written by hand: one call needs five kinds of frames, and of the answer only its message counts. The answer's headers
 need not be read (an error has no message), so no HPACK decoder, and the agent no further dependency.
@@ -20,9 +20,11 @@ SERVING = 1
 _STATES: Mapping[int, str] = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 
 
-async def check(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, authority: str, service: str) -> None:
+async def check(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, scheme: str, authority: str, service: str
+) -> None:
     """One call; ``Unwell`` unless the service says SERVING. An empty name asks for the server as a whole."""
-    writer.write(PREFACE + _frame(SETTINGS, 0, 0, b"") + _request(authority, service))
+    writer.write(PREFACE + _frame(SETTINGS, 0, 0, b"") + _request(scheme, authority, service))
     message = b""
     while True:
         kind, flags, stream, payload = await _read(reader)
@@ -52,10 +54,10 @@ async def _read(reader: asyncio.StreamReader) -> tuple[int, int, int, bytes]:
     return head[3], head[4], int.from_bytes(head[5:9], "big") & 0x7FFFFFFF, await reader.readexactly(length)
 
 
-def _request(authority: str, service: str) -> bytes:
+def _request(scheme: str, authority: str, service: str) -> bytes:
     fields = {
-        ":method": "POST", ":scheme": "http", ":path": "/grpc.health.v1.Health/Check", ":authority": authority,
-        "content-type": "application/grpc", "te": "trailers",
+        ":method": "POST", ":scheme": scheme, ":path": "/grpc.health.v1.Health/Check", ":authority": authority,
+        "content-type": "application/grpc", "te": "trailers", "user-agent": "grpc-octavia-amphora",
     }  # fmt: skip
     block = b"".join(b"\0" + _string(name) + _string(value) for name, value in fields.items())
     asked = service.encode()

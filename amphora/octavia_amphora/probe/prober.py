@@ -6,15 +6,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import msgspec
 
 from octavia_amphora.supervision import supervised
-from octavia_amphora.wire.config import Configuration, Probe, Server
+from octavia_amphora.wire.config import Configuration, Probe, ProbeTls, Server
 
+from . import secured
 from .checks import check
 
 log = logging.getLogger("octavia_amphora.probe")
@@ -29,11 +32,12 @@ Key = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How and where a server is checked."""
+    """How and where a server is checked; ``files``: what it needs for TLS, so that another content begins another check."""
 
     probe: Probe
     address: str
     port: int
+    files: secured.Files = ()
 
 
 @dataclass(slots=True)
@@ -46,8 +50,9 @@ class _Judged:
 
 def targets(configuration: Configuration) -> dict[Key, Target]:
     """What is to be checked: the servers in service of all backends that the agent checks."""
+    digests = {one.name: one.digest for one in configuration.files.values()}
     return {
-        (backend.name, server.name): _target(backend.probe, server)
+        (backend.name, server.name): _target(backend.probe, server, digests)
         for backend in configuration.backends.values()
         if backend.probe
         for server in backend.servers.values()
@@ -55,20 +60,22 @@ def targets(configuration: Configuration) -> dict[Key, Target]:
     }
 
 
-def _target(probe: Probe, server: Server) -> Target:
-    """As haproxy does: what is asked elsewhere than where it serves is asked without the PROXY protocol."""
-    if probe.proxy and (server.check_address or server.check_port):
-        probe = msgspec.structs.replace(probe, proxy=0)
-    return Target(probe, server.check_address or server.address, server.check_port or server.port)
+def _target(probe: Probe, server: Server, digests: dict[str, str]) -> Target:
+    """As haproxy does: what is asked elsewhere than where it serves is asked without the PROXY protocol, in the clear."""
+    if (probe.proxy or probe.tls) and (server.check_address or server.check_port):
+        probe = msgspec.structs.replace(probe, proxy=0, tls=None)
+    needed = secured.files(probe.tls, digests) if probe.tls else ()
+    return Target(probe, server.check_address or server.address, server.check_port or server.port, needed)
 
 
 class Prober:
     """A new server is up until its checks fail, as at haproxy's start; one in ``known_down`` begins as down.
 
-    ``changed`` is called when a verdict changes.
+    ``changed`` is called when a verdict changes. ``contents``: where the contents of files lie by digest.
     """
 
-    def __init__(self, changed: Callable[[], None], known_down: Iterable[Key] = ()) -> None:
+    def __init__(self, changed: Callable[[], None], contents: Path, known_down: Iterable[Key] = ()) -> None:
+        self._contents = contents
         self._changed = changed
         self._judged: dict[Key, _Judged] = {key: _Judged(down=True) for key in known_down}
         self._running: dict[Key, tuple[Target, asyncio.Task[None]]] = {}
@@ -106,12 +113,15 @@ class Prober:
     async def _kept(self, key: Key, target: Target, judged: _Judged) -> None:
         await supervised(f"checks of {'/'.join(key)}", partial(self._watch, key, target, judged))
 
+    def _secured(self, target: Target) -> ssl.SSLContext:
+        return secured.context(target.probe.tls or ProbeTls(), target.files, self._contents)
+
     async def _watch(self, key: Key, target: Target, judged: _Judged) -> None:
         probe = target.probe
         await asyncio.sleep(random.uniform(0, min(FIRST_LONGEST, probe.interval * FIRST_SPREAD)))  # noqa: S311
         while True:
             async with self._slots:
-                complaint = await check(probe, target.address, target.port)
+                complaint = await check(probe, target.address, target.port, partial(self._secured, target))
             if _judge(judged, probe, well=not complaint):
                 log.info("server %s is %s: %s", "/".join(key), "down" if judged.down else "up", complaint or "well")
                 self._changed()

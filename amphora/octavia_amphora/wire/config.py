@@ -49,11 +49,28 @@ class Server(msgspec.Struct, frozen=True, omit_defaults=True):
 ProbeType = Literal["ping", "tcp", "http", "tls-hello", "udp-connect", "grpc"]
 
 
+class ProbeTls(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a check speaks TLS. ``ca``, ``crl``, ``certificate``: names of files; without ``ca`` any certificate is taken.
+
+    ``name``: who is asked for (SNI), and whose name the certificate has to have; empty: nobody's. ``ciphers``: OpenSSL's, for
+    TLS 1.2 and older; ``oldest`` and ``newest``: versions, as TLSv1.2.
+    """
+
+    ca: str = ""
+    crl: str = ""
+    certificate: str = ""
+    name: str = ""
+    ciphers: str = ""
+    oldest: str = "TLSv1.2"
+    newest: str = "TLSv1.3"
+
+
 class Probe(msgspec.Struct, frozen=True, omit_defaults=True):
     """How the agent checks the servers of a backend itself. Times in seconds; ``rise`` and ``fall`` as in haproxy.
 
     ``codes``: inclusive ranges of HTTP status codes. ``service``: whose health a gRPC server is asked for. ``proxy``: the
-    version of the PROXY protocol by which connections to a server's own address and port begin; 0 for none.
+    version of the PROXY protocol by which connections to a server's own address and port begin; 0 for none. ``tls``: these
+    connections are by TLS.
     """
 
     type: ProbeType
@@ -68,6 +85,7 @@ class Probe(msgspec.Struct, frozen=True, omit_defaults=True):
     codes: tuple[tuple[int, int], ...] = ((200, 200),)
     service: str = ""
     proxy: int = 0
+    tls: ProbeTls | None = None
 
 
 class Backend(msgspec.Struct, frozen=True, omit_defaults=True):

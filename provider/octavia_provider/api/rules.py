@@ -10,7 +10,9 @@ from octavia_provider.model import graph as graphs
 from octavia_provider.model.attributes import inputs
 from octavia_provider.model.common import Resource
 from octavia_provider.model.errors import Invalid, NotFound, Path, Violation
+from octavia_provider.model.health_monitor import HealthMonitor
 from octavia_provider.model.kinds import KINDS, LOCAL_KINDS, OPERATOR_KINDS, SHARED_KINDS
+from octavia_provider.model.pool import Pool
 from octavia_provider.ports import Record, Transaction
 
 ROOTS = frozenset({"load_balancer", *(kind.KIND for kind in (*SHARED_KINDS, *OPERATOR_KINDS, *LOCAL_KINDS))})
@@ -62,13 +64,14 @@ def users(tx: Transaction, kind: str, id_: str) -> list[Record]:
 class Rules:
     """Remembers the graphs of one transaction, so that a load balancer made with a hundred objects reads none twice.
 
-    Graphs that are read hold no members: no rule asks for them, and writing one must not read the others.
+    Graphs that are read hold no members but those that a rule asks for: writing one must not read the others.
     """
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._graphs: dict[str, graphs.Graph] = {}
         self._policies: set[str] = set()
+        self._called: dict[str, bool] = {}
         self._projects: dict[str, str] = {}
 
     def place(self, kind: str, id_: str, values: dict[str, Any], path: Path) -> str:
@@ -97,9 +100,11 @@ class Rules:
         """The model's rules across objects; ``Invalid`` with all that are broken."""
         if kind == "tls_container":
             self._check_users(id_, values, path)
-        if kind not in _CHECKED:
+        if kind not in _CHECKED and not (kind == "member" and self._is_called(values["pool_id"])):
             return
         graph = self._graph(scope_id)
+        if kind in ("health_monitor", "pool"):
+            self._read_members_asked_otherwise(graph, kind, id_, values)
         resource = graphs.build(kind, values, id=id_)
         self._add_containers(graph, resource)
         if kind == "l7_rule":
@@ -111,6 +116,24 @@ class Rules:
         if found:
             raise Invalid([Violation((*path, *v.path), v.message) for v in found])
         graph.add(resource)
+
+    def _is_called(self, pool_id: str) -> bool:
+        """Whether the members of a pool are asked by gRPC: most are not, and need no graph to be read."""
+        if pool_id not in self._called:  # a batch asks for each of its members, and changes no monitor
+            monitors = self._tx.find("health_monitor", parent=("pool_id", pool_id))
+            self._called[pool_id] = any(one.spec["type"] == "GRPC" and not one.deleting for one in monitors)
+        return self._called[pool_id]
+
+    def _read_members_asked_otherwise(
+        self, graph: graphs.Graph, kind: str, id_: str, values: Mapping[str, Any]
+    ) -> None:
+        """The members of a pool that have rules with its monitor: of other pools none need be read."""
+        pool = graphs.build("pool", values, id=id_) if kind == "pool" else graph.pools.get(values["pool_id"])
+        monitor = graphs.build(kind, values, id=id_) if kind == "health_monitor" else graph.health_monitors.get(id_)
+        if isinstance(pool, Pool) and isinstance(monitor, HealthMonitor) and graphs.asks_otherwise(monitor, pool):
+            for record in self._tx.find("member", parent=("pool_id", pool.id)):
+                if not record.deleting:
+                    graph.add(graphs.build("member", record.spec, id=record.id))
 
     def _read_rules(self, graph: graphs.Graph, policy_id: str) -> None:
         """The L7 rules of one policy, read when they are asked about: there may be thousands in a load balancer."""

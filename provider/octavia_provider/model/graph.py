@@ -22,7 +22,7 @@ from .l7_rule import SSL_TYPES, L7Rule
 from .listener import L7_PROTOCOLS, Listener
 from .load_balancer import LoadBalancer
 from .member import Member
-from .pool import Pool
+from .pool import SEES_REQUESTS, Pool
 from .tls_container import SORTS, TlsContainer
 
 # octavia_lib.common.constants.VALID_LISTENER_POOL_PROTOCOL_MAP, for the protocols there are
@@ -173,8 +173,10 @@ def check(graph: Graph, resource: Resource) -> list[Violation]:
             found = [*_listener(graph, resource), *check_containers(graph, resource)]
         case Pool():
             found = [*_pool(graph, resource), *check_containers(graph, resource)]
+        case Member():
+            found = _member(graph, resource)
         case HealthMonitor():
-            found = _monitor(resource, graph.pools.get(resource.pool_id))
+            found = _monitor(graph, resource)
         case L7Policy():
             found = _l7_policy(graph, resource)
         case L7Rule():
@@ -224,9 +226,33 @@ def _cidrs(graph: Graph, listener: Listener) -> Iterator[Violation]:
             yield Violation(("allowed_cidrs", index), message)
 
 
-def _monitor(monitor: HealthMonitor, pool: Pool | None) -> list[Violation]:
-    message = _watches(monitor, pool) if pool else None
-    return [Violation(("type",), message)] if message else []
+def _member(graph: Graph, member: Member) -> list[Violation]:
+    pool, monitor = graph.pools.get(member.pool_id), graph.health_monitors.get(member.pool_id)
+    message = _asked_otherwise(monitor, pool, member) if pool and monitor else None
+    return [Violation(("monitor_port",), message)] if message else []
+
+
+def asks_otherwise(monitor: HealthMonitor, pool: Pool) -> bool:
+    """Whether members are asked by HTTP/2 that get their requests by HTTP/1.1, unless they are asked elsewhere."""
+    return monitor.type == "GRPC" and pool.protocol in SEES_REQUESTS and not pool.takes_http2
+
+
+def _asked_otherwise(monitor: HealthMonitor, pool: Pool, member: Member) -> str | None:
+    if not asks_otherwise(monitor, pool) or member.monitor_port or member.monitor_address:
+        return None
+    return (
+        f"the GRPC monitor asks {member.name or member.address} by HTTP/2, where requests come by HTTP/1.1: give the pool "
+        "protocol_version HTTP2 (or tls_enabled), or the member the monitor_port of a health server beside it"
+    )
+
+
+def _monitor(graph: Graph, monitor: HealthMonitor) -> list[Violation]:
+    pool = graph.pools.get(monitor.pool_id)
+    if pool is None:
+        return []
+    members = graph.members.get(pool.id, {}).values()
+    messages = [_watches(monitor, pool), *(_asked_otherwise(monitor, pool, member) for member in members)]
+    return [Violation(("type",), message) for message in messages if message][:1]
 
 
 def _watches(monitor: HealthMonitor, pool: Pool) -> str | None:
@@ -314,4 +340,7 @@ def _pool(graph: Graph, pool: Pool) -> list[Violation]:
     monitor = graph.health_monitors.get(pool.id)
     if monitor and (complaint := _watches(monitor, pool)):
         found.append(Violation(("protocol",), complaint))
+    if monitor:
+        asked = (_asked_otherwise(monitor, pool, member) for member in graph.members.get(pool.id, {}).values())
+        found += [Violation(("protocol_version",), complaint) for complaint in asked if complaint][:1]
     return [*found, *(Violation(("protocol",), complaint) for complaint in complaints if complaint)]

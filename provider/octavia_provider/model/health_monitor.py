@@ -22,7 +22,11 @@ TYPES = (
     Choice("TLS-HELLO", "the beginning of a TLS handshake: a ClientHello that is answered with a ServerHello"),
     Choice("UDP-CONNECT", 'UDP pools: an empty datagram; "port unreachable" is a failure, silence is none'),
     Choice("SCTP", "not served"),
-    Choice("GRPC", "the call grpc.health.v1.Health/Check (cleartext HTTP/2); beyond Octavia"),
+    Choice(
+        "GRPC",
+        "the call grpc.health.v1.Health/Check, by HTTP/2 as the pool's requests go: in the clear, or by TLS as it is said of the "
+        "pool (HTTPS pools: without verifying); in the clear where a member is checked elsewhere. Beyond Octavia",
+    ),
 )
 # octavia/common/config.py: udp_connect_min_interval_health_monitor
 UDP_CONNECT_DELAY = 3
@@ -45,12 +49,16 @@ def _timeout(values: Mapping[str, Any]) -> str | None:
 
 
 def _idle(name: str) -> Rule:
+    types = (*HTTP_TYPES, "GRPC") if name == "domain_name" else HTTP_TYPES
+
     def check(values: Mapping[str, Any]) -> str | None:
-        if values["type"] not in HTTP_TYPES and values[name] is not None:
+        if values["type"] not in types and values[name] is not None:
             return f"has no effect: it is said in requests, and a {values['type']} monitor makes none"
         return None
 
-    return Rule(on=("type", name), at=name, check=check, doc=f"{name} has an effect with HTTP and HTTPS monitors only.")
+    return Rule(
+        on=("type", name), at=name, check=check, doc=f"{name} has an effect with {', '.join(types)} monitors only."
+    )
 
 
 def _http_only(name: str) -> Rule:
@@ -63,7 +71,7 @@ def _http_only(name: str) -> Rule:
 
 
 def _host_needs_11(values: Mapping[str, Any]) -> str | None:
-    if values["domain_name"] and values["http_version"] != "1.1":
+    if values["domain_name"] and values["http_version"] != "1.1" and values["type"] in HTTP_TYPES:
         return "needs http_version 1.1, which has the Host header"
     return None
 
@@ -90,8 +98,8 @@ class HealthMonitor(common.Resource):
     RULES: ClassVar[tuple[Rule, ...]] = (
         *(_http_only(name) for name in HTTP_ONLY),
         Rule(
-            on=("domain_name", "http_version"), at="domain_name", check=_host_needs_11,
-            doc="domain_name needs http_version 1.1.",
+            on=("domain_name", "http_version", "type"), at="domain_name", check=_host_needs_11,
+            doc="domain_name needs http_version 1.1, but with GRPC.",
         ),
         Rule(on=("type", "delay"), at="delay", check=_udp_delay, doc="delay is at least 3 with UDP-CONNECT."),
         Rule(
@@ -142,7 +150,8 @@ class HealthMonitor(common.Resource):
         choices=(Choice("1.0", "HTTP/1.0"), Choice("1.1", "HTTP/1.1")), cost=RELOAD,
     )  # fmt: skip
     domain_name: str | None = attribute(
-        "The Host header of the request (HTTP/1.1), and with HTTPS the name that is asked for (SNI); the member's address when not given.",
+        "The Host header of the request (HTTP/1.1; with GRPC its authority), and by TLS the name that is asked for (SNI); "
+        "the member's address when not given.",
         max_length=255,
         format=formats.host_name,
         cost=RELOAD,

@@ -29,6 +29,11 @@ PROXY_VERSIONS = {"PROXY": 1, "PROXYV2": 2}
 """Pools whose members are told the client's address: by which version of the PROXY protocol."""
 SEES_REQUESTS = ("HTTP", *PROXY_VERSIONS)
 """Pools that can be behind a listener that sees requests: those that can keep clients by cookies."""
+HTTP1, HTTP2 = "HTTP1", "HTTP2"
+VERSIONS = (
+    Choice(HTTP1, "HTTP/1.1, by TLS too"),
+    Choice(HTTP2, "HTTP/2, without a question in the clear (prior knowledge), as gRPC servers want it"),
+)
 _CIPHERS, _VERSIONS, _ALPN = tls.attributes_of("the load balancer", "towards members, with tls_enabled")
 ALGORITHMS = (
     Choice("ROUND_ROBIN", "members in turn, by weight"),
@@ -146,6 +151,15 @@ def _algorithm(values: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _one_version(values: Mapping[str, Any]) -> str | None:
+    version, offered = values["protocol_version"], values["alpn_protocols"]
+    if version == HTTP2 and offered and set(offered) != {"h2"}:
+        return "HTTP2 goes with alpn_protocols h2 alone; leave one of the two away"
+    if version == HTTP1 and "h2" in (offered or ()):
+        return "HTTP1 does not go with h2 in alpn_protocols; leave one of the two away"
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool(common.Resource):
     """A pool: the members that serve the same thing, and how one of them is picked."""
@@ -172,6 +186,15 @@ class Pool(common.Resource):
         ),
         no_sctp("protocol"),
         *tls.rules(("tls_enabled",), lambda values: bool(values["tls_enabled"])),
+        tls.only_when(
+            "protocol_version", "protocol", lambda protocol: protocol in SEES_REQUESTS,
+            "goes with HTTP, PROXY and PROXYV2 pools only: in others bytes are passed on as they are",
+            "protocol_version is for HTTP, PROXY and PROXYV2 pools.",
+        ),
+        Rule(
+            on=("protocol_version", "alpn_protocols"), at="protocol_version", check=_one_version,
+            doc="protocol_version and alpn_protocols say the same.",
+        ),
         tls.needs("crl_container_ref", "ca_tls_container_ref", "lists are those of its authorities"),
         tls.only_when(
             "tls_enabled", "protocol", lambda protocol: protocol != "HTTPS",
@@ -206,6 +229,11 @@ class Pool(common.Resource):
         replaces_between=SORTS,
         why=SORTS_APART,
     )
+    protocol_version: str | None = attribute(
+        "The version of HTTP that members are spoken to in. When not given, HTTP/1.1 in the clear, and by TLS what they choose of "
+        "`alpn_protocols`. For gRPC: HTTP2, or tls_enabled. Beyond Octavia.",
+        choices=VERSIONS, cost=RELOAD,
+    )  # fmt: skip
     lb_algorithm: str = attribute("How a member is picked.", required=True, choices=ALGORITHMS, cost=RELOAD)
     session_persistence: SessionPersistence | None = attribute(
         "Keeps a client at its member.", cost=RELOAD + "; clients may move to another member once"
@@ -223,3 +251,14 @@ class Pool(common.Resource):
     admin_state_up: bool = common.admin_state_up()
     tags: tuple[str, ...] = common.tags()
     operating_status: str = common.operating_status()
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """What members are offered by ALPN."""
+        by_version = {HTTP1: tls.DEFAULT_ALPN[1:], HTTP2: ("h2",)}
+        return tuple(self.alpn_protocols or by_version.get(self.protocol_version or "", tls.DEFAULT_ALPN))
+
+    @property
+    def takes_http2(self) -> bool:
+        """Whether requests can go to members by HTTP/2."""
+        return self.protocol_version == HTTP2 or (self.tls_enabled and "h2" in self.offers)

@@ -36,7 +36,9 @@ def frontend(listener: Listener, pool: Pool | None, backend: str, binds: tuple[B
     return Frontend(listener.id, "", binds, allowed=listener.allowed_cidrs, datagrams=datagrams)
 
 
-def backend(name: str, pool: Pool, monitor: HealthMonitor | None, members: Iterable[Member]) -> Backend:
+def backend(
+    name: str, listener: Listener, pool: Pool, monitor: HealthMonitor | None, members: Iterable[Member]
+) -> Backend:
     """A UDP pool."""
     servers = (
         Server(
@@ -56,6 +58,6 @@ def backend(name: str, pool: Pool, monitor: HealthMonitor | None, members: Itera
         pool_id=pool.id,
         text="",
         servers={server.name: server for server in servers},
-        probe=probe(monitor, pool, datagrams=True),
+        probe=probe(monitor, listener, pool),
         datagrams=True,
     )

@@ -243,7 +243,7 @@ def _backend(graph: Graph, listener: Listener, pool: Pool) -> tuple[Backend, lis
     members = graph.members.get(pool.id, {})
     name = backend_name(pool.id, listener.id)
     if listener.protocol == "UDP":
-        return datagrams.backend(name, pool, monitor, members.values()), []
+        return datagrams.backend(name, listener, pool, monitor, members.values()), []
     lines.add(pool.id, "mode", mode(listener))
     for directive in BALANCE[pool.lb_algorithm]:
         lines.add(pool.id, directive)
@@ -271,7 +271,7 @@ def _backend(graph: Graph, listener: Listener, pool: Pool) -> tuple[Backend, lis
         text=lines.text,
         servers={server.name: server for server in servers},
         dynamic=not cookies,  # `add server` refuses the keyword cookie
-        probe=probes.probe(monitor, pool, datagrams=False),
+        probe=probes.probe(monitor, listener, pool),
     )
     return backend, lines.owners
 

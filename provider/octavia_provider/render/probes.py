@@ -12,7 +12,7 @@ from octavia_amphora.wire.config import Probe, ProbeType
 from octavia_provider.model.health_monitor import HTTP_TYPES, HealthMonitor
 from octavia_provider.model.listener import Listener
 from octavia_provider.model.member import Member
-from octavia_provider.model.pool import PROXY_VERSIONS, Pool
+from octavia_provider.model.pool import HTTP2, PROXY_VERSIONS, Pool
 
 from . import tls
 from .lines import Lines, bracketed, quote
@@ -26,9 +26,9 @@ _BY_AGENT: Mapping[str, ProbeType] = {"PING": "ping", "TLS-HELLO": "tls-hello", 
 _OF_DATAGRAMS: Mapping[str, ProbeType] = {"UDP-CONNECT": "udp-connect", "TCP": "tcp", "HTTP": "http"}
 
 
-def probe(monitor: HealthMonitor | None, pool: Pool, *, datagrams: bool) -> Probe | None:
+def probe(monitor: HealthMonitor | None, listener: Listener, pool: Pool) -> Probe | None:
     """What the agent checks for this monitor; None where haproxy does."""
-    kind = (_OF_DATAGRAMS if datagrams else _BY_AGENT).get(monitor.type) if monitor else None
+    kind = (_OF_DATAGRAMS if listener.protocol == "UDP" else _BY_AGENT).get(monitor.type) if monitor else None
     if monitor is None or kind is None:
         return None
     common = Probe(
@@ -39,8 +39,11 @@ def probe(monitor: HealthMonitor | None, pool: Pool, *, datagrams: bool) -> Prob
         monitor.max_retries_down,
         proxy=PROXY_VERSIONS.get(pool.protocol, 0),
     )
+    if monitor.type == "GRPC":
+        speaks, name = tls.probed(listener, pool, _name(monitor)), monitor.domain_name or ""
+        return msgspec.structs.replace(common, service=monitor.grpc_service or "", host=name, tls=speaks)
     if monitor.type != "HTTP":
-        return msgspec.structs.replace(common, service=monitor.grpc_service or "")
+        return common
     return msgspec.structs.replace(
         common,
         method=monitor.http_method or "GET",
@@ -70,11 +73,12 @@ def add_check(lines: Lines, pool: Pool, monitor: HealthMonitor) -> None:
         return
     lines.add(me, "option httpchk")
     by_tls = monitor.type == "HTTPS" or pool.tls_enabled
+    by_http2 = by_tls or pool.protocol_version == HTTP2  # or may be, if the member chooses so
     send = ["http-check send meth", monitor.http_method or "GET", "uri", quote(monitor.url_path or "/")]
     send += ["ver", f"HTTP/{monitor.http_version or '1.0'}"]
     if monitor.domain_name:
         send += ["hdr Host", quote(monitor.domain_name)]
-    elif monitor.http_version == "1.1" or by_tls:  # by TLS it may be HTTP/2 that is agreed upon, which has :authority
+    elif monitor.http_version == "1.1" or by_http2:
         lines.add(me, "http-check set-var(check.port) bc_dst_port")
         host = quote(_HOST.replace("{default}", "443" if by_tls else "80"))
         lines.add(me, "http-check set-var(check.host)", host)
@@ -95,6 +99,8 @@ def check_options(listener: Listener, pool: Pool, monitor: HealthMonitor, member
     if monitor.type == "HTTPS" or (pool.tls_enabled and not elsewhere):
         words += ["check-ssl"] if pool.tls_enabled else ["check-ssl verify none"]
         words += _https(listener, pool, monitor) if monitor.type in HTTP_TYPES else []
+    if _unasked(pool) and monitor.type in HTTP_TYPES:
+        words.append("check-proto h2" if monitor.type == "HTTP" and not elsewhere else "check-proto h1")
     if pool.protocol in PROXY_VERSIONS and not elsewhere:
         words.append("check-send-proxy")
     if member.monitor_address:
@@ -109,7 +115,17 @@ def _https(listener: Listener, pool: Pool, monitor: HealthMonitor) -> Iterator[s
 
     The name is asked for where clients' names are: to a listener that does not end TLS they say none that would be known.
     """
-    yield tls.alpn(pool, "check-alpn")
-    name = monitor.domain_name or ""
-    if name and not _ADDRESS.fullmatch(name) and (tls.ends_here(listener) or not pool.tls_enabled):
+    yield "check-alpn http/1.1" if _unasked(pool) else tls.alpn(pool, "check-alpn")
+    if (name := _name(monitor)) and (tls.ends_here(listener) or not pool.tls_enabled):
         yield f"check-sni {quote(name)}"
+
+
+def _unasked(pool: Pool) -> bool:
+    """Whether members are spoken to by HTTP/2 in the clear; a line that says so says it for its checks, by TLS too."""
+    return pool.protocol_version == HTTP2 and not pool.tls_enabled
+
+
+def _name(monitor: HealthMonitor) -> str:
+    """Who is asked for by TLS; empty where that has no name."""
+    name = monitor.domain_name or ""
+    return "" if _ADDRESS.fullmatch(name) else name

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from octavia_amphora.wire.config import File, crt_list, file
+from octavia_amphora.wire.config import File, ProbeTls, crt_list, file
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.listener import L7_PROTOCOLS, Listener, ends_tls, inserts
-from octavia_provider.model.pool import Pool
+from octavia_provider.model.pool import HTTP2, Pool
 from octavia_provider.model.tls import DEFAULT_ALPN, DEFAULT_CIPHERS, DEFAULT_VERSIONS, VERSIONS, split_ciphers
 from octavia_provider.model.tls_container import TlsContainer
 
@@ -90,9 +90,11 @@ def server(listener: Listener, pool: Pool) -> tuple[str, ...]:
     """The words of a ``server`` line (section 5.2). The name that a client asked for is asked of the member, as in
     Octavia; where members are verified, haproxy compares their certificates with it."""
     if not pool.tls_enabled:
-        return ()
+        return ("proto h2",) if pool.protocol_version == HTTP2 and listener.protocol in L7_PROTOCOLS else ()
     words = ["ssl", *_terms(pool)]
-    if listener.protocol in L7_PROTOCOLS or pool.alpn_protocols:  # of mere bytes we cannot say what protocol they are
+    if (
+        listener.protocol in L7_PROTOCOLS or pool.alpn_protocols or pool.protocol_version
+    ):  # what mere bytes are, nobody knows
         words.append(alpn(pool))
     if ends_here(listener):
         words.append("sni ssl_fc_sni")
@@ -106,12 +108,16 @@ def server(listener: Listener, pool: Pool) -> tuple[str, ...]:
     return tuple(words)
 
 
+def _versions(of: Listener | Pool) -> tuple[str, str]:
+    order = [choice.value for choice in VERSIONS]
+    places = sorted(order.index(version) for version in of.tls_versions or DEFAULT_VERSIONS)
+    return order[places[0]], order[places[-1]]
+
+
 def _terms(of: Listener | Pool) -> Iterator[str]:
     """Ciphers and versions."""
     old, new = split_ciphers(of.tls_ciphers or DEFAULT_CIPHERS)
-    order = [choice.value for choice in VERSIONS]
-    places = sorted(order.index(version) for version in of.tls_versions or DEFAULT_VERSIONS)
-    oldest, newest = (order[place] for place in (places[0], places[-1]))
+    oldest, newest = _versions(of)
     if old:
         yield f"ciphers {quote(old)}"
     if new:
@@ -121,7 +127,26 @@ def _terms(of: Listener | Pool) -> Iterator[str]:
 
 def alpn(of: Listener | Pool, word: str = "alpn") -> str:
     """What is offered by ALPN."""
-    return f"{word} {','.join(dict.fromkeys(of.alpn_protocols or DEFAULT_ALPN))}"
+    offered = of.offers if isinstance(of, Pool) else of.alpn_protocols or DEFAULT_ALPN
+    return f"{word} {','.join(dict.fromkeys(offered))}"
+
+
+def probed(listener: Listener, pool: Pool, name: str) -> ProbeTls | None:
+    """How the agent speaks TLS with members where the traffic does; None in the clear. ``name``: who is asked for."""
+    if pool.protocol == "HTTPS":
+        return ProbeTls(name=name)
+    if not pool.tls_enabled:
+        return None
+    oldest, newest = _versions(pool)
+    return ProbeTls(
+        ca=f"{pool.ca_tls_container_ref}.ca" if pool.ca_tls_container_ref else "",
+        crl=f"{pool.crl_container_ref}.crl" if pool.crl_container_ref else "",
+        certificate=f"{pool.tls_container_ref}.pem" if pool.tls_container_ref else "",
+        name=name if ends_here(listener) else "",
+        ciphers=split_ciphers(pool.tls_ciphers or DEFAULT_CIPHERS)[0],
+        oldest=oldest,
+        newest=newest,
+    )
 
 
 def headers(lines: Lines, listener: Listener) -> None:

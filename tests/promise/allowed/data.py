@@ -11,13 +11,14 @@ from typing import Any
 
 from cryptography import x509
 
-from octavia_amphora.wire.config import Backend, Bind, Configuration, Datagrams, File, Frontend, Probe
+from octavia_amphora.wire.config import Backend, Bind, Configuration, Datagrams, File, Frontend, Probe, ProbeTls
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.health_monitor import HealthMonitor
 from octavia_provider.model.listener import Listener
 from octavia_provider.model.pool import Pool
 from octavia_provider.model.tls_container import TlsContainer
 
+from .encryption import terms
 from .listener import asks_clients, default_pool, ends_tls
 from .pool import monitor_of
 from .tables import equal
@@ -84,7 +85,8 @@ def _backend(backend: Backend, graph: Graph, met: Counter[str]) -> None:
     udp = graph.listeners[listener_id].protocol == "UDP"
     monitor, members = monitor_of(graph, pool_id), graph.members.get(pool_id, {})
     equal(backend.datagrams, udp, f"whether {backend.name} is the kernel's")
-    equal(backend.probe, _probe(monitor, graph.pools[pool_id], udp=udp), f"the agent's checks of {backend.name}")
+    meant = _probe(monitor, graph.pools[pool_id], graph.listeners[listener_id], udp=udp)
+    equal(backend.probe, meant, f"the agent's checks of {backend.name}")
     if backend.probe is not None:
         met[f"agent: checks by {backend.probe.type}"] += 1
     equal(list(backend.servers), list(members), f"servers of {backend.name}")
@@ -100,7 +102,7 @@ def _backend(backend: Backend, graph: Graph, met: Counter[str]) -> None:
             equal((server.backup, server.options), (member.backup, ""), f"server {member.id}")
 
 
-def _probe(monitor: HealthMonitor | None, pool: Pool, *, udp: bool) -> Probe | None:
+def _probe(monitor: HealthMonitor | None, pool: Pool, listener: Listener, *, udp: bool) -> Probe | None:
     sort: Any = (OF_DATAGRAMS if udp else BY_AGENT).get(monitor.type) if monitor else None
     if monitor is None or sort is None:
         return None
@@ -114,7 +116,27 @@ def _probe(monitor: HealthMonitor | None, pool: Pool, *, udp: bool) -> Probe | N
             "method": monitor.http_method or "GET", "path": monitor.url_path or "/", "version": monitor.http_version or "1.0",
             "host": monitor.domain_name or "", "codes": tuple((int(ends[0]), int(ends[-1])) for ends in codes),
         }  # fmt: skip
+    if sort == "grpc":
+        more |= {"host": monitor.domain_name or "", "tls": _by_tls(pool, listener, monitor.domain_name or "")}
     return Probe(sort, monitor.delay, monitor.timeout, monitor.max_retries, monitor.max_retries_down, **more)
+
+
+def _by_tls(pool: Pool, listener: Listener, name: str) -> ProbeTls | None:
+    """As the traffic of the pool; a name that is digits and dots is an address, and no name of TLS."""
+    name = name if set(name) - set("0123456789.") else ""
+    if pool.protocol == "HTTPS":
+        return ProbeTls(name=name)
+    if not pool.tls_enabled:
+        return None
+    said, ref = (
+        terms(pool),
+        {"ca": pool.ca_tls_container_ref, "crl": pool.crl_container_ref, "pem": pool.tls_container_ref},
+    )
+    files = {ending: f"{id_}.{ending}" if id_ else "" for ending, id_ in ref.items()}
+    oldest, newest = (said[end].replace("TLSv1.0", "TLSv1") for end in ("tls.oldest", "tls.newest"))
+    return ProbeTls(
+        files["ca"], files["crl"], files["pem"], name if ends_tls(listener) else "", said["tls.old"], oldest, newest
+    )
 
 
 def _files(configuration: Configuration, graph: Graph, met: Counter[str]) -> None:

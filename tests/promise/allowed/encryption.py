@@ -22,5 +22,11 @@ def terms(of: Listener | Pool) -> Facts:
         "tls.new": ":".join(name for name in given if name[:4] == "TLS_"),
         "tls.oldest": versions[0],
         "tls.newest": versions[-1],
-        "tls.alpn": ",".join(of.alpn_protocols or DEFAULT_ALPN),
+        "tls.alpn": ",".join(of.alpn_protocols or _of_version(of) or DEFAULT_ALPN),
     }
+
+
+def _of_version(of: Listener | Pool) -> tuple[str, ...]:
+    if isinstance(of, Listener):
+        return ()
+    return {"HTTP1": ("http/1.1", "http/1.0"), "HTTP2": ("h2",)}.get(str(of.protocol_version), ())

@@ -87,7 +87,7 @@ class Pair:
     @property
     def has_host(self) -> bool:
         """Whether its requests have to say whom they ask: by HTTP/1.1, and where it may be HTTP/2 that is spoken."""
-        return self.monitor.http_version == "1.1" or self.tls
+        return self.monitor.http_version == "1.1" or self.tls or self.pool.protocol_version == "HTTP2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +127,16 @@ class Server:
         return self.asked_by_tls and self.monitor is not None and self.monitor.type != "TCP"
 
     @property
+    def unasked(self) -> bool:
+        """Whether it is spoken to by HTTP/2 without having been asked."""
+        return self.pool.protocol_version == "HTTP2" and not self.tls
+
+    @property
+    def asked_alike(self) -> bool:
+        """Whether requests are made of it by haproxy's checks in that way too."""
+        return self.unasked and self.monitor is not None and self.monitor.type == "HTTP" and not self.elsewhere
+
+    @property
     def asked_for_a_name(self) -> bool:
         """Whether the check names whom it wants, as clients do where that is passed on."""
         name = (self.monitor and self.monitor.domain_name) or ""
@@ -143,14 +153,17 @@ SERVER = Table("member", {
     "ssl": lambda s: s.tls, "ciphers {tls.old}": lambda s: s.tls and terms(s.pool)["tls.old"],
     "ciphersuites {tls.new}": lambda s: s.tls and terms(s.pool)["tls.new"],
     "ssl-min-ver {tls.oldest} ssl-max-ver {tls.newest}": lambda s: s.tls,
-    "alpn {tls.alpn}": lambda s: s.tls and (sees_requests(s.listener) or s.pool.alpn_protocols),
+    "alpn {tls.alpn}": lambda s: s.tls and (sees_requests(s.listener) or s.pool.alpn_protocols or s.pool.protocol_version),
+    "proto h2": lambda s: s.unasked and sees_requests(s.listener), "check-proto h2": lambda s: s.asked_alike,
+    "check-proto h1": lambda s: s.unasked and s.monitor is not None and _asks(s.monitor) and not s.asked_alike,
+    "check-alpn http/1.1": lambda s: s.asked_by_https and s.unasked,
     "sni ssl_fc_sni": lambda s: s.tls and ends_tls(s.listener),
     "verify required ca-file {pool.ca_tls_container_ref}.ca": lambda s: s.tls and s.pool.ca_tls_container_ref,
     "verify none": lambda s: (s.tls and not s.pool.ca_tls_container_ref) or (s.asked_by_tls and not s.tls),
     "crl-file {pool.crl_container_ref}.crl": lambda s: s.tls and s.pool.crl_container_ref,
     "crt {pool.tls_container_ref}.pem": lambda s: s.tls and s.pool.tls_container_ref,
     "check inter {monitor.delay}s fall {monitor.max_retries_down} rise {monitor.max_retries}": lambda s: s.checked,
-    "check-ssl": lambda s: s.asked_by_tls, "check-alpn {tls.alpn}": lambda s: s.asked_by_https,
+    "check-ssl": lambda s: s.asked_by_tls, "check-alpn {tls.alpn}": lambda s: s.asked_by_https and not s.unasked,
     "check-sni {monitor.domain_name}": lambda s: s.asked_for_a_name,
     "check-send-proxy": lambda s: s.checked and s.pool.protocol in ("PROXY", "PROXYV2") and not s.elsewhere,
     "addr {monitor_host}": lambda s: s.checked and s.member.monitor_address,

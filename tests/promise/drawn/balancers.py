@@ -6,6 +6,7 @@ from __future__ import annotations
 from octavia_provider.model import graph, kinds
 from octavia_provider.model.l7_rule import SSL_TYPES, TYPES
 from octavia_provider.model.listener import L7_PROTOCOLS
+from octavia_provider.model.pool import SEES_REQUESTS
 
 from .chance import Draw
 from .strings import hostile
@@ -37,6 +38,9 @@ def _pool(draw: Draw, name: str = "", protocols: tuple[str, ...] = ()) -> Body:
     pool["members"] = draw.some(lambda draw: values(draw, kinds.Member), 3)
     if draw.happens(65):
         pool["healthmonitor"] = _monitor(draw, str(pool.get("protocol")))
+        if pool["healthmonitor"].get("type") == "GRPC" and pool.get("protocol") in SEES_REQUESTS and draw.happens(90):
+            pool["protocol_version"] = "HTTP2"
+            pool.pop("alpn_protocols", None)
     return pool
 
 

@@ -64,6 +64,10 @@ def _pool(draw: Draw, found: Found) -> None:
     if isinstance(persistence, dict) and protocol != "UDP":
         for name in ("persistence_timeout", "persistence_granularity"):
             persistence.pop(name, None)
+    if protocol not in SEES_REQUESTS:
+        found.pop("protocol_version", None)
+    if (version := found.get("protocol_version")) and found.get("alpn_protocols"):
+        found["alpn_protocols"] = ["h2"] if version == "HTTP2" else ["http/1.1"]
     if protocol in ("UDP", "HTTPS"):
         found["tls_enabled"] = False
     if protocol == "UDP":

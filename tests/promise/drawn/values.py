@@ -47,7 +47,7 @@ WEIGHTS: Mapping[tuple[str, str], Mapping[str, float]] = {
 """Choices that should come oftener or more rarely than the others, which have weight 1."""
 OFTEN: Mapping[tuple[str, str], float] = {
     ("listener", "allowed_cidrs"): 25, ("listener", "rate_limit"): 30, ("pool", "session_persistence"): 65,
-    ("pool", "tls_enabled"): 70, ("load_balancer", "vip_address"): 40, ("load_balancer", "vip_sg_ids"): 5, ("l7_policy", "header_changes"): 70,
+    ("pool", "tls_enabled"): 70, ("pool", "protocol_version"): 60, ("load_balancer", "vip_address"): 40, ("load_balancer", "vip_sg_ids"): 5, ("l7_policy", "header_changes"): 70,
 }  # fmt: skip
 """In how many cases of a hundred an attribute is given, where it is not the usual 50 (99 where it is required)."""
 

@@ -298,6 +298,17 @@ RULES: tuple[Row, ...] = (
             ("http_method", "GET"), ("url_path", "/"), ("expected_codes", "200"),
         )
     ),
+    *(
+        ("pool", {"protocol": protocol, "protocol_version": "HTTP2"}, ("protocol_version",), "goes with HTTP, PROXY and PROXYV2 pools")
+        for protocol in ("TCP", "HTTPS", "UDP")
+    ),
+    *(
+        ("pool", {"protocol_version": version, "alpn_protocols": offered}, ("protocol_version",), f"{version} {says}")
+        for version, offered, says in (
+            ("HTTP2", ["http/1.1"], "goes with alpn_protocols h2 alone"), ("HTTP2", ["h2", "http/1.1"], "goes with alpn_protocols h2"),
+            ("HTTP1", ["h2"], "does not go with h2"),
+        )
+    ),
     ("health_monitor", {"domain_name": "a.example"}, ("domain_name",), "needs http_version 1.1"),
     ("health_monitor", {"http_version": "1.1", "domain_name": "a b"}, ("domain_name",), "is not a host name"),
     ("health_monitor", {"type": "UDP-CONNECT", "delay": 2, "timeout": 1}, ("delay",), "must be at least 3 with UDP-CONNECT"),

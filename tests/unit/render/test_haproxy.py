@@ -213,6 +213,16 @@ CASES: dict[str, tuple[Graph, Placement]] = {
         ),
         HERE,
     ),
+    "http2": (
+        graph(
+            resource("listener", "web"),
+            resource("pool", "pool", protocol_version="HTTP2"),
+            resource("health_monitor", "hm"),
+            resource("member", "m1"),
+            resource("member", "m2", monitor_port=9000),
+        ),
+        HERE,
+    ),
     "allowed-cidrs": (
         graph(resource("listener", "web", allowed_cidrs=(*(f"10.{n}.0.0/16" for n in range(25)), "fd00::/8"))),
         Placement(vips=("127.0.0.1",), proxy_address="127.0.0.2"),

@@ -61,12 +61,13 @@ ALSO: dict[str, frozenset[str] | set[str]] = {
     "pool.lb_algorithm": ON_SERVERS | {"listener"},  # numbers on a hash's ring; UDP's is the listener's
     "pool.session_persistence": ON_SERVERS | {"listener"},  # a cookie a member; UDP's is the listener's
     "pool.alpn_protocols": ON_SERVERS,
-    "pool.tls_ciphers": ON_SERVERS,
-    "pool.tls_versions": ON_SERVERS,
+    "pool.protocol_version": ON_SERVERS | {"health_monitor"},  # Host of a check that may be HTTP/2
+    "pool.tls_ciphers": ON_SERVERS | {"probe"},  # gRPC's checks go as the traffic does
+    "pool.tls_versions": ON_SERVERS | {"probe"},
     "pool.tls_enabled": ON_SERVERS | CERTIFICATES | {"probe", "health_monitor"},  # Host of a check that may be HTTP/2
-    "pool.tls_container_ref": ON_SERVERS | CERTIFICATES,
-    "pool.ca_tls_container_ref": ON_SERVERS | CERTIFICATES,
-    "pool.crl_container_ref": ON_SERVERS | CERTIFICATES,
+    "pool.tls_container_ref": ON_SERVERS | CERTIFICATES | {"probe"},
+    "pool.ca_tls_container_ref": ON_SERVERS | CERTIFICATES | {"probe"},
+    "pool.crl_container_ref": ON_SERVERS | CERTIFICATES | {"probe"},
     "l7_policy.position": {"l7_policy", "listener"},  # the order, in which the first that matches wins
     "l7_rule.invert": {"l7_policy"},  # its name in the policy's condition, with or without "!"
     **{

@@ -56,6 +56,10 @@ CASES: dict[str, tuple[Graph, Placement]] = {
         TLS, tls_enabled=True, tls_container_ref="two", ca_tls_container_ref="ca", crl_container_ref="crl",
         tls_versions=("TLSv1.3",), tls_ciphers="TLS_AES_128_GCM_SHA256", alpn_protocols=("h2",),
     ),
+    "tls-members-http2": _case(
+        TLS, [resource("health_monitor", "hm", type="HTTPS", http_version="1.1", domain_name="m.test")], tls_enabled=True,
+        protocol_version="HTTP2",
+    ),
     "tls-members-tcp": _case({"protocol": "TCP"}, protocol="TCP", tls_enabled=True),
     "tls-members-checked": _case(TLS, [_CHECK], tls_enabled=True, ca_tls_container_ref="ca"),
 }  # fmt: skip
