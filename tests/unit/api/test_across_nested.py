@@ -34,6 +34,8 @@ NOT_NESTED = {
 }
 # Where a body has the fault elsewhere than a call of its own: what is changed there comes first here, and others go with it.
 ELSEWHERE: Mapping[str, Place] = {
+    # the monitor comes last
+    "g1": ("asker", "type"), "beside": ("asker", "type"), "called": ("caller", "type"),
     "s4": ("free", "default_pool"), "s5": ("secure", "default_pool"), "s6": ("metrics", "default_pool"),
     "s8": ("s8",), "s9": ("s9",), "u6": ("u6",),
     "heard": ("heard", "default_pool"), "switched": ("switch",), "ended": ("asked", "type"),
