@@ -16,6 +16,8 @@ import pem
 
 from .installation import Installation, ask, until
 
+pytestmark = pytest.mark.timeout(300)
+
 FOUND = f"import sys; sys.path += {[entry for entry in sys.path if entry.endswith('-packages')]!r}\n"  # h2 is there
 MEMBER = FOUND + Path(__file__).with_name("strict_member.py").read_text().replace(
     "from __future__ import annotations", ""

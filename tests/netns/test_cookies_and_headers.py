@@ -15,6 +15,8 @@ import pem
 
 from .installation import Installation, Stack, make_stack, until
 
+pytestmark = pytest.mark.timeout(300)
+
 # Answers with its name; X-Set: what is to stand in the answer as a line of its own.
 MEMBER = """
 import asyncio, os

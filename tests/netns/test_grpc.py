@@ -19,6 +19,8 @@ import pem
 from .installation import Installation, Stack, until
 from .test_tls import begin, container, pool, update
 
+pytestmark = pytest.mark.timeout(300)
+
 FOUND = f"import sys; sys.path += {[entry for entry in sys.path if entry.endswith('-packages')]!r}\n"
 MEMBER = FOUND + Path(__file__).with_name("grpc_member.py").read_text().replace(
     "from __future__ import annotations", ""

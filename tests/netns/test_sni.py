@@ -15,6 +15,8 @@ from .installation import Installation, until
 from .test_tls import begin, container, host, listener, pool, served, update
 from .tls_client import Seen, ask, refused
 
+pytestmark = pytest.mark.timeout(300)
+
 KEYS = {"ec": pem.make("key").key, "rsa": pem.make("key", rsa_bits=2048).key, "ed25519": pem.ed25519()}
 ONLY_RSA: dict[str, Any] = {"newest": ssl.TLSVersion.TLSv1_2, "ciphers": "ECDHE-RSA-AES128-GCM-SHA256"}
 ONLY_EC: dict[str, Any] = {"newest": ssl.TLSVersion.TLSv1_2, "ciphers": "ECDHE-ECDSA-AES128-GCM-SHA256"}

@@ -41,7 +41,22 @@ def _pool(draw: Draw, name: str = "", protocols: tuple[str, ...] = ()) -> Body:
         if pool["healthmonitor"].get("type") == "GRPC" and pool.get("protocol") in SEES_REQUESTS and draw.happens(90):
             pool["protocol_version"] = "HTTP2"
             pool.pop("alpn_protocols", None)
+        if (
+            pool["healthmonitor"].get("type") in ("HTTP", "HTTPS")
+            and pool.get("protocol") in SEES_REQUESTS
+            and draw.happens(25)
+        ):
+            _asked_unasked(pool, draw)
     return pool
+
+
+def _asked_unasked(pool: Body, draw: Draw) -> None:
+    """Members that are spoken to by HTTP/2 in the clear, and checked so too, most of them where they serve."""
+    pool.update(protocol_version="HTTP2", tls_enabled=False)
+    pool.pop("alpn_protocols", None)
+    for member in pool["members"] if draw.happens(75) else ():
+        for name in ("monitor_port", "monitor_address"):
+            member.pop(name, None)
 
 
 def _monitor(draw: Draw, protocol: str) -> Body:
