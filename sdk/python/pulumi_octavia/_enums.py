@@ -26,6 +26,7 @@ __all__ = [
     'PoolAlpnProtocols',
     'PoolLbAlgorithm',
     'PoolProtocol',
+    'PoolProtocolVersion',
     'PoolSessionPersistenceCookieSameSite',
     'PoolSessionPersistenceType',
     'PoolTlsVersions',
@@ -140,7 +141,7 @@ class HealthMonitorType(_builtins.str, Enum):
     """
     GRPC = "GRPC"
     """
-    the call grpc.health.v1.Health/Check (cleartext HTTP/2); beyond Octavia
+    the call grpc.health.v1.Health/Check, by HTTP/2 as the pool's requests go: in the clear, or by TLS as it is said of the pool (HTTPS pools: without verifying); in the clear where a member is checked elsewhere. Beyond Octavia
     """
 
 
@@ -437,6 +438,18 @@ class PoolProtocol(_builtins.str, Enum):
     SCTP = "SCTP"
     """
     not served
+    """
+
+
+@pulumi.type_token("octavia:index:PoolProtocolVersion")
+class PoolProtocolVersion(_builtins.str, Enum):
+    HTTP1 = "HTTP1"
+    """
+    HTTP/1.1, by TLS too
+    """
+    HTTP2 = "HTTP2"
+    """
+    HTTP/2, without a question in the clear (prior knowledge), as gRPC servers want it
     """
 
 

@@ -131,7 +131,7 @@ class GetHealthMonitorResult:
     @pulumi.getter(name="domainName")
     def domain_name(self) -> Optional[_builtins.str]:
         """
-        The Host header of the request (HTTP/1.1), and with HTTPS the name that is asked for (SNI); the member's address when not given.
+        The Host header of the request (HTTP/1.1; with GRPC its authority), and by TLS the name that is asked for (SNI); the member's address when not given.
         """
         return pulumi.get(self, "domain_name")
 

@@ -25,7 +25,7 @@ __all__ = [
 
 @pulumi.output_type
 class GetPoolResult:
-    def __init__(__self__, admin_state_up=None, alpn_protocols=None, ca_tls_container_ref=None, control_plane_id=None, created_at=None, crl_container_ref=None, description=None, id=None, lb_algorithm=None, listener_id=None, loadbalancer_id=None, name=None, operating_status=None, project_id=None, protocol=None, provisioning_error=None, provisioning_status=None, session_persistence=None, tags=None, tls_ciphers=None, tls_container_ref=None, tls_enabled=None, tls_versions=None, updated_at=None):
+    def __init__(__self__, admin_state_up=None, alpn_protocols=None, ca_tls_container_ref=None, control_plane_id=None, created_at=None, crl_container_ref=None, description=None, id=None, lb_algorithm=None, listener_id=None, loadbalancer_id=None, name=None, operating_status=None, project_id=None, protocol=None, protocol_version=None, provisioning_error=None, provisioning_status=None, session_persistence=None, tags=None, tls_ciphers=None, tls_container_ref=None, tls_enabled=None, tls_versions=None, updated_at=None):
         if admin_state_up and not isinstance(admin_state_up, bool):
             raise TypeError("Expected argument 'admin_state_up' to be a bool")
         pulumi.set(__self__, "admin_state_up", admin_state_up)
@@ -71,6 +71,9 @@ class GetPoolResult:
         if protocol and not isinstance(protocol, str):
             raise TypeError("Expected argument 'protocol' to be a str")
         pulumi.set(__self__, "protocol", protocol)
+        if protocol_version and not isinstance(protocol_version, str):
+            raise TypeError("Expected argument 'protocol_version' to be a str")
+        pulumi.set(__self__, "protocol_version", protocol_version)
         if provisioning_error and not isinstance(provisioning_error, str):
             raise TypeError("Expected argument 'provisioning_error' to be a str")
         pulumi.set(__self__, "provisioning_error", provisioning_error)
@@ -220,6 +223,14 @@ class GetPoolResult:
         return pulumi.get(self, "protocol")
 
     @_builtins.property
+    @pulumi.getter(name="protocolVersion")
+    def protocol_version(self) -> Optional['PoolProtocolVersion']:
+        """
+        The version of HTTP that members are spoken to in. When not given, HTTP/1.1 in the clear, and by TLS what they choose of `alpn_protocols`. For gRPC: HTTP2, or tls_enabled. Beyond Octavia.
+        """
+        return pulumi.get(self, "protocol_version")
+
+    @_builtins.property
     @pulumi.getter(name="provisioningError")
     def provisioning_error(self) -> Optional[_builtins.str]:
         """
@@ -313,6 +324,7 @@ class AwaitableGetPoolResult(GetPoolResult):
             operating_status=self.operating_status,
             project_id=self.project_id,
             protocol=self.protocol,
+            protocol_version=self.protocol_version,
             provisioning_error=self.provisioning_error,
             provisioning_status=self.provisioning_status,
             session_persistence=self.session_persistence,
@@ -355,6 +367,7 @@ def get_pool(id: Optional[_builtins.str] = None,
         operating_status=pulumi.get(__ret__, 'operating_status'),
         project_id=pulumi.get(__ret__, 'project_id'),
         protocol=pulumi.get(__ret__, 'protocol'),
+        protocol_version=pulumi.get(__ret__, 'protocol_version'),
         provisioning_error=pulumi.get(__ret__, 'provisioning_error'),
         provisioning_status=pulumi.get(__ret__, 'provisioning_status'),
         session_persistence=pulumi.get(__ret__, 'session_persistence'),
@@ -394,6 +407,7 @@ def get_pool_output(id: pulumi.Input[Optional[Optional[_builtins.str]]] = None,
         operating_status=pulumi.get(__response__, 'operating_status'),
         project_id=pulumi.get(__response__, 'project_id'),
         protocol=pulumi.get(__response__, 'protocol'),
+        protocol_version=pulumi.get(__response__, 'protocol_version'),
         provisioning_error=pulumi.get(__response__, 'provisioning_error'),
         provisioning_status=pulumi.get(__response__, 'provisioning_status'),
         session_persistence=pulumi.get(__response__, 'session_persistence'),

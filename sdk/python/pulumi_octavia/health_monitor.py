@@ -62,7 +62,7 @@ class HealthMonitorArgs:
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.bool] admin_state_up: Whether it is in service. Off: configured, but takes no traffic.
-        :param pulumi.Input[_builtins.str] domain_name: The Host header of the request (HTTP/1.1), and with HTTPS the name that is asked for (SNI); the member's address when not given.
+        :param pulumi.Input[_builtins.str] domain_name: The Host header of the request (HTTP/1.1; with GRPC its authority), and by TLS the name that is asked for (SNI); the member's address when not given.
                
                At most 255 characters.
                
@@ -224,7 +224,7 @@ class HealthMonitorArgs:
     @pulumi.getter(name="domainName")
     def domain_name(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The Host header of the request (HTTP/1.1), and with HTTPS the name that is asked for (SNI); the member's address when not given.
+        The Host header of the request (HTTP/1.1; with GRPC its authority), and by TLS the name that is asked for (SNI); the member's address when not given.
 
         At most 255 characters.
 
@@ -397,7 +397,7 @@ class HealthMonitor(pulumi.CustomResource):
                From 1 to 2073600.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] domain_name: The Host header of the request (HTTP/1.1), and with HTTPS the name that is asked for (SNI); the member's address when not given.
+        :param pulumi.Input[_builtins.str] domain_name: The Host header of the request (HTTP/1.1; with GRPC its authority), and by TLS the name that is asked for (SNI); the member's address when not given.
                
                At most 255 characters.
                
@@ -626,7 +626,7 @@ class HealthMonitor(pulumi.CustomResource):
     @pulumi.getter(name="domainName")
     def domain_name(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The Host header of the request (HTTP/1.1), and with HTTPS the name that is asked for (SNI); the member's address when not given.
+        The Host header of the request (HTTP/1.1; with GRPC its authority), and by TLS the name that is asked for (SNI); the member's address when not given.
         """
         return pulumi.get(self, "domain_name")
 

@@ -32,6 +32,7 @@ class PoolArgs:
                  listener_id: pulumi.Input[Optional[_builtins.str]] = None,
                  loadbalancer_id: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
+                 protocol_version: pulumi.Input[Optional['PoolProtocolVersion']] = None,
                  session_persistence: pulumi.Input[Optional['PoolSessionPersistenceArgs']] = None,
                  tags: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  tls_ciphers: pulumi.Input[Optional[_builtins.str]] = None,
@@ -77,6 +78,9 @@ class PoolArgs:
         :param pulumi.Input[_builtins.str] name: A name for people. Made from the resource's name when not given.
                
                At most 255 characters.
+        :param pulumi.Input['PoolProtocolVersion'] protocol_version: The version of HTTP that members are spoken to in. When not given, HTTP/1.1 in the clear, and by TLS what they choose of `alpn_protocols`. For gRPC: HTTP2, or tls_enabled. Beyond Octavia.
+               
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input['PoolSessionPersistenceArgs'] session_persistence: Keeps a client at its member.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; clients may move to another member once.
@@ -122,6 +126,8 @@ class PoolArgs:
             pulumi.set(__self__, "loadbalancer_id", loadbalancer_id)
         if name is not None:
             pulumi.set(__self__, "name", name)
+        if protocol_version is not None:
+            pulumi.set(__self__, "protocol_version", protocol_version)
         if session_persistence is not None:
             pulumi.set(__self__, "session_persistence", session_persistence)
         if tags is not None:
@@ -284,6 +290,20 @@ class PoolArgs:
         pulumi.set(self, "name", value)
 
     @_builtins.property
+    @pulumi.getter(name="protocolVersion")
+    def protocol_version(self) -> pulumi.Input[Optional['PoolProtocolVersion']]:
+        """
+        The version of HTTP that members are spoken to in. When not given, HTTP/1.1 in the clear, and by TLS what they choose of `alpn_protocols`. For gRPC: HTTP2, or tls_enabled. Beyond Octavia.
+
+        A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
+        """
+        return pulumi.get(self, "protocol_version")
+
+    @protocol_version.setter
+    def protocol_version(self, value: pulumi.Input[Optional['PoolProtocolVersion']]):
+        pulumi.set(self, "protocol_version", value)
+
+    @_builtins.property
     @pulumi.getter(name="sessionPersistence")
     def session_persistence(self) -> pulumi.Input[Optional['PoolSessionPersistenceArgs']]:
         """
@@ -390,6 +410,7 @@ class Pool(pulumi.CustomResource):
                  loadbalancer_id: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  protocol: pulumi.Input[Optional['PoolProtocol']] = None,
+                 protocol_version: pulumi.Input[Optional['PoolProtocolVersion']] = None,
                  session_persistence: pulumi.Input[Optional[Union['PoolSessionPersistenceArgs', 'PoolSessionPersistenceArgsDict']]] = None,
                  tags: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  tls_ciphers: pulumi.Input[Optional[_builtins.str]] = None,
@@ -445,6 +466,9 @@ class Pool(pulumi.CustomResource):
         :param pulumi.Input['PoolProtocol'] protocol: What the members speak.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. A change between UDP and anything else makes a new resource: a listener and its default pool would have to change to or from UDP together, and updates come one after the other.
+        :param pulumi.Input['PoolProtocolVersion'] protocol_version: The version of HTTP that members are spoken to in. When not given, HTTP/1.1 in the clear, and by TLS what they choose of `alpn_protocols`. For gRPC: HTTP2, or tls_enabled. Beyond Octavia.
+               
+               A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[Union['PoolSessionPersistenceArgs', 'PoolSessionPersistenceArgsDict']] session_persistence: Keeps a client at its member.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; clients may move to another member once.
@@ -511,6 +535,7 @@ class Pool(pulumi.CustomResource):
                  loadbalancer_id: pulumi.Input[Optional[_builtins.str]] = None,
                  name: pulumi.Input[Optional[_builtins.str]] = None,
                  protocol: pulumi.Input[Optional['PoolProtocol']] = None,
+                 protocol_version: pulumi.Input[Optional['PoolProtocolVersion']] = None,
                  session_persistence: pulumi.Input[Optional[Union['PoolSessionPersistenceArgs', 'PoolSessionPersistenceArgsDict']]] = None,
                  tags: pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]] = None,
                  tls_ciphers: pulumi.Input[Optional[_builtins.str]] = None,
@@ -542,6 +567,7 @@ class Pool(pulumi.CustomResource):
             if protocol is None and not opts.urn:
                 raise TypeError("Missing required property 'protocol'")
             __props__.__dict__["protocol"] = protocol
+            __props__.__dict__["protocol_version"] = protocol_version
             __props__.__dict__["session_persistence"] = session_persistence
             __props__.__dict__["tags"] = tags
             __props__.__dict__["tls_ciphers"] = tls_ciphers
@@ -593,6 +619,7 @@ class Pool(pulumi.CustomResource):
         __props__.__dict__["operating_status"] = None
         __props__.__dict__["project_id"] = None
         __props__.__dict__["protocol"] = None
+        __props__.__dict__["protocol_version"] = None
         __props__.__dict__["provisioning_error"] = None
         __props__.__dict__["provisioning_status"] = None
         __props__.__dict__["session_persistence"] = None
@@ -715,6 +742,14 @@ class Pool(pulumi.CustomResource):
         What the members speak.
         """
         return pulumi.get(self, "protocol")
+
+    @_builtins.property
+    @pulumi.getter(name="protocolVersion")
+    def protocol_version(self) -> pulumi.Output[Optional['PoolProtocolVersion']]:
+        """
+        The version of HTTP that members are spoken to in. When not given, HTTP/1.1 in the clear, and by TLS what they choose of `alpn_protocols`. For gRPC: HTTP2, or tls_enabled. Beyond Octavia.
+        """
+        return pulumi.get(self, "protocol_version")
 
     @_builtins.property
     @pulumi.getter(name="provisioningError")
