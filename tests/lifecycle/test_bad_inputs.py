@@ -11,7 +11,7 @@ import pytest
 from octavia_provider.model.attributes import attributes
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.validate import validate
-from octavia_provider.plugin import spelling
+from octavia_provider.plugin import language, spelling
 from octavia_provider.plugin.resources import TOKENS
 from provider_process import Provider, provider
 from unit.model.bad_inputs import BAD_INPUTS, BadInput
@@ -43,9 +43,9 @@ def test_check_refuses_what_the_api_refuses(unconfigured: Provider, bad: BadInpu
     )
     expected: dict[str, set[str]] = {}
     for violation in validate(kind, bad.values).violations:
-        expected.setdefault(spelling.spell(kind, violation.path), set()).add(violation.message)
+        expected.setdefault(spelling.spell(kind, violation.path), set()).add(language.spelled(violation.message))
     assert failures.keys() == expected.keys()
     assert all(
         set(reason.split("; ")) == expected[path] or reason in expected[path] for path, reason in failures.items()
     )
-    assert bad.says in failures[spelling.spell(kind, bad.at)]
+    assert language.spelled(bad.says) in failures[spelling.spell(kind, bad.at)]

@@ -216,7 +216,7 @@ RULES: tuple[Row, ...] = (
         "listener", {**TLS, "client_authentication": "OPTIONAL"},
         ("client_authentication",), "needs client_ca_tls_container_ref",
     ),
-    ("listener", {**TLS, "client_crl_container_ref": ID}, ("client_crl_container_ref",), "needs client_ca_tls_container"),
+    ("listener", {**TLS, "client_crl_container_ref": ID}, ("client_crl_container_ref",), "needs client_ca_tls_container_ref"),
     ("listener", {**TLS, "hsts_include_subdomains": True}, ("hsts_include_subdomains",), "needs hsts_max_age"),
     ("listener", {**TLS, "hsts_preload": True}, ("hsts_preload",), "needs hsts_max_age"),
     ("pool", {"crl_container_ref": ID}, ("crl_container_ref",), "needs ca_tls_container_ref"),
