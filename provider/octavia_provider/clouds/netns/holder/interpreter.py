@@ -28,7 +28,17 @@ def compile_agent() -> None:
 
 
 def unreadable() -> Path | None:
-    """A file or folder that an unprivileged user may not read, as an installation under ``umask 077`` has them."""
+    """A file or folder that an unprivileged user may not read, as an installation under ``umask 077`` has them.
+
+    An unprivileged user who asks may not even look: one in root's home is closed to it from above.
+    """
+    try:
+        return _unreadable()
+    except PermissionError as error:
+        return Path(error.filename or sys.prefix)
+
+
+def _unreadable() -> Path | None:
     shown = [Path(path).resolve() for path in roots.python()]
     for source in (*_sources(), Path(os.__file__), Path(sys.executable)):
         path = source.resolve()
