@@ -221,7 +221,7 @@ def test_a_fault_of_ours_is_one_line_and_a_file() -> None:
 
 def test_purge_takes_a_home_whose_key_is_lost(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    home.mkdir()
+    home.mkdir(mode=0o700)
     (home / "serve.lock").touch()
     (home / "octavia.db").write_text("notes of mine")
     done = octaviactl("purge", "--home", str(home), "--yes")
