@@ -22,7 +22,7 @@ Description=Octavia as code: the control plane of this machine's embedded cloud
 After=network.target
 
 [Service]
-ExecStart={python} -m octavia_provider.cli.main serve --stay --home {home}
+ExecStart={python} -P -m octavia_provider.cli.main serve --stay --home {home}
 # The cloud lives on when the control plane is restarted: traffic does not depend on it.
 KillMode=process
 Restart=on-failure

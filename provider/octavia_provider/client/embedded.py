@@ -31,7 +31,7 @@ log = logs.Logger()
 START = 60.0
 """Seconds that a control plane may take to start (a reboot makes it rebuild its cloud) or to stop."""
 SUBJECT = "the embedded control plane"
-_SERVE = (sys.executable, "-m", "octavia_provider.cli.main", "serve")
+_SERVE = (sys.executable, "-P", "-m", "octavia_provider.cli.main", "serve")
 
 
 def endpoint(given: str | None = None, home: str | None = None) -> str | None:

@@ -212,3 +212,10 @@ def test_an_installation_that_only_root_can_read_is_named(tmp_path: Path, monkey
     source.parent.chmod(0o755)
     source.chmod(0o600)
     assert interpreter.unreadable() == source
+
+
+def test_the_folder_that_python_was_started_in_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``python -m`` puts it first on its path: the control plane starts in ``/``, which has what is root's alone."""
+    monkeypatch.setattr(sys, "path", ["/", *sys.path])
+    assert "/" not in roots.python()
+    assert sys.prefix in roots.python()

@@ -29,7 +29,7 @@ AGENT_PORT = 9443
 """Where agents listen, Octavia's ``[haproxy_amphora] bind_port``."""
 SUBNET_BASE = "100.64.0.0/16"
 """The management network: shared address space (RFC 6598), which no local network may use, so none can overlap it."""
-AGENT_COMMAND = (sys.executable, "-m", "octavia_amphora.main")
+AGENT_COMMAND = (sys.executable, "-P", "-m", "octavia_amphora.main")
 
 log = structlog.get_logger(__name__)
 

@@ -42,12 +42,15 @@ _READ_ONLY = kernel.ATTR_RDONLY | kernel.ATTR_NOSUID | kernel.ATTR_NODEV
 
 
 def python(argv: Sequence[str] = ()) -> list[str]:
-    """Folders without which our interpreter, our packages and what ``argv`` names do not run, wherever they are."""
+    """Folders without which our interpreter, our packages and what ``argv`` names do not run, wherever they are.
+
+    The whole machine is none of them: ``python -m`` has the folder that it was started in on its path.
+    """
     named = [str(Path(word).parent) for word in argv[1:] if word.startswith("/")]
     haproxy = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:{walls.PATH}")
     beside = [str(Path(haproxy).resolve().parent)] if haproxy else []
     found = [sys.prefix, sys.base_prefix, *(path for path in sys.path if path), *named, *beside]
-    return [path for path in dict.fromkeys(map(os.path.abspath, found)) if Path(path).is_dir()]
+    return [path for path in dict.fromkeys(map(os.path.abspath, found)) if path != "/" and Path(path).is_dir()]
 
 
 def named_by(command: Iterable[str], environment: Mapping[str, str], home: str) -> list[str]:
