@@ -47,6 +47,8 @@ def _pool(draw: Draw, name: str = "", protocols: tuple[str, ...] = ()) -> Body:
             and draw.happens(25)
         ):
             _asked_unasked(pool, draw)
+        elif pool["healthmonitor"].get("type") == "HTTP" and draw.happens(25):
+            _asked_plainly(pool)
     return pool
 
 
@@ -57,6 +59,17 @@ def _asked_unasked(pool: Body, draw: Draw) -> None:
     for member in pool["members"] if draw.happens(75) else ():
         for name in ("monitor_port", "monitor_address"):
             member.pop(name, None)
+
+
+def _asked_plainly(pool: Body) -> None:
+    """By HTTP/1.0 in the clear, whoever it is."""
+    pool["tls_enabled"] = False
+    for one, name in (
+        (pool, "protocol_version"),
+        (pool["healthmonitor"], "http_version"),
+        (pool["healthmonitor"], "domain_name"),
+    ):
+        one.pop(name, None)
 
 
 def _monitor(draw: Draw, protocol: str) -> Body:
