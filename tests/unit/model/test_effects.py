@@ -59,7 +59,7 @@ def test_changes_are_named_for_inputs_that_there_are() -> None:
         ("health_monitor.delay", 1, 2, Severity.OTHERWISE, "judged by other checks"),
         ("health_monitor.tags", None, ["x"], Severity.NONE, "none"),
         ("l7_rule.value", "a", "b", Severity.OTHERWISE, "other requests match"),
-        ("local_host.command", ["a"], ["b"], Severity.ENDS, "started anew"),
+        ("local_host.command", ["a"], ["b"], Severity.ENDS, "restarted"),
     ],
 )  # fmt: skip
 def test_changes(name: str, old: Any, new: Any, severity: Severity, text: str) -> None:
