@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import re
 import resource
 
@@ -23,8 +24,9 @@ _WORDS = re.compile(
 )
 # A complaint of haproxy's own, or an end by a fault in it
 _NAMED = re.compile(r"\[ALERT\]|Success=0|code 1(?:34|39) |SIGSEGV|SIGABRT")
-# What haproxy's worker has open beside connections, each of which takes two: epoll, pipes, sockets of its own, logs
-OWN_DESCRIPTORS = 44
+# What haproxy's worker has open beside connections, each of which takes two: sockets of its own, logs; and for each thread
+# an epoll and a pipe (limits.c, compute_ideal_maxsock). haproxy 3.2 does not start with a descriptor too few.
+OWN_DESCRIPTORS = 64 + 4 * (os.cpu_count() or 1)
 
 
 class Shortage(OSError):

@@ -7,9 +7,9 @@ import re
 from collections.abc import Set as AbstractSet
 
 _ALERT = re.compile(r"\[ALERT\]\s+\((?P<pid>\d+)\)\s*:\s*(?P<text>.*)")
-# With "no strict-limits" haproxy goes on after the first two; the third is a health check's; the others are consequences.
+# With "no strict-limits" haproxy goes on after the first; the second is a health check's; the others are consequences.
 _BESIDE_THE_POINT = re.compile(
-    r"FD limit|(?:MEM|memory) limit"
+    r"FD limit \(\d+\) too low"
     r"|has no server available"
     r"|exit-on-failure: killing every processes"
     r"|Current worker \(\d+\) exited with code (?:130|143) "

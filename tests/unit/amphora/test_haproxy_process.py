@@ -18,6 +18,7 @@ import pytest_asyncio
 from octavia_amphora.haproxy import prelude, runtime, said
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.haproxy.process import Failed, Haproxy
+from octavia_amphora.shortage import OWN_DESCRIPTORS
 from octavia_amphora.wire.haproxy_versions import DYNAMIC_COOKIES, RELOAD_ANSWERS, has
 
 BINARY = shutil.which("haproxy") or "haproxy"
@@ -219,6 +220,24 @@ async def test_a_reload_that_fails_says_why_and_leaves_what_serves(stand: Callab
     await haproxy.reload("three", timeout=30)
     assert haproxy.workers != workers
     assert (await runtime.describe(haproxy.paths.stats_socket))[1] == "three"
+
+
+async def test_it_starts_with_as_many_connections_as_the_limit_of_open_files_has_room_for(
+    stand: Callable[[str], Stand],
+) -> None:
+    haproxy = stand("import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (2000, 2000))")
+    haproxy.write("one")
+    await haproxy.start("one", timeout=30, connections=(2000 - OWN_DESCRIPTORS - 1) // 2)
+    assert haproxy.serving
+
+
+async def test_a_limit_that_ended_it_is_its_reason(stand: Callable[[str], Stand]) -> None:
+    fatal = "[ALERT]    (7) : [haproxy.main()] Cannot raise FD limit to 20002, limit is 20000."
+    haproxy = stand(f"print({fatal!r}, flush=True); sys.exit(1)")
+    haproxy.write("one")
+    with pytest.raises(Failed) as caught:
+        await haproxy.start("one", timeout=30)
+    assert str(caught.value) == f"haproxy ended with exit code 1: {fatal}"
 
 
 async def test_the_haproxy_that_runs_offers_what_the_table_says(stand: Callable[[str], Stand]) -> None:
