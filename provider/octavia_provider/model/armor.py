@@ -15,16 +15,28 @@ from dataclasses import dataclass
 _BEGIN = re.compile(r"-----BEGIN ([A-Za-z0-9 #]+)-----")
 _HEADER = re.compile(r"[A-Za-z0-9-]+:.*")
 _BASE64 = re.compile(r"[A-Za-z0-9+/]+={0,2}")
-# PEM of any maker; what `openssl … -text` prints of a key; PuTTY's files; JSON web keys; PEM in base64, as Kubernetes has it.
+# PEM of any maker, its lines BEGIN and END; what `openssl … -text` prints of a key; PuTTY's files; JSON web keys.
 _PRIVATE = re.compile(
-    r"BEGIN[^\n]{0,40}PRIVATE[ _-]?KEY|(?:RSA |DSA |EC |ED25519 |ED448 )?Private-Key:|privateExponent:|^[ \t]*priv:\s"
-    r"|PuTTY-User-Key-File|Private-Lines:",
+    r"- ?(?:BEGIN|END)[^\n]{0,40}PRIVATE(?:[\s_-]|%20){0,4}KEY|(?:RSA |DSA |EC |ED25519 |ED448 )?Private-Key:"
+    r"|privateExponent:|^[ \t]*priv:\s|PuTTY-User-Key-File|Private-Lines:",
     re.IGNORECASE | re.MULTILINE,
 )
 _WORDS = ("PRIVATE", "PRIV:", "PUTTY")
 _WEB_KEY = re.compile(r'"d"\s*:')
 _IN_BASE64 = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/\s]*")
 """``-----BEGIN `` in base64, and what follows it."""
+# What is put into base64: PEM, as Kubernetes has it, or DER, as it stands in PEM. A line that is nothing else begins it.
+_RUN = re.compile(r"(?<![A-Za-z0-9+/])[A-Za-z0-9+/]{32,}(?:\s+[A-Za-z0-9+/]+)*={0,2}")
+# A sequence that begins with a version and a number or an algorithm is PKCS #1 or #8, with a version and a text of bytes
+# SEC 1, with version 3 PKCS #12; one that begins with how it is encrypted (PKCS #5) is an encrypted PKCS #8.
+_LENGTH = rb"(?:[\x00-\x7f]|\x81.|\x82..)"
+_PRIVATE_DER = re.compile(
+    rb"\x30" + _LENGTH + rb"(?:\x02\x01(?:\x00\x02|\x00\x30|\x01\x30|\x01\x04|\x03\x30)"
+    rb"|\x30" + _LENGTH + rb"\x06.\x2a\x86\x48\x86\xf7\x0d\x01(?:\x05|\x0c\x01))",
+    re.DOTALL,
+)  # fmt: skip
+_DEPTH = 3
+"""How often something may have been put into base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +57,15 @@ class Block:
 
 def holds_private_key(text: str) -> bool:
     """Whether somewhere in the text is a private key, in whatever form."""
+    return _holds(text, _DEPTH)
+
+
+def _holds(text: str, depth: int) -> bool:
     if _private(text) or ('"kty"' in text and _WEB_KEY.search(text)):
         return True
-    return any(_private(inner) for inner in _decoded(text))
+    return depth > 0 and any(
+        _PRIVATE_DER.match(inner) is not None or _holds(inner.decode("latin-1"), depth - 1) for inner in _decoded(text)
+    )
 
 
 def _private(text: str) -> bool:
@@ -60,10 +78,10 @@ def in_base64(text: str) -> bool:
     return _IN_BASE64.search(text) is not None
 
 
-def _decoded(text: str) -> Iterator[str]:
-    for run in _IN_BASE64.finditer(text):
-        clean = "".join(run[0].split())
-        yield base64.b64decode(clean[: len(clean) // 4 * 4]).decode("latin-1")
+def _decoded(text: str) -> Iterator[bytes]:
+    for run in _RUN.finditer(text):
+        clean = "".join(run[0].split()).rstrip("=")
+        yield base64.b64decode(clean[: len(clean) // 4 * 4])
 
 
 def blocks(text: str) -> Iterator[Block]:

@@ -88,7 +88,7 @@ def _soon(span: Span, now: datetime) -> str | None:
 
 
 def _ago(passed: timedelta) -> str:
-    return f"{passed.days} days ago" if passed.days > 1 else "within two days"
+    return f"{passed.days} days ago" if passed.days > 1 else "less than two days ago"
 
 
 def _day(moment: datetime) -> str:

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     PublicFormat,
 )
+from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
 
 import pem
 from octavia_provider.model import armor, private_keys
@@ -39,6 +40,15 @@ def form(pair: pem.Pair, how: PrivateFormat, passphrase: str = "") -> str:
 
 def openssl(*words: str, given: str = "") -> str:
     return subprocess.run(["openssl", *words], input=given, capture_output=True, text=True, check=True).stdout
+
+
+def bare(key: str) -> str:
+    return "\n".join(line for line in key.splitlines() if line and "-----" not in line)
+
+
+def pkcs12(pair: pem.Pair) -> bytes:
+    sealed = BestAvailableEncryption(b"x")
+    return serialize_key_and_certificates(b"a", pair.key, pair.certificate, None, sealed)  # type: ignore[arg-type]
 
 
 PLAIN = form(RSA, PrivateFormat.TraditionalOpenSSL)
@@ -157,6 +167,13 @@ KEYS = {
     "written out": PLAIN.replace("\n", "\\n"), "as text": openssl("pkey", "-text", "-noout", given=PLAIN),
     "EC as text": openssl("pkey", "-text", "-noout", given=EC.key_pem), "base64": base64.b64encode(PLAIN.encode()).decode(),
     "PuTTY": "PuTTY-User-Key-File-3: ssh-rsa", "JSON": '{"kty": "RSA", "n": "AA", "d": "AAAA"}',
+    "PKCS #8 without its lines": bare(RSA.key_pem), "PKCS #1 without its lines": bare(PLAIN), "EC without its lines": bare(EC.key_pem),
+    "SEC 1 without its lines": bare(form(EC, PrivateFormat.TraditionalOpenSSL)), "encrypted without its lines": bare(RSA.sealed_key("x")),
+    "Ed25519 without its lines": bare(openssl("genpkey", "-algorithm", "ed25519")),
+    "without its first line": PLAIN.partition("\n")[2], "another label": PLAIN.replace("RSA PRIVATE KEY", "KEY"),
+    "two blanks": PLAIN.replace("PRIVATE KEY", "PRIVATE  KEY"), "base64 of more": base64.b64encode(b"# mine\n" + PLAIN.encode()).decode(),
+    "base64 twice": base64.b64encode(base64.b64encode(PLAIN.encode())).decode(),
+    "PKCS #12": base64.encodebytes(pkcs12(RSA)).decode(),
 }  # fmt: skip
 
 
@@ -170,6 +187,20 @@ def test_a_key_beside_what_is_asked_for_is_refused(attribute: str, key: str, ord
     assert "holds a private key" in found[0].message
     assert "private_key" in found[0].message
     assert not any(line in str(found) for line in KEYS[key].splitlines() if len(line) > 40)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        RSA.pem, bare(RSA.pem), base64.b64encode(RSA.pem.encode()).decode(), pem.crl(pem.authority()), "A" * 500, "M" * 500,
+        openssl("pkey", "-pubout", given=PLAIN), bare(openssl("pkey", "-pubout", given=EC.key_pem)),
+        openssl("rsa", "-RSAPublicKey_out", given=PLAIN), bare(openssl("crl2pkcs7", "-nocrl", "-certfile", "/dev/stdin", given=RSA.pem)),
+        "begin with a new private key", "send private key holders a note",
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_holds_no_key_is_none(text: str) -> None:
+    assert not armor.holds_private_key(text)
 
 
 def texts(kind: type, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Attribute]]:

@@ -32,7 +32,7 @@ def invalid(values: Any, now: Any) -> list[str]:
         (END - timedelta(days=30), "the certificate (CN=a.test) ends in 30 days, on ", False),
         (END - timedelta(days=1, hours=1), "the certificate (CN=a.test) ends tomorrow", False),
         (END - timedelta(seconds=1), "the certificate (CN=a.test) ends within a day", False),
-        (END + timedelta(seconds=1), "the certificate (CN=a.test) ended within two days, on ", True),
+        (END + timedelta(seconds=1), "the certificate (CN=a.test) ended less than two days ago, on ", True),
         (END + timedelta(days=400), "the certificate (CN=a.test) ended 400 days ago, on ", True),
     ],
 )
