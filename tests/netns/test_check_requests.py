@@ -18,10 +18,8 @@ from .installation import Installation, ask, until
 
 pytestmark = pytest.mark.timeout(300)
 
-FOUND = f"import sys; sys.path += {[entry for entry in sys.path if entry.endswith('-packages')]!r}\n"  # h2 is there
-MEMBER = FOUND + Path(__file__).with_name("strict_member.py").read_text().replace(
-    "from __future__ import annotations", ""
-)
+MEMBER = Path(__file__).with_name("strict_member.py").read_text()
+PACKAGES = ":".join(entry for entry in sys.path if entry.endswith("-packages"))  # h2 is there; what is named is shown
 TELL = "import sys, urllib.request as u; print(u.urlopen('http://%s:81/' % sys.argv[1], timeout=20).read().decode())"
 OFTEN = {"delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1}
 ALPNS = {"h2": "h2", "h1": "http/1.1", "both": "h2,http/1.1"}
@@ -41,7 +39,7 @@ class Strict:
     def host(self, name: str, **environment: str) -> None:
         made = self.site.create(
             "local_host", name=name, network_id=self.network["id"], command=["python3", "-c", MEMBER], user="root",
-            environment={"NAME": name, **environment},
+            environment={"NAME": name, "PYTHONPATH": PACKAGES, **environment},
         )  # fmt: skip
         assert made["provisioning_status"] == "ACTIVE", made
         self.hosts[name] = made
