@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from . import armor
+from . import armor, formats
 from .attributes import Attribute, Rule, inputs
 from .echo import quoted
 from .errors import Invalid, Path, Violation
@@ -92,8 +92,12 @@ def validated(kind: type, raw: Mapping[str, Any], *, subject: str = "") -> dict[
 
 
 def blank(attr: Attribute, given: Any) -> bool:
-    """Whether it is text with nothing in it: in an input that takes text, that is none."""
-    return attr.annotation is str and isinstance(given, str) and not given.strip()
+    """Whether it is text with nothing in it: in an input that takes text, that is none.
+
+    Free text that is required may be a blank: an L7 rule can ask for one in a header.
+    """
+    counts = attr.required and attr.format is formats.text
+    return attr.annotation is str and isinstance(given, str) and not (given if counts else given.strip())
 
 
 def contains_unknown(value: Any) -> bool:

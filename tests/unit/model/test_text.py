@@ -134,3 +134,17 @@ def test_what_is_said_of_values() -> None:
     assert echo.quoted(10**9999) == "a number of more than 100 digits"
     assert echo.quoted(7) == "7"
     assert INTEGERS == 9223372036854775807
+
+
+def test_a_blank_is_a_value_where_free_text_is_required__and_none_elsewhere() -> None:
+    rule = {
+        "type": "HEADER",
+        "compare_type": "CONTAINS",
+        "key": "X-A",
+        "l7policy_id": "00000000-0000-0000-0000-000000000001",
+    }
+    assert validate(KINDS["l7_rule"], {**rule, "value": " "}).values["value"] == " "
+    for none in ("", " "):  # choices are no free text
+        complaints = validate(KINDS["l7_rule"], {**rule, "compare_type": none, "value": "a"}).violations
+        assert [(v.path, v.message) for v in complaints] == [(("compare_type",), "is required")]
+    assert [v.message for v in validate(KINDS["l7_rule"], {**rule, "value": ""}).violations] == ["is required"]
