@@ -100,6 +100,18 @@ async def test_no_connection_is_refused_while_the_relay_is_replaced_or_dies(clou
     assert (await outside(("127.0.0.1", port))).endswith("amphora-one")
 
 
+async def test_a_relay_that_is_stopped_is_replaced(cloud: NetnsCloud) -> None:
+    booted = await cloud.boot(order())
+    await agent_facts(cloud, booted)
+    published = publication(booted, free_port())
+    await cloud.publish(published)
+    (stopped,) = relays(cloud)
+    os.kill(stopped, signal.SIGSTOP)
+    async with asyncio.timeout(20):
+        assert "amphora-one" in await outside((published.address, published.port))
+    assert stopped not in relays(cloud)
+
+
 async def test_a_taken_port_is_named_with_who_has_it(cloud: NetnsCloud) -> None:
     booted = await cloud.boot(order())
     with socket.create_server(("127.0.0.1", 0)) as taken:

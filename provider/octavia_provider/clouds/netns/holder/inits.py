@@ -132,7 +132,8 @@ class Init:
             self._service.tick(time.monotonic())
 
     def _reap(self) -> None:
-        for pid, status in services.reap():
+        forwarder = {self._service.pid} if self._service and self._relay else set()
+        for pid, status in services.reap(forwarder):
             if self._service and pid == self._service.pid:
                 self._service.ended(status)
 

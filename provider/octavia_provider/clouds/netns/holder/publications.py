@@ -83,6 +83,10 @@ class Publications:
         """What is published."""
         return [published.spec for published in self._all.values()]
 
+    def relays(self) -> set[int]:
+        """The process ids of all relays."""
+        return {pid for p in self._all.values() for pid in (p.service.pid, *p.leaving) if pid}
+
     def ended(self, pid: int, status: int) -> bool:
         """A child of ours ended and was reaped; whether it was a relay."""
         for published in self._all.values():

@@ -97,7 +97,7 @@ class Server:
             self._complaint = (what, now + QUIET)
 
     def _reap(self) -> None:
-        for pid, status in services.reap():
+        for pid, status in services.reap(self._publications.relays()):
             if self._publications.ended(pid, status):
                 continue
             if name := self._tenants.ended(pid):

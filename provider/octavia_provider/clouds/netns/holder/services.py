@@ -8,7 +8,7 @@ import errno
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -146,17 +146,23 @@ def _how(status: int) -> str:
     return f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
 
 
-def reap() -> list[tuple[int, int]]:
-    """All children that have ended: (process id, status)."""
+def reap(unstoppable: Container[int] = ()) -> list[tuple[int, int]]:
+    """All children that have ended: (process id, status).
+
+    Those of ``unstoppable`` are ended where they were stopped (SIGSTOP): they would take connections and answer none.
+    """
     found: list[tuple[int, int]] = []
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
         except ChildProcessError:
             return found
         if pid == 0:
             return found
-        found.append((pid, status))
+        if not os.WIFSTOPPED(status):
+            found.append((pid, status))
+        elif pid in unstoppable:
+            kill_group(pid, signal.SIGKILL)
 
 
 def prune_logs(folder: Path, keep: int = KEPT_LOGS) -> None:
