@@ -15,6 +15,8 @@ from octavia_provider.model.attributes import Attribute, inputs
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.validate import blank
 
+_VERSION = 1_000
+"""No choice that is a number, as a version is, is as large."""
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
@@ -37,6 +39,7 @@ def _value(attribute: Attribute, value: Any) -> Any:
         return _read(inputs(attribute.nested), value)
     if isinstance(value, str) and int in (attribute.annotation, attribute.item):
         return int(value) if _WHOLE.fullmatch(value) else value
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return str(value) if str(value) in {choice.value for choice in attribute.choices} else value
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _VERSION:
+        version = str(float(value))  # 1.0 is written as 1 by JavaScript and Go
+        return version if version in {choice.value for choice in attribute.choices} else value
     return value

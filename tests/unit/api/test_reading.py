@@ -23,6 +23,7 @@ MONITOR = {"type": "HTTP", "delay": "5", "timeout": "3", "max_retries": "2", "ht
         ("listener", {"connection_limit": "-1"}, {"connection_limit": -1}),
         ("listener", {"rate_limit": {"requests": "5"}}, {"rate_limit": {"requests": 5}}),
         ("health_monitor", {"http_version": 1.0}, {"http_version": "1.0"}),
+        ("health_monitor", {"http_version": 1}, {"http_version": "1.0"}),
         ("pool", {"session_persistence": {"persistence_timeout": "9"}}, {"session_persistence": {"persistence_timeout": 9}}),
         ("l7_policy", {"redirect_http_code": "301"}, {"redirect_http_code": 301}),
     ],
@@ -38,7 +39,7 @@ def test_what_is_read(kind: str, given: dict[str, Any], read: dict[str, Any]) ->
         *(("listener", {"connection_limit": text}) for text in ("", "7.0", " 7", "+7", "0x7", "--7", "7e3", "٧", "9" * 19)),
         ("listener", {"name": 7}), ("listener", {"tags": [7]}), ("listener", {"admin_state_up": "1"}),
         ("listener", {"connection_limit": ["7"]}), ("health_monitor", {"http_version": True}),
-        ("health_monitor", {"http_version": 2}), ("health_monitor", {"http_version": [1.1]}),
+        ("health_monitor", {"http_version": 2}), ("health_monitor", {"http_version": 10**400}), ("health_monitor", {"http_version": [1.1]}),
         ("listener", {"unknown": "7"}),
     ],
 )  # fmt: skip
