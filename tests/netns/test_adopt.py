@@ -206,6 +206,36 @@ def test_an_older_backup_is_refused__and_then_let_go(site: Installation) -> None
     assert "8000" in stack.configuration()
 
 
+def test_a_copy_that_knows_less_than_the_store_is_not_put_in_its_place(site: Installation) -> None:
+    """The store knows all that runs, in an earlier state; the copy is from before the balancer."""
+    site.stop()
+    earliest = site.home.with_name(f"{site.home.name}-earliest")
+    shutil.copy(paths.database(site.home), earliest)
+    site.start()
+    stack = make_stack(site, members=1)
+    site.stop()
+    older = site.home.with_name(f"{site.home.name}-older")
+    shutil.copy(paths.database(site.home), older)
+    site.start()
+    stack.change("listener", stack.listener["id"], timeout_client_data=7000)
+    site.stop()
+    older.replace(paths.database(site.home))
+    earliest.replace(paths.database_copy(site.home))
+    for name in ("octavia.db-wal", "octavia.db-shm"):
+        (site.home / name).unlink(missing_ok=True)
+    shown = octaviactl(site, "adopt").stdout
+    assert "in a later state" in shown
+    assert "--restore" not in shown
+    assert "nothing is ended" in shown
+    done = octaviactl(site, "adopt", "--restore", "--yes")
+    assert done.returncode == 1
+    assert "knows less" in done.stderr
+    assert octaviactl(site, "adopt", "--let-go", "--yes").returncode == 0
+    assert ask(stack.url)[0] == 200
+    site.start()
+    until(lambda: in_force(stack) and "7000" not in in_force(stack), what="the state of the store to be in force")
+
+
 def test_what_is_lost_is_let_go_and_a_new_installation_begins(site: Installation) -> None:
     stack = make_stack(site, members=1)
     site.stop()

@@ -21,6 +21,8 @@ from octavia_provider.model.errors import Conflict, NotFound, OctaviaError
 from . import options
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from octavia_provider.clouds.netns import NetnsCloud
     from octavia_provider.controller.strangers import Stranger
     from octavia_provider.ports import Transaction
@@ -81,7 +83,7 @@ async def _adopt(home: Path, *, restore: bool, let_go: bool, yes: bool) -> None:
             elif let_go:
                 await _let_go(home, cloud, found, yes=yes)
             else:
-                await _advise(home, cloud)
+                await _advise(home, cloud, found)
         finally:
             await cloud.close()
 
@@ -111,14 +113,30 @@ def _tell(found: _Found) -> None:
         console.say("the store knows all that runs; nothing is to be done")
 
 
-async def _advise(home: Path, cloud: NetnsCloud) -> None:
-    """What a restore would bring."""
+async def _advise(home: Path, cloud: NetnsCloud, found: _Found) -> None:
+    """What a restore would bring, where it brings anything."""
     copy = await _copy(home, cloud)
-    if copy is not None:
+    if copy is not None and not _knows_less(copy[1], found):
         at, unknown = copy
         left = f"all but {len(unknown)} of it" if unknown else "all that runs"
         console.say(f"octaviactl adopt --restore   puts the store's copy of {at} back, which knows {left}")
-    console.say("octaviactl adopt --let-go    ends what the store does not know; its traffic stops")
+    console.say(f"octaviactl adopt --let-go    {_letting_go(found)}")
+
+
+def _letting_go(found: _Found) -> str:
+    if found.store is not None and not _strange(found.unknown):
+        return "puts the state that the store has in force; nothing is ended"
+    return "ends what the store does not know; its traffic stops"
+
+
+def _strange(unknown: Sequence[Stranger]) -> list[Stranger]:
+    """Without what the store knows in an earlier state."""
+    return [one for one in unknown if one.kind != "newer"]
+
+
+def _knows_less(unknown: Sequence[Stranger], found: _Found) -> bool:
+    """Whether a copy, which does not know ``unknown``, knows less of what runs than the store that there is."""
+    return found.store is not None and len(unknown) > len(_strange(found.unknown))
 
 
 async def _copy(home: Path, cloud: NetnsCloud) -> tuple[str, list[Stranger]] | None:
@@ -135,7 +153,7 @@ async def _copy(home: Path, cloud: NetnsCloud) -> tuple[str, list[Stranger]] | N
         if found.store is None:
             return None
         await found.store.close()
-    return at, [one for one in found.unknown if one.kind != "newer"]
+    return at, _strange(found.unknown)
 
 
 async def _restore(home: Path, cloud: NetnsCloud, found: _Found, *, yes: bool) -> None:
@@ -146,6 +164,11 @@ async def _restore(home: Path, cloud: NetnsCloud, found: _Found, *, yes: bool) -
         raise NotFound(
             "there is no copy of the store that the key fits.", subject=str(home),
             hint="put a backup of octavia.db and octavia.key in their places, or `octaviactl adopt --let-go`",
+        )  # fmt: skip
+    if _knows_less(copy[1], found):
+        raise Conflict(
+            f"the store's copy of {copy[0]} knows less of what runs than the store itself.", subject=str(home),
+            hint=f"`octaviactl adopt --let-go`, which {_letting_go(found)}",
         )  # fmt: skip
     if not yes:
         console.ask(f"Put the store's copy of {copy[0]} back? What was changed after it is not in it.")
@@ -161,7 +184,7 @@ async def _restore(home: Path, cloud: NetnsCloud, found: _Found, *, yes: bool) -
     await _supersede(again)
     if again.store:
         await again.store.close()
-    left = [one for one in again.unknown if one.kind != "newer"]
+    left = _strange(again.unknown)
     console.say(f"restored the store's copy of {copy[0]}")
     for one in left:
         console.say(f"not in the store: {one.words}")
@@ -186,8 +209,10 @@ async def _supersede(found: _Found) -> None:
 
 async def _let_go(home: Path, cloud: NetnsCloud, found: _Found, *, yes: bool) -> None:
     if not yes:
+        ends = found.unknown if found.store is None else _strange(found.unknown)
         lost = " and begin anew, without the store" if found.store is None else ""
-        console.ask(f"End these {len(found.unknown)} for good, and what runs in them{lost}?")
+        question = f"End these {len(ends)} for good, and what runs in them{lost}?"
+        console.ask(question if ends or lost else "Put the state that the store has in force?")
     if found.store is None:
         await cloud.stop()
         for name in ("octavia.db", "octavia.key"):
