@@ -82,6 +82,13 @@ def _one_service(values: Mapping[str, Any]) -> str | None:
     return None
 
 
+def _names_of_variables(values: Mapping[str, Any]) -> str | None:
+    """No name is told: NAME=value in its place holds what may be a secret."""
+    if any(not name or "=" in name or "\0" in name for name in values["environment"]):
+        return "has a variable whose name is empty, or holds = or NUL: give NAME and value apart"
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalHost(common.Resource):
     """A host of the embedded cloud: a namespace that runs a command, or forwards to a port of this machine."""
@@ -91,6 +98,12 @@ class LocalHost(common.Resource):
     COLLECTION: ClassVar[str] = "hosts"
     RULES: ClassVar[tuple[Rule, ...]] = (
         Rule(on=("command", "forward_port"), at="command", check=_one_service, doc="A command or a port, not both."),
+        Rule(
+            on=("environment",),
+            at="environment",
+            check=_names_of_variables,
+            doc="Names of environment variables are not empty and hold no =.",
+        ),
     )
 
     network_id: str = attribute(

@@ -362,6 +362,7 @@ RULES: tuple[Row, ...] = (
     ("local_network", {"ipv6_cidr": "fe80::/64"}, ("ipv6_cidr",), "private"),
     ("local_host", {"command": ABSENT}, ("command",), "is required, or forward_port"),
     ("local_host", {"forward_port": 80}, ("command",), "and not both"),
+    *(("local_host", {"environment": {name: "hunter2"}}, ("environment",), "a variable whose name") for name in ("", "A=B", "A\0")),
 )  # fmt: skip
 
 
