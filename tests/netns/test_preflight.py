@@ -4,6 +4,7 @@ create of an `up`; as another user too. What is running already is gone on with.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -34,6 +35,29 @@ def home() -> Iterator[Path]:
         [*OCTAVIACTL, "purge", "-y", "--home", str(path / "home")], check=False, capture_output=True, timeout=60
     )
     shutil.rmtree(path)
+
+
+def test_a_full_disk_is_named(home: Path) -> None:
+    home.mkdir(mode=0o700)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=0700", "octavia", str(home)], check=True)
+    try:
+        fill = home / "fill"
+        with contextlib.suppress(OSError), fill.open("wb", buffering=0) as file:
+            while file.write(b"x" * 4096):
+                pass
+        env = {**os.environ, "OCTAVIA_HOME": str(home)}
+
+        def said(command: str) -> str:
+            done = subprocess.run(
+                [*OCTAVIACTL, command], capture_output=True, text=True, check=False, env=env, timeout=120
+            )
+            assert done.returncode != 0, done
+            return done.stdout + done.stderr
+
+        assert "disk is full" in said("start")
+        assert "disk of the home: is full" in said("doctor")
+    finally:
+        subprocess.run(["umount", "--lazy", str(home)], check=True)
 
 
 def without(program: str, *arguments: str, home: Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:

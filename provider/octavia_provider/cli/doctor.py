@@ -75,7 +75,7 @@ def _cloud() -> Iterator[Finding]:
 
 
 def _installation(where: Path) -> Iterator[Finding]:
-    from octavia_provider.kit import paths
+    from octavia_provider.kit import homes, paths
 
     try:
         paths.api_socket(where)
@@ -85,6 +85,10 @@ def _installation(where: Path) -> Iterator[Finding]:
         return
     yield _control_plane(where)
     if where.exists():
+        if homes.full(where):
+            yield Finding(
+                "disk of the home", False, "is full: nothing can be changed", f"make room on the disk of {where}"
+            )
         private = where.stat().st_mode & 0o077 == 0
         fix = f"chmod 700 {where}"
         yield Finding("privacy of the home", private, f"mode {where.stat().st_mode & 0o777:o}", fix)

@@ -218,6 +218,8 @@ def _failed(home: Path, began: int, what: str) -> OctaviaError:
         file.seek(began)
         lines = file.read().decode(errors="replace").splitlines()
     said, hint = _said(lines)
+    if not said and homes.full(home):  # what it had to say found no room in the log
+        said, hint = "its disk is full.", f"make room on the disk of {home}, then: octaviactl start"
     hint = hint or f"octaviactl doctor, and the log {paths.log_file(home)}"
     return PermanentError(f"{what}: {said}" if said else f"{what}.", subject=SUBJECT, hint=hint)
 

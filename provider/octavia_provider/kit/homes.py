@@ -45,6 +45,12 @@ def problem(home: Path) -> Problem | None:
     return None
 
 
+def full(home: Path) -> bool:
+    """Whether nothing more can be written on its disk: no room, or no more files."""
+    disk = os.statvfs(home)
+    return disk.f_bavail == 0 or (disk.f_files > 0 and disk.f_favail == 0)
+
+
 def _closed(home: Path, mode: int) -> bool:
     """Whether it could be closed to others."""
     empty = not any(home.iterdir())
