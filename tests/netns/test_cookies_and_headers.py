@@ -169,6 +169,9 @@ def test_how_large_the_head_of_a_message_may_be(site: Installation) -> None:
     def many(size: int) -> int:
         return send(stack.url, *(f"X-Many-{n}: {'m' * 150}" for n in range(size // 170)))[0]
 
+    def short(number: int) -> int:
+        return send(stack.url, *(f"X-Short-{n}: s" for n in range(number)))[0]
+
     def response(size: int) -> int:
         return send(stack.url, f"X-Size: {size}")[0]
 
@@ -180,10 +183,12 @@ def test_how_large_the_head_of_a_message_may_be(site: Installation) -> None:
     until(lambda: by_http2(0) == "2 200", what="an answer by TLS")
     assert [one(15_000), one(24_000), many(15_000), many(24_000)] == [200, 400, 200, 400]
     assert [response(14_000), response(24_000), by_http2(8_000)] == [200, 502, "2 200"]
+    assert [short(90), short(110)] == [200, 400]
     for size in (32_768, 65_536):
         changed = site.update("load_balancer", stack.load_balancer["id"], max_header_size=size)
         assert changed["provisioning_status"] == "ACTIVE", changed
         assert [one(size), many(size), response(size - 400), by_http2(size - 8_000)] == [200, 200, 200, "2 200"], size
+        assert [short(size // 128 - 20), short(size // 128 + 10)] == [200, 400], size
         assert [one(size + 12_000), response(size + 12_000)] == [400, 502], size
     site.update("load_balancer", stack.load_balancer["id"], max_header_size=None)
     assert [one(15_000), one(24_000)] == [200, 400]

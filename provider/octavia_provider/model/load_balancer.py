@@ -112,8 +112,9 @@ class LoadBalancer(common.Resource):
     )  # fmt: skip
     max_header_size: int = attribute(
         "How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS "
-        "listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way "
-        "takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.",
+        "listeners; a larger request is answered with 400 (by HTTP/2 its stream may be reset), a larger response with 502. By HTTP/1 "
+        "at most 100 headers are taken, at larger sizes about one for each 128 bytes. Each connection with a request under way takes "
+        "two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.",
         default=HEADER_SIZE, minimum=HEADER_SIZE, maximum=262_144, cost=RELOAD,
     )  # fmt: skip
     operating_status: str = common.operating_status()
