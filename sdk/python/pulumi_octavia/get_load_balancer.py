@@ -167,7 +167,7 @@ class GetLoadBalancerResult:
     @pulumi.getter(name="maxHeaderSize")
     def max_header_size(self) -> _builtins.int:
         """
-        How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
+        How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400 (by HTTP/2 its stream may be reset), a larger response with 502. By HTTP/1 at most 100 headers are taken, at larger sizes about one for each 128 bytes. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
         """
         return pulumi.get(self, "max_header_size")
 

@@ -59,7 +59,7 @@ class LoadBalancerArgs:
                The id of a `octavia:index:Flavor`.
                
                A change is made in place. What it costs: none: only a flavor with the same effect is accepted, until active/standby pairs exist.
-        :param pulumi.Input[_builtins.int] max_header_size: How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
+        :param pulumi.Input[_builtins.int] max_header_size: How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400 (by HTTP/2 its stream may be reset), a larger response with 502. By HTTP/1 at most 100 headers are taken, at larger sizes about one for each 128 bytes. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
                
                From 15360 to 262144.
                
@@ -211,7 +211,7 @@ class LoadBalancerArgs:
     @pulumi.getter(name="maxHeaderSize")
     def max_header_size(self) -> pulumi.Input[Optional[_builtins.int]]:
         """
-        How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
+        How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400 (by HTTP/2 its stream may be reset), a larger response with 502. By HTTP/1 at most 100 headers are taken, at larger sizes about one for each 128 bytes. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
 
         From 15360 to 262144.
 
@@ -407,7 +407,7 @@ class LoadBalancer(pulumi.CustomResource):
                The id of a `octavia:index:Flavor`.
                
                A change is made in place. What it costs: none: only a flavor with the same effect is accepted, until active/standby pairs exist.
-        :param pulumi.Input[_builtins.int] max_header_size: How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
+        :param pulumi.Input[_builtins.int] max_header_size: How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400 (by HTTP/2 its stream may be reset), a larger response with 502. By HTTP/1 at most 100 headers are taken, at larger sizes about one for each 128 bytes. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
                
                From 15360 to 262144.
                
@@ -635,7 +635,7 @@ class LoadBalancer(pulumi.CustomResource):
     @pulumi.getter(name="maxHeaderSize")
     def max_header_size(self) -> pulumi.Output[_builtins.int]:
         """
-        How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400, a larger response with 502. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
+        How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400 (by HTTP/2 its stream may be reset), a larger response with 502. By HTTP/1 at most 100 headers are taken, at larger sizes about one for each 128 bytes. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
         """
         return pulumi.get(self, "max_header_size")
 
