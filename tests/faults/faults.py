@@ -69,7 +69,7 @@ def kill_agent(stack: Stack) -> Condition:
 
 
 def agents(stack: Stack) -> list[int]:
-    return [pid for pid in stack.site.processes() if command(pid)[1:] == ["-m", "octavia_amphora.main"]]
+    return [pid for pid in stack.site.processes() if command(pid)[-2:] == ["-m", "octavia_amphora.main"]]
 
 
 def kill_worker(stack: Stack) -> Condition:

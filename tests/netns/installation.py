@@ -157,7 +157,7 @@ class Installation:
 
     def agent(self) -> int:
         """The process id of the one agent."""
-        return next(pid for pid in self.processes() if command(pid)[1:] == ["-m", "octavia_amphora.main"])
+        return next(pid for pid in self.processes() if command(pid)[-2:] == ["-m", "octavia_amphora.main"])
 
     def masters(self) -> list[int]:
         """The process ids of the masters of the amphorae's haproxies."""
