@@ -91,9 +91,12 @@ class Heartbeats(asyncio.DatagramProtocol):
             self._miss_balancer(beat.amphora_id, load_balancer_id)
 
     def _miss_balancer(self, amphora_id: str, load_balancer_id: str) -> None:
-        """The amphora does not speak of a load balancer that we have put in force there: it has lost its records."""
+        """The amphora does not speak of a load balancer: it is new, or it has lost its records of what we put in force."""
         reconciler = self._controller.reconciler(load_balancer_id)
-        if not isinstance(reconciler, BalancerReconciler) or amphora_id not in reconciler.in_force:
+        if not isinstance(reconciler, BalancerReconciler):
+            return
+        if amphora_id not in reconciler.in_force:
+            self._board.lost(load_balancer_id)  # made anew, and nothing could be put in force there yet
             return
         if self._odd.get(amphora_id) != LOST:
             self._odd[amphora_id] = LOST

@@ -212,6 +212,17 @@ async def test_a_silent_amphora_is_suspected(site: Site) -> None:
     assert site.known.suspects == {"amp"}
 
 
+async def test_an_amphora_that_was_made_anew_and_has_nothing_in_force_yet_is_not_online(site: Site) -> None:
+    """What was put in force in the one before it is nowhere: nothing serves until a push succeeds."""
+    site.beat(OURS)
+    site.known.in_force.clear()
+    for part in encode(Heartbeat("amp", 2, 1, 1.0, ()), KEY):
+        site.heartbeats.datagram_received(part, None)
+    assert site.board.operating_status(record("load_balancer", "lb")) == "ERROR"
+    assert site.member() == "OFFLINE"
+    assert not site.pokes, "it is pushed to already"
+
+
 async def test_silence__its_balancer_is_lost_and_looked_at_once_a_period(site: Site) -> None:
     site.beat(OURS)
     for period in (1, 2):
