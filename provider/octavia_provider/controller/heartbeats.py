@@ -115,7 +115,10 @@ class Heartbeats(asyncio.DatagramProtocol):
         if known and seen:
             self._odd.pop(amphora_id, None)
             self._board.see(known.configuration, seen)
-        elif self._odd.get(amphora_id) == beat.digest:
+            return
+        if not beat.serving:  # of which configuration it speaks is no matter then
+            self._board.lost(beat.load_balancer_id)
+        if self._odd.get(amphora_id) == beat.digest:
             self._spawn(self._ask(reconciler, amphora_id))  # the same odd digest twice: no push was under way
         else:
             self._odd[amphora_id] = beat.digest

@@ -67,10 +67,12 @@ class Site:
         return self.answer
 
     # what a test does
-    def beat(self, digest: str, state: ServerState = "up", *, lb: str = "lb", key: bytes = KEY) -> None:
+    def beat(
+        self, digest: str, state: ServerState = "up", *, lb: str = "lb", key: bytes = KEY, serving: bool = True
+    ) -> None:
         """A heartbeat comes in, as datagrams."""
         self.sequence += 1
-        balancer = BalancerBeat(lb, digest, 1, True, (ListenerState(counters=Counters(bytes_in=7)),), (state, state))
+        balancer = BalancerBeat(lb, digest, 1, serving, (ListenerState(counters=Counters(bytes_in=7)),), (state, state))
         for part in encode(Heartbeat("amp", 1, self.sequence, 1.0, (balancer,)), key):
             self.heartbeats.datagram_received(part, None)
 
@@ -221,6 +223,15 @@ async def test_an_amphora_that_was_made_anew_and_has_nothing_in_force_yet_is_not
     assert site.board.operating_status(record("load_balancer", "lb")) == "ERROR"
     assert site.member() == "OFFLINE"
     assert not site.pokes, "it is pushed to already"
+
+
+async def test_an_amphora_that_serves_nothing_is_not_online__whatever_it_has_records_of(site: Site) -> None:
+    """Made anew with the records of the one before it, and haproxy cannot be started: nothing is in force that we know."""
+    site.beat(OURS)
+    site.known.in_force.clear()
+    site.beat(OURS, serving=False)
+    assert site.board.operating_status(record("load_balancer", "lb")) == "ERROR"
+    assert site.member() == "OFFLINE"
 
 
 async def test_silence__its_balancer_is_lost_and_looked_at_once_a_period(site: Site) -> None:
