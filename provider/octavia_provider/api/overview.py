@@ -158,7 +158,7 @@ class Overview:
         shown["provisioning_status"] = self._view.provisioning(record)
         if unheard is not None:
             shown["operating_status"] = self._operating(record, unheard=unheard)
-        shown["provisioning_error"] = record.error
+        shown["provisioning_error"] = record.error or self._view.trouble(record)
         return shown
 
     def _operating(self, record: Record, *, unheard: bool) -> str:

@@ -90,7 +90,7 @@ class View:
             "created_at": record.created_at,
             "updated_at": record.updated_at,
             "provisioning_status": self.provisioning(record),
-            "provisioning_error": record.error or self._trouble(record),
+            "provisioning_error": record.error or self.trouble(record),
             "control_plane_id": self._control_plane_id,
         }
         shown.update(self._more(record))
@@ -113,7 +113,7 @@ class View:
             return statuses.PENDING_UPDATE
         return status
 
-    def _trouble(self, record: Record) -> str | None:
+    def trouble(self, record: Record) -> str | None:
         """What is in the way of a load balancer, a network or a host, and is tried again."""
         return self._board.trouble(record.scope_id) if record.id == record.scope_id else None
 

@@ -96,11 +96,14 @@ def _pool(pool: Node) -> Iterator[Trouble]:
 
 
 def _refused(about: str, node: Node) -> Iterator[Trouble]:
-    """What was not brought about, and why."""
+    """What was not brought about, and why; what is in the way for now, and tried again."""
+    reason = node.get("provisioning_error")
     if node["provisioning_status"] == statuses.ERROR:
-        yield Trouble(codes.ERROR, about, str(node.get("provisioning_error") or "provisioning status ERROR"))
+        yield Trouble(codes.ERROR, about, str(reason or "provisioning status ERROR"))
     elif node["provisioning_status"] == statuses.PENDING_CREATE:
-        yield Trouble(codes.DEGRADED, about, "is being created")
+        yield Trouble(codes.DEGRADED, about, f"is being created: {reason}" if reason else "is being created")
+    elif reason:
+        yield Trouble(codes.DEGRADED, about, str(reason))
 
 
 def _about(kind: str, node: Node) -> str:

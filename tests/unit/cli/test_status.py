@@ -63,6 +63,15 @@ def test_the_reason_of_an_error_is_shown_and_the_code_tells_of_it() -> None:
         assert "load balancer web: haproxy said no" in shown["troubles"]
 
 
+def test_what_is_in_the_way_for_now_is_shown() -> None:
+    with RealPlane() as plane:
+        made = plane.make("web")
+        plane.plane.board.trouble = {made["id"]: "no descriptors"}.get  # type: ignore[method-assign,assignment]
+        done = octaviactl("status", "--home", plane.home)
+        assert "! load balancer web: no descriptors" in done.stdout
+        assert done.returncode == codes.DEGRADED
+
+
 def test_requests_do_not_grow_with_what_is_shown() -> None:
     with RealPlane() as plane:
         asked = []
@@ -172,6 +181,7 @@ def overview(member: str = "ONLINE", listener: str = "ONLINE", balancer: str = "
         (overview(balancer="ERROR"), codes.ERROR, "operating status ERROR"),
         (overview(hosts=[{**NODE, "running": False}]), codes.DEGRADED, "host n: its command does not run"),
         (overview(networks=[{**NODE, "provisioning_status": "ERROR", "provisioning_error": "no"}]), codes.ERROR, "network n: no"),
+        (overview(hosts=[{**NODE, "running": True, "provisioning_error": "no room"}]), codes.DEGRADED, "host n: no room"),
         (overview(tls_containers=[{**NODE, "provisioning_status": "PENDING_CREATE"}]), codes.DEGRADED, "is being created"),
         (overview(tls_containers=[{**NODE, "certificate_warnings": [SOON]}]), codes.OK, "ends in 11 days"),
         (overview(tls_containers=[{**NODE, "certificate_warnings": [OVER]}]), codes.DEGRADED, "ended 3 days ago"),
