@@ -68,7 +68,9 @@ def _balancer(balancer: Node) -> Iterator[Trouble]:
             yield from _refused(_about("l7_policy", policy), policy)
             for rule in policy["rules"]:
                 yield from _refused(_about("l7_rule", rule), rule)
-        if listener["admin_state_up"] and listener["operating_status"] in (statuses.OFFLINE, statuses.DEGRADED):
+        if not (balancer["admin_state_up"] and listener["admin_state_up"]):
+            continue  # somebody has switched it off
+        if listener["operating_status"] in (statuses.OFFLINE, statuses.DEGRADED):
             what = {
                 statuses.OFFLINE: "haproxy does not serve it",
                 statuses.DEGRADED: "it has reached its connection limit",

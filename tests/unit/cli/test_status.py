@@ -194,6 +194,16 @@ def test_what_is_wrong(found: dict[str, Any], code: int, says: str) -> None:
     assert bool(troubles) == bool(says)
 
 
+def test_what_serves_nothing_because_it_is_switched_off_is_no_trouble() -> None:
+    found = overview(listener="OFFLINE", balancer="OFFLINE")
+    [balancer] = found["load_balancers"]
+    balancer["admin_state_up"] = False
+    assert list(health.troubles(found)) == []
+    balancer["admin_state_up"] = True
+    balancer["listeners"][0]["admin_state_up"] = False
+    assert list(health.troubles(found)) == []
+
+
 def test_a_pool_that_two_listeners_share_is_shown_once() -> None:
     found = overview()
     [balancer] = found["load_balancers"]
