@@ -17,7 +17,9 @@ def near(word: str, known: Iterable[str]) -> str | None:
     forms: dict[str, str] = {}
     for one in known:
         forms.setdefault(_bare(one), one)
-    found = difflib.get_close_matches(_bare(word), forms, n=1, cutoff=0.7)
+    found = difflib.get_close_matches(
+        _bare(word), forms, n=1, cutoff=0.65
+    )  # two letters that changed places, of three: dve
     return forms[found[0]] if found else None
 
 
