@@ -197,7 +197,8 @@ def test_a_key_beside_what_is_asked_for_is_refused(attribute: str, key: str, ord
         openssl("rsa", "-RSAPublicKey_out", given=PLAIN), bare(openssl("crl2pkcs7", "-nocrl", "-certfile", "/dev/stdin", given=RSA.pem)),
         "begin with a new private key", "send private key holders a note",
     ],
-    ids=str,
+    ids=["certificate", "bare certificate", "base64", "list", "A", "M", "public key", "bare public key of EC", "RSA public key",
+        "bare PKCS #7", "begin", "send"],
 )  # fmt: skip
 def test_what_holds_no_key_is_none(text: str) -> None:
     assert not armor.holds_private_key(text)
