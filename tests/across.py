@@ -138,7 +138,7 @@ def _change(name: str, change: dict[str, Any], at: str | None, says: str, **more
 ROWS = (
     _add(
         "g1", ("member", {"pool_id": Ref("sidecar"), "address": "10.66.0.93", "protocol_port": 80}), "monitor_port",
-        "the GRPC monitor asks g1 by HTTP/2",
+        "the GRPC monitor asks g1",
     ),
     # parents and what is named
     _add("p1", _listener(95, loadbalancer_id=NOWHERE), "loadbalancer_id", "does not exist"),
@@ -199,10 +199,10 @@ ROWS = (
     _change("moved", {"protocol": "HTTPS"}, "protocol", "cannot send to a HTTP pool (movable"),
     _change("idle", {"default_pool_id": Ref("streams")}, "default_pool_id", "cannot send to a TCP pool"),
     _change("greeted", {"protocol": "UDP"}, "protocol", "a UDP pool cannot have a TLS-HELLO monitor", by_program=False),
-    _change("watch", {"type": "GRPC"}, "type", "the GRPC monitor asks first by HTTP/2, where requests come by HTTP/1.1"),
-    _change("called", {"protocol_version": "HTTP1"}, "protocol_version", "the GRPC monitor asks callee by HTTP/2"),
-    _change("called", {"protocol_version": None}, "protocol_version", "the GRPC monitor asks callee by HTTP/2"),
-    _change("beside", {"monitor_port": None}, "monitor_port", "the GRPC monitor asks beside by HTTP/2"),
+    _change("watch", {"type": "GRPC"}, "type", "the GRPC monitor asks first"),
+    _change("called", {"protocol_version": "HTTP1"}, "protocol_version", "the GRPC monitor asks callee"),
+    _change("called", {"protocol_version": None}, "protocol_version", "the GRPC monitor asks callee"),
+    _change("beside", {"monitor_port": None}, "monitor_port", "the GRPC monitor asks beside"),
     _change("calm", {"type": "UDP-CONNECT"}, "type", "is for UDP pools"),
     _change("turned", {"certificate": None, "private_key": None, "ca_certificates": AUTHORITY.pem}, None,
             "uses it, and its default_tls_container_ref needs a certificate"),
