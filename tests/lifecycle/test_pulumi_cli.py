@@ -177,7 +177,7 @@ def test_a_new_resource_of_an_old_name_leaves_the_renamed_one_alone(
         if engine == "pulumi":
             stack.pulumi("up", "--yes", "--skip-preview")
         else:
-            command = [sys.executable, "-m", "octavia_provider.cli.main", "up", "--yes", "--stack", "dev"]
+            command = [sys.executable, "-m", "octavia_provider.cli.main", "up", "--yes", "--create", "--stack", "dev"]
             environment = {n: v for n, v in stack.environment.items() if n != "PULUMI_BACKEND_URL"}
             subprocess.run(command, cwd=stack.folder, env=environment, check=True, capture_output=True, timeout=100)
         made.append(plane.objects())
