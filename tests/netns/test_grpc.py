@@ -21,10 +21,8 @@ from .test_tls import begin, container, pool, update
 
 pytestmark = pytest.mark.timeout(300)
 
-FOUND = f"import sys; sys.path += {[entry for entry in sys.path if entry.endswith('-packages')]!r}\n"
-MEMBER = FOUND + Path(__file__).with_name("grpc_member.py").read_text().replace(
-    "from __future__ import annotations", ""
-)
+MEMBER = Path(__file__).with_name("grpc_member.py").read_text()
+PACKAGES = ":".join(entry for entry in sys.path if entry.endswith("-packages"))  # grpc is there; what is named is shown
 OFTEN = {"type": "GRPC", "delay": 1, "timeout": 1, "max_retries": 1, "max_retries_down": 1, "grpc_service": "test.Echo"}
 CLEAR, TLS = 8443, 9443
 ROOT = pem.authority("root")
@@ -34,7 +32,7 @@ SERVED = pem.make("a.test", ROOT)
 def host(stack: Stack, name: str, **environment: str) -> dict[str, Any]:
     made = stack.site.create(
         "local_host", name=name, network_id=stack.network["id"], command=["python3", "-c", MEMBER], user="root",
-        environment={"NAME": name, **environment},
+        environment={"NAME": name, "PYTHONPATH": PACKAGES, **environment},
     )  # fmt: skip
     assert made["provisioning_status"] == "ACTIVE", made
     return made
