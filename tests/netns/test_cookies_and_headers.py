@@ -163,14 +163,18 @@ def test_how_large_the_head_of_a_message_may_be(site: Installation) -> None:
     made_policy = site.create("l7_policy", listener_id=stack.listener["id"], **policy)
     site.create("l7_rule", parent=made_policy["id"], type="PATH", compare_type="STARTS_WITH", value="/")
 
+    def answer(*headers: str) -> int:
+        status = send(stack.url, *headers)[0]
+        return 400 if status == 431 else status  # haproxy 3.2 says what is too large (RFC 6585)
+
     def one(size: int) -> int:
-        return send(stack.url, f"X-Large: {'l' * (size - 100)}")[0]
+        return answer(f"X-Large: {'l' * (size - 100)}")
 
     def many(size: int) -> int:
-        return send(stack.url, *(f"X-Many-{n}: {'m' * 150}" for n in range(size // 170)))[0]
+        return answer(*(f"X-Many-{n}: {'m' * 150}" for n in range(size // 170)))
 
     def short(number: int) -> int:
-        return send(stack.url, *(f"X-Short-{n}: s" for n in range(number)))[0]
+        return answer(*(f"X-Short-{n}: s" for n in range(number)))
 
     def response(size: int) -> int:
         return send(stack.url, f"X-Size: {size}")[0]
