@@ -39,6 +39,10 @@ class NoHolder(Exception):
     """No holder serves this home."""
 
 
+class HolderEnded(Unreachable):
+    """The holder ended after it was asked and before it answered."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hello:
     """A holder that answered. ``process`` (pidfd, pidfd_open(2)) and ``network`` (its namespace) are ours to close."""
@@ -78,7 +82,7 @@ class Client:
 
     def watch(self) -> socket.socket:
         """A connection on which the holder tells what ended by itself, a line each; it is ours to close. NoHolder when
-        none serves, Refused by an older one."""
+        none serves, HolderEnded when it ends meanwhile, Refused by an older one."""
         connection = self._connect()
         try:
             self._exchange(connection, {"do": "watch"}, None)
@@ -228,7 +232,7 @@ class Client:
         except TimeoutError as error:
             raise Unreachable(f"no answer within {ANSWER_PATIENCE:g} s", subject="embedded cloud") from error
         except (OSError, EOFError) as error:
-            raise Unreachable("it ended while it was asked", subject="embedded cloud") from error
+            raise HolderEnded("it ended while it was asked", subject="embedded cloud") from error
         try:
             _raise(answer)
         except OctaviaError:

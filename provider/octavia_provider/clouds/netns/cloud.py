@@ -20,7 +20,7 @@ import structlog
 from octavia_provider.model.errors import Refused, Unreachable
 from octavia_provider.ports import AmphoraOrder, Host, HostSpec, NetworkSpec, Order, Publication, Vip
 
-from .client import Client, Hello, NoHolder
+from .client import Client, Hello, HolderEnded, NoHolder
 from .dialer import Dialer
 from .listening import open_listening
 from .state import pushed
@@ -76,7 +76,7 @@ class NetnsCloud:
         """Return when the cloud that is there now has ended; sockets that were opened in it lead nowhere then."""
         try:
             found = await asyncio.to_thread(self._client.hello)
-        except NoHolder:
+        except (NoHolder, HolderEnded):
             return
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -91,10 +91,10 @@ class NetnsCloud:
         """Each time something in the cloud has ended by itself. It comes to an end with the cloud."""
         try:
             connection = await asyncio.to_thread(self._client.watch)
-        except (NoHolder, Refused):  # none there, or one of an earlier version that does not tell
+        except (NoHolder, HolderEnded, Refused):  # none there, or one of an earlier version that does not tell
             return
         loop = asyncio.get_running_loop()
-        with connection:
+        with connection, contextlib.suppress(ConnectionResetError):  # it ended before it read what we sent
             while await loop.sock_recv(connection, 65536):
                 yield
 
