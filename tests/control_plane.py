@@ -13,6 +13,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from octavia_provider.client import collections
+from octavia_provider.model import tls_container
 from octavia_provider.model.attributes import attributes, inputs
 from octavia_provider.model.kinds import KINDS, PARENTS
 from octavia_provider.model.validate import validate
@@ -228,7 +229,7 @@ class ControlPlane:
     def _write(self, obj: dict[str, Any], spec: dict[str, Any]) -> None:
         kind = obj["_kind"]
         chosen = {"vip_address": "10.9.0.5", "vip_subnet_id": spec.get("vip_network_id"), "cidr": "10.9.0.0/24",
-                  "address": "10.9.0.20"}  # fmt: skip
+                  "address": "10.9.0.20", "position": 1}  # fmt: skip
         known = inputs(KINDS[kind])
         for name, value in chosen.items():
             if name in spec and spec[name] is None and known[name].filled:
@@ -242,8 +243,15 @@ class ControlPlane:
         obj["provisioning_status"] = "PENDING_CREATE" if new else "PENDING_UPDATE"
         obj["operating_status"] = "ONLINE"
         obj["control_plane_id"] = self.id
-        if kind == "listener":
-            obj["url"] = f"http://127.0.0.1:{obj['protocol_port']}/"
+        match kind:
+            case "listener":
+                obj["url"] = f"http://127.0.0.1:{obj['protocol_port']}/"
+            case "local_network":
+                obj["subnet_id"] = obj["id"]
+            case "local_host":
+                obj["running"] = True
+            case "tls_container":
+                obj.update(tls_container.facts(obj))
         if kind not in self.held:
             self._settle(obj)
 

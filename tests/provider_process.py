@@ -11,12 +11,13 @@ from typing import Any
 import grpc
 from google.protobuf.empty_pb2 import Empty
 
-from octavia_provider.plugin import main, proto, values
+from octavia_provider.plugin import main, proto, schema, values
 from octavia_provider.plugin.session import Session
 
 pb: Any = proto.stub("provider_pb2")
 URN = "urn:pulumi:dev::prog::{}::{}"
 PROVIDER = "11b2d0e4-75d3-4cc2-b277-6583c3597d6a"
+REQUIRED = {token: frozenset(found["required"]) for token, found in schema.build()["resources"].items()}
 
 
 class Engine(proto.stub("engine_pb2_grpc").EngineServicer):
@@ -29,7 +30,10 @@ class Engine(proto.stub("engine_pb2_grpc").EngineServicer):
 
 
 class Provider:
-    """Speaks to the provider as the engine does; properties are plain Python values."""
+    """Speaks to the provider as the engine does; properties are plain Python values.
+
+    Every answer, of previews too, must hold the outputs that the schema calls required: SDKs rely on them.
+    """
 
     def __init__(self, stub: Any, engine: Engine, session: Session) -> None:
         self.stub, self.engine, self.session = stub, engine, session
@@ -68,7 +72,7 @@ class Provider:
                 urn=URN.format(token, name), name=name, type=token, properties=values.encode(inputs), **more
             )
         )
-        return response.id, values.decode(response.properties)
+        return response.id, _complete(token, values.decode(response.properties))
 
     def read(self, token: str, name: str, id_: str, properties: Any = None, inputs: Any = None) -> Any:
         response = self.stub.Read(
@@ -77,7 +81,8 @@ class Provider:
                 inputs=values.encode(inputs or {}),
             )
         )  # fmt: skip
-        return response.id, values.decode(response.properties), values.decode(response.inputs)
+        found = values.decode(response.properties)
+        return response.id, _complete(token, found) if response.id else found, values.decode(response.inputs)
 
     def update(self, token: str, name: str, id_: str, old_inputs: Any, olds: Any, news: Any, **more: Any) -> Any:
         response = self.stub.Update(
@@ -86,7 +91,7 @@ class Provider:
                 olds=values.encode(olds), news=values.encode(news), **more,
             )
         )  # fmt: skip
-        return values.decode(response.properties)
+        return _complete(token, values.decode(response.properties))
 
     def delete(self, token: str, name: str, id_: str, properties: Any, **more: Any) -> None:
         self.stub.Delete(
@@ -94,6 +99,12 @@ class Provider:
                 urn=URN.format(token, name), name=name, type=token, id=id_, properties=values.encode(properties), **more
             )
         )
+
+
+def _complete(token: str, outputs: dict[str, Any]) -> dict[str, Any]:
+    missing = REQUIRED[token] - outputs.keys()
+    assert not missing, f"{token} lacks the outputs {sorted(missing)}, which its schema requires"
+    return outputs
 
 
 def init_failed(error: grpc.RpcError) -> Any:

@@ -9,12 +9,13 @@ import grpc
 import pytest
 
 from lifecycle.test_lifecycle import CASES, fill, parents
-from octavia_provider.plugin import proto, values
+from octavia_provider.plugin import proto, schema, values
 from octavia_provider.plugin.functions import FUNCTIONS
 from octavia_provider.plugin.resources import HOOKS
 from provider_process import Provider, pb
 
 plugin_pb = proto.stub("plugin_pb2")
+SCHEMA = schema.build()
 INVOKED = [name for name in CASES if name != "rule"]  # an L7 rule has no name to be looked up by
 
 
@@ -46,6 +47,7 @@ def test_by_id_and_by_name(octavia: Provider, name: str) -> None:
         assert failures == {}
         assert found["id"] == id_
         assert found["provisioningStatus"] == "ACTIVE"
+        assert set(SCHEMA["functions"][getter(case.token)]["outputs"]["required"]) <= found.keys()
 
 
 @pytest.mark.parametrize("plane", ["real"], indirect=True)

@@ -67,6 +67,7 @@ class Attribute:
     output: bool = False
     volatile: bool = False
     filled: bool = False
+    always: bool = False
     reference: str = ""
     cost: str = ""
     unordered: bool = False
@@ -155,6 +156,7 @@ def attribute(
     secret: bool = False,
     sealed: bool = False,
     filled: bool = False,
+    always: bool = False,
     reference: str = "",
     cost: str = "",
     unordered: bool = False,
@@ -164,7 +166,8 @@ def attribute(
     """Declare an input.
 
     ``format`` answers the canonical form of a string, or raises ``ValueError`` with the reason. ``filled``: when absent the control plane chooses
-    and shows what it chose. ``secret``: encrypted in Pulumi's state and in the store, and never shown; ``sealed``: that too, but to Pulumi it is as secret as the
+    and shows what it chose; ``always``: in every state of the object, so that no program has to ask whether it is there.
+    ``secret``: encrypted in Pulumi's state and in the store, and never shown; ``sealed``: that too, but to Pulumi it is as secret as the
     program says. ``reference`` names the kind whose id this is. ``cost`` says what a change in place does
     to the traffic; ``why`` says why a change cannot be made in place, where it replaces. ``unordered``: a list whose
     order means nothing. ``json``: a text that holds a JSON object with the attributes of this dataclass. ``null``: what
@@ -175,7 +178,7 @@ def attribute(
         "max_length": max_length, "max_items": max_items, "choices": choices, "format": format,
         "replaces": replaces, "replaces_between": replaces_between, "why": why,
         "delete_before_replace": delete_before_replace, "secret": secret, "sealed": sealed,
-        "filled": filled, "reference": reference, "cost": cost,
+        "filled": filled, "always": always, "reference": reference, "cost": cost,
         "unordered": unordered, "json": json, "null": null,
     }  # fmt: skip
     if isinstance(default, dict):
@@ -183,10 +186,13 @@ def attribute(
     return dataclasses.field(default=MISSING if required else default, metadata=facts)
 
 
-def computed(doc: str, *, secret: bool = False, volatile: bool = False, default: Any = None) -> Any:
+def computed(
+    doc: str, *, secret: bool = False, volatile: bool = False, always: bool = False, default: Any = None
+) -> Any:
     """Declare an output: made by the control plane, never given by a user. ``volatile``: it moves without anybody's doing,
-    so that it is another one now says nothing about drift."""
-    facts = {"doc": doc, "output": True, "secret": secret, "volatile": volatile}
+    so that it is another one now says nothing about drift. ``always``: it is shown in every state of the object, as is
+    an output that may not be None."""
+    facts = {"doc": doc, "output": True, "secret": secret, "volatile": volatile, "always": always}
     return dataclasses.field(default=default, metadata=facts)
 
 

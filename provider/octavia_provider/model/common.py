@@ -35,8 +35,8 @@ class Resource:
         "A name for people. Made from the resource's name when not given.",
         default="", max_length=NAME_LENGTH, format=formats.text,
     )  # fmt: skip
-    project_id: str | None = computed("The project that owns the object.")
-    created_at: str | None = computed("When it was created (UTC, ISO 8601).")
+    project_id: str | None = computed("The project that owns the object.", always=True)
+    created_at: str | None = computed("When it was created (UTC, ISO 8601).", always=True)
     updated_at: str | None = computed("When it was last changed (UTC, ISO 8601).", volatile=True)
     provisioning_status: str = computed(
         "Where the last change stands: ACTIVE, PENDING_CREATE, PENDING_UPDATE, PENDING_DELETE or ERROR.",

@@ -177,7 +177,7 @@ class L7Policy(common.Resource):
     position: int | None = attribute(
         "Its place in the listener's order; at the end when not given. Policies of one program end up in the order "
         "of their positions, whichever is created first.",
-        minimum=1, maximum=POSITION_MAX, filled=True, cost=RELOAD,
+        minimum=1, maximum=POSITION_MAX, filled=True, always=True, cost=RELOAD,
     )  # fmt: skip
     redirect_pool_id: str | None = attribute(
         "The pool that gets the request.", format=formats.uuid_string, reference="pool", cost=RELOAD

@@ -70,15 +70,16 @@ class LoadBalancer(common.Resource):
     tags: tuple[str, ...] = common.tags()
     vip_address: str | None = attribute(
         "The virtual IP address, IPv4 or IPv6. Chosen from the subnet when not given (of IPv4, if none is named).",
-        format=formats.ip_address, replaces=True, filled=True, why=VIP_STAYS,
+        format=formats.ip_address, replaces=True, filled=True, always=True, why=VIP_STAYS,
     )  # fmt: skip
     vip_network_id: str | None = attribute(
         "The network of the VIP. In the embedded cloud the id of a `local.Network`.",
-        format=formats.uuid_string, replaces=True, filled=True, reference="local_network", why=VIP_STAYS,
+        format=formats.uuid_string, replaces=True, filled=True, always=True, reference="local_network",
+        why=VIP_STAYS,
     )  # fmt: skip
     vip_subnet_id: str | None = attribute(
         "The subnet of the VIP. In the embedded cloud `subnetId` or `ipv6SubnetId` of the `local.Network`.",
-        format=formats.uuid_string, replaces=True, filled=True, why=VIP_STAYS,
+        format=formats.uuid_string, replaces=True, filled=True, always=True, why=VIP_STAYS,
     )  # fmt: skip
     vip_port_id: str | None = attribute(
         "A port made beforehand that carries the VIP (OpenStack).",

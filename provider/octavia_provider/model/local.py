@@ -64,7 +64,7 @@ class LocalNetwork(common.Resource):
 
     cidr: str | None = attribute(
         "Its addresses, as 10.1.0.0/24. Chosen when not given. Networks may not overlap.",
-        format=formats.cidr, replaces=True, delete_before_replace=True, filled=True,
+        format=formats.cidr, replaces=True, delete_before_replace=True, filled=True, always=True,
         why="every host and VIP in the network has one of its addresses",
     )  # fmt: skip
     ipv6_cidr: str | None = attribute(
@@ -111,8 +111,8 @@ class LocalHost(common.Resource):
         reference="local_network", why="its interface and its address are of that network",
     )  # fmt: skip
     address: str | None = attribute(
-        "Its address. Chosen from the network when not given.", format=formats.ip_address, replaces=True, filled=True,
-        why=KNOWN_BY,
+        "Its address. Chosen from the network when not given.",
+        format=formats.ip_address, replaces=True, filled=True, always=True, why=KNOWN_BY,
     )  # fmt: skip
     ipv6_address: str | None = attribute(
         "Its IPv6 address, on a network with `ipv6Cidr`. Chosen when not given.",

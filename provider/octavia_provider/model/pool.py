@@ -213,7 +213,7 @@ class Pool(common.Resource):
 
     loadbalancer_id: str | None = attribute(
         "The load balancer it belongs to. Known from the listener when one is named.",
-        format=formats.uuid_string, replaces=True, reference="load_balancer", filled=True,
+        format=formats.uuid_string, replaces=True, reference="load_balancer", filled=True, always=True,
         why="its members are checked and served by the amphorae of that load balancer, which keep their state",
     )  # fmt: skip
     listener_id: str | None = attribute(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from . import common, formats
-from .attributes import Unique, attribute, inputs
+from .attributes import Unique, attribute, computed, inputs
 
 UNLIMITED = -1
 MOST = 2_000_000_000  # octavia/common/constants.py: MAX_QUOTA
@@ -33,9 +33,12 @@ class Quota(common.Resource):
     name: str = field(default="", repr=False)
     project_id: str | None = attribute(
         "The project whose quota it is. The control plane's own project when not given.",
-        max_length=64, format=formats.project_id, replaces=True, filled=True,
+        max_length=64, format=formats.project_id, replaces=True, filled=True, always=True,
         why="a quota holds the limits of one project",
     )  # fmt: skip
+    created_at: str | None = computed(
+        "When it was created (UTC, ISO 8601). None while the limits are the default ones."
+    )
     loadbalancer: int = _limit("load balancers")
     listener: int = _limit("listeners")
     pool: int = _limit("pools")

@@ -177,9 +177,11 @@ class TlsContainer(common.Resource):
         "Instead: revocation lists, in PEM, one of every authority they are used with.",
         max_length=PEM_LENGTH, format=_pem(x509.revocation_lists), cost=NO_RELOAD,
     )  # fmt: skip
-    subject: str | None = computed("Whose certificate it is, or that of the first authority (RFC 4514).")
-    subject_alternative_names: tuple[str, ...] = computed("The names it is valid for.", default=())
-    not_before: str | None = computed("From when it is valid (UTC); of revocation lists: when the newest was made.")
+    subject: str | None = computed("Whose certificate it is, or that of the first authority (RFC 4514).", always=True)
+    subject_alternative_names: tuple[str, ...] | None = computed("The names it is valid for.")
+    not_before: str | None = computed(
+        "From when it is valid (UTC); of revocation lists: when the newest was made.", always=True
+    )
     not_after: str | None = computed("Until when it is valid (UTC); the earliest end where it holds several.")
     serial_number: str | None = computed("The certificate's serial number, in hexadecimal.")
     fingerprint: str | None = computed("The certificate's SHA-256 fingerprint, in hexadecimal.")

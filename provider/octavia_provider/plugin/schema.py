@@ -29,8 +29,6 @@ _IMPORT = {
     "member": "<pool id>/<member id>", "l7_rule": "<L7 policy id>/<L7 rule id>", "availability_zone": "<name>",
     "quota": "<project id>",
 }  # fmt: skip
-_ALWAYS = frozenset({"name", "provisioning_status", "control_plane_id", "operating_status"})
-"""Outputs that are there though their default is empty: the control plane always says them."""
 
 
 def text() -> str:
@@ -207,9 +205,9 @@ def _shows_default(attr: Attribute) -> bool:
 
 
 def _always_shown(attr: Attribute) -> bool:
-    if attr.name in _ALWAYS or attr.required:
+    if attr.required or attr.always:
         return True
-    return not attr.nullable and attr.default is not None
+    return not attr.nullable and (attr.output or attr.default is not None)
 
 
 def _function(function: Function, types: dict[str, Any]) -> dict[str, Any]:

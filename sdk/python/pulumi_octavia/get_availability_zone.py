@@ -76,7 +76,7 @@ class GetAvailabilityZoneResult:
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> Optional[_builtins.str]:
+    def created_at(self) -> _builtins.str:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -116,7 +116,7 @@ class GetAvailabilityZoneResult:
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> Optional[_builtins.str]:
+    def project_id(self) -> _builtins.str:
         """
         The project that owns the object.
         """

@@ -124,7 +124,7 @@ class GetL7PolicyResult:
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> Optional[_builtins.str]:
+    def created_at(self) -> _builtins.str:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -180,7 +180,7 @@ class GetL7PolicyResult:
 
     @_builtins.property
     @pulumi.getter
-    def position(self) -> Optional[_builtins.int]:
+    def position(self) -> _builtins.int:
         """
         Its place in the listener's order; at the end when not given. Policies of one program end up in the order of their positions, whichever is created first.
         """
@@ -188,7 +188,7 @@ class GetL7PolicyResult:
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> Optional[_builtins.str]:
+    def project_id(self) -> _builtins.str:
         """
         The project that owns the object.
         """

@@ -103,7 +103,7 @@ class GetL7RuleResult:
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> Optional[_builtins.str]:
+    def created_at(self) -> _builtins.str:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -159,7 +159,7 @@ class GetL7RuleResult:
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> Optional[_builtins.str]:
+    def project_id(self) -> _builtins.str:
         """
         The project that owns the object.
         """

@@ -133,7 +133,7 @@ class GetLoadBalancerResult:
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> Optional[_builtins.str]:
+    def created_at(self) -> _builtins.str:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -189,7 +189,7 @@ class GetLoadBalancerResult:
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> Optional[_builtins.str]:
+    def project_id(self) -> _builtins.str:
         """
         The project that owns the object.
         """
@@ -245,7 +245,7 @@ class GetLoadBalancerResult:
 
     @_builtins.property
     @pulumi.getter(name="vipAddress")
-    def vip_address(self) -> Optional[_builtins.str]:
+    def vip_address(self) -> _builtins.str:
         """
         The virtual IP address, IPv4 or IPv6. Chosen from the subnet when not given (of IPv4, if none is named).
         """
@@ -253,7 +253,7 @@ class GetLoadBalancerResult:
 
     @_builtins.property
     @pulumi.getter(name="vipNetworkId")
-    def vip_network_id(self) -> Optional[_builtins.str]:
+    def vip_network_id(self) -> _builtins.str:
         """
         The network of the VIP. In the embedded cloud the id of a `local.Network`.
         """
@@ -285,7 +285,7 @@ class GetLoadBalancerResult:
 
     @_builtins.property
     @pulumi.getter(name="vipSubnetId")
-    def vip_subnet_id(self) -> Optional[_builtins.str]:
+    def vip_subnet_id(self) -> _builtins.str:
         """
         The subnet of the VIP. In the embedded cloud `subnetId` or `ipv6SubnetId` of the `local.Network`.
         """

@@ -136,7 +136,7 @@ class GetPoolResult:
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> Optional[_builtins.str]:
+    def created_at(self) -> _builtins.str:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -184,7 +184,7 @@ class GetPoolResult:
 
     @_builtins.property
     @pulumi.getter(name="loadbalancerId")
-    def loadbalancer_id(self) -> Optional[_builtins.str]:
+    def loadbalancer_id(self) -> _builtins.str:
         """
         The load balancer it belongs to. Known from the listener when one is named.
         """
@@ -208,7 +208,7 @@ class GetPoolResult:
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> Optional[_builtins.str]:
+    def project_id(self) -> _builtins.str:
         """
         The project that owns the object.
         """

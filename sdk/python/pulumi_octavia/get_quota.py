@@ -79,7 +79,7 @@ class GetQuotaResult:
     @pulumi.getter(name="createdAt")
     def created_at(self) -> Optional[_builtins.str]:
         """
-        When it was created (UTC, ISO 8601).
+        When it was created (UTC, ISO 8601). None while the limits are the default ones.
         """
         return pulumi.get(self, "created_at")
 
@@ -149,7 +149,7 @@ class GetQuotaResult:
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> Optional[_builtins.str]:
+    def project_id(self) -> _builtins.str:
         """
         The project whose quota it is. The control plane's own project when not given.
         """

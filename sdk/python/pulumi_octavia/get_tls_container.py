@@ -111,7 +111,7 @@ class GetTlsContainerResult:
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> Optional[_builtins.str]:
+    def created_at(self) -> _builtins.str:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -175,7 +175,7 @@ class GetTlsContainerResult:
 
     @_builtins.property
     @pulumi.getter(name="notBefore")
-    def not_before(self) -> Optional[_builtins.str]:
+    def not_before(self) -> _builtins.str:
         """
         From when it is valid (UTC); of revocation lists: when the newest was made.
         """
@@ -183,7 +183,7 @@ class GetTlsContainerResult:
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> Optional[_builtins.str]:
+    def project_id(self) -> _builtins.str:
         """
         The project that owns the object.
         """
@@ -215,7 +215,7 @@ class GetTlsContainerResult:
 
     @_builtins.property
     @pulumi.getter
-    def subject(self) -> Optional[_builtins.str]:
+    def subject(self) -> _builtins.str:
         """
         Whose certificate it is, or that of the first authority (RFC 4514).
         """

@@ -534,7 +534,7 @@ class L7Policy(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def created_at(self) -> pulumi.Output[_builtins.str]:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -582,7 +582,7 @@ class L7Policy(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def position(self) -> pulumi.Output[Optional[_builtins.int]]:
+    def position(self) -> pulumi.Output[_builtins.int]:
         """
         Its place in the listener's order; at the end when not given. Policies of one program end up in the order of their positions, whichever is created first.
         """
@@ -590,7 +590,7 @@ class L7Policy(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def project_id(self) -> pulumi.Output[_builtins.str]:
         """
         The project that owns the object.
         """

@@ -609,7 +609,7 @@ class LoadBalancer(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def created_at(self) -> pulumi.Output[_builtins.str]:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -657,7 +657,7 @@ class LoadBalancer(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def project_id(self) -> pulumi.Output[_builtins.str]:
         """
         The project that owns the object.
         """
@@ -713,7 +713,7 @@ class LoadBalancer(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="vipAddress")
-    def vip_address(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def vip_address(self) -> pulumi.Output[_builtins.str]:
         """
         The virtual IP address, IPv4 or IPv6. Chosen from the subnet when not given (of IPv4, if none is named).
         """
@@ -721,7 +721,7 @@ class LoadBalancer(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="vipNetworkId")
-    def vip_network_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def vip_network_id(self) -> pulumi.Output[_builtins.str]:
         """
         The network of the VIP. In the embedded cloud the id of a `local.Network`.
         """
@@ -753,7 +753,7 @@ class LoadBalancer(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="vipSubnetId")
-    def vip_subnet_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def vip_subnet_id(self) -> pulumi.Output[_builtins.str]:
         """
         The subnet of the VIP. In the embedded cloud `subnetId` or `ipv6SubnetId` of the `local.Network`.
         """

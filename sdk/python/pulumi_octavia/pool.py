@@ -665,7 +665,7 @@ class Pool(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def created_at(self) -> pulumi.Output[_builtins.str]:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -705,7 +705,7 @@ class Pool(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="loadbalancerId")
-    def loadbalancer_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def loadbalancer_id(self) -> pulumi.Output[_builtins.str]:
         """
         The load balancer it belongs to. Known from the listener when one is named.
         """
@@ -729,7 +729,7 @@ class Pool(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def project_id(self) -> pulumi.Output[_builtins.str]:
         """
         The project that owns the object.
         """

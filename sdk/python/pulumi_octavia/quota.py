@@ -381,7 +381,7 @@ class Quota(pulumi.CustomResource):
     @pulumi.getter(name="createdAt")
     def created_at(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        When it was created (UTC, ISO 8601).
+        When it was created (UTC, ISO 8601). None while the limits are the default ones.
         """
         return pulumi.get(self, "created_at")
 
@@ -443,7 +443,7 @@ class Quota(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def project_id(self) -> pulumi.Output[_builtins.str]:
         """
         The project whose quota it is. The control plane's own project when not given.
         """

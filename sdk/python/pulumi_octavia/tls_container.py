@@ -436,7 +436,7 @@ class TlsContainer(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def created_at(self) -> pulumi.Output[_builtins.str]:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -492,7 +492,7 @@ class TlsContainer(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="notBefore")
-    def not_before(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def not_before(self) -> pulumi.Output[_builtins.str]:
         """
         From when it is valid (UTC); of revocation lists: when the newest was made.
         """
@@ -516,7 +516,7 @@ class TlsContainer(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def project_id(self) -> pulumi.Output[_builtins.str]:
         """
         The project that owns the object.
         """
@@ -548,7 +548,7 @@ class TlsContainer(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def subject(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def subject(self) -> pulumi.Output[_builtins.str]:
         """
         Whose certificate it is, or that of the first authority (RFC 4514).
         """

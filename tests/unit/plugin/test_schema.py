@@ -45,3 +45,13 @@ def test_choices_are_enums_with_their_meaning() -> None:
     assert [value["value"] for value in algorithm["enum"]] == [choice.value for choice in ALGORITHMS]
     assert all(value["description"] for value in algorithm["enum"])
     assert built["resources"]["octavia:index:Member"]["inputProperties"]["weight"]["default"] == 1
+
+
+def test_outputs_that_are_always_there_are_required() -> None:
+    found = {token.rpartition(":")[2]: set(r["required"]) for token, r in schema.build()["resources"].items()}
+    assert {"vipAddress", "vipNetworkId", "vipSubnetId"} <= found["LoadBalancer"]
+    assert {"address", "running"} <= found["Host"]
+    assert {"cidr", "subnetId"} <= found["Network"]
+    assert all({"projectId", "controlPlaneId", "provisioningStatus"} <= required for required in found.values())
+    sometimes = {"updatedAt", "provisioningError", "publishedAddress", "vipPortId", "url", "askedPosition", "notAfter"}
+    assert not any(sometimes & required for required in found.values())

@@ -72,7 +72,7 @@ class GetHostResult:
 
     @_builtins.property
     @pulumi.getter
-    def address(self) -> Optional[_builtins.str]:
+    def address(self) -> _builtins.str:
         """
         Its address. Chosen from the network when not given.
         """
@@ -96,7 +96,7 @@ class GetHostResult:
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> Optional[_builtins.str]:
+    def created_at(self) -> _builtins.str:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -144,7 +144,7 @@ class GetHostResult:
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> Optional[_builtins.str]:
+    def project_id(self) -> _builtins.str:
         """
         The project that owns the object.
         """
@@ -168,7 +168,7 @@ class GetHostResult:
 
     @_builtins.property
     @pulumi.getter
-    def running(self) -> Optional[_builtins.bool]:
+    def running(self) -> _builtins.bool:
         """
         Whether the command runs.
         """

@@ -63,7 +63,7 @@ class GetNetworkResult:
 
     @_builtins.property
     @pulumi.getter
-    def cidr(self) -> Optional[_builtins.str]:
+    def cidr(self) -> _builtins.str:
         """
         Its addresses, as 10.1.0.0/24. Chosen when not given. Networks may not overlap.
         """
@@ -79,7 +79,7 @@ class GetNetworkResult:
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> Optional[_builtins.str]:
+    def created_at(self) -> _builtins.str:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -119,7 +119,7 @@ class GetNetworkResult:
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> Optional[_builtins.str]:
+    def project_id(self) -> _builtins.str:
         """
         The project that owns the object.
         """
@@ -143,7 +143,7 @@ class GetNetworkResult:
 
     @_builtins.property
     @pulumi.getter(name="subnetId")
-    def subnet_id(self) -> Optional[_builtins.str]:
+    def subnet_id(self) -> _builtins.str:
         """
         The id of its IPv4 subnet, for `vipSubnetId`: the network's own.
         """

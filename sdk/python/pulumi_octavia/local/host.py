@@ -370,7 +370,7 @@ class Host(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def address(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def address(self) -> pulumi.Output[_builtins.str]:
         """
         Its address. Chosen from the network when not given.
         """
@@ -394,7 +394,7 @@ class Host(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def created_at(self) -> pulumi.Output[_builtins.str]:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -442,7 +442,7 @@ class Host(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def project_id(self) -> pulumi.Output[_builtins.str]:
         """
         The project that owns the object.
         """
@@ -466,7 +466,7 @@ class Host(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def running(self) -> pulumi.Output[Optional[_builtins.bool]]:
+    def running(self) -> pulumi.Output[_builtins.bool]:
         """
         Whether the command runs.
         """

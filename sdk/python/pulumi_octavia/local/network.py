@@ -208,7 +208,7 @@ class Network(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter
-    def cidr(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def cidr(self) -> pulumi.Output[_builtins.str]:
         """
         Its addresses, as 10.1.0.0/24. Chosen when not given. Networks may not overlap.
         """
@@ -224,7 +224,7 @@ class Network(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="createdAt")
-    def created_at(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def created_at(self) -> pulumi.Output[_builtins.str]:
         """
         When it was created (UTC, ISO 8601).
         """
@@ -256,7 +256,7 @@ class Network(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="projectId")
-    def project_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def project_id(self) -> pulumi.Output[_builtins.str]:
         """
         The project that owns the object.
         """
@@ -280,7 +280,7 @@ class Network(pulumi.CustomResource):
 
     @_builtins.property
     @pulumi.getter(name="subnetId")
-    def subnet_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+    def subnet_id(self) -> pulumi.Output[_builtins.str]:
         """
         The id of its IPv4 subnet, for `vipSubnetId`: the network's own.
         """
