@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from . import shortage
-from .flood import FloodFilter
+from .log_limit import FloodFilter
 from .supervision import supervised
 from .wire.messages import Settings
 
@@ -51,10 +51,10 @@ def _complain(message: str) -> int:
 
 async def run(settings: Settings) -> None:
     """Serve until a signal says to end."""
-    from .apply.engine import Engine
-    from .apply.ways import Ways
-    from .beat.sender import Sender
-    from .haproxy.account import Account
+    from .apply.load_balancers import LoadBalancers
+    from .apply.settings import AgentSettings
+    from .haproxy.user import HaproxyUser
+    from .heartbeat.sender import HeartbeatSender
     from .metrics.server import serve as serve_metrics
     from .server.app import MAX_BODY, Api
     from .server.http import Server
@@ -63,19 +63,19 @@ async def run(settings: Settings) -> None:
     stop, wake = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    ways = Ways(
+    runtime = AgentSettings(
         state_directory=settings.state_directory,
         run_directory=settings.run_directory,
         haproxy=settings.haproxy,
-        account=Account.named(settings.haproxy_user),
+        account=HaproxyUser.named(settings.haproxy_user),
         finish=settings.finish,
     )
-    engine = Engine(ways, wake.set)
-    sender = Sender(settings, engine, wake)
-    api = Server(Api(settings, engine, sender.boot).answer, max_body=MAX_BODY)
-    recovery = asyncio.ensure_future(supervised("recovery", engine.recover))
+    load_balancers = LoadBalancers(runtime, wake.set)
+    sender = HeartbeatSender(settings, load_balancers, wake)
+    api = Server(Api(settings, load_balancers, sender.boot).answer, max_body=MAX_BODY)
+    recovery = asyncio.ensure_future(supervised("recovery", load_balancers.recover))
     await api.listen(settings.listen_address, settings.listen_port, context(settings))
-    metrics = await serve_metrics(engine, ways)
+    metrics = await serve_metrics(load_balancers, runtime)
     log.info("serving on %s port %d as %s", settings.listen_address, settings.listen_port, settings.amphora_id)
     tasks = [recovery, asyncio.ensure_future(supervised("heartbeats", sender.run))]
     try:
@@ -86,7 +86,7 @@ async def run(settings: Settings) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await engine.close()
+        await load_balancers.close()
 
 
 if __name__ == "__main__":

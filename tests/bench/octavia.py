@@ -134,8 +134,8 @@ def checking(subjects: dict[str, Plain], theirs: Templater, say: Say) -> Iterato
         for name, plain in subjects.items():
             say(f"haproxy -c, {name}")
             paths = base / f"{name}.ours", base / f"{name}.theirs"
-            prelude = f"global\n    server-state-file {base}/states\n"  # theirs names one, too
-            paths[0].write_text(compose(render(graph(plain), HERE).configuration, prelude=prelude))
+            global_section = f"global\n    server-state-file {base}/states\n"  # theirs names one, too
+            paths[0].write_text(compose(render(graph(plain), HERE).configuration, global_section=global_section))
             theirs.milliseconds(name, paths[1])
             taken: tuple[list[float], list[float]] = ([], [])
             for _ in range(CHECKS):

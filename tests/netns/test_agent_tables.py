@@ -9,7 +9,7 @@ from collections import Counter
 import msgspec
 import pytest
 
-from octavia_amphora.haproxy import runtime, tables
+from octavia_amphora.haproxy import runtime, stick_tables
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire.config import Configuration, Server
 
@@ -85,7 +85,7 @@ async def test_an_agent_killed_in_the_middle_of_a_reload__the_next_one_puts_the_
     await amphora.push(new)
     first, where = await seats(amphora), paths(amphora)
     amphora.kill()
-    await tables.save(where, new)
+    await stick_tables.save(where, new)
     await runtime.ask(where.stats_socket, f"clear table {BACKEND}")
     assert "used:0" in await runtime.ask(where.stats_socket, f"show table {BACKEND}")
     await amphora.start()

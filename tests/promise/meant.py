@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from octavia_amphora.packets.ruleset import Ruleset
+from octavia_amphora.nftables.ruleset import Ruleset
 from octavia_amphora.wire.config import Bind, Configuration, compose
 from octavia_provider.model.graph import Graph
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from octavia_amphora.apply.files import Files
-from octavia_amphora.haproxy import prelude
+from octavia_amphora.haproxy import global_section
 from octavia_amphora.haproxy.paths import Paths
-from octavia_amphora.packets.ruleset import Ruleset, ruleset
+from octavia_amphora.nftables.ruleset import Ruleset, ruleset
 from octavia_amphora.wire.config import Bind, Configuration, compose
 from octavia_provider.model.graph import Graph
 from octavia_provider.render.haproxy import Placement, render
@@ -83,7 +83,7 @@ class Proof:
             all_.frontends.update(one.configuration.frontends)
             all_.files.update(one.configuration.files)
         self._files.lay_out(self._files.take(all_), self._paths.files)
-        head = prelude.prelude(self._paths, mark="promise")
+        head = global_section.render(self._paths, mark="promise")
         text = head + "".join(compose(one.configuration) for one in accepted)
         self._paths.candidate.write_text(text, encoding="utf-8")
         return _said(["haproxy", "-c", "-f", str(self._paths.candidate)])

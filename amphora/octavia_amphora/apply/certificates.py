@@ -19,7 +19,7 @@ LARGEST = 15_000
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class RuntimeCommand:
     """One command, in how haproxy's answer tells that it was done. ``payload`` (PEM, maybe a key) is never shown.
 
     ``leaks``: haproxy keeps memory of it until it is reloaded (see ``telling``).
@@ -38,7 +38,7 @@ class Said:
 
 def commands(
     old: Configuration, new: Configuration, directory: str, content: Callable[[File], str]
-) -> list[Said] | None:
+) -> list[RuntimeCommand] | None:
     """The commands, in order; None when only a reload leads there. Frontends' texts are equal: the caller has looked."""
     changed = [one for name, one in new.files.items() if name not in old.files or old.files[name].digest != one.digest]
     contents = {one.name: content(one) for one in changed}
@@ -46,7 +46,7 @@ def commands(
         return None
     if any(len(text.encode()) > LARGEST for text in contents.values()):
         return None
-    found: list[Said] = []
+    found: list[RuntimeCommand] = []
     for one in changed:
         steps = _changed(one, f"{directory}/{one.name}", contents[one.name], is_new=one.name not in old.files)
         if steps is None:
@@ -71,20 +71,20 @@ def _deaf(one: File, configuration: Configuration) -> bool:
     return any(one.name in said and "crt" not in said for said in words)
 
 
-def _changed(one: File, path: str, content: str, *, is_new: bool) -> list[Said] | None:
+def _changed(one: File, path: str, content: str, *, is_new: bool) -> list[RuntimeCommand] | None:
     word = _WORDS[one.kind]
     if is_new and one.kind != "certificate":
         return None  # no line names it yet, or one does and the texts differ
-    found = [Said(f"new ssl {word} {path}", "New empty")] if is_new else []
+    found = [RuntimeCommand(f"new ssl {word} {path}", "New empty")] if is_new else []
     undo = f"abort ssl {word} {path}"
     return [
         *found,
-        Said(f"set ssl {word} {path}", "transaction", content, undo),
-        Said(f"commit ssl {word} {path}", "Success!", undo=undo),
+        RuntimeCommand(f"set ssl {word} {path}", "transaction", content, undo),
+        RuntimeCommand(f"commit ssl {word} {path}", "Success!", undo=undo),
     ]
 
 
-def _listed(old: Frontend, new: Frontend, directory: str) -> Iterator[Said] | None:
+def _listed(old: Frontend, new: Frontend, directory: str) -> Iterator[RuntimeCommand] | None:
     if any(old.names.get(one) != new.names.get(one) for one in old.certificates if one in new.certificates):
         return None  # it would have to leave the list and come back at its end
     if old.certificates == new.certificates:
@@ -98,20 +98,20 @@ def _listed(old: Frontend, new: Frontend, directory: str) -> Iterator[Said] | No
     return _list_changes(old, new, at, directory)
 
 
-def _list_changes(old: Frontend, new: Frontend, at: str, directory: str) -> Iterator[Said]:
+def _list_changes(old: Frontend, new: Frontend, at: str, directory: str) -> Iterator[RuntimeCommand]:
     for one in new.certificates:
         if one not in old.certificates:
             if one in new.names:
-                yield Said(f"add ssl crt-list {at}", "Success!", crt_line(new, one, f"{directory}/"))
+                yield RuntimeCommand(f"add ssl crt-list {at}", "Success!", crt_line(new, one, f"{directory}/"))
             else:
-                yield Said(f"add ssl crt-list {at} {directory}/{one}", "Success!")
+                yield RuntimeCommand(f"add ssl crt-list {at} {directory}/{one}", "Success!")
     for one in old.certificates:
         if one not in new.certificates:
-            yield Said(f"del ssl crt-list {at} {directory}/{one}", "deleted in crtlist", leaks=True)
+            yield RuntimeCommand(f"del ssl crt-list {at} {directory}/{one}", "deleted in crtlist", leaks=True)
 
 
-def _removed(old: Configuration, new: Configuration, directory: str) -> Iterator[Said]:
+def _removed(old: Configuration, new: Configuration, directory: str) -> Iterator[RuntimeCommand]:
     """Nothing names them any more: what had named them was a text, and that is a reload, or a list of certificates."""
     for name, one in old.files.items():
         if name not in new.files:
-            yield Said(f"del ssl {_WORDS[one.kind]} {directory}/{name}", "deleted!")
+            yield RuntimeCommand(f"del ssl {_WORDS[one.kind]} {directory}/{name}", "deleted!")

@@ -8,20 +8,20 @@ import time
 from dataclasses import dataclass
 
 from octavia_amphora import shortage
-from octavia_amphora.haproxy import prelude, runtime, servers, tables
+from octavia_amphora.haproxy import global_section, runtime, servers, stick_tables
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.haproxy.process import Failed, Haproxy
 from octavia_amphora.wire.config import Configuration, compose, streams
 from octavia_amphora.wire.messages import Outcome, Refusal
 
-from . import changes, inspection, trial
-from .aside import Aside
+from . import changes, inspection, preflight
 from .disk import remove, write
 from .errors import Refused
 from .files import Files
-from .telling import Teller
-from .watch import Observer
-from .ways import Ways
+from .runtime_certificates import RuntimeCertificates
+from .settings import AgentSettings
+from .stats_collector import StatsCollector
+from .udp_and_probes import UdpAndProbes
 
 log = logging.getLogger("octavia_amphora.apply")
 
@@ -32,13 +32,13 @@ class Exchange:
     may be silent for a moment."""
 
     id: str
-    ways: Ways
+    settings: AgentSettings
     paths: Paths
     files: Files
     haproxy: Haproxy
-    observer: Observer
-    aside: Aside
-    teller: Teller
+    stats: StatsCollector
+    udp_and_probes: UdpAndProbes
+    teller: RuntimeCertificates
     leaving: frozenset[tuple[str, str]] = frozenset()
     reloads: int = 0
     reloading: bool = False
@@ -75,13 +75,13 @@ class Exchange:
     async def replace(self, old: Configuration | None, new: Configuration) -> Outcome:
         """Check the file, try its binds, then start or reload with it; on failure, what was before is in force."""
         if not self.haproxy.alive:
-            await trial.prove(self.ways, self.paths, self.files, [], new)
+            await preflight.prove(self.settings, self.paths, self.files, [], new)
             await self.start(new)
             return "start"
         running = [old] if old else [inspection.found(new.load_balancer_id, self.haproxy.workers)]
         if await inspection.has_loaded(self.paths, new):
             running.append(new)  # a push that was cut off may have come that far: its ports are ours
-        await trial.prove(self.ways, self.paths, self.files, running, new)
+        await preflight.prove(self.settings, self.paths, self.files, running, new)
         await self._reload(old, new)
         return "reload"
 
@@ -92,7 +92,7 @@ class Exchange:
             remove(memory)
         self.reloading = True
         try:
-            await self.haproxy.start(mark, timeout=self.ways.settle, connections=self._connections(new))
+            await self.haproxy.start(mark, timeout=self.settings.settle, connections=self._connections(new))
         except Failed as error:
             await self.haproxy.stop(timeout=0.0)
             raise _refused("haproxy did not start", error) from error
@@ -118,7 +118,7 @@ class Exchange:
         return room
 
     async def _reload(self, old: Configuration | None, new: Configuration) -> None:
-        async with self.observer.steady:
+        async with self.stats.steady:
             await self._save_health(new)
             mark = self.write_config(new)
             try:
@@ -129,32 +129,36 @@ class Exchange:
                     raise
                 raise _refused("the reload failed", error, rolled_back) from error
             finally:
-                self.observer.forget_workers()
-            await tables.restore(self.paths, new)
+                self.stats.forget_workers()
+            await stick_tables.restore(self.paths, new)
         self.leaving = frozenset()
         self.reloads += 1
 
     async def _load(self, mark: str) -> None:
         self.reloading = True
         try:
-            await self.haproxy.reload(mark, timeout=self.ways.settle)
+            await self.haproxy.reload(mark, timeout=self.settings.settle)
         finally:
             self.reloading = False
 
     async def _save_health(self, new: Configuration) -> None:
         """So that the new worker sends nothing to servers known dead, and clients to theirs; and the counters, for its
         own begin at nought."""
-        await tables.save(self.paths, new)
+        await stick_tables.save(self.paths, new)
         try:
             text = await runtime.ask(self.paths.stats_socket, "show servers state")
-            await self.observer.count()
+            await self.stats.count()
         except runtime.Silent as error:
             log.warning("reloading without the servers' health load_balancer=%s: %s", self.id, error)
             self.paths.server_states.write_text("1\n")
             return
-        self.aside.inherit(text, new)
-        write(self.paths.server_states, servers.health_file(text, new, self.aside.down).encode(), mode=self.paths.mode)
-        self.observer.save()
+        self.udp_and_probes.inherit(text, new)
+        write(
+            self.paths.server_states,
+            servers.health_file(text, new, self.udp_and_probes.down).encode(),
+            mode=self.paths.mode,
+        )
+        self.stats.save()
 
     async def _roll_back(self, old: Configuration | None) -> str:
         if old is None:
@@ -165,15 +169,15 @@ class Exchange:
         except (Failed, OSError) as error:
             log.error("rolling back failed load_balancer=%s: %s", self.id, error)  # noqa: TRY400
             return f"The former file is back, but haproxy did not load it: {error}"
-        await tables.restore(self.paths, old)
+        await stick_tables.restore(self.paths, old)
         return "The former configuration is in force"
 
     def write_config(self, configuration: Configuration) -> str:
         """Replace ``haproxy.cfg``; the mark by which a worker that loaded it is known."""
-        mark = f"{prelude.structure(configuration)} {time.time_ns():x}"
-        head = prelude.prelude(self.paths, mark=mark)
+        mark = f"{global_section.structure(configuration)} {time.time_ns():x}"
+        head = global_section.render(self.paths, mark=mark)
         self.files.lay_out(configuration, self.paths.files)
-        write(self.paths.config, compose(configuration, prelude=head).encode(), mode=self.paths.mode)
+        write(self.paths.config, compose(configuration, global_section=head).encode(), mode=self.paths.mode)
         return mark
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from octavia_amphora.haproxy import prelude, runtime, servers
+from octavia_amphora.haproxy import global_section, runtime, servers
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire.config import Configuration, Frontend, streams
 
@@ -21,7 +21,7 @@ async def has_loaded(paths: Paths, configuration: Configuration) -> bool:
         _, description = await runtime.describe(paths.stats_socket)
     except runtime.Silent:
         return False
-    return description.split(" ")[0] == prelude.structure(configuration)
+    return description.split(" ")[0] == global_section.structure(configuration)
 
 
 async def leaving(paths: Paths, configuration: Configuration) -> frozenset[tuple[str, str]] | None:

@@ -15,7 +15,7 @@ from octavia_amphora.shortage import Shortage, in_words
 from octavia_amphora.wire.config import Configuration, compose
 from octavia_amphora.wire.messages import Complaint
 
-from .account import Account, options
+from .user import HaproxyUser, options
 
 TIMEOUT_SECONDS = 40.0
 _ENDED_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU)
@@ -48,7 +48,7 @@ def places(configuration: Configuration) -> list[Place]:
 
 
 def complaints(output: str, configuration: Configuration, *, skipped_lines: int) -> tuple[Complaint, ...]:
-    """The alerts of ``haproxy -c``, each with its place. ``skipped_lines``: of the prelude, before the first of compose."""
+    """The alerts of ``haproxy -c``, each with its place. ``skipped_lines``: of the global section, before the first of compose."""
     owners = places(configuration)
     found: dict[Complaint, None] = {}
     for line in output.splitlines():
@@ -85,7 +85,7 @@ def _named(text: str, configuration: Configuration) -> tuple[str, str]:
     return proxy, ""
 
 
-async def check(haproxy: str, path: Path, account: Account | None = None) -> str | None:
+async def check(haproxy: str, path: Path, account: HaproxyUser | None = None) -> str | None:
     """Run ``haproxy -c`` as that user: None when the file is good, else all that haproxy said.
 
     OSError when it came to no verdict for want of something: time, memory, processes, descriptors.
@@ -93,7 +93,7 @@ async def check(haproxy: str, path: Path, account: Account | None = None) -> str
     return await asyncio.to_thread(_check, haproxy, path, account)
 
 
-def _check(haproxy: str, path: Path, account: Account | None) -> str | None:
+def _check(haproxy: str, path: Path, account: HaproxyUser | None) -> str | None:
     command = [haproxy, "-c", "-f", str(path)]
     try:
         run = subprocess.run(

@@ -18,7 +18,7 @@ from octavia_amphora.wire.messages import Counters, ListenerState
 _FRONTEND = "FRONTEND"
 
 
-class Ledger(msgspec.Struct):
+class CounterTotals(msgspec.Struct):
     """All counters of one load balancer. ``workers`` goes by the process's id and start time."""
 
     base: dict[str, Counters] = {}

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .account import Account
+from .user import HaproxyUser
 
 EXPORTER_SOCKET, METRICS_SOCKET = "exporter.sock", "metrics.sock"
 
@@ -22,11 +22,11 @@ class Paths:
 
     state: Path
     run: Path
-    account: Account | None = None
+    account: HaproxyUser | None = None
 
     @classmethod
     def of(
-        cls, state_directory: str, run_directory: str, load_balancer_id: str, account: Account | None = None
+        cls, state_directory: str, run_directory: str, load_balancer_id: str, account: HaproxyUser | None = None
     ) -> Paths:
         """Of one load balancer."""
         return cls(Path(state_directory) / load_balancer_id, Path(run_directory) / load_balancer_id, account)

@@ -20,11 +20,11 @@ from typing import TypeVar
 from octavia_amphora.shortage import is_shortage
 from octavia_amphora.wire.haproxy_versions import OLDEST, Version, parse
 
-from . import runtime, said, strays
-from .account import options
+from . import orphans, runtime, startup_errors
 from .log_watch import LogWatch
-from .notify import Notices
 from .paths import Paths
+from .sd_notify import Notices
+from .user import options
 
 T = TypeVar("T")
 
@@ -77,11 +77,11 @@ class Haproxy:
                 break
             except runtime.Silent:
                 # One that replaces itself at this moment has no command line: it has to be missed twice.
-                missed = 0 if strays.find(self._paths.config) else missed + 1
+                missed = 0 if orphans.find(self._paths.config) else missed + 1
                 if missed == 2 or time.monotonic() > deadline:
                     return False
             await asyncio.sleep(AGAIN_SECONDS)
-        strays.kill(strays.find(self._paths.config) - found)
+        orphans.kill(orphans.find(self._paths.config) - found)
         self._notices.open()
         return self._watch(self.master)
 
@@ -91,7 +91,7 @@ class Haproxy:
         ``connections``: so many at most, whatever the file says.
         """
         self._paths.make()
-        strays.kill(strays.find(self._paths.config))
+        orphans.kill(orphans.find(self._paths.config))
         for stale in (self._paths.stats_socket, self._paths.master_socket):
             stale.unlink(missing_ok=True)
         if not self._paths.server_states.exists():
@@ -167,7 +167,7 @@ class Haproxy:
         async def tell() -> str:
             return await runtime.ask(self._paths.master_socket, "reload", timeout=timeout)
 
-        if (reason := said.refusal(await self._patiently(tell))) is not None:
+        if (reason := startup_errors.refusal(await self._patiently(tell))) is not None:
             with contextlib.suppress(runtime.Silent):
                 await self._learn()
             raise Failed(f"{STAYED}: {reason}")
@@ -291,7 +291,7 @@ class Haproxy:
                 text = log.read(65536).decode(errors="replace")
         except FileNotFoundError:
             return ""
-        found = said.reasons(text, others)
+        found = startup_errors.reasons(text, others)
         return f": {found}" if found else ""
 
     def trim_log(self) -> None:

@@ -25,7 +25,7 @@ _CHECK_STATE, _PORT, _USE_SSL, _FIELDS = 13, 18, 20, 25
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class StateRow:
     """One server at run time. ``op``: 0 stopped, 1 starting, 2 running, 3 stopping; ``number``: its ``id``."""
 
     backend: str
@@ -59,13 +59,13 @@ class Seen:
         return (self.address, self.port, self.weight, self.in_maintenance) == wanted
 
 
-def seen(text: str) -> Iterator[Seen]:
+def seen(text: str) -> Iterator[StateRow]:
     """The lines of ``show servers state``."""
     for line in text.splitlines():
         words = line.split(" ")
         if len(words) < _FIELDS or line.startswith("#"):
             continue
-        yield Seen(
+        yield StateRow(
             backend=words[_COLUMNS["be_name"]],
             name=words[_COLUMNS["srv_name"]],
             address=words[_COLUMNS["addr"]],

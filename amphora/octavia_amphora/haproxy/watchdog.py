@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from . import runtime, strays
+from . import orphans, runtime
 from .paths import Paths
 from .process import Haproxy
 
@@ -42,7 +42,7 @@ class Reloading(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Sight:
+class ProcessSample:
     """A process now: its state (proc(5)), and the seconds that it has had of a processor."""
 
     state: str
@@ -57,24 +57,24 @@ def state_of(pid: int) -> str:
         return "X"
 
 
-def see(pid: int) -> Sight | None:
+def see(pid: int) -> ProcessSample | None:
     """Look at a process and all of its threads; None when it is gone."""
     state = state_of(pid)
     try:
         spent = sum(int(path.read_text().split()[0]) for path in (PROC / str(pid) / "task").glob("*/schedstat"))
     except (OSError, ValueError, IndexError):
         return None
-    return None if state in ("Z", "X") else Sight(state, spent / 1e9)
+    return None if state in ("Z", "X") else ProcessSample(state, spent / 1e9)
 
 
 class Judgement:
     """Of one process, question by question."""
 
-    def __init__(self, first: Sight) -> None:
+    def __init__(self, first: ProcessSample) -> None:
         self._first = self._last = first
         self._slept = 0
 
-    def silent(self, now: Sight) -> bool:
+    def silent(self, now: ProcessSample) -> bool:
         """It did not answer; whether it hangs."""
         asleep = now.state in STOPPED or (now.state != "R" and now.spent == self._last.spent)
         self._slept = self._slept + 1 if asleep else 0
@@ -123,7 +123,7 @@ class Watchdog:
         ):
             if pids and await self._hangs(pids[0], question):
                 log.error("haproxy's %s %d hangs: ending it load_balancer=%s", what, pids[0], self._id)
-                strays.kill({self._haproxy.master, *self._haproxy.workers, *strays.find(self._paths.config)} - {0})
+                orphans.kill({self._haproxy.master, *self._haproxy.workers, *orphans.find(self._paths.config)} - {0})
                 return
 
     async def _hangs(self, pid: int, question: Callable[[], Awaitable[object]]) -> bool:

@@ -8,14 +8,14 @@ import logging
 import os
 from pathlib import Path
 
-from octavia_amphora.apply.engine import Engine
-from octavia_amphora.apply.ways import Ways
-from octavia_amphora.haproxy.account import grant
+from octavia_amphora.apply.load_balancers import LoadBalancers
+from octavia_amphora.apply.settings import AgentSettings
 from octavia_amphora.haproxy.paths import METRICS_SOCKET
+from octavia_amphora.haproxy.user import grant
 from octavia_amphora.server import http
 from octavia_amphora.server.http import Request, Response
 
-from . import words
+from . import names
 
 log = logging.getLogger("octavia_amphora.metrics")
 
@@ -25,40 +25,40 @@ SCRAPE_SECONDS = 8.0
 SCRAPE_BYTES = 256 * 1024 * 1024
 
 
-async def serve(engine: Engine, ways: Ways) -> http.Server:
+async def serve(load_balancers: LoadBalancers, settings: AgentSettings) -> http.Server:
     """Answer at ``metrics.sock`` until the server is closed."""
-    server = http.Server(Metrics(engine, ways).answer)
-    path = Path(ways.run_directory) / METRICS_SOCKET
+    server = http.Server(Metrics(load_balancers, settings).answer)
+    path = Path(settings.run_directory) / METRICS_SOCKET
     path.parent.mkdir(parents=True, exist_ok=True)
     await server.listen_unix(path)
-    grant(path, ways.account)
+    grant(path, settings.account)
     return server
 
 
 class Metrics:
     """The handler. A scrape costs one request to haproxy's exporter, and nothing is kept between two."""
 
-    def __init__(self, engine: Engine, ways: Ways) -> None:
-        self._engine = engine
-        self._ways = ways
+    def __init__(self, load_balancers: LoadBalancers, settings: AgentSettings) -> None:
+        self._load_balancers = load_balancers
+        self._settings = settings
 
     async def answer(self, request: Request) -> Response:
         """``GET /{load balancer}``: all its metrics in Prometheus' text format."""
-        balancer = self._engine.serving(request.path.removeprefix("/"))
+        balancer = self._load_balancers.serving(request.path.removeprefix("/"))
         configuration = balancer.configuration if balancer else None
         if request.method != "GET" or balancer is None or configuration is None:
             return Response(404, b"this amphora serves no such load balancer\n")
         try:
             async with asyncio.timeout(SCRAPE_SECONDS):
-                path = self._ways.paths(balancer.id).exporter_socket
+                path = self._settings.paths(balancer.id).exporter_socket
                 said = (await http.get(path, "/metrics", limit=SCRAPE_BYTES)).decode()
         except (TimeoutError, OSError, ValueError) as error:
             log.warning("haproxy's exporter does not answer load_balancer=%s: %s", balancer.id, error)
             return Response(502, f"haproxy does not tell its metrics: {error}\n".encode())
         udp = any(frontend.datagrams for frontend in configuration.frontends.values())
         states = await balancer.look() if udp else None
-        text = words.gauges(_host()) + words.translate(said, configuration, states)
-        return Response(200, text.encode(), words.CONTENT_TYPE, {"Cache-Control": "no-cache"})
+        text = names.gauges(_host()) + names.translate(said, configuration, states)
+        return Response(200, text.encode(), names.CONTENT_TYPE, {"Cache-Control": "no-cache"})
 
 
 def _host() -> dict[str, tuple[str, float]]:

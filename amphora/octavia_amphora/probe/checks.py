@@ -14,7 +14,7 @@ from octavia_amphora.wire.config import Probe
 
 from . import grpc, icmp
 from .errors import Unwell
-from .secured import ALPN
+from .tls import ALPN
 
 READ_LIMIT = 64 * 1024
 _HANDSHAKE, _SERVER_HELLO = 0x16, 2  # RFC 8446, sections 5.1 and 4

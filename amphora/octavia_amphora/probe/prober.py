@@ -17,7 +17,7 @@ import msgspec
 from octavia_amphora.supervision import supervised
 from octavia_amphora.wire.config import Configuration, Probe, ProbeTls, Server
 
-from . import secured
+from . import tls
 from .checks import check
 
 log = logging.getLogger("octavia_amphora.probe")
@@ -37,7 +37,7 @@ class Target:
     probe: Probe
     address: str
     port: int
-    files: secured.Files = ()
+    files: tls.Files = ()
 
 
 @dataclass(slots=True)
@@ -64,7 +64,7 @@ def _target(probe: Probe, server: Server, digests: dict[str, str]) -> Target:
     """As haproxy does: what is asked elsewhere than where it serves is asked without the PROXY protocol, in the clear."""
     if (probe.proxy or probe.tls) and (server.check_address or server.check_port):
         probe = msgspec.structs.replace(probe, proxy=0, tls=None)
-    needed = secured.files(probe.tls, digests) if probe.tls else ()
+    needed = tls.files(probe.tls, digests) if probe.tls else ()
     return Target(probe, server.check_address or server.address, server.check_port or server.port, needed)
 
 
@@ -114,7 +114,7 @@ class Prober:
         await supervised(f"checks of {'/'.join(key)}", partial(self._watch, key, target, judged))
 
     def _secured(self, target: Target) -> ssl.SSLContext:
-        return secured.context(target.probe.tls or ProbeTls(), target.files, self._contents)
+        return tls.context(target.probe.tls or ProbeTls(), target.files, self._contents)
 
     async def _watch(self, key: Key, target: Target, judged: _Judged) -> None:
         probe = target.probe

@@ -9,8 +9,8 @@ from typing import TypeVar
 import msgspec
 
 from octavia_amphora import __version__
-from octavia_amphora.apply.engine import Engine
 from octavia_amphora.apply.errors import Refused
+from octavia_amphora.apply.load_balancers import LoadBalancers
 from octavia_amphora.haproxy import check
 from octavia_amphora.wire.messages import Info, Push, Refusal, Settings, Stamp
 
@@ -40,9 +40,9 @@ def _body(request: Request, kind: type[T]) -> T:
 class Api:
     """The handlers."""
 
-    def __init__(self, settings: Settings, engine: Engine, boot: int) -> None:
+    def __init__(self, settings: Settings, load_balancers: LoadBalancers, boot: int) -> None:
         self._settings = settings
-        self._engine = engine
+        self._load_balancers = load_balancers
         self._boot = boot
         self._haproxy_version: str | None = None
 
@@ -72,23 +72,23 @@ class Api:
             case "PUT", ["v1", "load-balancers", identity]:
                 return await self._push(identity, _body(request, Push))
             case "GET", ["v1", "load-balancers", identity]:
-                return _found(await self._engine.standing(identity))
+                return _found(await self._load_balancers.standing(identity))
             case "GET", ["v1", "load-balancers", identity, "states"]:
-                return _found(await self._engine.states(identity))
+                return _found(await self._load_balancers.states(identity))
             case "DELETE", ["v1", "load-balancers", identity]:
-                await self._engine.remove(identity, _body(request, Stamp))
+                await self._load_balancers.remove(identity, _body(request, Stamp))
                 return Response(204)
         return _answer(Refusal("bad_request", f"this agent has no {request.method} {request.path}"), 405)
 
     async def _info(self) -> Response:
         if self._haproxy_version is None:
             self._haproxy_version = await check.version(self._settings.haproxy)
-        balancers = tuple(one.id for one in self._engine.balancers())
+        balancers = tuple(one.id for one in self._load_balancers.balancers())
         info = Info(self._settings.amphora_id, __version__, self._haproxy_version, str(self._boot), balancers)
         return _answer(info)
 
     async def _push(self, identity: str, push: Push) -> Response:
-        applied = await self._engine.push(identity, push)
+        applied = await self._load_balancers.push(identity, push)
         log.info(
             "applied load_balancer=%s revision=%d outcome=%s seconds=%.4f",
             identity, push.stamp.revision, applied.outcome, applied.seconds,

@@ -13,7 +13,7 @@ what is alive, makes nftables rules of the first two (``packets.ruleset``).
 Certificates with their keys, authorities and revocation lists are *files*: named, known by the digests of their contents, and
 nowhere else in the configuration. The agent keeps the contents in memory-backed storage alone; what it writes to
 disk, and what a digest is made of, is :func:`bare`. The text names them by their bare names (``ca-file NAME``): the
-agent's prelude says where they are (``crt-base``, ``ca-base``, and ``OCTAVIA_FILES`` for ``crt-list``).
+agent's global section says where they are (``crt-base``, ``ca-base``, and ``OCTAVIA_FILES`` for ``crt-list``).
 """
 
 from __future__ import annotations
@@ -258,10 +258,10 @@ def server_line(server: Server) -> str:
     return " ".join(words)
 
 
-def compose(configuration: Configuration, *, prelude: str = "") -> str:
-    """The text of ``haproxy.cfg``: the agent's ``prelude``, the base, frontends, backends. haproxy joins ``global``s.
+def compose(configuration: Configuration, *, global_section: str = "") -> str:
+    """The text of ``haproxy.cfg``: the agent's ``global_section``, the base, frontends, backends. haproxy joins ``global``s.
 
-    Who writes which line: the *prelude* (one ``global`` section, the agent's) has ``description``, ``stats socket``,
+    Who writes which line: the *global section* (one ``global`` section, the agent's) has ``description``, ``stats socket``,
     ``stats timeout``, ``server-state-file``, ``pidfile``, ``hard-stop-after``, ``mworker-max-reloads``,
     ``no strict-limits``, ``user`` and ``group``, and where files and sockets are: ``crt-base``, ``ca-base``,
     ``setenv``. The *base* (``global``, ``defaults`` and what belongs to no object, the control plane's) has all else:
@@ -271,7 +271,7 @@ def compose(configuration: Configuration, *, prelude: str = "") -> str:
     Checks of servers stand in ``Server.options``: a server added at run time takes nothing from ``default-server``.
     """
     configuration = streams(configuration)
-    parts = [prelude, configuration.base]
+    parts = [global_section, configuration.base]
     parts.extend(f"\nfrontend {frontend.name}\n{frontend.text}" for frontend in configuration.frontends.values())
     for backend in configuration.backends.values():
         parts.append(f"\nbackend {backend.name}\n{backend.text}")

@@ -139,7 +139,7 @@ class _Part(msgspec.Struct, frozen=True):
         return (self.boot, self.sequence)
 
 
-class _Sender:
+class _SequenceState:
     """What is remembered of one amphora: the newest whole beat's order, and parts of at most two newer ones."""
 
     __slots__ = ("newest", "partial")
@@ -172,7 +172,7 @@ class Assembler:
 
     def __init__(self, *, amphorae: int = MAX_AMPHORAE) -> None:
         self.rejected: Counter[str] = Counter()
-        self._senders: OrderedDict[str, _Sender] = OrderedDict()
+        self._senders: OrderedDict[str, _SequenceState] = OrderedDict()
         self._limit = amphorae
 
     def feed(self, datagram: bytes, key_lookup: Callable[[str], bytes | None]) -> Heartbeat | None:
@@ -198,10 +198,10 @@ class Assembler:
         """An amphora that is gone takes no memory."""
         self._senders.pop(amphora_id, None)
 
-    def _sender(self, amphora_id: str) -> _Sender:
+    def _sender(self, amphora_id: str) -> _SequenceState:
         sender = self._senders.get(amphora_id)
         if sender is None:
-            sender = self._senders[amphora_id] = _Sender()
+            sender = self._senders[amphora_id] = _SequenceState()
             if len(self._senders) > self._limit:
                 self._senders.popitem(last=False)
         self._senders.move_to_end(amphora_id)

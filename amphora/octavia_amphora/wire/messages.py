@@ -59,7 +59,7 @@ class Applied(msgspec.Struct, frozen=True, omit_defaults=True):
 class Complaint(msgspec.Struct, frozen=True, omit_defaults=True):
     """One thing that haproxy or the kernel said no to.
 
-    ``line`` counts from 1 in ``compose(configuration)`` without prelude, None where no line is named; ``proxy`` is the
+    ``line`` counts from 1 in ``compose(configuration)`` without the global section, None where no line is named; ``proxy`` is the
     frontend or backend, ``server`` the server, where known.
     """
 

@@ -10,7 +10,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-from octavia_amphora.flood import FloodFilter, Limiter
+from octavia_amphora.log_limit import FloodFilter, LogRateLimiter
 
 LOG_BYTES, LOG_FILES = 5_000_000, 3
 _flood = FloodFilter()
@@ -21,7 +21,7 @@ def _not_ours(record: logging.LogRecord) -> bool:
     return record.name.startswith("octavia_provider") or _flood.filter(record)
 
 
-def _limited(limiter: Limiter) -> Any:
+def _limited(limiter: LogRateLimiter) -> Any:
     def processor(_logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         import structlog
 
@@ -57,7 +57,7 @@ def configure(file: Path | None = None, *, level: str = "info") -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            _limited(Limiter()),
+            _limited(LogRateLimiter()),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.StackInfoRenderer(),
             *([] if pretty else [structlog.processors.format_exc_info]),

@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from octavia_amphora.packets.ruleset import Ruleset
+from octavia_amphora.nftables.ruleset import Ruleset
 from octavia_amphora.wire.config import Bind
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.listener import Listener

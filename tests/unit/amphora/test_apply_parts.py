@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from octavia_amphora.apply import binds, stamps
+from octavia_amphora.apply import binds, version_fence
 from octavia_amphora.apply.disk import Disk, Record
 from octavia_amphora.apply.errors import Refused
-from octavia_amphora.beat.sender import next_boot
 from octavia_amphora.haproxy import process
 from octavia_amphora.haproxy.paths import Paths
+from octavia_amphora.heartbeat.sender import next_boot
 from octavia_amphora.wire import config
 from octavia_amphora.wire.config import Bind, Configuration, Delta, Frontend
 from octavia_amphora.wire.messages import Push, Stamp
@@ -43,17 +43,17 @@ def stamp(new: Configuration, *order: int) -> Stamp:
 def test_which_stamp_comes_next(order: tuple[int, ...], new: Configuration, kind: str | None) -> None:
     newest = Record(stamp(ONE, 1, 1, 1), ONE)
     if kind is None:
-        stamps.admit(stamp(new, *order), newest)
+        version_fence.admit(stamp(new, *order), newest)
         return
     with pytest.raises(Refused) as caught:
-        stamps.admit(stamp(new, *order), newest)
+        version_fence.admit(stamp(new, *order), newest)
     assert caught.value.refusal.kind == kind
 
 
 def test_what_a_push_means() -> None:
     accepted = Record(stamp(ONE, 1, 1, 1), ONE)
     delta = config.difference(ONE, TWO)
-    assert stamps.configuration("lb", Push(stamp(TWO, 1, 1, 2), delta=delta), accepted) == TWO
+    assert version_fence.configuration("lb", Push(stamp(TWO, 1, 1, 2), delta=delta), accepted) == TWO
     bad = {
         "base": [(Push(stamp(TWO, 1, 1, 2), delta=delta), None), (Push(stamp(ONE, 1, 1, 2), delta=delta), accepted)],
         "bad_request": [
@@ -65,7 +65,7 @@ def test_what_a_push_means() -> None:
     for kind, pushes in bad.items():
         for push, before in pushes:
             with pytest.raises(Refused) as caught:
-                stamps.configuration("lb", push, before)
+                version_fence.configuration("lb", push, before)
             assert caught.value.refusal.kind == kind
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from octavia_amphora.apply import certificates, changes, telling
+from octavia_amphora.apply import certificates, changes, runtime_certificates
 from octavia_amphora.apply.disk import Disk, Record
 from octavia_amphora.apply.errors import Refused
 from octavia_amphora.apply.files import Files
-from octavia_amphora.apply.telling import Teller
+from octavia_amphora.apply.runtime_certificates import RuntimeCertificates
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire import config
 from octavia_amphora.wire.config import Configuration, Datagrams, File, Frontend, file
@@ -156,15 +156,15 @@ async def test_a_worker_lets_go_of_so_many_certificates__then_a_reload_does_it(
     async def done(*_: object) -> str:
         return "New empty transaction Success! deleted in crtlist, deleted!"
 
-    monkeypatch.setattr(telling.runtime, "say", done)
-    monkeypatch.setattr(telling, "MOST_REMOVALS", 3)
+    monkeypatch.setattr(runtime_certificates.runtime, "say", done)
+    monkeypatch.setattr(runtime_certificates, "MOST_REMOVALS", 3)
     paths = Paths(tmp_path / "state", tmp_path / "run")
     paths.make()
     files = Files(paths)
     one, two, other = made("a", a="1"), made("a", "b", a="1", b="1"), made("a", "b", a="1", b="2")
     for each in (one, two, other):
         files.take(each)
-    teller = Teller(paths, files)
+    teller = RuntimeCertificates(paths, files)
 
     async def told(workers: int, times: int) -> list[bool | None]:
         found = []

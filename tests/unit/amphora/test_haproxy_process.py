@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from octavia_amphora.haproxy import prelude, runtime, said
+from octavia_amphora.haproxy import global_section, runtime, startup_errors
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.haproxy.process import Failed, Haproxy
 from octavia_amphora.shortage import OWN_DESCRIPTORS
@@ -69,7 +69,7 @@ class Stand(Haproxy):
         """The file that is loaded next."""
         self.paths.make()
         lines = LINES.format(run=self.paths.run) + more
-        self.paths.config.write_text(prelude.prelude(self.paths, mark=mark) + lines)
+        self.paths.config.write_text(global_section.render(self.paths, mark=mark) + lines)
 
 
 @pytest_asyncio.fixture
@@ -244,9 +244,9 @@ async def test_the_haproxy_that_runs_offers_what_the_table_says(stand: Callable[
     haproxy = stand("")
     haproxy.write("one", "    cookie SRV insert indirect nocache\n")
     await haproxy.start("one", timeout=30)
-    said = await runtime.ask(haproxy.paths.stats_socket, "show info")
+    answer = await runtime.ask(haproxy.paths.stats_socket, "show info")
     assert haproxy.version is not None
-    assert f"\nVersion: {haproxy.version}." in said
+    assert f"\nVersion: {haproxy.version}." in answer
     added = await runtime.ask(haproxy.paths.stats_socket, "add server b/x 127.0.0.1:8 cookie x")
     assert added.startswith("New server registered") is has(haproxy.version, DYNAMIC_COOKIES), added
     reloaded = await runtime.ask(haproxy.paths.master_socket, "reload", timeout=30)
@@ -263,7 +263,7 @@ def test_alerts_of_other_things_are_no_reasons() -> None:
 [ALERT]    (8) : of the worker that went on
 [ALERT]    (7) : Current worker (9) exited with code 139 (Segmentation fault)
 """
-    assert said.reasons(text, {8}) == (
+    assert startup_errors.reasons(text, {8}) == (
         "[ALERT]    (7) : config : parsing [h.cfg:20] : unknown keyword 'x'; "
         "[ALERT]    (7) : Current worker (9) exited with code 139 (Segmentation fault)"
     )

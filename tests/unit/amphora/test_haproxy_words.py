@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from octavia_amphora.haproxy import check, counters, prelude, runtime, servers
+from octavia_amphora.haproxy import check, counters, global_section, runtime, servers
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire.config import Backend, Configuration, Frontend, Server, compose
 from octavia_amphora.wire.messages import Counters
@@ -69,7 +69,7 @@ def test_old_workers_are_told_apart() -> None:
 
 
 def test_counters_add_up_over_workers() -> None:
-    ledger = counters.Ledger()
+    ledger = counters.CounterTotals()
     text = "# pxname,svname,scur,stot,bin,bout,ereq,status,\nf,FRONTEND,2,10,100,1000,1,OPEN,\np:f,a,1,1,1,1,,UP,\n"
     parsed = counters.parse(text)
     assert parsed["f"].status == "open"
@@ -106,13 +106,13 @@ def test_complaints_name_line_proxy_and_server() -> None:
 
 
 def test_the_prelude_is_one_section_and_marks_what_was_loaded() -> None:
-    text = prelude.prelude(Paths.of("/s", "/r", "lb"), mark="abc 1")
+    text = global_section.render(Paths.of("/s", "/r", "lb"), mark="abc 1")
     assert text.startswith("global\n    description abc 1\n")
     assert "user" not in text  # haproxy never was another one, so there is nobody whom it would have to become
 
 
 def test_structure_is_all_but_the_servers() -> None:
     bare = Configuration("lb", ONE.base, ONE.frontends, {"p:f": Backend("p:f", "p", "    balance roundrobin\n")})
-    assert prelude.structure(ONE) == prelude.structure(bare)
+    assert global_section.structure(ONE) == global_section.structure(bare)
     other = Configuration("lb", ONE.base, ONE.frontends, {"p:f": Backend("p:f", "p", "    balance source\n")})
-    assert prelude.structure(ONE) != prelude.structure(other)
+    assert global_section.structure(ONE) != global_section.structure(other)

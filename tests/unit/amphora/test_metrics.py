@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from octavia_amphora.metrics import words
+from octavia_amphora.metrics import names
 from octavia_amphora.wire.config import Backend, Configuration, Datagrams, Frontend
 from octavia_amphora.wire.messages import Counters, ListenerState, States
 
@@ -37,7 +37,7 @@ CONFIGURATION = Configuration(
 
 
 def test_names_and_labels_are_octavias__and_what_is_nobodys_is_left_out() -> None:
-    told = words.translate(SAID, CONFIGURATION, None).splitlines()
+    told = names.translate(SAID, CONFIGURATION, None).splitlines()
     assert [line for line in told if not line.startswith("#")] == [
         "octavia_loadbalancer_requests_total 7",
         "octavia_memory_pool_used_bytes 9",
@@ -52,13 +52,13 @@ def test_udp_stands_in_the_families_of_the_other_listeners() -> None:
     states = States(
         "lb", "", serving=True, listeners={"web": ListenerState(), "dns": ListenerState("open", Counters(bytes_in=5))}
     )
-    families = {f.name: f for f in text_string_to_metric_families(words.translate(SAID, CONFIGURATION, states))}
+    families = {f.name: f for f in text_string_to_metric_families(names.translate(SAID, CONFIGURATION, states))}
     found = {s.labels["listener"]: s.value for s in families["octavia_listener_bytes_in"].samples}
     assert found == {"web": 11, "dns": 5}
 
 
 def test_gauges_are_prometheus_text() -> None:
-    (family,) = text_string_to_metric_families(words.gauges({"a_b": ("What it is.", 0.25)}))
+    (family,) = text_string_to_metric_families(names.gauges({"a_b": ("What it is.", 0.25)}))
     assert (family.name, family.type, family.documentation, family.samples[0].value) == (
         "a_b", "gauge", "What it is.", 0.25,
     )  # fmt: skip

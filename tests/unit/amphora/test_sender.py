@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from octavia_amphora.beat.sender import Sender
+from octavia_amphora.heartbeat.sender import HeartbeatSender
 
 SETTINGS: Any = SimpleNamespace(amphora_id="a", heartbeat_key="00", receivers=(), heartbeat_interval=60.0)
 IDLE: Any = SimpleNamespace(balancers=list)
@@ -19,7 +19,7 @@ async def test_it_ends_when_it_is_cancelled_in_the_moment_in_which_it_is_woken(t
     wake = asyncio.Event()
     settings: Any = SimpleNamespace(**vars(SETTINGS), state_directory=str(tmp_path))
     for turns in range(4):
-        running = asyncio.ensure_future(Sender(settings, IDLE, wake).run())
+        running = asyncio.ensure_future(HeartbeatSender(settings, IDLE, wake).run())
         await asyncio.sleep(0.01)
         wake.set()
         for _ in range(turns):

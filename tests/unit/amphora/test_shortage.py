@@ -15,10 +15,10 @@ import pytest
 from octavia_amphora import shortage
 from octavia_amphora.apply import disk
 from octavia_amphora.apply.disk import Disk, Record
-from octavia_amphora.beat.sender import next_boot
-from octavia_amphora.flood import ALL, SAME, WINDOW, FloodFilter, Limiter
 from octavia_amphora.haproxy import check
-from octavia_amphora.haproxy.watchdog import Judgement, Sight, see
+from octavia_amphora.haproxy.watchdog import Judgement, ProcessSample, see
+from octavia_amphora.heartbeat.sender import next_boot
+from octavia_amphora.log_limit import ALL, SAME, WINDOW, FloodFilter, LogRateLimiter
 from octavia_amphora.wire.config import Configuration, digest
 from octavia_amphora.wire.messages import Stamp
 
@@ -75,30 +75,32 @@ async def test_a_check_that_does_not_come_to_a_verdict(
 
 
 # ── hangs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
-def verdicts(first: Sight, *sights: Sight) -> list[bool]:
+def verdicts(first: ProcessSample, *sights: ProcessSample) -> list[bool]:
     judgement = Judgement(first)
     return [judgement.silent(one) for one in sights]
 
 
 def test_a_stopped_process_hangs_when_it_was_silent_twice() -> None:
-    assert verdicts(Sight("T", 1.0), Sight("T", 1.0), Sight("T", 1.0)) == [False, True]
+    assert verdicts(ProcessSample("T", 1.0), ProcessSample("T", 1.0), ProcessSample("T", 1.0)) == [False, True]
 
 
 def test_one_that_sleeps_through_our_questions_hangs() -> None:
-    assert verdicts(Sight("S", 1.0), Sight("S", 1.0), Sight("S", 1.0)) == [False, True]
+    assert verdicts(ProcessSample("S", 1.0), ProcessSample("S", 1.0), ProcessSample("S", 1.0)) == [False, True]
 
 
 def test_one_that_is_busy_hangs_once_it_had_seconds_of_a_processor() -> None:
-    assert verdicts(Sight("R", 1.0), Sight("R", 2.0), Sight("R", 3.0), Sight("R", 4.1)) == [False, False, True]
+    assert verdicts(
+        ProcessSample("R", 1.0), ProcessSample("R", 2.0), ProcessSample("R", 3.0), ProcessSample("R", 4.1)
+    ) == [False, False, True]
 
 
 def test_on_a_loaded_machine_one_that_waits_for_a_processor_is_waited_for() -> None:
-    starved = [Sight("R", 1.0 + n * 0.01) for n in range(50)]
+    starved = [ProcessSample("R", 1.0 + n * 0.01) for n in range(50)]
     assert not any(verdicts(*starved))
 
 
 def test_one_that_gets_on_slowly_is_waited_for() -> None:
-    assert not any(verdicts(*[Sight("S", 1.0 + n * 0.01) for n in range(50)]))
+    assert not any(verdicts(*[ProcessSample("S", 1.0 + n * 0.01) for n in range(50)]))
 
 
 def test_a_process_is_seen_with_its_processor_time() -> None:
@@ -183,7 +185,7 @@ def test_the_number_of_a_start_is_had_whatever_is_on_disk(tmp_path: Path, garbag
 # ── floods ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 def test_the_same_complaint_is_written_a_few_times_and_counted() -> None:
     now = [0.0]
-    limiter = Limiter(lambda: now[0])
+    limiter = LogRateLimiter(lambda: now[0])
     assert [limiter.admit("x") for _ in range(1000)] == [0] * SAME + [None] * (1000 - SAME)
     assert limiter.admit("y") == 0
     now[0] += WINDOW
@@ -192,7 +194,7 @@ def test_the_same_complaint_is_written_a_few_times_and_counted() -> None:
 
 
 def test_many_different_complaints_are_limited_too() -> None:
-    limiter = Limiter(lambda: 0.0)
+    limiter = LogRateLimiter(lambda: 0.0)
     assert sum(limiter.admit(n) is not None for n in range(10_000)) == ALL
 
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 
 from builders import graph, resource
-from octavia_amphora.packets.ruleset import Ruleset, ruleset
+from octavia_amphora.nftables.ruleset import Ruleset, ruleset
 from octavia_amphora.wire.config import Probe, apply, difference, digest
 from octavia_provider.model.graph import Graph
 from octavia_provider.render.haproxy import Placement, render

@@ -275,10 +275,10 @@ def test_haproxy_accepts_every_golden_file(tmp_path: Path) -> None:
     sockets = [
         f"    setenv {name} {tmp_path}/{name.lower()}.sock\n" for name in ("OCTAVIA_EXPORTER", "OCTAVIA_METRICS")
     ]
-    prelude = f"global\n    stats socket {tmp_path}/stats.sock\n{''.join(sockets)}{tls.lay_out(tmp_path)}"
+    global_section = f"global\n    stats socket {tmp_path}/stats.sock\n{''.join(sockets)}{tls.lay_out(tmp_path)}"
     for path in sorted(GOLDEN.glob("*.cfg")):
         config = tmp_path / path.name
-        config.write_text(prelude + path.read_text())
+        config.write_text(global_section + path.read_text())
         verdict = subprocess.run(["haproxy", "-c", "-q", "-f", config], capture_output=True, text=True, check=False)
         assert verdict.returncode == 0, f"{path.name}: {verdict.stderr}"
         assert "deprecated" not in verdict.stderr, f"{path.name}: {verdict.stderr}"

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from . import roots
 
-AGENT = "import octavia_amphora.main, octavia_amphora.apply.engine, octavia_amphora.beat.sender, octavia_amphora.metrics.server"
-SAMPLES = ("octavia_amphora/apply/engine.py", "aiohttp/client.py")
+AGENT = "import octavia_amphora.main, octavia_amphora.apply.load_balancers, octavia_amphora.heartbeat.sender, octavia_amphora.metrics.server"
+SAMPLES = ("octavia_amphora/apply/load_balancers.py", "aiohttp/client.py")
 """By these it is seen how the packages were installed."""
 
 

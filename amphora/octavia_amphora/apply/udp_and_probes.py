@@ -15,8 +15,8 @@ import msgspec
 
 from octavia_amphora.haproxy import runtime, servers
 from octavia_amphora.haproxy.paths import Paths
-from octavia_amphora.packets.kernel import Failed, Kernel
-from octavia_amphora.packets.ruleset import Ruleset, ruleset, table_name
+from octavia_amphora.nftables.kernel import Failed, Kernel
+from octavia_amphora.nftables.ruleset import Ruleset, ruleset, table_name
 from octavia_amphora.probe.prober import Key, Prober
 from octavia_amphora.wire.config import Backend, Configuration, Server
 from octavia_amphora.wire.messages import Counters, ListenerState, Refusal, ServerState, States
@@ -30,7 +30,7 @@ log = logging.getLogger("octavia_amphora.apply")
 RETRY_SECONDS = 1.0
 
 
-class Aside:
+class UdpAndProbes:
     """``judged`` is called when a verdict changed: the owner then calls ``settle``, alone with haproxy."""
 
     def __init__(self, load_balancer_id: str, paths: Paths, judged: Callable[[], None]) -> None:
@@ -87,7 +87,7 @@ class Aside:
             if answer:
                 log.warning("haproxy does not take a verdict: %s: %s", command, answer)
 
-    def _differs(self, configuration: Configuration, one: servers.Seen) -> bool:
+    def _differs(self, configuration: Configuration, one: servers.StateRow) -> bool:
         backend = configuration.backends.get(one.backend)
         if backend is None or backend.probe is None or one.name not in backend.servers or one.in_maintenance:
             return False

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from octavia_amphora.haproxy.account import Account
 from octavia_amphora.haproxy.paths import Paths
+from octavia_amphora.haproxy.user import HaproxyUser
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ways:
+class AgentSettings:
     """What all load balancers of an amphora share. Times are in seconds; ``settle`` is for a start or a reload.
 
     ``finish``: how long a push waits for what removed servers are still answering.
@@ -19,7 +19,7 @@ class Ways:
     state_directory: str
     run_directory: str
     haproxy: str = "haproxy"
-    account: Account | None = None
+    account: HaproxyUser | None = None
     settle: float = 15.0
     drain: float = 10.0
     finish: float = 1.0

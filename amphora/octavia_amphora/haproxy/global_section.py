@@ -28,7 +28,7 @@ def structure(configuration: Configuration) -> str:
     return hashlib.sha256(compose(bare).encode()).hexdigest()[:16]
 
 
-def prelude(paths: Paths, *, mark: str, files: Path | None = None) -> str:
+def render(paths: Paths, *, mark: str, files: Path | None = None) -> str:
     """The section's text. ``mark`` comes back in ``show info`` as the description: which file a worker has loaded.
 
     ``files``: where certificates and their like are, if not where haproxy will read them.

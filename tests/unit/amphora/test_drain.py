@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from octavia_amphora.apply.finishing import in_use, removed
+from octavia_amphora.apply.drain import in_use, removed
 from octavia_amphora.wire.config import Backend, Configuration, Server
 
 SAID = """\

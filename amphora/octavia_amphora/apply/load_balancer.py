@@ -9,22 +9,22 @@ import shutil
 import time
 from collections.abc import Callable
 
-from octavia_amphora.haproxy import servers, tables
+from octavia_amphora.haproxy import servers, stick_tables
 from octavia_amphora.haproxy.process import Haproxy
 from octavia_amphora.haproxy.watchdog import Watchdog
 from octavia_amphora.supervision import supervised
 from octavia_amphora.wire.config import Configuration
 from octavia_amphora.wire.messages import Applied, Outcome, Push, Refusal, Stamp, Standing, States
 
-from . import changes, finishing, inspection, stamps
-from .aside import Aside
+from . import changes, drain, inspection, version_fence
 from .disk import Disk, Record
 from .errors import Refused
 from .exchange import Exchange
 from .files import Files
-from .telling import Teller
-from .watch import Observer
-from .ways import Ways
+from .runtime_certificates import RuntimeCertificates
+from .settings import AgentSettings
+from .stats_collector import StatsCollector
+from .udp_and_probes import UdpAndProbes
 
 log = logging.getLogger("octavia_amphora.apply")
 
@@ -32,22 +32,29 @@ log = logging.getLogger("octavia_amphora.apply")
 class Balancer:
     """Applies pushes one after the other. ``changed`` is called when what a heartbeat says may be another now."""
 
-    def __init__(self, load_balancer_id: str, ways: Ways, changed: Callable[[], None]) -> None:
+    def __init__(self, load_balancer_id: str, settings: AgentSettings, changed: Callable[[], None]) -> None:
         self.id = load_balancer_id
-        self._ways = ways
+        self._settings = settings
         self._changed = changed
-        self._paths = ways.paths(load_balancer_id)
+        self._paths = settings.paths(load_balancer_id)
         self._paths.make()
         self._files = Files(self._paths)
-        self._teller = Teller(self._paths, self._files)
+        self._runtime_certificates = RuntimeCertificates(self._paths, self._files)
         self._disk = Disk(self._paths.state)
         self._accepted = self._disk.accepted()
         self._newest = self._disk.newest() or self._accepted
-        self._haproxy = Haproxy(ways.haproxy, self._paths, on_death=self._died, on_log=self._stirred)
-        self._observer = Observer(self._paths)
-        self._aside = Aside(load_balancer_id, self._paths, self._judged)
+        self._haproxy = Haproxy(settings.haproxy, self._paths, on_death=self._died, on_log=self._stirred)
+        self._stats = StatsCollector(self._paths)
+        self._udp_and_probes = UdpAndProbes(load_balancer_id, self._paths, self._judged)
         self._exchange = Exchange(
-            load_balancer_id, ways, self._paths, self._files, self._haproxy, self._observer, self._aside, self._teller
+            load_balancer_id,
+            settings,
+            self._paths,
+            self._files,
+            self._haproxy,
+            self._stats,
+            self._udp_and_probes,
+            self._runtime_certificates,
         )
         self._watchdog = Watchdog(load_balancer_id, self._paths, self._haproxy, self._exchange)
         self._judging: asyncio.Task[None] | None = None
@@ -71,33 +78,33 @@ class Balancer:
                 applied = await self._put(push)
             except OSError as error:  # of the machine: nothing that is configured is to blame
                 raise Refused(Refusal("transient", f"cannot be put in force now: {error}")) from error
-            gone = finishing.removed(old, self.configuration)
-        await finishing.let_finish(self._paths, gone, workers, self._ways.finish)
+            gone = drain.removed(old, self.configuration)
+        await drain.let_finish(self._paths, gone, workers, self._settings.finish)
         return applied
 
     async def _put(self, push: Push) -> Applied:
         began = time.monotonic()
-        stamps.admit(push.stamp, self._newest)
+        version_fence.admit(push.stamp, self._newest)
         if self._accepted and self._accepted.stamp == push.stamp and self._haproxy.alive:
             return self._applied(push.stamp, "unchanged", began)
-        new = stamps.configuration(self.id, push, self._accepted)
+        new = version_fence.configuration(self.id, push, self._accepted)
         self._paths.make()
         new = self._files.take(new)
         self._keep(Record(push.stamp, new))
         old = self.configuration
         try:
-            await self._aside.put(new, old, linger=True)
+            await self._udp_and_probes.put(new, old, linger=True)
             outcome = await self._exchange.bring_about(old, new)
         except (Refused, OSError):
             await self._put_back(push.stamp, old, new)
             raise
         self._accept()
-        await self._aside.settle(new)
+        await self._udp_and_probes.settle(new)
         return self._applied(push.stamp, outcome, began)
 
     async def _put_back(self, stamp: Stamp, old: Configuration | None, new: Configuration) -> None:
         try:
-            await self._aside.put(old, new)
+            await self._udp_and_probes.put(old, new)
             # Nothing to repeat after a crash: the stamp alone says that it came.
             self._keep(Record(stamp))
             self._files.forget_others(self.configuration)
@@ -110,7 +117,7 @@ class Balancer:
             if self._newest and self._newest.removed and stamp.order == self._newest.stamp.order:
                 return
             if self._newest and stamp.order < self._newest.stamp.order:
-                stamps.admit(stamp, self._newest)
+                version_fence.admit(stamp, self._newest)
             self._paths.make()
             self._keep(Record(stamp, removed=True))
             await self._end()
@@ -129,21 +136,21 @@ class Balancer:
         accepted = self._accepted
         if accepted is None or accepted.configuration is None:
             return None
-        if self._observer.steady.locked() and self._last is not None and self._last.digest == accepted.stamp.digest:
+        if self._stats.steady.locked() and self._last is not None and self._last.digest == accepted.stamp.digest:
             return self._last
         if self._haproxy.alive:
             try:
-                found = await self._observer.look(accepted.configuration, accepted.stamp.digest)
+                found = await self._stats.look(accepted.configuration, accepted.stamp.digest)
             except OSError as error:  # we cannot ask now, which says nothing of haproxy
                 self._complain(f"cannot look at haproxy: {error}")
                 return self._last
         else:
             # keys do not outlive a reboot: no digest tells the control plane that the whole is to be pushed
             digest = accepted.stamp.digest if self._files.has_all(accepted.configuration) else ""
-            found = self._observer.blind(accepted.configuration, digest)
+            found = self._stats.blind(accepted.configuration, digest)
         if self._haproxy.alive and not found.serving:
             self._watchdog.suspect()
-        found = await self._aside.see(accepted.configuration, found)
+        found = await self._udp_and_probes.see(accepted.configuration, found)
         self._last = found
         return found
 
@@ -183,7 +190,7 @@ class Balancer:
                 self._disk.accept_newest()
                 self._unsaved = False
             if self._accepted:
-                self._observer.save()
+                self._stats.save()
             if not self._lock.locked():
                 self._haproxy.trim_log()
         except OSError as error:
@@ -219,8 +226,8 @@ class Balancer:
         if not (found and await self._adopted(unfinished=unfinished)):
             await self._resume(unfinished=unfinished)
         if configuration := self.configuration:
-            self._aside.follow(configuration)
-            await self._aside.settle(configuration)
+            self._udp_and_probes.follow(configuration)
+            await self._udp_and_probes.settle(configuration)
 
     async def _adopted(self, *, unfinished: bool) -> bool:
         """Whether the haproxy that was found has what it should have."""
@@ -232,7 +239,9 @@ class Balancer:
             return False
         log.info("adopted haproxy load_balancer=%s master=%d", self.id, self._haproxy.master)
         self._exchange.leaving = leaving
-        await tables.restore(self._paths, configuration)  # if the agent before was killed in the middle of a reload
+        await stick_tables.restore(
+            self._paths, configuration
+        )  # if the agent before was killed in the middle of a reload
         if unfinished:
             self._exchange.write_config(configuration)
             self._accept()
@@ -245,7 +254,7 @@ class Balancer:
                 task.cancel()
         if self._stir:
             self._stir.cancel()
-        self._aside.close()
+        self._udp_and_probes.close()
         async with self._lock:
             self.save()
             self._haproxy.release()
@@ -277,11 +286,11 @@ class Balancer:
         if self._newest is None:
             return
         if self._haproxy.alive:
-            await self._haproxy.stop(timeout=self._ways.drain)
-        self._aside.follow(None)
-        await self._aside.put(None, self.configuration)
+            await self._haproxy.stop(timeout=self._settings.drain)
+        self._udp_and_probes.follow(None)
+        await self._udp_and_probes.put(None, self.configuration)
         self._accepted, self._last, self._exchange.leaving = None, None, frozenset()
-        self._observer = self._exchange.observer = Observer(self._paths)
+        self._stats = self._exchange.stats = StatsCollector(self._paths)
         self._disk.bury(self._newest)
         shutil.rmtree(self._paths.run)
 
@@ -304,16 +313,16 @@ class Balancer:
                 except (Refused, OSError) as error:
                     log.error("haproxy does not start load_balancer=%s: %s", self.id, error)  # noqa: TRY400
                 else:
-                    await self._aside.settle(configuration)
+                    await self._udp_and_probes.settle(configuration)
                     self._changed()
                     return
-            pause = min(max(0.2, pause * 2), self._ways.longest_pause)
+            pause = min(max(0.2, pause * 2), self._settings.longest_pause)
             await asyncio.sleep(pause)
 
     def _stirred(self) -> None:
         """haproxy has written to its log: the state of a server may be another now. Many lines are one look."""
         if self._stir is None:
-            self._stir = asyncio.get_running_loop().call_later(self._observer.rest, self._look_again)
+            self._stir = asyncio.get_running_loop().call_later(self._stats.rest, self._look_again)
 
     def _look_again(self) -> None:
         self._stir = None
@@ -327,11 +336,11 @@ class Balancer:
 
     async def _judge(self) -> None:
         told = None
-        while told != self._aside.down:
+        while told != self._udp_and_probes.down:
             async with self._lock:
-                told = self._aside.down
+                told = self._udp_and_probes.down
                 if configuration := self.configuration:
-                    await self._aside.settle(configuration)
+                    await self._udp_and_probes.settle(configuration)
 
     def _watch(self) -> None:
         """Look for a haproxy that hangs, from now on."""
@@ -353,7 +362,7 @@ class Balancer:
             self._unsaved = True
             self._complain(f"cannot be kept on disk: {error}")
         self._last = None
-        self._aside.follow(self.configuration)
+        self._udp_and_probes.follow(self.configuration)
         self._watch()
         self._changed()
 

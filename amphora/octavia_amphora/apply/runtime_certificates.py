@@ -11,7 +11,7 @@ from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire.config import Configuration
 
 from . import certificates
-from .certificates import Said
+from .certificates import RuntimeCommand
 from .files import Files
 
 log = logging.getLogger("octavia_amphora.apply")
@@ -21,7 +21,7 @@ log = logging.getLogger("octavia_amphora.apply")
 MOST_REMOVALS = 256
 
 
-class Teller:
+class RuntimeCertificates:
     """Of one load balancer's haproxy."""
 
     def __init__(self, paths: Paths, files: Files) -> None:
@@ -46,7 +46,7 @@ class Teller:
         self._removals += count
         return count == 0 or self._removals <= MOST_REMOVALS
 
-    async def _say(self, commands: Iterable[Said]) -> bool:
+    async def _say(self, commands: Iterable[RuntimeCommand]) -> bool:
         """One after the other; False when haproxy did not take one."""
         for command in commands:
             try:

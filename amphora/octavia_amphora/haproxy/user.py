@@ -19,14 +19,14 @@ LAST_RESORT = "nobody"
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class HaproxyUser:
     """Numbers of a user and its group."""
 
     uid: int
     gid: int
 
     @classmethod
-    def named(cls, name: str) -> Account | None:
+    def named(cls, name: str) -> HaproxyUser | None:
         """Of this user; None for no name: haproxy runs as the agent does. An image without that user has ``nobody``."""
         if not name:
             return None
@@ -43,12 +43,12 @@ class Account:
         directory.chmod(0o2000 | mode)
 
 
-def options(account: Account | None) -> dict[str, Any]:
+def options(account: HaproxyUser | None) -> dict[str, Any]:
     """For ``subprocess``: the child becomes that user, with its group alone; a user other than root has no capabilities."""
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": ()}
 
 
-def grant(socket: Path, account: Account | None) -> None:
+def grant(socket: Path, account: HaproxyUser | None) -> None:
     """A socket of ours: who may write to it, besides us."""
     if account is not None:
         os.chown(socket, -1, account.gid)

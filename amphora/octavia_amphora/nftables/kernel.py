@@ -22,7 +22,7 @@ from octavia_amphora.wire.messages import Counters
 
 from .ruleset import Flow, Ruleset, counter
 
-log = logging.getLogger("octavia_amphora.packets")
+log = logging.getLogger("octavia_amphora.nftables")
 
 TIMEOUT_SECONDS = 30.0
 # Counting takes two processes: at most every so often, and a twentieth of the time where there are very many flows.

@@ -8,13 +8,13 @@ import contextlib
 import socket
 from pathlib import Path
 
-from .account import Account, grant
+from .user import HaproxyUser, grant
 
 
 class Notices:
     """The datagram socket that the master knows as ``NOTIFY_SOCKET``; its path outlives this process's restarts."""
 
-    def __init__(self, path: Path, account: Account | None = None) -> None:
+    def __init__(self, path: Path, account: HaproxyUser | None = None) -> None:
         self._path = path
         self._account = account
         self._socket: socket.socket | None = None

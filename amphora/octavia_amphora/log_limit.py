@@ -13,7 +13,7 @@ SAME, ALL = 5, 200
 """Complaints in a window: that many of one kind, that many in all."""
 
 
-class Limiter:
+class LogRateLimiter:
     """Counts complaints by kind."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,7 +40,7 @@ class FloodFilter(logging.Filter):
 
     def __init__(self) -> None:
         super().__init__()
-        self._limiter = Limiter()
+        self._limiter = LogRateLimiter()
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether it is written; the first of a new window says how many were not."""

@@ -27,7 +27,7 @@ LOOKS_BY_WORKER = 20
 SHOW_STAT = "show stat -1 1 -1"  # of every proxy its frontend
 
 
-class Observer:
+class StatsCollector:
     """Looks at one haproxy. Its counters are kept on disk so that they go on over the agent's restarts.
 
     ``steady`` is held by who looks and by who reloads: in between, answers come from one worker or from the other.
@@ -35,7 +35,7 @@ class Observer:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._ledger = read(paths.counters, counters.Ledger) or counters.Ledger()
+        self._ledger = read(paths.counters, counters.CounterTotals) or counters.CounterTotals()
         self._saved = b""
         self._sole: tuple[int, str] | None = None
         self._looks = 0

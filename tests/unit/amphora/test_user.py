@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from octavia_amphora.apply.disk import write
-from octavia_amphora.haproxy.account import Account, options
 from octavia_amphora.haproxy.paths import Paths
+from octavia_amphora.haproxy.user import HaproxyUser, options
 
-NOBODY = Account(65534, 65534)
+NOBODY = HaproxyUser(65534, 65534)
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 
 
@@ -66,5 +66,5 @@ def test_it_has_no_capability_and_no_other_group(paths: Paths) -> None:
 
 
 def test_an_image_without_that_user_has_nobody() -> None:
-    assert Account.named("") is None
-    assert Account.named("no-such-user") == NOBODY
+    assert HaproxyUser.named("") is None
+    assert HaproxyUser.named("no-such-user") == NOBODY

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from octavia_amphora.haproxy import check, prelude
+from octavia_amphora.haproxy import check, global_section
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire.config import Configuration, compose
 from octavia_amphora.wire.messages import Refusal
@@ -12,15 +12,17 @@ from . import binds
 from .disk import write
 from .errors import Refused
 from .files import Files
-from .ways import Ways
+from .settings import AgentSettings
 
 
-async def prove(ways: Ways, paths: Paths, files: Files, running: list[Configuration], new: Configuration) -> None:
+async def prove(
+    settings: AgentSettings, paths: Paths, files: Files, running: list[Configuration], new: Configuration
+) -> None:
     """``Refused`` with what haproxy or the kernel complains of; ``running``: whose ports are ours already."""
     files.lay_out(new, paths.candidate_files)
-    head = prelude.prelude(paths, mark="check", files=paths.candidate_files)
-    write(paths.candidate, compose(new, prelude=head).encode(), mode=paths.mode)
-    output = await check.check(ways.haproxy, paths.candidate, ways.account)
+    head = global_section.render(paths, mark="check", files=paths.candidate_files)
+    write(paths.candidate, compose(new, global_section=head).encode(), mode=paths.mode)
+    output = await check.check(settings.haproxy, paths.candidate, settings.account)
     paths.candidate.unlink()
     if output is not None:
         found = check.complaints(output, new, skipped_lines=len(head.splitlines()))

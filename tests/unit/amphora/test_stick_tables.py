@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from octavia_amphora.haproxy import tables
+from octavia_amphora.haproxy import stick_tables
 from octavia_amphora.wire.config import Backend, Configuration
 
 
@@ -23,7 +23,7 @@ from octavia_amphora.wire.config import Backend, Configuration
     ],
 )
 def test_a_key_can_end_neither_its_word_nor_its_command(shown: str, taken: str | None) -> None:
-    assert tables.escaped(shown) == taken
+    assert stick_tables.escaped(shown) == taken
 
 
 def test_entries_are_read__those_of_unknown_servers_left_out__no_more_than_there_is_room_for() -> None:
@@ -34,8 +34,8 @@ def test_entries_are_read__those_of_unknown_servers_left_out__no_more_than_there
         "0x57: key=gone use=0 exp=0 server_id=9 server_key=m9\n\n"
     )
     names = {("b", 1): "m1", ("b", 2): "m2"}
-    assert dict(tables._entries(text, "b", names, 5)) == {r"a\ use\=1": "m1", "plain": "m2"}
-    assert dict(tables._entries(text, "b", names, 1)) == {r"a\ use\=1": "m1"}
+    assert dict(stick_tables._entries(text, "b", names, 5)) == {r"a\ use\=1": "m1", "plain": "m2"}
+    assert dict(stick_tables._entries(text, "b", names, 1)) == {r"a\ use\=1": "m1"}
 
 
 def test_a_table_is_known_by_its_line() -> None:
@@ -43,4 +43,4 @@ def test_a_table_is_known_by_its_line() -> None:
         "a": Backend("a", "p", "    balance roundrobin\n    stick-table type ipv6 size 10k\n"),
         "b": Backend("b", "p", "    balance roundrobin\n"),
     }
-    assert tables.declared(Configuration("lb", "", {}, backends)) == {"a": "ipv6"}
+    assert stick_tables.declared(Configuration("lb", "", {}, backends)) == {"a": "ipv6"}

@@ -12,14 +12,14 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from octavia_amphora.apply.balancer import Balancer
 from octavia_amphora.apply.disk import write
-from octavia_amphora.apply.engine import Engine
-from octavia_amphora.apply.watch import LOOK_SHARE
+from octavia_amphora.apply.load_balancer import Balancer
+from octavia_amphora.apply.load_balancers import LoadBalancers
+from octavia_amphora.apply.stats_collector import LOOK_SHARE
 from octavia_amphora.wire.heartbeat import BalancerBeat, Heartbeat, encode, short
 from octavia_amphora.wire.messages import Settings, States
 
-log = logging.getLogger("octavia_amphora.beat")
+log = logging.getLogger("octavia_amphora.heartbeat")
 
 # Only where haproxy's log cannot be watched, or while something is waited for that nobody tells of.
 LOOK_SECONDS = 0.25
@@ -27,12 +27,12 @@ DAMAGED = 10 * 366 * 86_400_000
 """A number of a start that is so many milliseconds ahead of the clock was never one."""
 
 
-class Sender:
+class HeartbeatSender:
     """Sends heartbeats until it is cancelled."""
 
-    def __init__(self, settings: Settings, engine: Engine, wake: asyncio.Event) -> None:
+    def __init__(self, settings: Settings, load_balancers: LoadBalancers, wake: asyncio.Event) -> None:
         self._settings = settings
-        self._engine = engine
+        self._load_balancers = load_balancers
         self._wake = wake
         self._key = bytes.fromhex(settings.heartbeat_key)
         self._receivers = [_address(one) for one in settings.receivers]
@@ -64,7 +64,7 @@ class Sender:
     async def _pause(self, next_beat: float, cost: float) -> None:
         """Until the next look: when somebody says that something changed, soon if there are checks, else at the beat."""
         pause = next_beat - time.monotonic()
-        if any(one.is_polled or one.is_waiting for one in self._engine.balancers()):
+        if any(one.is_polled or one.is_waiting for one in self._load_balancers.balancers()):
             pause = min(pause, max(LOOK_SECONDS, cost * LOOK_SHARE))
         with contextlib.suppress(TimeoutError):
             # not wait_for: before Python 3.12 it forgets that it was cancelled when it is woken in the same moment
@@ -72,7 +72,7 @@ class Sender:
                 await self._wake.wait()
 
     async def _look(self) -> list[tuple[Balancer, States]]:
-        balancers = self._engine.balancers()
+        balancers = self._load_balancers.balancers()
         found = await asyncio.gather(*(self._look_at(one) for one in balancers))
         return [(one, states) for one, states in zip(balancers, found, strict=True) if states is not None]
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octavia_amphora.packets import buckets
-from octavia_amphora.packets.kernel import _flows
-from octavia_amphora.packets.ruleset import Flow
+from octavia_amphora.nftables import buckets
+from octavia_amphora.nftables.kernel import _flows
+from octavia_amphora.nftables.ruleset import Flow
 
 WEIGHTS = st.dictionaries(st.text("abcdef", min_size=1), st.integers(1, 256), min_size=1, max_size=12)
 

@@ -10,16 +10,16 @@ from pathlib import Path
 
 from octavia_amphora.wire.messages import Applied, Push, Refusal, Stamp, Standing, States
 
-from .balancer import Balancer
 from .errors import Refused
-from .ways import Ways
+from .load_balancer import Balancer
+from .settings import AgentSettings
 
 
-class Engine:
+class LoadBalancers:
     """Hands each request to its load balancer. ``changed`` is called when a heartbeat should not wait."""
 
-    def __init__(self, ways: Ways, changed: Callable[[], None]) -> None:
-        self._ways = ways
+    def __init__(self, settings: AgentSettings, changed: Callable[[], None]) -> None:
+        self._settings = settings
         self._changed = changed
         self._balancers: dict[str, Balancer] = {}
         self._recovered: set[str] = set()
@@ -69,7 +69,7 @@ class Engine:
         await asyncio.gather(*(one.close() for one in self._balancers.values()))
 
     def _known(self) -> list[str]:
-        directory = Path(self._ways.state_directory)
+        directory = Path(self._settings.state_directory)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return [path.name for path in directory.iterdir() if path.is_dir() and _is_id(path.name)]
 
@@ -77,7 +77,7 @@ class Engine:
         if not _is_id(load_balancer_id):
             raise Refused(Refusal("bad_request", f"{load_balancer_id!r} is not the id (a UUID) of a load balancer"))
         if load_balancer_id not in self._balancers:
-            self._balancers[load_balancer_id] = Balancer(load_balancer_id, self._ways, self._changed)
+            self._balancers[load_balancer_id] = Balancer(load_balancer_id, self._settings, self._changed)
         return self._balancers[load_balancer_id]
 
 
