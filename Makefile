@@ -3,7 +3,7 @@ PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help up down forget setup test test-machines check lint types imports schema docs proven sdk requirements bench fuzz soak clean
+.PHONY: help up down forget setup test test-machines check lint types imports dependencies schema docs proven sdk requirements bench fuzz soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,7 +33,7 @@ test: setup check ## all checks and tests (about ten minutes, as root)
 test-machines: ## make up and the tests on Debian 13, and with haproxy from Debian's unstable (trees in build/machines)
 	@scripts/test-machines
 
-check: setup lint types imports ## style, types, import contracts; generated files in step with the model
+check: setup lint types imports dependencies ## style, types, import contracts, dependencies; generated files in step with the model
 	@$(PY) -m octavia_provider.plugin.schema --check
 	@$(PY) scripts/sdk.py --check
 	@$(PY) scripts/reference.py --check
@@ -47,6 +47,9 @@ types: setup
 
 imports: setup
 	@lint-imports --no-cache | tail -n 3
+
+dependencies: setup # what each distribution declares is what it imports; tests may use all of it, and developers' tools
+	@scripts/dependencies
 
 schema: setup ## write schema.json from the model
 	@$(PY) -m octavia_provider.plugin.schema > schema.json.new && mv schema.json.new schema.json
