@@ -11,8 +11,9 @@ from typing import Any
 import grpc
 from google.protobuf.empty_pb2 import Empty
 
-from octavia_provider.plugin import main, proto, schema, values
-from octavia_provider.plugin.session import Session
+from octavia_provider.plugin import main, schema, values
+from octavia_provider.plugin.session import ProviderSession
+from octavia_provider.pulumirpc import proto
 
 pb: Any = proto.stub("provider_pb2")
 URN = "urn:pulumi:dev::prog::{}::{}"
@@ -20,7 +21,7 @@ PROVIDER = "11b2d0e4-75d3-4cc2-b277-6583c3597d6a"
 REQUIRED = {token: frozenset(found["required"]) for token, found in schema.build()["resources"].items()}
 
 
-class Engine(proto.stub("engine_pb2_grpc").EngineServicer):
+class EngineStub(proto.stub("engine_pb2_grpc").EngineServicer):
     def __init__(self) -> None:
         self.messages: list[Any] = []
 
@@ -35,7 +36,7 @@ class Provider:
     Every answer, of previews too, must hold the outputs that the schema calls required: SDKs rely on them.
     """
 
-    def __init__(self, stub: Any, engine: Engine, session: Session) -> None:
+    def __init__(self, stub: Any, engine: EngineStub, session: ProviderSession) -> None:
         self.stub, self.engine, self.session = stub, engine, session
 
     def configure(self, id_: str = PROVIDER, **args: Any) -> None:
@@ -119,12 +120,12 @@ def init_failed(error: grpc.RpcError) -> Any:
 @contextmanager
 def provider() -> Iterator[Provider]:
     """A provider that serves, and an engine that it knows."""
-    engine = Engine()
+    engine = EngineStub()
     engine_server = grpc.server(ThreadPoolExecutor(4))
     proto.stub("engine_pb2_grpc").add_EngineServicer_to_server(engine, engine_server)
     engine_port = engine_server.add_insecure_port("127.0.0.1:0")
     engine_server.start()
-    session = Session()
+    session = ProviderSession()
     server, port = main.serve(session)
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = proto.stub("provider_pb2_grpc").ResourceProviderStub(channel)

@@ -18,7 +18,7 @@ from typing import Any
 import grpc
 from google.protobuf import empty_pb2
 
-from octavia_provider.plugin.proto import CHANNEL_OPTIONS, stub
+from octavia_provider.pulumirpc.proto import CHANNEL_OPTIONS, stub
 
 pb = stub("provider_pb2")
 plugin_pb2 = stub("plugin_pb2")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import grpc
 
-from octavia_provider.plugin import proto, values
+from octavia_provider.plugin import values
+from octavia_provider.pulumirpc import proto
 
 from .rows import Row, median
 from .topics import Say

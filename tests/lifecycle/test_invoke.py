@@ -9,9 +9,10 @@ import grpc
 import pytest
 
 from lifecycle.test_lifecycle import CASES, fill, parents
-from octavia_provider.plugin import proto, schema, values
+from octavia_provider.plugin import schema, values
 from octavia_provider.plugin.functions import FUNCTIONS
 from octavia_provider.plugin.resources import HOOKS
+from octavia_provider.pulumirpc import proto
 from provider_process import Provider, pb
 
 plugin_pb = proto.stub("plugin_pb2")

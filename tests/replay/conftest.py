@@ -27,4 +27,4 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 @pytest.fixture(autouse=True)
 def quick_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fewer rounds of key derivation: the real number is tested once, with the real value."""
-    monkeypatch.setattr("octavia_provider.engine.secrets.ROUNDS", 10)
+    monkeypatch.setattr("octavia_engine.secrets.ROUNDS", 10)

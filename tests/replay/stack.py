@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from octavia_provider.engine import run, secrets, state, values
-from octavia_provider.engine.backend import Backend
-from octavia_provider.engine.display.plain import PlainDisplay
-from octavia_provider.engine.project import Project, StackSettings
+from octavia_engine import run, secrets, state, values
+from octavia_engine.backend import Backend
+from octavia_engine.display.plain import PlainDisplay
+from octavia_engine.project import Project, StackSettings
 
 HERE = Path(__file__).parent
 PASSPHRASE = "correct horse"

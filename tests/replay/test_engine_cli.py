@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from octavia_provider.engine import stacks
+from octavia_engine import stacks
 
 PROGRAM = """
 lb = Balancer("lb", subnetId="net-1", key=pulumi.Output.secret("k3y"))

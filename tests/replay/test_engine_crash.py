@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from octavia_provider.engine import stacks
+from octavia_engine import stacks
 from octavia_provider.model.errors import Conflict
 
 FIRST = """
@@ -28,7 +28,7 @@ ms = [Member("m0", balancerId=lb.id, address="10.0.1.0", weight=1), Member("m2",
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from octavia_provider.engine import journal, run, secrets
+from octavia_engine import journal, run, secrets
 secrets.ROUNDS = 10
 at, how = int(sys.argv[1]), sys.argv[2]
 write, count = journal.Journal._write, 0
@@ -48,7 +48,7 @@ sys.exit(0 if run.up(Path.cwd(), "dev").ok else 1)
 ONCE = frozenset({"probe"})
 COMMAND_LINE = """
 from octavia_provider.cli.main import octaviactl
-from octavia_provider.engine import secrets
+from octavia_engine import secrets
 secrets.ROUNDS = 10
 octaviactl()
 """
@@ -309,7 +309,7 @@ def test_what_cannot_be_taken_up_stays_noted_and_says_the_way_out(stack: Any, mo
 
 def test_ctrl_c_at_any_moment_leaves_no_noise(stack: Any) -> None:
     stack.program(FIRST)
-    for module in ("octavia_provider.engine.run", "grpc", "google.protobuf.struct_pb2"):
+    for module in ("octavia_engine.run", "grpc", "google.protobuf.struct_pb2"):
         interrupting = f"""
 import os, signal, sys
 class Finder:

@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from octavia_engine import stacks
+from octavia_engine.display.jsonout import EventLines, PreviewJson
+from octavia_engine.display.live import LiveDisplay
 from octavia_provider.cli.main import octaviactl
-from octavia_provider.engine import stacks
-from octavia_provider.engine.display.jsonout import EventLines, PreviewJson
-from octavia_provider.engine.display.live import LiveDisplay
 from octavia_provider.model.errors import Conflict, Forbidden, Invalid, NotFound
 
 TRACES = Path(__file__).parent / "traces"
@@ -173,8 +173,8 @@ def test_another_passphrase_is_refused_before_anything_happens(stack: Any, monke
 
 def test_configuration_reaches_the_program_and_the_default_provider(stack: Any) -> None:
     assert stack.up("")[0].ok  # makes the stack's settings file
-    from octavia_provider.engine.project import Project, StackSettings
-    from octavia_provider.engine.secrets import Secrets
+    from octavia_engine.project import Project, StackSettings
+    from octavia_engine.secrets import Secrets
 
     settings = StackSettings(Project.load(stack.folder), "dev")
     key = Secrets.open(str(settings.salt), "correct horse", "dev")

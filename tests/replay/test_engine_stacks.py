@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from octavia_engine import secrets, stacks
 from octavia_provider.cli.main import octaviactl
-from octavia_provider.engine import secrets, stacks
 
 LB = 'Balancer("lb", subnetId="n1")\n'
 
@@ -106,7 +106,7 @@ def test_the_passphrase_is_asked_for_once_and_before_anything_is_shown(
         print("ASKED")
         return "correct horse"
 
-    monkeypatch.setattr("octavia_provider.engine.secrets._interactive", lambda: True)
+    monkeypatch.setattr("octavia_engine.secrets._interactive", lambda: True)
     monkeypatch.setattr("getpass.getpass", answer)
     secrets._ask.cache_clear()
     done = command(stack, "up", "--yes")

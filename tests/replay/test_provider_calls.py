@@ -16,7 +16,8 @@ import pytest
 from google.protobuf import json_format, struct_pb2
 
 from octavia_provider.model.validate import contains_unknown
-from octavia_provider.plugin import proto, values
+from octavia_provider.plugin import values
+from octavia_provider.pulumirpc import proto
 from provider_process import Provider, pb, provider
 
 CALLS = [

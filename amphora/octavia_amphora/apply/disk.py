@@ -23,7 +23,7 @@ from octavia_amphora.wire.messages import Stamp
 log = logging.getLogger("octavia_amphora.apply")
 
 
-class Record(msgspec.Struct, frozen=True, omit_defaults=True):
+class PushRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """A stamp with its configuration; without one for a push that was refused, or (``removed``) a tombstone."""
 
     stamp: Stamp
@@ -39,11 +39,11 @@ class Disk:
         self._newest = directory / "newest.json"
         self._accepted = directory / "accepted.json"
 
-    def newest(self) -> Record | None:
+    def newest(self) -> PushRecord | None:
         """The newest that the agent was told."""
         return _record(self._newest)
 
-    def accepted(self) -> Record | None:
+    def accepted(self) -> PushRecord | None:
         """What is in force, or was before a crash."""
         record = _record(self._accepted)
         if record is not None and record.configuration is None:
@@ -51,7 +51,7 @@ class Disk:
             return None
         return record
 
-    def put_newest(self, record: Record) -> None:
+    def put_newest(self, record: PushRecord) -> None:
         """Keep it; it is on disk when this returns."""
         write(self._newest, msgspec.json.encode(record), durable=True)
 
@@ -63,7 +63,7 @@ class Disk:
         link.replace(self._accepted)
         _sync_directory(self._directory)
 
-    def bury(self, record: Record) -> None:
+    def bury(self, record: PushRecord) -> None:
         """Keep the tombstone and nothing else."""
         self.put_newest(record)
         for path in self._directory.iterdir():
@@ -126,9 +126,9 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _record(path: Path) -> Record | None:
+def _record(path: Path) -> PushRecord | None:
     """A record that says what its stamp says."""
-    record = read(path, Record)
+    record = read(path, PushRecord)
     if record is None or record.configuration is None or digest(record.configuration) == record.stamp.digest:
         return record
     set_aside(path, "its configuration is another than its stamp says")

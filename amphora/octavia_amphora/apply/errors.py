@@ -6,7 +6,7 @@ from __future__ import annotations
 from octavia_amphora.wire.messages import Refusal
 
 
-class Refused(Exception):
+class PushRefused(Exception):
     """The push is refused; what was in force before it is still in force."""
 
     def __init__(self, refusal: Refusal) -> None:

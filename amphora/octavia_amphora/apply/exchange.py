@@ -16,7 +16,7 @@ from octavia_amphora.wire.messages import Outcome, Refusal
 
 from . import changes, inspection, preflight
 from .disk import remove, write
-from .errors import Refused
+from .errors import PushRefused
 from .files import Files
 from .runtime_certificates import RuntimeCertificates
 from .settings import AgentSettings
@@ -44,7 +44,7 @@ class Exchange:
     reloading: bool = False
 
     async def bring_about(self, old: Configuration | None, new: Configuration) -> Outcome:
-        """Put a configuration in force after another one; ``Refused``, or OSError for a shortage: the old one is."""
+        """Put a configuration in force after another one; ``PushRefused``, or OSError for a shortage: the old one is."""
         if old is not None and self.haproxy.alive:
             commands = changes.commands(old, new, self.leaving, self.haproxy.version)
             said = None if commands is None else await self.teller.tell(old, new, self.haproxy.workers)
@@ -181,6 +181,6 @@ class Exchange:
         return mark
 
 
-def _refused(what: str, error: Failed, more: str = "") -> Refused:
+def _refused(what: str, error: Failed, more: str = "") -> PushRefused:
     message = f"{what}: {error}. {more}".rstrip()
-    return Refused(Refusal("transient" if shortage.passes(message) else "failed", message))
+    return PushRefused(Refusal("transient" if shortage.passes(message) else "failed", message))

@@ -18,7 +18,7 @@ from octavia_amphora.wire.config import Configuration, File, bare, crt_line, crt
 from octavia_amphora.wire.messages import Refusal
 
 from .disk import remove, set_aside, write
-from .errors import Refused
+from .errors import PushRefused
 
 
 class Files:
@@ -28,19 +28,21 @@ class Files:
         self._paths = paths
 
     def take(self, configuration: Configuration) -> Configuration:
-        """Keep the contents that came; the configuration without them. ``Refused`` when one is neither here nor came."""
+        """Keep the contents that came; the configuration without them. ``PushRefused`` when one is neither here nor came."""
         for one in configuration.files.values():
             _named_well(one)
             self._forget_damaged(one)
             path = self._paths.contents / one.digest
             if one.content and hashlib.sha256(one.content.encode()).hexdigest() != one.digest:
-                raise Refused(
+                raise PushRefused(
                     Refusal("bad_request", f"the content of file {one.name} has not the digest that is given")
                 )
             if one.content and not path.exists():
                 write(path, one.content.encode(), mode=self._paths.mode)
             elif not path.exists():
-                raise Refused(Refusal("base", f"file {one.name} came without content and is not here. Push the whole"))
+                raise PushRefused(
+                    Refusal("base", f"file {one.name} came without content and is not here. Push the whole")
+                )
         return bare(configuration)
 
     def _forget_damaged(self, one: File) -> None:
@@ -66,7 +68,7 @@ class Files:
     def lay_out(self, configuration: Configuration, directory: Path) -> None:
         """Make a directory hold what this configuration names, and nothing else."""
         if not self.has_all(configuration):
-            raise Refused(Refusal("failed", "certificates are not here any more (a reboot). Push the whole"))
+            raise PushRefused(Refusal("failed", "certificates are not here any more (a reboot). Push the whole"))
         for one in configuration.files.values():
             link = directory / f".{one.name}.tmp"
             remove(link)
@@ -95,4 +97,4 @@ def _named_well(one: File) -> None:
     """Names and digests become paths: neither may lead elsewhere."""
     for text in (one.name, one.digest):
         if not text or "/" in text or text.startswith(".") or not text.isprintable():
-            raise Refused(Refusal("bad_request", f"{text!r} is not the name or the digest of a file"))
+            raise PushRefused(Refusal("bad_request", f"{text!r} is not the name or the digest of a file"))

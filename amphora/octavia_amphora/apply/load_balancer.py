@@ -17,8 +17,8 @@ from octavia_amphora.wire.config import Configuration
 from octavia_amphora.wire.messages import Applied, Outcome, Push, Refusal, Stamp, Standing, States
 
 from . import changes, drain, inspection, version_fence
-from .disk import Disk, Record
-from .errors import Refused
+from .disk import Disk, PushRecord
+from .errors import PushRefused
 from .exchange import Exchange
 from .files import Files
 from .runtime_certificates import RuntimeCertificates
@@ -71,13 +71,13 @@ class Balancer:
 
     # ── What is asked ────────────────────────────────────────────────────────────────────────────────────────────────
     async def push(self, push: Push) -> Applied:
-        """Put a configuration in force, or raise ``Refused``."""
+        """Put a configuration in force, or raise ``PushRefused``."""
         async with self._lock:
             old, workers = self.configuration, self._haproxy.workers
             try:
                 applied = await self._put(push)
             except OSError as error:  # of the machine: nothing that is configured is to blame
-                raise Refused(Refusal("transient", f"cannot be put in force now: {error}")) from error
+                raise PushRefused(Refusal("transient", f"cannot be put in force now: {error}")) from error
             gone = drain.removed(old, self.configuration)
         await drain.let_finish(self._paths, gone, workers, self._settings.finish)
         return applied
@@ -90,12 +90,12 @@ class Balancer:
         new = version_fence.configuration(self.id, push, self._accepted)
         self._paths.make()
         new = self._files.take(new)
-        self._keep(Record(push.stamp, new))
+        self._keep(PushRecord(push.stamp, new))
         old = self.configuration
         try:
             await self._udp_and_probes.put(new, old, linger=True)
             outcome = await self._exchange.bring_about(old, new)
-        except (Refused, OSError):
+        except (PushRefused, OSError):
             await self._put_back(push.stamp, old, new)
             raise
         self._accept()
@@ -106,9 +106,9 @@ class Balancer:
         try:
             await self._udp_and_probes.put(old, new)
             # Nothing to repeat after a crash: the stamp alone says that it came.
-            self._keep(Record(stamp))
+            self._keep(PushRecord(stamp))
             self._files.forget_others(self.configuration)
-        except (Refused, OSError) as error:
+        except (PushRefused, OSError) as error:
             log.warning("not all is put back load_balancer=%s: %s", self.id, error)
 
     async def remove(self, stamp: Stamp) -> None:
@@ -119,7 +119,7 @@ class Balancer:
             if self._newest and stamp.order < self._newest.stamp.order:
                 version_fence.admit(stamp, self._newest)
             self._paths.make()
-            self._keep(Record(stamp, removed=True))
+            self._keep(PushRecord(stamp, removed=True))
             await self._end()
         self._changed()
 
@@ -265,9 +265,9 @@ class Balancer:
             log.warning("finishing an interrupted push load_balancer=%s", self.id)
             try:
                 await self._exchange.replace(self.configuration, self._newest.configuration)
-            except Refused as error:
+            except PushRefused as error:
                 log.warning("the interrupted push is refused load_balancer=%s: %s", self.id, error)
-                self._keep(Record(self._newest.stamp))
+                self._keep(PushRecord(self._newest.stamp))
             else:
                 self._accept()
                 return
@@ -278,7 +278,7 @@ class Balancer:
                 await self._exchange.replace(configuration, configuration)
             else:  # it was proven when it came
                 await self._exchange.start(configuration)
-        except (Refused, OSError) as error:
+        except (PushRefused, OSError) as error:
             log.error("haproxy does not come up load_balancer=%s: %s", self.id, error)  # noqa: TRY400
             self._died()
 
@@ -310,7 +310,7 @@ class Balancer:
                 log.error("haproxy is gone, starting it load_balancer=%s", self.id)
                 try:
                     await self._exchange.start(configuration)
-                except (Refused, OSError) as error:
+                except (PushRefused, OSError) as error:
                     log.error("haproxy does not start load_balancer=%s: %s", self.id, error)  # noqa: TRY400
                 else:
                     await self._udp_and_probes.settle(configuration)
@@ -348,7 +348,7 @@ class Balancer:
             self._watching = asyncio.ensure_future(supervised(f"watchdog {self.id}", self._watchdog.run))
 
     # ── Small things ─────────────────────────────────────────────────────────────────────────────────────────────────
-    def _keep(self, record: Record) -> None:
+    def _keep(self, record: PushRecord) -> None:
         self._disk.put_newest(record)
         self._newest = record
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from octavia_amphora.wire.messages import Applied, Push, Refusal, Stamp, Standing, States
 
-from .errors import Refused
+from .errors import PushRefused
 from .load_balancer import Balancer
 from .settings import AgentSettings
 
@@ -38,7 +38,7 @@ class LoadBalancers:
         self._recovered.add(name)
 
     async def push(self, load_balancer_id: str, push: Push) -> Applied:
-        """Put a configuration in force, or raise ``Refused``."""
+        """Put a configuration in force, or raise ``PushRefused``."""
         return await self._of(load_balancer_id).push(push)
 
     async def remove(self, load_balancer_id: str, stamp: Stamp) -> None:
@@ -75,7 +75,7 @@ class LoadBalancers:
 
     def _of(self, load_balancer_id: str) -> Balancer:
         if not _is_id(load_balancer_id):
-            raise Refused(Refusal("bad_request", f"{load_balancer_id!r} is not the id (a UUID) of a load balancer"))
+            raise PushRefused(Refusal("bad_request", f"{load_balancer_id!r} is not the id (a UUID) of a load balancer"))
         if load_balancer_id not in self._balancers:
             self._balancers[load_balancer_id] = Balancer(load_balancer_id, self._settings, self._changed)
         return self._balancers[load_balancer_id]

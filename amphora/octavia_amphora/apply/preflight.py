@@ -10,7 +10,7 @@ from octavia_amphora.wire.messages import Refusal
 
 from . import binds
 from .disk import write
-from .errors import Refused
+from .errors import PushRefused
 from .files import Files
 from .settings import AgentSettings
 
@@ -18,7 +18,7 @@ from .settings import AgentSettings
 async def prove(
     settings: AgentSettings, paths: Paths, files: Files, running: list[Configuration], new: Configuration
 ) -> None:
-    """``Refused`` with what haproxy or the kernel complains of; ``running``: whose ports are ours already."""
+    """``PushRefused`` with what haproxy or the kernel complains of; ``running``: whose ports are ours already."""
     files.lay_out(new, paths.candidate_files)
     head = global_section.render(paths, mark="check", files=paths.candidate_files)
     write(paths.candidate, compose(new, global_section=head).encode(), mode=paths.mode)
@@ -27,8 +27,8 @@ async def prove(
     if output is not None:
         found = check.complaints(output, new, skipped_lines=len(head.splitlines()))
         message = "; ".join(one.message for one in found) or output.strip()[-1000:]
-        raise Refused(Refusal("refused", f"haproxy refuses the configuration: {message}", found))
+        raise PushRefused(Refusal("refused", f"haproxy refuses the configuration: {message}", found))
     found = binds.complaints(running, new)
     if found:
         message = "; ".join(one.message for one in found)
-        raise Refused(Refusal("bind", f"cannot listen: {message}", found))
+        raise PushRefused(Refusal("bind", f"cannot listen: {message}", found))

@@ -22,7 +22,7 @@ from octavia_amphora.wire.config import Backend, Configuration, Server
 from octavia_amphora.wire.messages import Counters, ListenerState, Refusal, ServerState, States
 
 from .disk import read, write
-from .errors import Refused
+from .errors import PushRefused
 
 log = logging.getLogger("octavia_amphora.apply")
 
@@ -46,12 +46,12 @@ class UdpAndProbes:
         return self._prober.down
 
     async def put(self, new: Configuration | None, old: Configuration | None, *, linger: bool = False) -> None:
-        """The kernel's part of a configuration; ``Refused`` leaves that of ``old``."""
+        """The kernel's part of a configuration; ``PushRefused`` leaves that of ``old``."""
         wanted = ruleset(new, self.down) if new else Ruleset(self._table)
         try:
             await self._kernel.put(wanted, ruleset(old) if old else None, linger=linger)
         except Failed as error:
-            raise Refused(Refusal("failed", f"the packet filter is not in force: {error}")) from error
+            raise PushRefused(Refusal("failed", f"the packet filter is not in force: {error}")) from error
 
     def inherit(self, text: str, configuration: Configuration) -> None:
         """Servers that haproxy found dead (``show servers state``) and that our checks are to judge begin as dead."""
@@ -70,7 +70,7 @@ class UdpAndProbes:
         try:
             await self.put(configuration, configuration)
             await self._tell(configuration)
-        except (Refused, runtime.Silent, OSError) as error:
+        except (PushRefused, runtime.Silent, OSError) as error:
             log.warning("verdicts are not in force load_balancer=%s: %s", configuration.load_balancer_id, error)
             asyncio.get_running_loop().call_later(RETRY_SECONDS, self._judged)
 

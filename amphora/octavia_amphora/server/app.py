@@ -9,7 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from octavia_amphora import __version__
-from octavia_amphora.apply.errors import Refused
+from octavia_amphora.apply.errors import PushRefused
 from octavia_amphora.apply.load_balancers import LoadBalancers
 from octavia_amphora.haproxy import check
 from octavia_amphora.wire.messages import Info, Push, Refusal, Settings, Stamp
@@ -34,7 +34,7 @@ def _body(request: Request, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(request.body, type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise Refused(Refusal("bad_request", f"the body is not a {kind.__name__}: {error}")) from error
+        raise PushRefused(Refusal("bad_request", f"the body is not a {kind.__name__}: {error}")) from error
 
 
 class Api:
@@ -54,7 +54,7 @@ class Api:
             return _answer(refusal, 403)
         try:
             return await self._route(request)
-        except Refused as error:
+        except PushRefused as error:
             log.info("refused path=%s kind=%s: %s", request.path, error.refusal.kind, error)
             return _answer(error.refusal, _STATUS.get(error.refusal.kind, 422))
         except OSError as error:

@@ -19,11 +19,11 @@ from . import codes, environment
 
 # command → (module, attribute, the line in `octaviactl --help`)
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
-    "up": ("octavia_provider.engine.commands", "up", "Create or update the resources of a stack."),
-    "preview": ("octavia_provider.engine.commands", "preview", "Show what `up` would do."),
-    "destroy": ("octavia_provider.engine.commands", "destroy", "Delete the resources of a stack."),
-    "refresh": ("octavia_provider.engine.commands", "refresh", "Read what exists into the state of a stack."),
-    "stack": ("octavia_provider.engine.commands", "stack", "Look at stacks and their state."),
+    "up": ("octavia_provider.cli.engine_commands", "up", "Create or update the resources of a stack."),
+    "preview": ("octavia_provider.cli.engine_commands", "preview", "Show what `up` would do."),
+    "destroy": ("octavia_provider.cli.engine_commands", "destroy", "Delete the resources of a stack."),
+    "refresh": ("octavia_provider.cli.engine_commands", "refresh", "Read what exists into the state of a stack."),
+    "stack": ("octavia_provider.cli.engine_commands", "stack", "Look at stacks and their state."),
     "start": ("octavia_provider.cli.start", "start", "Start the control plane, and wait until traffic flows."),
     "status": ("octavia_provider.cli.status", "status", "Show the load balancers and how they are."),
     "config": ("octavia_provider.cli.config", "config", "Show the haproxy configuration of a load balancer."),

@@ -13,8 +13,9 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 
 from octavia_provider.kit import logs, terminal
 from octavia_provider.model import errors
+from octavia_provider.pulumirpc import proto
 
-from . import language, proto, spelling, values
+from . import language, spelling, values
 
 log = logs.Logger()
 

@@ -19,10 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 import grpc
 
 from octavia_provider.kit import logs
+from octavia_provider.pulumirpc import proto
 
-from . import proto
 from .servicer import Servicer
-from .session import Session
+from .session import ProviderSession
 
 WORKERS = 64
 """Calls at once; the engine keeps up to 4 × CPU resources in flight, each waiting in a call."""
@@ -32,7 +32,7 @@ ALONE = b"\xff"
 """Why we end, where no signal told us to: the engine is gone. (A signal is its number.)"""
 
 
-def serve(session: Session, address: str = "127.0.0.1:0") -> tuple[grpc.Server, int]:
+def serve(session: ProviderSession, address: str = "127.0.0.1:0") -> tuple[grpc.Server, int]:
     """Start the server; answers it and its port. ``server.stop(None)`` ends it."""
     server = grpc.server(
         ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="call"), options=proto.CHANNEL_OPTIONS
@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         logs.to_stderr()
     else:
         logs.silence()
-    session = Session()
+    session = ProviderSession()
     engine = next((word for word in reversed(rest) if not word.startswith("-")), "")
     if engine:
         session.reporter.dial(engine)

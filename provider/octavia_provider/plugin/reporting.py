@@ -9,8 +9,7 @@ from typing import Any
 import grpc
 
 from octavia_provider.kit import logs, terminal
-
-from . import proto
+from octavia_provider.pulumirpc import proto
 
 log = logs.Logger()
 ANSWER = 5.0

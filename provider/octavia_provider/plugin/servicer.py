@@ -21,13 +21,14 @@ from octavia_provider.kit import terminal
 from octavia_provider.model import ignoring
 from octavia_provider.model.errors import PermanentError
 from octavia_provider.model.near import did_you_mean
+from octavia_provider.pulumirpc import proto
 
-from . import config, failures, functions, language, proto, spelling, values
+from . import config, failures, functions, language, spelling, values
 from .failures import InitFailed
 from .hooks import Difference, Hooks
 from .inputs import Failure, Naming
 from .resources import HOOKS
-from .session import TIMEOUT, Session
+from .session import TIMEOUT, ProviderSession
 
 pb: Any = proto.stub("provider_pb2")
 plugin_pb: Any = proto.stub("plugin_pb2")
@@ -37,7 +38,7 @@ Base: Any = proto.stub("provider_pb2_grpc").ResourceProviderServicer
 class Servicer(Base):  # type: ignore[misc]
     """The provider, as the engine sees it."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: ProviderSession) -> None:
         self._session = session
 
     # ── the plugin ───────────────────────────────────────────────────────────────────────────────────────────────────

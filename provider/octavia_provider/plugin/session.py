@@ -14,8 +14,9 @@ from octavia_provider.client.waiting import Deadline
 from octavia_provider.kit import logs
 from octavia_provider.model.effects import TOLD, Effect, Severity
 from octavia_provider.model.errors import PermanentError
+from octavia_provider.pulumirpc import struct
 
-from . import config, language, values
+from . import config, language
 from .hooks import Call
 from .inputs import Failure
 from .reporting import Reporter
@@ -28,7 +29,7 @@ CONFIRM = 2.0
 """Seconds that the end of a run may take to confirm what it made."""
 
 
-class Session:
+class ProviderSession:
     """Shared by all calls of one process; safe to use from many threads."""
 
     def __init__(self) -> None:
@@ -53,7 +54,7 @@ class Session:
             clients, self._clients = list(self._clients.values()), {}
             self._confirmed = set()
             self._configured, self._config = True, settings
-            self._provider = "" if provider in values.UNKNOWNS else provider
+            self._provider = "" if provider in struct.UNKNOWNS else provider
         for client in clients:
             client.close()
 
@@ -82,7 +83,7 @@ class Session:
 
     def saw(self, urn: str, id: str) -> None:  # noqa: A002
         """The engine has shown this id for this URN: it is in the state, so no leftover of a crash."""
-        if id and id not in values.UNKNOWNS:
+        if id and id not in struct.UNKNOWNS:
             with self._lock:
                 self._known.setdefault(urn, set()).add(id.rpartition("/")[2])
 

@@ -25,7 +25,7 @@ from typing import Any, ClassVar
 import grpc
 from google.protobuf import any_pb2, empty_pb2, json_format
 
-from octavia_provider.plugin.proto import stub
+from octavia_provider.pulumirpc.proto import stub
 
 pb = stub("provider_pb2")
 plugin_pb2 = stub("plugin_pb2")

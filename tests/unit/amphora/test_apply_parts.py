@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from octavia_amphora.apply import binds, version_fence
-from octavia_amphora.apply.disk import Disk, Record
-from octavia_amphora.apply.errors import Refused
+from octavia_amphora.apply.disk import Disk, PushRecord
+from octavia_amphora.apply.errors import PushRefused
 from octavia_amphora.haproxy import process
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.heartbeat.sender import next_boot
@@ -41,17 +41,17 @@ def stamp(new: Configuration, *order: int) -> Stamp:
     ],
 )
 def test_which_stamp_comes_next(order: tuple[int, ...], new: Configuration, kind: str | None) -> None:
-    newest = Record(stamp(ONE, 1, 1, 1), ONE)
+    newest = PushRecord(stamp(ONE, 1, 1, 1), ONE)
     if kind is None:
         version_fence.admit(stamp(new, *order), newest)
         return
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(PushRefused) as caught:
         version_fence.admit(stamp(new, *order), newest)
     assert caught.value.refusal.kind == kind
 
 
 def test_what_a_push_means() -> None:
-    accepted = Record(stamp(ONE, 1, 1, 1), ONE)
+    accepted = PushRecord(stamp(ONE, 1, 1, 1), ONE)
     delta = config.difference(ONE, TWO)
     assert version_fence.configuration("lb", Push(stamp(TWO, 1, 1, 2), delta=delta), accepted) == TWO
     bad = {
@@ -64,7 +64,7 @@ def test_what_a_push_means() -> None:
     }
     for kind, pushes in bad.items():
         for push, before in pushes:
-            with pytest.raises(Refused) as caught:
+            with pytest.raises(PushRefused) as caught:
                 version_fence.configuration("lb", push, before)
             assert caught.value.refusal.kind == kind
 
@@ -72,7 +72,7 @@ def test_what_a_push_means() -> None:
 def test_records_survive_and_a_half_written_one_does_not_count(tmp_path: Path) -> None:
     disk = Disk(tmp_path)
     assert (disk.newest(), disk.accepted()) == (None, None)
-    first, second = Record(stamp(ONE, 1, 1, 1), ONE), Record(stamp(TWO, 1, 1, 2), TWO)
+    first, second = PushRecord(stamp(ONE, 1, 1, 1), ONE), PushRecord(stamp(TWO, 1, 1, 2), TWO)
     disk.put_newest(first)
     disk.accept_newest()
     disk.put_newest(second)
@@ -81,7 +81,7 @@ def test_records_survive_and_a_half_written_one_does_not_count(tmp_path: Path) -
     assert (again.newest(), again.accepted()) == (second, first)
     again.accept_newest()
     assert again.accepted() == second
-    tombstone = Record(stamp(TWO, 1, 1, 3), removed=True)
+    tombstone = PushRecord(stamp(TWO, 1, 1, 3), removed=True)
     again.bury(tombstone)
     assert [path.name for path in tmp_path.iterdir()] == ["newest.json"]
     assert again.newest() == tombstone

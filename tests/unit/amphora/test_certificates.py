@@ -9,8 +9,8 @@ import msgspec
 import pytest
 
 from octavia_amphora.apply import certificates, changes, runtime_certificates
-from octavia_amphora.apply.disk import Disk, Record
-from octavia_amphora.apply.errors import Refused
+from octavia_amphora.apply.disk import Disk, PushRecord
+from octavia_amphora.apply.errors import PushRefused
 from octavia_amphora.apply.files import Files
 from octavia_amphora.apply.runtime_certificates import RuntimeCertificates
 from octavia_amphora.haproxy.paths import Paths
@@ -117,7 +117,7 @@ def test_contents_are_in_memory_alone(tmp_path: Path) -> None:
     files = Files(paths)
     bare = files.take(made("a", a="-----KEY-----"))
     disk = Disk(paths.state)
-    disk.put_newest(Record(Stamp(0, 0, 1, 1, config.digest(bare)), bare))
+    disk.put_newest(PushRecord(Stamp(0, 0, 1, 1, config.digest(bare)), bare))
     assert b"KEY" not in (paths.state / "newest.json").read_bytes()
     files.lay_out(bare, paths.files)
     assert (paths.files / "a").read_text() == "-----KEY-----"
@@ -126,9 +126,9 @@ def test_contents_are_in_memory_alone(tmp_path: Path) -> None:
     files.forget_others(None)
     assert list(paths.contents.iterdir()) == []
     assert not files.has_all(bare)
-    with pytest.raises(Refused, match="Push the whole"):
+    with pytest.raises(PushRefused, match="Push the whole"):
         files.take(bare)
-    with pytest.raises(Refused, match="a reboot"):
+    with pytest.raises(PushRefused, match="a reboot"):
         files.lay_out(bare, paths.files)
 
 
@@ -144,7 +144,7 @@ def test_a_file_that_is_not_what_it_says_is_refused(tmp_path: Path, one: File, s
     paths = Paths(tmp_path / "state", tmp_path / "run")
     paths.make()
     configuration = msgspec.structs.replace(made(), files={one.name: one})
-    with pytest.raises(Refused, match=says):
+    with pytest.raises(PushRefused, match=says):
         Files(paths).take(configuration)
 
 

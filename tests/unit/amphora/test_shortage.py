@@ -14,7 +14,7 @@ import pytest
 
 from octavia_amphora import shortage
 from octavia_amphora.apply import disk
-from octavia_amphora.apply.disk import Disk, Record
+from octavia_amphora.apply.disk import Disk, PushRecord
 from octavia_amphora.haproxy import check
 from octavia_amphora.haproxy.watchdog import Judgement, ProcessSample, see
 from octavia_amphora.heartbeat.sender import next_boot
@@ -115,7 +115,7 @@ def test_a_process_is_seen_with_its_processor_time() -> None:
 
 # ── damaged files ────────────────────────────────────────────────────────────────────────────────────────────────────
 CONFIGURATION = Configuration("lb", "global\n", {}, {})
-RECORD = Record(Stamp(0, 1, 7, 7, digest(CONFIGURATION)), CONFIGURATION)
+RECORD = PushRecord(Stamp(0, 1, 7, 7, digest(CONFIGURATION)), CONFIGURATION)
 GARBAGE = [b"", b"{", b"null", b"[]", b"\xff\xfe\x00", b"[" * 200_000, b'{"stamp": {}}', b"9" * 5000]
 
 
@@ -150,10 +150,10 @@ def test_a_record_whose_configuration_is_not_that_of_its_stamp_is_damaged(tmp_pa
     text["configuration"]["base"] = "glowal\n"
     (tmp_path / "newest.json").write_text(json.dumps(text))
     assert made.newest() is None
-    made.put_newest(Record(RECORD.stamp))
+    made.put_newest(PushRecord(RECORD.stamp))
     made.accept_newest()
     assert made.accepted() is None  # a refused push is nothing that is in force
-    assert made.newest() == Record(RECORD.stamp)
+    assert made.newest() == PushRecord(RECORD.stamp)
 
 
 def test_what_could_not_be_written_leaves_the_old_and_no_scratch(

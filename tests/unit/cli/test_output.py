@@ -13,11 +13,11 @@ from rich.console import Console
 
 import octavia_provider
 from command_line import octaviactl
-from octavia_provider.engine.display.jsonout import EventLines, PreviewJson
-from octavia_provider.engine.display.live import LiveDisplay
-from octavia_provider.engine.display.plain import PlainDisplay
-from octavia_provider.engine.events import Display, Step, Summary
-from octavia_provider.engine.state import ResourceState
+from octavia_engine.display.jsonout import EventLines, PreviewJson
+from octavia_engine.display.live import LiveDisplay
+from octavia_engine.display.plain import PlainDisplay
+from octavia_engine.events import Display, Step, Summary
+from octavia_engine.state import ResourceState
 from real_plane import RealPlane
 
 SOURCE = Path(octavia_provider.__file__).parent

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octavia_provider.engine import decisions, values
-from octavia_provider.engine.provider import NONE, SOME, UNSURE, Diff, PropertyDiff
-from octavia_provider.engine.state import ResourceState
+from octavia_engine import decisions, values
+from octavia_engine.provider import NONE, SOME, UNSURE, Diff, PropertyDiff
+from octavia_engine.state import ResourceState
 
 
 def state(name: str, *deps: str, **more: object) -> ResourceState:

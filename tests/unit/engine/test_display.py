@@ -8,12 +8,12 @@ import io
 import pytest
 from rich.console import Console
 
-from octavia_provider.engine import values
-from octavia_provider.engine.display.live import LiveDisplay
-from octavia_provider.engine.display.plain import PlainDisplay
-from octavia_provider.engine.events import Display, Step, Summary
-from octavia_provider.engine.provider import SOME, Diff, PropertyDiff
-from octavia_provider.engine.state import ResourceState
+from octavia_engine import values
+from octavia_engine.display.live import LiveDisplay
+from octavia_engine.display.plain import PlainDisplay
+from octavia_engine.events import Display, Step, Summary
+from octavia_engine.provider import SOME, Diff, PropertyDiff
+from octavia_engine.state import ResourceState
 
 URN = "urn:pulumi:dev::prog::probe:index:Member::m0"
 

@@ -10,9 +10,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octavia_provider.engine import journal
-from octavia_provider.engine.journal import Journal
-from octavia_provider.engine.ledger import Ledger
+from octavia_engine import journal
+from octavia_engine.journal import Journal
+from octavia_engine.snapshot import Snapshot
 
 BASE: dict[str, Any] = {"resources": [{"urn": "a"}, {"urn": "b", "dependencies": ["a"]}]}
 
@@ -76,10 +76,10 @@ def test_a_renamed_resource_is_found_under_its_new_name_by_those_not_yet_visited
             {"urn": "y", "propertyDependencies": {"k": ["p", "x"]}},
         ]
     }
-    ledger = Ledger(deployment)
-    ledger.apply({"do": "rename", "urn": "p", "to": "q"})
+    snapshot = Snapshot(deployment)
+    snapshot.apply({"do": "rename", "urn": "p", "to": "q"})
     renamed = {"urn": "x", "parent": "q", "deletedWith": "q", "provider": "q::1", "dependencies": ["q"]}
-    assert ledger.resources() == [{"urn": "q"}, renamed, {"urn": "y", "propertyDependencies": {"k": ["q", "x"]}}]
+    assert snapshot.resources() == [{"urn": "q"}, renamed, {"urn": "y", "propertyDependencies": {"k": ["q", "x"]}}]
 
 
 CHANGES = st.lists(
@@ -95,7 +95,7 @@ CHANGES = st.lists(
 
 @given(CHANGES, st.integers(0, 20))
 def test_a_journal_read_again_gives_the_ledger_that_was(changes: list[dict[str, Any]], cut: int) -> None:
-    live = Ledger(BASE)
+    live = Snapshot(BASE)
     for change in changes[:cut]:
         live.apply(change)
     again = journal.Read("", changes[:cut]).fold_into(BASE)

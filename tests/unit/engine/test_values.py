@@ -10,8 +10,8 @@ from google.protobuf import struct_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octavia_provider.engine import goals, propertypath, urns, values
-from octavia_provider.engine.secrets import Secrets
+from octavia_engine import goals, propertypath, urns, values
+from octavia_engine.secrets import Secrets
 from octavia_provider.model.errors import Forbidden, Invalid
 
 LEAVES = st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(-1e6, 1e6) | st.text(max_size=8)

@@ -17,7 +17,8 @@ import pytest
 
 from control_plane import ControlPlane
 from octavia_provider import __version__
-from octavia_provider.plugin import proto, values
+from octavia_provider.plugin import values
+from octavia_provider.pulumirpc import proto
 from provider_process import PROVIDER, URN, pb
 
 
@@ -112,7 +113,7 @@ def test_pulumi_itself_is_not_imported() -> None:
 
 def test_the_real_sdk_can_be_imported_after_the_stubs() -> None:
     code = (
-        "from octavia_provider.plugin import proto; stub = proto.stub('provider_pb2'); import pulumi; "
+        "from octavia_provider.pulumirpc import proto; stub = proto.stub('provider_pb2'); import pulumi; "
         "from pulumi.runtime.proto import provider_pb2; print(provider_pb2 is stub, hasattr(pulumi, 'CustomResource'), "
         "proto.stub('resource_pb2_grpc').ResourceMonitorStub.__name__)"
     )

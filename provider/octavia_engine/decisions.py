@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a difference means: nothing, an update or a replacement, and in which order. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from octavia_engine import propertypath, values
+from octavia_engine.provider import NONE, SOME, UNSURE, Diff, PropertyDiff
+from octavia_engine.state import ResourceState
+from octavia_engine.values import Props
+
+SAME, UPDATE, REPLACE = "same", "update", "replace"
+
+
+def compare(olds: Props, news: Props) -> Diff:
+    """The difference of two property maps, for when no provider can say."""
+    olds, news = values.plain(olds), values.plain(news)
+    changed = sorted(key for key in {*olds, *news} if olds.get(key) != news.get(key))
+    detailed = {
+        key: PropertyDiff("add" if key not in olds else "delete" if key not in news else "update") for key in changed
+    }
+    return Diff(SOME if changed else NONE, changed_keys=changed, detailed=detailed)
+
+
+def settled(diff: Diff, old: ResourceState, news: Props, replace_on_changes: list[str]) -> Diff:
+    """The provider's diff with its doubts resolved and ``replaceOnChanges`` applied."""
+    if diff.changes == UNSURE:
+        diff = Diff(compare(old.inputs, news).changes, diff.replace_keys, diff.changed_keys, detailed=diff.detailed)
+    if diff.changes == NONE or not replace_on_changes:
+        return diff
+    patterns = [propertypath.parse(path) for path in replace_on_changes]
+
+    def hit(path: str) -> bool:
+        return any(propertypath.contains(pattern, propertypath.parse(path)) for pattern in patterns)
+
+    detailed = diff.detailed
+    if detailed is not None:
+        detailed = {path: _to_replace(found) if hit(path) else found for path, found in detailed.items()}
+    keys = [*diff.replace_keys, *(key for key in diff.changed_keys if hit(key) and key not in diff.replace_keys)]
+    return Diff(diff.changes, keys, diff.changed_keys, diff.delete_before_replace, detailed)
+
+
+def _to_replace(found: PropertyDiff) -> PropertyDiff:
+    kind = found.kind if found.kind.endswith("-replace") else f"{found.kind}-replace"
+    return PropertyDiff(kind, found.input_diff)
+
+
+def decide(diff: Diff, old: ResourceState) -> str:
+    """same, update or replace. What was half made is updated."""
+    if diff.changes == SOME and diff.replace:
+        return REPLACE
+    return UPDATE if diff.changes == SOME or old.init_errors else SAME
+
+
+def dependents(root: str, states: Iterable[ResourceState]) -> list[ResourceState]:
+    """What depends on ``root``, directly or not, dependencies first. ``states`` come in that order already.
+
+    Being a child is no dependence; its provider, its dependencies and ``deletedWith`` are.
+    """
+    reached, found = {root}, []
+    for state in states:
+        if state.urn not in reached and reached & (state.needs() - {state.parent} | set(state.dependencies)):
+            reached.add(state.urn)
+            found.append(state)
+    return found
+
+
+def suspended(state: ResourceState, condemned: set[str]) -> Props | None:
+    """The inputs with unknowns where they depend on what is condemned; None when none does."""
+    hit = {key for key, deps in state.property_dependencies.items() if condemned.intersection(deps)} & set(state.inputs)
+    if not hit:
+        return None
+    return {key: values.UNKNOWN if key in hit else value for key, value in state.inputs.items()}

@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens in a run, told to whoever shows it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from octavia_engine import urns
+from octavia_engine.provider import Diff
+from octavia_engine.state import ResourceState
+from octavia_engine.values import Props
+
+DEBUG, INFO, WARNING, ERROR = "debug", "info", "warning", "error"
+SAME = "same"
+_UNCOUNTED = ("create-replacement", "delete-replaced", "refresh")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step. ``op`` is Pulumi's name for it: same, create, update, delete, replace, create-replacement, …"""
+
+    op: str
+    urn: str
+    old: ResourceState | None = None
+    new: ResourceState | None = None
+    diff: Diff | None = None
+
+    @property
+    def state(self) -> ResourceState:
+        """The newer of the two states."""
+        found = self.new or self.old
+        if found is None:
+            raise ValueError(f"{self.op} of {self.urn} has neither an old nor a new state")
+        return found
+
+    @property
+    def type(self) -> str:
+        """The resource's type."""
+        return self.state.type
+
+    @property
+    def name(self) -> str:
+        """The resource's logical name."""
+        return urns.name_of(self.urn)
+
+    @property
+    def hidden(self) -> bool:
+        """Default providers are nobody's business."""
+        return is_default_provider(self.urn)
+
+    @property
+    def retained(self) -> bool:
+        """Whether this deletes the state alone, because the object is to outlive it."""
+        return self.op in ("delete", "delete-replaced") and self.state.retain_on_delete
+
+    @property
+    def counted(self) -> bool:
+        """A replacement counts once; reading what exists counts by what it finds."""
+        return not self.hidden and self.op not in _UNCOUNTED
+
+
+def is_default_provider(urn: str) -> bool:
+    """Whether the engine itself made that provider."""
+    name = urns.name_of(urn)
+    return urns.is_provider(urns.type_of(urn)) and (name == "default" or name.startswith("default_"))
+
+
+@dataclass
+class Summary:
+    """How a run ended. ``changes`` counts steps by their name; ``seconds`` is wall time."""
+
+    changes: Counter[str] = field(default_factory=Counter)
+    retained: int = 0
+    """Of those deleted, how many in the state alone."""
+    errors: int = 0
+    seconds: float = 0.0
+    outputs: Props = field(default_factory=dict)
+    old_outputs: Props = field(default_factory=dict)
+    cancelled: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was, or would be, changed."""
+        return any(count for op, count in self.changes.items() if op not in (SAME, "read"))
+
+
+class Display(Protocol):
+    """Shows a run; called from the run's event loop only."""
+
+    def begin(self, kind: str, stack: str, *, preview: bool) -> None:
+        """The run starts: kind is update, destroy or refresh."""
+
+    def started(self, step: Step) -> None:
+        """A step starts."""
+
+    def finished(self, step: Step, seconds: float, error: str | None) -> None:
+        """A step is over; ``error`` tells of a failure (which comes as a diagnostic too)."""
+
+    def status(self, urn: str, message: str) -> None:
+        """What a resource is busy with, for the status column."""
+
+    def diagnostic(self, severity: str, urn: str, message: str) -> None:
+        """Something to tell: debug, info, info#err, warning, error. ``urn`` may be empty."""
+
+    def end(self, summary: Summary) -> None:
+        """The run is over."""

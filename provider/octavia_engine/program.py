@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The program's process: started by the project's own Python through :mod:`runner`, its output shown."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from octavia_engine import runner
+from octavia_engine.backend import ORGANIZATION
+from octavia_engine.project import Config, Project
+
+_LINE = 1 << 20
+
+
+class Program:
+    """A running program."""
+
+    def __init__(self, process: Process, readers: list[asyncio.Task[None]]) -> None:
+        self._process, self._readers = process, readers
+
+    @classmethod
+    async def start(
+        cls,
+        project: Project,
+        stack: str,
+        config: Config,
+        address: str,
+        say: Callable[[str, str], None],
+        *,
+        parallel: int,
+        preview: bool,
+    ) -> Program:
+        """Start the project's program against the engine at ``address``."""
+        given = {
+            "program": str(project.program),
+            "monitor": address,
+            "engine": address,
+            "project": project.name,
+            "stack": stack,
+            "organization": ORGANIZATION,
+            "parallel": parallel,
+            "dry_run": preview,
+            "root_directory": str(project.folder),
+        }
+        process = await asyncio.create_subprocess_exec(
+            project.python,
+            "-u",
+            str(Path(runner.__file__)),
+            json.dumps(given),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            cwd=project.working_dir,
+            env=os.environ | environment(config),
+            limit=_LINE,
+            start_new_session=True,  # Ctrl-C reaches us alone, from its first moment on
+        )
+        readers = [
+            asyncio.create_task(_show(stream, severity, say))
+            for stream, severity in ((process.stdout, "info"), (process.stderr, "info#err"))
+            if stream is not None
+        ]
+        return cls(process, readers)
+
+    async def wait(self) -> int:
+        """Its exit code, once all its output was shown."""
+        await asyncio.gather(*self._readers)
+        return await self._process.wait()
+
+    async def kill(self) -> None:
+        """Stop it now."""
+        if self._process.returncode is None:
+            with suppress(ProcessLookupError):
+                self._process.send_signal(signal.SIGKILL)
+        await self.wait()
+
+
+def environment(config: Config) -> dict[str, str]:
+    """The configuration as programs and plugins find it."""
+    return {
+        "PULUMI_CONFIG": json.dumps(config.values),
+        "PULUMI_CONFIG_SECRET_KEYS": json.dumps(sorted(config.secret_keys)),
+    }
+
+
+async def _show(stream: asyncio.StreamReader, severity: str, say: Callable[[str, str], None]) -> None:
+    while line := await stream.readline():
+        say(severity, line.decode(errors="replace").rstrip())

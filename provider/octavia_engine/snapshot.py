@@ -1,0 +1,99 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The resources of a stack while a run changes them, as a list of small changes.
+
+The same changes are applied live and, after a crash, when the journal is read again. Resources are in the checkpoint's
+JSON form here (secrets encrypted), so folding a journal needs no passphrase.
+
+Those of the checkpoint have the keys 0, 1, …; what the run makes gets higher ones. In the result what was made or
+confirmed comes first, in the order in which it was finished, then what the run has not come to: an order in which
+everything comes after what it depends on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+Change: TypeAlias = dict[str, Any]
+_REFERENCES = ("urn", "parent", "deletedWith")
+
+
+class Snapshot:
+    """The state of a stack, changed by :meth:`apply` alone."""
+
+    def __init__(self, deployment: dict[str, Any]) -> None:
+        self.olds: dict[int, dict[str, Any]] = dict(enumerate(deployment.get("resources") or []))
+        self.news: dict[int, dict[str, Any]] = {}
+        self.pending: dict[int, dict[str, Any]] = {}
+        self.renamed: dict[str, str] = {}
+        self.next_key = len(self.olds)
+        for operation in deployment.get("pending_operations") or []:
+            self.pending[self.take_key()] = operation
+
+    def take_key(self) -> int:
+        """A key never used before in this ledger."""
+        self.next_key += 1
+        return self.next_key - 1
+
+    def apply(self, change: Change) -> None:
+        """One change. ``do`` is put, drop, begin, settle, rename or secrets; the rest depends on it.
+
+        put: ``key``, ``state``, and ``of``: the key whose place it takes; with ``last`` it comes after all others.
+        drop: ``key``. begin: ``key``, ``type`` and ``state`` of a pending operation. settle: ``key``. rename: ``urn`` →
+        ``to``.
+        """
+        key = int(change.get("key", -1))
+        self.next_key = max(self.next_key, key + 1)
+        match change["do"]:
+            case "put":
+                self._put(key, change["state"], change.get("of"), last=change.get("last", False))
+            case "drop":
+                self.olds.pop(key, None)
+                self.news.pop(key, None)
+            case "begin":
+                self.pending[key] = {"resource": change["state"], "type": change["type"]}
+            case "settle":
+                self.pending.pop(key, None)
+            case "secrets":
+                pass  # which passphrase a first run encrypts with; read by the backend
+            case "rename":
+                self.renamed[change["urn"]] = change["to"]
+            case other:
+                raise ValueError(f"the journal speaks of {other!r}, which this version does not know")
+
+    def _put(self, key: int, state: dict[str, Any], of: int | None, *, last: bool) -> None:
+        if of is not None:
+            self.olds.pop(of, None)
+            self.news.pop(of, None)
+        if last or key in self.olds:
+            self.olds[key] = state
+        else:
+            self.news[key] = state
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Every resource, dependencies first."""
+        olds = list(self.olds.values())
+        if self.renamed:
+            olds = [self._resolved(state) for state in olds]
+        return [*self.news.values(), *olds]
+
+    def _resolved(self, state: dict[str, Any]) -> dict[str, Any]:
+        """A state that the run has not come to, with what an alias renamed called by its new name."""
+        renamed = self.renamed
+        fixed = dict(state)
+        for name in _REFERENCES:
+            if fixed.get(name) in renamed:
+                fixed[name] = renamed[fixed[name]]
+        if "dependencies" in fixed:
+            fixed["dependencies"] = [renamed.get(urn, urn) for urn in fixed["dependencies"]]
+        if "propertyDependencies" in fixed:
+            fixed["propertyDependencies"] = {
+                name: [renamed.get(urn, urn) for urn in urns] for name, urns in fixed["propertyDependencies"].items()
+            }
+        provider, _, ident = str(fixed.get("provider", "")).rpartition("::")
+        if provider in renamed:
+            fixed["provider"] = f"{renamed[provider]}::{ident}"
+        return fixed
+
+    def operations(self) -> list[dict[str, Any]]:
+        """The pending operations."""
+        return list(self.pending.values())

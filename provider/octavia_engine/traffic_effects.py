@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the steps of a preview do to the traffic of load balancers, from the model: with each step, and the worst first.
+
+Under the ``pulumi`` CLI the plugin tells it, as far as it is asked: engines call no provider for what a preview would delete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from octavia_engine import propertypath, urns, values
+from octavia_engine.events import Step
+from octavia_provider.model import effects, ignoring, kinds
+from octavia_provider.model.attributes import Attribute, attributes, inputs
+from octavia_provider.model.effects import Effect, Severity
+from octavia_provider.model.validate import UNKNOWN
+
+KINDS = {kinds.token(kind): kind for kind in kinds.KINDS.values()}
+Named = tuple[str, Effect]
+
+
+def of(step: Step) -> list[Named]:
+    """The effects of a step, the worst first; each with what it comes from: an input, or how the object changes."""
+    kind = KINDS.get(step.type)
+    if kind is None or step.retained or step.hidden:
+        return []
+    match step.op:
+        case "create":
+            return [("made", effects.of_create(kind.KIND, _model(kind, step.state.inputs)))]
+        case "replace":
+            return [("replaced", effects.of_replace(kind.KIND))]
+        case "delete":
+            return [("deleted", effects.of_delete(kind.KIND))]
+        case "update":
+            return effects.worst_first(_changes(step, kind))
+        case _:
+            return []
+
+
+def _changes(step: Step, kind: Any) -> Iterator[Named]:
+    known = {attr.camel: attr for attr in inputs(kind).values()}
+    olds, news = (_model(kind, state.inputs if state else {}) for state in (step.old, step.new))
+    paths = () if step.diff is None else (*(step.diff.detailed or ()), *step.diff.changed_keys)
+    for name in dict.fromkeys(str(propertypath.parse(path)[0]) for path in paths):
+        if name in known:
+            attr = known[name]
+            yield attr.name, effects.of_change(kind.KIND, attr, olds.get(attr.name), news.get(attr.name))
+
+
+def _model(kind: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """The inputs by the model's names, as the effects look at them."""
+    return {attr.name: _plain(given[attr.camel]) for attr in inputs(kind).values() if attr.camel in given}
+
+
+def _plain(value: Any) -> Any:
+    return UNKNOWN if values.has_unknown(value) else values.plain(value)
+
+
+def ignored(type_: str, paths: list[str]) -> list[str]:
+    """What is wrong with ``ignore_changes`` of a resource of ours; the plugin says it of what is there already."""
+    kind = KINDS.get(type_)
+    return list(ignoring.problems(kind, paths, underscores=True)) if kind and paths else []
+
+
+def spelled(type_: str, path: str) -> str:
+    """A property path as a program in Python writes it, where the type is ours: ``rateLimit.periodSeconds`` →
+    ``rate_limit.period_seconds``. Others' are left in Pulumi's spelling: what is a name in them is not known here."""
+    kind = KINDS.get(type_)
+    if kind is None:
+        return path
+    inner: type | None = kind
+    attr: Attribute | None = None
+    text = ""
+    for step in propertypath.parse(path):
+        if isinstance(step, int):
+            text += f"[{step}]"
+        elif attr is not None and attr.is_map:
+            text += f'["{step}"]'
+        else:
+            attr = {a.camel: a for a in attributes(inner).values()}.get(step) if inner else None
+            inner = attr.nested if attr else None
+            name = attr.name if attr else step
+            text += f".{name}" if text else name
+    return text
+
+
+class Gathered:
+    """The effects of a whole run."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[str, Effect]] = []
+        self._silent = 0
+
+    def add(self, step: Step) -> None:
+        """Take a step's effects in."""
+        for name, effect in of(step):
+            if effect.severity > Severity.NONE:
+                self._found.append((f"{urns.described(step.urn)} {name}", effect))
+            else:
+                self._silent += 1
+
+    def lines(self) -> Iterator[str]:
+        """A list for people, the worst first; nothing where no load balancer is concerned."""
+        if not self._found and not self._silent:
+            return
+        if not self._found:
+            yield "Effect on traffic: none."
+            return
+        yield "Effect on traffic, the worst first:"
+        for name, effect in effects.worst_first(self._found):
+            yield f"  {'!' * max(0, effect.severity - Severity.OTHERWISE):>2} {name}: {effect.text}"

@@ -1,0 +1,181 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``octaviactl stack``: stacks as a whole. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from octavia_provider.cli.engine_options import (
+    can_ask,
+    cwd_option,
+    json_option,
+    secrets_option,
+    stack_option,
+    told,
+    yes_option,
+)
+from octavia_provider.kit import console
+from octavia_provider.model.errors import Invalid
+
+
+@click.group()
+def stack() -> None:
+    """List, make, export, import and remove stacks."""
+
+
+@stack.command()
+@click.argument("name")
+@cwd_option
+@told
+def init(name: str, cwd: Path) -> None:
+    """Make an empty stack and select it."""
+    from octavia_engine import stacks
+
+    stacks.init(cwd, name)
+    stacks.select(cwd, name)
+    console.say(f"Stack {name} made.")
+
+
+@stack.command()
+@click.argument("name")
+@click.option("--create", is_flag=True, help="Make it where there is none of this name.")
+@cwd_option
+@told
+def select(name: str, cwd: Path, *, create: bool) -> None:
+    """Choose the stack of later commands."""
+    from octavia_engine import stacks
+
+    if create and not stacks.exists(cwd, name):
+        stacks.init(cwd, name)
+        console.say(f"Stack {name} made.")
+    stacks.select(cwd, name)
+
+
+@stack.command()
+@cwd_option
+@json_option
+@told
+def ls(cwd: Path, *, as_json: bool) -> None:
+    """List the project's stacks."""
+    from octavia_engine import stacks
+    from octavia_engine.backend import Backend
+    from octavia_engine.project import Project
+
+    project = Project.load(cwd)
+    names = Backend(project.state_dir).stacks(project.name)
+    current = stacks.meant(cwd)
+    if as_json:
+        console.say_json([{"name": name, "current": name == current} for name in names], indent=None)
+    else:
+        for name in names:
+            console.say(f"{name}{'*' * (name == current)}")
+
+
+@stack.command()
+@click.argument("name", required=False)
+@stack_option
+@cwd_option
+@json_option
+@secrets_option
+@told
+def output(*, name: str | None, stack: str | None, cwd: Path, as_json: bool, show_secrets: bool) -> None:
+    """Show the stack's outputs, or one of them."""
+    from octavia_engine import stacks, values
+    from octavia_provider.model.errors import NotFound
+
+    chosen = stacks.chosen(cwd, stack)
+    found = stacks.outputs(cwd, chosen)
+    if name is not None and name not in found:
+        raise NotFound(f"it has no output {name}", subject=f"stack {chosen}", hint="octaviactl stack output")
+    plain = values.plain(found) if show_secrets else values.redacted(found)
+    if as_json:
+        console.say_json(plain if name is None else plain[name])
+        return
+    if name is not None:
+        console.say_text(plain[name] if isinstance(plain[name], str) else json.dumps(plain[name]))
+        return
+    for key, value in sorted(plain.items()):
+        console.say(f"{key}: {value if isinstance(value, str) else json.dumps(value)}")
+
+
+@stack.command(name="export")
+@stack_option
+@cwd_option
+@secrets_option
+@click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="Where to; else standard output.")
+@told
+def export_(*, stack: str | None, cwd: Path, show_secrets: bool, file: Path | None) -> None:
+    """Write the state; `pulumi stack import` takes it."""
+    from octavia_engine import stacks
+
+    text = json.dumps(stacks.export(cwd, stacks.chosen(cwd, stack), show_secrets=show_secrets), indent=4) + "\n"
+    if file is None:
+        console.say_text(text, nl=False)
+    else:
+        file.write_text(text)
+
+
+@stack.command(name="import")
+@stack_option
+@cwd_option
+@click.option("--file", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="Else standard input.")
+@told
+def import_(*, stack: str | None, cwd: Path, file: Path | None) -> None:
+    """Take over a state that `stack export` or `pulumi stack export` wrote."""
+    from octavia_engine import stacks
+    from octavia_provider.model.errors import Violation
+
+    try:
+        text = file.read_text() if file else sys.stdin.read()
+        document = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise Invalid([Violation((), f"not JSON: {error}")], subject=str(file or "standard input")) from error
+    count = stacks.import_(cwd, stacks.meant(cwd, stack), document)
+    console.say(f"{count} resources imported.")
+
+
+@stack.command()
+@click.argument("name")
+@cwd_option
+@yes_option
+@click.option("--force", is_flag=True, help="Leave its resources behind, unmanaged.")
+@told
+def rm(*, name: str, cwd: Path, yes: bool, force: bool) -> None:
+    """Forget a stack that has no resources any more."""
+    from octavia_engine import stacks
+
+    if not yes:
+        can_ask()
+        console.ask(f"Forget stack {name}?")
+    stacks.remove(cwd, name, force=force)
+
+
+@stack.command()
+@click.argument("names", nargs=-1, metavar="[NAME|URN]...")
+@stack_option
+@cwd_option
+@yes_option
+@click.option("--all", "everything", is_flag=True, help="Every resource of the stack.")
+@told
+def forget(*, names: tuple[str, ...], stack: str | None, cwd: Path, yes: bool, everything: bool) -> None:
+    """Drop resources from the state alone, as when the control plane that made them is lost.
+
+    What they stand for, where it still exists, is left behind unmanaged.
+    """
+    from octavia_engine import stacks
+
+    if bool(names) == everything:
+        raise click.UsageError("name resources, or say --all")
+    chosen = stacks.chosen(cwd, stack)
+    urns = stacks.known(cwd, chosen, list(names), everything=everything)
+    if not yes:
+        can_ask()
+        for urn in urns:
+            console.say(urn)
+        console.ask(f"Forget these {len(urns)} resources of stack {chosen}, leaving behind what exists?")
+    stacks.forget(cwd, chosen, urns)
+    console.say(f"{len(urns)} resources forgotten.")
