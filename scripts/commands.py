@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import click
 
-from octavia_provider.cli import codes, environment
+from octavia_provider.cli import environment, exit_codes
 from octavia_provider.cli.main import octaviactl
 
 HEAD = """# octaviactl
@@ -21,7 +21,7 @@ Made from the commands by `make docs`; not written by hand. `octaviactl COMMAND 
 def page() -> str:
     context = click.Context(octaviactl, info_name="octaviactl")
     parts = [HEAD, "## Exit codes\n\n| code | meaning |\n|---|---|\n"]
-    parts += [f"| {number} | {meaning} |\n" for number, meaning in codes.MEANINGS.items()]
+    parts += [f"| {number} | {meaning} |\n" for number, meaning in exit_codes.MEANINGS.items()]
     parts.append("\n## Environment variables\n\n| variable | what it is |\n|---|---|\n")
     parts += [f"| `{name}` | {says} |\n" for name, says in environment.VARIABLES.items()]
     parts.append("\n## Commands\n\n")

@@ -23,17 +23,17 @@ from octavia_amphora.wire.config import compose
 from octavia_provider.agents import AgentClient
 from octavia_provider.clouds.netns import NetnsCloud, ranges
 from octavia_provider.clouds.netns.holder.confinement import give_up
-from octavia_provider.controller.balancer import BalancerReconciler, Ports
-from octavia_provider.controller.board import Board
 from octavia_provider.controller.controller import Controller, Reconciler
-from octavia_provider.controller.desired import Desire
+from octavia_provider.controller.desired_state import DesiredState
 from octavia_provider.controller.heartbeats import Heartbeats
 from octavia_provider.controller.housekeeping import Housekeeper
+from octavia_provider.controller.load_balancer import BalancerReconciler, Ports
 from octavia_provider.controller.local import LocalReconciler
 from octavia_provider.controller.local_networks import LocalNetworks, LocalNetworkSettings
+from octavia_provider.controller.orphans import look, require_none
 from octavia_provider.controller.publishing import LoopbackPublisher
-from octavia_provider.controller.shared import SharedReconciler
-from octavia_provider.controller.strangers import look, require_none
+from octavia_provider.controller.shared_resources import SharedResourceReconciler
+from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.kit import homes, logfile, paths
 from octavia_provider.model.errors import Conflict, Forbidden, NotFound, OctaviaError
 from octavia_provider.model.kinds import SHARED_KINDS
@@ -110,7 +110,7 @@ async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Contr
         authority = await _authority(store)
         agents = AgentClient(cloud, authority.issue_controller())
         stack.push_async_callback(agents.close)
-        board = Board()
+        status_cache = StatusCache()
         networks = LocalNetworks(LocalNetworkSettings(published=await _loopback_range(store, settings.home)))
         # The home's lock admits one control plane at a time: who starts after a crash takes up the leases of the dead
         # one at once, since they are its own. What that one had on the way has a smaller revision.
@@ -121,15 +121,17 @@ async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Contr
             dialer=cloud,
             agents=agents,
             authority=authority,
-            board=board,
+            status_cache=status_cache,
             publisher=LoopbackPublisher(cloud),
             networks=networks,
             holder=holder,
         )
-        controller = Controller(store, partial(_reconciler, ports, cloud), holder=holder, troubled=board.troubled)
-        heartbeats = Heartbeats(store, board, controller, agents)
+        controller = Controller(
+            store, partial(_reconciler, ports, cloud), holder=holder, troubled=status_cache.troubled
+        )
+        heartbeats = Heartbeats(store, status_cache, controller, agents)
         housekeeper = Housekeeper(
-            store, cloud, controller, heartbeats, board, idle_seconds=settings.idle_seconds, when_idle=stop
+            store, cloud, controller, heartbeats, status_cache, idle_seconds=settings.idle_seconds, when_idle=stop
         )
         copies.start()
         stack.push_async_callback(copies.stop)
@@ -181,10 +183,10 @@ async def _authority(store: Store) -> CertificateAuthority:
 
 def _reconciler(ports: Ports, cloud: NetnsCloud, scope: Scope) -> Reconciler:
     if scope.kind == "load_balancer":
-        return BalancerReconciler(ports, Desire(scope))
+        return BalancerReconciler(ports, DesiredState(scope))
     if scope.kind in {kind.KIND for kind in SHARED_KINDS}:
-        return SharedReconciler(ports.store, scope.id)
-    return LocalReconciler(ports.store, cloud, ports.board, scope.id)
+        return SharedResourceReconciler(ports.store, scope.id)
+    return LocalReconciler(ports.store, cloud, ports.status_cache, scope.id)
 
 
 def _application(settings: Settings, ports: Ports, networks: LocalNetworks, controller: Controller, stop: Any) -> Any:
@@ -197,7 +199,7 @@ def _application(settings: Settings, ports: Ports, networks: LocalNetworks, cont
         started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     )
     callbacks = api.Callbacks(stop=stop, activity=lambda _: None, configuration=partial(_configuration, controller))
-    return api.create_app(ports.store, ports.board, networks, settings=facts, callbacks=callbacks)
+    return api.create_app(ports.store, ports.status_cache, networks, settings=facts, callbacks=callbacks)
 
 
 async def _configuration(controller: Controller, load_balancer_id: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from netns.installation import Installation, until
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 
 from .first import SERVER, until_answered
 from .plugin import BIN

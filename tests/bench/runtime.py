@@ -32,7 +32,7 @@ from netns.sandbox import Sandbox
 from octavia_amphora.haproxy import runtime, servers
 from octavia_amphora.wire.config import Configuration, Server, difference, digest
 from octavia_amphora.wire.messages import Push, Stamp
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 
 from .render import address
 from .rows import Row, at_least, median

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from netns.installation import Installation, installation
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 
 from .topics import NotHere
 

@@ -257,7 +257,7 @@ def starve_agent(stack: Stack) -> Condition:
     agent = stack.site.agent()
     with few_files(agent):
         given = {"timeout_client_data": 6000 + changes_made(stack)}
-        from octavia_provider.client.waiting import Deadline
+        from octavia_provider.client.deadline import Deadline
 
         stack.site.client.update("listener", stack.listener["id"], given, deadline=Deadline(1.0))
         until(

@@ -20,7 +20,7 @@ from octavia_amphora.wire.config import Backend, Bind, Configuration, Frontend, 
 from octavia_amphora.wire.messages import Applied, Push, Settings, Stamp
 from octavia_provider.agents import AgentClient
 from octavia_provider.pki import CertificateAuthority
-from octavia_provider.ports import Host
+from octavia_provider.ports import Instance
 
 from .sandbox import Sandbox, inner
 
@@ -88,7 +88,7 @@ class Amphora:
             lambda name, make: secrets.setdefault(name, secrets.get(name) or make()), self.control_plane_id
         )
         self.revision = 0
-        self.host = Host(amphora_id=self.id, load_balancer_id=self.load_balancer_id, agent=("127.0.0.1", 9443))
+        self.host = Instance(amphora_id=self.id, load_balancer_id=self.load_balancer_id, agent=("127.0.0.1", 9443))
         self.client = AgentClient(sandbox, self.authority.issue_controller())  # type: ignore[arg-type]
         self._receiver = receiver
         self.run_directory = tempfile.TemporaryDirectory(prefix="oct-", ignore_cleanup_errors=True)  # short: sockets

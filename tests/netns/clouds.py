@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from octavia_provider.clouds.netns import NetnsCloud
-from octavia_provider.ports import AmphoraOrder, Host, HostSpec, NetworkSpec, Publication, Vip
+from octavia_provider.ports import AmphoraSpec, HostSpec, Instance, NetworkSpec, Publication, Vip
 
 from .sandbox import until
 
@@ -41,7 +41,7 @@ async def cloud_in_own_home() -> AsyncIterator[tuple[NetnsCloud, Path]]:
         shutil.rmtree(home)
 
 
-def order(amphora_id: str = "one", address: str = "10.1.0.10") -> AmphoraOrder:
+def order(amphora_id: str = "one", address: str = "10.1.0.10") -> AmphoraSpec:
     def files(agent: str, port: int) -> Mapping[str, tuple[int, bytes]]:
         settings = json.dumps({"address": agent, "port": port}).encode()
         return {
@@ -50,7 +50,7 @@ def order(amphora_id: str = "one", address: str = "10.1.0.10") -> AmphoraOrder:
         }
 
     vip = Vip(address=address, network_id="front", prefix=24, gateway="10.1.0.1")
-    return AmphoraOrder(id=amphora_id, load_balancer_id="lb", vips=(vip,), files=files)
+    return AmphoraSpec(id=amphora_id, load_balancer_id="lb", vips=(vip,), files=files)
 
 
 def host(host_id: str = "web", **changes: Any) -> HostSpec:
@@ -62,7 +62,7 @@ def host(host_id: str = "web", **changes: Any) -> HostSpec:
     return HostSpec(**{**spec, **changes})
 
 
-def publication(host: Host, port: int, listener_id: str = "listener") -> Publication:
+def publication(host: Instance, port: int, listener_id: str = "listener") -> Publication:
     assert host.proxy_address
     return Publication(
         listener_id=listener_id, load_balancer_id="lb", address="127.0.0.1", port=port, target=(host.proxy_address, 8080)
@@ -109,7 +109,7 @@ async def outside(address: tuple[str, int]) -> str:
     return await asyncio.to_thread(get, socket.socket(), address)
 
 
-async def agent_facts(cloud: NetnsCloud, host: Host) -> dict[str, Any]:
+async def agent_facts(cloud: NetnsCloud, host: Instance) -> dict[str, Any]:
     facts = json.loads(await inside(cloud, host.agent))
     assert isinstance(facts, dict)
     return facts
@@ -152,7 +152,7 @@ def uid(pid: int) -> int:
 
 
 def outer(cloud: NetnsCloud, namespace: str, pid: int) -> int:
-    """The machine's number of a process that has the number ``pid`` in the PID namespace of a tenant's host name."""
+    """The machine's number of a process that has the number ``pid`` in the PID namespace of a container's host name."""
     for process in processes_of(cloud.holder_pid):
         numbers = [
             line for line in Path(f"/proc/{process}/status").read_text().splitlines() if line.startswith("NSpid")

@@ -20,7 +20,7 @@ from typing import Any
 
 from octavia_provider.client import embedded
 from octavia_provider.client.client import Client
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 from octavia_provider.kit import paths
 
 from .processes import all_processes, command, parent

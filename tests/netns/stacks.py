@@ -21,7 +21,7 @@ from typing import Any
 
 from octavia_provider.client import embedded
 from octavia_provider.client.client import Client
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 from octavia_provider.clouds.netns import NetnsCloud
 from octavia_provider.kit import paths
 from octavia_provider.model.errors import OctaviaError

@@ -317,7 +317,7 @@ def test_every_process_of_an_installation_is_confined(site: Installation) -> Non
 
 
 def within(user: int) -> int:
-    """Where in its tenant's block a user of the machine is."""
+    """Where in its container's block a user of the machine is."""
     return (user - users.FIRST) % users.EACH
 
 

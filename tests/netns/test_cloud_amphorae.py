@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from octavia_provider.clouds.netns import NetnsCloud
 from octavia_provider.model.errors import Refused
-from octavia_provider.ports import Host, NetworkSpec, Vip
+from octavia_provider.ports import Instance, NetworkSpec, Vip
 
 from .clouds import agent_facts, alive, cloud_in_own_home, in_cloud, inside, order, outer, processes_of, program
 from .sandbox import until
@@ -35,7 +35,7 @@ def names(cloud: NetnsCloud) -> list[str]:
     return sorted(line.split()[0] for line in in_cloud(cloud, "ip", "-br", "link").splitlines())
 
 
-async def restarted(cloud: NetnsCloud, booted: Host, starts: int) -> dict[str, Any]:
+async def restarted(cloud: NetnsCloud, booted: Instance, starts: int) -> dict[str, Any]:
     async def again() -> dict[str, Any] | None:
         facts = await agent_facts(cloud, booted)
         return facts if facts["starts"] == starts else None

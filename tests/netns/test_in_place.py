@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 from octavia_provider.model.errors import Conflict, Forbidden, Invalid
 
 from . import datagrams, stacks

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 
 from .installation import Installation, Load, Stack, answers, make_stack, shares, until
 

@@ -20,7 +20,7 @@ import pem
 from octavia_amphora.haproxy.process import LOG_LIMIT
 from octavia_amphora.wire import config
 from octavia_amphora.wire.config import Bind, Configuration, File, Frontend, Server, file
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 from octavia_provider.kit import paths
 
 from .agents import BACKEND, LISTENER, VIP, Amphora, Load, frontend, server

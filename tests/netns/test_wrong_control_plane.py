@@ -71,6 +71,6 @@ def test_an_emptied_home__refresh_and_destroy_forget_nothing(project: Project) -
 
 
 def _soon() -> Any:
-    from octavia_provider.client.waiting import Deadline
+    from octavia_provider.client.deadline import Deadline
 
     return Deadline(30.0)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest import mock
 
-from octavia_provider.api.orders import Order, orders
+from octavia_provider.api.graph_create import CreateRequest, create_requests
 from octavia_provider.model import graph as graphs
 from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.graph import Graph
@@ -34,7 +34,7 @@ def judge(body: dict[str, Any], ids: random.Random) -> Verdict:
     """Ask the rules within each object, then uniqueness, then the rules across objects. ``ids``: what ids are made from."""
     try:
         with mock.patch("uuid.uuid4", side_effect=lambda: uuid.UUID(int=ids.getrandbits(128), version=4)):
-            made = orders("load_balancer", body, PROJECT)
+            made = create_requests("load_balancer", body, PROJECT)
     except Invalid as error:
         return Verdict(violations=list(error.violations))
     taken = list(_taken(made))
@@ -50,7 +50,7 @@ def judge(body: dict[str, Any], ids: random.Random) -> Verdict:
     return Verdict(graph)
 
 
-def _taken(made: list[Order]) -> Iterator[Violation]:
+def _taken(made: list[CreateRequest]) -> Iterator[Violation]:
     """What the constraint of the store would refuse."""
     seen: set[tuple[str, str]] = set()
     for order in made:

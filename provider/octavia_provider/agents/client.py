@@ -15,7 +15,7 @@ import msgspec
 
 from octavia_amphora.wire.messages import Applied, Info, Push, Refusal, Stamp, Standing, States
 from octavia_provider.model.errors import PermanentError, Refused, TransientError, Unreachable
-from octavia_provider.ports import AgentRefused, Credential, Dialer, Host
+from octavia_provider.ports import AgentRefused, Credential, Dialer, Instance
 
 T = TypeVar("T")
 
@@ -36,30 +36,30 @@ class AgentClient:
         self._tls = context(credential)
         self._open: aiohttp.ClientSession | None = None
 
-    async def push(self, host: Host, load_balancer_id: str, push: Push) -> Applied:
+    async def push(self, host: Instance, load_balancer_id: str, push: Push) -> Applied:
         """Put a configuration in force; ``AgentRefused`` when the agent says no, ``TransientError`` when it is short of something."""
         body = await self._call("PUT", host, _of(load_balancer_id), body=push, timeout=PUSH_SECONDS)
         return _decode(body, Applied, host)
 
-    async def remove(self, host: Host, load_balancer_id: str, stamp: Stamp) -> None:
+    async def remove(self, host: Instance, load_balancer_id: str, stamp: Stamp) -> None:
         """Stop serving a load balancer."""
         await self._call("DELETE", host, _of(load_balancer_id), body=stamp, timeout=PUSH_SECONDS)
 
-    async def standing(self, host: Host, load_balancer_id: str) -> Standing | None:
+    async def standing(self, host: Instance, load_balancer_id: str) -> Standing | None:
         """What is in force, None when the agent has nothing of this load balancer."""
         body = await self._call("GET", host, _of(load_balancer_id))
         return None if body is None else _decode(body, Standing, host)
 
-    async def states(self, host: Host, load_balancer_id: str) -> States | None:
+    async def states(self, host: Instance, load_balancer_id: str) -> States | None:
         """Statistics and states in full, None when the agent has nothing of this load balancer."""
         body = await self._call("GET", host, f"{_of(load_balancer_id)}/states")
         return None if body is None else _decode(body, States, host)
 
-    async def info(self, host: Host) -> Info:
+    async def info(self, host: Instance) -> Info:
         """Who answers."""
         return _decode(await self._call("GET", host, "/v1/info"), Info, host)
 
-    async def ready(self, host: Host, timeout: float) -> None:
+    async def ready(self, host: Instance, timeout: float) -> None:
         """Return when the agent answers, as soon as it does; ``Unreachable`` after ``timeout`` seconds."""
         pause, last = FIRST_PAUSE, "it was not tried"
         try:
@@ -83,7 +83,7 @@ class AgentClient:
             self._open = None
 
     async def _call(
-        self, method: str, host: Host, path: str, *, body: object = None, timeout: float = ASK_SECONDS
+        self, method: str, host: Instance, path: str, *, body: object = None, timeout: float = ASK_SECONDS
     ) -> bytes | None:
         """The answer's body; None for 404. Raises ``Unreachable``, ``AgentRefused`` and ``PermanentError``."""
         address, port = host.agent
@@ -149,14 +149,14 @@ def _of(load_balancer_id: str) -> str:
     return f"/v1/load-balancers/{load_balancer_id}"
 
 
-def _decode(body: bytes | None, kind: type[T], host: Host) -> T:
+def _decode(body: bytes | None, kind: type[T], host: Instance) -> T:
     try:
         return msgspec.json.decode(body or b"", type=kind)
     except msgspec.MsgspecError as error:
         raise _unintelligible(host, f"its answer is not a {kind.__name__}: {error}") from error
 
 
-def _refusal(host: Host, status: int, content: bytes) -> Exception:
+def _refusal(host: Instance, status: int, content: bytes) -> Exception:
     try:
         refusal = msgspec.json.decode(content, type=Refusal)
     except msgspec.MsgspecError:
@@ -172,10 +172,10 @@ def _refusal(host: Host, status: int, content: bytes) -> Exception:
     return AgentRefused(refusal)
 
 
-def _unreachable(host: Host, message: str) -> Unreachable:
+def _unreachable(host: Instance, message: str) -> Unreachable:
     return Unreachable(message, subject=f"amphora {host.amphora_id}", hint="look at the amphora's log.")
 
 
-def _unintelligible(host: Host, message: str) -> PermanentError:
+def _unintelligible(host: Instance, message: str) -> PermanentError:
     hint = "compare the versions of agent and control plane."
     return PermanentError(message, subject=f"amphora {host.amphora_id}", hint=hint)

@@ -14,9 +14,9 @@ from octavia_provider.ports import Record, Transaction
 
 from .context import CONTEXT, Context
 from .errors import answer
-from .form import wants_model
+from .representation import wants_model
 from .requests import path_id
-from .tree import tree
+from .status_tree import tree
 from .views import View, statistics
 
 
@@ -25,7 +25,7 @@ async def status_tree(request: web.Request) -> web.Response:
     context, id_ = request.app[CONTEXT], path_id(request)
 
     def work(tx: Transaction) -> dict[str, Any]:
-        view = View(tx, context.board, context.store.control_plane_id, model=wants_model(request))
+        view = View(tx, context.status_cache, context.store.control_plane_id, model=wants_model(request))
         return tree(tx, view, _existing(tx, "load_balancer", id_))
 
     return answer(await context.store.read(work))
@@ -40,14 +40,14 @@ async def load_balancer_statistics(request: web.Request) -> web.Response:
         return tx.ids("listener", ("loadbalancer_id", id_))
 
     listeners = await context.store.read(work)
-    return answer({"stats": statistics([context.board.statistics(id_, listener) for listener in listeners])})
+    return answer({"stats": statistics([context.status_cache.statistics(id_, listener) for listener in listeners])})
 
 
 async def listener_statistics(request: web.Request) -> web.Response:
     """GET …/listeners/{id}/stats."""
     context, id_ = request.app[CONTEXT], path_id(request)
     listener = await context.store.read(lambda tx: _existing(tx, "listener", id_))
-    return answer({"stats": statistics([context.board.statistics(listener.scope_id, id_)])})
+    return answer({"stats": statistics([context.status_cache.statistics(listener.scope_id, id_)])})
 
 
 async def configuration(request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ from aiohttp import web
 from octavia_provider.model.errors import Conflict, NotFound
 from octavia_provider.ports import Amphora, Record, Transaction
 
-from . import listing
+from . import list_query
 from .context import CONTEXT
 from .errors import answer
 from .requests import path_id
@@ -32,14 +32,14 @@ _NAMES = (
 async def amphorae(request: web.Request) -> web.Response:
     """GET /v2/octavia/amphorae."""
     found = await request.app[CONTEXT].store.read(lambda tx: [_show(tx, amphora) for amphora in tx.amphorae()])
-    return answer(listing.page(found, "amphorae", request.url, dict.fromkeys(_NAMES)))
+    return answer(list_query.page(found, "amphorae", request.url, dict.fromkeys(_NAMES)))
 
 
 async def show(request: web.Request) -> web.Response:
     """GET /v2/octavia/amphorae/{id}."""
     id_ = path_id(request)
     shown = await request.app[CONTEXT].store.read(lambda tx: _show(tx, _existing(tx, id_)))
-    return answer({"amphora": listing.select(shown, request.query)})
+    return answer({"amphora": list_query.select(shown, request.query)})
 
 
 async def statistics(request: web.Request) -> web.Response:
@@ -54,7 +54,7 @@ async def statistics(request: web.Request) -> web.Response:
     found = [
         {
             "id": id_, "loadbalancer_id": balancer_id, "listener_id": listener_id,
-            **summed([context.board.statistics(balancer_id, listener_id)]),
+            **summed([context.status_cache.statistics(balancer_id, listener_id)]),
         }
         for listener_id in listeners
     ]  # fmt: skip

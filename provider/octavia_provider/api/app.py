@@ -7,15 +7,16 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, LOCAL_KINDS, OPERATOR_KINDS, PARENTS, SHARED_KINDS
-from octavia_provider.ports import Board, Networks, Store
+from octavia_provider.ports import Networks, StatusCache, Store
 
-from . import absent, admin, amphorae, leftovers, neighbours, overview, providers, quotas, versions
+from . import admin, amphorae, leftovers, overview, quotas
+from .compat import neutron, not_implemented, providers, versions
 from .context import CONTEXT, Callbacks, Context, Settings
 from .errors import explain
-from .moves import Moves
 from .objects import Objects, update_members
+from .prefer_wait import GenerationWaits
 from .requests import MANY
-from .waiting import Waiting
+from .unique_swap import UniqueSwaps
 
 CONTROL_PLANE_HEADER = "X-Octavia-Control-Plane"
 _PREFIXES = ("", "/load-balancer")  # the second: behind a web server, as DevStack puts Octavia
@@ -23,28 +24,28 @@ _VERSIONS = ("/v2", "/v2.0")
 
 
 def create_app(
-    store: Store, board: Board, networks: Networks, *, settings: Settings, callbacks: Callbacks
+    store: Store, status_cache: StatusCache, networks: Networks, *, settings: Settings, callbacks: Callbacks
 ) -> web.Application:
     """The API over a store. Ends its waits when the application shuts down; the store stays open."""
     app = web.Application(middlewares=[_around], client_max_size=MANY)
-    waiting = Waiting(store)
+    generation_waits = GenerationWaits(store)
     app[CONTEXT] = Context(
         store=store,
-        board=board,
+        status_cache=status_cache,
         networks=networks,
         settings=settings,
         callbacks=callbacks,
-        waiting=waiting,
-        moves=Moves(store),
+        generation_waits=generation_waits,
+        unique_swaps=UniqueSwaps(store),
     )
 
     async def end_waits(_app: web.Application) -> None:
-        waiting.close()
+        generation_waits.close()
 
     app.on_shutdown.append(end_waits)
     for prefix in _PREFIXES:
         app.router.add_get(prefix or "/", versions.versions)
-        neighbours.projects(app.router, prefix)
+        neutron.projects(app.router, prefix)
         for version in _VERSIONS:
             _routes(app.router, prefix + version)
     return app
@@ -56,7 +57,7 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
         router.add_get(f"{base}/{word}", versions.name)
     for under in (f"{base}/lbaas", base):  # the second: as Octavia, which serves its collections without the word too
         _balancers(router, under)
-    neighbours.routes(router, base)
+    neutron.routes(router, base)
     for kind in LOCAL_KINDS:
         _kind(router, f"{base}/local", kind.KIND)
     for kind in SHARED_KINDS:
@@ -65,8 +66,8 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
     router.add_get(f"{base}/octavia/amphorae/{{id}}", amphorae.show)
     router.add_get(f"{base}/octavia/amphorae/{{id}}/stats", amphorae.statistics)
     router.add_delete(f"{base}/octavia/amphorae/{{id}}", amphorae.delete)
-    for method, path, what in absent.AMPHORAE:
-        router.add_route(method, base + path, absent.handler(what))
+    for method, path, what in not_implemented.AMPHORAE:
+        router.add_route(method, base + path, not_implemented.handler(what))
     router.add_get(f"{base}/octavia/loadbalancers/{{id}}/configuration", admin.configuration)
     router.add_get(f"{base}/octavia/control-plane", admin.control_plane)
     router.add_post(f"{base}/octavia/control-plane/stop", admin.stop)
@@ -89,8 +90,8 @@ def _balancers(router: web.UrlDispatcher, base: str) -> None:
     router.add_get(f"{balancer}/statuses", admin.status_tree)
     router.add_get(f"{balancer}/stats", admin.load_balancer_statistics)
     router.add_get(f"{base}/listeners/{{id}}/stats", admin.listener_statistics)
-    for method, path, what in absent.BALANCERS:
-        router.add_route(method, base + path, absent.handler(what))
+    for method, path, what in not_implemented.BALANCERS:
+        router.add_route(method, base + path, not_implemented.handler(what))
 
 
 def _operators(router: web.UrlDispatcher, base: str) -> None:

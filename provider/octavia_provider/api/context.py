@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from octavia_provider.ports import Board, Networks, Store
+from octavia_provider.ports import Networks, StatusCache, Store
 
-from .moves import Moves
-from .waiting import Waiting
+from .prefer_wait import GenerationWaits
+from .unique_swap import UniqueSwaps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +43,12 @@ class Context:
     """The ports, and what is known of the process."""
 
     store: Store
-    board: Board
+    status_cache: StatusCache
     networks: Networks
     settings: Settings
     callbacks: Callbacks
-    waiting: Waiting
-    moves: Moves
+    generation_waits: GenerationWaits
+    unique_swaps: UniqueSwaps
 
 
 CONTEXT: web.AppKey[Context] = web.AppKey("context", Context)

@@ -13,12 +13,12 @@ from octavia_provider.model.errors import VIOLATIONS, Invalid, NotFound, Violati
 from octavia_provider.model.kinds import KINDS, PARENTS, reconciled
 from octavia_provider.ports import Record, Transaction
 
-from . import listing, removal, writing
+from . import create_update, deletion, list_query
+from .compat.coercion import understood
 from .context import CONTEXT
 from .errors import answer
-from .form import wants_model
-from .orders import PROJECT, Order, misnamed, orders
-from .reading import understood
+from .graph_create import PROJECT, CreateRequest, create_requests, misnamed
+from .representation import wants_model
 from .requests import (
     BODY,
     MANY,
@@ -67,7 +67,7 @@ class Objects:
             parent = (self.parent_name, parent_id) if parent_id is not None else None
             return [view.show(record) for record in sorted(tx.find(self.kind, parent=parent), key=_place)]
 
-        return answer(listing.page(await context.store.read(work), self.words, request.url, shown_names(self.kind)))
+        return answer(list_query.page(await context.store.read(work), self.words, request.url, shown_names(self.kind)))
 
     async def show(self, request: web.Request) -> web.Response:
         """GET of one object; with ``Prefer: wait`` once it is settled."""
@@ -77,9 +77,9 @@ class Objects:
         if owner is not None and record.owner and record.owner.provider == owner.provider and not record.confirmed:
             await context.store.write(lambda tx: tx.confirm([record.id], owner.provider))
         if wait is not None and _pending(shown):
-            await context.waiting.at_rest(record, record.generation, wait)
+            await context.generation_waits.at_rest(record, record.generation, wait)
             record, shown = await self._read(request, own=own)
-        return answer({self.word: listing.select(shown, request.query)}, headers=_applied(wait))
+        return answer({self.word: list_query.select(shown, request.query)}, headers=_applied(wait))
 
     async def _read(self, request: web.Request, *, own: bool) -> tuple[Record, Shown]:
         id_, parent_id = self._named(request), self._parent_id(request)
@@ -98,13 +98,13 @@ class Objects:
         claim, project_id = read_claim(body), context.settings.project_id
         parent_id = self._parent_id(request)
         given = self._given(read_object(body, self.kind, "owner"), parent_id)
-        wanted = await apart(request, orders, self.kind, given, project_id)
+        wanted = await apart(request, create_requests, self.kind, given, project_id)
         nested = len(wanted) > 1 and self.kind == "load_balancer"
 
-        def work(tx: Transaction) -> tuple[writing.Created, Shown]:
+        def work(tx: Transaction) -> tuple[create_update.Created, Shown]:
             if parent_id is not None:
                 _parent(tx, self.parent_kind, self.parent_name, parent_id)
-            made = writing.Writing.begin(tx, context.networks).create(wanted, claim)
+            made = create_update.ObjectWriter.begin(tx, context.networks).create(wanted, claim)
             return made, _show(_view(tx, request, own=wait is not None), made.record, nested=nested)
 
         made, shown = await context.store.write(work)
@@ -123,12 +123,12 @@ class Objects:
 
         def work(tx: Transaction) -> tuple[Record, Shown]:
             id_ = self._find(tx, named, parent_id).id
-            begun = writing.Writing.begin(tx, context.networks)
+            begun = create_update.ObjectWriter.begin(tx, context.networks)
             record = begun.update(self.kind, id_, given, owner)
             return record, _view(tx, request, own=wait is not None).show(record)
 
         before = await context.store.read(lambda tx: self._find(tx, named, parent_id))
-        record, shown = await context.moves.write(before.id, work, wait or 0)
+        record, shown = await context.unique_swaps.write(before.id, work, wait or 0)
         shown = await self._settled(request, record, record.generation, shown, wait)
         return answer({self.word: shown}, _status(200, shown, wait), _applied(wait))
 
@@ -139,12 +139,12 @@ class Objects:
 
         def work(tx: Transaction) -> tuple[Record, int]:
             record = self._find(tx, id_, parent_id)
-            return record, removal.remove(tx, record, cascade=cascade)
+            return record, deletion.remove(tx, record, cascade=cascade)
 
         record, generation = await context.store.write(work)
         if wait is None:
             return web.Response(status=204)
-        gone = await context.waiting.settled(record.scope_id, generation, wait)
+        gone = await context.generation_waits.settled(record.scope_id, generation, wait)
         return web.Response(status=204 if gone else 202, headers=_applied(wait))
 
     async def _settled(
@@ -160,7 +160,7 @@ class Objects:
             return _show(_view(tx, request, own=wait is not None), now, nested=nested) if now else shown
 
         context = request.app[CONTEXT]
-        await context.waiting.at_rest(record, generation, wait)
+        await context.generation_waits.at_rest(record, generation, wait)
         return await context.store.read(again)
 
     # ── what a request names ─────────────────────────────────────────────────────────────────────────────────────────
@@ -201,13 +201,13 @@ async def update_members(request: web.Request) -> web.Response:
 
     def work(tx: Transaction) -> tuple[str, int]:
         _parent(tx, "pool", "pool_id", pool_id)
-        begun = writing.Writing.begin(tx, context.networks)
+        begun = create_update.ObjectWriter.begin(tx, context.networks)
         pool = begun.batch(pool_id, wanted, additive=additive)
         scope = tx.scope(pool.scope_id)
         return pool.scope_id, scope.generation if scope else 0
 
     scope_id, generation = await context.store.write(work)
-    if wait is None or not await context.waiting.settled(scope_id, generation, wait):
+    if wait is None or not await context.generation_waits.settled(scope_id, generation, wait):
         return web.Response(status=202, headers=_applied(wait))
 
     def members(tx: Transaction) -> list[Shown]:
@@ -217,9 +217,9 @@ async def update_members(request: web.Request) -> web.Response:
     return answer({"members": await context.store.read(members)}, headers=_applied(wait))
 
 
-def _batch(given: list[Any], pool_id: str, project_id: str) -> list[Order]:
+def _batch(given: list[Any], pool_id: str, project_id: str) -> list[CreateRequest]:
     """Each member as an order with its place in the list, all violations together."""
-    wanted: list[Order] = []
+    wanted: list[CreateRequest] = []
     found: list[Violation] = []
     for i, item in enumerate(given):
         if len(found) >= VIOLATIONS:
@@ -231,13 +231,13 @@ def _batch(given: list[Any], pool_id: str, project_id: str) -> list[Order]:
         if item.get("pool_id") not in (None, pool_id):
             found.append(Violation((*path, "pool_id"), f"is not the pool of the URL, {pool_id}"))
         try:
-            (order,) = orders("member", {**item, "pool_id": pool_id}, project_id)
+            (create_request,) = create_requests("member", {**item, "pool_id": pool_id}, project_id)
         except Invalid as error:
             found.extend(Violation((*path, *v.path), v.message) for v in error.violations)
             continue
-        order.path = path
-        wanted.append(order)
-    found.extend(writing.duplicates(wanted))
+        create_request.path = path
+        wanted.append(create_request)
+    found.extend(create_update.duplicates(wanted))
     if found:
         raise Invalid(found, subject=f"members of pool {pool_id}")
     return wanted
@@ -253,7 +253,7 @@ def _parent(tx: Transaction, kind: str, name: str, id_: str) -> Record:
 
 def _view(tx: Transaction, request: web.Request, *, own: bool = False) -> View:
     context, model = request.app[CONTEXT], wants_model(request)
-    return View(tx, context.board, context.store.control_plane_id, own=own, model=model)
+    return View(tx, context.status_cache, context.store.control_plane_id, own=own, model=model)
 
 
 def _place(record: Record) -> str:

@@ -17,7 +17,7 @@ from octavia_provider.model import statuses
 from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.naming import means
-from octavia_provider.ports import Board, Record, Transaction
+from octavia_provider.ports import Record, StatusCache, Transaction
 
 from .admin import control_plane_facts
 from .context import CONTEXT
@@ -52,7 +52,7 @@ async def status(request: web.Request) -> web.Response:
         raise Invalid([Violation(("limit",), f"must be between 1 and 10000, and is {quoted(limit)}")])
 
     def work(tx: Transaction) -> dict[str, Any]:
-        overview = Overview(tx, context.board, context.store.control_plane_id)
+        overview = Overview(tx, context.status_cache, context.store.control_plane_id)
         page = overview.balancers(asked, marker, int(limit))
         return page if marker else {**page, **overview.shared()}
 
@@ -63,9 +63,9 @@ async def status(request: web.Request) -> web.Response:
 class Overview:
     """Reads one transaction."""
 
-    def __init__(self, tx: Transaction, board: Board, control_plane_id: str) -> None:
-        self._tx, self._board = tx, board
-        self._view = View(tx, board, control_plane_id)
+    def __init__(self, tx: Transaction, status_cache: StatusCache, control_plane_id: str) -> None:
+        self._tx, self._status_cache = tx, status_cache
+        self._view = View(tx, status_cache, control_plane_id)
         self._view.foresee()
 
     def balancers(self, asked: list[str], marker: str | None, limit: int) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Overview:
         networks = [{**self._node(record), "cidr": record.spec["cidr"]} for record in self._tx.find("local_network")]
         hosts = [
             {**self._node(record), "address": record.spec["address"], "network_id": record.spec["network_id"],
-             "forward_port": record.spec.get("forward_port"), "running": self._board.running(record.id)}
+             "forward_port": record.spec.get("forward_port"), "running": self._status_cache.running(record.id)}
             for record in self._tx.find("local_host")
         ]  # fmt: skip
         names = ("subject", "subject_alternative_names", "not_before", "not_after", "fingerprint", WARNINGS)
@@ -107,7 +107,7 @@ class Overview:
                 below[part.spec[_PARENT[part.kind]]].append(part)
         unheard = self._unheard(record)
         listeners = [self._listener(listener, below, unheard=unheard) for listener in parts["listener"]]
-        counters = [self._board.statistics(record.id, listener.id) for listener in parts["listener"]]
+        counters = [self._status_cache.statistics(record.id, listener.id) for listener in parts["listener"]]
         return {
             **self._node(record, unheard=unheard),
             "admin_state_up": record.spec["admin_state_up"],
@@ -129,7 +129,7 @@ class Overview:
             **self._node(record, unheard=unheard),
             "admin_state_up": record.spec["admin_state_up"],
             **{name: whole[name] for name in _OF_LISTENERS},
-            "stats": statistics([self._board.statistics(record.scope_id, record.id)]),
+            "stats": statistics([self._status_cache.statistics(record.scope_id, record.id)]),
             "l7policies": [
                 {
                     **self._part(policy, unheard=unheard),

@@ -13,12 +13,12 @@ from octavia_provider.model.quota import Quota
 from octavia_provider.model.validate import validated
 from octavia_provider.ports import Record, Transaction
 
-from . import listing, removal, writing
-from .allowance import DEFAULTS
+from . import create_update, deletion, list_query
+from .compat.coercion import understood
 from .context import CONTEXT, Context
 from .errors import answer
-from .orders import PROJECT, Order
-from .reading import understood
+from .graph_create import PROJECT, CreateRequest
+from .quota_check import DEFAULTS
 from .requests import read_body, read_object
 from .rules import key
 from .views import View, shown_names
@@ -31,7 +31,7 @@ async def quotas(request: web.Request) -> web.Response:
     """GET /v2/lbaas/quotas: of the projects that have one."""
     context = request.app[CONTEXT]
     found = await context.store.read(lambda tx: [_show(tx, context, r) for r in sorted(tx.find(Quota.KIND), key=key)])
-    return answer(listing.page(found, "quotas", request.url, _spelled(shown_names(Quota.KIND))))
+    return answer(list_query.page(found, "quotas", request.url, _spelled(shown_names(Quota.KIND))))
 
 
 async def defaults(_request: web.Request) -> web.Response:
@@ -60,7 +60,7 @@ async def update(request: web.Request) -> web.Response:
     given = understood(Quota.KIND, given)
 
     def work(tx: Transaction) -> dict[str, Any]:
-        begun = writing.Writing.begin(tx, context.networks)
+        begun = create_update.ObjectWriter.begin(tx, context.networks)
         return _show(tx, context, _put(tx, begun, project_id, given))
 
     try:
@@ -80,19 +80,19 @@ async def delete(request: web.Request) -> web.Response:
     def work(tx: Transaction) -> None:
         record = tx.holding(Quota.KIND, project_id)
         if record is not None:
-            removal.remove(tx, record)
+            deletion.remove(tx, record)
 
     await context.store.write(work)
     return web.Response(status=204)
 
 
-def _put(tx: Transaction, begun: writing.Writing, project_id: str, given: dict[str, Any]) -> Record:
+def _put(tx: Transaction, begun: create_update.ObjectWriter, project_id: str, given: dict[str, Any]) -> Record:
     record = tx.holding(Quota.KIND, project_id)
     if record is not None:
         return begun.update(Quota.KIND, record.id, given, None)
-    order = Order(Quota.KIND, {**given, Quota.KEY: project_id}, project_id)
-    order.values = validated(Quota, order.raw, subject=f"quota of project {project_id}")
-    return begun.create([order], None).record
+    create_request = CreateRequest(Quota.KIND, {**given, Quota.KEY: project_id}, project_id)
+    create_request.values = validated(Quota, create_request.raw, subject=f"quota of project {project_id}")
+    return begun.create([create_request], None).record
 
 
 def _default(project_id: str, context: Context) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _default(project_id: str, context: Context) -> dict[str, Any]:
 
 
 def _show(tx: Transaction, context: Context, record: Record) -> dict[str, Any]:
-    return _spelled(View(tx, context.board, context.store.control_plane_id).show(record))
+    return _spelled(View(tx, context.status_cache, context.store.control_plane_id).show(record))
 
 
 def _spelled(shown: Mapping[str, Any]) -> dict[str, Any]:

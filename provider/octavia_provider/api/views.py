@@ -15,9 +15,9 @@ from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import DEFAULT_CODE
 from octavia_provider.model.listener import METRICS, WITHOUT_POOL, ends_tls
 from octavia_provider.model.local import ipv6_subnet_id
-from octavia_provider.ports import Board, Record, Scope, Transaction
+from octavia_provider.ports import Record, Scope, StatusCache, Transaction
 
-from . import form
+from . import representation
 from .rules import key
 
 # What Octavia shows and this version does not have: clients read these names, so they are there with the value that
@@ -62,12 +62,18 @@ class View:
     """
 
     def __init__(
-        self, tx: Transaction, board: Board, control_plane_id: str, *, own: bool = False, model: bool = False
+        self,
+        tx: Transaction,
+        status_cache: StatusCache,
+        control_plane_id: str,
+        *,
+        own: bool = False,
+        model: bool = False,
     ) -> None:
         self._tx = tx
         self.model = model
         self._own = own
-        self._board = board
+        self._status_cache = status_cache
         self._control_plane_id = control_plane_id
         self._scopes: dict[str, Scope] = {}
         self._published: dict[str, str | None] = {}
@@ -94,7 +100,7 @@ class View:
             "control_plane_id": self._control_plane_id,
         }
         shown.update(self._more(record))
-        return shown if self.model else form.octavia(record.kind, record.spec, shown)
+        return shown if self.model else representation.octavia(record.kind, record.spec, shown)
 
     def provisioning(self, record: Record) -> str:
         """Its provisioning status."""
@@ -115,15 +121,15 @@ class View:
 
     def trouble(self, record: Record) -> str | None:
         """What is in the way of a load balancer, a network or a host, and is tried again."""
-        return self._board.trouble(record.scope_id) if record.id == record.scope_id else None
+        return self._status_cache.trouble(record.scope_id) if record.id == record.scope_id else None
 
     def operating(self, record: Record) -> str:
         """Its operating status."""
-        return self._board.operating_status(record)
+        return self._status_cache.operating_status(record)
 
     def address(self, member: Record) -> str:
         """Where a member is, as it was spelled or as the model has it."""
-        respelled = {} if self.model else member.spec.get(form.SPELLED) or {}
+        respelled = {} if self.model else member.spec.get(representation.SPELLED) or {}
         return str(respelled.get("address", member.spec["address"]))
 
     def default_pool_id(self, listener: Record) -> str | None:
@@ -173,7 +179,7 @@ class View:
             case "tls_container":
                 return {**tls_container.facts(record.spec), WARNINGS: self.warnings(record)}
             case "local_host":
-                return {"running": self._board.running(record.id)}
+                return {"running": self._status_cache.running(record.id)}
             case "load_balancer":
                 more = self._load_balancer(record)
             case "listener":

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from octavia_provider.clouds.netns import NetnsCloud
-    from octavia_provider.controller.strangers import Stranger
+    from octavia_provider.controller.orphans import Orphan
     from octavia_provider.ports import Transaction
     from octavia_provider.store import SqlStore
 
@@ -63,7 +63,7 @@ class _Found:
 
     store: SqlStore | None
     problem: str
-    unknown: list[Stranger]
+    unknown: list[Orphan]
 
 
 async def _adopt(home: Path, *, restore: bool, let_go: bool, yes: bool) -> None:
@@ -89,7 +89,7 @@ async def _adopt(home: Path, *, restore: bool, let_go: bool, yes: bool) -> None:
 
 
 async def _look(home: Path, cloud: NetnsCloud, database: Path) -> _Found:
-    from octavia_provider.controller.strangers import look, strangers
+    from octavia_provider.controller.orphans import look, orphans
     from octavia_provider.kit import paths
     from octavia_provider.store import installed, open_store
 
@@ -101,7 +101,7 @@ async def _look(home: Path, cloud: NetnsCloud, database: Path) -> _Found:
             problem = f"{database.name} is not there, or is empty"
     except OctaviaError as error:
         problem = str(error)
-    return _Found(store, problem, await strangers(there, store))
+    return _Found(store, problem, await orphans(there, store))
 
 
 def _tell(found: _Found) -> None:
@@ -129,17 +129,17 @@ def _letting_go(found: _Found) -> str:
     return "ends what the store does not know; its traffic stops"
 
 
-def _strange(unknown: Sequence[Stranger]) -> list[Stranger]:
+def _strange(unknown: Sequence[Orphan]) -> list[Orphan]:
     """Without what the store knows in an earlier state."""
     return [one for one in unknown if one.kind != "newer"]
 
 
-def _knows_less(unknown: Sequence[Stranger], found: _Found) -> bool:
+def _knows_less(unknown: Sequence[Orphan], found: _Found) -> bool:
     """Whether a copy, which does not know ``unknown``, knows less of what runs than the store that there is."""
     return found.store is not None and len(unknown) > len(_strange(found.unknown))
 
 
-async def _copy(home: Path, cloud: NetnsCloud) -> tuple[str, list[Stranger]] | None:
+async def _copy(home: Path, cloud: NetnsCloud) -> tuple[str, list[Orphan]] | None:
     """When the copy was made, and what it does not know (what is older in it, is restored with it); None: no use."""
     from octavia_provider.kit import paths
 
@@ -225,7 +225,7 @@ async def _let_go(home: Path, cloud: NetnsCloud, found: _Found, *, yes: bool) ->
     console.say("let go; octaviactl start")
 
 
-async def _end(cloud: NetnsCloud, unknown: list[Stranger]) -> None:
+async def _end(cloud: NetnsCloud, unknown: list[Orphan]) -> None:
     """Publications first, networks last: nothing else is on them then."""
     balancers = {one.id for one in unknown if one.kind == "load_balancer"}
     for one in unknown:

@@ -8,7 +8,7 @@ import click
 from octavia_provider.kit import console
 from octavia_provider.model.errors import Unreachable
 
-from . import look, options
+from . import options, overview_source
 
 
 @click.command()
@@ -17,13 +17,13 @@ from . import look, options
 @options.as_json
 def config(load_balancer: str, home: str | None, endpoint: str | None, as_json: bool) -> None:
     """Print the haproxy configuration of a load balancer."""
-    from octavia_provider.client.waiting import Deadline
+    from octavia_provider.client.deadline import Deadline
 
     client = options.running_client(home, endpoint)
     if client is None:
         raise Unreachable("does not run.", subject="the control plane", hint="octaviactl start")
     found = []
-    for balancer in look.balancers(client, load_balancer):
+    for balancer in overview_source.balancers(client, load_balancer):
         path = f"/v2/octavia/loadbalancers/{balancer['id']}/configuration"
         text = client.request("GET", path, deadline=Deadline(30.0)).json()["haproxy"]
         found.append({"id": balancer["id"], "name": balancer["name"], "haproxy": text})

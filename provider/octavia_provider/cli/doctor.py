@@ -16,7 +16,7 @@ from octavia_provider.kit import console
 from octavia_provider.kit.console import styled
 from octavia_provider.model.errors import OctaviaError
 
-from . import codes, options
+from . import exit_codes, options
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def doctor(home: str | None, as_json: bool) -> None:
     else:
         _show(findings)
     if any(finding.needed and not finding.ok for finding in findings):
-        sys.exit(codes.FAILED)
+        sys.exit(exit_codes.FAILED)
 
 
 def _show(findings: list[Finding]) -> None:
@@ -97,13 +97,13 @@ def _installation(where: Path) -> Iterator[Finding]:
 def _control_plane(where: Path) -> Finding:
     from octavia_provider.client import embedded
     from octavia_provider.kit import paths
-    from octavia_provider.store import peek
+    from octavia_provider.store import offline
 
     name = "control plane"
     try:
         if embedded.running(where):
             return Finding(name, True, "runs")
-        balancers = [one.name for one in peek.objects(paths.database(where)) if one.kind == "load_balancer"]
+        balancers = [one.name for one in offline.objects(paths.database(where)) if one.kind == "load_balancer"]
     except OctaviaError as error:
         return Finding(name, False, error.message, error.hint)
     except OSError as error:

@@ -10,7 +10,7 @@ from typing import Any
 from octavia_provider.model import statuses
 from octavia_provider.model.kinds import KINDS
 
-from . import codes
+from . import exit_codes
 
 Node = Mapping[str, Any]
 
@@ -30,7 +30,7 @@ class Trouble:
 
 def code(troubles: list[Trouble]) -> int:
     """The worst of them; OK where there are none."""
-    return max((trouble.code for trouble in troubles), default=codes.OK)
+    return max((trouble.code for trouble in troubles), default=exit_codes.OK)
 
 
 def troubles(overview: Mapping[str, Any]) -> Iterator[Trouble]:
@@ -42,13 +42,13 @@ def troubles(overview: Mapping[str, Any]) -> Iterator[Trouble]:
             yield from _refused(_about(kind, node), node)
     for container in overview.get("tls_containers", ()):
         for warned in container.get("certificate_warnings") or ():
-            worst = codes.DEGRADED if warned["breaks"] else codes.OK
+            worst = exit_codes.DEGRADED if warned["breaks"] else exit_codes.OK
             yield Trouble(worst, _about("tls_container", container), warned["message"])
     for host in overview.get("hosts", ()):
         settled = host["provisioning_status"] == statuses.ACTIVE
         if settled and not host["running"]:
             yield Trouble(
-                codes.DEGRADED, _about("host", host), f"its command does not run: octaviactl logs {name(host)}"
+                exit_codes.DEGRADED, _about("host", host), f"its command does not run: octaviactl logs {name(host)}"
             )
 
 
@@ -58,10 +58,10 @@ def _balancer(balancer: Node) -> Iterator[Trouble]:
     operating = balancer["operating_status"]
     if operating == statuses.UNKNOWN:
         yield Trouble(
-            codes.DEGRADED, about, f"nothing was heard of its amphora yet ({balancer['provisioning_status']})"
+            exit_codes.DEGRADED, about, f"nothing was heard of its amphora yet ({balancer['provisioning_status']})"
         )
     elif balancer["admin_state_up"] and not balancer["amphorae"] and operating != statuses.ONLINE:
-        yield Trouble(codes.ERROR, about, "it has no amphora")
+        yield Trouble(exit_codes.ERROR, about, "it has no amphora")
     for listener in balancer["listeners"]:
         yield from _refused(_about("listener", listener), listener)
         for policy in listener["l7policies"]:
@@ -75,11 +75,11 @@ def _balancer(balancer: Node) -> Iterator[Trouble]:
                 statuses.OFFLINE: "haproxy does not serve it",
                 statuses.DEGRADED: "it has reached its connection limit",
             }
-            yield Trouble(codes.DEGRADED, _about("listener", listener), what[listener["operating_status"]])
+            yield Trouble(exit_codes.DEGRADED, _about("listener", listener), what[listener["operating_status"]])
     for pool in balancer["pools"]:
         yield from _pool(pool)
     if operating in (statuses.ERROR, statuses.DEGRADED):
-        worst = codes.ERROR if operating == statuses.ERROR else codes.DEGRADED
+        worst = exit_codes.ERROR if operating == statuses.ERROR else exit_codes.DEGRADED
         yield Trouble(worst, about, f"operating status {operating}")
 
 
@@ -92,20 +92,20 @@ def _pool(pool: Node) -> Iterator[Trouble]:
         yield from _refused(_about("member", member), member)
     for member in down:
         where = f"{member['address']}:{member['protocol_port']}"
-        yield Trouble(codes.DEGRADED, _about("member", member), f"{where} fails its health checks")
+        yield Trouble(exit_codes.DEGRADED, _about("member", member), f"{where} fails its health checks")
     if down and len(down) == len(pool["members"]):
-        yield Trouble(codes.ERROR, _about("pool", pool), "none of its members is up")
+        yield Trouble(exit_codes.ERROR, _about("pool", pool), "none of its members is up")
 
 
 def _refused(about: str, node: Node) -> Iterator[Trouble]:
     """What was not brought about, and why; what is in the way for now, and tried again."""
     reason = node.get("provisioning_error")
     if node["provisioning_status"] == statuses.ERROR:
-        yield Trouble(codes.ERROR, about, str(reason or "provisioning status ERROR"))
+        yield Trouble(exit_codes.ERROR, about, str(reason or "provisioning status ERROR"))
     elif node["provisioning_status"] == statuses.PENDING_CREATE:
-        yield Trouble(codes.DEGRADED, about, f"is being created: {reason}" if reason else "is being created")
+        yield Trouble(exit_codes.DEGRADED, about, f"is being created: {reason}" if reason else "is being created")
     elif reason:
-        yield Trouble(codes.DEGRADED, about, str(reason))
+        yield Trouble(exit_codes.DEGRADED, about, str(reason))
 
 
 def _about(kind: str, node: Node) -> str:

@@ -14,7 +14,7 @@ from octavia_provider.kit import console
 from octavia_provider.model.errors import Unreachable
 from octavia_provider.model.kinds import KINDS, LOCAL_KINDS, OPERATOR_KINDS
 
-from . import look, options
+from . import options, overview_source
 
 if TYPE_CHECKING:
     from octavia_provider.client.client import Client
@@ -68,13 +68,13 @@ def token(kind: str) -> str:
 
 def _everything(client: Client, wanted: set[str]) -> Iterator[Item]:
     """Parents before what names them."""
-    from octavia_provider.client.waiting import Deadline
+    from octavia_provider.client.deadline import Deadline
 
     for cls in OPERATOR_KINDS:
         if cls.KIND in wanted:
             for one in client.list(cls.KIND, deadline=Deadline(30.0)):
                 yield cls.KIND, _name(one), str(one[cls.KEY])
-    overview = look.overview(client)
+    overview = overview_source.overview(client)
     for kind in ("local_network", "local_host", "tls_container"):
         for one in overview[f"{kind.removeprefix('local_')}s"]:
             yield kind, _name(one), one["id"]

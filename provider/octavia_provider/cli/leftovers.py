@@ -23,7 +23,7 @@ def leftovers(home: str | None, endpoint: str | None, delete: bool, yes: bool, a
 
     The next `up` of that stack takes up what it asks for again; the rest can be deleted here.
     """
-    from octavia_provider.client.waiting import Deadline
+    from octavia_provider.client.deadline import Deadline
 
     client = options.running_client(home, endpoint)
     found: list[dict[str, Any]] = []
@@ -47,7 +47,7 @@ def leftovers(home: str | None, endpoint: str | None, delete: bool, yes: bool, a
 
 def _deleted(client: Any, item: dict[str, Any]) -> str:
     """Delete one; why it was not, where it was not."""
-    from octavia_provider.client.waiting import Deadline
+    from octavia_provider.client.deadline import Deadline
 
     try:
         client.delete(

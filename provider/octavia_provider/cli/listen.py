@@ -35,7 +35,7 @@ def listen(address: str, names: tuple[str, ...], home: str | None) -> None:
     OpenStack's command line: OS_AUTH_TYPE=none OS_ENDPOINT=http://127.0.0.1:9876 openstack loadbalancer list
     """
     from octavia_provider.client import embedded
-    from octavia_provider.client.waiting import Deadline
+    from octavia_provider.client.deadline import Deadline
     from octavia_provider.kit import paths
 
     host, _, port = address.rpartition(":")
@@ -51,7 +51,7 @@ def listen(address: str, names: tuple[str, ...], home: str | None) -> None:
 
 async def _serve(host: str, port: int, names: tuple[str, ...], find: Callable[[], Path]) -> None:
     from octavia_provider.api import serve_tcp
-    from octavia_provider.api.loopback import check_name, create_door, loopback
+    from octavia_provider.api.loopback_proxy import check_name, create_door, loopback
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -82,13 +82,13 @@ def pick(where: Path, found: Mapping[str, Path], name: str) -> Path:
 
 def _owners(where: Path, found: Mapping[str, Path]) -> dict[str, list[str]]:
     """``load-balancer web`` or ``host one`` → the logs of it, by what the control plane or its store says."""
-    from . import look
+    from . import overview_source
 
     try:
         client = options.running_client(str(where), None)
-        overview = look.overview(client) if client else look.unknown(where, None)
+        overview = overview_source.overview(client) if client else overview_source.unknown(where, None)
     except Unreachable as error:
-        overview = look.unknown(where, error)
+        overview = overview_source.unknown(where, error)
     owners: dict[str, list[str]] = {}
     for label, ids in _named(overview):
         owners.setdefault(label, []).extend(stem for stem in found if any(id_ in stem for id_ in ids))

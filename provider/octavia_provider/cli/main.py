@@ -15,7 +15,7 @@ from octavia_provider import __version__
 from octavia_provider.kit import console, logs
 from octavia_provider.model.errors import OctaviaError
 
-from . import codes, environment
+from . import environment, exit_codes
 
 # command → (module, attribute, the line in `octaviactl --help`)
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
@@ -27,7 +27,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "start": ("octavia_provider.cli.start", "start", "Start the control plane, and wait until traffic flows."),
     "status": ("octavia_provider.cli.status", "status", "Show the load balancers and how they are."),
     "config": ("octavia_provider.cli.config", "config", "Show the haproxy configuration of a load balancer."),
-    "try": ("octavia_provider.cli.requests", "try_", "Send a few requests and show who answers."),
+    "try": ("octavia_provider.cli.try_requests", "try_", "Send a few requests and show who answers."),
     "logs": ("octavia_provider.cli.logs", "logs", "Show the log of the control plane, an amphora or a host."),
     "doctor": ("octavia_provider.cli.doctor", "doctor", "Find out what is missing on this machine, and how to fix it."),
     "serve": ("octavia_provider.cli.serve", "serve", "Run the control plane in the foreground."),
@@ -66,7 +66,7 @@ HELP = f"""Load balancers as code, and the tool of those who run them.
 
 \b
 Exit codes:
-{codes.text()}
+{exit_codes.text()}
 """
 EPILOG = f"""{environment.text()}
 
@@ -99,7 +99,7 @@ def main() -> None:
         sys.exit(130)
     except OctaviaError as error:
         console.fail(error, color=colour)
-        sys.exit(getattr(error, "exit_code", codes.FAILED))
+        sys.exit(getattr(error, "exit_code", exit_codes.FAILED))
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except BrokenPipeError:

@@ -10,7 +10,7 @@ import click
 
 from octavia_provider.kit import console
 
-from . import codes
+from . import exit_codes
 
 if TYPE_CHECKING:
     from octavia_provider.client.client import Client
@@ -23,9 +23,9 @@ yes = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 
-def exit_codes(*chosen: int) -> str:
+def exit_codes_help(*chosen: int) -> str:
     """What a command's exit codes mean, to stand at the end of its help."""
-    return "Exit codes: " + "; ".join(f"{number} {codes.MEANINGS[number]}" for number in chosen) + "."
+    return "Exit codes: " + "; ".join(f"{number} {exit_codes.MEANINGS[number]}" for number in chosen) + "."
 
 
 def print_json(document: Any) -> None:

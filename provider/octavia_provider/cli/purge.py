@@ -35,7 +35,7 @@ SET_ASIDE = (
 def purge(home: str | None, yes: bool) -> None:
     """Take the embedded cloud down and remove its database, keys and logs. Stacks that it serves lose what they made."""
     from octavia_provider.client import embedded
-    from octavia_provider.client.waiting import Deadline
+    from octavia_provider.client.deadline import Deadline
     from octavia_provider.clouds.netns import NetnsCloud, ranges
     from octavia_provider.kit import logfile, paths
 

@@ -42,10 +42,10 @@ def _preflight(where: Path) -> None:
     """Refuse before anything is made. Where something was made already it is to be watched, whatever the machine lacks."""
     from octavia_provider.clouds.netns import doctor
     from octavia_provider.kit import paths
-    from octavia_provider.store import peek
+    from octavia_provider.store import offline
 
     try:
-        if peek.objects(paths.database(where)):
+        if offline.objects(paths.database(where)):
             return
     except OSError:
         return  # the store says itself what is wrong with it

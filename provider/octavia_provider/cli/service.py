@@ -43,7 +43,7 @@ def service() -> None:
 def install(home: str | None, print_: bool) -> None:
     """Install and start a systemd service."""
     from octavia_provider.client import embedded
-    from octavia_provider.client.waiting import Deadline
+    from octavia_provider.client.deadline import Deadline
     from octavia_provider.kit import paths
 
     text = TEXT.format(python=sys.executable, home=paths.home(home))

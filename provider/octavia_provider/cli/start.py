@@ -13,7 +13,7 @@ import click
 from octavia_provider.kit import console
 from octavia_provider.model.errors import Unreachable
 
-from . import codes, look, options, serving
+from . import exit_codes, options, overview_source, serving_check
 
 if TYPE_CHECKING:
     from octavia_provider.client.client import Client
@@ -39,7 +39,7 @@ def start(*, home: str | None, timeout: float, no_wait: bool, as_json: bool) -> 
     finds nothing to change makes no request to the control plane, so it does not start it.
     """
     from octavia_provider.client import embedded
-    from octavia_provider.client.waiting import Deadline
+    from octavia_provider.client.deadline import Deadline
 
     client = embedded.connect(None, home)
     facts = client.control_plane(deadline=Deadline(90.0))
@@ -57,7 +57,7 @@ def start(*, home: str | None, timeout: float, no_wait: bool, as_json: bool) -> 
     elif not no_wait and facts["objects"]:
         console.say("every load balancer that should serve does")
     if missing:
-        sys.exit(codes.FAILED)
+        sys.exit(exit_codes.FAILED)
 
 
 def wait(client: Client, timeout: float, tell: Callable[[str], None]) -> Mapping[str, str]:
@@ -78,7 +78,7 @@ def wait(client: Client, timeout: float, tell: Callable[[str], None]) -> Mapping
 
 def _missing(client: Client) -> dict[str, str]:
     try:
-        found: dict[str, Any] = look.overview(client)
+        found: dict[str, Any] = overview_source.overview(client)
     except Unreachable as error:
         return {"control plane": str(error)}
-    return serving.missing(found)
+    return serving_check.missing(found)

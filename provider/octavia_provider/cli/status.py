@@ -15,13 +15,15 @@ from octavia_provider.kit import console
 from octavia_provider.kit.console import styled
 from octavia_provider.model.errors import PermanentError, Unreachable
 
-from . import codes, health, look, options, tree
+from . import exit_codes, health, options, overview_source, tree
 
 NOTHING = "No control plane runs here. One starts when `up` changes something, or by: octaviactl start"
 
 
 @click.command(
-    epilog=options.exit_codes(codes.OK, codes.DEGRADED, codes.ERROR, codes.NO_CONTROL_PLANE, codes.NOT_FOUND)
+    epilog=options.exit_codes_help(
+        exit_codes.OK, exit_codes.DEGRADED, exit_codes.ERROR, exit_codes.NO_CONTROL_PLANE, exit_codes.NOT_FOUND
+    )
 )
 @click.argument("names", nargs=-1, metavar="[NAME|ID]...")
 @options.control_plane
@@ -70,7 +72,7 @@ def _look(names: tuple[str, ...], home: str | None, endpoint: str | None) -> dic
     client = options.running_client(home, endpoint)
     if client is not None:
         try:
-            return look.overview(client, names)
+            return overview_source.overview(client, names)
         except Unreachable as error:
             if embedded.endpoint(endpoint, home):
                 raise _Silent(error) from None
@@ -83,7 +85,7 @@ def _look(names: tuple[str, ...], home: str | None, endpoint: str | None) -> dic
 class _Silent(PermanentError):
     """No answer, and nothing to be read instead."""
 
-    exit_code = codes.NO_CONTROL_PLANE
+    exit_code = exit_codes.NO_CONTROL_PLANE
 
     def __init__(self, error: Unreachable) -> None:
         super().__init__(error.message, subject=error.subject, hint=error.hint)
@@ -92,7 +94,7 @@ class _Silent(PermanentError):
 def _without(where: Path, names: tuple[str, ...], why: Unreachable | None) -> dict[str, Any]:
     from octavia_provider.model.naming import means
 
-    found = look.unknown(where, why)
+    found = overview_source.unknown(where, why)
     every = found["load_balancers"]
     found["missing"] = [word for word in names if not any(means(word, one["id"], one["name"]) for one in every)]
     if names:
@@ -103,9 +105,9 @@ def _without(where: Path, names: tuple[str, ...], why: Unreachable | None) -> di
 def _leave(found: dict[str, Any]) -> None:
     if found["missing"]:
         console.fail(f"there is no load balancer {', '.join(found['missing'])}. Try: octaviactl status")
-        sys.exit(codes.NOT_FOUND)
+        sys.exit(exit_codes.NOT_FOUND)
     if found["control_plane"] is None:
-        sys.exit(codes.NO_CONTROL_PLANE if found["load_balancers"] or found["reason"] else codes.OK)
+        sys.exit(exit_codes.NO_CONTROL_PLANE if found["load_balancers"] or found["reason"] else exit_codes.OK)
     sys.exit(health.code(list(health.troubles(found))))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from octavia_provider.kit.console import Styled, styled
 
-from . import codes
+from . import exit_codes
 from .health import Trouble, name
 
 Node = Mapping[str, Any]
@@ -61,7 +61,7 @@ def hosts(overview: Node) -> Iterator[Line]:
 def summary(found: list[Trouble]) -> Iterator[Line]:
     """What is wrong, the worst first."""
     for trouble in sorted(found, key=lambda one: -one.code):
-        yield (styled("! ", fg="red" if trouble.code == codes.ERROR else "yellow"), str(trouble))
+        yield (styled("! ", fg="red" if trouble.code == exit_codes.ERROR else "yellow"), str(trouble))
 
 
 def _balancer(balancer: Node) -> Branch:

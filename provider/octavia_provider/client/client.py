@@ -19,8 +19,8 @@ from octavia_provider.model import statuses
 from octavia_provider.model.errors import Conflict, NotFound, TransientError, Unreachable, WrongControlPlane
 from octavia_provider.model.kinds import KINDS
 
-from . import collections, faults
-from .waiting import Deadline
+from . import collections, errors
+from .deadline import Deadline
 
 if TYPE_CHECKING:
     import httpx2
@@ -255,7 +255,7 @@ class Client:
             raise self._unreachable(Unreachable, str(error) or type(error).__name__, subject) from error
         if response.status_code < 400:
             return response
-        found = faults.error(
+        found = errors.error(
             response.status_code, _json(response), subject=subject, retry_after=response.headers.get("Retry-After")
         )
         if isinstance(found, NotFound):

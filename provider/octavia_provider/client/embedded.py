@@ -24,7 +24,7 @@ from octavia_provider.kit import homes, logs, paths, urls
 from octavia_provider.model.errors import Conflict, Forbidden, Invalid, OctaviaError, PermanentError, Violation
 
 from .client import Client
-from .waiting import Deadline
+from .deadline import Deadline
 
 log = logs.Logger()
 

@@ -20,9 +20,9 @@ from octavia_provider.kit import tasks
 from octavia_provider.model.errors import TransientError
 from octavia_provider.ports import Agents, Dialer, Store
 
-from .balancer import BalancerReconciler
-from .board import Board
 from .controller import Controller
+from .load_balancer import BalancerReconciler
+from .status_cache import StatusCache
 
 log = structlog.get_logger(__name__)
 
@@ -34,10 +34,10 @@ class Heartbeats(asyncio.DatagramProtocol):
     """One UDP socket for all amphorae."""
 
     def __init__(
-        self, store: Store, board: Board, controller: Controller, agents: Agents,
+        self, store: Store, status_cache: StatusCache, controller: Controller, agents: Agents,
         *, clock: Callable[[], float] = time.monotonic,
     ) -> None:  # fmt: skip
-        self._store, self._board, self._controller, self._agents = store, board, controller, agents
+        self._store, self._status_cache, self._controller, self._agents = store, status_cache, controller, agents
         self._clock = clock
         self._assembler = Assembler()
         self._keys: dict[str, bytes] = {}
@@ -96,14 +96,14 @@ class Heartbeats(asyncio.DatagramProtocol):
         if not isinstance(reconciler, BalancerReconciler):
             return
         if amphora_id not in reconciler.in_force:
-            self._board.lost(load_balancer_id)  # made anew, and nothing could be put in force there yet
+            self._status_cache.lost(load_balancer_id)  # made anew, and nothing could be put in force there yet
             return
         if self._odd.get(amphora_id) != LOST:
             self._odd[amphora_id] = LOST
             return
         self._odd.pop(amphora_id)
         log.warning("lost", amphora=amphora_id, load_balancer=load_balancer_id)
-        self._board.lost(load_balancer_id)
+        self._status_cache.lost(load_balancer_id)
         self._controller.poke(load_balancer_id, forget=True)
 
     def _hear_balancer(self, amphora_id: str, beat: BalancerBeat) -> None:
@@ -114,10 +114,10 @@ class Heartbeats(asyncio.DatagramProtocol):
         seen = states(beat, known.configuration, known.digest) if known else None
         if known and seen:
             self._odd.pop(amphora_id, None)
-            self._board.see(known.configuration, seen)
+            self._status_cache.see(known.configuration, seen)
             return
         if not beat.serving:  # of which configuration it speaks is no matter then
-            self._board.lost(beat.load_balancer_id)
+            self._status_cache.lost(beat.load_balancer_id)
         if self._odd.get(amphora_id) == beat.digest:
             self._spawn(self._ask(reconciler, amphora_id))  # the same odd digest twice: no push was under way
         else:
@@ -126,7 +126,7 @@ class Heartbeats(asyncio.DatagramProtocol):
     async def _ask(self, reconciler: BalancerReconciler, amphora_id: str) -> None:
         self._odd.pop(amphora_id, None)
         host = (reconciler.hosts or {}).get(amphora_id)
-        scope_id = reconciler.desire.scope.id
+        scope_id = reconciler.desired_state.scope.id
         try:
             seen = await self._agents.states(host, scope_id) if host else None
         except TransientError as error:
@@ -134,7 +134,7 @@ class Heartbeats(asyncio.DatagramProtocol):
             return
         known = reconciler.in_force.get(amphora_id)
         if seen and known and seen.digest == known.digest:
-            self._board.see(known.configuration, seen)
+            self._status_cache.see(known.configuration, seen)
         else:
             self._controller.poke(scope_id, forget=True)
 
@@ -147,7 +147,7 @@ class Heartbeats(asyncio.DatagramProtocol):
                     log.warning("silent", amphora=amphora_id, seconds=round(now - at, 1))
                     self._seen[amphora_id] = (now, balancers)  # looked at once per period, not at every tick
                     for load_balancer_id in balancers:
-                        self._board.lost(load_balancer_id)
+                        self._status_cache.lost(load_balancer_id)
                         self._suspect(amphora_id, load_balancer_id)
                         self._controller.poke(load_balancer_id, forget=True)
 

@@ -18,11 +18,11 @@ from octavia_provider.model.errors import OctaviaError
 from octavia_provider.model.kinds import reconciled
 from octavia_provider.ports import LocalCloud, Scope, Store, Watch
 
-from .balancer import BalancerReconciler
-from .board import Board
 from .controller import Controller
 from .heartbeats import Heartbeats
-from .strangers import HINT, look, sentence, strangers
+from .load_balancer import BalancerReconciler
+from .orphans import HINT, look, orphans, sentence
+from .status_cache import StatusCache
 
 log = structlog.get_logger(__name__)
 INTERVAL = 5.0
@@ -40,13 +40,13 @@ class Housekeeper:
         cloud: LocalCloud,
         controller: Controller,
         heartbeats: Heartbeats,
-        board: Board,
+        status_cache: StatusCache,
         *,
         idle_seconds: float | None,
         when_idle: Callable[[], None],
     ) -> None:
         self._store, self._cloud, self._controller = store, cloud, controller
-        self._heartbeats, self._board = heartbeats, board
+        self._heartbeats, self._status_cache = heartbeats, status_cache
         self._idle_seconds, self._when_idle = idle_seconds, when_idle
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -132,7 +132,7 @@ class Housekeeper:
             return True
         there = await look(self._cloud)
         if not there.empty:
-            unknown = await strangers(there, self._store)
+            unknown = await orphans(there, self._store)
             log.error("the store does not know what runs: the cloud stays", what=sentence(unknown), hint=HINT)
         return not there.empty
 
@@ -148,7 +148,7 @@ class Housekeeper:
 
     async def _compare(self, scopes: list[Scope]) -> None:
         running = await self._cloud.host_running()
-        self._board.hosts_seen(running)
+        self._status_cache.hosts_seen(running)
         networks = set(await self._cloud.networks())
         amphorae = {h.amphora_id for h in await self._cloud.hosts() if h.alive}
         published = {p.listener_id for p in await self._cloud.publications()}

@@ -9,8 +9,8 @@ import structlog
 
 from octavia_provider.ports import HostSpec, LocalCloud, NetworkSpec, Record, Settlement, Store
 
-from .board import Board
 from .local_subnets import subnets
+from .status_cache import StatusCache
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +21,7 @@ class LocalReconciler:
 
     store: Store
     cloud: LocalCloud
-    board: Board
+    status_cache: StatusCache
     scope_id: str
 
     def forget(self) -> None:
@@ -76,7 +76,7 @@ class LocalReconciler:
             return
         await self.cloud.ensure_network(_network(network))
         await self.cloud.ensure_host(_host(record, network))
-        self.board.hosts_seen(await self.cloud.host_running())
+        self.status_cache.hosts_seen(await self.cloud.host_running())
 
 
 def _network(record: Record) -> NetworkSpec:

@@ -8,14 +8,14 @@ from typing import Protocol
 
 from octavia_provider.model.listener import Listener, transport
 from octavia_provider.model.load_balancer import LoadBalancer
-from octavia_provider.ports import Host, LocalCloud, Publication
+from octavia_provider.ports import Instance, LocalCloud, Publication
 
 
 class Publisher(Protocol):
     """Publishes listeners; a cloud whose VIPs are reachable anyway needs none of it."""
 
     def wanted(
-        self, load_balancer: LoadBalancer | None, listeners: Sequence[Listener], hosts: Sequence[Host]
+        self, load_balancer: LoadBalancer | None, listeners: Sequence[Listener], hosts: Sequence[Instance]
     ) -> tuple[Publication, ...]:
         """What should be published."""
         ...
@@ -40,7 +40,7 @@ class LoopbackPublisher:
         self._cloud = cloud
 
     def wanted(
-        self, load_balancer: LoadBalancer | None, listeners: Sequence[Listener], hosts: Sequence[Host]
+        self, load_balancer: LoadBalancer | None, listeners: Sequence[Listener], hosts: Sequence[Instance]
     ) -> tuple[Publication, ...]:
         """Every listener that is switched on, by way of the first amphora."""
         if load_balancer is None or not load_balancer.published_address:

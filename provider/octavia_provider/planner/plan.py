@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from octavia_provider.ports import Amphora, Host, Publication
+from octavia_provider.ports import Amphora, Instance, Publication
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,7 +25,7 @@ class Observed:
     """What is. ``amphorae``: the store's; ``hosts``: the cloud's, by amphora id; ``digests``: what agents say is in force."""
 
     amphorae: tuple[Amphora, ...] = ()
-    hosts: Mapping[str, Host] = field(default_factory=dict)
+    hosts: Mapping[str, Instance] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
     publications: tuple[Publication, ...] = ()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from octavia_provider.client.client import Client
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 from octavia_provider.model.attributes import attributes, camel
 from octavia_provider.model.common import Resource
 from octavia_provider.model.echo import quoted

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 
 from octavia_provider.client.client import Answer, Client, Owner
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 from octavia_provider.model import effects, pem, statuses
 from octavia_provider.model.attributes import Attribute, inputs
 from octavia_provider.model.common import Resource

@@ -16,7 +16,7 @@ import grpc
 from google.protobuf.empty_pb2 import Empty
 
 from octavia_provider import __version__
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 from octavia_provider.kit import terminal
 from octavia_provider.model import ignoring
 from octavia_provider.model.errors import PermanentError

@@ -10,7 +10,7 @@ from typing import Any
 
 from octavia_provider.client import embedded
 from octavia_provider.client.client import Client, Owner
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 from octavia_provider.kit import logs
 from octavia_provider.model.effects import TOLD, Effect, Severity
 from octavia_provider.model.errors import PermanentError

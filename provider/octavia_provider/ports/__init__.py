@@ -3,7 +3,7 @@
 
 Store         desired state, generations, leases, addresses         store/
 Networks      which addresses new objects get                       controller/local_networks
-Board         what the heartbeats say                               controller/board
+Board         what the heartbeats say                               controller/status_cache
 Compute       hosts that run the agent                               clouds/*
 LocalCloud    networks and hosts of the embedded cloud, publishing   clouds/netns
 Agents        what is said to an amphora                             agents/
@@ -13,30 +13,41 @@ Authority     certificates of amphorae and controllers              pki/
 from __future__ import annotations
 
 from .agents import AgentRefused, Agents, Authority, Credential
-from .clouds import AmphoraOrder, Compute, Dialer, Host, HostSpec, LocalCloud, NetworkSpec, Order, Publication, Vip
-from .store import Amphora, Board, Networks, Owner, Record, Scope, Settlement, Store, Transaction, Watch
+from .clouds import (
+    AmphoraSpec,
+    Compute,
+    Dialer,
+    HostSpec,
+    Instance,
+    LocalCloud,
+    NetworkSpec,
+    Publication,
+    StateVersion,
+    Vip,
+)
+from .store import Amphora, Networks, Owner, Record, Scope, Settlement, StatusCache, Store, Transaction, Watch
 
 __all__ = [
     "AgentRefused",
     "Agents",
     "Amphora",
-    "AmphoraOrder",
+    "AmphoraSpec",
     "Authority",
-    "Board",
     "Compute",
     "Credential",
     "Dialer",
-    "Host",
     "HostSpec",
+    "Instance",
     "LocalCloud",
     "NetworkSpec",
     "Networks",
-    "Order",
     "Owner",
     "Publication",
     "Record",
     "Scope",
     "Settlement",
+    "StateVersion",
+    "StatusCache",
     "Store",
     "Transaction",
     "Vip",

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from octavia_amphora.wire.messages import Applied, Push, Stamp, Standing, States
 
-from .clouds import Host
+from .clouds import Instance
 
 
 class AgentRefused(Exception):
@@ -22,23 +22,23 @@ class AgentRefused(Exception):
 class Agents(Protocol):
     """What is said to agents. ``model.errors.Unreachable`` when one does not answer in time."""
 
-    async def push(self, host: Host, load_balancer_id: str, push: Push) -> Applied:
+    async def push(self, host: Instance, load_balancer_id: str, push: Push) -> Applied:
         """Put a configuration in force; ``AgentRefused`` when the agent says no."""
         ...
 
-    async def remove(self, host: Host, load_balancer_id: str, stamp: Stamp) -> None:
+    async def remove(self, host: Instance, load_balancer_id: str, stamp: Stamp) -> None:
         """Stop serving a load balancer."""
         ...
 
-    async def standing(self, host: Host, load_balancer_id: str) -> Standing | None:
+    async def standing(self, host: Instance, load_balancer_id: str) -> Standing | None:
         """What is in force, None when the agent has nothing of this load balancer."""
         ...
 
-    async def states(self, host: Host, load_balancer_id: str) -> States | None:
+    async def states(self, host: Instance, load_balancer_id: str) -> States | None:
         """Statistics and states in full."""
         ...
 
-    async def ready(self, host: Host, timeout: float) -> None:
+    async def ready(self, host: Instance, timeout: float) -> None:
         """Return when the agent answers, as soon as it does; ``Unreachable`` after ``timeout`` seconds."""
         ...
 

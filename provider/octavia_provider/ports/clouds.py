@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Protocol
 
-Order = tuple[int, int, int]
+StateVersion = tuple[int, int, int]
 """(epoch, fence, revision): what decides which of two pushes is the newer one."""
 
 
@@ -27,7 +27,7 @@ class Vip:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AmphoraOrder:
+class AmphoraSpec:
     """What is booted. ``files``: absolute path → (mode, content); keys land in memory-backed storage.
 
     ``files`` is a function of the management address and port, which are known only when the host exists.
@@ -40,7 +40,7 @@ class AmphoraOrder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class Instance:
     """A host that a cloud made for an amphora.
 
     ``agent``: address and port of its agent on the management network. ``proxy_address``: where its haproxy must bind
@@ -59,19 +59,19 @@ class Host:
 class Compute(Protocol):
     """Hosts for amphorae. Names derive from ids and are looked up before anything is made: every call can be repeated."""
 
-    async def boot(self, order: AmphoraOrder) -> Host:
+    async def boot(self, order: AmphoraSpec) -> Instance:
         """Make the host and start its agent, or find it made. Returns when the host runs (the agent may still start)."""
         ...
 
-    async def hosts(self) -> Sequence[Host]:
+    async def hosts(self) -> Sequence[Instance]:
         """All hosts that there are, found in the cloud itself, not remembered."""
         ...
 
-    async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Host:
+    async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Instance:
         """A host that runs carries these addresses, and with ``keep`` those too that it had. Nothing else changes."""
         ...
 
-    async def restart_agent(self, order: AmphoraOrder) -> None:
+    async def restart_agent(self, order: AmphoraSpec) -> None:
         """Write the files of a host that runs again and start its agent anew; what else runs on it goes on."""
         ...
 
@@ -203,6 +203,6 @@ class LocalCloud(Compute, Dialer, Protocol):
         """What is published now."""
         ...
 
-    async def pushed(self) -> Mapping[str, Mapping[str, Order]]:
+    async def pushed(self) -> Mapping[str, Mapping[str, StateVersion]]:
         """Amphora id → load balancer id → the newest push that its agent keeps on disk; what cannot be read is left out."""
         ...

@@ -280,7 +280,7 @@ class Networks(Protocol):
         ...
 
 
-class Board(Protocol):
+class StatusCache(Protocol):
     """What the heartbeats say, in memory."""
 
     def operating_status(self, record: Record) -> str:

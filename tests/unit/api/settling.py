@@ -41,7 +41,7 @@ WORDS = {
 }  # fmt: skip
 
 
-class Board:
+class StatusCache:
     """The board of a cloud where all is well; counters can be given."""
 
     def __init__(self) -> None:
@@ -74,7 +74,7 @@ class Answer:
 @dataclass
 class Plane:
     store: SqlStore
-    board: Board
+    status_cache: StatusCache
     server: Server
     path: Path
     session: aiohttp.ClientSession
@@ -147,7 +147,7 @@ class Plane:
 @contextlib.asynccontextmanager
 async def plane(folder: Path) -> AsyncIterator[Plane]:
     store = open_store(f"sqlite:///{folder}/octavia.db", folder / "key")
-    board = Board()
+    status_cache = StatusCache()
     activity: list[int] = []
     busy = asyncio.Event()
     stopped: list[bool] = []
@@ -162,13 +162,13 @@ async def plane(folder: Path) -> AsyncIterator[Plane]:
 
     callbacks = Callbacks(stop=lambda: stopped.append(True), activity=count, configuration=configuration)
     settings = Settings(project_id=PROJECT, home=str(folder), cloud="netns", schema=store.schema, started_at="now")
-    app = create_app(store, board, LocalNetworks(), settings=settings, callbacks=callbacks)
+    app = create_app(store, status_cache, LocalNetworks(), settings=settings, callbacks=callbacks)
     with tempfile.TemporaryDirectory() as short:  # socket paths must be short
         path = Path(short) / "s"
         server = await serve_unix(app, path)
         connector = aiohttp.UnixConnector(path=str(path), limit=0)
         async with aiohttp.ClientSession(connector=connector) as session:
-            found = Plane(store, board, server, path, session, stopped=stopped, activity=activity, busy=busy)
+            found = Plane(store, status_cache, server, path, session, stopped=stopped, activity=activity, busy=busy)
             found.held.set()
             reconciler = asyncio.create_task(found.settle())
             try:

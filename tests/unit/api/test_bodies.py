@@ -215,13 +215,13 @@ async def test_wrong_items_are_counted(plane: Plane, item: Any) -> None:
 async def test_large_bodies_are_read_on_a_thread(plane: Plane, monkeypatch: pytest.MonkeyPatch) -> None:
     """The loop answers others meanwhile."""
     seen: list[bool] = []
-    real = objects.orders
+    real = objects.create_requests
 
-    def orders(*arguments: Any) -> Any:
+    def create_requests(*arguments: Any) -> Any:
         seen.append(threading.current_thread() is threading.main_thread())
         return real(*arguments)
 
-    monkeypatch.setattr(objects, "orders", orders)
+    monkeypatch.setattr(objects, "create_requests", create_requests)
     await post(plane, json.dumps({"loadbalancer": {"description": "x"}}).encode())
     await post(plane, json.dumps({"loadbalancer": {"description": "x" * requests.APART}}).encode())
     assert seen == [True, False]

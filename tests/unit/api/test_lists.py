@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from across import PAIR, Ref, resolved
-from octavia_provider.api import listing
+from octavia_provider.api import list_query
 from octavia_provider.api.quotas import OLDER
 from octavia_provider.api.views import shown_names
 from octavia_provider.model.errors import Invalid
@@ -27,7 +27,7 @@ def thing(i: int, **more: Any) -> dict[str, Any]:
 
 
 def names(objects: Things, query: str) -> list[str]:
-    return [t["name"] for t in listing.page(objects, "things", URL(f"http://o/v2/things?{query}"))["things"]]
+    return [t["name"] for t in list_query.page(objects, "things", URL(f"http://o/v2/things?{query}"))["things"]]
 
 
 THINGS = [
@@ -56,17 +56,17 @@ THINGS = [
     ],
 )
 def test_filters(query: str, expected: list[int]) -> None:
-    page = listing.page(list(THINGS), "things", URL(f"http://o/things?{query}"))
+    page = list_query.page(list(THINGS), "things", URL(f"http://o/things?{query}"))
     assert [t["weight"] for t in page["things"]] == expected
 
 
 def test_order() -> None:
     assert names(THINGS, "sort=name:desc,weight:asc") == ["n1", "n0", "n0"]
-    page = listing.page(
+    page = list_query.page(
         list(THINGS), "things", URL("http://o/t?sort_key=name&sort_dir=asc&sort_key=weight&sort_dir=desc")
     )
     assert [t["weight"] for t in page["things"]] == [2, 0, 1]
-    page = listing.page(list(THINGS), "things", URL("http://o/t?sort=description:desc"))
+    page = list_query.page(list(THINGS), "things", URL("http://o/t?sort=description:desc"))
     assert [t["weight"] for t in page["things"]][2] == 0
 
 
@@ -80,7 +80,7 @@ def test_what_makes_no_sense_is_refused(query: str) -> None:
 
 @pytest.mark.parametrize("query", ["fields=id,name", "fields=id&fields=name"])
 def test_fields(query: str) -> None:
-    page = listing.page([thing(1)], "things", URL(f"http://o/things?{query}"))
+    page = list_query.page([thing(1)], "things", URL(f"http://o/things?{query}"))
     assert page["things"] == [{"id": "id-1", "name": "n1"}]
 
 
@@ -91,14 +91,14 @@ def test_pages_forwards_and_backwards_show_everything_once(count: int, limit: in
     url: URL | None = URL(f"http://o/v2/things?limit={limit}&sort=weight:desc")
     last = url
     while url is not None:
-        page = listing.page(things, "things", url)
+        page = list_query.page(things, "things", url)
         last, seen = url, [*seen, [t["id"] for t in page["things"]]]
         url = next((URL(k["href"]) for k in page.get("things_links", ()) if k["rel"] == "next"), None)
     assert [i for ids in seen for i in ids] == [f"id-{i}" for i in reversed(range(count))]
     back: list[list[str]] = []
     url = last
     while url is not None:
-        page = listing.page(things, "things", url)
+        page = list_query.page(things, "things", url)
         back = [[t["id"] for t in page["things"]], *back]
         url = next((URL(k["href"]) for k in page.get("things_links", ()) if k["rel"] == "previous"), None)
     assert [i for ids in back for i in ids] == [i for ids in seen for i in ids]

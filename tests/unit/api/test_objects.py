@@ -73,7 +73,7 @@ async def test_the_status_tree_and_the_statistics(plane: Plane) -> None:
     more = (await plane.call("GET", f"{lb_url}/status", X_Octavia_Form="model")).body["statuses"]["loadbalancer"]
     assert [p["id"] for p in more["pools"]] == [loose["id"]]
     assert more["listeners"][0]["pools"][0]["healthmonitor"]["type"] == "HTTP"
-    plane.board.counters[made["listener"]["id"]] = Counters(bytes_in=3, total_connections=2)
+    plane.status_cache.counters[made["listener"]["id"]] = Counters(bytes_in=3, total_connections=2)
     stats = (await plane.call("GET", f"{lb_url}/stats")).body["stats"]
     assert stats == {
         "bytes_in": 3, "bytes_out": 0, "active_connections": 0, "total_connections": 2, "request_errors": 0,

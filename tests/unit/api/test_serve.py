@@ -17,8 +17,8 @@ from aiohttp import web
 from octavia_amphora.wire.messages import Counters
 from octavia_provider import __version__
 from octavia_provider.api import serve_tcp, serve_unix
+from octavia_provider.api.compat.versions import VERSIONS
 from octavia_provider.api.serve import PATH_BYTES
-from octavia_provider.api.versions import VERSIONS
 from octavia_provider.model.errors import Conflict, Refused
 from octavia_provider.ports import Amphora
 from unit.api.settling import Plane
@@ -161,7 +161,7 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
         certificate_expires="2026-12-01T02:00:00+02:00", management_address="10.0.0.9",
     )  # fmt: skip
     listener = await plane.make("listener", loadbalancer_id=lb["id"], protocol="HTTP", protocol_port=80)
-    plane.board.counters[listener["id"]] = Counters(bytes_in=3)
+    plane.status_cache.counters[listener["id"]] = Counters(bytes_in=3)
     await plane.store.write(lambda tx: tx.put_amphora(found))
     (shown,) = (await plane.call("GET", f"/octavia/amphorae?loadbalancer_id={lb['id']}")).body["amphorae"]
     assert (shown["role"], shown["status"], shown["compute_id"]) == ("STANDALONE", "BOOTING", found.id)

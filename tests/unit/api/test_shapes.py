@@ -191,7 +191,7 @@ async def test_quotas_amphorae_statuses_and_statistics(plane: Plane) -> None:
     await plane.store.write(lambda tx: tx.put_amphora(boots))
     (amphora,) = (await plane.call("GET", "/octavia/amphorae")).body["amphorae"]
     assert misshapen(amphora, SHAPES["amphora"]) == []
-    plane.board.counters[made["listener"][0]["id"]] = Counters(bytes_in=2**40)
+    plane.status_cache.counters[made["listener"][0]["id"]] = Counters(bytes_in=2**40)
     for path in (
         f"lbaas/loadbalancers/{lb['id']}",
         f"lbaas/loadbalancers/{bare['id']}",

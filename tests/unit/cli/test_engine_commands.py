@@ -17,7 +17,7 @@ import pytest
 
 from octavia_provider.cli.main import COMMANDS
 from octavia_provider.client import embedded
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 from real_plane import RealPlane
 
 

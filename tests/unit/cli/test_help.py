@@ -13,7 +13,7 @@ import pytest
 
 import octavia_provider
 from command_line import octaviactl
-from octavia_provider.cli import codes, environment
+from octavia_provider.cli import environment, exit_codes
 from octavia_provider.cli import main as entry
 
 SOURCE = Path(octavia_provider.__file__).parent
@@ -45,7 +45,7 @@ def test_every_variable_that_is_read_is_told() -> None:
 
 def test_every_exit_code_is_told() -> None:
     done = octaviactl("--help")
-    for number, meaning in codes.MEANINGS.items():
+    for number, meaning in exit_codes.MEANINGS.items():
         assert re.search(rf"^ +{number} +{re.escape(meaning)}$", done.stdout, re.MULTILINE)
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import pem
 from command_line import octaviactl
-from octavia_provider.cli import codes, probe, serving
+from octavia_provider.cli import exit_codes, probe, serving_check
 from octavia_provider.model import statuses
 from real_plane import RealPlane
 
@@ -82,13 +82,13 @@ def overview(url: str | None, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("status", [200, 204, 301, 403, 404, 405, 429, 500, 501])
 def test_whatever_a_member_says_is_an_answer(status: int) -> None:
     with listener(status) as url:
-        assert serving.missing(overview(url)) == {}
+        assert serving_check.missing(overview(url)) == {}
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_what_haproxy_says_where_no_member_does_is_none(status: int) -> None:
     with listener(status) as url:
-        assert serving.missing(overview(url)) == {"n": f"listener n: answers {status}"}
+        assert serving_check.missing(overview(url)) == {"n": f"listener n: answers {status}"}
 
 
 @pytest.mark.parametrize("mandatory", [False, True])
@@ -148,14 +148,14 @@ UNHEARD = {"operating_status": statuses.UNKNOWN}
     ],
 )  # fmt: skip
 def test_what_is_waited_for(found: dict[str, Any], why: str | None) -> None:
-    assert serving.missing(found) == ({} if why is None else {"n": why})
+    assert serving_check.missing(found) == ({} if why is None else {"n": why})
 
 
 def test_start_says_which_does_not_serve_and_fails() -> None:
     with RealPlane() as plane:
         plane.make("web")  # nobody serves its address
         done = octaviactl("start", "--timeout", "1", "--home", plane.home)
-        assert done.returncode == codes.FAILED
+        assert done.returncode == exit_codes.FAILED
         assert "web: listener" in done.stderr
         assert "waiting: web" in done.stderr
         done = octaviactl("start", "--no-wait", "--json", "--home", plane.home)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from command_line import octaviactl
-from octavia_provider.cli import codes, health, tree
+from octavia_provider.cli import exit_codes, health, tree
 from octavia_provider.model import statuses
 from real_plane import RealPlane
 
@@ -22,7 +22,7 @@ def test_all_parts_are_shown_with_what_they_do() -> None:
     with RealPlane() as plane:
         made = plane.make("web")
         done = octaviactl("status", "--home", plane.home)
-        assert (done.returncode, done.stderr) == (codes.OK, "")
+        assert (done.returncode, done.stderr) == (exit_codes.OK, "")
         for part in (
             "HTTP :80", "TCP :81", "ROUND_ROBIN", "10.9.9.1:80  weight 1", "10.9.9.2:80  weight 2", "HTTP /healthy every 5 s",
             "L7 policy 1 web  REDIRECT_TO_POOL → web", "if PATH STARTS_WITH /api", made["vip_address"],
@@ -47,7 +47,7 @@ def test_names_and_ids_choose_and_what_is_not_there_has_a_code_of_its_own() -> N
             shown = json.loads(octaviactl("status", word, "--json", "--home", plane.home).stdout)
             assert [one["name"] for one in shown["load_balancers"]] == [found]
         done = octaviactl("status", "web", "nope", "--home", plane.home)
-        assert done.returncode == codes.NOT_FOUND
+        assert done.returncode == exit_codes.NOT_FOUND
         assert "no load balancer nope" in done.stderr
 
 
@@ -56,7 +56,7 @@ def test_the_reason_of_an_error_is_shown_and_the_code_tells_of_it() -> None:
         plane.plane.refuse.add("web")
         plane.make("web")
         done = octaviactl("status", "--home", plane.home)
-        assert done.returncode == codes.ERROR
+        assert done.returncode == exit_codes.ERROR
         assert "! load balancer web: haproxy said no" in done.stdout
         assert "! listener web: haproxy said no" in done.stdout
         shown = json.loads(octaviactl("status", "--json", "--home", plane.home).stdout)
@@ -66,10 +66,10 @@ def test_the_reason_of_an_error_is_shown_and_the_code_tells_of_it() -> None:
 def test_what_is_in_the_way_for_now_is_shown() -> None:
     with RealPlane() as plane:
         made = plane.make("web")
-        plane.plane.board.trouble = {made["id"]: "no descriptors"}.get  # type: ignore[method-assign,assignment]
+        plane.plane.status_cache.trouble = {made["id"]: "no descriptors"}.get  # type: ignore[method-assign,assignment]
         done = octaviactl("status", "--home", plane.home)
         assert "! load balancer web: no descriptors" in done.stdout
-        assert done.returncode == codes.DEGRADED
+        assert done.returncode == exit_codes.DEGRADED
 
 
 def test_requests_do_not_grow_with_what_is_shown() -> None:
@@ -79,14 +79,14 @@ def test_requests_do_not_grow_with_what_is_shown() -> None:
             plane.make(f"lb-{number}")
             if number in (0, 11):
                 before = plane.requests.count(1)
-                assert octaviactl("status", "--home", plane.home).returncode == codes.OK
+                assert octaviactl("status", "--home", plane.home).returncode == exit_codes.OK
                 asked.append(plane.requests.count(1) - before)
         assert asked == [1, 1]
 
 
 def test_more_than_a_page_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     from octavia_provider.api import overview
-    from octavia_provider.cli import look
+    from octavia_provider.cli import overview_source
     from octavia_provider.client import embedded
 
     monkeypatch.setattr(overview, "PAGE", 2)
@@ -95,7 +95,7 @@ def test_more_than_a_page_is_read_page_by_page(monkeypatch: pytest.MonkeyPatch) 
             plane.run(plane.plane.balancer(f"lb-{number}"))
         client = embedded.connect(home=plane.home, start=False)
         before = plane.requests.count(1)
-        found = look.overview(client)
+        found = overview_source.overview(client)
         client.close()
         assert [one["name"] for one in found["load_balancers"]] == [f"lb-{number}" for number in range(5)]
         assert len(found["networks"]) == 5
@@ -107,12 +107,12 @@ def test_without_a_control_plane_things_are_unknown_and_not_down() -> None:
         plane.make("web")
         (Path(plane.home) / "api.sock").unlink()
         done = octaviactl("status", "web", "--home", plane.home)
-        assert done.returncode == codes.NO_CONTROL_PLANE
+        assert done.returncode == exit_codes.NO_CONTROL_PLANE
         assert "web" in done.stdout
         assert "UNKNOWN" in done.stdout
         assert not {"OFFLINE", "ONLINE", "ACTIVE"} & set(done.stdout.split())
         assert "octaviactl start" in done.stdout
-        assert octaviactl("status", "other", "--home", plane.home).returncode == codes.NOT_FOUND
+        assert octaviactl("status", "other", "--home", plane.home).returncode == exit_codes.NOT_FOUND
         shown = json.loads(octaviactl("status", "--json", "--home", plane.home).stdout)
         assert shown["control_plane"] is None
         assert [one["operating_status"] for one in shown["load_balancers"]] == [statuses.UNKNOWN]
@@ -120,15 +120,15 @@ def test_without_a_control_plane_things_are_unknown_and_not_down() -> None:
 
 def test_an_endpoint_that_does_not_answer_has_the_code_of_that() -> None:
     done = octaviactl("status", "--endpoint", "http://127.0.0.1:9")
-    assert (done.returncode, done.stdout) == (codes.NO_CONTROL_PLANE, "")
+    assert (done.returncode, done.stdout) == (exit_codes.NO_CONTROL_PLANE, "")
 
 
 def test_what_nobody_told_yet_is_unknown() -> None:
     with RealPlane() as plane:
         plane.make("web")
-        plane.plane.board.operating_status = lambda _record: statuses.OFFLINE  # type: ignore[method-assign]
+        plane.plane.status_cache.operating_status = lambda _record: statuses.OFFLINE  # type: ignore[method-assign]
         done = octaviactl("status", "--home", plane.home)
-        assert done.returncode == codes.DEGRADED
+        assert done.returncode == exit_codes.DEGRADED
         assert "nothing was heard of its amphora yet" in done.stdout
         assert "OFFLINE" not in done.stdout
 
@@ -172,19 +172,19 @@ def overview(member: str = "ONLINE", listener: str = "ONLINE", balancer: str = "
 @pytest.mark.parametrize(
     ("found", "code", "says"),
     [
-        (overview(), codes.OK, ""),
-        (overview(member="DRAINING"), codes.OK, ""),
-        (overview(member="NO_MONITOR"), codes.OK, ""),
-        (overview(member="ERROR", balancer="DEGRADED"), codes.DEGRADED, "10.0.0.1:80 fails its health checks"),
-        (overview(listener="OFFLINE"), codes.DEGRADED, "haproxy does not serve it"),
-        (overview(balancer="UNKNOWN"), codes.DEGRADED, "nothing was heard"),
-        (overview(balancer="ERROR"), codes.ERROR, "operating status ERROR"),
-        (overview(hosts=[{**NODE, "running": False}]), codes.DEGRADED, "host n: its command does not run"),
-        (overview(networks=[{**NODE, "provisioning_status": "ERROR", "provisioning_error": "no"}]), codes.ERROR, "network n: no"),
-        (overview(hosts=[{**NODE, "running": True, "provisioning_error": "no room"}]), codes.DEGRADED, "host n: no room"),
-        (overview(tls_containers=[{**NODE, "provisioning_status": "PENDING_CREATE"}]), codes.DEGRADED, "is being created"),
-        (overview(tls_containers=[{**NODE, "certificate_warnings": [SOON]}]), codes.OK, "ends in 11 days"),
-        (overview(tls_containers=[{**NODE, "certificate_warnings": [OVER]}]), codes.DEGRADED, "ended 3 days ago"),
+        (overview(), exit_codes.OK, ""),
+        (overview(member="DRAINING"), exit_codes.OK, ""),
+        (overview(member="NO_MONITOR"), exit_codes.OK, ""),
+        (overview(member="ERROR", balancer="DEGRADED"), exit_codes.DEGRADED, "10.0.0.1:80 fails its health checks"),
+        (overview(listener="OFFLINE"), exit_codes.DEGRADED, "haproxy does not serve it"),
+        (overview(balancer="UNKNOWN"), exit_codes.DEGRADED, "nothing was heard"),
+        (overview(balancer="ERROR"), exit_codes.ERROR, "operating status ERROR"),
+        (overview(hosts=[{**NODE, "running": False}]), exit_codes.DEGRADED, "host n: its command does not run"),
+        (overview(networks=[{**NODE, "provisioning_status": "ERROR", "provisioning_error": "no"}]), exit_codes.ERROR, "network n: no"),
+        (overview(hosts=[{**NODE, "running": True, "provisioning_error": "no room"}]), exit_codes.DEGRADED, "host n: no room"),
+        (overview(tls_containers=[{**NODE, "provisioning_status": "PENDING_CREATE"}]), exit_codes.DEGRADED, "is being created"),
+        (overview(tls_containers=[{**NODE, "certificate_warnings": [SOON]}]), exit_codes.OK, "ends in 11 days"),
+        (overview(tls_containers=[{**NODE, "certificate_warnings": [OVER]}]), exit_codes.DEGRADED, "ended 3 days ago"),
     ],
 )  # fmt: skip
 def test_what_is_wrong(found: dict[str, Any], code: int, says: str) -> None:
@@ -224,5 +224,5 @@ def test_sizes(count: int, shown: str) -> None:
 def test_a_store_that_cannot_be_read_is_told_and_has_the_code_of_unknown(tmp_path: Path) -> None:
     (tmp_path / "octavia.db").write_bytes(b"")
     done = octaviactl("status", "--home", str(tmp_path))
-    assert done.returncode == codes.NO_CONTROL_PLANE
+    assert done.returncode == exit_codes.NO_CONTROL_PLANE
     assert "octaviactl adopt" in done.stdout

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from control_plane import ControlPlane
-from octavia_provider.client import faults
+from octavia_provider.client import errors
 from octavia_provider.client.client import Client, Owner
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 from octavia_provider.model.errors import (
     Conflict,
     Forbidden,
@@ -51,17 +51,17 @@ def soon() -> Deadline:
     ],
 )  # fmt: skip
 def test_every_fault_is_one_of_our_errors(status: int, error: type[OctaviaError]) -> None:
-    found = faults.error(status, {"faultstring": "no"}, subject="pool p")
+    found = errors.error(status, {"faultstring": "no"}, subject="pool p")
     assert type(found) is error
     assert str(found).startswith("pool p: no")
-    assert "without saying why" in str(faults.error(status, None, subject="pool p"))
+    assert "without saying why" in str(errors.error(status, None, subject="pool p"))
 
 
 def test_a_fault_carries_its_paths_and_when_to_come_back() -> None:
     body = {"faultstring": "x", "violations": [{"path": ["members", 0, "weight"], "message": "too heavy"}]}
-    found = faults.error(400, body, subject="")
+    found = errors.error(400, body, subject="")
     assert str(found) == "members[0].weight: too heavy"
-    later = faults.error(503, None, subject="", retry_after="2.5")
+    later = errors.error(503, None, subject="", retry_after="2.5")
     assert isinstance(later, TransientError)
     assert later.retry_after == 2.5
 

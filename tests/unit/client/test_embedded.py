@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from octavia_provider.client import embedded
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 from octavia_provider.kit import paths
 from octavia_provider.model.errors import Conflict, Interrupted, PermanentError
 

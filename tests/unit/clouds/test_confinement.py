@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from octavia_provider.clouds.netns.holder import interpreter, kernel, limits, problems, roots, seccomp, users
+from octavia_provider.clouds.netns.holder import errors, interpreter, kernel, limits, roots, seccomp, users
 
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 HEADERS = {"x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "aarch64": "/usr/include/asm-generic/unistd.h"}
@@ -117,13 +117,13 @@ def test_no_two_tenants_share_a_user() -> None:
 
 
 def test_every_home_has_its_range_below_what_systemd_keeps() -> None:
-    last = users.FIRST + users.HOMES * users.TENANTS * users.EACH
+    last = users.FIRST + users.HOMES * users.CONTAINERS * users.EACH
     assert last <= 2_147_352_576
     blocks = users.Blocks("/x")
     names = (str(number) for number in itertools.count())
-    given = [blocks.take(next(names)) for _ in range(users.TENANTS)]
-    assert len(set(given)) == users.TENANTS
-    with pytest.raises(problems.Problem, match="users for 4096"):
+    given = [blocks.take(next(names)) for _ in range(users.CONTAINERS)]
+    assert len(set(given)) == users.CONTAINERS
+    with pytest.raises(errors.Problem, match="users for 4096"):
         blocks.take("one too many")
 
 
@@ -140,7 +140,7 @@ def test_a_machine_without_user_namespaces_is_told_so(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(kernel, "unshare", refuse)
     maps = (users.mapping(users.FIRST),) * 2
-    with pytest.raises(problems.Problem, match="make a user namespace") as raised:
+    with pytest.raises(errors.Problem, match="make a user namespace") as raised:
         users.namespace(users.FIRST, 512, maps, {})
     assert "max_user_namespaces" in raised.value.data["hint"]
 

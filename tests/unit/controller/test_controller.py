@@ -184,8 +184,8 @@ async def test_one_writer_a_scope_and_the_next_one_has_a_higher_fence(store: Sql
 def test_the_fence_stays_that_of_our_own_lease() -> None:
     from dataclasses import replace
 
-    from octavia_provider.controller.desired import Desire
+    from octavia_provider.controller.desired_state import DesiredState
 
-    desire = Desire(replace(scope(), fence=3))
-    desire.read(replace(scope(), fence=4), [])
-    assert desire.scope.fence == 3
+    desired_state = DesiredState(replace(scope(), fence=3))
+    desired_state.read(replace(scope(), fence=4), [])
+    assert desired_state.scope.fence == 3

@@ -14,10 +14,10 @@ from builders import record, scope, web
 from octavia_amphora.wire.heartbeat import BalancerBeat, Heartbeat, encode
 from octavia_amphora.wire.messages import Counters, ListenerState, ServerState, States
 from octavia_provider.controller import heartbeats
-from octavia_provider.controller.balancer import BalancerReconciler, InForce
-from octavia_provider.controller.board import Board
-from octavia_provider.controller.desired import Desire
+from octavia_provider.controller.desired_state import DesiredState
 from octavia_provider.controller.heartbeats import Heartbeats
+from octavia_provider.controller.load_balancer import BalancerReconciler, InForce
+from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.model.errors import TransientError
 from octavia_provider.render.haproxy import Placement, render
 
@@ -30,8 +30,10 @@ class Site:
     """One load balancer on one amphora. It stands for the store, the controller and the agent; the rest is real."""
 
     def __init__(self) -> None:
-        self.board = Board()
-        self.known = BalancerReconciler(cast("Any", None), Desire(scope()), hosts={"amp": cast("Any", "the host")})
+        self.status_cache = StatusCache()
+        self.known = BalancerReconciler(
+            cast("Any", None), DesiredState(scope()), hosts={"amp": cast("Any", "the host")}
+        )
         self.known.in_force["amp"] = InForce(CONFIGURATION, OURS)
         self.amphorae = [SimpleNamespace(id="amp", heartbeat_key=KEY, load_balancer_id="lb")]
         self.asked: list[tuple[Any, str]] = []
@@ -40,7 +42,7 @@ class Site:
         self.now, self.looks, self.sequence = 0.0, 0, 0
         self.changed = asyncio.Event()
         self.heartbeats = Heartbeats(
-            cast("Any", self), self.board, cast("Any", self), cast("Any", self), clock=self.clock
+            cast("Any", self), self.status_cache, cast("Any", self), cast("Any", self), clock=self.clock
         )
 
     def clock(self) -> float:
@@ -82,7 +84,7 @@ class Site:
         await asyncio.gather(*others)
 
     def member(self) -> str:
-        return self.board.operating_status(record("member", "m1"))
+        return self.status_cache.operating_status(record("member", "m1"))
 
 
 class _Watch:
@@ -125,7 +127,7 @@ async def site(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
 async def test_a_beat_of_the_configuration_in_force__seen_at_once__nobody_is_asked(site: Site) -> None:
     site.beat(OURS)
     assert site.member() == "ONLINE"
-    assert site.board.statistics("lb", "web") == Counters(bytes_in=7)
+    assert site.status_cache.statistics("lb", "web") == Counters(bytes_in=7)
     assert not site.asked
     assert not site.pokes
 
@@ -148,7 +150,7 @@ async def test_the_same_odd_digest_twice__the_agent_is_asked__what_it_says_in_fu
     await site.quiet()
     assert site.asked == [("the host", "lb")]
     assert site.member() == "ERROR"
-    assert site.board.statistics("lb", "web") == Counters(bytes_in=9)
+    assert site.status_cache.statistics("lb", "web") == Counters(bytes_in=9)
     assert not site.pokes
 
 
@@ -220,7 +222,7 @@ async def test_an_amphora_that_was_made_anew_and_has_nothing_in_force_yet_is_not
     site.known.in_force.clear()
     for part in encode(Heartbeat("amp", 2, 1, 1.0, ()), KEY):
         site.heartbeats.datagram_received(part, None)
-    assert site.board.operating_status(record("load_balancer", "lb")) == "ERROR"
+    assert site.status_cache.operating_status(record("load_balancer", "lb")) == "ERROR"
     assert site.member() == "OFFLINE"
     assert not site.pokes, "it is pushed to already"
 
@@ -230,7 +232,7 @@ async def test_an_amphora_that_serves_nothing_is_not_online__whatever_it_has_rec
     site.beat(OURS)
     site.known.in_force.clear()
     site.beat(OURS, serving=False)
-    assert site.board.operating_status(record("load_balancer", "lb")) == "ERROR"
+    assert site.status_cache.operating_status(record("load_balancer", "lb")) == "ERROR"
     assert site.member() == "OFFLINE"
 
 
@@ -242,9 +244,9 @@ async def test_silence__its_balancer_is_lost_and_looked_at_once_a_period(site: S
         looks = site.looks
         await come(lambda looks=looks: site.looks >= looks + 3)  # type: ignore[misc]
         assert site.pokes == [("lb", True)] * period
-    assert site.board.operating_status(record("load_balancer", "lb")) == "ERROR"
+    assert site.status_cache.operating_status(record("load_balancer", "lb")) == "ERROR"
     site.beat(OURS)
-    assert site.board.operating_status(record("load_balancer", "lb")) == "ONLINE"
+    assert site.status_cache.operating_status(record("load_balancer", "lb")) == "ONLINE"
 
 
 async def test_an_amphora_that_never_said_a_word_is_silent_too(site: Site) -> None:

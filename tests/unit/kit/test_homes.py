@@ -12,7 +12,7 @@ import pytest
 
 from octavia_provider import app
 from octavia_provider.client import embedded
-from octavia_provider.client.waiting import Deadline
+from octavia_provider.client.deadline import Deadline
 from octavia_provider.kit import homes, paths
 from octavia_provider.model.errors import Forbidden
 

@@ -23,15 +23,15 @@ from octavia_provider.planner.plan import (
     plan,
     sentence,
 )
-from octavia_provider.ports import Amphora, Host, Publication
+from octavia_provider.ports import Amphora, Instance, Publication
 
 
 def amphora(id_: str) -> Amphora:
     return Amphora(id=id_, load_balancer_id="lb")
 
 
-def host(id_: str, *, alive: bool = True) -> Host:
-    return Host(amphora_id=id_, load_balancer_id="lb", agent=("10.0.0.1", 9443), alive=alive)
+def host(id_: str, *, alive: bool = True) -> Instance:
+    return Instance(amphora_id=id_, load_balancer_id="lb", agent=("10.0.0.1", 9443), alive=alive)
 
 
 def publication(id_: str, port: int = 80) -> Publication:
@@ -44,7 +44,7 @@ def desired(digest: Mapping[str, str] | None = None, *publications: Publication,
     return Desired(load_balancer_id="lb", amphorae=amphorae, digest=digest or {}, publications=publications)
 
 
-def observed(*ids: str, hosts: Mapping[str, Host] | None = None, **seen: object) -> Observed:
+def observed(*ids: str, hosts: Mapping[str, Instance] | None = None, **seen: object) -> Observed:
     return Observed(amphorae=tuple(amphora(i) for i in ids), hosts=hosts or {}, **seen)  # type: ignore[arg-type]
 
 
@@ -148,8 +148,8 @@ def test_every_plan_comes_to_an_end_and_then_all_is_as_desired(
             seen = carry_out(goal, seen, step)
     assert plan(goal, seen) == ()
     assert len(seen.amphorae) == amphorae
-    strangers = set(alive) - set(ids) if amphorae else set()  # left alone
-    assert set(seen.hosts) == {a.id for a in seen.amphorae} | strangers
+    orphans = set(alive) - set(ids) if amphorae else set()  # left alone
+    assert set(seen.hosts) == {a.id for a in seen.amphorae} | orphans
     assert sorted(seen.publications, key=str) == sorted(wanted if amphorae else [], key=str)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from octavia_provider.model.errors import Refused, Unreachable
-from octavia_provider.ports import AmphoraOrder, Host, HostSpec, NetworkSpec, Order, Publication, Vip
+from octavia_provider.ports import AmphoraSpec, HostSpec, Instance, NetworkSpec, Publication, StateVersion, Vip
 
 from .client import Client, Hello, HolderEnded, NoHolder
 from .dialer import Dialer
@@ -167,7 +167,7 @@ class NetnsCloud:
             await asyncio.to_thread(self._client.ask, do, id=identity)
 
     # ── amphorae (ports.Compute) ─────────────────────────────────────────────────────────────────────────────────────
-    async def boot(self, order: AmphoraOrder) -> Host:
+    async def boot(self, order: AmphoraSpec) -> Instance:
         """Make the namespaces of an amphora, put its files in and start its agent, or find all that done."""
         vips = [asdict(vip) for vip in order.vips]
         made = await self._make("create_amphora", id=order.id, load_balancer_id=order.load_balancer_id, vips=vips)
@@ -176,16 +176,16 @@ class NetnsCloud:
             log.info("amphora.booted", amphora=order.id, address=made["addresses"][0])
         return _host({**made, "alive": True})
 
-    async def hosts(self) -> Sequence[Host]:
+    async def hosts(self) -> Sequence[Instance]:
         """All amphorae; ``alive`` when the namespaces are whole and the agent is kept running."""
         return [_host(told) for told in (await self._look("amphorae")).get("amphorae", ())]
 
-    async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Host:
+    async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Instance:
         """Other VIPs for an amphora that runs."""
         told = await self._make("readdress_amphora", id=amphora_id, vips=[asdict(vip) for vip in vips], keep=keep)
         return _host({**told, "alive": True})
 
-    async def restart_agent(self, order: AmphoraOrder) -> None:
+    async def restart_agent(self, order: AmphoraSpec) -> None:
         """The agent of an amphora that runs, anew, with its files."""
         address = next((host.agent[0] for host in await self.hosts() if host.amphora_id == order.id), None)
         if address is not None:
@@ -270,20 +270,20 @@ class NetnsCloud:
         told = (await self._look("publications")).get("publications", ())
         return [_publication(spec) for spec in told]
 
-    async def pushed(self) -> Mapping[str, Mapping[str, Order]]:
+    async def pushed(self) -> Mapping[str, Mapping[str, StateVersion]]:
         """What agents keep on disk, running or not."""
         return await asyncio.to_thread(pushed, self._client.home)
 
 
-async def _files(order: AmphoraOrder, address: str) -> dict[str, tuple[int, str]]:
+async def _files(order: AmphoraSpec, address: str) -> dict[str, tuple[int, str]]:
     """The files of an amphora, as the holder is told of them; their making takes a moment."""
     files = await asyncio.to_thread(order.files, address, AGENT_PORT)
     return {path: (mode, content.decode("latin-1")) for path, (mode, content) in files.items()}
 
 
-def _host(told: Mapping[str, Any]) -> Host:
+def _host(told: Mapping[str, Any]) -> Instance:
     agent, proxy = told["addresses"]
-    return Host(
+    return Instance(
         amphora_id=told["id"], load_balancer_id=told["load_balancer_id"], agent=(agent, AGENT_PORT),
         proxy_address=proxy, alive=told["alive"], vips=tuple(told["vips"]),
     )  # fmt: skip

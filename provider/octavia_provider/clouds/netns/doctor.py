@@ -18,7 +18,7 @@ from octavia_amphora.wire.haproxy_versions import OLDEST
 from octavia_provider.model.errors import OctaviaError
 
 from .holder import interpreter
-from .holder.walls import PATH
+from .holder.namespaces import PATH
 
 PYTHON = (3, 11)
 PYTHONS_TRIED = ((3, 11), (3, 13))

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from octavia_amphora.wire.messages import Stamp
-from octavia_provider.ports import Order
+from octavia_provider.ports import StateVersion
 
 
 class _Newest(msgspec.Struct):
@@ -17,9 +17,9 @@ class _Newest(msgspec.Struct):
     stamp: Stamp
 
 
-def pushed(home: Path) -> dict[str, dict[str, Order]]:
+def pushed(home: Path) -> dict[str, dict[str, StateVersion]]:
     """Amphora id → load balancer id → the newest push; what is damaged is left out."""
-    found: dict[str, dict[str, Order]] = {}
+    found: dict[str, dict[str, StateVersion]] = {}
     for path in (home / "cloud" / "amphorae").glob("*/*/newest.json"):
         try:
             newest = msgspec.json.decode(path.read_bytes(), type=_Newest)

@@ -13,7 +13,7 @@ import resource
 import sys
 from pathlib import Path
 
-from . import confinement, interpreter, kernel, problems, server, walls
+from . import confinement, errors, interpreter, kernel, namespaces, server
 
 
 def main() -> None:
@@ -29,8 +29,8 @@ def main() -> None:
     try:
         cloud = _build(options)
         listening = cloud.listen(options.home / "cloud" / "holder.sock")
-    except (OSError, problems.Problem) as error:
-        problem = problems.Problem(f"it cannot be built: {error}", hint="`octaviactl doctor`")
+    except (OSError, errors.Problem) as error:
+        problem = errors.Problem(f"it cannot be built: {error}", hint="`octaviactl doctor`")
         _report(options.ready, {"error": problem.data})
         sys.exit(1)
     _report(options.ready, {})
@@ -43,9 +43,9 @@ def _build(options: argparse.Namespace) -> server.Server:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))  # all that runs in the cloud has what we have
-    os.environ["PATH"] = f"{os.environ.get('PATH', '')}:{walls.PATH}"
+    os.environ["PATH"] = f"{os.environ.get('PATH', '')}:{namespaces.PATH}"
     machine = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    walls.raise_walls()
+    namespaces.raise_walls()
     kernel.set_name("octavia-cloud")
     confinement.give_up()
     interpreter.compile_agent()

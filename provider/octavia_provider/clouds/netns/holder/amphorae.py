@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from . import interpreter, roots, walls
+from . import interpreter, namespaces, roots
+from .containers import Container, Containers
+from .errors import Problem
 from .fabric import MANAGEMENT, Fabric, Interface, names
-from .problems import Problem
 from .services import prune_logs
-from .tenants import Tenant, Tenants
 
-FOLDERS = (walls.AMPHORA_ETC, walls.AMPHORA_RUN, walls.AMPHORA_STATE)
+FOLDERS = (namespaces.AMPHORA_ETC, namespaces.AMPHORA_RUN, namespaces.AMPHORA_STATE)
 
 
 @dataclass(slots=True)
@@ -33,9 +33,9 @@ class Amphora:
 class Amphorae:
     """All amphorae."""
 
-    def __init__(self, home: Path, tenants: Tenants, fabric: Fabric, agent: Sequence[str]) -> None:
+    def __init__(self, home: Path, containers: Containers, fabric: Fabric, agent: Sequence[str]) -> None:
         self._home = home
-        self._tenants = tenants
+        self._containers = containers
         self._fabric = fabric
         self._agent = tuple(agent)
         self._all: dict[str, Amphora] = {}
@@ -61,66 +61,66 @@ class Amphorae:
         name = _name(identity)
         self._fabric.ensure_management()
         known = self._all.get(identity)
-        if known is not None and known.vips == vips and self._tenants.find(name):
+        if known is not None and known.vips == vips and self._containers.find(name):
             return _told(known)
         addresses = known.addresses if known else (self._free_address(), self._free_address())
         interfaces = (self._management(addresses), *_vip_interfaces(vips))
         if not self._all and (hidden := interpreter.unreadable()):
             raise Problem(f"its agent, an unprivileged user, could not read {hidden}", hint=f"`chmod -R o+rX {hidden}`")
         order = {"kind": "amphora", "state": str(self._state(identity)), "shown": roots.python(self._agent)}
-        self._tenants.create(name, interfaces, order)
+        self._containers.create(name, interfaces, order)
         known = Amphora(identity, str(message["load_balancer_id"]), addresses, vips)
         self._all[identity] = known
         return _told(known)
 
     def start(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Write the files of an amphora and start its agent, unless it was started."""
-        known, tenant = self._prepared(message)
+        known, container = self._prepared(message)
         if not known.started:
-            tenant.ask("files", files=message["files"])
-            tenant.ask("run", argv=self._agent, environment=_environment(), identity=None)
+            container.ask("files", files=message["files"])
+            container.ask("run", argv=self._agent, environment=_environment(), identity=None)
             known.started = True
         return _told(known)
 
     def restart(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Write the files of an amphora again, and end its agent and start it anew."""
-        known, tenant = self._prepared(message)
+        known, container = self._prepared(message)
         if not known.started:
             return self.start(message)
-        tenant.ask("files", files=message["files"])
-        tenant.ask("restart")
+        container.ask("files", files=message["files"])
+        container.ask("restart")
         return _told(known)
 
-    def _prepared(self, message: Mapping[str, Any]) -> tuple[Amphora, Tenant]:
+    def _prepared(self, message: Mapping[str, Any]) -> tuple[Amphora, Container]:
         """The amphora that files are for; they are where such files may be."""
         identity = str(message["id"])
         subject = f"amphora {identity}"
         for path in message["files"]:
             if not path.startswith(tuple(f"{folder}/" for folder in FOLDERS)) or ".." in path:
                 raise Problem(f"{path} is not in {', '.join(FOLDERS)}", subject=subject, hint="put its files there")
-        known, tenant = self._all.get(identity), self._tenants.find(_name(identity))
-        if known is None or tenant is None:
+        known, container = self._all.get(identity), self._containers.find(_name(identity))
+        if known is None or container is None:
             raise Problem("it is gone", kind="transient", subject=subject)
-        return known, tenant
+        return known, container
 
     def readdress(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """Give an amphora these VIPs, on the networks that it has; with ``keep`` it does not lose those that it had."""
         identity, vips = str(message["id"]), list(message["vips"])
-        known, tenant = self._all.get(identity), self._tenants.find(_name(identity))
-        if known is None or tenant is None:
+        known, container = self._all.get(identity), self._containers.find(_name(identity))
+        if known is None or container is None:
             raise Problem("it is gone", kind="transient", subject=f"amphora {identity}")
         if message["keep"]:
             vips += [vip for vip in known.vips if vip not in vips]
         interfaces = (self._management(known.addresses), *_vip_interfaces(vips))
-        if [i.network_id for i in interfaces] != [i.network_id for i in tenant.interfaces]:
+        if [i.network_id for i in interfaces] != [i.network_id for i in container.interfaces]:
             raise Problem("its VIPs are on other networks than its interfaces", subject=f"amphora {identity}")
-        tenant.readdress(interfaces)
+        container.readdress(interfaces)
         known.vips = vips
         return _told(known)
 
     def delete(self, identity: str) -> None:
         """The amphora and all that it kept are gone."""
-        self._tenants.destroy(_name(identity))
+        self._containers.destroy(_name(identity))
         self._all.pop(identity, None)
         shutil.rmtree(self._state(identity), ignore_errors=True)
         prune_logs(self._home / "log")
@@ -129,7 +129,7 @@ class Amphorae:
         """All amphorae; ``alive``: its namespaces are whole and its agent is kept running."""
         there = names()
         return [
-            {**_told(amphora), "alive": amphora.started and self._tenants.find(_name(amphora.id), there) is not None}
+            {**_told(amphora), "alive": amphora.started and self._containers.find(_name(amphora.id), there) is not None}
             for amphora in self._all.values()
         ]
 
@@ -151,7 +151,7 @@ def _name(identity: str) -> str:
 
 def _environment() -> dict[str, str]:
     python = {name: os.environ[name] for name in ("PYTHONPATH", "PYTHONHOME") if name in os.environ}
-    return {"PATH": walls.PATH, "LANG": "C.UTF-8", "HOME": "/", "PYTHONUNBUFFERED": "1", **python}
+    return {"PATH": namespaces.PATH, "LANG": "C.UTF-8", "HOME": "/", "PYTHONUNBUFFERED": "1", **python}
 
 
 def _vip_interfaces(vips: Sequence[Mapping[str, Any]]) -> list[Interface]:

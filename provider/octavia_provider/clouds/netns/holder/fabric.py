@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from . import kernel
-from .problems import Problem
+from .errors import Problem
 
 MANAGEMENT = "management"
 HOSTS = 100

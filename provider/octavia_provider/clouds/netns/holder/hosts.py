@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from . import roots, walls
+from . import namespaces, roots
+from .containers import Containers
+from .errors import Problem
 from .fabric import Fabric, Interface, names
-from .problems import Problem
 from .services import prune_logs
-from .tenants import Tenants
 
 PLACE = ("network_id", "address", "prefix", "gateway", "ipv6_address", "ipv6_prefix", "ipv6_gateway")
 
@@ -19,10 +19,10 @@ PLACE = ("network_id", "address", "prefix", "gateway", "ipv6_address", "ipv6_pre
 class Hosts:
     """All hosts, by the specs that they were made of."""
 
-    def __init__(self, home: Path, tenants: Tenants, fabric: Fabric) -> None:
+    def __init__(self, home: Path, containers: Containers, fabric: Fabric) -> None:
         self._fabric = fabric
         self._home = home
-        self._tenants = tenants
+        self._containers = containers
         self._specs: dict[str, Mapping[str, Any]] = {}
         self._shown: dict[str, list[str]] = {}
 
@@ -30,32 +30,32 @@ class Hosts:
         """The host exists and runs what the spec says. Refused, and no host, where that cannot be executed."""
         identity = str(spec["id"])
         name = _name(identity)
-        old, tenant = self._specs.get(identity), self._tenants.find(name)
-        if old == spec and tenant is not None:
+        old, container = self._specs.get(identity), self._containers.find(name)
+        if old == spec and container is not None:
             return
         shown = roots.named_by(spec["command"], spec["environment"], str(self._home))
         if (
             old is None
-            or tenant is None
+            or container is None
             or self._shown.get(identity) != shown
             or any(old[key] != spec[key] for key in PLACE)
         ):
-            tenant = self._tenants.create(name, [_interface(spec)], {"kind": "host", "shown": shown})
+            container = self._containers.create(name, [_interface(spec)], {"kind": "host", "shown": shown})
             self._shown[identity] = shown
             self._fabric.join(_addresses(old) if old else ())
             self._fabric.part(_addresses(spec))
         self._specs.pop(identity, None)
         try:
-            tenant.ask(**_service(spec))
+            container.ask(**_service(spec))
         except Problem as problem:
-            self._tenants.destroy(name)
+            self._containers.destroy(name)
             self._fabric.join(_addresses(spec))
             raise Problem(**{**problem.data, "subject": f"host {identity}"}) from problem
         self._specs[identity] = spec
 
     def delete(self, identity: str) -> None:
         """The host does not exist."""
-        self._tenants.destroy(_name(identity))
+        self._containers.destroy(_name(identity))
         if old := self._specs.pop(identity, None):
             self._fabric.join(_addresses(old))
         self._shown.pop(identity, None)
@@ -67,9 +67,9 @@ class Hosts:
         return {identity: self._runs(identity, there) for identity in self._specs}
 
     def _runs(self, identity: str, there: set[str]) -> bool:
-        tenant = self._tenants.find(_name(identity), there)
+        container = self._containers.find(_name(identity), there)
         try:
-            return tenant is not None and bool(tenant.ask("status")["pid"])
+            return container is not None and bool(container.ask("status")["pid"])
         except Problem:
             return False
 
@@ -97,7 +97,7 @@ def _service(spec: Mapping[str, Any]) -> dict[str, Any]:
     if spec["forward_port"] is not None:
         return {"do": "forward", "id": spec["id"], "port": spec["forward_port"]}
     account = spec["account"]
-    environment = {"PATH": walls.PATH, "LANG": "C.UTF-8", "HOME": account["home"], "USER": account["name"]}
+    environment = {"PATH": namespaces.PATH, "LANG": "C.UTF-8", "HOME": account["home"], "USER": account["name"]}
     return {
         "do": "run",
         "argv": spec["command"],

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from .problems import Problem
+from .errors import Problem
 
 # sched.h
 CLONE_NEWNS = 0x00020000

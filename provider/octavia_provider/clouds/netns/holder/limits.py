@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much of the machine a tenant may use: limits of its processes, and a control group where there is cgroup v2."""
+"""How much of the machine a container may use: limits of its processes, and a control group where there is cgroup v2."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOST_PROCESSES = 512
 RELAY_PROCESSES = 16
 RELAY_MEMORY = 2 << 30
 SPARE = 64
-"""Processes of the cloud's own in the group, which must start a program again while the tenant's limit is reached."""
+"""Processes of the cloud's own in the group, which must start a program again while the container's limit is reached."""
 _HOST_MEMORY, _LEAST = 2 << 30, 256 << 20
 
 
@@ -46,7 +46,7 @@ def of_a_program(processes: int, data: int) -> dict[int, int]:
 
 
 class Groups:
-    """The control groups of one home, one for each tenant; all of it does nothing on a machine without cgroup v2."""
+    """The control groups of one home, one for each container; all of it does nothing on a machine without cgroup v2."""
 
     def __init__(self, home: str, root: Path = CGROUPS) -> None:
         self._root = root

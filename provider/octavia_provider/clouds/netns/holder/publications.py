@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from . import datagrams, inside, relays, roots, users, walls
-from .problems import Problem
+from . import credentials, datagrams, namespaces, relays, roots, users
+from .errors import Problem
 from .services import Program, Service, kill_group
 
 PLACE = ("address", "port", "transport")
@@ -135,7 +135,7 @@ class Publications:
 
     def _service(self, spec: Mapping[str, Any], file: str, listening: socket.socket) -> Service:
         address, port = spec["target"]
-        confinement = inside.relay(self._blocks.take(file), roots.RELAYS)
+        confinement = credentials.relay(self._blocks.take(file), roots.RELAYS)
         if spec["transport"] == "udp":
             argv = datagrams.command(listening.fileno(), str(address), int(port), spec["allowed"])
             program = Program(
@@ -145,7 +145,7 @@ class Publications:
         relay = relays.Relay(listening.fileno(), (str(address), int(port)), proxy=True)
         path = relays.write(file, relay, roots.RELAYS)
         program = Program(
-            argv=relays.command(path), environment={"PATH": walls.PATH}, output=self._output,
+            argv=relays.command(path), environment={"PATH": namespaces.PATH}, output=self._output,
             keep=listening.fileno(), confinement=confinement,
         )  # fmt: skip
         return Service(program, self._say)

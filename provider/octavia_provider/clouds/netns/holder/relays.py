@@ -8,8 +8,8 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import fabric, walls
-from .problems import Problem
+from . import fabric, namespaces
+from .errors import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,12 @@ def remove(name: str, root: str) -> None:
 
 
 def _path(name: str) -> str:
-    return f"{walls.SCRATCH}/{fabric.short('', name)}.cfg"
+    return f"{namespaces.SCRATCH}/{fabric.short('', name)}.cfg"
 
 
 def command(path: str) -> list[str]:
     """haproxy in the foreground, without a master."""
-    haproxy = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:{walls.PATH}")
+    haproxy = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:{namespaces.PATH}")
     if haproxy is None:
         raise Problem("there is no haproxy on this machine", hint="install haproxy 2.6 or newer")
     return [haproxy, "-db", "-f", path]

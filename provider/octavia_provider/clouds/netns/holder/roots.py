@@ -16,11 +16,11 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from . import kernel, users, walls
+from . import kernel, namespaces, users
 
-ROOT = f"{walls.SCRATCH}/root"
+ROOT = f"{namespaces.SCRATCH}/root"
 """Where a root is put together before it becomes one."""
-RELAYS = f"{walls.SCRATCH}/relays"
+RELAYS = f"{namespaces.SCRATCH}/relays"
 """The root of all relays of the holder."""
 PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SETTINGS = (
@@ -47,7 +47,7 @@ def python(argv: Sequence[str] = ()) -> list[str]:
     The whole machine is none of them: ``python -m`` has the folder that it was started in on its path.
     """
     named = [str(Path(word).parent) for word in argv[1:] if word.startswith("/")]
-    haproxy = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:{walls.PATH}")
+    haproxy = shutil.which("haproxy", path=f"{os.environ.get('PATH', '')}:{namespaces.PATH}")
     beside = [str(Path(haproxy).resolve().parent)] if haproxy else []
     found = [sys.prefix, sys.base_prefix, *(path for path in sys.path if path), *named, *beside]
     return [path for path in dict.fromkeys(map(os.path.abspath, found)) if path != "/" and Path(path).is_dir()]
@@ -82,12 +82,12 @@ def amphora(state: str, shown: Sequence[str], home: str) -> None:
         _system(ROOT, shown, home)
         Path(ROOT, "etc/passwd").write_text(PASSWD, encoding="ascii")
         Path(ROOT, "etc/group").write_text(GROUP, encoding="ascii")
-        for path, size in ((walls.AMPHORA_ETC, "16m"), (walls.AMPHORA_RUN, "256m")):
+        for path, size in ((namespaces.AMPHORA_ETC, "16m"), (namespaces.AMPHORA_RUN, "256m")):
             _memory(f"{ROOT}{path}", "0755", size)
-        _folder(f"{ROOT}{walls.AMPHORA_STATE}")
-        kernel.mount(state, f"{ROOT}{walls.AMPHORA_STATE}", flags=kernel.MS_BIND)
+        _folder(f"{ROOT}{namespaces.AMPHORA_STATE}")
+        kernel.mount(state, f"{ROOT}{namespaces.AMPHORA_STATE}", flags=kernel.MS_BIND)
         kernel.mount_setattr(
-            f"{ROOT}{walls.AMPHORA_STATE}", kernel.ATTR_NOSUID | kernel.ATTR_NODEV | kernel.ATTR_NOEXEC
+            f"{ROOT}{namespaces.AMPHORA_STATE}", kernel.ATTR_NOSUID | kernel.ATTR_NODEV | kernel.ATTR_NOEXEC
         )
     _enter(ROOT)
 
@@ -119,10 +119,14 @@ def relays(home: str) -> None:
     """The root of all relays, made once; ``relays.write`` adds their configurations."""
     with _made(RELAYS):
         _system(RELAYS, python(), home)
-        _folder(f"{RELAYS}{walls.SCRATCH}")
+        _folder(f"{RELAYS}{namespaces.SCRATCH}")
         _nodes(f"{RELAYS}/dev")
         kernel.mount(
-            walls.SCRATCH, f"{RELAYS}{walls.SCRATCH}", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=0755,size=4m"
+            namespaces.SCRATCH,
+            f"{RELAYS}{namespaces.SCRATCH}",
+            "tmpfs",
+            kernel.MS_NOSUID | kernel.MS_NODEV,
+            "mode=0755,size=4m",
         )
 
 
@@ -156,7 +160,7 @@ def _own(root: str) -> None:
     """What has to be each one's own: processes, devices, places to write to."""
     for path, mode, size in (("/tmp", "1777", "256m"), ("/run", "0755", "16m"), ("/var/tmp", "1777", "256m")):
         _memory(f"{root}{path}", mode, size)
-    for path in (walls.NAMES, walls.SCRATCH):
+    for path in (namespaces.NAMES, namespaces.SCRATCH):
         Path(root + path).mkdir(mode=0o755, exist_ok=True)
     _memory(f"{root}/dev", "0755", "1m")
     _nodes(f"{root}/dev")

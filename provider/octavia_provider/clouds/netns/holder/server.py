@@ -19,12 +19,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import problems, roots, services, users, wire
+from . import errors, roots, services, users, wire
 from .amphorae import Amphorae
+from .containers import Containers
 from .fabric import Fabric
 from .hosts import Hosts
 from .publications import Publications
-from .tenants import Tenants
 
 PAUSE, QUIET = 0.1, 10.0
 """Seconds: after a failure, for what is short now (descriptors, memory) is not had at once; and until it is told again."""
@@ -42,9 +42,9 @@ class Server:
         self._fabric = Fabric(management)
         roots.relays(str(home))
         blocks = users.Blocks(str(home))
-        self._tenants = Tenants(str(home), self._fabric, machine, blocks)
-        self._amphorae = Amphorae(home, self._tenants, self._fabric, agent)
-        self._hosts = Hosts(home, self._tenants, self._fabric)
+        self._containers = Containers(str(home), self._fabric, machine, blocks)
+        self._amphorae = Amphorae(home, self._containers, self._fabric, agent)
+        self._hosts = Hosts(home, self._containers, self._fabric)
         self._publications = Publications(output, self._log.say, blocks)
         self._network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._complaint = ("", 0.0)
@@ -100,7 +100,7 @@ class Server:
         for pid, status in services.reap(self._publications.relays()):
             if self._publications.ended(pid, status):
                 continue
-            if name := self._tenants.ended(pid):
+            if name := self._containers.ended(pid):
                 self._log.say(f"{name} was ended from outside; the control plane builds it again")
                 self._tell_watchers({"ended": name})
 
@@ -119,7 +119,7 @@ class Server:
             uid = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[1]
             with contextlib.suppress(OSError, EOFError, ValueError):  # who asks nonsense, or leaves, gets no answer
                 if uid not in (0, os.geteuid()):
-                    forbidden = problems.Problem(f"user {uid} may not command this cloud", hint="be its owner or root")
+                    forbidden = errors.Problem(f"user {uid} may not command this cloud", hint="be its owner or root")
                     wire.send(connection, {"error": forbidden.data})
                     return
                 message, descriptors = wire.receive(connection)
@@ -140,11 +140,11 @@ class Server:
                 self._publications.publish(message["publication"], descriptors.pop() if descriptors else None)
                 return {}, ()
             return self._do(str(do), message), ()
-        except problems.Problem as problem:
+        except errors.Problem as problem:
             return {"error": problem.data}, ()
         except Exception as error:  # noqa: BLE001 - one question that fails must not end the cloud
             self._log.say(f"{do} failed: {type(error).__name__}: {error}")
-            return {"error": problems.told(error)}, ()
+            return {"error": errors.told(error)}, ()
         finally:
             wire.close(descriptors)
 
@@ -170,7 +170,7 @@ class Server:
             "publications": lambda: {"publications": self._publications.told()},
         }
         if do not in work:
-            raise problems.Problem(f"this cloud cannot {do!r}", hint="stop it and start it again: it is older")
+            raise errors.Problem(f"this cloud cannot {do!r}", hint="stop it and start it again: it is older")
         return work[do]() or {}
 
     def _ensure_network(self, network_id: str, cidrs: Sequence[str]) -> None:
@@ -185,7 +185,7 @@ class Server:
 
     def _require_unused(self, network_id: str) -> None:
         if users := self._amphorae.users(network_id) + self._hosts.users(network_id):
-            raise problems.Problem(
+            raise errors.Problem(
                 f"it is still used by {', '.join(users)}", kind="transient", subject=f"network {network_id}",
                 hint="delete what is on it first",
             )  # fmt: skip

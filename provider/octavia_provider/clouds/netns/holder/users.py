@@ -15,40 +15,40 @@ import resource
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from . import kernel, problems
+from . import errors, kernel
 
 FIRST = 1_900_000_000
 """Above the users that people, subuid(5) and systemd's containers have; those from 2,147,352,576 on it keeps (UIDS-GIDS)."""
-HOMES, TENANTS, EACH = 58, 4096, 1024
-"""Every home has room for as many tenants. Two homes whose paths hash alike share users, and no process and no file."""
+HOMES, CONTAINERS, EACH = 58, 4096, 1024
+"""Every home has room for as many containers. Two homes whose paths hash alike share users, and no process and no file."""
 SYSTEM = 1000
-"""Users below are each tenant's own; a person's number is the same inside: what runs as her reads what she may read."""
+"""Users below are each container's own; a person's number is the same inside: what runs as her reads what she may read."""
 ROOT, HAPROXY, NOBODY = 0, 100, 65534
 _NOBODY, _RELAY, _OWNER = SYSTEM, SYSTEM + 1, SYSTEM + 2
 
 
 class Blocks:
-    """Which users of the machine belong to which tenant."""
+    """Which users of the machine belong to which container."""
 
     def __init__(self, home: str) -> None:
         number = int.from_bytes(hashlib.blake2s(home.encode(), digest_size=4).digest(), "big") % HOMES
-        self._first = FIRST + number * TENANTS * EACH
+        self._first = FIRST + number * CONTAINERS * EACH
         self._given: dict[str, int] = {}
         self._free: list[int] = []
 
     def take(self, name: str) -> int:
-        """The first user of a tenant's block; the same for as long as it is not given back."""
+        """The first user of a container's block; the same for as long as it is not given back."""
         if name not in self._given:
             number = heapq.heappop(self._free) if self._free else len(self._given)
-            if number >= TENANTS:
-                raise problems.Problem(
-                    f"there are users for {TENANTS} amphorae, hosts and listeners, no more", subject=name
+            if number >= CONTAINERS:
+                raise errors.Problem(
+                    f"there are users for {CONTAINERS} amphorae, hosts and listeners, no more", subject=name
                 )
             self._given[name] = number
         return self._first + self._given[name] * EACH
 
     def give_back(self, name: str) -> None:
-        """The tenant is gone, and all of its processes."""
+        """The container is gone, and all of its processes."""
         if name in self._given:
             heapq.heappush(self._free, self._given.pop(name))
 
@@ -92,7 +92,7 @@ def namespace(block: int, processes: int, maps: tuple[str, str], kinds: Mapping[
     try:
         if not os.read(ready[0], 1):
             hint = "allow user namespaces (sysctl user.max_user_namespaces)"
-            raise problems.Problem("this machine lets nobody make a user namespace", hint=hint)
+            raise errors.Problem("this machine lets nobody make a user namespace", hint=hint)
         for name, text in zip(("uid_map", "gid_map"), maps, strict=True):
             Path(f"/proc/{pid}/{name}").write_text(text, encoding="ascii")
         return {kind: os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("user", *kinds)}

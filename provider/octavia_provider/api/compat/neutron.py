@@ -11,14 +11,13 @@ from typing import Any
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from octavia_provider.api import list_query
+from octavia_provider.api.context import CONTEXT
+from octavia_provider.api.errors import answer
+from octavia_provider.api.requests import path_id
 from octavia_provider.model.errors import Forbidden, NotFound
 from octavia_provider.model.local import LocalNetwork, ipv6_subnet_id
 from octavia_provider.ports import Record
-
-from . import listing
-from .context import CONTEXT
-from .errors import answer
-from .requests import path_id
 
 Shown = dict[str, Any]
 
@@ -89,7 +88,7 @@ async def _all(request: web.Request, show: Callable[[Record], Iterator[Shown]]) 
 
 def _list(collection: str, show: Callable[[Record], Iterator[Shown]]) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        return answer(listing.page(await _all(request, show), collection, request.url))
+        return answer(list_query.page(await _all(request, show), collection, request.url))
 
     return handle
 
@@ -100,7 +99,7 @@ def _one(collection: str, show: Callable[[Record], Iterator[Shown]]) -> Handler:
         found = [shown for shown in await _all(request, show) if shown["id"] == id_]
         if not found:
             raise NotFound(f"{collection[:-1]} {id_} does not exist in this control plane")
-        return answer({collection[:-1]: listing.select(found[0], request.query)})
+        return answer({collection[:-1]: list_query.select(found[0], request.query)})
 
     return handle
 

@@ -23,11 +23,11 @@ from octavia_provider.ports import (
     AgentRefused,
     Agents,
     Amphora,
-    AmphoraOrder,
+    AmphoraSpec,
     Authority,
     Compute,
     Dialer,
-    Host,
+    Instance,
     Networks,
     Publication,
     Settlement,
@@ -38,11 +38,11 @@ from octavia_provider.ports import (
 from octavia_provider.render.haproxy import Rendered
 
 from . import amphorae
-from .board import Board
-from .desired import Desire
+from .deploy import Outcome, push_what_can_be
+from .desired_state import DesiredState
 from .publishing import Publisher
-from .pushing import Outcome, push_what_can_be
-from .renderings import Renderings
+from .render_cache import RenderCache
+from .status_cache import StatusCache
 
 log = structlog.get_logger(__name__)
 AGENT_TIMEOUT = 30.0
@@ -58,7 +58,7 @@ class Ports:
     dialer: Dialer
     agents: Agents
     authority: Authority
-    board: Board
+    status_cache: StatusCache
     publisher: Publisher
     networks: Networks
     holder: str
@@ -77,10 +77,10 @@ class BalancerReconciler:
     """Holds what it knows of one load balancer between cycles; ``forget`` makes it look again."""
 
     ports: Ports
-    desire: Desire
+    desired_state: DesiredState
     vips: tuple[Vip, ...] = ()
     amphorae: tuple[Amphora, ...] = ()
-    hosts: dict[str, Host] | None = None
+    hosts: dict[str, Instance] | None = None
     in_force: dict[str, InForce] = field(default_factory=dict)
     last: Outcome | None = None
     unpublished: dict[str, str] = field(default_factory=dict)
@@ -88,7 +88,7 @@ class BalancerReconciler:
     suspects: set[str] = field(default_factory=set)
     _publications: tuple[Publication, ...] | None = None
     _stale: bool = False
-    _renderings: Renderings = field(default_factory=Renderings)
+    _render_cache: RenderCache = field(default_factory=RenderCache)
 
     def forget(self) -> None:
         """Trust nothing that was seen: the next cycle asks the cloud and the agents (this one goes on as it is)."""
@@ -113,16 +113,16 @@ class BalancerReconciler:
             steps = planner.plan(self._wanted(), self._observed())
             if not steps:
                 break
-            log.info("plan", load_balancer=self.desire.scope.id, plan=planner.sentence(steps))
+            log.info("plan", load_balancer=self.desired_state.scope.id, plan=planner.sentence(steps))
             await self._carry_out(steps)
         else:
             raise PermanentError(
                 "the plan does not come to an end; what is seen of it keeps changing",
-                subject=f"load balancer {self.desire.scope.id}", hint="octaviactl logs",
+                subject=f"load balancer {self.desired_state.scope.id}", hint="octaviactl logs",
             )  # fmt: skip
         errors = {**(self.last.errors if self.last else {}), **self.unpublished}
         await self._settle(errors)
-        return not self.desire.gone
+        return not self.desired_state.gone
 
     async def fail(self, reason: str) -> bool:
         """Settle what was written with this reason; False when there is nothing to tell it to, so it is tried again.
@@ -130,26 +130,28 @@ class BalancerReconciler:
         While something is being deleted nothing is settled: a settlement would forget it, and it is still there.
         """
         self.last = None
-        errors = dict.fromkeys(self.desire.changed(), reason)
-        if not errors or any(record.deleting for record in self.desire.records.values()):
+        errors = dict.fromkeys(self.desired_state.changed(), reason)
+        if not errors or any(record.deleting for record in self.desired_state.records.values()):
             return False
-        settlement = Settlement(scope_id=self.desire.scope.id, generation=self.desire.generation, errors=errors)
+        settlement = Settlement(
+            scope_id=self.desired_state.scope.id, generation=self.desired_state.generation, errors=errors
+        )
         await self.ports.store.write(lambda tx: tx.settle(settlement))
-        self.desire.settled(self.desire.generation, {}, errors)
+        self.desired_state.settled(self.desired_state.generation, {}, errors)
         return True
 
     async def _read(self) -> None:
-        scope_id, since = self.desire.scope.id, self.desire.generation
+        scope_id, since = self.desired_state.scope.id, self.desired_state.generation
 
         def work(tx: Transaction) -> None:
             scope = tx.scope(scope_id)
             if scope is None:
-                self.desire.clear()
+                self.desired_state.clear()
                 return
             changed = tx.find(scope_id=scope_id, since=since)
-            self.desire.read(scope, changed, lambda id_: tx.get("tls_container", id_))
+            self.desired_state.read(scope, changed, lambda id_: tx.get("tls_container", id_))
             self.amphorae = tuple(tx.amphorae(scope_id))
-            root = self.desire.records.get(scope_id)
+            root = self.desired_state.records.get(scope_id)
             if root is not None and not root.deleting:
                 self.vips = self.ports.networks.vips(tx, root)
 
@@ -157,12 +159,12 @@ class BalancerReconciler:
 
     async def _observe(self) -> None:
         if self.hosts is None:
-            mine = self.desire.scope.id
+            mine = self.desired_state.scope.id
             found = {h.amphora_id: h for h in await self.ports.compute.hosts() if h.load_balancer_id == mine}
             self.hosts = found
             self._publications = await self.ports.publisher.published(mine)
         if self._publications is None:
-            self._publications = await self.ports.publisher.published(self.desire.scope.id)
+            self._publications = await self.ports.publisher.published(self.desired_state.scope.id)
         while self.suspects:
             await self._look_after(self.suspects.pop())
 
@@ -183,27 +185,27 @@ class BalancerReconciler:
                 replace(amphora, certificate_expires=issued[-1] if issued else amphora.certificate_expires)
             )
 
-    def _rendered(self, host: Host, refused: set[str], dropped: set[str]) -> Rendered:
-        graph = self.desire.graph(refused, dropped)
+    def _rendered(self, host: Instance, refused: set[str], dropped: set[str]) -> Rendered:
+        graph = self.desired_state.graph(refused, dropped)
         if graph is None:
-            graph = Graph(_root(self.desire))
-        return self._renderings.of(graph, host, tuple(vip.address for vip in self.vips if vip.served))
+            graph = Graph(_root(self.desired_state))
+        return self._render_cache.of(graph, host, tuple(vip.address for vip in self.vips if vip.served))
 
     def _wanted(self) -> planner.Desired:
-        scope_id = self.desire.scope.id
-        if self.desire.gone:
+        scope_id = self.desired_state.scope.id
+        if self.desired_state.gone:
             return planner.Desired(load_balancer_id=scope_id, amphorae=0)
         hosts = [self.hosts[a.id] for a in self.amphorae if self.hosts and a.id in self.hosts]
         refused, dropped = self._standing_refusals()
         rendered = {h.amphora_id: self._rendered(h, refused, dropped) for h in hosts}
-        graph = self.desire.graph(refused, dropped)
+        graph = self.desired_state.graph(refused, dropped)
         listeners = graph.listeners.values() if graph and graph.load_balancer.admin_state_up else ()
         published = self.ports.publisher.wanted(graph.load_balancer if graph else None, list(listeners), hosts)
         return planner.Desired(
             load_balancer_id=scope_id,
             amphorae=1,
             vips=tuple(vip.address for vip in self.vips),
-            digest={amphora: self._renderings.digest(r) for amphora, r in rendered.items()},
+            digest={amphora: self._render_cache.digest(r) for amphora, r in rendered.items()},
             publications=tuple(p for p in published if p.listener_id not in self.unpublished),
         )
 
@@ -242,7 +244,7 @@ class BalancerReconciler:
                     await self._discard(amphora_id)
 
     async def _add_amphora(self) -> None:
-        amphora = amphorae.new(self.desire.scope.id)
+        amphora = amphorae.new(self.desired_state.scope.id)
         await self.ports.store.write(lambda tx: tx.put_amphora(amphora))
         self.amphorae = (*self.amphorae, amphora)
 
@@ -262,11 +264,11 @@ class BalancerReconciler:
         await self.ports.store.write(lambda tx: tx.put_amphora(changed))
         self.amphorae = tuple(changed if a.id == changed.id else a for a in self.amphorae)
 
-    def _order(self, amphora_id: str, issued: Callable[[str], None]) -> AmphoraOrder:
+    def _order(self, amphora_id: str, issued: Callable[[str], None]) -> AmphoraSpec:
         """``issued`` is told until when its new certificate is good."""
         amphora = next(a for a in self.amphorae if a.id == amphora_id)
         make = partial(amphorae.files, amphora, self.ports.authority, self.ports.dialer, issued=issued)
-        return AmphoraOrder(id=amphora_id, load_balancer_id=self.desire.scope.id, vips=self.vips, files=make)
+        return AmphoraSpec(id=amphora_id, load_balancer_id=self.desired_state.scope.id, vips=self.vips, files=make)
 
     async def _readdress(self, amphora_id: str, *, keep: bool) -> None:
         host = await self.ports.compute.readdress(amphora_id, self.vips, keep=keep)
@@ -278,16 +280,18 @@ class BalancerReconciler:
         self.amphorae = tuple(a for a in self.amphorae if a.id != amphora_id)
         self.hosts = {i: h for i, h in (self.hosts or {}).items() if i != amphora_id}
         self.in_force.pop(amphora_id, None)
-        self._renderings.forget(amphora_id)
+        self._render_cache.forget(amphora_id)
 
     async def _push(self, amphora_id: str) -> None:
         host = (self.hosts or {})[amphora_id]
-        outcome = await push_what_can_be(self.desire, partial(self._rendered, host), partial(self._push_one, host))
+        outcome = await push_what_can_be(
+            self.desired_state, partial(self._rendered, host), partial(self._push_one, host)
+        )
         self.last = outcome if outcome.errors else None
 
-    async def _push_one(self, host: Host, rendered: Rendered) -> None:
+    async def _push_one(self, host: Instance, rendered: Rendered) -> None:
         known, new = self.in_force.get(host.amphora_id), rendered.configuration
-        wanted = self._renderings.digest(rendered)
+        wanted = self._render_cache.digest(rendered)
         delta = difference(known.configuration, new, since=known.digest) if known else None
         if known and delta and digest(apply(known.configuration, delta)) != wanted:
             delta = None  # the order of names changed: that only the whole can say
@@ -298,12 +302,12 @@ class BalancerReconciler:
                 raise
             await self._send(host, new, wanted, None)
         self.in_force[host.amphora_id] = InForce(bare(new), wanted)
-        self.ports.board.applied(new)
+        self.ports.status_cache.applied(new)
 
-    async def _send(self, host: Host, new: Configuration, wanted: str, delta: Delta | None) -> None:
-        scope_id, fence = self.desire.scope.id, self.desire.scope.fence
+    async def _send(self, host: Instance, new: Configuration, wanted: str, delta: Delta | None) -> None:
+        scope_id, fence = self.desired_state.scope.id, self.desired_state.scope.fence
         scope = await self.ports.store.write(lambda tx: tx.next_revision(scope_id, fence))
-        stamp = Stamp(scope.epoch, scope.fence, scope.revision, self.desire.generation, wanted)
+        stamp = Stamp(scope.epoch, scope.fence, scope.revision, self.desired_state.generation, wanted)
         message = PushMessage(stamp=stamp, delta=delta) if delta else PushMessage(stamp=stamp, full=new)
         applied = await self.ports.agents.push(host, scope_id, message)
         log.info(
@@ -328,25 +332,30 @@ class BalancerReconciler:
     async def _settle(self, errors: dict[str, str]) -> None:
         accepted: dict[str, Mapping[str, Any] | None] = {}
         refused = self.last.refused | self.last.dropped if self.last else set()
-        for id_, record in self.desire.changed().items():
+        for id_, record in self.desired_state.changed().items():
             if id_ not in refused:
                 accepted[id_] = record.spec
         for id_ in self.last.dropped if self.last else ():
             accepted[id_] = None
         for id_ in self.healed - accepted.keys():
-            healed = self.desire.records.get(id_)
+            healed = self.desired_state.records.get(id_)
             if healed and healed.error and healed.accepted == healed.spec:
                 accepted[id_] = healed.spec
-        scope = self.desire.scope
-        if not accepted and not errors and scope.applied >= self.desire.generation and not self.desire.gone:
+        scope = self.desired_state.scope
+        if (
+            not accepted
+            and not errors
+            and scope.applied >= self.desired_state.generation
+            and not self.desired_state.gone
+        ):
             return
         settlement = Settlement(
-            scope_id=scope.id, generation=self.desire.generation, accepted=accepted, errors=dict(errors)
+            scope_id=scope.id, generation=self.desired_state.generation, accepted=accepted, errors=dict(errors)
         )
         self._show_what_stands_aside()
-        if self.desire.gone:
+        if self.desired_state.gone:
             await self.ports.store.write(lambda tx: tx.free_addresses(scope.id))
-            self.ports.board.forget(scope.id)
+            self.ports.status_cache.forget(scope.id)
         carried = {address for host in (self.hosts or {}).values() for address in host.vips}
 
         def work(tx: Transaction) -> None:
@@ -354,17 +363,17 @@ class BalancerReconciler:
             self.ports.networks.give_back(tx, scope.id, carried)
 
         await self.ports.store.write(work)
-        self.desire.settled(self.desire.generation, accepted, errors)
+        self.desired_state.settled(self.desired_state.generation, accepted, errors)
 
     def _show_what_stands_aside(self) -> None:
-        graph = self.desire.graph(*self._standing_refusals())
+        graph = self.desired_state.graph(*self._standing_refusals())
         if graph is not None:
             for known in self.in_force.values():
-                self.ports.board.stands_aside(graph, known.configuration)
+                self.ports.status_cache.stands_aside(graph, known.configuration)
 
 
-def _root(desire: Desire) -> Any:
+def _root(desired_state: DesiredState) -> Any:
     from octavia_provider.model.graph import build
 
-    root = desire.records[desire.scope.id]
+    root = desired_state.records[desired_state.scope.id]
     return build("load_balancer", root.accepted or root.spec, id=root.id)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from octavia_amphora.wire.config import digest
 from octavia_provider.model.graph import Graph
-from octavia_provider.ports import Host
+from octavia_provider.ports import Instance
 from octavia_provider.render.haproxy import Placement, Rendered, render
 
 
@@ -20,13 +20,13 @@ class _Known:
     digest: str
 
 
-class Renderings:
-    """Of one load balancer. A graph is known by its identity: ``Desire.graph`` answers the same until something changes."""
+class RenderCache:
+    """Of one load balancer. A graph is known by its identity: ``DesiredState.graph`` answers the same until something changes."""
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
 
-    def of(self, graph: Graph, host: Host, addresses: tuple[str, ...]) -> Rendered:
+    def of(self, graph: Graph, host: Instance, addresses: tuple[str, ...]) -> Rendered:
         """The configuration of this host."""
         placement = Placement(vips=addresses, proxy_address=host.proxy_address)
         known = self._known.get(host.amphora_id)

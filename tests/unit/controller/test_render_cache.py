@@ -7,14 +7,14 @@ import dataclasses
 import uuid
 
 from octavia_amphora.wire.config import digest
-from octavia_provider.controller.desired import Desire
-from octavia_provider.controller.renderings import Renderings
+from octavia_provider.controller.desired_state import DesiredState
+from octavia_provider.controller.render_cache import RenderCache
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.validate import validated
-from octavia_provider.ports import Host, Record, Scope
+from octavia_provider.ports import Instance, Record, Scope
 
 LB, LISTENER, POOL = (str(uuid.UUID(int=n)) for n in range(1, 4))
-HOST = Host(amphora_id="a", load_balancer_id=LB, agent=("10.0.0.1", 9443))
+HOST = Instance(amphora_id="a", load_balancer_id=LB, agent=("10.0.0.1", 9443))
 
 
 def record(kind: str, id_: str, generation: int, **values: object) -> Record:
@@ -33,8 +33,8 @@ def member(number: int, generation: int) -> Record:
     )
 
 
-def desire() -> Desire:
-    found = Desire(Scope(id=LB, kind="load_balancer"))
+def desired_state() -> DesiredState:
+    found = DesiredState(Scope(id=LB, kind="load_balancer"))
     found.read(
         Scope(id=LB, kind="load_balancer", generation=4),
         [
@@ -48,7 +48,7 @@ def desire() -> Desire:
 
 
 def test_the_graph_is_the_same_until_a_record_changes() -> None:
-    wanted = desire()
+    wanted = desired_state()
     first = wanted.graph()
     assert wanted.graph() is first
     wanted.settled(4, {id_: one.spec for id_, one in wanted.records.items()}, {})
@@ -58,7 +58,7 @@ def test_the_graph_is_the_same_until_a_record_changes() -> None:
 
 
 def test_what_is_refused_dropped_or_in_error_is_another_graph() -> None:
-    wanted = desire()
+    wanted = desired_state()
     bad = member(1, 4).id
     first = wanted.graph()
     assert first
@@ -73,7 +73,7 @@ def test_what_is_refused_dropped_or_in_error_is_another_graph() -> None:
 
 
 def test_what_is_deleted_is_in_the_graph_no_longer() -> None:
-    wanted = desire()
+    wanted = desired_state()
     wanted.graph()
     gone = dataclasses.replace(member(1, 5), deleting=True)
     wanted.read(dataclasses.replace(wanted.scope, generation=5), [gone])
@@ -83,13 +83,13 @@ def test_what_is_deleted_is_in_the_graph_no_longer() -> None:
 
 
 def test_each_host_is_rendered_once_for_a_graph_and_a_placement() -> None:
-    wanted, renderings = desire(), Renderings()
+    wanted, render_cache = desired_state(), RenderCache()
     graph = wanted.graph()
     assert graph
-    first = renderings.of(graph, HOST, ("10.0.0.2",))
-    assert renderings.of(graph, HOST, ("10.0.0.2",)) is first
-    assert renderings.digest(first) == digest(first.configuration)
-    moved = renderings.of(graph, HOST, ("10.0.0.3",))
+    first = render_cache.of(graph, HOST, ("10.0.0.2",))
+    assert render_cache.of(graph, HOST, ("10.0.0.2",)) is first
+    assert render_cache.digest(first) == digest(first.configuration)
+    moved = render_cache.of(graph, HOST, ("10.0.0.3",))
     assert moved is not first
-    assert renderings.digest(first) == digest(first.configuration)
+    assert render_cache.digest(first) == digest(first.configuration)
     assert "10.0.0.3:80" in moved.configuration.frontends[LISTENER].text

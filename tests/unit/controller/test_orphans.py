@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from octavia_provider.controller.strangers import Cloud, require_none, sentence, strangers
+from octavia_provider.controller.orphans import Cloud, orphans, require_none, sentence
 from octavia_provider.model.errors import Conflict
-from octavia_provider.ports import Amphora, Host, Publication
+from octavia_provider.ports import Amphora, Instance, Publication
 from octavia_provider.store import SqlStore
 from unit.store.opening import opened, record
 
@@ -29,8 +29,8 @@ async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
     await made.close()
 
 
-def host(amphora_id: str, load_balancer_id: str = "lb") -> Host:
-    return Host(amphora_id=amphora_id, load_balancer_id=load_balancer_id, agent=("100.64.0.2", 9443))
+def host(amphora_id: str, load_balancer_id: str = "lb") -> Instance:
+    return Instance(amphora_id=amphora_id, load_balancer_id=load_balancer_id, agent=("100.64.0.2", 9443))
 
 
 def published(listener_id: str, port: int) -> Publication:
@@ -48,7 +48,7 @@ def cloud(**more: object) -> Cloud:
 
 
 async def test_what_the_store_made_is_known(store: SqlStore) -> None:
-    assert await strangers(cloud(), store) == []
+    assert await orphans(cloud(), store) == []
     await require_none(cloud(), store, "/home")
 
 
@@ -65,18 +65,18 @@ async def test_what_the_store_made_is_known(store: SqlStore) -> None:
     ],
 )
 async def test_each_kind_of_stranger_is_seen(store: SqlStore, more: dict[str, object], kind: str, id_: str) -> None:
-    found = await strangers(cloud(**more), store)
+    found = await orphans(cloud(**more), store)
     assert [(one.kind, one.id) for one in found] == [(kind, id_)]
     with pytest.raises(Conflict, match=f"{id_}.*Nothing was touched"):
         await require_none(cloud(**more), store, "/home")
 
 
 async def test_without_a_store_everything_is_a_stranger() -> None:
-    found = await strangers(cloud(hosts=["host"]), None)
+    found = await orphans(cloud(hosts=["host"]), None)
     assert {one.kind for one in found} == {"load_balancer", "listener", "local_host", "local_network"}
     assert sentence(found).endswith("and 1 more")
 
 
 async def test_what_the_store_forgot_of_a_balancer_that_is_gone_is_no_later_state(store: SqlStore) -> None:
     """Folders of amphorae that are gone tell of nothing that runs."""
-    assert await strangers(cloud(pushed={"old": {"gone": (0, 5, 5)}}), store) == []
+    assert await orphans(cloud(pushed={"old": {"gone": (0, 5, 5)}}), store) == []

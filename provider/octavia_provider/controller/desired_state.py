@@ -25,7 +25,7 @@ CONTAINER_REFS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(slots=True)
-class Desire:
+class DesiredState:
     """The records of one load balancer, by id, in the order of creation; ``generation`` is what has been read.
 
     ``containers``: the TLS containers that any of them names; they belong to no load balancer.

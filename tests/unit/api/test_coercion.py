@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from octavia_provider.api.reading import understood
+from octavia_provider.api.compat.coercion import understood
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.validate import validate
 from unit.api.settling import Plane

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from octavia_provider.api.orders import orders
+from octavia_provider.api.graph_create import create_requests
 from octavia_provider.model.errors import Invalid
 from unit.api import settling
 from unit.api.settling import PROJECT, Plane
@@ -134,5 +134,5 @@ async def test_it_is_refused_in_the_words_of_the_request(
 def test_a_parent_that_is_no_id_is_refused_once() -> None:
     listener = {**WEB, "loadbalancer_id": "x", "default_pool": {**POOL, "members": [MEMBER]}}
     with pytest.raises(Invalid) as refused:
-        orders("listener", listener, PROJECT)
+        create_requests("listener", listener, PROJECT)
     assert [v.path for v in refused.value.violations] == [("loadbalancer_id",)]

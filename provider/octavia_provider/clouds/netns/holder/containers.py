@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tenants: amphorae and hosts alike. A tenant is a set of namespaces with a first process (``inits``) and its ports."""
+"""Containers: amphorae and hosts alike. A container is a set of namespaces with a first process (``container_init``) and its ports."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from . import inits, kernel, limits, problems, users, walls, wire
+from . import container_init, errors, kernel, limits, namespaces, users, wire
 from .fabric import Fabric, Interface
 
 PATIENCE = 5.0
@@ -18,7 +18,7 @@ PATIENCE = 5.0
 
 
 @dataclass(slots=True)
-class Tenant:
+class Container:
     """One amphora or host. ``pid`` is that of its first process, ``network`` the number of its network namespace."""
 
     name: str
@@ -38,7 +38,7 @@ class Tenant:
             answer, _ = wire.receive(self.channel)
         except (OSError, EOFError) as error:
             self.silent = True
-            raise problems.Problem("its first process does not answer", kind="transient", subject=self.name) from error
+            raise errors.Problem("its first process does not answer", kind="transient", subject=self.name) from error
         return _good(answer)
 
     def readdress(self, interfaces: Sequence[Interface]) -> None:
@@ -49,12 +49,12 @@ class Tenant:
 
 def _good(answer: dict[str, Any]) -> dict[str, Any]:
     if "error" in answer:
-        raise problems.raised(answer["error"])
+        raise errors.raised(answer["error"])
     return answer
 
 
-class Tenants:
-    """What there is behind the walls. The kernel decides whether a tenant is whole; this only knows where to look."""
+class Containers:
+    """What there is behind the walls. The kernel decides whether a container is whole; this only knows where to look."""
 
     def __init__(self, home: str, fabric: Fabric, machine: int, blocks: users.Blocks) -> None:
         self._home = home
@@ -63,10 +63,10 @@ class Tenants:
         self._groups = limits.Groups(home)
         self._machine = machine
         self._own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
-        self._all: dict[str, Tenant] = {}
+        self._all: dict[str, Container] = {}
 
-    def create(self, name: str, interfaces: Sequence[Interface], order: Mapping[str, Any]) -> Tenant:
-        """Make the namespaces of a tenant with its interfaces; what was left of one of that name goes first."""
+    def create(self, name: str, interfaces: Sequence[Interface], order: Mapping[str, Any]) -> Container:
+        """Make the namespaces of a container with its interfaces; what was left of one of that name goes first."""
         self.destroy(name, interfaces)
         order = {
             "name": name, "home": self._home, "block": self._blocks.take(name),
@@ -81,18 +81,18 @@ class Tenants:
             raise
         finally:
             theirs.close()
-        tenant = Tenant(name, pid, ours, tuple(interfaces), 0)
-        self._all[name] = tenant
+        container = Container(name, pid, ours, tuple(interfaces), 0)
+        self._all[name] = container
         try:
             self._groups.enter(name, pid, **limits.of_a_tenant(order["kind"]))
             _good(wire.receive(ours)[0])
-            tenant.network = walls.name_network(name, pid)
+            container.network = namespaces.name_network(name, pid)
             self._fabric.plug(name, pid, interfaces)
-            tenant.ask("configure", interfaces=[asdict(interface) for interface in interfaces])
+            container.ask("configure", interfaces=[asdict(interface) for interface in interfaces])
         except BaseException:
             self.destroy(name)
             raise
-        return tenant
+        return container
 
     def _fork(self, channel: socket.socket, order: Mapping[str, Any]) -> int:
         """Fork the first process of a new PID namespace; only children of ours go there, and we come back at once."""
@@ -100,35 +100,40 @@ class Tenants:
         try:
             pid = os.fork()
             if pid == 0:
-                inits.main(channel, self._machine, order)
+                container_init.main(channel, self._machine, order)
         finally:
             kernel.setns(self._own, kernel.CLONE_NEWPID)
         return pid
 
-    def find(self, name: str, there: set[str] | None = None) -> Tenant | None:
-        """The tenant if it is whole: its first process runs and answers, its namespace has its name, its ports are plugged in."""
-        tenant = self._all.get(name)
-        if tenant is None or tenant.silent or not _runs(tenant.pid) or walls.named_network(name) != tenant.network:
+    def find(self, name: str, there: set[str] | None = None) -> Container | None:
+        """The container if it is whole: its first process runs and answers, its namespace has its name, its ports are plugged in."""
+        container = self._all.get(name)
+        if (
+            container is None
+            or container.silent
+            or not _runs(container.pid)
+            or namespaces.named_network(name) != container.network
+        ):
             return None
-        return tenant if self._fabric.plugged(name, tenant.interfaces, there) else None
+        return container if self._fabric.plugged(name, container.interfaces, there) else None
 
     def destroy(self, name: str, interfaces: Sequence[Interface] = ()) -> None:
         """End all of its processes, and take its namespaces and ports away; nothing happens when there is nothing."""
-        tenant = self._all.pop(name, None)
-        self._fabric.unplug(name, (*interfaces, *(tenant.interfaces if tenant else ())))
-        walls.unname_network(name)
-        if tenant is not None:
-            end(tenant.pid)
-            tenant.channel.close()
+        container = self._all.pop(name, None)
+        self._fabric.unplug(name, (*interfaces, *(container.interfaces if container else ())))
+        namespaces.unname_network(name)
+        if container is not None:
+            end(container.pid)
+            container.channel.close()
         self._groups.leave(name)
         self._blocks.give_back(name)
 
     def ended(self, pid: int) -> str | None:
-        """A child of ours ended and was reaped: the name of the tenant whose first process it was."""
-        for tenant in self._all.values():
-            if tenant.pid == pid:
-                tenant.pid = 0
-                return tenant.name
+        """A child of ours ended and was reaped: the name of the container whose first process it was."""
+        for container in self._all.values():
+            if container.pid == pid:
+                container.pid = 0
+                return container.name
         return None
 
 

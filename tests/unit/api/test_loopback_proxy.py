@@ -15,7 +15,7 @@ import aiohttp
 import pytest
 
 from octavia_provider.api import serve_tcp
-from octavia_provider.api.loopback import check_name, create_door, loopback
+from octavia_provider.api.loopback_proxy import check_name, create_door, loopback
 from octavia_provider.model.errors import Refused
 from unit.api.settling import Plane
 

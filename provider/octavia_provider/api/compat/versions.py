@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from .errors import answer
+from octavia_provider.api.errors import answer
 
 
 @dataclass(frozen=True, slots=True)

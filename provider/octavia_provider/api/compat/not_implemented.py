@@ -6,7 +6,7 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from .errors import fault
+from octavia_provider.api.errors import fault
 
 _HEALING = "an amphora that fails is replaced by itself"
 BALANCERS = (("PUT", "/loadbalancers/{id}/failover", f"failover of a load balancer by hand; {_HEALING}"),)

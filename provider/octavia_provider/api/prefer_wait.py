@@ -13,26 +13,26 @@ GONE = 2**63
 
 @dataclass(slots=True)
 class _Waiters:
-    waiting: set[tuple[int, asyncio.Future[None]]] = field(default_factory=set)
+    generation_waits: set[tuple[int, asyncio.Future[None]]] = field(default_factory=set)
     task: asyncio.Task[None] | None = None
     known: int = -1
     """The generation that is settled, as of the last look; every commit after it makes the task look again."""
 
     def applied(self, generation: int) -> None:
         self.known = generation
-        for entry in [e for e in self.waiting if e[0] <= generation]:
-            self.waiting.discard(entry)
+        for entry in [e for e in self.generation_waits if e[0] <= generation]:
+            self.generation_waits.discard(entry)
             if not entry[1].done():
                 entry[1].set_result(None)
 
     def failed(self, error: BaseException) -> None:
-        for _, future in self.waiting:
+        for _, future in self.generation_waits:
             if not future.done():
                 future.set_exception(error)
-        self.waiting.clear()
+        self.generation_waits.clear()
 
 
-class Waiting:
+class GenerationWaits:
     """Waiters by scope."""
 
     def __init__(self, store: Store) -> None:
@@ -48,7 +48,7 @@ class Waiting:
         if generation <= scope.known:
             return True
         entry = (generation, asyncio.get_running_loop().create_future())
-        scope.waiting.add(entry)
+        scope.generation_waits.add(entry)
         if scope.task is None:
             scope.task = asyncio.create_task(self._watch(scope_id, scope))
         try:
@@ -57,7 +57,7 @@ class Waiting:
         except TimeoutError:
             return False
         finally:
-            scope.waiting.discard(entry)
+            scope.generation_waits.discard(entry)
         return not self._closed
 
     async def at_rest(self, record: Record, generation: int, seconds: float) -> None:
@@ -82,9 +82,9 @@ class Waiting:
     async def _watch(self, scope_id: str, scope: _Waiters) -> None:
         try:
             async with self._store.watch(scope_id) as watch:
-                while scope.waiting:
+                while scope.generation_waits:
                     scope.applied(await self._applied(scope_id))
-                    if scope.waiting:
+                    if scope.generation_waits:
                         await watch.changed()
                 self._scopes.pop(scope_id, None)  # before anybody else stands in a line that nobody watches
         except Exception as error:  # noqa: BLE001 - those who wait must hear of it

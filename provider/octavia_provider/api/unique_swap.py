@@ -20,7 +20,7 @@ Write = Callable[[Transaction], Any]
 
 
 @dataclass(slots=True)
-class _Move:
+class _UniqueSwap:
     """``wants``: the id of the object that holds what this one wants."""
 
     wants: str
@@ -28,12 +28,12 @@ class _Move:
     done: asyncio.Future[Any] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
-class Moves:
+class UniqueSwaps:
     """The changes that wait for another object to move away."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._waiting: dict[str, _Move] = {}
+        self._waiting: dict[str, _UniqueSwap] = {}
 
     async def write(self, id_: str, write: Write, seconds: float) -> Any:
         """Run ``write``, which changes this object; where its value is taken, wait for so long until it is free."""
@@ -56,7 +56,7 @@ class Moves:
                     left = end - asyncio.get_running_loop().time()
                     if not conflict.holder or left <= 0 or id_ in self._waiting:
                         raise
-                    move = self._waiting[id_] = _Move(conflict.holder, write)
+                    move = self._waiting[id_] = _UniqueSwap(conflict.holder, write)
                 try:
                     if await _either(move.done, watch.changed(), left) and not move.done.cancelled():
                         return move.done.result()
@@ -64,9 +64,9 @@ class Moves:
                     if self._waiting.get(id_) is move:
                         del self._waiting[id_]
 
-    def _ring(self, id_: str, holder: str) -> dict[str, _Move]:
+    def _ring(self, id_: str, holder: str) -> dict[str, _UniqueSwap]:
         """Those that wait in a ring with this one: the holder wants what another has, who wants … what this one has."""
-        ring: dict[str, _Move] = {}
+        ring: dict[str, _UniqueSwap] = {}
         while holder != id_:
             move = self._waiting.get(holder)
             if move is None or holder in ring:
@@ -75,7 +75,7 @@ class Moves:
             holder = move.wants
         return ring
 
-    async def _change_places(self, id_: str, write: Write, ring: dict[str, _Move]) -> Any:
+    async def _change_places(self, id_: str, write: Write, ring: dict[str, _UniqueSwap]) -> Any:
         for other in ring:
             del self._waiting[other]  # nobody else may take it into a ring of its own meanwhile
 

@@ -9,14 +9,14 @@ import pytest
 
 from builders import record, resource, web
 from octavia_amphora.wire.messages import Counters, ListenerState, ServerState, States
-from octavia_provider.controller.board import Board, roll_up
+from octavia_provider.controller.status_cache import StatusCache, roll_up
 from octavia_provider.render.haproxy import Placement, render
 
 CONFIGURATION = render(web(2), Placement(vips=("10.0.0.9",))).configuration
 
 
-def board(m1: ServerState, m2: ServerState, *, serving: bool = True) -> Board:
-    result = Board()
+def status_cache(m1: ServerState, m2: ServerState, *, serving: bool = True) -> StatusCache:
+    result = StatusCache()
     states = States(
         load_balancer_id="lb", digest="", serving=serving, servers={"pool:web": {"m1": m1, "m2": m2}},
         listeners={"web": ListenerState(counters=Counters(bytes_in=7))},
@@ -25,8 +25,8 @@ def board(m1: ServerState, m2: ServerState, *, serving: bool = True) -> Board:
     return result
 
 
-def status(board: Board, kind: str, id_: str, **values: object) -> str:
-    return board.operating_status(record(kind, id_, **values))
+def status(status_cache: StatusCache, kind: str, id_: str, **values: object) -> str:
+    return status_cache.operating_status(record(kind, id_, **values))
 
 
 @pytest.mark.parametrize(
@@ -34,33 +34,33 @@ def status(board: Board, kind: str, id_: str, **values: object) -> str:
     [("up", "ONLINE"), ("down", "ERROR"), ("drain", "DRAINING"), ("maint", "OFFLINE"), ("no_check", "NO_MONITOR")],
 )
 def test_member(state: ServerState, expected: str) -> None:
-    assert status(board(state, "up"), "member", "m1") == expected
+    assert status(status_cache(state, "up"), "member", "m1") == expected
 
 
 def test_pool_and_balancer_are_as_well_as_their_members() -> None:
-    assert status(board("up", "up"), "pool", "pool") == "ONLINE"
-    assert status(board("up", "down"), "pool", "pool") == "DEGRADED"
-    assert status(board("up", "down"), "load_balancer", "lb") == "DEGRADED"
-    assert status(board("down", "down"), "pool", "pool") == "ERROR"
-    assert status(board("down", "down"), "load_balancer", "lb") == "ERROR"
+    assert status(status_cache("up", "up"), "pool", "pool") == "ONLINE"
+    assert status(status_cache("up", "down"), "pool", "pool") == "DEGRADED"
+    assert status(status_cache("up", "down"), "load_balancer", "lb") == "DEGRADED"
+    assert status(status_cache("down", "down"), "pool", "pool") == "ERROR"
+    assert status(status_cache("down", "down"), "load_balancer", "lb") == "ERROR"
     assert roll_up([]) == "ONLINE"
 
 
 def test_nobody_has_seen_it__offline() -> None:
-    assert status(Board(), "listener", "web") == "OFFLINE"
+    assert status(StatusCache(), "listener", "web") == "OFFLINE"
 
 
 def test_switched_off__offline_whatever_is_seen() -> None:
-    assert status(board("up", "up"), "listener", "web", admin_state_up=False) == "OFFLINE"
+    assert status(status_cache("up", "up"), "listener", "web", admin_state_up=False) == "OFFLINE"
 
 
 def test_haproxy_dead__error() -> None:
-    assert status(board("up", "up", serving=False), "load_balancer", "lb") == "ERROR"
-    assert status(board("up", "up", serving=False), "listener", "web") == "OFFLINE"
+    assert status(status_cache("up", "up", serving=False), "load_balancer", "lb") == "ERROR"
+    assert status(status_cache("up", "up", serving=False), "listener", "web") == "OFFLINE"
 
 
 def test_lost_and_forgotten() -> None:
-    seen = board("up", "up")
+    seen = status_cache("up", "up")
     seen.lost("lb")
     assert status(seen, "load_balancer", "lb") == "ERROR"
     assert status(seen, "member", "m1") == "OFFLINE"
@@ -70,25 +70,25 @@ def test_lost_and_forgotten() -> None:
 
 
 def test_counters() -> None:
-    assert board("up", "up").statistics("lb", "web").bytes_in == 7
+    assert status_cache("up", "up").statistics("lb", "web").bytes_in == 7
 
 
 # ── just put in force, before any heartbeat ──────────────────────────────────────────────────────────────────────────
-def in_force(board: Board, *more: Any, members: int = 2, **pool: Any) -> Board:
+def in_force(status_cache: StatusCache, *more: Any, members: int = 2, **pool: Any) -> StatusCache:
     made = web(members, **pool)
     for one in more:
         made.add(one)
     configuration = render(made, Placement(vips=("10.0.0.9",))).configuration
-    board.applied(configuration)
-    board.stands_aside(made, configuration)
-    return board
+    status_cache.applied(configuration)
+    status_cache.stands_aside(made, configuration)
+    return status_cache
 
 
 @pytest.mark.parametrize("type_", ["HTTP", "PING"])
 def test_just_applied__everything_is_shown_as_it_begins(type_: str) -> None:
     monitor = resource("health_monitor", "hm", type=type_)
     drained, off = resource("member", "m3", weight=0), resource("member", "m4", admin_state_up=False)
-    plain = in_force(Board(), drained, off)
+    plain = in_force(StatusCache(), drained, off)
     kinds = ("load_balancer", "lb"), ("listener", "web"), ("pool", "pool"), ("health_monitor", "hm"), ("l7_policy", "p")
     assert {status(plain, *one) for one in kinds} == {"ONLINE"}
     wanted = ["NO_MONITOR", "NO_MONITOR", "DRAINING", "OFFLINE"]
@@ -100,21 +100,21 @@ def test_just_applied__everything_is_shown_as_it_begins(type_: str) -> None:
 
 def test_just_applied__what_was_seen_before_still_holds() -> None:
     monitor = resource("health_monitor", "hm")
-    known = in_force(board("down", "up"), monitor, members=3)
+    known = in_force(status_cache("down", "up"), monitor, members=3)
     assert [status(known, "member", f"m{n}") for n in range(1, 4)] == ["ERROR", "ONLINE", "ONLINE"]
     assert status(known, "pool", "pool") == status(known, "load_balancer", "lb") == "DEGRADED"
     assert known.statistics("lb", "web").bytes_in == 7
 
 
 def test_just_applied__switched_off_and_on_again() -> None:
-    off = in_force(Board(), resource("listener", "web", admin_state_up=False))
+    off = in_force(StatusCache(), resource("listener", "web", admin_state_up=False))
     assert status(off, "listener", "web") == "OFFLINE"
     assert status(in_force(off), "listener", "web") == "ONLINE"
 
 
 def test_a_pool_that_no_listener_sends_to__members_without_a_monitor() -> None:
     aside, member = resource("pool", "aside", listener_id=None), resource("member", "m9", pool_id="aside")
-    seen = in_force(Board(), aside, member)
+    seen = in_force(StatusCache(), aside, member)
     assert status(seen, "pool", "aside") == "OFFLINE"
     assert status(seen, "member", "m9", pool_id="aside") == "NO_MONITOR"
     assert status(seen, "member", "m9", pool_id="aside", admin_state_up=False) == "OFFLINE"

@@ -19,7 +19,7 @@ DEFAULTS = {name: attribute.default for name, attribute in inputs(Quota).items()
 
 
 @dataclass(slots=True)
-class Allowance:
+class QuotaCheck:
     """What projects may still make in this transaction; each kind is counted once."""
 
     tx: Transaction

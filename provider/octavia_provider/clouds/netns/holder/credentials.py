@@ -8,22 +8,22 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import confinement, kernel, limits, users, walls
+from . import confinement, kernel, limits, namespaces, users
 from .confinement import Confinement
 
 OWNED = {"net": kernel.CLONE_NEWNET, "uts": kernel.CLONE_NEWUTS, "ipc": kernel.CLONE_NEWIPC}
-"""Namespaces of a tenant. An amphora's belong to its user namespace: its agent is their administrator, and of no others."""
+"""Namespaces of a container. An amphora's belong to its user namespace: its agent is their administrator, and of no others."""
 
 
 class Inhabitants:
-    """Of one tenant; see ``inits.main`` for ``order``."""
+    """Of one container; see ``container_init.main`` for ``order``."""
 
     def __init__(self, order: Mapping[str, Any]) -> None:
         self._block = int(order["block"])
         self._is_amphora = order["kind"] == "amphora"
-        tenant = limits.of_a_tenant(order["kind"])
-        self._processes = tenant["processes"]
-        self._limits = limits.of_a_program(tenant["processes"], tenant["memory"])
+        container = limits.of_a_tenant(order["kind"])
+        self._processes = container["processes"]
+        self._limits = limits.of_a_program(container["processes"], container["memory"])
         self._users: int | None = None
 
     def take(self, folder: str) -> None:
@@ -35,7 +35,7 @@ class Inhabitants:
                 os.chown(Path(parent, name), self._block, self._block, follow_symlinks=False)
 
     def move_in(self) -> None:
-        """Enter the tenant's namespaces but that of its users: we are root of the machine, and nobody inside is."""
+        """Enter the container's namespaces but that of its users: we are root of the machine, and nobody inside is."""
         if not self._is_amphora:
             kernel.unshare(sum(OWNED.values()))
             os.chown("/run", self._block, self._block)
@@ -45,7 +45,7 @@ class Inhabitants:
         for kind, descriptor in made.items():
             kernel.setns(descriptor, OWNED[kind])
             os.close(descriptor)
-        os.chown(walls.AMPHORA_RUN, self._block, self._block)
+        os.chown(namespaces.AMPHORA_RUN, self._block, self._block)
 
     def _namespaces(self, maps: tuple[str, str], kinds: Mapping[str, int]) -> dict[str, int]:
         return users.namespace(self._block, self._processes, maps, kinds)

@@ -13,29 +13,29 @@ from hypothesis import strategies as st
 from builders import record, scope
 from octavia_amphora.wire.config import compose
 from octavia_amphora.wire.messages import Complaint, Refusal
-from octavia_provider.controller.desired import Desire
-from octavia_provider.controller.pushing import Outcome, push_what_can_be
+from octavia_provider.controller.deploy import Outcome, push_what_can_be
+from octavia_provider.controller.desired_state import DesiredState
 from octavia_provider.model.errors import PermanentError
 from octavia_provider.ports import AgentRefused, Record
 from octavia_provider.render.haproxy import Placement, Rendered, render
 
 
-def known(*records: Record) -> Desire:
-    desire = Desire(scope())
-    desire.read(scope(), [record("load_balancer", "lb"), *records])
-    return desire
+def known(*records: Record) -> DesiredState:
+    desired_state = DesiredState(scope())
+    desired_state.read(scope(), [record("load_balancer", "lb"), *records])
+    return desired_state
 
 
 def listeners(count: int) -> list[Record]:
     return [record("listener", f"li{i}", protocol_port=1000 + i) for i in range(count)]
 
 
-def run(desire: Desire, refuse: Callable[[Rendered], Refusal | None]) -> tuple[Outcome, int]:
+def run(desired_state: DesiredState, refuse: Callable[[Rendered], Refusal | None]) -> tuple[Outcome, int]:
     """Push to an amphora that refuses as told; the outcome and the number of pushes."""
     pushes = 0
 
     def rendered(refused: set[str], dropped: set[str]) -> Rendered:
-        graph = desire.graph(refused, dropped)
+        graph = desired_state.graph(refused, dropped)
         assert graph is not None
         return render(graph, Placement(vips=("10.0.0.9",)))
 
@@ -45,7 +45,7 @@ def run(desire: Desire, refuse: Callable[[Rendered], Refusal | None]) -> tuple[O
         if refusal := refuse(what):
             raise AgentRefused(refusal)
 
-    return asyncio.run(push_what_can_be(desire, rendered, push)), pushes
+    return asyncio.run(push_what_can_be(desired_state, rendered, push)), pushes
 
 
 def refuse_ports(bad: set[int], *, lines: bool) -> Callable[[Rendered], Refusal | None]:
@@ -91,8 +91,8 @@ def test_a_changed_object_goes_back_to_its_accepted_form() -> None:
 
 def test_an_object_whose_accepted_form_is_refused_too_is_dropped() -> None:
     spec = record("listener", "li", protocol_port=1000).spec
-    desire = known(record("listener", "li", protocol_port=1000, accepted=spec), record("listener", "ok"))
-    outcome, _ = run(desire, refuse_ports({1000}, lines=True))
+    desired_state = known(record("listener", "li", protocol_port=1000, accepted=spec), record("listener", "ok"))
+    outcome, _ = run(desired_state, refuse_ports({1000}, lines=True))
     assert outcome.dropped == {"li"}
     assert list(outcome.rendered.configuration.frontends) == ["ok"]
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from octavia_amphora.shortage import is_shortage
 
-from . import fabric, inside, kernel, problems, relays, roots, services, walls, wire
+from . import credentials, errors, fabric, kernel, namespaces, relays, roots, services, wire
 
 CHANNEL = 3
 """The descriptor of our end of the socket pair; the machine's network namespace is the next one."""
@@ -39,12 +39,12 @@ def main(channel: socket.socket, machine: int, order: Mapping[str, Any]) -> None
         own = socket.socket(fileno=CHANNEL)
         log = Path(order["log"])  # opened now: what comes next does not see the home any more
         folder = os.open(log.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-        inhabitants = inside.Inhabitants(order)
+        inhabitants = credentials.Inhabitants(order)
         _settle(order, inhabitants)
         wire.send(own, {})
         Init(own, f"/proc/self/fd/{folder}/{log.name}", inhabitants).run()
     except BaseException as error:  # noqa: BLE001 - nothing above us could tell it
-        wire.send(socket.socket(fileno=CHANNEL), {"error": problems.told(error)})
+        wire.send(socket.socket(fileno=CHANNEL), {"error": errors.told(error)})
     finally:
         os._exit(1)
 
@@ -62,13 +62,13 @@ def _let_go(channel: int, machine: int) -> None:
                 os.close(descriptor)
 
 
-def _settle(order: Mapping[str, Any], inhabitants: inside.Inhabitants) -> None:
+def _settle(order: Mapping[str, Any], inhabitants: credentials.Inhabitants) -> None:
     """Our own namespaces and file system."""
     name = str(order["name"])
     kernel.set_name(name)
     kernel.unshare(kernel.CLONE_NEWNS)
     kernel.mount("", "/", flags=kernel.MS_REC | kernel.MS_SLAVE)
-    kernel.unmount(walls.NAMES)  # or we would hold every other namespace alive
+    kernel.unmount(namespaces.NAMES)  # or we would hold every other namespace alive
     if order["kind"] == "amphora":
         inhabitants.take(str(order["state"]))
         roots.amphora(str(order["state"]), order["shown"], str(order["home"]))
@@ -82,7 +82,7 @@ def _settle(order: Mapping[str, Any], inhabitants: inside.Inhabitants) -> None:
         ("net.ipv4.conf.default.arp_notify", "1"),  # neighbours learn at once when an address moved here
         ("net.ipv4.conf.all.promote_secondaries", "1"),  # a VIP that goes must not take the others of its subnet along
         ("net.ipv4.tcp_tw_reuse", "1"),
-        *walls.IPV6,
+        *namespaces.IPV6,
         ("net.ipv6.conf.all.ndisc_notify", "1"),  # as arp_notify, and for each address that is added later
         ("net.ipv6.conf.default.ndisc_notify", "1"),
     ):
@@ -92,7 +92,7 @@ def _settle(order: Mapping[str, Any], inhabitants: inside.Inhabitants) -> None:
 class Init:
     """The loop: answers the holder, reaps, keeps the program running, writes its output to the log."""
 
-    def __init__(self, channel: socket.socket, log: str, inhabitants: inside.Inhabitants) -> None:
+    def __init__(self, channel: socket.socket, log: str, inhabitants: credentials.Inhabitants) -> None:
         self._channel = channel
         self._inhabitants = inhabitants
         self._log = services.BoundedLog(log)
@@ -144,7 +144,7 @@ class Init:
         except EOFError:
             os._exit(0)
         except Exception as error:  # noqa: BLE001 - who asked hears of it, and the amphora or host goes on
-            answer = {"error": problems.told(error)}
+            answer = {"error": errors.told(error)}
         wire.send(self._channel, answer or {})
 
     def do_configure(self, message: Mapping[str, Any]) -> None:
@@ -178,7 +178,7 @@ class Init:
     def do_restart(self, _: Mapping[str, Any]) -> None:
         """End the program alone, and start it anew: what it left goes on."""
         if self._service is None:
-            raise problems.Problem("nothing runs in it that could be started anew", kind="transient")
+            raise errors.Problem("nothing runs in it that could be started anew", kind="transient")
         self._service.end()
         self._start(self._service.program)
 
@@ -191,7 +191,7 @@ class Init:
             f"forward-{message['id']}", relays.Relay(self._relay.fileno(), ("127.0.0.1", port), proxy=False)
         )
         program = services.Program(
-            argv=relays.command(path), environment={"PATH": walls.PATH}, output=self._input,
+            argv=relays.command(path), environment={"PATH": namespaces.PATH}, output=self._input,
             keep=self._relay.fileno(), network=MACHINE, confinement=self._inhabitants.relay(),
         )  # fmt: skip
         self._start(program)
@@ -208,7 +208,7 @@ class Init:
         except OSError as error:
             if is_shortage(error):
                 raise
-            raise problems.Problem(
+            raise errors.Problem(
                 f"cannot run {program.argv[0]!r}: {error.strerror}",
                 hint="give the path of a program that the user may execute",
             ) from error

@@ -30,7 +30,7 @@ from octavia_provider.model.load_balancer import VIP_FORMS
 from octavia_provider.model.quota import Quota
 from octavia_provider.model.validate import validate
 
-from .reading import understood
+from .compat.coercion import understood
 
 PROJECT = ("project_id", "tenant_id")
 # By what objects name their parents in calls of their own; nested ones stand in theirs.
@@ -41,7 +41,7 @@ _PARENTS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(slots=True)
-class Order:
+class CreateRequest:
     """One object to be made. ``values``: its canonical inputs, once validated.
 
     ``said``: where the request says an attribute that it does not give by its name, from the object's own place: a
@@ -76,58 +76,62 @@ class Order:
         return path
 
 
-def orders(kind: str, raw: Mapping[str, Any], project_id: str) -> list[Order]:
+def create_requests(kind: str, raw: Mapping[str, Any], project_id: str) -> list[CreateRequest]:
     """All objects of a body, parents first (the one asked for is the first), valid by themselves; else ``Invalid``."""
     found: list[Violation] = []
     own = kind == "load_balancer"  # what is in one has its project, and Octavia ignores what is given there
     found.extend(misnamed(raw))
-    root = Order(kind, _without_project(kind, raw), _project(raw, project_id, found) if own else project_id)
+    root = CreateRequest(kind, _without_project(kind, raw), _project(raw, project_id, found) if own else project_id)
     if kind == "load_balancer" and not raw.get("vip_network_id"):
         given = [form for form in VIP_FORMS if raw.get(form)]  # by which the network was found
         root.said = {"vip_network_id": (given[0],)} if given else {}
     made = _Expansion(found).expand(root)
     misshapen = [violation.path for violation in found]
-    for order in made:
+    for create_request in made:
         if len(found) >= VIOLATIONS:
             break
-        if order.kind == "l7_policy" and order.raw.get("action"):
-            order.raw = follow_action(order.raw)
-        result = validate(KINDS[order.kind], order.raw, path=order.path)
-        order.values = result.values
-        found.extend(_news(order, result.violations, misshapen))
+        if create_request.kind == "l7_policy" and create_request.raw.get("action"):
+            create_request.raw = follow_action(create_request.raw)
+        result = validate(KINDS[create_request.kind], create_request.raw, path=create_request.path)
+        create_request.values = result.values
+        found.extend(_news(create_request, result.violations, misshapen))
     if found:
         raise Invalid(found, subject=root.subject)
     return made
 
 
-def _news(order: Order, found: Sequence[Violation], misshapen: Sequence[Path]) -> Iterator[Violation]:
+def _news(create_request: CreateRequest, found: Sequence[Violation], misshapen: Sequence[Path]) -> Iterator[Violation]:
     """Without what another violation says: what could not be read is not missed too, a parent's id is wrong where it is given."""
     for violation in found:
-        at = order.at(violation.path)
-        if at != order.path and not any(path[: len(at)] == at for path in misshapen):
+        at = create_request.at(violation.path)
+        if at != create_request.path and not any(path[: len(at)] == at for path in misshapen):
             yield Violation(at, violation.message)
 
 
-def told(error: PermanentError, order: Order, made: Sequence[Order]) -> PermanentError:
+def told(error: PermanentError, create_request: CreateRequest, made: Sequence[CreateRequest]) -> PermanentError:
     """Why an order was refused, in the words of the request: its paths, and no id that was made up here."""
     message = _known(error.message, made)
     match error:
         case Invalid():
-            violations = [Violation(order.at(v.path), _known(v.message, made)) for v in error.violations]
-            return Invalid(violations, subject=order.subject)
+            violations = [Violation(create_request.at(v.path), _known(v.message, made)) for v in error.violations]
+            return Invalid(violations, subject=create_request.subject)
         case Conflict():
-            path = order.at((*order.path, *error.path)) if error.path else ()
-            return Conflict(message, subject=order.subject, hint=error.hint, path=path, holder=error.holder)
+            path = create_request.at((*create_request.path, *error.path)) if error.path else ()
+            return Conflict(message, subject=create_request.subject, hint=error.hint, path=path, holder=error.holder)
         case NotFound():
-            return NotFound(message, subject=order.subject, path=order.at(error.path) if error.path else ())
+            return NotFound(
+                message, subject=create_request.subject, path=create_request.at(error.path) if error.path else ()
+            )
         case Forbidden():
-            return Forbidden(message, subject=order.subject, hint=error.hint, path=order.path)
+            return Forbidden(message, subject=create_request.subject, hint=error.hint, path=create_request.path)
     return error
 
 
-def _known(message: str, made: Sequence[Order]) -> str:
-    for order in made:
-        message = message.replace(order.id, order.name or spell(order.path) or "of this request")
+def _known(message: str, made: Sequence[CreateRequest]) -> str:
+    for create_request in made:
+        message = message.replace(
+            create_request.id, create_request.name or spell(create_request.path) or "of this request"
+        )
     return message
 
 
@@ -160,26 +164,28 @@ class _Expansion:
 
     def __init__(self, found: list[Violation]) -> None:
         self._found = found
-        self._made: list[Order] = []
-        self._references: list[tuple[Order, str, Any]] = []
+        self._made: list[CreateRequest] = []
+        self._references: list[tuple[CreateRequest, str, Any]] = []
         self._balancer_id: Any = None
 
-    def expand(self, root: Order) -> list[Order]:
+    def expand(self, root: CreateRequest) -> list[CreateRequest]:
         """All objects, the given one first."""
         self._add(root)
         pools = self._pools_by_name(required=root.kind == "load_balancer")
-        for order, attribute, name in self._references:
+        for create_request, attribute, name in self._references:
             if isinstance(name, str) and name in pools:
-                order.raw[f"{attribute}_id"] = pools[name].id
+                create_request.raw[f"{attribute}_id"] = pools[name].id
             elif isinstance(name, str) and name:
-                self._refuse((*order.path, attribute, "name"), f"no pool of this request has the name {quoted(name)}")
+                self._refuse(
+                    (*create_request.path, attribute, "name"), f"no pool of this request has the name {quoted(name)}"
+                )
             else:
-                self._refuse((*order.path, attribute, "name"), "must be the name of a pool of this request")
+                self._refuse((*create_request.path, attribute, "name"), "must be the name of a pool of this request")
         return self._made
 
-    def _pools_by_name(self, *, required: bool) -> dict[str, Order]:
+    def _pools_by_name(self, *, required: bool) -> dict[str, CreateRequest]:
         """The pools of the request; each name is that of one (octavia/api/v2/controllers/load_balancer.py: _graph_create)."""
-        pools: dict[str, Order] = {}
+        pools: dict[str, CreateRequest] = {}
         for pool in self._made:
             if pool.kind != "pool":
                 continue
@@ -196,50 +202,52 @@ class _Expansion:
                 self._refuse(at, "is required: pools made with their load balancer are known by their names")
         return pools
 
-    def _add(self, order: Order) -> None:
-        self._made.append(order)
-        match order.kind:
+    def _add(self, create_request: CreateRequest) -> None:
+        self._made.append(create_request)
+        match create_request.kind:
             case "load_balancer":
-                self._balancer_id = order.id
-                self._items(order, "pools", "pool", loadbalancer_id=order.id)
-                self._items(order, "listeners", "listener", loadbalancer_id=order.id)
+                self._balancer_id = create_request.id
+                self._items(create_request, "pools", "pool", loadbalancer_id=create_request.id)
+                self._items(create_request, "listeners", "listener", loadbalancer_id=create_request.id)
             case "listener":
-                self._balancer_id = order.raw.get("loadbalancer_id")
-                self._pool(order, "default_pool")
-                self._items(order, "l7policies", "l7_policy", listener_id=order.id)
+                self._balancer_id = create_request.raw.get("loadbalancer_id")
+                self._pool(create_request, "default_pool")
+                self._items(create_request, "l7policies", "l7_policy", listener_id=create_request.id)
             case "pool":
-                self._items(order, "members", "member", pool_id=order.id)
-                monitor = order.raw.pop("healthmonitor", None)
+                self._items(create_request, "members", "member", pool_id=create_request.id)
+                monitor = create_request.raw.pop("healthmonitor", None)
                 if monitor is not None:
-                    self._item(order, ("healthmonitor",), monitor, "health_monitor", pool_id=order.id)
+                    self._item(create_request, ("healthmonitor",), monitor, "health_monitor", pool_id=create_request.id)
             case "l7_policy":
-                if order.path:
-                    self._pool(order, "redirect_pool")
-                self._items(order, "rules", "l7_rule", l7policy_id=order.id)
+                if create_request.path:
+                    self._pool(create_request, "redirect_pool")
+                self._items(create_request, "rules", "l7_rule", l7policy_id=create_request.id)
 
-    def _pool(self, order: Order, name: str) -> None:
+    def _pool(self, create_request: CreateRequest, name: str) -> None:
         """A pool given in full, or by the name of one in the same request."""
-        given, attribute = order.raw.pop(name, None), f"{name}_id"
-        if order.raw.get(attribute) is None:
-            order.said[attribute] = (name,)
+        given, attribute = create_request.raw.pop(name, None), f"{name}_id"
+        if create_request.raw.get(attribute) is None:
+            create_request.said[attribute] = (name,)
         elif given is not None:
-            self._refuse((*order.path, attribute), f"does not go with {name}: one of them says the pool")
+            self._refuse((*create_request.path, attribute), f"does not go with {name}: one of them says the pool")
         if isinstance(given, dict) and given.keys() == {"name"}:
-            self._references.append((order, name, given["name"]))
+            self._references.append((create_request, name, given["name"]))
         elif given is not None:
-            pool = self._item(order, (name,), given, "pool", loadbalancer_id=self._balancer_id)
-            order.raw[attribute] = pool.id if pool else None
+            pool = self._item(create_request, (name,), given, "pool", loadbalancer_id=self._balancer_id)
+            create_request.raw[attribute] = pool.id if pool else None
 
-    def _items(self, order: Order, name: str, kind: str, **parent: str) -> None:
-        given = order.raw.pop(name, None)
+    def _items(self, create_request: CreateRequest, name: str, kind: str, **parent: str) -> None:
+        given = create_request.raw.pop(name, None)
         if isinstance(given, list):
             for index, item in enumerate(given):
-                self._item(order, (name, index), item, kind, **parent)
+                self._item(create_request, (name, index), item, kind, **parent)
         elif given is not None:
-            self._refuse((*order.path, name), "must be a list")
+            self._refuse((*create_request.path, name), "must be a list")
 
-    def _item(self, order: Order, place: Path, given: Any, kind: str, **parent: Any) -> Order | None:
-        path = (*order.path, *place)
+    def _item(
+        self, create_request: CreateRequest, place: Path, given: Any, kind: str, **parent: Any
+    ) -> CreateRequest | None:
+        path = (*create_request.path, *place)
         if not isinstance(given, dict):
             self._refuse(path, "must be an object")
             return None
@@ -248,7 +256,7 @@ class _Expansion:
         for name in _PARENTS[kind]:
             if raw.pop(name, None) is not None:
                 self._refuse((*path, name), f"cannot be given here: {KINDS[kind].LABEL}s belong to what they stand in")
-        made = Order(kind, {**raw, **parent}, order.project_id, path, said=dict.fromkeys(parent, ()))
+        made = CreateRequest(kind, {**raw, **parent}, create_request.project_id, path, said=dict.fromkeys(parent, ()))
         self._add(made)
         return made
 

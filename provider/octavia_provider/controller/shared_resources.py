@@ -13,7 +13,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
-class SharedReconciler:
+class SharedResourceReconciler:
     """One object that is a scope of its own and has nothing but users.
 
     The write that changed it has raised the generation of every load balancer that uses it; ``_awaited`` are those.

@@ -16,9 +16,9 @@ from octavia_provider.model.listener import WITHOUT_POOL
 from octavia_provider.model.validate import validate
 from octavia_provider.ports import Networks, Owner, Record, Settlement, Transaction
 
-from . import form, leftovers, operators, positions, removal
-from .allowance import Allowance
-from .orders import Order, told
+from . import deletion, flavor_rules, l7_positions, leftovers, representation
+from .graph_create import CreateRequest, told
+from .quota_check import QuotaCheck
 from .requests import Claim
 from .rules import ROOTS, Rules, immutable, living, subject, users
 
@@ -45,24 +45,24 @@ class Created:
 
 
 @dataclass(frozen=True, slots=True)
-class Writing:
+class ObjectWriter:
     """What may be written in one transaction. ``rules`` remembers what it has read of the graphs."""
 
     tx: Transaction
     networks: Networks
     rules: Rules
-    allowance: Allowance
+    quota_check: QuotaCheck
 
     @classmethod
-    def begin(cls, tx: Transaction, networks: Networks) -> Writing:
+    def begin(cls, tx: Transaction, networks: Networks) -> ObjectWriter:
         """In this transaction."""
-        return cls(tx, networks, Rules(tx), Allowance(tx))
+        return cls(tx, networks, Rules(tx), QuotaCheck(tx))
 
-    def create(self, orders: Sequence[Order], claim: Claim | None) -> Created:
+    def create(self, create_requests: Sequence[CreateRequest], claim: Claim | None) -> Created:
         """Make what was ordered: all of it or nothing. What the claim's owner left behind in a crash is taken up."""
-        leftover = _leftover(self.tx, orders[0].kind, claim) if claim else None
+        leftover = _leftover(self.tx, create_requests[0].kind, claim) if claim else None
         if leftover is not None:
-            spec = None if len(orders) > 1 else _taken_up(leftover, orders[0])
+            spec = None if len(create_requests) > 1 else _taken_up(leftover, create_requests[0])
             if spec is not None:
                 self._check(leftover.kind, spec, leftover)
                 spec = {**spec, **self.networks.change(self.tx, leftover, spec)}
@@ -71,12 +71,16 @@ class Writing:
                     spec = self._placed(leftover.id, spec, written=True)
                 record = self._write(leftover, spec)
                 return Created(record=record, generation=record.generation, adopted=True)
-            removal.replace(self.tx, leftover)
+            deletion.replace(self.tx, leftover)
         made: dict[str, Record] = {}
-        for order in sorted(orders, key=lambda order: _RANKS.get(order.kind, len(_RANKS))):
-            owner = claim.owner if claim and order is orders[0] else None
-            made[order.id] = self._insert(order, orders, owner)
-        return Created(record=made[orders[0].id], generation=max(record.generation for record in made.values()))
+        for create_request in sorted(
+            create_requests, key=lambda create_request: _RANKS.get(create_request.kind, len(_RANKS))
+        ):
+            owner = claim.owner if claim and create_request is create_requests[0] else None
+            made[create_request.id] = self._insert(create_request, create_requests, owner)
+        return Created(
+            record=made[create_requests[0].id], generation=max(record.generation for record in made.values())
+        )
 
     def update(self, kind: str, id_: str, given: Mapping[str, Any], owner: Owner | None) -> Record:
         """Change the attributes that are given; null puts one back to its default."""
@@ -89,45 +93,47 @@ class Writing:
             given = _with_type(record, given)
         return self._change(record, given, written=owner is not None)
 
-    def batch(self, pool_id: str, orders: Sequence[Order], *, additive: bool) -> Record:
+    def batch(self, pool_id: str, create_requests: Sequence[CreateRequest], *, additive: bool) -> Record:
         """Octavia's batch: members are known by address and port; those not named go, unless ``additive``."""
         pool = living(self.tx, "pool", pool_id)
         members = self.tx.find("member", parent=("pool_id", pool_id))
         known = {_server(member.spec): member for member in members if not member.deleting}
-        named = {_server(order.values) for order in orders}
+        named = {_server(create_request.values) for create_request in create_requests}
         if not additive:
             self.tx.mark_deleting(member.id for server, member in known.items() if server not in named)
-        for order in orders:
-            member = known.get(_server(order.values))
+        for create_request in create_requests:
+            member = known.get(_server(create_request.values))
             if member is None:
-                self._insert(order, orders)
+                self._insert(create_request, create_requests)
             else:
-                self._change(member, order.raw, order.path)
+                self._change(member, create_request.raw, create_request.path)
         return pool
 
-    def _insert(self, order: Order, orders: Sequence[Order], owner: Owner | None = None) -> Record:
-        values = dict(order.values)
+    def _insert(
+        self, create_request: CreateRequest, create_requests: Sequence[CreateRequest], owner: Owner | None = None
+    ) -> Record:
+        values = dict(create_request.values)
         try:
-            scope_id = self.rules.place(order.kind, order.id, values, order.path)
-            project_id = order.project_id if order.kind in ROOTS else self.rules.project(scope_id)
-            self.allowance.take(order.kind, project_id)
-            with _within(order.path):
-                values.update(self.networks.place(self.tx, order.kind, order.id, values))
-            if respelled := form.spelled(order.kind, order.raw, order.values):
-                values[form.SPELLED] = respelled
-            self._check(order.kind, values, None, order.path)
-            self.rules.check(order.kind, order.id, scope_id, values, order.path)
-            if order.kind == "l7_policy":
-                values = self._placed(order.id, values, written=owner is not None or order.path != ())
+            scope_id = self.rules.place(create_request.kind, create_request.id, values, create_request.path)
+            project_id = create_request.project_id if create_request.kind in ROOTS else self.rules.project(scope_id)
+            self.quota_check.take(create_request.kind, project_id)
+            with _within(create_request.path):
+                values.update(self.networks.place(self.tx, create_request.kind, create_request.id, values))
+            if respelled := representation.spelled(create_request.kind, create_request.raw, create_request.values):
+                values[representation.SPELLED] = respelled
+            self._check(create_request.kind, values, None, create_request.path)
+            self.rules.check(create_request.kind, create_request.id, scope_id, values, create_request.path)
+            if create_request.kind == "l7_policy":
+                values = self._placed(create_request.id, values, written=owner is not None or create_request.path != ())
             record = Record(
-                id=order.id, kind=order.kind, scope_id=scope_id, project_id=project_id, spec=values, generation=0, owner=owner
+                id=create_request.id, kind=create_request.kind, scope_id=scope_id, project_id=project_id, spec=values, generation=0, owner=owner
             )  # fmt: skip
             made = self._in_force(self.tx.insert(record))
             self._taken_by(made)
         except PermanentError as error:
-            refused = told(error, order, orders)
+            refused = told(error, create_request, create_requests)
             if owner and isinstance(error, Conflict):
-                refused.message += self._way_out(order.kind, error.holder, owner)
+                refused.message += self._way_out(create_request.kind, error.holder, owner)
             raise refused from None
         return made
 
@@ -152,7 +158,7 @@ class Writing:
         return RENAMED if other.owner.urn != owner.urn else REPLACED
 
     def _check(self, kind: str, values: Mapping[str, Any], was: Record | None, path: Path = ()) -> None:
-        operators.check(self.tx, self.networks.unsupported, kind, values, was=was, path=path)
+        flavor_rules.check(self.tx, self.networks.unsupported, kind, values, was=was, path=path)
 
     def _change(self, record: Record, given: Mapping[str, Any], path: Path = (), *, written: bool = False) -> Record:
         values = _changed(record, given, path)
@@ -160,8 +166,8 @@ class Writing:
             self._check(record.kind, values, record, path)
             with _within(path):
                 values.update(self.networks.change(self.tx, record, values))
-            if (respelled := _respelled(record, given, values)) or record.spec.get(form.SPELLED):
-                values[form.SPELLED] = respelled
+            if (respelled := _respelled(record, given, values)) or record.spec.get(representation.SPELLED):
+                values[representation.SPELLED] = respelled
             if record.kind == "listener":
                 values[WITHOUT_POOL] = self._without_pool(record, given, values)
             self.rules.check(record.kind, record.id, record.scope_id, values, path)
@@ -176,8 +182,8 @@ class Writing:
     def _placed(self, id_: str, values: Mapping[str, Any], *, written: bool) -> dict[str, Any]:
         """An L7 policy's values with the position that it gets; the others of its listener make room."""
         asked = values["position"]
-        position = positions.put(self.tx, values["listener_id"], id_, asked, written=written)
-        return {**values, "position": position, positions.ASKED: asked if written else None}
+        position = l7_positions.put(self.tx, values["listener_id"], id_, asked, written=written)
+        return {**values, "position": position, l7_positions.ASKED: asked if written else None}
 
     def _write(self, record: Record, spec: Mapping[str, Any]) -> Record:
         """Write where it makes a difference; an object in ERROR is tried again also when nothing is new."""
@@ -202,14 +208,16 @@ class Writing:
         return record
 
 
-def duplicates(orders: Sequence[Order]) -> list[Violation]:
+def duplicates(create_requests: Sequence[CreateRequest]) -> list[Violation]:
     """Members of one batch that are the same server."""
     seen: set[tuple[str, int]] = set()
     found: list[Violation] = []
-    for order in orders:
-        server = _server(order.values)
+    for create_request in create_requests:
+        server = _server(create_request.values)
         if server in seen:
-            found.append(Violation((*order.path, "address"), f"{server[0]}:{server[1]} is named twice in this request"))
+            found.append(
+                Violation((*create_request.path, "address"), f"{server[0]}:{server[1]} is named twice in this request")
+            )
         seen.add(server)
     return found
 
@@ -258,9 +266,9 @@ def _at_attribute(violation: Violation, path: Path) -> Any:
 
 def _respelled(record: Record, given: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """How attributes are spelled after a change: what is given anew is spelled so."""
-    before = record.spec.get(form.SPELLED) or {}
+    before = record.spec.get(representation.SPELLED) or {}
     kept = {name: value for name, value in before.items() if name not in given}
-    return {**kept, **form.spelled(record.kind, given, values)}
+    return {**kept, **representation.spelled(record.kind, given, values)}
 
 
 def _with_type(pool: Record, given: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -289,9 +297,9 @@ def _leftover(tx: Transaction, kind: str, claim: Claim) -> Record | None:
     return next((r for r in tx.find(kind, owner=claim.owner) if not r.confirmed and not r.deleting), None)
 
 
-def _taken_up(leftover: Record, order: Order) -> Mapping[str, Any] | None:
+def _taken_up(leftover: Record, create_request: CreateRequest) -> Mapping[str, Any] | None:
     """The leftover's spec in the asked form; None when that form needs a replacement."""
-    values = dict(order.values)
-    if immutable(leftover, order.values, values):
+    values = dict(create_request.values)
+    if immutable(leftover, create_request.values, values):
         return None
     return {**leftover.spec, **values}

@@ -7,15 +7,14 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from octavia_provider.api import list_query
+from octavia_provider.api.context import CONTEXT
+from octavia_provider.api.errors import answer
+from octavia_provider.api.flavor_rules import FLAVORS, ZONES, Offer
 from octavia_provider.model.attributes import inputs
 from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.load_balancer import PROVIDERS
-
-from . import listing
-from .context import CONTEXT
-from .errors import answer
-from .operators import FLAVORS, ZONES, Offer
 
 # Clients look for this one by its words too (octavia-tempest-plugin: expected_flavor_capability).
 _DESCRIPTIONS: Mapping[str, str] = {
@@ -27,7 +26,7 @@ _DESCRIPTIONS: Mapping[str, str] = {
 async def providers(request: web.Request) -> web.Response:
     """GET /v2/lbaas/providers."""
     found = [{"name": choice.value, "description": choice.doc} for choice in PROVIDERS]
-    return answer(listing.page(found, "providers", request.url))
+    return answer(list_query.page(found, "providers", request.url))
 
 
 async def flavor_capabilities(request: web.Request) -> web.Response:
@@ -49,4 +48,4 @@ def _capabilities(request: web.Request, offer: Offer, words: str) -> web.Respons
     cannot = request.app[CONTEXT].networks.unsupported
     able = [a for a in inputs(offer.shape).values() if a.name not in cannot]
     found = [{"name": a.name, "description": _DESCRIPTIONS.get(a.name, a.doc)} for a in able]
-    return answer(listing.page(found, words, request.url))
+    return answer(list_query.page(found, words, request.url))

@@ -8,7 +8,7 @@ from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.listener import WITHOUT_POOL
 from octavia_provider.ports import Record, Settlement, Transaction
 
-from . import operators, positions
+from . import flavor_rules, l7_positions
 from .rules import subject, users
 
 
@@ -17,13 +17,13 @@ def remove(tx: Transaction, record: Record, *, cascade: bool = False) -> int:
     if record.deleting:
         return record.generation
     if not reconciled(record.kind):
-        operators.check_unused(tx, record)
+        flavor_rules.check_unused(tx, record)
         generation = tx.mark_deleting([record.id])
         tx.settle(Settlement(scope_id=record.scope_id, generation=generation))
         return generation
     generation = tx.mark_deleting([record.id, *_along(tx, record, cascade=cascade)])
     if record.kind == "l7_policy":
-        positions.close_up(tx, record.spec["listener_id"])
+        l7_positions.close_up(tx, record.spec["listener_id"])
     return generation
 
 

@@ -23,7 +23,7 @@ def overview(client: Client, names: Sequence[str] = ()) -> dict[str, Any]:
 
     ``Unreachable`` where nobody answers; ``missing`` holds the names that nothing has.
     """
-    from octavia_provider.client.waiting import Deadline
+    from octavia_provider.client.deadline import Deadline
 
     found: dict[str, Any] = {}
     marker: str | None = None
@@ -62,13 +62,13 @@ def unknown(home: Path, why: Unreachable | None) -> dict[str, Any]:
     A listener has ``answers``: whether somebody takes connections where it is published (None: cannot be told).
     """
     from octavia_provider.kit import paths
-    from octavia_provider.store import peek
+    from octavia_provider.store import offline
 
-    known: list[peek.Known] = []
+    known: list[offline.Known] = []
     amphorae: list[tuple[str, str]] = []
     reason = str(why) if why else None
     try:
-        known, amphorae = peek.objects(paths.database(home)), peek.amphorae(paths.database(home))
+        known, amphorae = offline.objects(paths.database(home)), offline.amphorae(paths.database(home))
     except OSError as error:
         reason = f"{reason or 'The control plane does not run.'} {error}. Try: octaviactl adopt"
     shown: dict[str, list[Any]] = {"load_balancers": [], "hosts": [], "networks": [], "tls_containers": []}

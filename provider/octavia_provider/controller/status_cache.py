@@ -26,18 +26,18 @@ _WORST = (statuses.ERROR, statuses.DEGRADED)
 
 
 @dataclass(slots=True)
-class Sight:
+class OperatingStatus:
     """What was last seen of one load balancer."""
 
     statuses: dict[str, str] = field(default_factory=dict)
     counters: Mapping[str, Counters] = field(default_factory=dict)
 
 
-class Board:
+class StatusCache:
     """Operating statuses and statistics by object id. One loop writes, the API reads."""
 
     def __init__(self) -> None:
-        self._sights: dict[str, Sight] = {}
+        self._sights: dict[str, OperatingStatus] = {}
         self._aside: dict[str, frozenset[str]] = {}
         self._hosts: Mapping[str, bool] = {}
         self._troubles: dict[str, str] = {}
@@ -59,12 +59,12 @@ class Board:
         parts = [found[name] for name in (*configuration.frontends, *pools)]
         found[configuration.load_balancer_id] = _balancer(parts) if states.serving else statuses.ERROR
         counters = {name: listener.counters for name, listener in states.listeners.items()}
-        self._sights[configuration.load_balancer_id] = Sight(found, counters)
+        self._sights[configuration.load_balancer_id] = OperatingStatus(found, counters)
 
     def applied(self, configuration: Configuration) -> None:
         """Take in what an amphora has just put in force, until its next heartbeat: what was seen before is still so, and
         what is new begins as haproxy begins it (a server that is checked is up until a check fails)."""
-        sight = self._sights.get(configuration.load_balancer_id, Sight())
+        sight = self._sights.get(configuration.load_balancer_id, OperatingStatus())
         listeners = {
             name: ListenerState(
                 "full" if sight.statuses.get(name) == statuses.DEGRADED else "open",

@@ -15,7 +15,7 @@ from octavia_provider.model.errors import PermanentError
 from octavia_provider.ports import AgentRefused
 from octavia_provider.render.haproxy import Rendered
 
-from .desired import Desire
+from .desired_state import DesiredState
 
 RenderIt = Callable[[set[str], set[str]], Rendered]
 PushIt = Callable[[Rendered], Awaitable[None]]
@@ -31,7 +31,7 @@ class Outcome:
     errors: dict[str, str] = field(default_factory=dict)
 
 
-async def push_what_can_be(desire: Desire, render: RenderIt, push: PushIt) -> Outcome:
+async def push_what_can_be(desired_state: DesiredState, render: RenderIt, push: PushIt) -> Outcome:
     """Push everything; take out what is refused until the rest is in force. Raises when even nothing is refused."""
     outcome = Outcome(render(set(), set()))
     while True:
@@ -39,27 +39,27 @@ async def push_what_can_be(desire: Desire, render: RenderIt, push: PushIt) -> Ou
         try:
             await push(outcome.rendered)
         except AgentRefused as error:
-            blamed = _blame(outcome.rendered, error.refusal, desire)
-            taken_out = [id_ for id_, why in blamed.items() if _take_out(desire, outcome, id_, why)]
+            blamed = _blame(outcome.rendered, error.refusal, desired_state)
+            taken_out = [id_ for id_, why in blamed.items() if _take_out(desired_state, outcome, id_, why)]
             if not taken_out:
-                await _bisect(desire, outcome, render, push, str(error))
+                await _bisect(desired_state, outcome, render, push, str(error))
                 return outcome
         else:
             return outcome
 
 
-def _blame(rendered: Rendered, refusal: Refusal, desire: Desire) -> dict[str, str]:
+def _blame(rendered: Rendered, refusal: Refusal, desired_state: DesiredState) -> dict[str, str]:
     blamed: dict[str, str] = {}
     for complaint in refusal.complaints:
         owner = rendered.owner(line=complaint.line, proxy=complaint.proxy, server=complaint.server)
-        if owner in desire.records and owner != desire.scope.id:
+        if owner in desired_state.records and owner != desired_state.scope.id:
             blamed.setdefault(owner, complaint.message)
     return blamed
 
 
-def _take_out(desire: Desire, outcome: Outcome, id_: str, why: str) -> bool:
+def _take_out(desired_state: DesiredState, outcome: Outcome, id_: str, why: str) -> bool:
     """Put the object back to its accepted form, or leave it out; False when it is out already."""
-    record = desire.records[id_]
+    record = desired_state.records[id_]
     if id_ not in outcome.refused and record.accepted is not None and record.accepted != record.spec:
         outcome.refused.add(id_)
     elif id_ not in outcome.dropped:
@@ -70,9 +70,9 @@ def _take_out(desire: Desire, outcome: Outcome, id_: str, why: str) -> bool:
     return True
 
 
-async def _bisect(desire: Desire, outcome: Outcome, render: RenderIt, push: PushIt, why: str) -> None:
+async def _bisect(desired_state: DesiredState, outcome: Outcome, render: RenderIt, push: PushIt, why: str) -> None:
     """No line was named: find, among what changed, the objects without which the rest is accepted."""
-    suspects = [i for i in desire.changed() if i not in outcome.errors and i != desire.scope.id]
+    suspects = [i for i in desired_state.changed() if i not in outcome.errors and i != desired_state.scope.id]
     guilty = await _guilty(outcome, render, push, suspects, set(suspects))
     for id_ in guilty:
         outcome.refused.add(id_)
@@ -82,7 +82,7 @@ async def _bisect(desire: Desire, outcome: Outcome, render: RenderIt, push: Push
         await push(outcome.rendered)
     except AgentRefused as error:
         raise PermanentError(
-            f"the amphora refuses even what was in force before: {error}", subject=f"load balancer {desire.scope.id}",
+            f"the amphora refuses even what was in force before: {error}", subject=f"load balancer {desired_state.scope.id}",
             hint="octaviactl logs, and octaviactl doctor on the machine that runs it",
         ) from error  # fmt: skip
 
