@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Model → text: pure, deterministic, and every line knows the object it came from.
+"""Model → text: pure, deterministic, and every line knows the object and the template that it came from.
 
-Written as plain line builders rather than templates: a line carries its owner, which a template cannot say, and a
-backend of a thousand members costs a few milliseconds.
+The text is in ``templates``, one macro for each kind of object; the modules here choose which are called, in which order, and
+with which derived values.
 """

@@ -12,7 +12,7 @@ from octavia_provider.model.listener import Listener
 from octavia_provider.model.member import Member
 from octavia_provider.model.pool import Pool
 
-from .probes import probe
+from .health_monitor import probe
 
 SPREADING: Mapping[str, Spreading] = {
     "ROUND_ROBIN": "round_robin", "SOURCE_IP": "source_ip", "SOURCE_IP_PORT": "source_ip_port",

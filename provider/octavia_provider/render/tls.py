@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""TLS on both sides: what stands on ``bind`` and ``server`` lines, headers, and the files they name.
+"""TLS on both sides: the values of ``bind`` and ``server`` lines, and the files they name.
 
 A file is named for the container that it is made of, so a new certificate changes a file and no line: that is told to
 haproxy at run time. Where files lie is the agent's: see ``octavia_amphora.wire.config``.
@@ -7,30 +7,30 @@ haproxy at run time. Where files lie is the agent's: see ``octavia_amphora.wire.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
-from octavia_amphora.wire.config import File, ProbeTls, crt_list, file
+from octavia_amphora.wire.config import File, ProbeTls, file
 from octavia_provider.model.graph import Graph
-from octavia_provider.model.listener import L7_PROTOCOLS, Listener, ends_tls, inserts
-from octavia_provider.model.pool import HTTP2, Pool
+from octavia_provider.model.listener import Listener, ends_tls
+from octavia_provider.model.pool import Pool
 from octavia_provider.model.tls import DEFAULT_ALPN, DEFAULT_CIPHERS, DEFAULT_VERSIONS, VERSIONS, split_ciphers
 from octavia_provider.model.tls_container import TlsContainer
 
 from . import sni
-from .lines import Lines, quote
 
-# haproxy 2.6, section 7.3.4; as in Octavia
-_HEADERS: Mapping[str, str] = {
-    "X-SSL-Client-Verify": "%[ssl_c_verify]",
-    "X-SSL-Client-Has-Cert": "%[ssl_c_used]",
-    "X-SSL-Client-DN": "%[ssl_c_s_dn]",
-    "X-SSL-Client-CN": "%[ssl_c_s_dn(cn)]",
-    "X-SSL-Issuer": "%[ssl_c_i_dn]",
-    "X-SSL-Client-SHA1": "%[ssl_c_sha1,hex]",
-    "X-SSL-Client-Not-Before": "%[ssl_c_notbefore]",
-    "X-SSL-Client-Not-After": "%[ssl_c_notafter]",
-}
 _HAPROXY_VERSIONS = {"TLSv1": "TLSv1.0"}
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """``ciphers``: up to TLS 1.2; ``ciphersuites``: those of TLS 1.3."""
+
+    ciphers: str
+    ciphersuites: str
+    oldest: str
+    newest: str
+    alpn: tuple[str, ...]
 
 
 def ends_here(listener: Listener) -> bool:
@@ -38,22 +38,9 @@ def ends_here(listener: Listener) -> bool:
     return ends_tls(listener.protocol, listener.default_tls_container_ref, listener.sni_container_refs)
 
 
-def scheme(listener: Listener) -> str:
-    """What the client spoke, for X-Forwarded-Proto."""
-    return "https" if ends_here(listener) else "http"
-
-
-def _asks_clients(listener: Listener) -> bool:
+def asks_clients(listener: Listener) -> bool:
+    """Whether clients are asked for certificates."""
     return ends_here(listener) and listener.client_authentication != "NONE"
-
-
-def base(listeners: Iterable[Listener]) -> str:
-    """Lines of ``global``.
-
-    A session that is resumed is not verified anew: a client whose certificate was revoked meanwhile would come in
-    (seen with haproxy 2.6, by session id and by ticket). So there is no resumption where clients are asked for one.
-    """
-    return "    tune.ssl.cachesize 0\n" if any(map(_asks_clients, listeners)) else ""
 
 
 def certificates(listener: Listener) -> tuple[str, ...]:
@@ -71,64 +58,23 @@ def names(graph: Graph, listener: Listener) -> dict[str, tuple[str, ...]]:
     return sni.filters({file: container.certificate or "" for file, container in listed.items()})
 
 
-def bind(listener: Listener) -> Iterator[str]:
-    """The words of a ``bind`` line (section 5.1)."""
-    if not ends_here(listener):
-        return
-    yield f'ssl crt-list "${{OCTAVIA_FILES}}/{crt_list(listener.id)}"'
-    yield from _terms(listener)
-    yield alpn(listener)
-    if _asks_clients(listener):
-        yield f"verify {'required' if listener.client_authentication == 'MANDATORY' else 'optional'}"
-        yield f"ca-file {listener.client_ca_tls_container_ref}.ca"
-        if listener.client_crl_container_ref:
-            yield f"crl-file {listener.client_crl_container_ref}.crl"
-        yield "no-tls-tickets"
-
-
-def server(listener: Listener, pool: Pool) -> tuple[str, ...]:
-    """The words of a ``server`` line (section 5.2). The name that a client asked for is asked of the member, as in
-    Octavia; where members are verified, haproxy compares their certificates with it."""
-    if not pool.tls_enabled:
-        return ("proto h2",) if pool.protocol_version == HTTP2 and listener.protocol in L7_PROTOCOLS else ()
-    words = ["ssl", *_terms(pool)]
-    if (
-        listener.protocol in L7_PROTOCOLS or pool.alpn_protocols or pool.protocol_version
-    ):  # what mere bytes are, nobody knows
-        words.append(alpn(pool))
-    if ends_here(listener):
-        words.append("sni ssl_fc_sni")
-    words.append(
-        f"verify required ca-file {pool.ca_tls_container_ref}.ca" if pool.ca_tls_container_ref else "verify none"
-    )
-    if pool.crl_container_ref:
-        words.append(f"crl-file {pool.crl_container_ref}.crl")
-    if pool.tls_container_ref:
-        words.append(f"crt {pool.tls_container_ref}.pem")
-    return tuple(words)
-
-
 def _versions(of: Listener | Pool) -> tuple[str, str]:
     order = [choice.value for choice in VERSIONS]
     places = sorted(order.index(version) for version in of.tls_versions or DEFAULT_VERSIONS)
     return order[places[0]], order[places[-1]]
 
 
-def _terms(of: Listener | Pool) -> Iterator[str]:
-    """Ciphers and versions."""
+def terms(of: Listener | Pool, *, alpn_too: bool = True) -> Terms:
+    """What ``bind`` and ``server`` lines say alike. ``alpn_too``: not where mere bytes are passed on: what they are, nobody knows."""
     old, new = split_ciphers(of.tls_ciphers or DEFAULT_CIPHERS)
-    oldest, newest = _versions(of)
-    if old:
-        yield f"ciphers {quote(old)}"
-    if new:
-        yield f"ciphersuites {quote(new)}"
-    yield f"ssl-min-ver {_HAPROXY_VERSIONS.get(oldest, oldest)} ssl-max-ver {_HAPROXY_VERSIONS.get(newest, newest)}"
+    oldest, newest = (_HAPROXY_VERSIONS.get(version, version) for version in _versions(of))
+    return Terms(old, new, oldest, newest, alpn(of) if alpn_too else ())
 
 
-def alpn(of: Listener | Pool, word: str = "alpn") -> str:
+def alpn(of: Listener | Pool) -> tuple[str, ...]:
     """What is offered by ALPN."""
     offered = of.offers if isinstance(of, Pool) else of.alpn_protocols or DEFAULT_ALPN
-    return f"{word} {','.join(dict.fromkeys(offered))}"
+    return tuple(dict.fromkeys(offered))
 
 
 def probed(listener: Listener, pool: Pool, name: str) -> ProbeTls | None:
@@ -149,20 +95,6 @@ def probed(listener: Listener, pool: Pool, name: str) -> ProbeTls | None:
     )
 
 
-def headers(lines: Lines, listener: Listener) -> None:
-    """The X-SSL headers, which replace what a client sends by these names, and HSTS."""
-    for name, value in _HEADERS.items():
-        if inserts(listener.insert_headers, name):
-            lines.add(listener.id, "http-request set-header", name, value)
-    if ends_here(listener) and listener.hsts_max_age is not None:
-        parts = [f"max-age={listener.hsts_max_age}"]
-        parts += ["includeSubDomains"] if listener.hsts_include_subdomains else []
-        parts += ["preload"] if listener.hsts_preload else []
-        # after-response: answers that haproxy makes itself have it too
-        value = quote("; ".join(parts))
-        lines.add(listener.id, "http-after-response set-header Strict-Transport-Security", value)
-
-
 def files(graph: Graph, listeners: Sequence[Listener], pools: Iterable[Pool]) -> dict[str, File]:
     """All files that the lines name, each once, in the order of their names."""
     wanted = {name for listener in listeners for name in (*certificates(listener), *_authorities(listener))}
@@ -171,7 +103,7 @@ def files(graph: Graph, listeners: Sequence[Listener], pools: Iterable[Pool]) ->
 
 
 def _authorities(listener: Listener) -> Iterator[str]:
-    if _asks_clients(listener):
+    if asks_clients(listener):
         yield f"{listener.client_ca_tls_container_ref}.ca"
         if listener.client_crl_container_ref:
             yield f"{listener.client_crl_container_ref}.crl"

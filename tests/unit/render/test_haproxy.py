@@ -15,7 +15,8 @@ from builders import graph, resource, web
 from octavia_amphora.wire.config import compose
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.listener import HEADERS
-from octavia_provider.render.haproxy import Placement, render, server_numbers
+from octavia_provider.render.haproxy import Placement, render
+from octavia_provider.render.member import numbers
 from unit.render import tls_cases as tls
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "haproxy"
@@ -327,9 +328,9 @@ def test_blame_by_name_where_no_line_is_known() -> None:
 
 def test_server_numbers__many_members__each_its_own_place_whoever_else_comes_or_goes() -> None:
     members = [f"member-{number}" for number in range(3000)]
-    numbers = server_numbers(members)
-    assert len(set(numbers.values())) == 3000
-    assert all(0 < number < 1 << 20 for number in numbers.values())
-    fewer = server_numbers(members[1:])
-    moved = sum(fewer[member] != numbers[member] for member in members[1:])
+    places = numbers(members)
+    assert len(set(places.values())) == 3000
+    assert all(0 < number < 1 << 20 for number in places.values())
+    fewer = numbers(members[1:])
+    moved = sum(fewer[member] != places[member] for member in members[1:])
     assert moved <= 3, "a place that becomes free moves those alone that had been put beside it"
