@@ -278,8 +278,8 @@ async def test_a_relay_stays_where_it_is(made: tuple[NetnsCloud, Path]) -> None:
     numbers = Path(f"/proc/{relay}/status").read_text()
     assert uid(relay) >= users.FIRST
     code = (
-        "from octavia_provider.clouds.netns.holder import inside, roots\n"
-        f"inside.relay({users.FIRST}, roots.RELAYS).put_on()\n{ATTACK.replace('from __future__ import annotations', '')}"
+        "from octavia_provider.clouds.netns.holder import credentials, roots\n"
+        f"credentials.relay({users.FIRST}, roots.RELAYS).put_on()\n{ATTACK.replace('from __future__ import annotations', '')}"
         "sys.stdout.write(json.dumps(attempts(json.loads(sys.argv[1]))))"
     )
     with machine(home) as targets:
