@@ -58,8 +58,8 @@ docs: setup ## write docs/reference/resources.md, replacements.md and octaviactl
 	@$(PY) scripts/reference.py
 
 proven: setup ## run the tests that show what each input does, and write docs/reference/proven.md (about six minutes)
-	@rm -f build/shown.json
-	@.venv/bin/pytest tests -n 2 -q -m shows || echo "some failed; the page says which" >&2
+	@rm -f build/input_coverage.json
+	@.venv/bin/pytest tests -n 2 -q -m covers || echo "some failed; the page says which" >&2
 	@$(PY) scripts/proven.py
 
 sdk: schema ## make the SDKs from schema.json (needs the pulumi CLI)
@@ -73,7 +73,7 @@ bench: setup ## measure: a table, and build/bench.json
 	@$(PY) tests/bench/run.py
 
 fuzz: setup ## property tests with many more examples
-	@HYPOTHESIS_PROFILE=fuzz .venv/bin/pytest tests/unit tests/promise -n 2 -m "not netns" -q --timeout=3600
+	@HYPOTHESIS_PROFILE=fuzz .venv/bin/pytest tests/unit tests/fuzz -n 2 -m "not netns" -q --timeout=3600
 
 soak: setup ## change a balancer under load for ten minutes
 	@SOAK_SECONDS=600 .venv/bin/pytest tests/netns/test_soak.py -q --timeout=1200

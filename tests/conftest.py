@@ -11,23 +11,23 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-import shown
-from promise import budget
+import input_coverage
+from fuzz import budget
 
 settings.register_profile("default", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("fuzz", parent=settings.get_profile("default"), max_examples=5_000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 
-RESULTS = Path(__file__).parents[1] / "build" / "shown.json"
+RESULTS = Path(__file__).parents[1] / "build" / "input_coverage.json"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A test that shows what inputs do carries that into its reports, from where xdist's workers hand it on."""
     for item in items:
-        if item.get_closest_marker(shown.MARKER):
-            file = item.path.relative_to(shown.TESTS).as_posix()
-            item.user_properties.append((shown.MARKER, f"{file}::{item.originalname}"))  # type: ignore[attr-defined]
+        if item.get_closest_marker(input_coverage.MARKER):
+            file = item.path.relative_to(input_coverage.TESTS).as_posix()
+            item.user_properties.append((input_coverage.MARKER, f"{file}::{item.originalname}"))  # type: ignore[attr-defined]
     items.sort(key=_allowed_seconds, reverse=True)  # what may last long begins first, or its worker is alone in the end
 
 
@@ -37,17 +37,17 @@ def _allowed_seconds(item: pytest.Item) -> float:
 
 
 def keep_results(terminalreporter: pytest.TerminalReporter) -> None:
-    """Note in build/shown.json how each such test went; what other runs noted of others stays."""
+    """Note in build/input_coverage.json how each such test went; what other runs noted of others stays."""
     outcomes: dict[str, set[str]] = {}
     for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
         if not isinstance(report, pytest.TestReport) or (report.when != "call" and report.passed):
             continue
         for name, test in report.user_properties:
-            if name == shown.MARKER:
+            if name == input_coverage.MARKER:
                 outcomes.setdefault(test, set()).add(report.outcome)
     if outcomes:
         kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        kept |= {test: shown.result(found) for test, found in outcomes.items()}
+        kept |= {test: input_coverage.result(found) for test, found in outcomes.items()}
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
 
@@ -55,8 +55,8 @@ def keep_results(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The seed of the balancers that were drawn; and what was shown."""
     keep_results(terminalreporter)
-    if any("test_promise" in report.nodeid for report in terminalreporter.getreports("")):
-        terminalreporter.write_line(f"promise: {budget.BALANCERS} balancers drawn with PROMISE_SEED={budget.SEED}")
+    if any("test_fuzz" in report.nodeid for report in terminalreporter.getreports("")):
+        terminalreporter.write_line(f"fuzz: {budget.BALANCERS} balancers drawn with FUZZ_SEED={budget.SEED}")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

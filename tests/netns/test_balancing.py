@@ -71,7 +71,7 @@ def refused(url: str) -> bool:
 
 
 # ── algorithms ───────────────────────────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.shows(
+@pytest.mark.covers(
     "listener.loadbalancer_id", "listener.protocol=HTTP", "listener.protocol_port", "listener.default_pool_id",
     "pool.listener_id", "pool.protocol=HTTP", "pool.lb_algorithm=ROUND_ROBIN", "member.pool_id", "member.address",
     "member.protocol_port",
@@ -82,7 +82,7 @@ def test_round_robin__three_thousand_requests_each_way__a_third_each(site: Insta
     within(Counter(body for _, _, body, _ in through_vip(stack, 3000)), THIRDS)
 
 
-@pytest.mark.shows("member.weight")
+@pytest.mark.covers("member.weight")
 def test_round_robin__weights_one_two_three__shares_of_a_sixth_a_third_and_a_half(site: Installation) -> None:
     stack = make_stack(site)
     stack.change_member("m2", weight=2)
@@ -90,7 +90,7 @@ def test_round_robin__weights_one_two_three__shares_of_a_sixth_a_third_and_a_hal
     within(shares(stack.url, 1200), {"m1": 1 / 6, "m2": 2 / 6, "m3": 3 / 6})
 
 
-@pytest.mark.shows("pool.lb_algorithm=LEAST_CONNECTIONS")
+@pytest.mark.covers("pool.lb_algorithm=LEAST_CONNECTIONS")
 def test_least_connections__a_slow_member__gets_fewer_requests(site: Installation) -> None:
     stack = make_stack(site, lb_algorithm="LEAST_CONNECTIONS")
     stack.tell("m1", "slow?200")
@@ -98,7 +98,7 @@ def test_least_connections__a_slow_member__gets_fewer_requests(site: Installatio
     assert seen["m1"] * 3 < min(seen["m2"], seen["m3"]), seen
 
 
-@pytest.mark.shows("pool.lb_algorithm=SOURCE_IP")
+@pytest.mark.covers("pool.lb_algorithm=SOURCE_IP")
 def test_source_ip__clients_spread_and_each_keeps_its_member__also_when_one_is_added(site: Installation) -> None:
     stack = make_stack(site, lb_algorithm="SOURCE_IP", members=0)
     stack.add_members("m1", "m2", "m3")
@@ -137,7 +137,7 @@ def test_source_ip__a_client_inside__is_known_by_its_own_address_at_the_vip(site
     assert set.union(*members.values()) == {"m1", "m2"}
 
 
-@pytest.mark.shows("pool.lb_algorithm=SOURCE_IP_PORT")
+@pytest.mark.covers("pool.lb_algorithm=SOURCE_IP_PORT")
 @pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
 def test_source_ip_port__one_client__spreads_by_port_and_a_port_keeps_its_member(
     site: Installation, protocol: str
@@ -153,13 +153,13 @@ def test_source_ip_port__one_client__spreads_by_port_and_a_port_keeps_its_member
 
 
 # ── protocols and headers ────────────────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.shows("listener.protocol=TCP", "pool.protocol=TCP")
+@pytest.mark.covers("listener.protocol=TCP", "pool.protocol=TCP")
 def test_tcp_listener__tcp_pool__bytes_arrive_and_members_share(site: Installation) -> None:
     stack = make_stack(site, listener={"protocol": "TCP", "protocol_port": 8080}, protocol="TCP")
     within(shares(stack.url.replace("tcp://", "http://"), 300), THIRDS)
 
 
-@pytest.mark.shows("listener.insert_headers", "listener.protocol_port")
+@pytest.mark.covers("listener.insert_headers", "listener.protocol_port")
 def test_forwarded_headers__published_and_vip__tell_the_clients_own_address(site: Installation) -> None:
     stack = make_stack(
         site, members=1, listener={"protocol_port": 8081, "insert_headers": dict.fromkeys(HEADERS, "true")}
@@ -181,7 +181,7 @@ def test_forwarded_headers__published_and_vip__tell_the_clients_own_address(site
 
 
 # ── session persistence ──────────────────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.shows("pool.session_persistence.type=SOURCE_IP")
+@pytest.mark.covers("pool.session_persistence.type=SOURCE_IP")
 def test_persistence_source_ip__one_client__stays_although_the_algorithm_would_turn(site: Installation) -> None:
     stack = make_stack(site, members=0, session_persistence={"type": "SOURCE_IP"})
     stack.add_members("m1", "m2", "m3")
@@ -190,7 +190,7 @@ def test_persistence_source_ip__one_client__stays_although_the_algorithm_would_t
     assert len(set(chosen(stack, LOOPBACKS[:12]).values())) == 3
 
 
-@pytest.mark.shows("pool.session_persistence.type=HTTP_COOKIE")
+@pytest.mark.covers("pool.session_persistence.type=HTTP_COOKIE")
 def test_persistence_http_cookie__the_balancers_cookie__brings_back_to_its_member(site: Installation) -> None:
     stack = make_stack(site, session_persistence={"type": "HTTP_COOKIE"})
     _, first, headers = fetch(stack.url)
@@ -200,7 +200,7 @@ def test_persistence_http_cookie__the_balancers_cookie__brings_back_to_its_membe
     assert len({fetch(stack.url)[1] for _ in range(12)}) == 3
 
 
-@pytest.mark.shows("pool.session_persistence.type=APP_COOKIE", "pool.session_persistence.cookie_name")
+@pytest.mark.covers("pool.session_persistence.type=APP_COOKIE", "pool.session_persistence.cookie_name")
 def test_persistence_app_cookie__the_applications_cookie__brings_back_to_its_member(site: Installation) -> None:
     stack = make_stack(site, session_persistence={"type": "APP_COOKIE", "cookie_name": "APP"})
     _, first, headers = fetch(stack.url, "/?login")
@@ -210,7 +210,7 @@ def test_persistence_app_cookie__the_applications_cookie__brings_back_to_its_mem
 
 
 # ── members and limits ───────────────────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.shows("member.backup")
+@pytest.mark.covers("member.backup")
 def test_backup_member__serves_only_when_no_other_is_there(site: Installation) -> None:
     stack = make_stack(site, members=2)
     stack.add_member(stack.add_host("spare"), backup=True)
@@ -221,7 +221,7 @@ def test_backup_member__serves_only_when_no_other_is_there(site: Installation) -
     assert set(shares(stack.url, 20)) == {"spare"}
 
 
-@pytest.mark.shows("listener.connection_limit")
+@pytest.mark.covers("listener.connection_limit")
 def test_connection_limit__of_one__has_a_second_client_wait_for_the_first_to_go(site: Installation) -> None:
     stack = make_stack(site, members=1, listener={"connection_limit": 1})
     parts = urlsplit(stack.url)
@@ -243,7 +243,7 @@ def _held(stack: Stack) -> int:
 
 
 # ── switched off and on again ────────────────────────────────────────────────────────────────────────────────────────
-@pytest.mark.shows(
+@pytest.mark.covers(
     "member.admin_state_up", "pool.admin_state_up", "listener.admin_state_up", "load_balancer.admin_state_up",
 )  # fmt: skip
 def test_admin_state__of_member_pool_listener_and_load_balancer__off_and_on_again(site: Installation) -> None:

@@ -44,7 +44,7 @@ def test_weight_changes__are_felt__and_nothing_fails(site: Installation) -> None
     assert seen["m3"] > 240, seen
 
 
-@pytest.mark.shows("member.weight")
+@pytest.mark.covers("member.weight")
 def test_draining__sends_no_more_requests__and_nothing_fails(site: Installation) -> None:
     stack = make_stack(site)
     with loaded(stack) as load:
@@ -85,7 +85,7 @@ def test_members_with_a_monitor_come_and_go__and_nothing_fails(site: Installatio
     assert set(shares(stack.url, 20)) == {"m2", "m3"}
 
 
-@pytest.mark.shows("member.address", "member.protocol_port")
+@pytest.mark.covers("member.address", "member.protocol_port")
 def test_a_members_address_and_port_change__and_nothing_fails(site: Installation) -> None:
     stack = make_stack(site, members=2)
     elsewhere = stack.add_host("m3")

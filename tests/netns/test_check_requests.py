@@ -93,7 +93,7 @@ def strict(site: Installation) -> Strict:
     return Strict(site, site.create("local_network", name="net", ipv6_cidr="fd12:3456:789a:1::/64"))
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "health_monitor.type=HTTP", "health_monitor.type=HTTPS", "health_monitor.type=TCP", "health_monitor.type=TLS-HELLO",
     "health_monitor.domain_name", "pool.protocol_version=HTTP2", "pool.tls_enabled", "pool.alpn_protocols=h2", "pool.alpn_protocols=http/1.1",
 )  # fmt: skip
@@ -180,7 +180,7 @@ def test_members_by_tls__each_is_checked_in_the_protocol_that_it_chooses(strict:
     strict.well(pools)
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "health_monitor.http_version=1.0", "health_monitor.http_version=1.1", "health_monitor.http_method=POST",
     "health_monitor.http_method=PUT", "health_monitor.http_method=PATCH", "member.monitor_port", "member.monitor_address",
 )  # fmt: skip

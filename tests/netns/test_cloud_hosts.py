@@ -39,7 +39,7 @@ async def made() -> AsyncIterator[tuple[NetnsCloud, Path]]:
         yield cloud
 
 
-@pytest.mark.shows("local_host.command", "local_host.environment", "local_host.user")
+@pytest.mark.covers("local_host.command", "local_host.environment", "local_host.user")
 async def test_a_command_serves_as_nobody(made: tuple[NetnsCloud, Path]) -> None:
     cloud, home = made
     await cloud.ensure_host(host(command=("python3", "-c", TELL), environment={"GREETING": "hi"}))
@@ -75,7 +75,7 @@ async def test_one_that_always_ends_does_not_run(made: tuple[NetnsCloud, Path]) 
     assert "ended with status 1" in (home / "log" / "host-web.log").read_text()
 
 
-@pytest.mark.shows("local_host.environment", "local_host.user")
+@pytest.mark.covers("local_host.environment", "local_host.user")
 async def test_a_changed_spec_starts_it_anew_in_the_same_place(made: tuple[NetnsCloud, Path]) -> None:
     cloud, _ = made
     await cloud.ensure_host(host(command=("python3", "-c", TELL)))
@@ -124,7 +124,7 @@ async def test_a_frozen_host_is_no_host_that_runs_and_is_built_again(made: tuple
     await inside(cloud, WEB)
 
 
-@pytest.mark.shows("local_host.forward_port")
+@pytest.mark.covers("local_host.forward_port")
 async def test_it_forwards_to_the_machine(made: tuple[NetnsCloud, Path]) -> None:
     cloud, _ = made
 

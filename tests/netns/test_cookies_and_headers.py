@@ -78,7 +78,7 @@ def stays(
     return first[1]
 
 
-@pytest.mark.shows("pool.session_persistence.type=APP_COOKIE", "pool.session_persistence.cookie_name")
+@pytest.mark.covers("pool.session_persistence.type=APP_COOKIE", "pool.session_persistence.cookie_name")
 def test_app_cookie__all_of_the_value_decides(site: Installation) -> None:
     stack = made(site, session_persistence={"type": "APP_COOKIE", "cookie_name": "APP"})
     url, spread = stack.url, {"m1", "m2", "m3"}
@@ -107,7 +107,7 @@ def test_app_cookie__all_of_the_value_decides(site: Installation) -> None:
         assert {send(url, f"Cookie: APP={value}")[1] for _ in range(6)} == {member}
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "pool.session_persistence.type=HTTP_COOKIE", "pool.session_persistence.cookie_secure",
     "pool.session_persistence.cookie_http_only", "pool.session_persistence.cookie_same_site=STRICT",
     "pool.session_persistence.cookie_same_site=LAX", "pool.session_persistence.cookie_same_site=NONE",
@@ -148,7 +148,7 @@ def told(url: str) -> tuple[str, set[str]]:
     return lines[0].split()[1], found - {"path=/"}
 
 
-@pytest.mark.shows("load_balancer.max_header_size")
+@pytest.mark.covers("load_balancer.max_header_size")
 def test_how_large_the_head_of_a_message_may_be(site: Installation) -> None:
     stack = made(site, members=1)
     container = site.create("tls_container", **pem.make("a.test").container())

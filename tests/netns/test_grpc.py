@@ -109,7 +109,7 @@ def every_shape(made: grpc.Channel) -> None:
     assert (lost.code(), dict(lost.trailing_metadata())["x-reason"]) == (grpc.StatusCode.DATA_LOSS, "halfway")
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "pool.protocol_version=HTTP2", "pool.protocol_version=HTTP1", "pool.tls_enabled", "pool.alpn_protocols=h2",
     "listener.protocol=HTTP", "listener.protocol=TERMINATED_HTTPS",
 )  # fmt: skip
@@ -145,7 +145,7 @@ def pools_listener(site: Installation, behind: dict[str, Any]) -> str:
     return str(site.get("pool", behind["id"])["listeners"][0]["id"])
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "health_monitor.type=GRPC",
     "health_monitor.grpc_service",
     "health_monitor.domain_name",

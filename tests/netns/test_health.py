@@ -38,7 +38,7 @@ def healthy(stack: Stack, members: set[str]) -> None:
     assert set(shares(stack.url, 40)) == members
 
 
-@pytest.mark.shows("health_monitor.pool_id", "health_monitor.type=HTTP")
+@pytest.mark.covers("health_monitor.pool_id", "health_monitor.type=HTTP")
 def test_a_member_that_dies__out_of_rotation_in_time__error__and_back_again(site: Installation) -> None:
     stack = monitored(site)
     workers, backend = site.workers(), f"{stack.pool['id']}:{stack.listener['id']}"
@@ -135,7 +135,7 @@ def test_a_dead_member_stays_dead_when_others_begin_to_judge_it(site: Installati
     until(lambda: ask(stack.url)[0] == 200, what="it to be well again")
 
 
-@pytest.mark.shows("member.weight")
+@pytest.mark.covers("member.weight")
 def test_a_drained_member__is_draining_and_gets_nothing__then_online(site: Installation) -> None:
     stack = monitored(site, members=2)
     stack.change_member("m1", weight=0)

@@ -62,7 +62,7 @@ def swap(stack: Stack, one: dict[str, Any], two: dict[str, Any]) -> None:
             done.result()
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "listener.protocol=HTTP", "listener.protocol=TCP", "listener.protocol_port", "member.address",
     "member.protocol_port", "health_monitor.type=TCP", "health_monitor.type=HTTP", "load_balancer.flavor_id",
     "load_balancer.availability_zone", "flavor.flavor_profile_id",
@@ -188,7 +188,7 @@ def program(**change: Any) -> str:
     return PROGRAM.format(**{**plain, **change})
 
 
-@pytest.mark.shows("listener.protocol_port", "quota.listener")
+@pytest.mark.covers("listener.protocol_port", "quota.listener")
 def test_one_up_swaps_the_ports_and_changes_the_rest_in_place(short_home: Path, tmp_path: Path) -> None:
     project = stacks.Project("embedded", tmp_path / "project", short_home)
     try:

@@ -137,7 +137,7 @@ def site() -> Iterator[Site]:
     shutil.rmtree(home, ignore_errors=True)
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "l7_rule.type=HOST_NAME", "l7_rule.type=PATH", "l7_rule.type=FILE_TYPE", "l7_rule.type=HEADER",
     "l7_rule.type=COOKIE", "l7_rule.type=METHOD", "l7_rule.type=SOURCE_IP", "l7_rule.compare_type=REGEX",
     "l7_rule.compare_type=STARTS_WITH", "l7_rule.compare_type=ENDS_WITH", "l7_rule.compare_type=CONTAINS",
@@ -165,7 +165,7 @@ def test_each_type_and_comparison__a_match_goes_to_the_other_pool__and_invert_tu
             assert refused or met.member == member, (facts, invert, request)
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "l7_policy.action=REJECT", "l7_policy.action=REDIRECT_TO_POOL", "l7_policy.action=REDIRECT_TO_URL",
     "l7_policy.action=REDIRECT_PREFIX", "l7_policy.action=CHANGE_HEADERS", "l7_policy.listener_id",
     "l7_policy.position", "l7_policy.redirect_pool_id", "l7_policy.redirect_url", "l7_policy.redirect_prefix",
@@ -206,7 +206,7 @@ def _titled(headers: list[tuple[str, str]]) -> list[tuple[str, str]]:
     return [(name.title(), value) for name, value in headers]
 
 
-@pytest.mark.shows("l7_rule.l7policy_id", "l7_rule.value")
+@pytest.mark.covers("l7_rule.l7policy_id", "l7_rule.value")
 def test_all_rules_of_a_policy_must_match__fifty_of_the_longest(site: Site) -> None:
     listener = site.listener(8003)
     values = [f'{number:02d}{"x" * 100}{"$" * 50}"{"b" * 50}\\é#{"%" * 49}' for number in range(50)]
@@ -219,7 +219,7 @@ def test_all_rules_of_a_policy_must_match__fifty_of_the_longest(site: Site) -> N
         assert send(site.url(listener), "/", *lines[:number], *lines[number + 1 :]).member == "default"
 
 
-@pytest.mark.shows("l7_policy.admin_state_up", "l7_rule.admin_state_up", "l7_policy.position")
+@pytest.mark.covers("l7_policy.admin_state_up", "l7_rule.admin_state_up", "l7_policy.position")
 def test_what_is_switched_off_decides_nothing__and_positions_can_be_moved(site: Site) -> None:
     listener = site.listener(8004)
     url = site.url(listener)
@@ -242,7 +242,7 @@ def test_what_is_switched_off_decides_nothing__and_positions_can_be_moved(site: 
     assert send(url, "/x").member == "default"
 
 
-@pytest.mark.shows("l7_policy.redirect_http_code", "l7_policy.redirect_prefix")
+@pytest.mark.covers("l7_policy.redirect_http_code", "l7_policy.redirect_prefix")
 def test_codes_of_redirects(site: Site) -> None:
     codes = (301, 302, 303, 307, 308)
     listener = site.listener(8010, l7policies=[
@@ -257,7 +257,7 @@ def test_codes_of_redirects(site: Site) -> None:
         )
 
 
-@pytest.mark.shows("l7_policy.redirect_prefix")
+@pytest.mark.covers("l7_policy.redirect_prefix")
 def test_a_prefix_that_ends_in_slashes__no_slash_twice(site: Site) -> None:
     prefixes = {
         "a": "https://s.example",
@@ -278,7 +278,7 @@ def test_a_prefix_that_ends_in_slashes__no_slash_twice(site: Site) -> None:
         assert met.headers["location"] == prefix.rstrip("/") + "/"
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "l7_policy.header_changes.operation=ADD", "l7_policy.header_changes.operation=SET",
     "l7_policy.header_changes.operation=REMOVE", "l7_policy.header_changes.operation=REWRITE",
     "l7_policy.header_changes.name", "l7_policy.header_changes.value", "l7_policy.header_changes.pattern",
@@ -331,7 +331,7 @@ def test_as_much_as_may_be_put_in__fits_beside_the_largest_request(site: Site) -
     assert sum(value == "v" * 1017 for value in met.headers.values()) == 4
 
 
-@pytest.mark.shows("l7_policy.header_changes.message=RESPONSE", "l7_policy.action=REJECT")
+@pytest.mark.covers("l7_policy.header_changes.message=RESPONSE", "l7_policy.action=REJECT")
 def test_headers_of_answers_that_no_member_gives(site: Site) -> None:
     listener = site.listener(8006)
     change = {"operation": "SET", "name": "X-Why", "value": "policy", "message": "RESPONSE"}
@@ -340,7 +340,7 @@ def test_headers_of_answers_that_no_member_gives(site: Site) -> None:
     assert (met.status, met.headers["x-why"]) == (403, "policy")
 
 
-@pytest.mark.shows("listener.rate_limit.requests", "listener.rate_limit.by=SOURCE_IP")
+@pytest.mark.covers("listener.rate_limit.requests", "listener.rate_limit.by=SOURCE_IP")
 def test_a_client_over_the_limit_gets_429__another_does_not(site: Site) -> None:
     listener = site.listener(8007, rate_limit={"requests": 5, "period_seconds": 3600})
     url = site.url(listener)
@@ -352,7 +352,7 @@ def test_a_client_over_the_limit_gets_429__another_does_not(site: Site) -> None:
     assert send(url).status == 200
 
 
-@pytest.mark.shows("listener.rate_limit.requests", "listener.rate_limit.period_seconds")
+@pytest.mark.covers("listener.rate_limit.requests", "listener.rate_limit.period_seconds")
 def test_a_limit_lets_go_of_a_client_that_goes_on_asking(site: Site) -> None:
     """What was refused does not count: who asks without pause gets the share of each period."""
     listener = site.listener(8008, rate_limit={"requests": 2, "period_seconds": 1})

@@ -53,7 +53,7 @@ def value(found: list[tuple[str, dict[str, str], float]], name: str, **labels: s
     return values[0]
 
 
-@pytest.mark.shows("listener.protocol=PROMETHEUS", "listener.protocol_port")
+@pytest.mark.covers("listener.protocol=PROMETHEUS", "listener.protocol_port")
 def test_what_the_balancer_did_is_told_in_octavias_words(site: Installation) -> None:
     stack = make_stack(site, members=2, monitor={"type": "HTTP", **CLOSE})
     listener = add_metrics(site, stack)
@@ -108,7 +108,7 @@ def test_udp_is_counted_too(site: Installation) -> None:
     assert value(scrape(listener["url"]), "octavia_listener_bytes_in_total", listener=dns) > 0
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "listener.protocol=PROMETHEUS", "listener.default_tls_container_ref", "listener.client_authentication=MANDATORY",
     "listener.client_ca_tls_container_ref",
 )  # fmt: skip

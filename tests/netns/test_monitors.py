@@ -70,7 +70,7 @@ def checks(site: Installation) -> Checks:
     return made
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "health_monitor.http_method=GET", "health_monitor.http_method=HEAD", "health_monitor.http_method=POST",
     "health_monitor.http_method=PUT", "health_monitor.http_method=DELETE", "health_monitor.http_method=TRACE",
     "health_monitor.http_method=OPTIONS", "health_monitor.http_method=CONNECT", "health_monitor.http_method=PATCH",
@@ -114,7 +114,7 @@ def test_what_a_check_sends__where__and_which_answers_are_good(checks: Checks) -
     assert checks.seen("/code/500/off") == []
 
 
-@pytest.mark.shows("health_monitor.delay", "health_monitor.timeout")
+@pytest.mark.covers("health_monitor.delay", "health_monitor.timeout")
 def test_how_often_and_how_long(checks: Checks) -> None:
     patient = {"delay": 5, "timeout": 5}
     checks.make({"often": {}, "seldom": {"delay": 3600}, "late/short": {}, "late/long": patient})
@@ -125,7 +125,7 @@ def test_how_often_and_how_long(checks: Checks) -> None:
     assert checks.status("late/long") == 200
 
 
-@pytest.mark.shows("health_monitor.max_retries", "health_monitor.max_retries_down")
+@pytest.mark.covers("health_monitor.max_retries", "health_monitor.max_retries_down")
 def test_how_many_checks_must_fail_and_succeed(checks: Checks) -> None:
     checks.make({"flaky/one": {}, "flaky/five": {"max_retries": 5, "max_retries_down": 5}})
     # haproxy takes a server down at its first failure until it has seen enough successes: it starts on probation

@@ -92,7 +92,7 @@ def answers(stack: Stack, count: int = 12) -> set[str]:
     return {body for _, body in found}
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "health_monitor.type=TLS-HELLO", "health_monitor.type=HTTPS", "health_monitor.type=GRPC",
     "health_monitor.grpc_service", "health_monitor.expected_codes", "member.monitor_port",
 )  # fmt: skip
@@ -121,7 +121,7 @@ def test_up_down_and_up_again__as_clients_and_statuses_see_it(site: Installation
     until(lambda: status(stack, "m2") == "ONLINE" and answers(stack) == {"m1", "m2"})
 
 
-@pytest.mark.shows("health_monitor.type=PING")
+@pytest.mark.covers("health_monitor.type=PING")
 def test_ping__a_host_that_is_gone_and_the_deaths_of_haproxy_and_agent(site: Installation) -> None:
     stack = make_stack(site, members=2, monitor={"type": "PING", **ALWAYS})
     host = stack.hosts[1]
@@ -158,7 +158,7 @@ def _answers(stack: Stack) -> set[str]:
         return set()
 
 
-@pytest.mark.shows("listener.allowed_cidrs")
+@pytest.mark.covers("listener.allowed_cidrs")
 def test_allowed_cidrs__of_the_vip_by_packets_and_of_the_published_by_proxy(site: Installation) -> None:
     stack = make_stack(site, members=1)
     vip = stack.load_balancer["vip_address"]

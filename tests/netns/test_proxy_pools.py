@@ -37,7 +37,7 @@ def said(stack: Stack, **options: Any) -> dict[str, Any]:
     return dict(json.loads(body)) if status == 200 else {}
 
 
-@pytest.mark.shows("pool.protocol=PROXY", "pool.protocol=PROXYV2")
+@pytest.mark.covers("pool.protocol=PROXY", "pool.protocol=PROXYV2")
 @pytest.mark.parametrize("protocol", ["HTTP", "TCP"])
 @pytest.mark.parametrize(("pool", "version"), [("PROXY", 1), ("PROXYV2", 2)])
 def test_a_member_is_told_the_clients_address(site: Installation, protocol: str, pool: str, version: int) -> None:
@@ -49,7 +49,7 @@ def test_a_member_is_told_the_clients_address(site: Installation, protocol: str,
     until(lambda: said(stack).get("version") == 0, what="the header to be left away")
 
 
-@pytest.mark.shows("pool.protocol=PROXYV2")
+@pytest.mark.covers("pool.protocol=PROXYV2")
 def test_where_tls_ends_at_the_listener__version_2_tells_of_it(site: Installation) -> None:
     authority = pem.authority()
     pair, client = pem.make("a.test", authority), pem.make("somebody", authority)
@@ -69,7 +69,7 @@ def test_where_tls_ends_at_the_listener__version_2_tells_of_it(site: Installatio
     assert ask_by_tls(stack.url, client=client).said["tls"] == {"version": "TLSv1.3", "client": "somebody"}
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "pool.protocol=PROXY", "pool.protocol=PROXYV2", "health_monitor.type=TCP", "health_monitor.type=HTTP",
     "health_monitor.type=TLS-HELLO",
 )  # fmt: skip

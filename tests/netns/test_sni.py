@@ -23,7 +23,7 @@ ONLY_EC: dict[str, Any] = {"newest": ssl.TLSVersion.TLSv1_2, "ciphers": "ECDHE-E
 WILD, API = "*.example.com", "api.example.com"
 
 
-@pytest.mark.shows("listener.sni_container_refs", "listener.default_tls_container_ref")
+@pytest.mark.covers("listener.sni_container_refs", "listener.default_tls_container_ref")
 def test_the_most_exact_name_wins(site: Installation) -> None:
     stack = begin(site)
     plain = pool(stack, host(stack, "m1"))

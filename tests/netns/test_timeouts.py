@@ -39,7 +39,7 @@ def let_go(url: str, said: bytes) -> bytes:
         return told
 
 
-@pytest.mark.shows("listener.timeout_client_data", "listener.timeout_member_data", "listener.timeout_member_connect")
+@pytest.mark.covers("listener.timeout_client_data", "listener.timeout_member_data", "listener.timeout_member_connect")
 def test_a_silent_client__a_silent_member__a_member_that_cannot_be_reached(site: Installation) -> None:
     stack = make_stack(site, members=1)
     streams = {"protocol": "TCP", "default_pool": None, "default_pool_id": None}

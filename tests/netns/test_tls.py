@@ -84,7 +84,7 @@ def member_status(site: Installation, behind: dict[str, Any]) -> str:
     return str(site.get("member", member["id"], parent=behind["id"])["operating_status"])
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "listener.protocol=TERMINATED_HTTPS", "listener.protocol=HTTPS", "listener.default_tls_container_ref",
     "listener.sni_container_refs", "listener.tls_ciphers", "listener.tls_versions=TLSv1.2",
     "listener.tls_versions=TLSv1.3", "listener.alpn_protocols=h2", "listener.alpn_protocols=http/1.1",
@@ -150,7 +150,7 @@ def test_what_clients_negotiate(site: Installation) -> None:
     assert (seen.serial, seen.said["tls"]["sni"]) == (own.serial, "own.test")
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "listener.client_authentication=OPTIONAL", "listener.client_authentication=MANDATORY",
     "listener.client_ca_tls_container_ref", "listener.client_crl_container_ref", "listener.insert_headers",
     "tls_container.ca_certificates", "tls_container.crl",
@@ -199,7 +199,7 @@ def test_clients_show_certificates(site: Installation) -> None:
     assert ask(url, client=eve).status == 200
 
 
-@pytest.mark.shows("tls_container.certificate", "tls_container.private_key", "listener.sni_container_refs")
+@pytest.mark.covers("tls_container.certificate", "tls_container.private_key", "listener.sni_container_refs")
 def test_a_new_certificate_under_load__no_handshake_fails__no_worker_changes(site: Installation) -> None:
     root = pem.authority("root")
     first, second, third = (pem.make("a.test", root) for _ in range(3))
@@ -236,7 +236,7 @@ def test_a_new_certificate_under_load__no_handshake_fails__no_worker_changes(sit
     assert load.serials == [first.serial, second.serial, third.serial]
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "pool.tls_enabled", "pool.tls_container_ref", "pool.ca_tls_container_ref", "pool.crl_container_ref",
     "pool.tls_ciphers", "health_monitor.type=HTTPS", "tls_container.ca_certificates", "tls_container.crl",
 )  # fmt: skip

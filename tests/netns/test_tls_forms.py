@@ -28,7 +28,9 @@ def old_root(folder: Path) -> pem.Pair:
     return pem.Pair(x509.load_pem_x509_certificate(text), load_pem_private_key(key.read_bytes(), None))
 
 
-@pytest.mark.shows("tls_container.ca_certificates", "pool.ca_tls_container_ref", "listener.client_ca_tls_container_ref")
+@pytest.mark.covers(
+    "tls_container.ca_certificates", "pool.ca_tls_container_ref", "listener.client_ca_tls_container_ref"
+)
 def test_authorities_as_debian_ships_them(site: Installation, tmp_path: Path) -> None:
     """With a root that signs itself with SHA-1, whose clients and members are taken; a stranger's are not."""
     old, stranger = old_root(tmp_path), pem.authority("stranger")
@@ -49,7 +51,7 @@ def test_authorities_as_debian_ships_them(site: Installation, tmp_path: Path) ->
     until(lambda: "unknown ca" in refused(url, client=alice))
 
 
-@pytest.mark.shows("tls_container.private_key", "tls_container.certificate")
+@pytest.mark.covers("tls_container.private_key", "tls_container.certificate")
 def test_keys_as_tools_write_them(site: Installation, tmp_path: Path) -> None:
     """Parameters before, text around, PSS: each is served, one after the other, by the same listener."""
     pair, rsa = pem.make("a.test"), pem.make("a.test", rsa_bits=2048)

@@ -54,7 +54,7 @@ class Balancer:
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")
-@pytest.mark.shows(
+@pytest.mark.covers(
     "pool.tls_enabled", "pool.tls_versions=TLSv1", "pool.tls_versions=TLSv1.1", "pool.tls_versions=TLSv1.2",
     "pool.tls_versions=TLSv1.3", "pool.alpn_protocols=h2", "pool.alpn_protocols=http/1.1", "pool.alpn_protocols=http/1.0",
     "listener.tls_versions=TLSv1", "listener.tls_versions=TLSv1.1", "listener.tls_versions=TLSv1.2",
@@ -102,7 +102,7 @@ ON_CERTIFICATES = [
 ]  # fmt: skip
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "l7_rule.type=SSL_CONN_HAS_CERT", "l7_rule.type=SSL_VERIFY_RESULT", "l7_rule.type=SSL_DN_FIELD", "l7_rule.key",
     "listener.client_authentication=NONE", "listener.client_authentication=OPTIONAL",
 )  # fmt: skip

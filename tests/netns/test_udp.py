@@ -48,7 +48,7 @@ def near(counts: Counter[str], expected: dict[str, float], tolerance: float) -> 
         assert abs(counts[name] - total * share) <= total * tolerance, counts
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "listener.protocol=UDP", "pool.protocol=UDP", "member.weight", "member.backup", "member.admin_state_up",
     "pool.lb_algorithm=ROUND_ROBIN",
 )  # fmt: skip
@@ -96,7 +96,7 @@ def test_a_pool_s_life__weights_drain_switching_off_and_leaving(site: Installati
     assert stack.in_amphora("sysctl", "-n", "net.ipv4.ip_forward").strip() == "0"
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "pool.lb_algorithm=SOURCE_IP", "pool.lb_algorithm=SOURCE_IP_PORT", "pool.session_persistence.type=SOURCE_IP",
     "pool.session_persistence.persistence_timeout", "pool.session_persistence.persistence_granularity",
 )  # fmt: skip
@@ -142,7 +142,7 @@ def test_algorithms_and_persistence__by_client(site: Installation) -> None:
     assert stack.shares_in_order(sources[:1]) != [before]
 
 
-@pytest.mark.shows("health_monitor.type=UDP-CONNECT")
+@pytest.mark.covers("health_monitor.type=UDP-CONNECT")
 def test_a_dead_member_is_found_and_its_flows_move__and_it_comes_back(site: Installation) -> None:
     stack = make_udp_stack(site, monitor=MONITOR)
     until(lambda: {stack.status(name) for name in ("u1", "u2", "u3")} == {"ONLINE"})
@@ -190,7 +190,7 @@ def test_changes_under_500_datagrams_a_second_lose_none(site: Installation) -> N
             assert {say(flow) for _ in range(5)} == {home}
 
 
-@pytest.mark.shows("listener.allowed_cidrs", "listener.connection_limit")
+@pytest.mark.covers("listener.allowed_cidrs", "listener.connection_limit")
 def test_who_may_use_it__limits__statistics__and_publishing(site: Installation) -> None:
     stack = make_udp_stack(site, members=1)
     inside, outside = stack.source(1), stack.source(2)

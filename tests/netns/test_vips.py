@@ -95,7 +95,7 @@ def dual(site: Installation) -> Stack:
     return make(site, additional_vips=lambda net: [{"subnet_id": net["ipv6_subnet_id"]}])
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "load_balancer.vip_network_id", "load_balancer.additional_vips.subnet_id", "member.monitor_address",
     "health_monitor.type=TCP", "member.address", "local_network.ipv6_cidr", "local_network.cidr",
 )  # fmt: skip
@@ -140,7 +140,7 @@ def test_a_network_of_one_family_is_none_of_the_other(dual: Stack) -> None:
         assert seen == matches, network
 
 
-@pytest.mark.shows("listener.allowed_cidrs")
+@pytest.mark.covers("listener.allowed_cidrs")
 def test_all_of_one_family_may_come_in__published_clients_are_of_ipv4(dual: Stack) -> None:
     dual.site.update("listener", dual.listener["id"], allowed_cidrs=["::/0"])
     with pytest.raises((OSError, http.client.HTTPException)):
@@ -150,7 +150,7 @@ def test_all_of_one_family_may_come_in__published_clients_are_of_ipv4(dual: Stac
         assert ask(dual.url)[0] == 200
 
 
-@pytest.mark.shows("load_balancer.vip_address")
+@pytest.mark.covers("load_balancer.vip_address")
 def test_a_vip_of_ipv6_alone(site: Installation) -> None:
     stack = make(site, vip_address=VIP6)
     assert stack.load_balancer["vip_address"] == VIP6
@@ -165,7 +165,7 @@ def test_a_vip_of_ipv6_alone(site: Installation) -> None:
     assert json.loads(done.stdout)[0] in ("four", "six"), done
 
 
-@pytest.mark.shows("load_balancer.additional_vips.subnet_id", "load_balancer.additional_vips.ip_address")
+@pytest.mark.covers("load_balancer.additional_vips.subnet_id", "load_balancer.additional_vips.ip_address")
 @pytest.mark.timeout(120)
 def test_additional_vips_come_change_and_go_in_a_living_amphora(site: Installation) -> None:
     stack = make(site)

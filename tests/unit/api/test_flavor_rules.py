@@ -82,7 +82,7 @@ async def test_names_are_unique_and_profiles_must_exist(plane: Plane) -> None:
     refused(await plane.post("availability_zone", nowhere), 400, ("availability_zone_profile_id",), "does not exist")
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "flavor_profile.flavor_data.compute_flavor", "flavor_profile.flavor_data.amp_image_tag",
     "flavor_profile.flavor_data.sriov_vip", "flavor_profile.flavor_data.allow_member_sriov",
     "availability_zone_profile.availability_zone_data.compute_zone",
@@ -153,7 +153,7 @@ async def test_a_profile_in_use_keeps_all_but_its_name_and_what_is_used_is_not_d
         assert (await plane.call("DELETE", url)).status == 204, url
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "flavor.enabled", "availability_zone.enabled", "load_balancer.provider=amphora", "load_balancer.provider=octavia",
     "flavor_profile.provider_name=amphora", "flavor_profile.provider_name=octavia",
     "availability_zone_profile.provider_name=amphora", "availability_zone_profile.provider_name=octavia",

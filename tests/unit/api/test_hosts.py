@@ -31,7 +31,7 @@ async def environment(plane: Plane) -> list[Any]:
     return [record.spec["environment"], record.accepted["environment"]]
 
 
-@pytest.mark.shows("local_host.environment")
+@pytest.mark.covers("local_host.environment")
 async def test_an_environment_is_encrypted_and_never_shown(plane: Plane, tmp_path: Path) -> None:
     made = await host(plane, environment=SECRETS)
     url = f"/local/hosts/{made['id']}"

@@ -53,7 +53,7 @@ def told(shown: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     return {name: sorted(shown[name]) if name == "tags" else shown[name] for name in wanted if name in shown}
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "load_balancer.name", "load_balancer.description", "load_balancer.tags", "listener.name", "listener.description",
     "listener.tags", "pool.name", "pool.description", "pool.tags", "member.name", "member.tags", "health_monitor.name",
     "health_monitor.tags", "l7_policy.name", "l7_policy.description", "l7_policy.tags", "l7_rule.name", "l7_rule.tags",

@@ -200,7 +200,7 @@ async def test_deleting_a_listener_leaves_its_pool(plane: Plane) -> None:
     assert (pool["listener_id"], pool["listeners"]) == (None, [])
 
 
-@pytest.mark.shows("load_balancer.vip_subnet_id")
+@pytest.mark.covers("load_balancer.vip_subnet_id")
 async def test_one_call_makes_a_whole_balancer(plane: Plane) -> None:
     network = await plane.make("local_network")
     pools = [
@@ -281,7 +281,7 @@ async def test_the_batch_of_members(plane: Plane) -> None:
     }  # fmt: skip
 
 
-@pytest.mark.shows("local_network.cidr", "local_host.network_id", "local_host.address")
+@pytest.mark.covers("local_network.cidr", "local_host.network_id", "local_host.address")
 async def test_networks_and_hosts(plane: Plane) -> None:
     first, second = [await plane.make("local_network") for _ in range(2)]
     assert (first["cidr"], second["cidr"]) == ("10.1.0.0/24", "10.1.1.0/24")

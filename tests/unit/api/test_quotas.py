@@ -31,7 +31,7 @@ def met(answer: Answer, what: str, limit_: int, *at: str | int, project: str = P
     )
 
 
-@pytest.mark.shows("quota.project_id")
+@pytest.mark.covers("quota.project_id")
 async def test_show_set_reset(plane: Plane) -> None:
     plane.held.clear()
     defaults = (await plane.call("GET", "/lbaas/quotas/defaults")).body["quota"]
@@ -113,7 +113,7 @@ async def test_fifty_at_once_at_a_limit_of_ten_make_ten(plane: Plane) -> None:
     met(await plane.post("listener", {**spec, "protocol_port": 98}, wait=None), "listener", 10)
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "quota.loadbalancer", "quota.listener", "quota.pool", "quota.member", "quota.healthmonitor", "quota.l7policy",
     "quota.l7rule",
 )  # fmt: skip

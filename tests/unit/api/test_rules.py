@@ -40,7 +40,7 @@ async def empty(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Plane
         yield found
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "listener.protocol=SCTP", "pool.protocol=SCTP", "health_monitor.type=SCTP",
     "flavor_profile.flavor_data.loadbalancer_topology=ACTIVE_STANDBY",
 )  # fmt: skip

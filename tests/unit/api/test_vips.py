@@ -56,7 +56,7 @@ async def test_a_network_shows_its_subnets(plane: Plane) -> None:
         refused(await plane.post("local_network", {"name": "x", **values}), ("ipv6_cidr",), words)
 
 
-@pytest.mark.shows("load_balancer.vip_subnet_id", "load_balancer.vip_address")
+@pytest.mark.covers("load_balancer.vip_subnet_id", "load_balancer.vip_address")
 async def test_the_vips_family_is_ipv4_unless_an_address_or_a_subnet_says_otherwise(plane: Plane) -> None:
     net = await dual(plane)
     by_network = await plane.make("load_balancer", vip_network_id=net["id"])
@@ -134,7 +134,7 @@ async def test_a_balancer_that_goes_gives_back_all_its_addresses(plane: Plane) -
     assert await plane.store.read(lambda tx: tx.addresses(lb["id"])) == []
 
 
-@pytest.mark.shows("local_host.ipv6_address", "local_host.address")
+@pytest.mark.covers("local_host.ipv6_address", "local_host.address")
 async def test_hosts_have_an_address_of_each_family(plane: Plane) -> None:
     net, plain = await dual(plane), await plane.make("local_network", name="plain")
     host = await plane.make("local_host", network_id=net["id"], command=["true"], ipv6_address="fd00:1::77")
@@ -145,7 +145,7 @@ async def test_hosts_have_an_address_of_each_family(plane: Plane) -> None:
     refused(await plane.post("local_host", bad), ("ipv6_address",), "has no ipv6_cidr")
 
 
-@pytest.mark.shows(
+@pytest.mark.covers(
     "load_balancer.vip_port_id", "load_balancer.additional_vips.port_id", "load_balancer.vip_qos_policy_id",
     "load_balancer.vip_sg_ids",
 )  # fmt: skip
@@ -169,7 +169,7 @@ async def test_what_the_embedded_cloud_has_not_is_refused_where_it_is_asked_for(
     refused(answer, ("vip_sg_ids",), "no security groups")
 
 
-@pytest.mark.shows("member.subnet_id", "member.request_sriov")
+@pytest.mark.covers("member.subnet_id", "member.request_sriov")
 async def test_a_member_s_subnet_is_there_and_need_not_hold_its_address(plane: Plane) -> None:
     net = await dual(plane)
     lb = await plane.make("load_balancer", vip_network_id=net["id"])

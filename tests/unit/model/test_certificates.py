@@ -48,7 +48,7 @@ def refusals(**values: object) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("digest", ["-sha1", "-md5", "-sha256"])
-@pytest.mark.shows("tls_container.ca_certificates")
+@pytest.mark.covers("tls_container.ca_certificates")
 def test_a_root_may_sign_itself_as_it_likes(digest: str) -> None:
     assert refusals(ca_certificates=CA.pem + root("old", digest) + OTHER.pem) == {}
 

@@ -78,7 +78,7 @@ def refusals(**values: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", FORMS)
-@pytest.mark.shows("tls_container.private_key")
+@pytest.mark.covers("tls_container.private_key")
 def test_a_key_is_taken_in_every_form(name: str) -> None:
     pair, key = FORMS[name]
     made = validate(TlsContainer, {"certificate": pair.pem, "private_key": key})

@@ -12,6 +12,11 @@ from typing import Any
 
 import pytest
 
+from fuzz.accepted import judge
+from fuzz.generators import values
+from fuzz.generators.balancers import balancer
+from fuzz.generators.chance import Draw
+from fuzz.verify import placed
 from octavia_provider.model import graph as graphs
 from octavia_provider.model.attributes import inputs
 from octavia_provider.model.common import Resource
@@ -19,11 +24,6 @@ from octavia_provider.model.graph import Graph
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.validate import validate
 from octavia_provider.render.haproxy import Placement, Rendered, render
-from promise.accepted import judge
-from promise.drawn import values
-from promise.drawn.balancers import balancer
-from promise.drawn.chance import Draw
-from promise.proof import placed
 
 BALANCERS = 200
 TRIES = 6

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from promise.parser import Unmeant
+from fuzz.parser import Unmeant
 
 Facts = Mapping[str, str]
 When = Callable[[Any], object]

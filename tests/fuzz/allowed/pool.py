@@ -7,12 +7,12 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from fuzz.parser import Section, Unmeant
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.health_monitor import HealthMonitor
 from octavia_provider.model.listener import Listener
 from octavia_provider.model.member import Member
 from octavia_provider.model.pool import Pool
-from promise.parser import Section, Unmeant
 
 from .encryption import terms
 from .listener import ends_tls, sees_bytes, sees_requests

@@ -12,11 +12,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from fuzz.parser import Unmeant
 from octavia_amphora.nftables.ruleset import Ruleset
 from octavia_amphora.wire.config import Bind
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.listener import Listener
-from promise.parser import Unmeant
 
 from .listener import default_pool
 

@@ -16,7 +16,7 @@ from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.kinds import KINDS
 
-from .drawn import containers
+from .generators import containers
 
 PROJECT = "00000000000000000000000000000000"
 _RANKS = {"load_balancer": 0, "pool": 1, "listener": 2}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The promise: what the model accepts, haproxy and nft accept, and it says nothing that the model did not mean.
+"""Fuzzing: what the model accepts, haproxy and nft accept, and it says nothing that the model did not mean.
 
-``PROMISE_SEED`` repeats a run; ``make fuzz`` draws 100,000 balancers with a seed of its own each time.
+``FUZZ_SEED`` repeats a run; ``make fuzz`` draws 100,000 balancers with a seed of its own each time.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from pathlib import Path
 
 import pytest
 
+from fuzz import budget, oracle
+from fuzz.accepted import judge
+from fuzz.generators.balancers import balancer
+from fuzz.generators.chance import Draw
+from fuzz.generators.containers import SORTS
+from fuzz.generators.strings import FORMATS
+from fuzz.generators.values import DRAWN_KINDS, NOT_DRAWN, STRUCTURE, Body
+from fuzz.parser import Unmeant, sections
+from fuzz.regressions import FOUND
+from fuzz.shrink import shrunk
+from fuzz.verify import Accepted, Proof, made
 from octavia_provider.model.attributes import attributes, inputs
-from promise import budget, meant
-from promise.accepted import judge
-from promise.drawn.balancers import balancer
-from promise.drawn.chance import Draw
-from promise.drawn.containers import SORTS
-from promise.drawn.strings import FORMATS
-from promise.drawn.values import DRAWN_KINDS, NOT_DRAWN, STRUCTURE, Body
-from promise.found import FOUND
-from promise.parser import Unmeant, sections
-from promise.proof import Accepted, Proof, made
-from promise.shrink import shrunk
 
 TOGETHER = 25
 """Balancers in one file: a check costs 76 ms, most of which is haproxy's start."""
@@ -47,7 +47,7 @@ def accepted(name: str, body: Body, tally: dict[str, int]) -> Accepted | None:
 
 
 def broken(name: str, body: Body, proof: Proof) -> str:
-    """Why the promise does not hold for it; empty where it does."""
+    """Why it fails; empty where it does."""
     try:
         one = accepted(name, body, {})
     except Unmeant as error:
@@ -58,7 +58,7 @@ def broken(name: str, body: Body, proof: Proof) -> str:
 
 def fail(name: str, body: Body, why: str, proof: Proof) -> None:
     small = shrunk(body, lambda one: bool(broken(name, one, proof)))
-    raise AssertionError(f"PROMISE_SEED={budget.SEED} balancer {name}: {why}\n{broken(name, small, proof)}\n{small!r}")
+    raise AssertionError(f"FUZZ_SEED={budget.SEED} balancer {name}: {why}\n{broken(name, small, proof)}\n{small!r}")
 
 
 @pytest.mark.timeout(7200)
@@ -82,7 +82,7 @@ def test_what_the_model_accepts_haproxy_and_nft_accept(part: range, tmp_path: Pa
     assert tally["accepted"] >= len(part) / 3, tally
     assert tally["refused"] >= len(part) / 20, tally
     if len(part) == budget.A_PART:
-        rare = {directive for directive in meant.DIRECTIVES if tally.get(directive, 0) < budget.AT_LEAST}
+        rare = {directive for directive in oracle.DIRECTIVES if tally.get(directive, 0) < budget.AT_LEAST}
         assert not rare, (
             f"hardly ever drawn, or nobody means them any more: {[(r, tally.get(r, 0)) for r in sorted(rare)]}"
         )
@@ -100,13 +100,13 @@ def test_what_was_found_once(body: Body, tmp_path: Path) -> None:
     assert not broken("found", body, Proof(tmp_path))
 
 
-def test_what_breaks_the_promise_is_shrunk() -> None:
+def test_what_fails_is_shrunk() -> None:
     body = {"listeners": [{"a": 1, "b": [1, 2]}, {"c": "bad", "d": 4}], "pools": []}
     assert shrunk(body, lambda one: any("c" in li for li in one.get("listeners", ()))) == {"listeners": [{"c": "bad"}]}
 
 
 def test_a_line_too_many_or_too_few_is_found() -> None:
-    from promise.allowed.tables import Meant, same_lines
+    from fuzz.allowed.tables import Meant, same_lines
 
     wanted = [Meant("one", ("mode", "http"))]
     for lines in ([], [("mode", "http")] * 2, [("mode", "tcp")]):

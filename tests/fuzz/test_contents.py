@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The promise, of what TLS containers hold: refused with a path, or loaded by haproxy wherever it may be named."""
+"""Fuzzing of what TLS containers hold: refused with a path, or loaded by haproxy wherever it may be named."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
+from fuzz import budget
+from fuzz.generators import contents
+from fuzz.generators.chance import Draw
+from fuzz.verify import Accepted, Proof
 from octavia_provider.model import graph as graphs
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.tls_container import TlsContainer
 from octavia_provider.model.validate import validate
 from octavia_provider.render.haproxy import Placement, render
-from promise import budget
-from promise.drawn import contents
-from promise.drawn.chance import Draw
-from promise.proof import Accepted, Proof
 
 CONTAINERS = budget.BALANCERS // 5
 TOGETHER = 25
@@ -102,6 +102,6 @@ def test_what_the_model_accepts_haproxy_loads(sort: str, tmp_path: Path) -> None
             waiting.append(Accepted(str(number), held, whole, ""))
         if len(waiting) >= TOGETHER or number == last:
             refused = [(one.name, words, one.body) for one, words in proof.refused(waiting)]
-            assert not refused, f"PROMISE_SEED={budget.SEED} {sort} {refused[0][0]}: {refused[0][1]}\n{refused[0][2]!r}"
+            assert not refused, f"FUZZ_SEED={budget.SEED} {sort} {refused[0][0]}: {refused[0][1]}\n{refused[0][2]!r}"
             waiting.clear()
     assert min(tally["accepted"], tally["refused"]) >= last / 20, tally

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What there is to prove, and which tests prove it: the marker ``shows("kind.attribute", …)``.
+"""What there is to prove, and which tests prove it: the marker ``covers("kind.attribute", …)``.
 
 A name is that of an input: ``listener.connection_limit``; of what it holds: ``listener.rate_limit.requests``; where
 there are choices, of one of them: ``pool.lb_algorithm=SOURCE_IP``. Who proves the choices or the parts proves the whole.
@@ -16,7 +16,7 @@ from octavia_provider.model.attributes import inputs
 from octavia_provider.model.kinds import KINDS
 
 TESTS = Path(__file__).parent
-MARKER = "shows"
+MARKER = "covers"
 OPENSTACK = "only OpenStack has it"
 SCTP = "the kernels of amphorae have no SCTP"
 _FLAVOR, _ZONE = "flavor_profile.flavor_data", "availability_zone_profile.availability_zone_data"

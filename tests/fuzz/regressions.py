@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Balancers that broke the promise once, shrunk."""
+"""Balancers that failed once, shrunk."""
 
 from __future__ import annotations
 

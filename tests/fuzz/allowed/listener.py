@@ -7,10 +7,10 @@ import ipaddress
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
+from fuzz.parser import FILES, Section, Unmeant
 from octavia_amphora.wire.config import Bind
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.listener import Listener
-from promise.parser import FILES, Section, Unmeant
 
 from . import l7
 from .encryption import terms

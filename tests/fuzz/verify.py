@@ -17,9 +17,9 @@ from octavia_amphora.wire.config import Bind, Configuration, compose
 from octavia_provider.model.graph import Graph
 from octavia_provider.render.haproxy import Placement, render
 
-from . import meant
-from .drawn.chance import Draw
-from .drawn.values import Body
+from . import oracle
+from .generators.chance import Draw
+from .generators.values import Body
 
 IN_A_NAMESPACE = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
 VIPS = {(4,): ("10.0.0.9",), (6,): ("fd00::9",), (4, 6): ("10.0.0.9", "fd00::9")}
@@ -50,13 +50,13 @@ def made(name: str, body: Body, graph: Graph, draw: Draw, tally: dict[str, int])
     binds = [Bind(address, 0) for address in placement.vips]
     binds += [Bind(placement.proxy_address, 0, proxy=True)] if placement.proxy_address else []
     configuration = render(graph, placement).configuration
-    met = meant.check(configuration, graph, tuple(binds))
+    met = oracle.check(configuration, graph, tuple(binds))
     alive = ruleset(configuration)
     dead = ruleset(
         configuration, {(b.name, next(iter(b.servers))) for b in configuration.backends.values() if b.servers}
     )
     for rules in (alive, dead):
-        met += meant.check_rules(rules, graph, tuple(binds))
+        met += oracle.check_rules(rules, graph, tuple(binds))
     for directive, times in met.items():
         tally[directive] = tally.get(directive, 0) + times
     packets = alive.after(Ruleset(alive.table)) + dead.after(alive) if alive.text else ""
@@ -67,7 +67,7 @@ class Proof:
     """What haproxy and nft say, in a directory of its own."""
 
     def __init__(self, directory: Path) -> None:
-        self._paths = Paths.of(str(directory), str(directory), "promise")
+        self._paths = Paths.of(str(directory), str(directory), "fuzz")
         self._paths.make()
         self._files = Files(self._paths)
 
@@ -78,12 +78,12 @@ class Proof:
 
     def haproxy_refuses(self, accepted: Sequence[Accepted]) -> str:
         """haproxy's words against all of them in one file, empty when it takes it."""
-        all_ = Configuration("promise", "")
+        all_ = Configuration("fuzz", "")
         for one in accepted:
             all_.frontends.update(one.configuration.frontends)
             all_.files.update(one.configuration.files)
         self._files.lay_out(self._files.take(all_), self._paths.files)
-        head = global_section.render(self._paths, mark="promise")
+        head = global_section.render(self._paths, mark="fuzz")
         text = head + "".join(compose(one.configuration) for one in accepted)
         self._paths.candidate.write_text(text, encoding="utf-8")
         return _said(["haproxy", "-c", "-f", str(self._paths.candidate)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A smaller body that still breaks the promise: what can be left out is left out."""
+"""A smaller body that still fails: what can be left out is left out."""
 
 from __future__ import annotations
 
