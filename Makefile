@@ -3,7 +3,7 @@ PY := .venv/bin/python
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .DEFAULT_GOAL := help
 
-.PHONY: help up down forget setup test test-machines check lint types imports dependencies schema docs proven sdk requirements bench fuzz soak clean
+.PHONY: help up down forget setup test test-machines check lint types imports dependencies schema docs sdk-check proven sdk requirements bench fuzz soak clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -62,8 +62,11 @@ proven: setup ## run the tests that show what each input does, and write docs/re
 	@.venv/bin/pytest tests -n 2 -q -m covers || echo "some failed; the page says which" >&2
 	@$(PY) scripts/proven.py
 
-sdk: schema ## make the SDKs from schema.json (needs the pulumi CLI)
+sdk: schema ## make the SDKs from schema.json (needs the pulumi CLI, and go)
 	@$(PY) scripts/sdk.py
+
+sdk-check: ## compile the SDKs for TypeScript and Go, and the examples that use them; makes the package for npm
+	@scripts/sdk-check
 
 requirements: ## resolve requirements/*.txt anew, with hashes
 	@scripts/requirements

@@ -59,7 +59,7 @@ def build() -> dict[str, Any]:
         "license": "Apache-2.0",
         "attribution": "haproxy does the balancing; the API is OpenStack Octavia's v2.",
         "publisher": "Octavia as code",
-        "meta": {"moduleFormat": "(.*)"},
+        "meta": {"moduleFormat": "(.*)", "supportPack": True},
         "config": {"variables": _configuration()},
         "provider": {
             "description": "The provider: which control plane makes the resources.",
@@ -76,6 +76,16 @@ def build() -> dict[str, Any]:
                 "inputTypes": "classes-and-dicts",
                 "requires": {"pulumi": ">=3.165.0,<4.0.0"},
                 "readme": "Octavia as code: load balancers as Pulumi resources.",
+            },
+            "nodejs": {
+                "packageName": "pulumi-octavia",
+                "respectSchemaVersion": True,
+                "dependencies": {"@pulumi/pulumi": "^3.165.0"},
+                "readme": "Octavia as code: load balancers as Pulumi resources.",
+            },
+            "go": {
+                "importBasePath": "pulumi-octavia/sdk/go/octavia",
+                "respectSchemaVersion": True,
             },
         },
     }
