@@ -19,10 +19,10 @@ from typing import Any
 import structlog
 
 from octavia_amphora.shortage import raise_descriptors
-from octavia_amphora.wire.config import compose
 from octavia_provider.agents import AgentClient
 from octavia_provider.clouds.netns import NetnsCloud, ranges
 from octavia_provider.clouds.netns.holder.confinement import give_up
+from octavia_provider.controller.configurations import Configurations
 from octavia_provider.controller.controller import Controller, Reconciler
 from octavia_provider.controller.desired_state import DesiredState
 from octavia_provider.controller.heartbeats import Heartbeats
@@ -35,10 +35,11 @@ from octavia_provider.controller.publishing import LoopbackPublisher
 from octavia_provider.controller.shared_resources import SharedResourceReconciler
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.kit import homes, logfile, paths
-from octavia_provider.model.errors import Conflict, Forbidden, NotFound, OctaviaError
+from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError
 from octavia_provider.model.kinds import SHARED_KINDS
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import Scope, Store
+from octavia_provider.render.overlay import Overlay
 from octavia_provider.store import Copies, SqlStore, installed, open_store
 
 log = structlog.get_logger(__name__)
@@ -47,11 +48,13 @@ PROJECT = "00000000000000000000000000000000"  # the embedded cloud has one proje
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Of one embedded control plane. ``idle_seconds`` None: it stays when nothing is left to serve."""
+    """Of one embedded control plane. ``idle_seconds`` None: it stays when nothing is left to serve. ``templates_dir``: an operator's
+    templates, which stand in place of ours."""
 
     home: Path
     idle_seconds: float | None = 60.0
     log_level: str = "info"
+    templates_dir: Path | None = None
 
 
 def serve(settings: Settings) -> None:
@@ -101,6 +104,10 @@ async def _serve(settings: Settings) -> None:
 @asynccontextmanager
 async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Controller]:
     """Everything, running. What it started is ended in reverse; the cloud goes on."""
+    templates = Overlay(settings.templates_dir)
+    if settings.templates_dir is not None:
+        await asyncio.to_thread(templates.load)
+        log.info("templates taken", folder=str(settings.templates_dir))
     async with AsyncExitStack() as stack:
         cloud = NetnsCloud(settings.home)
         stack.push_async_callback(cloud.close)
@@ -125,6 +132,7 @@ async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Contr
             publisher=LoopbackPublisher(cloud),
             networks=networks,
             holder=holder,
+            templates=templates.current,
         )
         controller = Controller(
             store, partial(_reconciler, ports, cloud), holder=holder, troubled=status_cache.troubled
@@ -145,7 +153,7 @@ async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Contr
         from octavia_provider import api
 
         server = await api.serve_unix(
-            _application(settings, ports, networks, controller, stop), paths.api_socket(settings.home)
+            _application(settings, ports, controller, templates, stop), paths.api_socket(settings.home)
         )
         stack.push_async_callback(server.close)
         yield controller
@@ -189,7 +197,7 @@ def _reconciler(ports: Ports, cloud: NetnsCloud, scope: Scope) -> Reconciler:
     return LocalReconciler(ports.store, cloud, ports.status_cache, scope.id)
 
 
-def _application(settings: Settings, ports: Ports, networks: LocalNetworks, controller: Controller, stop: Any) -> Any:
+def _application(settings: Settings, ports: Ports, controller: Controller, templates: Overlay, stop: Any) -> Any:
     from octavia_provider import api
 
     facts = api.Settings(
@@ -198,13 +206,5 @@ def _application(settings: Settings, ports: Ports, networks: LocalNetworks, cont
         cloud="netns",
         started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     )
-    callbacks = api.Callbacks(stop=stop, activity=lambda _: None, configuration=partial(_configuration, controller))
-    return api.create_app(ports.store, ports.status_cache, networks, settings=facts, callbacks=callbacks)
-
-
-async def _configuration(controller: Controller, load_balancer_id: str) -> str:
-    reconciler = controller.reconciler(load_balancer_id)
-    known = list(reconciler.in_force.values()) if isinstance(reconciler, BalancerReconciler) else []
-    if not known:
-        raise NotFound("no configuration is in force yet.", subject=f"load balancer {load_balancer_id}", hint="wait")
-    return compose(known[0].configuration)
+    callbacks = api.Callbacks(stop=stop, activity=lambda _: None, configurations=Configurations(controller, templates))
+    return api.create_app(ports.store, ports.status_cache, ports.networks, settings=facts, callbacks=callbacks)

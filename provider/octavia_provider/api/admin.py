@@ -51,10 +51,22 @@ async def listener_statistics(request: web.Request) -> web.Response:
 
 
 async def configuration(request: web.Request) -> web.Response:
-    """GET /v2/octavia/loadbalancers/{id}/configuration: haproxy's."""
+    """GET /v2/octavia/loadbalancers/{id}/configuration: haproxy's; with ``?rendered=true`` what templates make of it, too."""
     context, id_ = request.app[CONTEXT], path_id(request)
     await context.store.read(lambda tx: _existing(tx, "load_balancer", id_))
-    return answer({"haproxy": await context.callbacks.configuration(id_)})
+    configurations = context.callbacks.configurations
+    found = {"haproxy": await configurations.in_force(id_)}
+    if request.query.get("rendered", "").lower() == "true":
+        found.update(await configurations.rendered(id_))
+    return answer(found)
+
+
+async def render(request: web.Request) -> web.Response:
+    """POST /v2/octavia/loadbalancers/{id}/configuration: render it anew, after a change of templates."""
+    context, id_ = request.app[CONTEXT], path_id(request)
+    await context.store.read(lambda tx: _existing(tx, "load_balancer", id_))
+    await context.callbacks.configurations.render(id_)
+    return web.Response(status=202)
 
 
 async def control_plane(request: web.Request) -> web.Response:

@@ -69,6 +69,7 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
     for method, path, what in not_implemented.AMPHORAE:
         router.add_route(method, base + path, not_implemented.handler(what))
     router.add_get(f"{base}/octavia/loadbalancers/{{id}}/configuration", admin.configuration)
+    router.add_post(f"{base}/octavia/loadbalancers/{{id}}/configuration", admin.render)
     router.add_get(f"{base}/octavia/control-plane", admin.control_plane)
     router.add_post(f"{base}/octavia/control-plane/stop", admin.stop)
     router.add_get(f"{base}/octavia/status", overview.status)

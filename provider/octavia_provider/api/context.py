@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
 
@@ -25,17 +26,32 @@ class Settings:
     started_at: str = ""
 
 
+class Configurations(Protocol):
+    """What haproxy is told for a load balancer."""
+
+    async def in_force(self, load_balancer_id: str) -> str:
+        """What an amphora has put in force."""
+        ...
+
+    async def rendered(self, load_balancer_id: str) -> Mapping[str, str]:
+        """``next``: by the templates as they are now; ``shipped``: by those of this package alone."""
+        ...
+
+    async def render(self, load_balancer_id: str) -> None:
+        """Render anew and put in force what differs."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callbacks:
     """What the control plane around the API does.
 
     ``stop`` ends the process (soon, after the answer). ``activity`` hears +1 when a request begins and −1 when it ends.
-    ``configuration`` answers the haproxy configuration of a load balancer, in force or next.
     """
 
     stop: Callable[[], None]
     activity: Callable[[int], None]
-    configuration: Callable[[str], Awaitable[str]]
+    configurations: Configurations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

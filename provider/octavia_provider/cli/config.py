@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl config``: what haproxy is told."""
+"""``octaviactl config``: what haproxy is told, and what templates would change."""
 
 from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,25 +13,95 @@ from octavia_provider.model.errors import Unreachable
 
 from . import options, overview_source
 
+if TYPE_CHECKING:
+    from octavia_provider.client.client import Client
+
+SECONDS = 30.0
+
 
 @click.command()
-@click.argument("load_balancer", metavar="NAME|ID")
+@click.argument("load_balancers", metavar="[NAME|ID]...", nargs=-1)
 @options.control_plane
 @options.as_json
-def config(load_balancer: str, home: str | None, endpoint: str | None, as_json: bool) -> None:
-    """Print the haproxy configuration of a load balancer."""
-    from octavia_provider.client.deadline import Deadline
+@click.option("--diff", is_flag=True, help="Show what would change if it were rendered now.")
+@click.option(
+    "--shipped", is_flag=True, help="With --diff: against what the templates without --templates-dir make of it."
+)
+@click.option("--apply", "apply_", is_flag=True, help="Render it anew and put in force what differs.")
+def config(
+    *, load_balancers: tuple[str, ...], home: str | None, endpoint: str | None, as_json: bool, diff: bool, shipped: bool,
+    apply_: bool,
+) -> None:  # fmt: skip
+    """Print the haproxy configuration of the load balancers, or of those that are named.
 
+    A changed template (serve --templates-dir) is in force when a load balancer is rendered the next time: when one of its
+    objects changes, when the control plane starts, or with --apply.
+    """
+    if shipped and not diff:
+        raise click.UsageError("--shipped goes with --diff")
     client = options.running_client(home, endpoint)
     if client is None:
         raise Unreachable("does not run.", subject="the control plane", hint="octaviactl start")
-    found = []
-    for balancer in overview_source.balancers(client, load_balancer):
-        path = f"/v2/octavia/loadbalancers/{balancer['id']}/configuration"
-        text = client.request("GET", path, deadline=Deadline(30.0)).json()["haproxy"]
-        found.append({"id": balancer["id"], "name": balancer["name"], "haproxy": text})
+    found = _balancers(client, load_balancers)
+    if apply_:
+        _apply(client, found, as_json=as_json)
+    elif diff:
+        _differences(client, found, "shipped" if shipped else "haproxy", as_json=as_json)
+    else:
+        _texts(client, found, as_json=as_json)
+
+
+def _balancers(client: Client, names: tuple[str, ...]) -> list[dict[str, Any]]:
+    if not names:
+        everything: list[dict[str, Any]] = overview_source.overview(client)["load_balancers"]
+        return everything
+    return [balancer for name in names for balancer in overview_source.balancers(client, name)]
+
+
+def _request(client: Client, method: str, balancer: dict[str, Any], query: str = "") -> Any:
+    from octavia_provider.client.deadline import Deadline
+
+    path = f"/v2/octavia/loadbalancers/{balancer['id']}/configuration{query}"
+    return client.request(method, path, deadline=Deadline(SECONDS))
+
+
+def _texts(client: Client, balancers: list[dict[str, Any]], *, as_json: bool) -> None:
+    found = [
+        {"id": one["id"], "name": one["name"], "haproxy": _request(client, "GET", one).json()["haproxy"]}
+        for one in balancers
+    ]
     if as_json:
         console.say_json({"load_balancers": found})
         return
     for one in found:
         console.say_text(one["haproxy"], nl=False)
+
+
+def _differences(client: Client, balancers: list[dict[str, Any]], base: str, *, as_json: bool) -> None:
+    found = []
+    for one in balancers:
+        texts = _request(client, "GET", one, "?rendered=true").json()
+        before = f"{one['name'] or one['id']}: {'shipped' if base == 'shipped' else 'in force'}"
+        old, new = texts[base].splitlines(), texts["next"].splitlines()
+        lines = list(difflib.unified_diff(old, new, before, "rendered now", lineterm=""))
+        found.append({"id": one["id"], "name": one["name"], **texts, "diff": lines})
+    if as_json:
+        console.say_json({"load_balancers": found})
+        return
+    for one in found:
+        for line in one["diff"]:
+            console.say(console.styled(line, fg=_COLOURS.get(line[0])))
+    if not any(one["diff"] for one in found):
+        console.say("no difference", err=True)
+
+
+_COLOURS = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def _apply(client: Client, balancers: list[dict[str, Any]], *, as_json: bool) -> None:
+    for one in balancers:
+        _request(client, "POST", one)
+        if not as_json:
+            console.say(f"{one['name'] or one['id']}: rendered anew. How it goes: octaviactl status")
+    if as_json:
+        console.say_json({"load_balancers": [{"id": one["id"], "name": one["name"]} for one in balancers]})

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 home = click.option("--home", envvar="OCTAVIA_HOME", help="The installation's directory.")
 endpoint = click.option(
     "--endpoint", envvar="OCTAVIA_ENDPOINT", help="URL of a control plane; default: the embedded one."
+)
+templates_dir = click.option(
+    "--templates-dir",
+    envvar="OCTAVIA_TEMPLATES_DIR",
+    type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
+    help="A folder of templates that stand in place of those of haproxy's configuration.",
 )
 yes = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

@@ -25,8 +25,11 @@ from . import options
 @click.option(
     "--check", is_flag=True, help="Make nothing: say whether this machine has what is needed, by the exit code."
 )
+@options.templates_dir
 @click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning"]), show_default=True)
-def serve(*, home: str | None, stay: bool, idle_seconds: float, check: bool, log_level: str) -> None:
+def serve(
+    *, home: str | None, stay: bool, idle_seconds: float, check: bool, templates_dir: Path | None, log_level: str
+) -> None:
     """Run the control plane of this machine's embedded cloud until it is told to end; traffic goes on without it."""
     from octavia_provider.kit import paths
 
@@ -35,7 +38,13 @@ def serve(*, home: str | None, stay: bool, idle_seconds: float, check: bool, log
         return
     from octavia_provider import app
 
-    app.serve(app.Settings(home=paths.home(home), idle_seconds=None if stay else idle_seconds, log_level=log_level))
+    settings = app.Settings(
+        home=paths.home(home),
+        idle_seconds=None if stay else idle_seconds,
+        log_level=log_level,
+        templates_dir=templates_dir,
+    )
+    app.serve(settings)
 
 
 def _preflight(where: Path) -> None:

@@ -16,20 +16,6 @@ from octavia_provider.model.errors import Forbidden, PermanentError, Refused
 from . import options
 
 UNIT = Path("/etc/systemd/system/octavia.service")
-TEXT = """\
-[Unit]
-Description=Octavia as code: the control plane of this machine's embedded cloud
-After=network.target
-
-[Service]
-ExecStart={python} -P -m octavia_provider.cli.main serve --stay --home {home}
-# The cloud lives on when the control plane is restarted: traffic does not depend on it.
-KillMode=process
-Restart=on-failure
-
-[Install]
-WantedBy=multi-user.target
-"""
 
 
 @click.group()
@@ -39,14 +25,16 @@ def service() -> None:
 
 @service.command()
 @options.home
+@options.templates_dir
 @click.option("--print", "print_", is_flag=True, help="Print the unit file, change nothing.")
-def install(home: str | None, print_: bool) -> None:
+def install(*, home: str | None, templates_dir: Path | None, print_: bool) -> None:
     """Install and start a systemd service."""
     from octavia_provider.client import embedded
     from octavia_provider.client.deadline import Deadline
     from octavia_provider.kit import paths
+    from octavia_provider.render import systemd
 
-    text = TEXT.format(python=sys.executable, home=paths.home(home))
+    text = systemd.unit(python=sys.executable, home=paths.home(home), templates_dir=templates_dir)
     if print_:
         console.say_text(text, nl=False)
         return

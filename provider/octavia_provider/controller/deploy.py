@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 
+import structlog
+
 from octavia_amphora.wire.messages import Refusal
 from octavia_provider.model.errors import PermanentError
 from octavia_provider.ports import AgentRefused
@@ -17,6 +19,7 @@ from octavia_provider.render.haproxy import Rendered
 
 from .desired_state import DesiredState
 
+log = structlog.get_logger(__name__)
 RenderIt = Callable[[set[str], set[str]], Rendered]
 PushIt = Callable[[Rendered], Awaitable[None]]
 
@@ -39,6 +42,7 @@ async def push_what_can_be(desired_state: DesiredState, render: RenderIt, push: 
         try:
             await push(outcome.rendered)
         except AgentRefused as error:
+            _refuse_templates(outcome.rendered, error.refusal, desired_state)
             blamed = _blame(outcome.rendered, error.refusal, desired_state)
             taken_out = [id_ for id_, why in blamed.items() if _take_out(desired_state, outcome, id_, why)]
             if not taken_out:
@@ -48,11 +52,28 @@ async def push_what_can_be(desired_state: DesiredState, render: RenderIt, push: 
             return outcome
 
 
+def _refuse_templates(rendered: Rendered, refusal: Refusal, desired_state: DesiredState) -> None:
+    """An operator's template is at fault, and no object: what is in force stays. Taking objects out would take all of them out."""
+    for complaint in refusal.complaints:
+        template = rendered.laid_over(line=complaint.line, proxy=complaint.proxy)
+        if template is None:
+            continue
+        owner = rendered.owner(line=complaint.line, proxy=complaint.proxy, server=complaint.server)
+        record = desired_state.records.get(owner or desired_state.scope.id)
+        what = f"{record.kind.replace('_', ' ')} {record.id}" if record else f"load balancer {desired_state.scope.id}"
+        raise PermanentError(
+            f"haproxy refuses what it makes for {what}: {complaint.message}", subject=f"template {template}",
+            hint=f"correct it, and: octaviactl config {desired_state.scope.id} --diff",
+        )  # fmt: skip
+
+
 def _blame(rendered: Rendered, refusal: Refusal, desired_state: DesiredState) -> dict[str, str]:
     blamed: dict[str, str] = {}
     for complaint in refusal.complaints:
         owner = rendered.owner(line=complaint.line, proxy=complaint.proxy, server=complaint.server)
         if owner in desired_state.records and owner != desired_state.scope.id:
+            template = rendered.template(complaint.line) if complaint.line else ""
+            log.warning("haproxy refuses", object=owner, template=template, reason=complaint.message)
             blamed.setdefault(owner, complaint.message)
     return blamed
 

@@ -35,7 +35,8 @@ from octavia_provider.ports import (
     Transaction,
     Vip,
 )  # fmt: skip
-from octavia_provider.render.haproxy import Rendered
+from octavia_provider.render.environment import Templates, shipped
+from octavia_provider.render.haproxy import Placement, Rendered, render
 
 from . import amphorae
 from .deploy import Outcome, push_what_can_be
@@ -62,6 +63,7 @@ class Ports:
     publisher: Publisher
     networks: Networks
     holder: str
+    templates: Callable[[], Templates] = shipped
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,18 @@ class BalancerReconciler:
         graph = self.desired_state.graph(refused, dropped)
         if graph is None:
             graph = Graph(_root(self.desired_state))
-        return self._render_cache.of(graph, host, tuple(vip.address for vip in self.vips if vip.served))
+        return self._render_cache.of(graph, host, self._addresses(), self.ports.templates())
+
+    def _addresses(self) -> tuple[str, ...]:
+        return tuple(vip.address for vip in self.vips if vip.served)
+
+    def rendered_with(self, templates: Templates) -> Rendered | None:
+        """What these templates would make of what is desired, for one amphora; None where there is none yet."""
+        host = next(iter((self.hosts or {}).values()), None)
+        graph = self.desired_state.graph(*self._standing_refusals())
+        if host is None or graph is None:
+            return None
+        return render(graph, Placement(vips=self._addresses(), proxy_address=host.proxy_address), templates)
 
     def _wanted(self) -> planner.Desired:
         scope_id = self.desired_state.scope.id

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from octavia_amphora.wire.config import digest
 from octavia_provider.model.graph import Graph
 from octavia_provider.ports import Instance
+from octavia_provider.render.environment import Templates
 from octavia_provider.render.haproxy import Placement, Rendered, render
 
 
@@ -16,6 +17,7 @@ from octavia_provider.render.haproxy import Placement, Rendered, render
 class _Known:
     graph: Graph
     placement: Placement
+    templates: Templates
     rendered: Rendered
     digest: str
 
@@ -26,13 +28,14 @@ class RenderCache:
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
 
-    def of(self, graph: Graph, host: Instance, addresses: tuple[str, ...]) -> Rendered:
+    def of(self, graph: Graph, host: Instance, addresses: tuple[str, ...], templates: Templates) -> Rendered:
         """The configuration of this host."""
         placement = Placement(vips=addresses, proxy_address=host.proxy_address)
         known = self._known.get(host.amphora_id)
-        if known is None or known.graph is not graph or known.placement != placement:
-            rendered = render(graph, placement)
-            known = _Known(graph, placement, rendered, digest(rendered.configuration))
+        same = known is not None and known.graph is graph and known.templates is templates
+        if known is None or not same or known.placement != placement:
+            rendered = render(graph, placement, templates)
+            known = _Known(graph, placement, templates, rendered, digest(rendered.configuration))
             self._known[host.amphora_id] = known
         return known.rendered
 

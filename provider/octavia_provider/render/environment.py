@@ -1,132 +1,114 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Jinja environment of ``haproxy.cfg``: it quotes every value that a template puts in, so that no template can forget it.
+"""The templates of ``haproxy.cfg``, compiled once, and what an operator lays over them.
 
-jinja2 is imported when the first configuration is rendered: not by a preview, nor by a command that only asks.
+The environment quotes every value that a template puts in (``finalize``), so that no template can forget it. jinja2 is imported
+when the first configuration is rendered: not by a preview, nor by a command that only asks.
+
+A file of an operator's folder stands in place of ours of the same name; ours is there as ``octavia/NAME``, to be extended.
 """
 
 from __future__ import annotations
 
 import functools
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from octavia_provider.model.errors import PermanentError
+
+from .quoting import FILTERS, quote
+
 Macro = Callable[..., str]
-_PLAIN = re.compile(r"[A-Za-z0-9._:/@+,=*~?&!()-]+")
-_ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "$": r"\$"})
-_REMEMBERED = 1 << 14
+OURS = "octavia"
+HINT = "docs/how-to/templates.md"
 
 
-class Raw(str):
-    """Text that is put in as it is."""
-
-    __slots__ = ()
-
-
-@functools.lru_cache(maxsize=_REMEMBERED, typed=True)
-def quote(value: object) -> str:
-    """One word of a configuration, whatever is in it (haproxy 2.6, section 2.2); the model refuses control characters."""
-    if isinstance(value, Raw):
-        return value
-    if not isinstance(value, (str, int)) or isinstance(value, bool):
-        raise TypeError(f"{value!r} is neither text nor a whole number")
-    text = str(value)
-    return text if _PLAIN.fullmatch(text) else f'"{text.translate(_ESCAPED)}"'
-
-
-@functools.lru_cache(maxsize=_REMEMBERED)
-def in_quotes(value: str) -> Raw:
-    """Part of a word around which the template has double quotes."""
-    return Raw(value.translate(_ESCAPED))
-
-
-def bracketed(address: str) -> Raw:
-    """In brackets, or haproxy takes the last part of an IPv6 address for a port."""
-    return Raw(f"[{address}]" if ":" in address else address)
-
-
-def words(values: Iterable[object]) -> Raw:
-    """Each a word."""
-    return Raw(" ".join(map(quote, values)))
-
-
-def log_format(value: str) -> str:
-    """A word that haproxy reads as a log format: what begins with % would be evaluated."""
-    return value.replace("%", "%%")
-
-
-def literal(value: str) -> str:
-    """A text in a regular expression (PCRE) that stands for itself."""
-    return "\\Q" + value.replace(r"\E", r"\E\\E\Q") + "\\E"
-
-
-def one_line(text: str) -> Raw:
-    """One line of a section, which the template has over several."""
-    return Raw(f"    {joined(text)}\n")
-
-
-def joined(text: str) -> str:
-    """The words of all lines."""
-    return " ".join([word for line in text.split("\n") if (word := line.strip())])
+class TemplateFault(PermanentError):
+    """A template cannot be read, or not be carried out. ``str()`` names file and line."""
 
 
 class Templates:
-    """The macros of ``templates/haproxy``, compiled once."""
+    """The macros of ``haproxy/*.j2``. ``folder``: the operator's; None: ours alone."""
 
-    def __init__(self) -> None:
-        from jinja2 import Environment, PackageLoader, StrictUndefined
+    def __init__(self, folder: Path | None = None) -> None:
+        from jinja2 import ChoiceLoader, Environment, FileSystemLoader, PackageLoader, PrefixLoader, StrictUndefined
 
+        self.folder = folder
+        self._ours = PackageLoader("octavia_provider.render")
+        theirs = [FileSystemLoader(folder), PrefixLoader({OURS: self._ours})] if folder else []
         self._environment = Environment(
-            loader=PackageLoader("octavia_provider.render"), finalize=quote, undefined=StrictUndefined, trim_blocks=True,
+            loader=ChoiceLoader([*theirs, self._ours]), finalize=quote, undefined=StrictUndefined, trim_blocks=True,
             lstrip_blocks=True, keep_trailing_newline=True, autoescape=False,  # noqa: S701 - haproxy's quoting, not HTML's
         )  # fmt: skip
-        self._environment.filters.update(
-            raw=Raw, in_quotes=in_quotes, words=words, log_format=log_format, literal=literal, one_line=one_line,
-            bracketed=bracketed,
-        )  # fmt: skip
+        self._environment.filters.update(FILTERS)
         self._macros: dict[tuple[str, str], Macro] = {}
+
+    def names(self) -> list[str]:
+        """Of our templates."""
+        return [name for name in self._ours.list_templates() if name.startswith("haproxy/")]
+
+    def file(self, template: str) -> str:
+        """Where ``haproxy/TEMPLATE.j2`` is, for people."""
+        name = f"haproxy/{template}.j2"
+        theirs = self.folder / name if self.folder else None
+        return str(theirs) if theirs and theirs.exists() else name
 
     def macro(self, template: str, name: str) -> Macro:
         """A macro of ``haproxy/TEMPLATE.j2``."""
         found = self._macros.get((template, name))
         if found is None:
-            module: Any = self._environment.get_template(f"haproxy/{template}.j2").module
-            found = self._macros[template, name] = getattr(module, name)
+            found = self._macros[template, name] = self._compiled(template, name)
         return found
+
+    def call(self, owner: str, template: str, macro: str, *things: object) -> str:
+        """What a macro makes of an object; ``TemplateFault`` names the object too."""
+        try:
+            return self.macro(template, macro)(*things)
+        except Exception as error:
+            raise self.fault(error, template, owner) from error
+
+    def _compiled(self, template: str, name: str) -> Macro:
+        try:
+            module: Any = self._environment.get_template(f"haproxy/{template}.j2").module
+        except Exception as error:
+            raise self.fault(error, template) from error
+        if (found := getattr(module, name, None)) is None:
+            raise TemplateFault(
+                f"has no macro {name}, as octavia/haproxy/{template}.j2 has.", subject=f"template {self.file(template)}",
+                hint=f'{{% extends "octavia/haproxy/{template}.j2" %}}, and blocks: {HINT}',
+            )  # fmt: skip
+        macro: Macro = found
+        return macro
+
+    def fault(self, error: Exception, template: str, owner: str = "") -> TemplateFault:
+        """What went wrong in a template, with its file and line."""
+        from jinja2 import TemplateNotFound, TemplateSyntaxError
+
+        if isinstance(error, TemplateFault):
+            return error
+        place, what = _place(error), str(error) or type(error).__name__
+        if isinstance(error, TemplateSyntaxError):
+            place, what = f"{error.filename or error.name}, line {error.lineno}", error.message or what
+        elif isinstance(error, TemplateNotFound):
+            what = f"there is no template {what}"
+        where = f" (for {owner})" if owner else ""
+        return TemplateFault(
+            f"{what.rstrip('.')}{where}.", subject=f"template {place or self.file(template)}", hint=HINT
+        )
+
+
+def _place(error: BaseException) -> str:
+    """The innermost line of a template in a traceback."""
+    found, trace = "", error.__traceback__
+    while trace is not None:
+        template = trace.tb_frame.f_globals.get("__jinja_template__")
+        if template is not None:
+            found = f"{template.filename or template.name}, line {template.get_corresponding_lineno(trace.tb_lineno)}"
+        trace = trace.tb_next
+    return found
 
 
 @functools.cache
 def shipped() -> Templates:
     """Those of this package."""
     return Templates()
-
-
-class Section:
-    """The body of a section: its text, and for each line the object that it came from and the template that wrote it."""
-
-    __slots__ = ("owners", "sources", "templates", "texts")
-
-    def __init__(self, templates: Templates) -> None:
-        self.templates = templates
-        self.texts: list[str] = []
-        self.owners: list[str] = []
-        self.sources: list[str] = []
-
-    def write(self, owner: str, template: str, macro: str, *things: object) -> None:
-        """Add what a macro makes of an object."""
-        self.write_each(template, macro, [(owner, things)])
-
-    def write_each(self, template: str, macro: str, objects: Iterable[tuple[str, tuple[object, ...]]]) -> None:
-        """The same for many: each an owner, and what the macro is told."""
-        call = self.templates.macro(template, macro)
-        for owner, things in objects:
-            text = call(*things)
-            lines = text.count("\n")
-            self.texts.append(text)
-            self.owners += [owner] * lines
-            self.sources += [template] * lines
-
-    @property
-    def text(self) -> str:
-        """All lines, newline-terminated."""
-        return "".join(self.texts)

@@ -7,8 +7,12 @@ listener's; its servers stay data (``octavia_amphora.wire.config``). The text is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import NamedTuple
+
+import msgspec
 
 from octavia_amphora.wire.config import Backend, Configuration, Frontend, compose
 from octavia_provider.model.graph import Graph
@@ -29,10 +33,15 @@ REWRITE_ROOM = HEADER_ROOM + 1024  # what policies put in, and what listeners in
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """A configuration, and for each section the owners of its body's lines (the servers' own ids follow them)."""
+    """A configuration, and for each section the owners of its body's lines (the servers' own ids follow them), and the templates
+    that wrote them."""
 
     configuration: Configuration
     owners: Mapping[str, list[str]] = field(default_factory=dict)
+    sources: Mapping[str, list[str]] = field(default_factory=dict)
+    templates: Templates | None = None
+    shipped: Callable[[], Rendered] | None = None
+    """The same by our templates alone, where an operator's are in use."""
 
     def owner(self, *, line: int | None = None, proxy: str = "", server: str = "") -> str | None:
         """The object to blame: that of the line (counted from 1 in ``compose``), else the server, else the proxy."""
@@ -40,24 +49,51 @@ class Rendered:
             return server
         if line is not None and (found := self._line_owner(line)):
             return found
-        if proxy in self.configuration.frontends:
-            return proxy
-        backend = self.configuration.backends.get(proxy)
-        return backend.pool_id if backend else None
+        return self._section_owner(proxy)
+
+    def template(self, line: int) -> str:
+        """The template that wrote a line."""
+        section, index = self._place(line)
+        if section.name in self.owners:
+            sources = self.sources[section.name]
+            own = sources[0] if sources else ""
+            return own if index < 0 else sources[index] if index < len(sources) else "member"
+        return section.kind if section.kind in {"global", "defaults"} else "metrics"
+
+    def laid_over(self, *, line: int | None = None, proxy: str = "") -> str | None:
+        """The operator's template to blame for a line, or for a section; None where it says what ours would say."""
+        if self.shipped is None or self.templates is None:
+            return None
+        ours = self.shipped()
+        if line is not None:
+            text = compose(self.configuration).split("\n")[line - 1]
+            known = text in compose(ours.configuration).split("\n")
+            return None if known else self.templates.file(self.template(line))
+        frontend, backend = self.configuration.frontends.get(proxy), self.configuration.backends.get(proxy)
+        if frontend and frontend != ours.configuration.frontends.get(proxy):
+            return self.templates.file("listener")
+        if backend and backend != ours.configuration.backends.get(proxy):
+            return self.templates.file("pool")
+        return None
+
+    def _place(self, line: int) -> tuple[_Section, int]:
+        """The section of a line, and its index in the section's body; -1: the section's own line."""
+        section, start = _Section("", ""), 0
+        for number, text in enumerate(compose(self.configuration).split("\n")[:line], start=1):
+            if text and not text[0].isspace():
+                kind, _, name = text.partition(" ")
+                section, start = _Section(kind, name), number
+        return section, line - start - 1
 
     def _line_owner(self, line: int) -> str | None:
-        lines = compose(self.configuration).split("\n")
-        section, start = "", 0
-        for number, text in enumerate(lines[:line], start=1):
-            if text and not text[0].isspace():
-                section, start = text.partition(" ")[2], number
-        owners = self.owners.get(section)
-        if owners is None or line == start:
-            return self._section_owner(section)
-        index = line - start - 1
+        section, index = self._place(line)
+        owners = self.owners.get(section.name)
+        if owners is None or index < 0:
+            return self._section_owner(section.name)
         if index < len(owners):
             return owners[index]
-        servers = list(self.configuration.backends[section].servers) if section in self.configuration.backends else []
+        backend = self.configuration.backends.get(section.name)
+        servers = list(backend.servers) if backend else []
         return servers[index - len(owners)] if index - len(owners) < len(servers) else None
 
     def _section_owner(self, section: str) -> str | None:
@@ -67,24 +103,44 @@ class Rendered:
         return backend.pool_id if backend else None
 
 
+class _Section(NamedTuple):
+    kind: str
+    name: str
+
+
 def render(graph: Graph, placement: Placement, templates: Templates | None = None) -> Rendered:
     """The configuration of one load balancer on an amphora so placed. What is switched off is left out."""
+    listeners = [li for li in graph.listeners.values() if li.admin_state_up and graph.load_balancer.admin_state_up]
     templates = templates or shipped()
+    text, used = sections(graph, listeners, placement, templates)
+    return replace(
+        text,
+        configuration=msgspec.structs.replace(text.configuration, files=tls.files(graph, listeners, used)),
+        templates=templates,
+        shipped=partial(render, graph, placement) if templates.folder else None,
+    )
+
+
+def sections(
+    graph: Graph, listeners: list[Listener], placement: Placement, templates: Templates
+) -> tuple[Rendered, list[Pool]]:
+    """The same without the files that its lines name; and the pools that are used."""
     frontends: dict[str, Frontend] = {}
     backends: dict[str, Backend] = {}
     owners: dict[str, list[str]] = {}
+    sources: dict[str, list[str]] = {}
     used: list[Pool] = []
-    listeners = [li for li in graph.listeners.values() if li.admin_state_up and graph.load_balancer.admin_state_up]
     for listener in listeners:
-        frontends[listener.id], section, pools = frontend(graph, listener, placement, templates)
-        owners[listener.id] = section.owners
+        name = listener.id
+        frontends[name], section, pools = frontend(graph, listener, placement, templates)
+        owners[name], sources[name] = section.owners, section.sources
         for pool in pools:
             made, section = backend(graph, listener, pool, templates)
-            backends[made.name], owners[made.name] = made, section.owners
+            backends[made.name] = made
+            owners[made.name], sources[made.name] = section.owners, section.sources
         used += pools
-    files = tls.files(graph, listeners, used)
     base = _base(graph.load_balancer, listeners, templates)
-    return Rendered(Configuration(graph.load_balancer.id, base, frontends, backends, files), owners)
+    return Rendered(Configuration(graph.load_balancer.id, base, frontends, backends), owners, sources), used
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,13 +156,12 @@ class ProcessValues:
 
 def _base(load_balancer: LoadBalancer, listeners: list[Listener], templates: Templates) -> str:
     values = _process(load_balancer, [li for li in listeners if li.protocol != "UDP"])
-    parts = [
-        templates.macro("global", "global")(load_balancer, values),
-        templates.macro("defaults", "defaults")(load_balancer),
-    ]
+    me = load_balancer.id
+    base = templates.call(me, "global", "global", load_balancer, values)
+    base += templates.call(me, "defaults", "defaults", load_balancer)
     if any(listener.protocol == METRICS for listener in listeners):
-        parts.append(templates.macro("metrics", "sections")(load_balancer))
-    return "".join(parts)
+        base += templates.call(me, "metrics", "sections", load_balancer)
+    return base
 
 
 def _process(load_balancer: LoadBalancer, listeners: list[Listener]) -> ProcessValues:

@@ -12,7 +12,7 @@ from octavia_provider.model.l7_policy import L7Policy
 from octavia_provider.model.l7_rule import L7Rule
 from octavia_provider.model.listener import Listener
 
-from .environment import Section
+from .section import Section
 
 Deciding = list[tuple[L7Policy, list[L7Rule]]]
 

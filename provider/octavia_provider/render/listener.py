@@ -11,7 +11,8 @@ from octavia_provider.model.listener import L7_PROTOCOLS, METRICS, Listener, ins
 from octavia_provider.model.pool import Pool
 
 from . import datagrams, l7_policy, tls
-from .environment import Section, Templates
+from .environment import Templates
+from .section import Section
 
 DEFAULT_CONNECTION_LIMIT = 50_000  # octavia's [haproxy_amphora] default_connection_limit
 

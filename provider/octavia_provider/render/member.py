@@ -10,7 +10,8 @@ from typing import NamedTuple
 from octavia_amphora.wire.config import Server
 from octavia_provider.model.member import Member
 
-from .environment import Templates, joined
+from .environment import Templates
+from .quoting import joined
 
 RING = 1 << 20
 
@@ -33,11 +34,12 @@ class Options:
         self._things = things
         self._known: dict[ServerValues, str] = {}
 
-    def of(self, server: ServerValues) -> str:
+    def of(self, member_id: str, server: ServerValues) -> str:
         """In one line."""
         found = self._known.get(server)
         if found is None:
-            found = self._known[server] = joined(self._templates.macro("member", "options")(server, *self._things))
+            found = joined(self._templates.call(member_id, "member", "options", server, *self._things))
+            self._known[server] = found
         return found
 
 
@@ -51,7 +53,7 @@ def server(member: Member, options: Options, *, by_agent: bool, cookies: bool, n
         port=member.protocol_port,
         weight=member.weight,
         admin="ready" if member.admin_state_up else "maint",
-        options=options.of(values),
+        options=options.of(member.id, values),
         check_address=(member.monitor_address or "") if by_agent else "",
         check_port=(member.monitor_port or 0) if by_agent else 0,
     )

@@ -11,8 +11,9 @@ from octavia_provider.model.listener import L7_PROTOCOLS, Listener
 from octavia_provider.model.pool import HTTP2, Pool
 
 from . import datagrams, health_monitor, member, tls
-from .environment import Section, Templates
+from .environment import Templates
 from .listener import backend_name, mode
+from .section import Section
 
 HASHES = ("SOURCE_IP", "SOURCE_IP_PORT")
 

@@ -144,6 +144,22 @@ class Plane:
                 tx.settle(Settlement(scope_id=scope.id, generation=scope.generation, accepted=good, errors=bad))
 
 
+class Texts:
+    """What haproxy is told; who was rendered anew."""
+
+    def __init__(self) -> None:
+        self.anew: list[str] = []
+
+    async def in_force(self, load_balancer_id: str) -> str:
+        return f"# {load_balancer_id}"
+
+    async def rendered(self, load_balancer_id: str) -> dict[str, str]:
+        return {"next": f"# {load_balancer_id} {len(self.anew)}", "shipped": ""}
+
+    async def render(self, load_balancer_id: str) -> None:
+        self.anew.append(load_balancer_id)
+
+
 @contextlib.asynccontextmanager
 async def plane(folder: Path) -> AsyncIterator[Plane]:
     store = open_store(f"sqlite:///{folder}/octavia.db", folder / "key")
@@ -152,15 +168,12 @@ async def plane(folder: Path) -> AsyncIterator[Plane]:
     busy = asyncio.Event()
     stopped: list[bool] = []
 
-    async def configuration(load_balancer_id: str) -> str:
-        return f"# {load_balancer_id}"
-
     def count(change: int) -> None:
         activity.append(change)
         if change > 0:
             busy.set()
 
-    callbacks = Callbacks(stop=lambda: stopped.append(True), activity=count, configuration=configuration)
+    callbacks = Callbacks(stop=lambda: stopped.append(True), activity=count, configurations=Texts())
     settings = Settings(project_id=PROJECT, home=str(folder), cloud="netns", schema=store.schema, started_at="now")
     app = create_app(store, status_cache, LocalNetworks(), settings=settings, callbacks=callbacks)
     with tempfile.TemporaryDirectory() as short:  # socket paths must be short

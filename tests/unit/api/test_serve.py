@@ -187,7 +187,12 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
         assert (await plane.call(method, f"/octavia/amphorae/{path}")).status == 404
     assert (await plane.call("GET", "/octavia/amphorae/nobody")).status == 404
     url = f"/octavia/loadbalancers/{lb['id']}/configuration"
-    assert (await plane.call("GET", url)).body == {"haproxy": f"# {lb['id']}"}
+    text = f"# {lb['id']}"
+    assert (await plane.call("GET", url)).body == {"haproxy": text}
+    assert (await plane.call("POST", url)).status == 202
+    shown = (await plane.call("GET", f"{url}?rendered=true")).body
+    assert shown == {"haproxy": text, "next": f"{text} 1", "shipped": ""}
+    assert (await plane.call("POST", "/octavia/loadbalancers/nobody/configuration")).status == 404
 
 
 @pytest.mark.parametrize(

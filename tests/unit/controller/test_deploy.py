@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,6 +18,7 @@ from octavia_provider.controller.deploy import Outcome, push_what_can_be
 from octavia_provider.controller.desired_state import DesiredState
 from octavia_provider.model.errors import PermanentError
 from octavia_provider.ports import AgentRefused, Record
+from octavia_provider.render.environment import Templates
 from octavia_provider.render.haproxy import Placement, Rendered, render
 
 
@@ -30,14 +32,16 @@ def listeners(count: int) -> list[Record]:
     return [record("listener", f"li{i}", protocol_port=1000 + i) for i in range(count)]
 
 
-def run(desired_state: DesiredState, refuse: Callable[[Rendered], Refusal | None]) -> tuple[Outcome, int]:
+def run(
+    desired_state: DesiredState, refuse: Callable[[Rendered], Refusal | None], templates: Templates | None = None
+) -> tuple[Outcome, int]:
     """Push to an amphora that refuses as told; the outcome and the number of pushes."""
     pushes = 0
 
     def rendered(refused: set[str], dropped: set[str]) -> Rendered:
         graph = desired_state.graph(refused, dropped)
         assert graph is not None
-        return render(graph, Placement(vips=("10.0.0.9",)))
+        return render(graph, Placement(vips=("10.0.0.9",)), templates)
 
     async def push(what: Rendered) -> None:
         nonlocal pushes
@@ -101,3 +105,25 @@ def test_an_amphora_that_refuses_everything_is_an_error_that_says_so() -> None:
     refuse = Refusal(kind="failed", message="out of memory")
     with pytest.raises(PermanentError, match="even what was in force before: out of memory"):
         run(known(*listeners(3)), lambda _: refuse)
+
+
+@pytest.mark.parametrize("by_line", [True, False])
+def test_an_operators_template_at_fault__it_and_the_object_are_named_and_nothing_is_taken_out(
+    by_line: bool, tmp_path: Path
+) -> None:
+    path = tmp_path / "haproxy" / "listener.j2"
+    path.parent.mkdir()
+    path.write_text('{% extends "octavia/haproxy/listener.j2" %}{% block frontend %}    nonsense\n{% endblock %}')
+    refusals = []
+
+    def refuse(what: Rendered) -> Refusal:
+        line = compose(what.configuration).splitlines().index("    nonsense") + 1
+        complaint = Complaint(message="unknown keyword", line=line if by_line else None, proxy="li0")
+        refusals.append(complaint)
+        return Refusal(kind="refused", message="no", complaints=(complaint,))
+
+    with pytest.raises(PermanentError) as error:
+        run(known(*listeners(3)), refuse, Templates(tmp_path))
+    assert len(refusals) == 1
+    for word in (str(path), "listener li0", "unknown keyword", "octaviactl config lb --diff"):
+        assert word in str(error.value)

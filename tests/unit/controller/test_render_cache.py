@@ -12,6 +12,7 @@ from octavia_provider.controller.render_cache import RenderCache
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.validate import validated
 from octavia_provider.ports import Instance, Record, Scope
+from octavia_provider.render.environment import Templates, shipped
 
 LB, LISTENER, POOL = (str(uuid.UUID(int=n)) for n in range(1, 4))
 HOST = Instance(amphora_id="a", load_balancer_id=LB, agent=("10.0.0.1", 9443))
@@ -86,10 +87,12 @@ def test_each_host_is_rendered_once_for_a_graph_and_a_placement() -> None:
     wanted, render_cache = desired_state(), RenderCache()
     graph = wanted.graph()
     assert graph
-    first = render_cache.of(graph, HOST, ("10.0.0.2",))
-    assert render_cache.of(graph, HOST, ("10.0.0.2",)) is first
+    first = render_cache.of(graph, HOST, ("10.0.0.2",), shipped())
+    assert render_cache.of(graph, HOST, ("10.0.0.2",), shipped()) is first
+    assert render_cache.of(graph, HOST, ("10.0.0.2",), Templates()) is not first
+    first = render_cache.of(graph, HOST, ("10.0.0.2",), shipped())
     assert render_cache.digest(first) == digest(first.configuration)
-    moved = render_cache.of(graph, HOST, ("10.0.0.3",))
+    moved = render_cache.of(graph, HOST, ("10.0.0.3",), shipped())
     assert moved is not first
     assert render_cache.digest(first) == digest(first.configuration)
     assert "10.0.0.3:80" in moved.configuration.frontends[LISTENER].text

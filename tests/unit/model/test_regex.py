@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from octavia_provider.model.regex import regular_expression
-from octavia_provider.render.environment import quote
+from octavia_provider.render.quoting import quote
 
 GOOD = (
     r"^/v[12]/(?:users|groups)/\d{1,9}$", r"(?i)^www\.", r"\.(jpe?g|png)\z", r"a{2,}?b{3}+", r"(?<=ab)c(?!d)", r"(a)(b)[.]",

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What haproxy is told, for people: what is in force, and what templates make of what is desired."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from octavia_amphora.wire.config import compose
+from octavia_provider.model.errors import NotFound
+from octavia_provider.render.environment import Templates, shipped
+from octavia_provider.render.overlay import Overlay
+
+from .controller import Controller
+from .load_balancer import BalancerReconciler
+
+
+@dataclass(frozen=True, slots=True)
+class Configurations:
+    """Of all load balancers. With several amphorae, that of the first."""
+
+    controller: Controller
+    templates: Overlay
+
+    async def in_force(self, load_balancer_id: str) -> str:
+        """The text that an amphora has put in force."""
+        known = list(self._reconciler(load_balancer_id).in_force.values())
+        if not known:
+            raise _nothing(load_balancer_id)
+        return compose(known[0].configuration)
+
+    async def rendered(self, load_balancer_id: str) -> Mapping[str, str]:
+        """``next``: by the templates as they are now; ``shipped``: by ours alone."""
+        now = await asyncio.to_thread(self.templates.load)
+        return {"next": self._text(load_balancer_id, now), "shipped": self._text(load_balancer_id, shipped())}
+
+    async def render(self, load_balancer_id: str) -> None:
+        """Render anew and put in force what differs."""
+        self._reconciler(load_balancer_id)
+        await asyncio.to_thread(self.templates.load)
+        self.controller.poke(load_balancer_id)
+
+    def _text(self, load_balancer_id: str, templates: Templates) -> str:
+        found = self._reconciler(load_balancer_id).rendered_with(templates)
+        if found is None:
+            raise _nothing(load_balancer_id)
+        return compose(found.configuration)
+
+    def _reconciler(self, load_balancer_id: str) -> BalancerReconciler:
+        found = self.controller.reconciler(load_balancer_id)
+        if not isinstance(found, BalancerReconciler):
+            raise _nothing(load_balancer_id)
+        return found
+
+
+def _nothing(load_balancer_id: str) -> NotFound:
+    return NotFound("no configuration is in force yet.", subject=f"load balancer {load_balancer_id}", hint="wait")
