@@ -4,43 +4,37 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
 import fcntl
-import importlib
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from octavia_amphora.shortage import raise_descriptors
 from octavia_provider.agents import AgentClient
 from octavia_provider.clouds.netns import NetnsCloud, ranges
+from octavia_provider.clouds.netns.driver import driver
 from octavia_provider.clouds.netns.holder.confinement import give_up
-from octavia_provider.controller.configurations import Configurations
-from octavia_provider.controller.controller import Controller, Reconciler
-from octavia_provider.controller.desired_state import DesiredState
-from octavia_provider.controller.heartbeats import Heartbeats
-from octavia_provider.controller.housekeeping import Housekeeper
-from octavia_provider.controller.load_balancer import BalancerReconciler, Ports
-from octavia_provider.controller.local import LocalReconciler
-from octavia_provider.controller.local_networks import LocalNetworks, LocalNetworkSettings
+from octavia_provider.clouds.netns.networks import NetnsNetworks, NetworkSettings
+from octavia_provider.control_plane import Facts, Parts, control_plane
 from octavia_provider.controller.orphans import look, require_none
-from octavia_provider.controller.publishing import LoopbackPublisher
-from octavia_provider.controller.shared_resources import SharedResourceReconciler
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.kit import homes, logfile, paths
 from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError
-from octavia_provider.model.kinds import SHARED_KINDS
 from octavia_provider.pki import CertificateAuthority
-from octavia_provider.ports import Scope, Store
+from octavia_provider.ports import Store
 from octavia_provider.render.overlay import Overlay
 from octavia_provider.store import Copies, SqlStore, installed, open_store
+
+if TYPE_CHECKING:
+    from octavia_provider.api import Server
+    from octavia_provider.controller.controller import Controller
 
 log = structlog.get_logger(__name__)
 PROJECT = "00000000000000000000000000000000"  # the embedded cloud has one project, spelled as Keystone would
@@ -95,15 +89,15 @@ async def _serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with control_plane(settings, stop=stop.set):
+    async with embedded(settings, stop=stop.set):
         log.info("serving", home=str(settings.home), pid=os.getpid())
         await stop.wait()
         log.info("stopping")
 
 
 @asynccontextmanager
-async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Controller]:
-    """Everything, running. What it started is ended in reverse; the cloud goes on."""
+async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIterator[Controller]:
+    """The control plane of the embedded cloud, running. What it started is ended in reverse; the cloud goes on."""
     templates = Overlay(settings.templates_dir)
     if settings.templates_dir is not None:
         await asyncio.to_thread(templates.load)
@@ -118,45 +112,29 @@ async def control_plane(settings: Settings, *, stop: Any) -> AsyncIterator[Contr
         agents = AgentClient(cloud, authority.issue_controller())
         stack.push_async_callback(agents.close)
         status_cache = StatusCache()
-        networks = LocalNetworks(LocalNetworkSettings(published=await _loopback_range(store, settings.home)))
+        networks = NetnsNetworks(NetworkSettings(published=await _loopback_range(store, settings.home)))
         # The home's lock admits one control plane at a time: who starts after a crash takes up the leases of the dead
         # one at once, since they are its own. What that one had on the way has a smaller revision.
-        holder = f"embedded {settings.home}"
-        ports = Ports(
+        parts = Parts(
             store=store,
-            compute=cloud,
-            dialer=cloud,
+            driver=driver(cloud, networks, store, status_cache.resources_seen),
             agents=agents,
             authority=authority,
             status_cache=status_cache,
-            publisher=LoopbackPublisher(cloud),
-            networks=networks,
-            holder=holder,
-            templates=templates.current,
+            holder=f"embedded {settings.home}",
+            templates=templates,
         )
-        controller = Controller(
-            store, partial(_reconciler, ports, cloud), holder=holder, troubled=status_cache.troubled
-        )
-        heartbeats = Heartbeats(store, status_cache, controller, agents)
-        housekeeper = Housekeeper(
-            store, cloud, controller, heartbeats, status_cache, idle_seconds=settings.idle_seconds, when_idle=stop
-        )
+        facts = Facts(project_id=PROJECT, home=str(settings.home), idle_seconds=settings.idle_seconds)
         copies.start()
         stack.push_async_callback(copies.stop)
-        await controller.start()
-        stack.push_async_callback(controller.stop)
-        await heartbeats.start()
-        stack.push_async_callback(heartbeats.stop)
-        housekeeper.start()
-        stack.push_async_callback(housekeeper.stop)
-        await asyncio.to_thread(importlib.import_module, "octavia_provider.api")  # the cloud is built meanwhile
-        from octavia_provider import api
+        serving = partial(_serve_api, paths.api_socket(settings.home))
+        yield await stack.enter_async_context(control_plane(parts, facts, serve=serving, stop=stop))
 
-        server = await api.serve_unix(
-            _application(settings, ports, controller, templates, stop), paths.api_socket(settings.home)
-        )
-        stack.push_async_callback(server.close)
-        yield controller
+
+async def _serve_api(path: Path, application: Any) -> Server:
+    from octavia_provider import api
+
+    return await api.serve_unix(application, path)
 
 
 async def _loopback_range(store: Store, home: Path) -> str:
@@ -187,24 +165,3 @@ async def _store(home: Path, cloud: NetnsCloud) -> SqlStore:
 async def _authority(store: Store) -> CertificateAuthority:
     control_plane_id = store.control_plane_id
     return await store.write(lambda tx: CertificateAuthority.load(tx.secret, control_plane_id))
-
-
-def _reconciler(ports: Ports, cloud: NetnsCloud, scope: Scope) -> Reconciler:
-    if scope.kind == "load_balancer":
-        return BalancerReconciler(ports, DesiredState(scope))
-    if scope.kind in {kind.KIND for kind in SHARED_KINDS}:
-        return SharedResourceReconciler(ports.store, scope.id)
-    return LocalReconciler(ports.store, cloud, ports.status_cache, scope.id)
-
-
-def _application(settings: Settings, ports: Ports, controller: Controller, templates: Overlay, stop: Any) -> Any:
-    from octavia_provider import api
-
-    facts = api.Settings(
-        project_id=PROJECT,
-        home=str(settings.home),
-        cloud="netns",
-        started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-    )
-    callbacks = api.Callbacks(stop=stop, activity=lambda _: None, configurations=Configurations(controller, templates))
-    return api.create_app(ports.store, ports.status_cache, ports.networks, settings=facts, callbacks=callbacks)

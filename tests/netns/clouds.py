@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from octavia_provider.clouds.netns import NetnsCloud
-from octavia_provider.ports import AmphoraSpec, HostSpec, Instance, NetworkSpec, Publication, Vip
+from octavia_provider.clouds.netns.specs import HostSpec, NetworkSpec, Publication
+from octavia_provider.ports import AmphoraSpec, Instance, Vip
 
 from .sandbox import until
 

@@ -107,7 +107,7 @@ async def _cloud(home: Path) -> Cloud:
     try:
         return Cloud(
             sorted(await cloud.networks()), sorted(await cloud.host_running()),
-            sorted(host.amphora_id for host in await cloud.hosts()),
+            sorted(host.amphora_id for host in await cloud.all_instances()),
             sorted(publication.listener_id for publication in await cloud.publications()),
         )  # fmt: skip
     finally:

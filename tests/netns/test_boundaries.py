@@ -29,7 +29,7 @@ import pytest_asyncio
 from octavia_provider.clouds.netns import NetnsCloud
 from octavia_provider.clouds.netns.client import Client
 from octavia_provider.clouds.netns.holder import limits, users
-from octavia_provider.ports import NetworkSpec
+from octavia_provider.clouds.netns.specs import NetworkSpec
 
 from .clouds import (
     cloud_in_own_home,

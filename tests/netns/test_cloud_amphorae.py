@@ -16,8 +16,9 @@ import pytest
 import pytest_asyncio
 
 from octavia_provider.clouds.netns import NetnsCloud
+from octavia_provider.clouds.netns.specs import NetworkSpec
 from octavia_provider.model.errors import Refused
-from octavia_provider.ports import Instance, NetworkSpec, Vip
+from octavia_provider.ports import Instance, Vip
 
 from .clouds import agent_facts, alive, cloud_in_own_home, in_cloud, inside, order, outer, processes_of, program
 from .sandbox import until
@@ -58,7 +59,7 @@ async def test_it_has_its_addresses_its_files_and_its_agent(made: tuple[NetnsClo
     assert (await inside(cloud, ("10.1.0.10", 8081))).endswith("amphora-one")
     assert (home / "cloud" / "amphorae" / "one" / "starts").read_text() == "1"
     assert "GET /" in (home / "log" / "amphora-one.log").read_text()
-    assert list(await cloud.hosts()) == [booted] == [await cloud.boot(order())]
+    assert list(await cloud.all_instances()) == [booted] == [await cloud.boot(order())]
 
 
 async def test_an_agent_that_dies_comes_back_and_finds_its_haproxy(made: tuple[NetnsCloud, Path]) -> None:
@@ -69,7 +70,7 @@ async def test_an_agent_that_dies_comes_back_and_finds_its_haproxy(made: tuple[N
     after = await restarted(cloud, booted, 2)
     assert after["haproxy"] == before["haproxy"]
     assert after["pid"] != before["pid"]
-    assert list(await cloud.hosts()) == [booted]
+    assert list(await cloud.all_instances()) == [booted]
     os.kill(outer(cloud, "amphora-one", after["haproxy"]), signal.SIGKILL)  # it is reaped, and no zombie stays
 
     async def reaped() -> bool:
@@ -92,7 +93,7 @@ async def test_what_was_destroyed_is_seen_and_built_again(made: tuple[NetnsCloud
         in_cloud(cloud, "ip", "link", "del", in_cloud(cloud, "sh", "-c", "ip -br link | grep ^po").split("@")[0])
 
     async def seen() -> bool:
-        return not (await cloud.hosts())[0].alive
+        return not (await cloud.all_instances())[0].alive
 
     await until(seen)
     again = await cloud.boot(order())
@@ -148,7 +149,7 @@ async def test_files_stay_in_the_amphoras_own_folders(made: tuple[NetnsCloud, Pa
         wrong = dataclasses.replace(order(), files=lambda *_, path=path: {path: (0o600, b"")})
         with pytest.raises(Refused, match="is not in"):
             await cloud.boot(wrong)
-    assert [h.alive for h in await cloud.hosts()] == [False]  # made, and no agent runs in it
+    assert [h.alive for h in await cloud.all_instances()] == [False]  # made, and no agent runs in it
 
 
 async def test_booting_is_quick(made: tuple[NetnsCloud, Path]) -> None:

@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 
 from octavia_provider.clouds.netns import NetnsCloud, doctor
+from octavia_provider.clouds.netns.specs import NetworkSpec
 from octavia_provider.model.errors import Refused, TransientError, Unreachable
-from octavia_provider.ports import NetworkSpec
 
 from .clouds import (
     agent_facts,
@@ -59,7 +59,7 @@ async def test_nothing_of_the_machine_changes_and_nothing_remains() -> None:
         assert sorted(path.name for path in home.iterdir()) == ["log"]
         with pytest.raises(ConnectionRefusedError):
             await outside((published.address, published.port))
-        assert await cloud.hosts() == await cloud.networks() == await cloud.publications() == []
+        assert await cloud.all_instances() == await cloud.networks() == await cloud.publications() == []
         assert await cloud.host_running() == {}
     assert machine() == before
 
@@ -76,7 +76,7 @@ async def test_it_goes_on_when_the_control_plane_goes(made: tuple[NetnsCloud, Pa
     again = make_cloud(home)
     await again.start()
     assert again.holder_pid == holder
-    assert await again.hosts() == [booted]
+    assert await again.all_instances() == [booted]
     assert await again.networks() == ["front"]
     assert await again.host_running() == {"web": True}
     assert await again.publications() == [published]
@@ -95,7 +95,7 @@ async def test_the_end_of_the_holder_is_the_end_of_all_and_it_is_built_again(mad
     os.kill(cloud.holder_pid, signal.SIGKILL)
     await asyncio.wait_for(lost, 10)
     assert not [pid for pid in processes if alive(pid)]
-    assert await cloud.hosts() == await cloud.networks() == await cloud.publications() == []
+    assert await cloud.all_instances() == await cloud.networks() == await cloud.publications() == []
     with pytest.raises(Unreachable):
         cloud.connect_socket(socket.AF_INET)
     with pytest.raises(TransientError, match="network front does not exist"):
@@ -123,7 +123,7 @@ async def test_a_socket_that_was_left_over_is_no_cloud(made: tuple[NetnsCloud, P
     left_over = socket.socket(socket.AF_UNIX)
     left_over.bind(str(home / "cloud" / "holder.sock"))
     left_over.close()
-    assert await cloud.hosts() == []
+    assert await cloud.all_instances() == []
     await cloud.start()
     assert await cloud.networks() == []
 
@@ -188,7 +188,7 @@ async def test_bridges_that_somebody_deleted_come_back_under_what_was_on_them(ma
     facts = await agent_facts(cloud, booted)
     for bridge in in_cloud(cloud, "sh", "-c", "ip -br link | grep ^bn").splitlines():
         in_cloud(cloud, "ip", "link", "del", bridge.split()[0])
-    assert [h.alive for h in await cloud.hosts()] == [False]
+    assert [h.alive for h in await cloud.all_instances()] == [False]
     await cloud.ensure_network(NetworkSpec(id="front", cidr="10.1.0.0/24"))
     assert await cloud.boot(order()) == booted
     assert await agent_facts(cloud, booted) == facts
@@ -236,5 +236,5 @@ def test_the_doctor_finds_this_machine_fit() -> None:
 async def test_stop_waits_for_nothing_that_is_not_there(tmp_path: Path) -> None:
     cloud = make_cloud(tmp_path)
     await cloud.stop()
-    assert await cloud.hosts() == []
+    assert await cloud.all_instances() == []
     assert os.listdir(tmp_path) == []  # noqa: PTH208

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from octavia_provider.clouds.netns import NetnsCloud
-from octavia_provider.ports import NetworkSpec
+from octavia_provider.clouds.netns.specs import NetworkSpec
 
 from .clouds import alive, cloud_in_own_home
 

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, LOCAL_KINDS, OPERATOR_KINDS, PARENTS, SHARED_KINDS
-from octavia_provider.ports import Networks, StatusCache, Store
+from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, OPERATOR_KINDS, PARENTS, SHARED_KINDS
+from octavia_provider.ports import NetworkDirectory, Networks, StatusCache, Store
 
 from . import admin, amphorae, leftovers, overview, quotas
 from .compat import neutron, not_implemented, providers, versions
@@ -24,9 +26,14 @@ _VERSIONS = ("/v2", "/v2.0")
 
 
 def create_app(
-    store: Store, status_cache: StatusCache, networks: Networks, *, settings: Settings, callbacks: Callbacks
-) -> web.Application:
-    """The API over a store. Ends its waits when the application shuts down; the store stays open."""
+    store: Store, status_cache: StatusCache, networks: Networks, *, settings: Settings, callbacks: Callbacks,
+    local_kinds: Collection[str] = (), directory: NetworkDirectory | None = None,
+) -> web.Application:  # fmt: skip
+    """The API over a store. Ends its waits when the application shuts down; the store stays open.
+
+    ``local_kinds``: the kinds of objects that exist in this cloud alone. ``directory``: the networks to choose from, where
+    clients cannot ask Neutron.
+    """
     app = web.Application(middlewares=[_around], client_max_size=MANY)
     generation_waits = GenerationWaits(store)
     app[CONTEXT] = Context(
@@ -48,6 +55,10 @@ def create_app(
         neutron.projects(app.router, prefix)
         for version in _VERSIONS:
             _routes(app.router, prefix + version)
+            for kind in local_kinds:
+                _kind(app.router, f"{prefix}{version}/local", kind)
+            if directory is not None:
+                neutron.routes(app.router, prefix + version, directory)
     return app
 
 
@@ -57,9 +68,6 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
         router.add_get(f"{base}/{word}", versions.name)
     for under in (f"{base}/lbaas", base):  # the second: as Octavia, which serves its collections without the word too
         _balancers(router, under)
-    neutron.routes(router, base)
-    for kind in LOCAL_KINDS:
-        _kind(router, f"{base}/local", kind.KIND)
     for kind in SHARED_KINDS:
         _kind(router, f"{base}/octavia", kind.KIND)
     router.add_get(f"{base}/octavia/amphorae", amphorae.amphorae)

@@ -231,7 +231,7 @@ async def _end(cloud: NetnsCloud, unknown: list[Orphan]) -> None:
     for one in unknown:
         if one.kind == "listener":
             await cloud.withdraw(one.id)
-    amphorae = [h.amphora_id for h in await cloud.hosts() if h.load_balancer_id in balancers]
+    amphorae = [h.amphora_id for h in await cloud.all_instances() if h.load_balancer_id in balancers]
     for id_ in (*amphorae, *(one.id for one in unknown if one.kind == "amphora")):
         await cloud.delete(id_)
     for one in unknown:

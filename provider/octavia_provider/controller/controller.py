@@ -9,39 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
 
 import structlog
 
 from octavia_provider.kit import tasks
 from octavia_provider.model.errors import PermanentError, TransientError
-from octavia_provider.model.kinds import reconciled
-from octavia_provider.ports import AgentRefused, Scope, Store
+from octavia_provider.ports import AgentRefused, Reconciler, Scope, Store
 
 log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 60.0
 RESYNC_SECONDS = 10.0
 FIRST_RETRY, LAST_RETRY = 0.2, 10.0
-
-
-class Reconciler(Protocol):
-    """Brings one scope about."""
-
-    async def reconcile(self) -> bool:
-        """One pass; False when the scope is gone."""
-        ...
-
-    async def fail(self, reason: str) -> bool:
-        """Write the reason down at the objects that were to change; False when it has to be tried again."""
-        ...
-
-    def forget(self) -> None:
-        """Trust nothing that was seen before."""
-        ...
 
 
 @dataclass(slots=True)
@@ -59,16 +41,16 @@ def _nobody(_scope_id: str, _reason: str | None) -> None:
 
 
 class Controller:
-    """Runs the reconcilers. ``make`` builds one for a scope (its lease is held). ``troubled`` is told what is in the way of
-    a scope, and (None) that nothing is any more."""
+    """Runs the reconcilers. ``makers``: for each kind of scope what builds one (its lease is held); other kinds are nothing
+    to be brought about here. ``troubled`` is told what is in the way of a scope, and (None) that nothing is any more."""
 
     def __init__(
-        self, store: Store, make: Callable[[Scope], Reconciler], *, holder: str,
+        self, store: Store, makers: Mapping[str, Callable[[Scope], Reconciler]], *, holder: str,
         troubled: Callable[[str, str | None], None] = _nobody,
     ) -> None:  # fmt: skip
         self._store = store
         self._troubled = troubled
-        self._make = make
+        self._makers = makers
         self._holder = holder
         self._workers: dict[str, _Worker] = {}
         self._loops: list[asyncio.Task[None]] = []
@@ -104,6 +86,10 @@ class Controller:
         worker = self._workers.get(scope_id)
         return worker.reconciler if worker else None
 
+    async def scopes(self) -> list[Scope]:
+        """All that something has to be brought about for."""
+        return [scope for scope in await self._store.read(lambda tx: tx.scopes()) if scope.kind in self._makers]
+
     def troubles(self) -> dict[str, str]:
         """Scope → what is in the way right now (tried again by itself)."""
         return {i: w.trouble for i, w in self._workers.items() if w.trouble}
@@ -115,9 +101,7 @@ class Controller:
                 await watch.changed()
 
     async def _dispatch(self, *, everything: bool) -> None:
-        for scope in await self._store.read(lambda tx: tx.scopes()):
-            if not reconciled(scope.kind):
-                continue
+        for scope in await self.scopes():
             worker = self._workers.get(scope.id)
             if worker is None:
                 await self._adopt(scope)
@@ -129,7 +113,7 @@ class Controller:
         leased = await self._store.write(lambda tx: tx.acquire(scope_id, self._holder, LEASE_SECONDS))
         if leased is None:
             return
-        worker = _Worker(self._make(leased))
+        worker = _Worker(self._makers[leased.kind](leased))
         self._workers[scope_id] = worker
         worker.task = tasks.keep(f"reconcile {scope_id}", partial(self._work, scope_id, worker))
 

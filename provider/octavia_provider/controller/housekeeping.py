@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Housekeeping of the embedded cloud: what should be there and is not is made again; when nothing is left, all goes.
+"""Housekeeping of a cloud: what should be there and is not is made again; when nothing is left, all goes.
 
 A namespace that somebody deleted, a process that somebody killed, a machine that was started anew: each shows as
 something missing in what the cloud says of itself.
@@ -15,12 +15,10 @@ import structlog
 
 from octavia_provider.kit import tasks
 from octavia_provider.model.errors import OctaviaError
-from octavia_provider.model.kinds import reconciled
-from octavia_provider.ports import LocalCloud, Scope, Store, Watch
+from octavia_provider.ports import Cloud, Scope, Store, Watch
 
 from .controller import Controller
 from .heartbeats import Heartbeats
-from .load_balancer import BalancerReconciler
 from .orphans import HINT, look, orphans, sentence
 from .status_cache import StatusCache
 
@@ -37,7 +35,7 @@ class Housekeeper:
     def __init__(
         self,
         store: Store,
-        cloud: LocalCloud,
+        cloud: Cloud,
         controller: Controller,
         heartbeats: Heartbeats,
         status_cache: StatusCache,
@@ -138,7 +136,7 @@ class Housekeeper:
 
     async def _scopes(self) -> list[Scope]:
         """What the cloud has to be there for."""
-        return [scope for scope in await self._store.read(lambda tx: tx.scopes()) if reconciled(scope.kind)]
+        return await self._controller.scopes()
 
     async def _look(self, scopes: list[Scope]) -> None:
         try:
@@ -147,29 +145,15 @@ class Housekeeper:
             log.warning("the cloud does not answer", reason=str(error))
 
     async def _compare(self, scopes: list[Scope]) -> None:
-        running = await self._cloud.host_running()
-        self._status_cache.hosts_seen(running)
-        networks = set(await self._cloud.networks())
-        amphorae = {h.amphora_id for h in await self._cloud.hosts() if h.alive}
-        published = {p.listener_id for p in await self._cloud.publications()}
+        inventory = await self._cloud.inventory()
+        self._status_cache.resources_seen({resource.id: resource.running for resource in inventory.resources})
         for scope in scopes:
             if scope.generation > scope.applied:
                 continue  # being worked on
-            missing = {
-                "local_network": scope.id not in networks,
-                "local_host": scope.id not in running,
-                "load_balancer": self._balancer_misses(scope.id, amphorae, published),
-            }.get(scope.kind, False)  # the others are nothing in the cloud
-            if missing:
+            reconciler = self._controller.reconciler(scope.id)
+            if reconciler is not None and reconciler.missing(inventory):
                 log.warning("missing", kind=scope.kind, id=scope.id)
                 self._controller.poke(scope.id, forget=True)
-
-    def _balancer_misses(self, scope_id: str, amphorae: set[str], published: set[str]) -> bool:
-        reconciler = self._controller.reconciler(scope_id)
-        if not isinstance(reconciler, BalancerReconciler):
-            return False
-        wanted = {p.listener_id for p in reconciler.published}
-        return not {a.id for a in reconciler.amphorae} <= amphorae or not wanted <= published
 
 
 async def _changed(watch: Watch, seconds: float | None) -> None:

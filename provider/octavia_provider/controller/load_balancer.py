@@ -6,7 +6,7 @@ While one apply runs, further writes gather; the next takes them all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -25,11 +25,13 @@ from octavia_provider.ports import (
     Amphora,
     AmphoraSpec,
     Authority,
+    CloudStep,
     Compute,
     Dialer,
     Instance,
+    Inventory,
+    ListenerAccess,
     Networks,
-    Publication,
     Settlement,
     Store,
     Transaction,
@@ -41,7 +43,6 @@ from octavia_provider.render.haproxy import Placement, Rendered, render
 from . import amphorae
 from .deploy import Outcome, push_what_can_be
 from .desired_state import DesiredState
-from .publishing import Publisher
 from .render_cache import RenderCache
 from .status_cache import StatusCache
 
@@ -60,7 +61,7 @@ class Ports:
     agents: Agents
     authority: Authority
     status_cache: StatusCache
-    publisher: Publisher
+    access: ListenerAccess
     networks: Networks
     holder: str
     templates: Callable[[], Templates] = shipped
@@ -76,7 +77,10 @@ class InForce:
 
 @dataclass(slots=True)
 class BalancerReconciler:
-    """Holds what it knows of one load balancer between cycles; ``forget`` makes it look again."""
+    """Holds what it knows of one load balancer between cycles; ``forget`` makes it look again.
+
+    ``shut``: listeners that the cloud lets nobody in to, and why; ``healed``: those to which it has just let clients in.
+    """
 
     ports: Ports
     desired_state: DesiredState
@@ -85,10 +89,10 @@ class BalancerReconciler:
     hosts: dict[str, Instance] | None = None
     in_force: dict[str, InForce] = field(default_factory=dict)
     last: Outcome | None = None
-    unpublished: dict[str, str] = field(default_factory=dict)
+    shut: dict[str, str] = field(default_factory=dict)
     healed: set[str] = field(default_factory=set)
     suspects: set[str] = field(default_factory=set)
-    _publications: tuple[Publication, ...] | None = None
+    _access: Sequence[Any] | None = None
     _stale: bool = False
     _render_cache: RenderCache = field(default_factory=RenderCache)
 
@@ -96,19 +100,19 @@ class BalancerReconciler:
         """Trust nothing that was seen: the next cycle asks the cloud and the agents (this one goes on as it is)."""
         self._stale = True
 
-    @property
-    def published(self) -> tuple[Publication, ...]:
-        """What was published when it was last looked at."""
-        return self._publications or ()
+    def missing(self, inventory: Inventory) -> bool:
+        """Whether an amphora does not run any more, or clients do not get to a listener as they did."""
+        alive = {one.amphora_id for one in inventory.instances if one.alive}
+        return not {a.id for a in self.amphorae} <= alive or self.ports.access.missing(self._access or (), inventory)
 
     async def reconcile(self) -> bool:
         """Bring about what is desired; False when the load balancer is gone and nothing is left of it."""
         if self._stale:
-            self._stale, self.hosts, self._publications = False, None, None
+            self._stale, self.hosts, self._access = False, None, None
             self.in_force.clear()
         await self._read()
         self.last = None
-        self.unpublished.clear()
+        self.shut.clear()
         self.healed.clear()
         for _ in range(20):
             await self._observe()
@@ -122,7 +126,7 @@ class BalancerReconciler:
                 "the plan does not come to an end; what is seen of it keeps changing",
                 subject=f"load balancer {self.desired_state.scope.id}", hint="octaviactl logs",
             )  # fmt: skip
-        errors = {**(self.last.errors if self.last else {}), **self.unpublished}
+        errors = {**(self.last.errors if self.last else {}), **self.shut}
         await self._settle(errors)
         return not self.desired_state.gone
 
@@ -162,11 +166,10 @@ class BalancerReconciler:
     async def _observe(self) -> None:
         if self.hosts is None:
             mine = self.desired_state.scope.id
-            found = {h.amphora_id: h for h in await self.ports.compute.hosts() if h.load_balancer_id == mine}
-            self.hosts = found
-            self._publications = await self.ports.publisher.published(mine)
-        if self._publications is None:
-            self._publications = await self.ports.publisher.published(self.desired_state.scope.id)
+            self.hosts = {h.amphora_id: h for h in await self.ports.compute.instances(mine)}
+            self._access = None
+        if self._access is None:
+            self._access = await self.ports.access.observe(self.desired_state.scope.id)
         while self.suspects:
             await self._look_after(self.suspects.pop())
 
@@ -207,19 +210,21 @@ class BalancerReconciler:
     def _wanted(self) -> planner.Desired:
         scope_id = self.desired_state.scope.id
         if self.desired_state.gone:
-            return planner.Desired(load_balancer_id=scope_id, amphorae=0)
+            close = self.ports.access.plan(None, (), (), self._access or ())
+            return planner.Desired(load_balancer_id=scope_id, amphorae=0, cloud_steps=close)
         hosts = [self.hosts[a.id] for a in self.amphorae if self.hosts and a.id in self.hosts]
         refused, dropped = self._standing_refusals()
         rendered = {h.amphora_id: self._rendered(h, refused, dropped) for h in hosts}
         graph = self.desired_state.graph(refused, dropped)
         listeners = graph.listeners.values() if graph and graph.load_balancer.admin_state_up else ()
-        published = self.ports.publisher.wanted(graph.load_balancer if graph else None, list(listeners), hosts)
+        let_in = [listener for listener in listeners if listener.id not in self.shut]
+        access = self.ports.access.plan(graph.load_balancer if graph else None, let_in, hosts, self._access or ())
         return planner.Desired(
             load_balancer_id=scope_id,
             amphorae=1,
             vips=tuple(vip.address for vip in self.vips),
             digest={amphora: self._render_cache.digest(r) for amphora, r in rendered.items()},
-            publications=tuple(p for p in published if p.listener_id not in self.unpublished),
+            cloud_steps=access,
         )
 
     def _standing_refusals(self) -> tuple[set[str], set[str]]:
@@ -233,7 +238,6 @@ class BalancerReconciler:
             amphorae=self.amphorae,
             hosts=self.hosts or {},
             digests={amphora: known.digest for amphora, known in self.in_force.items()},
-            publications=self._publications or (),
         )
 
     async def _carry_out(self, steps: tuple[planner.Step, ...]) -> None:
@@ -247,12 +251,9 @@ class BalancerReconciler:
                     await self._readdress(amphora_id, keep=not surplus)
                 case planner.Push(amphora_id):
                     await self._push(amphora_id)
-                    return  # what is published depends on what was accepted: look again
-                case planner.Publish(publication):
-                    await self._publish(publication)
-                case planner.Withdraw(listener_id):
-                    await self.ports.publisher.withdraw(listener_id)
-                    self._publications = None
+                    return  # which listeners clients get to depends on what was accepted: look again
+                case CloudStep():
+                    await self._take_cloud_step(step)
                 case planner.Discard(amphora_id):
                     await self._discard(amphora_id)
 
@@ -271,7 +272,7 @@ class BalancerReconciler:
         await self._keep(ready)
         self.hosts = {**(self.hosts or {}), amphora_id: host}
         self.in_force.pop(amphora_id, None)
-        self._publications = None
+        self._access = None
 
     async def _keep(self, changed: Amphora) -> None:
         await self.ports.store.write(lambda tx: tx.put_amphora(changed))
@@ -333,14 +334,17 @@ class BalancerReconciler:
             whole=delta is None,
         )
 
-    async def _publish(self, publication: Publication) -> None:
+    async def _take_cloud_step(self, step: CloudStep) -> None:
         try:
-            await self.ports.publisher.publish(publication)
+            await self.ports.access.carry_out(step)
         except Refused as error:
-            self.unpublished[publication.listener_id] = str(error)
+            if step.before:
+                raise
+            self.shut[step.object_id] = str(error)
         else:
-            self.healed.add(publication.listener_id)
-        self._publications = None
+            if not step.before:
+                self.healed.add(step.object_id)
+        self._access = None
 
     async def _settle(self, errors: dict[str, str]) -> None:
         accepted: dict[str, Mapping[str, Any] | None] = {}

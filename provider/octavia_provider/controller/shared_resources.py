@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from octavia_provider.ports import Record, Scope, Settlement, Store, Transaction
+from octavia_provider.ports import Inventory, Record, Scope, Settlement, Store, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +26,10 @@ class SharedResourceReconciler:
 
     def forget(self) -> None:
         """What it waits for is in the store."""
+
+    def missing(self, inventory: Inventory) -> bool:  # noqa: ARG002
+        """It is nothing in a cloud."""
+        return False
 
     async def reconcile(self) -> bool:
         """Wait for its users, then settle it; False when it is gone."""

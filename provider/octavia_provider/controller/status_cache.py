@@ -39,7 +39,7 @@ class StatusCache:
     def __init__(self) -> None:
         self._sights: dict[str, OperatingStatus] = {}
         self._aside: dict[str, frozenset[str]] = {}
-        self._hosts: Mapping[str, bool] = {}
+        self._resources: Mapping[str, bool] = {}
         self._troubles: dict[str, str] = {}
 
     def see(self, configuration: Configuration, states: States) -> None:
@@ -108,13 +108,13 @@ class StatusCache:
         """What is in the way now."""
         return self._troubles.get(scope_id)
 
-    def hosts_seen(self, running: Mapping[str, bool]) -> None:
-        """Hosts of the embedded cloud: id → whether its command runs."""
-        self._hosts = running
+    def resources_seen(self, running: Mapping[str, bool]) -> None:
+        """What a cloud has for objects of its own kinds: id → whether it does its work."""
+        self._resources = running
 
-    def running(self, host_id: str) -> bool:
-        """Whether the command of a host runs."""
-        return self._hosts.get(host_id, False)
+    def running(self, id: str) -> bool:  # noqa: A002
+        """Whether what a cloud has for an object does its work."""
+        return self._resources.get(id, False)
 
     def operating_status(self, record: Record) -> str:
         """The operating status of an object; OFFLINE until somebody has seen it."""

@@ -6,18 +6,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from octavia_provider.ports import Amphora, Instance, Publication
+from octavia_provider.ports import Amphora, CloudStep, Instance
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """What should be. ``amphorae``: how many; 0 when the load balancer is to go. ``vips``: what each of them carries."""
+    """What should be. ``amphorae``: how many; 0 when the load balancer is to go. ``vips``: what each of them carries.
+
+    ``cloud_steps``: what the cloud has still to do so that clients get to the listeners (``ports.ListenerAccess.plan``).
+    """
 
     load_balancer_id: str
     amphorae: int
     vips: tuple[str, ...] = ()
     digest: Mapping[str, str] = field(default_factory=dict)
-    publications: tuple[Publication, ...] = ()
+    cloud_steps: tuple[CloudStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +30,6 @@ class Observed:
     amphorae: tuple[Amphora, ...] = ()
     hosts: Mapping[str, Instance] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)
-    publications: tuple[Publication, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,43 +60,29 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True)
-class Publish:
-    """Publish a listener on this machine's loopback."""
-
-    publication: Publication
-
-
-@dataclass(frozen=True, slots=True)
-class Withdraw:
-    """Publish a listener no longer."""
-
-    listener_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Discard:
     """Take the amphora's host away, then forget the amphora."""
 
     amphora_id: str
 
 
-Step = AddAmphora | Boot | Readdress | Push | Publish | Withdraw | Discard
+Step = AddAmphora | Boot | Readdress | Push | CloudStep | Discard
 
 
 def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     """The steps that can be done now; () when what is equals what should be.
 
     Hosts first: a configuration can be rendered only for a host that exists. A VIP comes before the configuration that
-    binds it, and goes after the one that does not. Publications last: a listener is shown to
-    the outside when it answers; and withdrawn first, before what is behind it goes. An amphora that the store does not
+    binds it, and goes after the one that does not. What the cloud does for access comes last: clients get to a
+    listener when it answers; but what it closes it closes first, before what is behind it goes. An amphora that the store does not
     know is left alone, unless its load balancer is to go: an amphora is written down before it is made, so that one was
     made by another store.
     """
-    withdraw = tuple(Withdraw(p.listener_id) for p in observed.publications if not _wanted(desired, p))
+    close = tuple(step for step in desired.cloud_steps if step.before)
     surplus = tuple(Discard(a.id) for a in observed.amphorae[desired.amphorae :])
     strays = tuple(Discard(i) for i in observed.hosts if i not in {a.id for a in observed.amphorae})
     if desired.amphorae == 0:
-        return (*withdraw, *surplus, *strays)
+        return (*close, *surplus, *strays)
     missing = desired.amphorae - len(observed.amphorae)
     if missing > 0:
         return tuple(AddAmphora() for _ in range(missing))
@@ -112,17 +100,12 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
         for a in kept
         if a.id not in pushed and set(observed.hosts[a.id].vips) - set(desired.vips)
     )
-    publish = tuple(Publish(p) for p in desired.publications if p not in observed.publications)
-    return (*withdraw, *pushes, *former, *publish, *surplus)
-
-
-def _wanted(desired: Desired, publication: Publication) -> bool:
-    return any(p.listener_id == publication.listener_id for p in desired.publications)
+    let_in = tuple(step for step in desired.cloud_steps if not step.before)
+    return (*close, *pushes, *former, *let_in, *surplus)
 
 
 _WORDS: Mapping[type, str] = {
-    AddAmphora: "add an amphora", Boot: "boot", Readdress: "change the addresses of", Push: "push to", Publish: "publish", Withdraw: "withdraw",
-    Discard: "discard",
+    AddAmphora: "add an amphora", Boot: "boot", Readdress: "change the addresses of", Push: "push to", Discard: "discard",
 }  # fmt: skip
 
 
@@ -134,13 +117,7 @@ def sentence(steps: tuple[Step, ...]) -> str:
 
 
 def _phrase(step: Step) -> str:
+    if isinstance(step, CloudStep):
+        return step.words
     word = _WORDS[type(step)]
-    match step:
-        case Publish(publication):
-            return f"{word} listener {publication.listener_id} at {publication.address}:{publication.port}"
-        case Withdraw(listener_id):
-            return f"{word} listener {listener_id}"
-        case Boot(amphora_id) | Readdress(amphora_id) | Push(amphora_id) | Discard(amphora_id):
-            return f"{word} amphora {amphora_id}"
-        case _:
-            return word
+    return word if isinstance(step, AddAmphora) else f"{word} amphora {step.amphora_id}"

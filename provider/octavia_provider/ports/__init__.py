@@ -1,31 +1,35 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Protocols that planner, controller and api are written against. What plugs in knows this file and no other.
+"""The Protocols that planner, controller and api are written against. What plugs in knows this package and no other.
 
-Store         desired state, generations, leases, addresses         store/
-Networks      which addresses new objects get                       controller/local_networks
-Board         what the heartbeats say                               controller/status_cache
-Compute       hosts that run the agent                               clouds/*
-LocalCloud    networks and hosts of the embedded cloud, publishing   clouds/netns
-Agents        what is said to an amphora                             agents/
-Authority     certificates of amphorae and controllers              pki/
+Store             desired state, generations, leases, addresses          store/
+StatusCache       what the heartbeats say                                controller/status_cache
+CloudDriver       a cloud with all that is particular to it              clouds/*
+  Cloud           instances that run the agent, sockets, an inventory
+  Networks        which addresses objects get
+  ListenerAccess  how clients get to listeners
+  Reconciler      what brings about objects of the cloud's own kinds
+Agents            what is said to an amphora                             agents/
+Authority         certificates of amphorae and controllers               pki/
 """
 
 from __future__ import annotations
 
+from .access import CloudStep, ListenerAccess
 from .agents import AgentRefused, Agents, Authority, Credential
 from .clouds import (
     AmphoraSpec,
+    Cloud,
+    CloudResource,
     Compute,
     Dialer,
-    HostSpec,
     Instance,
-    LocalCloud,
-    NetworkSpec,
-    Publication,
+    Inventory,
     StateVersion,
     Vip,
 )
-from .store import Amphora, Networks, Owner, Record, Scope, Settlement, StatusCache, Store, Transaction, Watch
+from .driver import CloudDriver, Reconciler
+from .networks import ListedNetwork, ListedSubnet, NetworkDirectory, Networks
+from .store import Amphora, Owner, Record, Scope, Settlement, StatusCache, Store, Transaction, Watch
 
 __all__ = [
     "AgentRefused",
@@ -33,16 +37,22 @@ __all__ = [
     "Amphora",
     "AmphoraSpec",
     "Authority",
+    "Cloud",
+    "CloudDriver",
+    "CloudResource",
+    "CloudStep",
     "Compute",
     "Credential",
     "Dialer",
-    "HostSpec",
     "Instance",
-    "LocalCloud",
-    "NetworkSpec",
+    "Inventory",
+    "ListedNetwork",
+    "ListedSubnet",
+    "ListenerAccess",
+    "NetworkDirectory",
     "Networks",
     "Owner",
-    "Publication",
+    "Reconciler",
     "Record",
     "Scope",
     "Settlement",

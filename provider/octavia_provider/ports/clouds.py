@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Hosts for amphorae, and what the embedded cloud has besides: networks, hosts, publishing."""
+"""What a cloud is to the control plane: instances for amphorae, sockets to them, an inventory, a life of its own."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ class Compute(Protocol):
         """Make the host and start its agent, or find it made. Returns when the host runs (the agent may still start)."""
         ...
 
-    async def hosts(self) -> Sequence[Instance]:
-        """All hosts that there are, found in the cloud itself, not remembered."""
+    async def instances(self, load_balancer_id: str) -> Sequence[Instance]:
+        """Those of one load balancer, found in the cloud itself, not remembered."""
         ...
 
     async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Instance:
@@ -98,58 +98,45 @@ class Dialer(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkSpec:
-    """A network of the embedded cloud. The first address of ``cidr`` is its gateway, and that of ``ipv6_cidr``."""
+class CloudResource:
+    """Something that a cloud has beside amphorae, made for the object of this ``kind`` and ``id``; ``words`` name it to people.
 
-    id: str
-    cidr: str
-    ipv6_cidr: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostSpec:
-    """A host of the embedded cloud: runs ``command`` as ``user``, or forwards ``forward_port`` to this machine."""
-
-    id: str
-    network_id: str
-    address: str
-    prefix: int
-    gateway: str
-    ipv6_address: str | None = None
-    ipv6_prefix: int | None = None
-    ipv6_gateway: str | None = None
-    command: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    user: str = "nobody"
-    forward_port: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Publication:
-    """A listener, published on this machine's loopback: ``address:port`` → ``target`` with the PROXY protocol (v2).
-
-    ``transport`` "udp" has no such protocol: who may use it (``allowed``, empty for all) is for the relay to judge, and
-    the listener sees the relay's address.
+    ``running``: whether it does its work.
     """
 
-    listener_id: str
-    load_balancer_id: str
-    address: str
-    port: int
-    target: tuple[str, int]
-    transport: str = "tcp"
-    allowed: tuple[str, ...] = ()
+    kind: str
+    id: str
+    words: str
+    running: bool = True
 
 
-class LocalCloud(Compute, Dialer, Protocol):
-    """The embedded cloud. All calls are idempotent and bring about what they describe."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inventory:
+    """What a cloud has, looked at once. ``pushed``: see ``Cloud.pushed``."""
+
+    instances: Sequence[Instance] = ()
+    resources: Sequence[CloudResource] = ()
+    pushed: Mapping[str, Mapping[str, StateVersion]] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing runs in it."""
+        return not (self.instances or self.resources)
+
+    def has(self, kind: str, id: str) -> bool:  # noqa: A002
+        """Whether there is something of this object."""
+        return any(resource.kind == kind and resource.id == id for resource in self.resources)
+
+
+class Cloud(Compute, Dialer, Protocol):
+    """A whole cloud. All calls are idempotent and bring about what they describe."""
 
     async def start(self) -> None:
-        """Find the cloud that runs, or build its walls, fabric and management network."""
+        """Find the cloud and be ready to use it; build it where it is ours to build."""
         ...
 
     async def stop(self, *, unless: Callable[[], Awaitable[bool]] | None = None) -> bool:
-        """Take the whole cloud down: holder, namespaces, processes, mounts. True: it is down.
+        """Nothing is wanted of it any more: take it down where it is ours. True: nothing of ours runs in it.
 
         ``unless`` is asked once nothing more can be made in it; where it says yes nothing is done.
         """
@@ -167,40 +154,8 @@ class LocalCloud(Compute, Dialer, Protocol):
         """Return when the cloud that is there now has ended: sockets that were opened in it lead nowhere then."""
         ...
 
-    async def ensure_network(self, spec: NetworkSpec) -> None:
-        """The network exists."""
-        ...
-
-    async def delete_network(self, network_id: str) -> None:
-        """The network does not exist."""
-        ...
-
-    async def networks(self) -> Sequence[str]:
-        """Ids of the networks there are."""
-        ...
-
-    async def ensure_host(self, spec: HostSpec) -> None:
-        """The host exists and runs what the spec says; a changed spec restarts its command. ``Refused`` says why not."""
-        ...
-
-    async def delete_host(self, host_id: str) -> None:
-        """The host does not exist."""
-        ...
-
-    async def host_running(self) -> Mapping[str, bool]:
-        """Host id → whether its command (or forwarder) runs now."""
-        ...
-
-    async def publish(self, publication: Publication) -> None:
-        """The listener is published; ``Refused`` names the address and port when something else has it."""
-        ...
-
-    async def withdraw(self, listener_id: str) -> None:
-        """The listener is not published."""
-        ...
-
-    async def publications(self) -> Sequence[Publication]:
-        """What is published now."""
+    async def inventory(self) -> Inventory:
+        """All that there is of ours, without ``pushed``."""
         ...
 
     async def pushed(self) -> Mapping[str, Mapping[str, StateVersion]]:

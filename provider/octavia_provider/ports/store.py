@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the desired state lives, which addresses it is given, and what is seen of it."""
+"""Where the desired state lives, and what is seen of it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from octavia_amphora.wire.messages import Counters
-
-from .clouds import Vip
 
 T = TypeVar("T")
 
@@ -252,34 +250,6 @@ class Store(Protocol):
         ...
 
 
-class Networks(Protocol):
-    """Where addresses come from. Asked inside the write transaction of a POST, so what it takes is taken or nothing."""
-
-    @property
-    def unsupported(self) -> Mapping[str, str]:
-        """What a flavor or an availability zone may not ask of this cloud: attribute of their data → why."""
-        ...
-
-    def place(self, tx: Transaction, kind: str, id: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: A002
-        """What the cloud chooses for a new object: values that replace those of ``spec`` (``vip_address``, ``cidr``, …).
-
-        ``Invalid`` with the path when what was asked cannot be had in this cloud, ``Conflict`` when it is taken.
-        """
-        ...
-
-    def change(self, tx: Transaction, record: Record, spec: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The same for an object that is there and is to have ``spec``; addresses it has are kept until ``give_back``."""
-        ...
-
-    def vips(self, tx: Transaction, load_balancer: Record) -> tuple[Vip, ...]:
-        """What its amphorae carry: every VIP, the first being the one it was made with, and what members are reached by."""
-        ...
-
-    def give_back(self, tx: Transaction, load_balancer_id: str, carried: Iterable[str]) -> None:
-        """Free what the load balancer holds, less what its spec names and what its amphorae carry (``carried``)."""
-        ...
-
-
 class StatusCache(Protocol):
     """What the heartbeats say, in memory."""
 
@@ -295,6 +265,6 @@ class StatusCache(Protocol):
         """The counters of a listener, over all its amphorae; zeros when nothing is known."""
         ...
 
-    def running(self, host_id: str) -> bool:
-        """Whether the command of a host of the embedded cloud runs."""
+    def running(self, id: str) -> bool:  # noqa: A002
+        """Whether what a cloud runs for an object of its own kinds does its work."""
         ...

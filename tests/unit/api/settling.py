@@ -18,8 +18,9 @@ import aiohttp
 
 from octavia_amphora.wire.messages import Counters
 from octavia_provider.api import Callbacks, Server, Settings, create_app, serve_unix
-from octavia_provider.controller.local_networks import LocalNetworks
+from octavia_provider.clouds.netns.networks import NetnsNetworks
 from octavia_provider.model import statuses
+from octavia_provider.model.kinds import LOCAL_KINDS
 from octavia_provider.ports import Record, Settlement, Transaction
 from octavia_provider.store import SqlStore, open_store
 
@@ -175,7 +176,11 @@ async def plane(folder: Path) -> AsyncIterator[Plane]:
 
     callbacks = Callbacks(stop=lambda: stopped.append(True), activity=count, configurations=Texts())
     settings = Settings(project_id=PROJECT, home=str(folder), cloud="netns", schema=store.schema, started_at="now")
-    app = create_app(store, status_cache, LocalNetworks(), settings=settings, callbacks=callbacks)
+    networks = NetnsNetworks()
+    app = create_app(
+        store, status_cache, networks, settings=settings, callbacks=callbacks,
+        local_kinds=[kind.KIND for kind in LOCAL_KINDS], directory=networks,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory() as short:  # socket paths must be short
         path = Path(short) / "s"
         server = await serve_unix(app, path)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from octavia_provider.controller.local_networks import LocalNetworks
+from octavia_provider.clouds.netns.networks import NetnsNetworks
 from unit.api import settling
 from unit.api.settling import Answer, Plane
 
@@ -99,7 +99,7 @@ async def test_what_is_refused_of_additional_vips(plane: Plane) -> None:
 
 
 async def test_additional_vips_change_in_place__an_address_is_kept_until_no_amphora_carries_it(plane: Plane) -> None:
-    net, networks = await dual(plane), LocalNetworks()
+    net, networks = await dual(plane), NetnsNetworks()
     six = net["ipv6_subnet_id"]
     lb = await plane.make(
         "load_balancer", vip_network_id=net["id"], additional_vips=[{"subnet_id": six, "ip_address": "fd00:1::a"}]

@@ -69,7 +69,7 @@ class Site:
         self.workers: dict[str, Worker] = {}
         self.raises: list[Exception] = []
         self.tells = True
-        self.controller = Controller(store, self.make, holder=holder)
+        self.controller = Controller(store, {"load_balancer": self.make}, holder=holder)
 
     def make(self, leased: Scope) -> Worker:
         worker = Worker(self.store, leased)

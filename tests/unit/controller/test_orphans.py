@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from octavia_provider.controller.orphans import Cloud, orphans, require_none, sentence
+from octavia_provider.controller.orphans import orphans, require_none, sentence
 from octavia_provider.model.errors import Conflict
-from octavia_provider.ports import Amphora, Instance, Publication
+from octavia_provider.ports import Amphora, CloudResource, Instance, Inventory
 from octavia_provider.store import SqlStore
 from unit.store.opening import opened, record
 
@@ -33,18 +33,16 @@ def host(amphora_id: str, load_balancer_id: str = "lb") -> Instance:
     return Instance(amphora_id=amphora_id, load_balancer_id=load_balancer_id, agent=("100.64.0.2", 9443))
 
 
-def published(listener_id: str, port: int) -> Publication:
-    return Publication(
-        listener_id=listener_id, load_balancer_id="lb", address="127.0.0.9", port=port, target=("100.64.0.3", 1)
-    )
+def resource(kind: str, id_: str) -> CloudResource:
+    return CloudResource(kind=kind, id=id_, words=f"{kind} {id_}")
 
 
-def cloud(**more: object) -> Cloud:
-    known = {
-        "amphorae": [host("amp")], "networks": ["net"], "publications": [published("web", 80)],
-        "pushed": {"amp": {"lb": (0, 0, 1)}},
-    }  # fmt: skip
-    return Cloud(**{**known, **more})  # type: ignore[arg-type]
+WEB, NET = resource("listener", "web"), resource("local_network", "net")
+
+
+def cloud(**more: object) -> Inventory:
+    known = {"instances": [host("amp")], "resources": [WEB, NET], "pushed": {"amp": {"lb": (0, 0, 1)}}}
+    return Inventory(**{**known, **more})  # type: ignore[arg-type]
 
 
 async def test_what_the_store_made_is_known(store: SqlStore) -> None:
@@ -55,11 +53,11 @@ async def test_what_the_store_made_is_known(store: SqlStore) -> None:
 @pytest.mark.parametrize(
     ("more", "kind", "id_"),
     [
-        ({"amphorae": [host("amp"), host("x", "other")]}, "load_balancer", "other"),
-        ({"amphorae": [host("amp"), host("x")]}, "amphora", "x"),
-        ({"publications": [published("web", 80), published("x", 81)]}, "listener", "x"),
-        ({"networks": ["net", "x"]}, "local_network", "x"),
-        ({"hosts": ["x"]}, "local_host", "x"),
+        ({"instances": [host("amp"), host("x", "other")]}, "load_balancer", "other"),
+        ({"instances": [host("amp"), host("x")]}, "amphora", "x"),
+        ({"resources": [WEB, NET, resource("listener", "x")]}, "listener", "x"),
+        ({"resources": [WEB, NET, resource("local_network", "x")]}, "local_network", "x"),
+        ({"resources": [WEB, NET, resource("local_host", "x")]}, "local_host", "x"),
         ({"pushed": {"amp": {"lb": (0, 0, 2)}}}, "newer", "lb"),
         ({"pushed": {"amp": {"lb": (0, 1, 0)}}}, "newer", "lb"),
     ],
@@ -72,7 +70,7 @@ async def test_each_kind_of_stranger_is_seen(store: SqlStore, more: dict[str, ob
 
 
 async def test_without_a_store_everything_is_a_stranger() -> None:
-    found = await orphans(cloud(hosts=["host"]), None)
+    found = await orphans(cloud(resources=[WEB, NET, resource("local_host", "host")]), None)
     assert {one.kind for one in found} == {"load_balancer", "listener", "local_host", "local_network"}
     assert sentence(found).endswith("and 1 more")
 

@@ -16,17 +16,16 @@ from octavia_provider.api.context import CONTEXT
 from octavia_provider.api.errors import answer
 from octavia_provider.api.requests import path_id
 from octavia_provider.model.errors import Forbidden, NotFound
-from octavia_provider.model.local import LocalNetwork, ipv6_subnet_id
-from octavia_provider.ports import Record
+from octavia_provider.ports import ListedNetwork, NetworkDirectory
 
 Shown = dict[str, Any]
 
 
-def routes(router: web.UrlDispatcher, base: str) -> None:
-    """Neutron's collections, of one version."""
+def routes(router: web.UrlDispatcher, base: str, directory: NetworkDirectory) -> None:
+    """Neutron's collections, of one version, for a cloud that has no Neutron of its own."""
     for collection, show in _COLLECTIONS.items():
-        router.add_get(f"{base}/{collection}", _list(collection, show))
-        router.add_get(f"{base}/{collection}/{{id}}", _one(collection, show))
+        router.add_get(f"{base}/{collection}", _list(directory, collection, show))
+        router.add_get(f"{base}/{collection}/{{id}}", _one(directory, collection, show))
 
 
 def projects(router: web.UrlDispatcher, prefix: str) -> None:
@@ -35,68 +34,64 @@ def projects(router: web.UrlDispatcher, prefix: str) -> None:
     router.add_get(f"{prefix}/projects/{{id}}", _project)
 
 
-def _networks(record: Record) -> Iterator[Shown]:
+def _networks(network: ListedNetwork) -> Iterator[Shown]:
     yield {
-        **_common(record),
-        "id": record.id,
-        "name": record.spec["name"],
+        **_common(network),
+        "id": network.id,
+        "name": network.name,
         "status": "ACTIVE",
         "admin_state_up": True,
         "shared": False,
         "router:external": False,
-        "subnets": [subnet["id"] for subnet in _subnets(record)],
+        "subnets": [subnet.id for subnet in network.subnets],
     }
 
 
-def _subnets(record: Record) -> Iterator[Shown]:
-    """The IPv4 subnet is known by its network's id and name, the IPv6 one by ``<name>-ipv6``."""
-    both = ((4, record.id, "", "cidr"), (6, ipv6_subnet_id(record.id), "-ipv6", "ipv6_cidr"))
-    for version, id_, suffix, cidr in both:
-        if record.spec.get(cidr) is not None:
-            yield {
-                **_common(record),
-                "id": id_,
-                "name": f"{record.spec['name']}{suffix}",
-                "network_id": record.id,
-                "ip_version": version,
-                "cidr": record.spec[cidr],
-                "gateway_ip": None,
-                "enable_dhcp": False,
-                "allocation_pools": [],
-            }
+def _subnets(network: ListedNetwork) -> Iterator[Shown]:
+    for subnet in network.subnets:
+        yield {
+            **_common(network),
+            "id": subnet.id,
+            "name": subnet.name,
+            "network_id": network.id,
+            "ip_version": subnet.ip_version,
+            "cidr": subnet.cidr,
+            "gateway_ip": None,
+            "enable_dhcp": False,
+            "allocation_pools": [],
+        }
 
 
-def _ports(_record: Record) -> Iterator[Shown]:
+def _ports(_network: ListedNetwork) -> Iterator[Shown]:
     """There are none to be named."""
     return iter(())
 
 
-_COLLECTIONS: dict[str, Callable[[Record], Iterator[Shown]]] = {
-    "networks": _networks, "subnets": _subnets, "ports": _ports,
-}  # fmt: skip
+Show = Callable[[ListedNetwork], Iterator[Shown]]
+_COLLECTIONS: dict[str, Show] = {"networks": _networks, "subnets": _subnets, "ports": _ports}
 
 
-def _common(record: Record) -> Shown:
-    owned = {"project_id": record.project_id, "tenant_id": record.project_id, "tags": []}
-    return {**owned, "created_at": record.created_at, "updated_at": record.updated_at}
+def _common(network: ListedNetwork) -> Shown:
+    owned = {"project_id": network.project_id, "tenant_id": network.project_id, "tags": []}
+    return {**owned, "created_at": network.created_at, "updated_at": network.updated_at}
 
 
-async def _all(request: web.Request, show: Callable[[Record], Iterator[Shown]]) -> list[Shown]:
-    records = await request.app[CONTEXT].store.read(lambda tx: tx.find(LocalNetwork.KIND))
-    return [shown for record in records if not record.deleting for shown in show(record)]
+async def _all(request: web.Request, directory: NetworkDirectory, show: Show) -> list[Shown]:
+    networks = await request.app[CONTEXT].store.read(directory.networks)
+    return [shown for network in networks for shown in show(network)]
 
 
-def _list(collection: str, show: Callable[[Record], Iterator[Shown]]) -> Handler:
+def _list(directory: NetworkDirectory, collection: str, show: Show) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        return answer(list_query.page(await _all(request, show), collection, request.url))
+        return answer(list_query.page(await _all(request, directory, show), collection, request.url))
 
     return handle
 
 
-def _one(collection: str, show: Callable[[Record], Iterator[Shown]]) -> Handler:
+def _one(directory: NetworkDirectory, collection: str, show: Show) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
         id_ = path_id(request)
-        found = [shown for shown in await _all(request, show) if shown["id"] == id_]
+        found = [shown for shown in await _all(request, directory, show) if shown["id"] == id_]
         if not found:
             raise NotFound(f"{collection[:-1]} {id_} does not exist in this control plane")
         return answer({collection[:-1]: list_query.select(found[0], request.query)})

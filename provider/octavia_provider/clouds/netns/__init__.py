@@ -1,7 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The embedded cloud: amphorae and hosts are namespaces of this machine, behind walls of their own.
 
-    cloud.py      NetnsCloud, what the control plane uses (``ports.LocalCloud``); it comes and goes
+    cloud.py      NetnsCloud, what the control plane uses (``ports.Cloud``); it comes and goes
+    driver.py     the cloud with all that is particular to it (``ports.CloudDriver``)
+    networks.py   addresses of networks, hosts and VIPs; subnets.py: where they are taken
+    scopes.py     what brings networks and hosts about
+    publishing.py listeners, published on this machine's loopback
+    specs.py      what the cloud is asked for beside amphorae
     client.py     how it speaks with the holder
     dialer.py     sockets opened inside the walls
     listening.py  listening sockets of published listeners, on this machine's loopback

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded cloud, as the control plane uses it (``ports.LocalCloud``)."""
+"""The embedded cloud, as the control plane uses it (``ports.Cloud``), and its networks, hosts and publications."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from typing import Any
 import structlog
 
 from octavia_provider.model.errors import Refused, Unreachable
-from octavia_provider.ports import AmphoraSpec, HostSpec, Instance, NetworkSpec, Publication, StateVersion, Vip
+from octavia_provider.ports import AmphoraSpec, CloudResource, Instance, Inventory, StateVersion, Vip
 
 from .client import Client, Hello, HolderEnded, NoHolder
 from .dialer import Dialer
 from .listening import open_listening
+from .specs import HostSpec, NetworkSpec, Publication
 from .state import pushed
 
 AGENT_PORT = 9443
@@ -174,20 +175,24 @@ class NetnsCloud:
         if not made["started"]:
             made = await self._make("start_amphora", id=order.id, files=await _files(order, made["addresses"][0]))
             log.info("amphora.booted", amphora=order.id, address=made["addresses"][0])
-        return _host({**made, "alive": True})
+        return _instance({**made, "alive": True})
 
-    async def hosts(self) -> Sequence[Instance]:
+    async def instances(self, load_balancer_id: str) -> Sequence[Instance]:
+        """The amphorae of one load balancer."""
+        return [one for one in await self.all_instances() if one.load_balancer_id == load_balancer_id]
+
+    async def all_instances(self) -> Sequence[Instance]:
         """All amphorae; ``alive`` when the namespaces are whole and the agent is kept running."""
-        return [_host(told) for told in (await self._look("amphorae")).get("amphorae", ())]
+        return [_instance(told) for told in (await self._look("amphorae")).get("amphorae", ())]
 
     async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Instance:
         """Other VIPs for an amphora that runs."""
         told = await self._make("readdress_amphora", id=amphora_id, vips=[asdict(vip) for vip in vips], keep=keep)
-        return _host({**told, "alive": True})
+        return _instance({**told, "alive": True})
 
     async def restart_agent(self, order: AmphoraSpec) -> None:
         """The agent of an amphora that runs, anew, with its files."""
-        address = next((host.agent[0] for host in await self.hosts() if host.amphora_id == order.id), None)
+        address = next((one.agent[0] for one in await self.all_instances() if one.amphora_id == order.id), None)
         if address is not None:
             await self._make("restart_agent", id=order.id, files=await _files(order, address))
 
@@ -270,6 +275,22 @@ class NetnsCloud:
         told = (await self._look("publications")).get("publications", ())
         return [_publication(spec) for spec in told]
 
+    # ── all of it ────────────────────────────────────────────────────────────────────────────────────────────────────
+    async def inventory(self) -> Inventory:
+        """Amphorae, publications, hosts and networks."""
+        instances = await self.all_instances()
+        resources = [
+            CloudResource(
+                kind="listener", id=p.listener_id, words=f"listener {p.listener_id}, published at {p.address}:{p.port}"
+            )
+            for p in await self.publications()
+        ]
+        for id_, running in (await self.host_running()).items():
+            resources.append(CloudResource(kind="local_host", id=id_, words=f"host {id_}", running=running))
+        networks = await self.networks()
+        resources += [CloudResource(kind="local_network", id=id_, words=f"network {id_}") for id_ in networks]
+        return Inventory(instances=instances, resources=resources)
+
     async def pushed(self) -> Mapping[str, Mapping[str, StateVersion]]:
         """What agents keep on disk, running or not."""
         return await asyncio.to_thread(pushed, self._client.home)
@@ -281,7 +302,7 @@ async def _files(order: AmphoraSpec, address: str) -> dict[str, tuple[int, str]]
     return {path: (mode, content.decode("latin-1")) for path, (mode, content) in files.items()}
 
 
-def _host(told: Mapping[str, Any]) -> Instance:
+def _instance(told: Mapping[str, Any]) -> Instance:
     agent, proxy = told["addresses"]
     return Instance(
         amphora_id=told["id"], load_balancer_id=told["load_balancer_id"], agent=(agent, AGENT_PORT),

@@ -3,34 +3,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
 
-from octavia_provider.ports import HostSpec, LocalCloud, NetworkSpec, Record, Settlement, Store
+from octavia_provider.ports import Inventory, Record, Scope, Settlement, Store
 
-from .local_subnets import subnets
-from .status_cache import StatusCache
+from .cloud import NetnsCloud
+from .specs import HostSpec, NetworkSpec
+from .subnets import subnets
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
 class LocalReconciler:
-    """Brings about one network or one host."""
+    """Brings about one network or one host. ``seen`` is told which hosts run."""
 
     store: Store
-    cloud: LocalCloud
-    status_cache: StatusCache
-    scope_id: str
+    cloud: NetnsCloud
+    seen: Callable[[Mapping[str, bool]], None]
+    scope: Scope
 
     def forget(self) -> None:
-        """It remembers nothing between cycles."""
+        """It remembers nothing of the cloud between cycles."""
+
+    def missing(self, inventory: Inventory) -> bool:
+        """Whether it is not there any more."""
+        return not inventory.has(self.scope.kind, self.scope.id)
 
     async def reconcile(self) -> bool:
         """Bring it about; False when it is gone."""
-        records = await self.store.read(lambda tx: tx.find(scope_id=self.scope_id))
-        scope = await self.store.read(lambda tx: tx.scope(self.scope_id))
+        records = await self.store.read(lambda tx: tx.find(scope_id=self.scope.id))
+        scope = await self.store.read(lambda tx: tx.scope(self.scope.id))
         if not records or scope is None:
             return False
         record = records[0]
@@ -47,11 +53,11 @@ class LocalReconciler:
 
     async def fail(self, reason: str) -> bool:
         """Settle it as refused; False when it is being deleted, which is tried again."""
-        records = await self.store.read(lambda tx: tx.find(scope_id=self.scope_id))
+        records = await self.store.read(lambda tx: tx.find(scope_id=self.scope.id))
         if not records or records[0].deleting:
             return False
         errors = {records[0].id: reason}
-        await self._settle(Settlement(scope_id=self.scope_id, generation=records[0].generation, errors=errors))
+        await self._settle(Settlement(scope_id=self.scope.id, generation=records[0].generation, errors=errors))
         return True
 
     async def _settle(self, settlement: Settlement) -> None:
@@ -63,7 +69,7 @@ class LocalReconciler:
         else:
             await self.cloud.delete_host(record.id)
         await self.store.write(lambda tx: tx.free_addresses(record.id))
-        await self._settle(Settlement(scope_id=self.scope_id, generation=record.generation))
+        await self._settle(Settlement(scope_id=self.scope.id, generation=record.generation))
         log.info("deleted", kind=record.kind, id=record.id)
 
     async def _ensure(self, record: Record) -> None:
@@ -76,7 +82,7 @@ class LocalReconciler:
             return
         await self.cloud.ensure_network(_network(network))
         await self.cloud.ensure_host(_host(record, network))
-        self.status_cache.hosts_seen(await self.cloud.host_running())
+        self.seen(await self.cloud.host_running())
 
 
 def _network(record: Record) -> NetworkSpec:

@@ -14,9 +14,9 @@ from typing import Any
 
 from octavia_provider.model.errors import Conflict, Invalid, NotFound, Path, Refused, Violation
 from octavia_provider.model.load_balancer import one_address_a_subnet
-from octavia_provider.ports import Record, Transaction, Vip
+from octavia_provider.ports import ListedNetwork, ListedSubnet, Record, Transaction, Vip
 
-from .local_subnets import Subnet, containing, network, subnet, subnets
+from .subnets import Subnet, containing, network, subnet, subnets
 
 _NAMESPACES = "the amphorae of the embedded cloud are network namespaces of this machine, "
 UNSUPPORTED: Mapping[str, str] = {
@@ -36,7 +36,7 @@ PUBLISHED = "published"  # the pool of addresses that load balancers have on the
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LocalNetworkSettings:
+class NetworkSettings:
     """``networks``: where a cidr (a /24) is chosen from. ``reserved``: what the cloud itself uses, and no network may.
 
     ``published``: loopback addresses for listeners; each instance on a machine has its own.
@@ -47,13 +47,13 @@ class LocalNetworkSettings:
     published: str = "127.88.0.0/16"
 
 
-class LocalNetworks:
-    """``ports.Networks`` of the embedded cloud."""
+class NetnsNetworks:
+    """``ports.Networks`` of the embedded cloud, and its ``ports.NetworkDirectory``."""
 
     unsupported = UNSUPPORTED
 
-    def __init__(self, settings: LocalNetworkSettings | None = None) -> None:
-        settings = settings or LocalNetworkSettings()
+    def __init__(self, settings: NetworkSettings | None = None) -> None:
+        settings = settings or NetworkSettings()
         self._pool = IPv4Network(settings.networks)
         self._reserved = tuple(IPv4Network(cidr) for cidr in settings.reserved)
         self._published = IPv4Network(settings.published)
@@ -95,6 +95,10 @@ class LocalNetworks:
         if record is not None:
             wanted = {vip.address for vip in self.vips(tx, record)}
             tx.free_addresses(record.id, {*carried, *wanted, record.spec.get("published_address", "")})
+
+    def networks(self, tx: Transaction) -> list[ListedNetwork]:
+        """See ``ports.NetworkDirectory.networks``."""
+        return [_listed(record) for record in tx.find("local_network") if not record.deleting]
 
     def _load_balancer(self, tx: Transaction, id_: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
         place = _vip_subnet(tx, spec)
@@ -168,6 +172,22 @@ class LocalNetworks:
         if chosen is None:
             raise Refused(f"no /24 is free in {self._pool}", subject="network", hint="delete one, or give a cidr")
         return str(chosen)
+
+
+def _listed(record: Record) -> ListedNetwork:
+    """The IPv4 subnet is known by its network's id and name, the IPv6 one by ``<name>-ipv6``."""
+    name = record.spec["name"]
+    return ListedNetwork(
+        id=record.id, name=name, project_id=record.project_id, created_at=record.created_at,
+        updated_at=record.updated_at,
+        subnets=tuple(
+            ListedSubnet(
+                id=one.id, name=name if one.cidr.version == 4 else f"{name}-ipv6", cidr=str(one.cidr),
+                ip_version=one.cidr.version,
+            )
+            for one in subnets(record)
+        ),
+    )  # fmt: skip
 
 
 def _vip_subnet(tx: Transaction, spec: Mapping[str, Any]) -> Subnet:

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A running control plane over any cloud, store, agents and authority: what is started, in which order it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import importlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from octavia_provider.controller.configurations import Configurations
+from octavia_provider.controller.controller import Controller
+from octavia_provider.controller.desired_state import DesiredState
+from octavia_provider.controller.heartbeats import Heartbeats
+from octavia_provider.controller.housekeeping import Housekeeper
+from octavia_provider.controller.load_balancer import BalancerReconciler, Ports
+from octavia_provider.controller.shared_resources import SharedResourceReconciler
+from octavia_provider.controller.status_cache import StatusCache
+from octavia_provider.model.kinds import SHARED_KINDS
+from octavia_provider.ports import Agents, Authority, CloudDriver, Reconciler, Scope, Store
+from octavia_provider.render.overlay import Overlay
+
+if TYPE_CHECKING:
+    from octavia_provider.api import Server
+
+Serve = Callable[[Any], Awaitable["Server"]]
+"""Serves the application of the API."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What a control plane is made of. ``holder`` names it in leases; ``templates``: an operator's own over ours."""
+
+    store: Store
+    driver: CloudDriver
+    agents: Agents
+    authority: Authority
+    status_cache: StatusCache
+    holder: str
+    templates: Overlay = field(default_factory=Overlay)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is particular to this process. ``idle_seconds`` None: it stays when nothing is left to serve."""
+
+    project_id: str
+    home: str = ""
+    idle_seconds: float | None = None
+
+
+@asynccontextmanager
+async def control_plane(
+    parts: Parts, facts: Facts, *, serve: Serve, stop: Callable[[], None]
+) -> AsyncIterator[Controller]:
+    """Everything, running. What it started is ended in reverse; the cloud goes on. ``stop`` is called when it wants to end."""
+    async with AsyncExitStack() as stack:
+        controller = Controller(parts.store, _makers(parts), holder=parts.holder, troubled=parts.status_cache.troubled)
+        heartbeats = Heartbeats(parts.store, parts.status_cache, controller, parts.agents)
+        housekeeper = Housekeeper(
+            parts.store, parts.driver.cloud, controller, heartbeats, parts.status_cache,
+            idle_seconds=facts.idle_seconds, when_idle=stop,
+        )  # fmt: skip
+        await controller.start()
+        stack.push_async_callback(controller.stop)
+        await heartbeats.start()
+        stack.push_async_callback(heartbeats.stop)
+        housekeeper.start()
+        stack.push_async_callback(housekeeper.stop)
+        await asyncio.to_thread(importlib.import_module, "octavia_provider.api")  # the cloud is built meanwhile
+        server = await serve(_application(parts, facts, controller, stop))
+        stack.push_async_callback(server.close)
+        yield controller
+
+
+def _makers(parts: Parts) -> Mapping[str, Callable[[Scope], Reconciler]]:
+    """What brings each kind of scope about."""
+    driver = parts.driver
+    ports = Ports(
+        store=parts.store,
+        compute=driver.cloud,
+        dialer=driver.cloud,
+        agents=parts.agents,
+        authority=parts.authority,
+        status_cache=parts.status_cache,
+        access=driver.access,
+        networks=driver.networks,
+        holder=parts.holder,
+        templates=parts.templates.current,
+    )
+    shared = {kind.KIND: partial(_shared_resource, parts.store) for kind in SHARED_KINDS}
+    return {"load_balancer": partial(_load_balancer, ports), **shared, **driver.reconcilers}
+
+
+def _load_balancer(ports: Ports, scope: Scope) -> Reconciler:
+    return BalancerReconciler(ports, DesiredState(scope))
+
+
+def _shared_resource(store: Store, scope: Scope) -> Reconciler:
+    return SharedResourceReconciler(store, scope.id)
+
+
+def _application(parts: Parts, facts: Facts, controller: Controller, stop: Callable[[], None]) -> Any:
+    from octavia_provider import api
+
+    settings = api.Settings(
+        project_id=facts.project_id,
+        home=facts.home,
+        cloud=parts.driver.name,
+        started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    )
+    configurations = Configurations(controller, parts.templates)
+    callbacks = api.Callbacks(stop=stop, activity=lambda _: None, configurations=configurations)
+    return api.create_app(
+        parts.store, parts.status_cache, parts.driver.networks, settings=settings, callbacks=callbacks,
+        local_kinds=tuple(parts.driver.reconcilers), directory=parts.driver.directory,
+    )  # fmt: skip

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that a cloud gives to a control plane, and what reconcilers are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .access import ListenerAccess
+from .clouds import Cloud, Inventory
+from .networks import NetworkDirectory, Networks
+from .store import Scope
+
+
+class Reconciler(Protocol):
+    """Brings one scope about."""
+
+    async def reconcile(self) -> bool:
+        """One pass; False when the scope is gone."""
+        ...
+
+    async def fail(self, reason: str) -> bool:
+        """Write the reason down at the objects that were to change; False when it has to be tried again."""
+        ...
+
+    def forget(self) -> None:
+        """Trust nothing that was seen before."""
+        ...
+
+    def missing(self, inventory: Inventory) -> bool:
+        """Whether something that it brought about is not in the cloud any more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CloudDriver:
+    """A cloud with all that is particular to it. ``name``: as the API tells it.
+
+    ``reconcilers``: for each kind of object that exists in this cloud alone, what brings a scope of that kind about.
+    ``directory``: None where clients ask Neutron itself.
+    """
+
+    name: str
+    cloud: Cloud
+    networks: Networks
+    access: ListenerAccess
+    reconcilers: Mapping[str, Callable[[Scope], Reconciler]] = field(default_factory=dict)
+    directory: NetworkDirectory | None = None
