@@ -101,7 +101,7 @@ def _load_balancer(ports: Ports, scope: Scope) -> Reconciler:
 
 
 def _shared_resource(store: Store, scope: Scope) -> Reconciler:
-    return SharedResourceReconciler(store, scope.id)
+    return SharedResourceReconciler(store, scope)
 
 
 def _application(parts: Parts, facts: Facts, controller: Controller, stop: Callable[[], None]) -> Any:

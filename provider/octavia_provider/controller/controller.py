@@ -16,7 +16,7 @@ from functools import partial
 import structlog
 
 from octavia_provider.kit import tasks
-from octavia_provider.model.errors import PermanentError, TransientError
+from octavia_provider.model.errors import LeaseLost, PermanentError, TransientError
 from octavia_provider.ports import AgentRefused, Reconciler, Scope, Store
 
 log = structlog.get_logger(__name__)
@@ -137,9 +137,11 @@ class Controller:
                 delay = FIRST_RETRY
 
     async def _once(self, scope_id: str, worker: _Worker) -> bool | None:
-        """True: settled; False: gone; None: to be tried again."""
+        """True: settled; False: gone, or not ours any more; None: to be tried again."""
         try:
             alive = await worker.reconciler.reconcile()
+        except LeaseLost:
+            return self._deposed(scope_id)
         except Exception as error:  # noqa: BLE001 - whatever it is, this scope is tried again and the others go on
             worker.reconciler.forget()
             verdict = await self._failed(scope_id, worker, error)
@@ -162,9 +164,18 @@ class Controller:
             else:
                 worker.trouble = "an internal error; the log has the details"
                 log.error("internal error", scope=scope_id, exc_info=error)
+        except LeaseLost:
+            worker.trouble = None
+            return self._deposed(scope_id)
         except Exception:
             log.exception("not written down", scope=scope_id)
         return None
+
+    def _deposed(self, scope_id: str) -> bool:
+        """Who has the lease now does what there is to do; we have said nothing of it, and look for leases that run out."""
+        log.warning("lease lost", scope=scope_id)
+        self._troubled(scope_id, None)
+        return False
 
     async def _keep_leases(self) -> None:
         while True:

@@ -36,6 +36,7 @@ from octavia_provider.ports import (
     Store,
     Transaction,
     Vip,
+    fenced,
 )  # fmt: skip
 from octavia_provider.render.environment import Templates, shipped
 from octavia_provider.render.haproxy import Placement, Rendered, render
@@ -142,9 +143,12 @@ class BalancerReconciler:
         settlement = Settlement(
             scope_id=self.desired_state.scope.id, generation=self.desired_state.generation, errors=errors
         )
-        await self.ports.store.write(lambda tx: tx.settle(settlement))
+        await self._write(lambda tx: tx.settle(settlement))
         self.desired_state.settled(self.desired_state.generation, {}, errors)
         return True
+
+    async def _write(self, work: Callable[[Transaction], object]) -> None:
+        await self.ports.store.write(fenced(self.desired_state.scope, work))
 
     async def _read(self) -> None:
         scope_id, since = self.desired_state.scope.id, self.desired_state.generation
@@ -241,6 +245,10 @@ class BalancerReconciler:
         )
 
     async def _carry_out(self, steps: tuple[planner.Step, ...]) -> None:
+        lease = (
+            self.desired_state.scope
+        )  # what a cloud is asked for nobody can fence: so ask whether it is for us to do
+        await self.ports.store.read(lambda tx: tx.require_lease(lease.id, lease.fence))
         for step in steps:
             match step:
                 case planner.AddAmphora():
@@ -259,7 +267,7 @@ class BalancerReconciler:
 
     async def _add_amphora(self) -> None:
         amphora = amphorae.new(self.desired_state.scope.id)
-        await self.ports.store.write(lambda tx: tx.put_amphora(amphora))
+        await self._write(lambda tx: tx.put_amphora(amphora))
         self.amphorae = (*self.amphorae, amphora)
 
     async def _boot(self, amphora_id: str) -> None:
@@ -275,7 +283,7 @@ class BalancerReconciler:
         self._access = None
 
     async def _keep(self, changed: Amphora) -> None:
-        await self.ports.store.write(lambda tx: tx.put_amphora(changed))
+        await self._write(lambda tx: tx.put_amphora(changed))
         self.amphorae = tuple(changed if a.id == changed.id else a for a in self.amphorae)
 
     def _order(self, amphora_id: str, issued: Callable[[str], None]) -> AmphoraSpec:
@@ -290,7 +298,7 @@ class BalancerReconciler:
 
     async def _discard(self, amphora_id: str) -> None:
         await self.ports.compute.delete(amphora_id)
-        await self.ports.store.write(lambda tx: tx.delete_amphora(amphora_id))
+        await self._write(lambda tx: tx.delete_amphora(amphora_id))
         self.amphorae = tuple(a for a in self.amphorae if a.id != amphora_id)
         self.hosts = {i: h for i, h in (self.hosts or {}).items() if i != amphora_id}
         self.in_force.pop(amphora_id, None)
@@ -371,7 +379,7 @@ class BalancerReconciler:
         )
         self._show_what_stands_aside()
         if self.desired_state.gone:
-            await self.ports.store.write(lambda tx: tx.free_addresses(scope.id))
+            await self._write(lambda tx: tx.free_addresses(scope.id))
             self.ports.status_cache.forget(scope.id)
         carried = {address for host in (self.hosts or {}).values() for address in host.vips}
 
@@ -379,7 +387,7 @@ class BalancerReconciler:
             tx.settle(settlement)
             self.ports.networks.give_back(tx, scope.id, carried)
 
-        await self.ports.store.write(work)
+        await self._write(work)
         self.desired_state.settled(self.desired_state.generation, accepted, errors)
 
     def _show_what_stands_aside(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from octavia_provider.ports import Inventory, Record, Scope, Settlement, Store, Transaction
+from octavia_provider.ports import Inventory, Record, Scope, Settlement, Store, Transaction, fenced
 
 log = structlog.get_logger(__name__)
 
@@ -20,7 +20,7 @@ class SharedResourceReconciler:
     """
 
     store: Store
-    scope_id: str
+    lease: Scope
     _generation: int = 0
     _awaited: dict[str, int] = field(default_factory=dict)
 
@@ -48,12 +48,15 @@ class SharedResourceReconciler:
         if scope is None or record is None or record.deleting:
             return False
         settlement = Settlement(scope_id=scope.id, generation=scope.generation, errors={record.id: reason})
-        await self.store.write(lambda tx: tx.settle(settlement))
+        await self._write(settlement)
         return True
 
+    async def _write(self, settlement: Settlement) -> None:
+        await self.store.write(fenced(self.lease, lambda tx: tx.settle(settlement)))
+
     def _look(self, tx: Transaction) -> tuple[Scope | None, Record | None]:
-        scope = tx.scope(self.scope_id)
-        record = next(iter(tx.find(scope_id=self.scope_id)), None)
+        scope = tx.scope(self.lease.id)
+        record = next(iter(tx.find(scope_id=self.lease.id)), None)
         if scope is None or record is None:
             return None, None
         if scope.generation != self._generation:
@@ -67,6 +70,6 @@ class SharedResourceReconciler:
         if scope.applied < scope.generation:
             accepted = {} if record.deleting else {record.id: record.spec}
             settlement = Settlement(scope_id=scope.id, generation=scope.generation, accepted=accepted)
-            await self.store.write(lambda tx: tx.settle(settlement))
+            await self._write(settlement)
             log.info("applied", kind=record.kind, id=record.id, generation=scope.generation)
         return not record.deleting

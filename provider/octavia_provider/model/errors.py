@@ -9,6 +9,7 @@
         ├── Invalid(violations)        bad input: each violation names its property path
         ├── NotFound
         ├── Conflict                   uniqueness, in use, immutable
+        │   └── LeaseLost              another control plane is the writer of the scope now
         ├── Forbidden
         ├── Refused                    haproxy, a kernel or a cloud said no
         └── WrongControlPlane          the answer comes from another control plane than the one that made the object
@@ -135,6 +136,10 @@ class Conflict(PermanentError):
         super().__init__(message, subject=subject, hint=hint)
         self.path = path
         self.holder = holder
+
+
+class LeaseLost(Conflict):
+    """Another control plane has become the writer: what was under way here is dropped, it does the work."""
 
 
 class Forbidden(PermanentError):

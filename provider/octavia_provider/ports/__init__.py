@@ -29,7 +29,7 @@ from .clouds import (
 )
 from .driver import CloudDriver, Reconciler
 from .networks import ListedNetwork, ListedSubnet, NetworkDirectory, Networks
-from .store import Amphora, Owner, Record, Scope, Settlement, StatusCache, Store, Transaction, Watch
+from .store import Amphora, Owner, Record, Scope, Settlement, StatusCache, Store, Transaction, Watch, fenced
 
 __all__ = [
     "AgentRefused",
@@ -62,4 +62,5 @@ __all__ = [
     "Transaction",
     "Vip",
     "Watch",
+    "fenced",
 ]

@@ -170,7 +170,11 @@ class Transaction(Protocol):
         ...
 
     def next_revision(self, scope_id: str, fence: int) -> Scope:
-        """Raise the revision; ``Conflict`` when the fence is no longer ours."""
+        """Raise the revision; ``LeaseLost`` when the fence is no longer ours."""
+        ...
+
+    def require_lease(self, scope_id: str, fence: int) -> None:
+        """``LeaseLost`` when the fence is no longer ours, so that nothing of this transaction is written."""
         ...
 
     def raise_epoch(self, scope_id: str, epoch: int) -> None:
@@ -215,6 +219,16 @@ class Transaction(Protocol):
     def secret(self, name: str, make: Callable[[], bytes]) -> bytes:
         """A secret of the installation (the CA's key), made on first use, encrypted at rest."""
         ...
+
+
+def fenced(scope: Scope, work: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
+    """``work`` as the holder of this scope's lease does it: nothing of it is written where another has the lease by now."""
+
+    def leased(tx: Transaction) -> T:
+        tx.require_lease(scope.id, scope.fence)
+        return work(tx)
+
+    return leased
 
 
 class Watch(Protocol):

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, case, delete, insert, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
-from octavia_provider.model.errors import Conflict, NotFound
+from octavia_provider.model.errors import LeaseLost, NotFound
 from octavia_provider.ports import Amphora, Scope
 
 from . import rows
@@ -30,7 +30,7 @@ class Coordination:
         self._raised: dict[str, int] = {}
 
     def next_revision(self, scope_id: str, fence: int) -> Scope:
-        """Raise the revision; ``Conflict`` when the fence is no longer ours."""
+        """Raise the revision; ``LeaseLost`` when the fence is no longer ours."""
         row = self._db.execute(
             update(SCOPES)
             .where(SCOPES.c.id == scope_id, SCOPES.c.fence == fence)
@@ -38,8 +38,14 @@ class Coordination:
             .returning(SCOPES)
         ).first()
         if row is None:
-            raise Conflict("another control plane has taken the lease", subject=scope_id, hint="let it do the work")
+            raise _lost(scope_id)
         return rows.scope(row)
+
+    def require_lease(self, scope_id: str, fence: int) -> None:
+        """``LeaseLost`` when the fence is no longer ours; of a scope that is gone nobody can have another one."""
+        query = select(SCOPES.c.fence).where(SCOPES.c.id == scope_id).with_for_update()
+        if self._db.execute(query).scalar_one_or_none() not in (None, fence):
+            raise _lost(scope_id)
 
     def raise_epoch(self, scope_id: str, epoch: int) -> None:
         """The epoch is this one, or a later one that it is already."""
@@ -134,6 +140,10 @@ class Coordination:
         value = make()
         self._db.execute(insert(SECRETS), {"name": name, "value": self._cipher.encrypt(value, context)})
         return value
+
+
+def _lost(scope_id: str) -> LeaseLost:
+    return LeaseLost("another control plane has taken the lease", subject=scope_id, hint="let it do the work")
 
 
 def _held_by(holder: str) -> ColumnElement[bool]:

@@ -13,7 +13,7 @@ from builders import record, scope
 from octavia_provider.controller import controller as module
 from octavia_provider.controller.controller import Controller
 from octavia_provider.model.errors import PermanentError, Refused, Unreachable
-from octavia_provider.ports import Record, Scope, Settlement
+from octavia_provider.ports import Record, Scope, Settlement, fenced
 from octavia_provider.store import SqlStore, open_store
 
 
@@ -23,9 +23,23 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LAST_RETRY", 0.02)
 
 
+class Clock:
+    """By which leases run out."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
-    opened = open_store(f"sqlite:///{tmp_path}/octavia.db", tmp_path / "octavia.key")
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, clock: Clock) -> AsyncIterator[SqlStore]:
+    opened = open_store(f"sqlite:///{tmp_path}/octavia.db", tmp_path / "octavia.key", clock=clock)
     yield opened
     await opened.close()
 
@@ -39,12 +53,15 @@ class Worker:
         self.passes = self.forgotten = 0
         self.failures: list[str] = []
         self.tells = True
+        self.going = asyncio.Event()
+        self.going.set()
 
     def forget(self) -> None:
         self.forgotten += 1
 
     async def reconcile(self) -> bool:
         self.passes += 1
+        await self.going.wait()
         if self.raises:
             raise self.raises.pop(0)
         now = await self.store.read(lambda tx: tx.scope(self.leased.id))
@@ -53,11 +70,14 @@ class Worker:
         records = await self.store.read(lambda tx: tx.find(scope_id=now.id))
         accepted = {r.id: r.spec for r in records}
         done = Settlement(scope_id=now.id, generation=now.generation, accepted=accepted)
-        await self.store.write(lambda tx: tx.settle(done))
+        await self.store.write(fenced(self.leased, lambda tx: tx.settle(done)))
         return not records[0].deleting
 
     async def fail(self, reason: str) -> bool:
         self.failures.append(reason)
+        refused = Settlement(scope_id=self.leased.id, generation=99, errors={self.leased.id: reason})
+        if self.tells:
+            await self.store.write(fenced(self.leased, lambda tx: tx.settle(refused)))
         return self.tells
 
 
@@ -178,6 +198,36 @@ async def test_one_writer_a_scope_and_the_next_one_has_a_higher_fence(store: Sql
     await until(lambda: bool(second.workers))
     await until(lambda: applied(store))
     assert second.workers["lb"].leased.fence > first.workers["lb"].leased.fence
+    await second.controller.stop()
+
+
+@pytest.mark.parametrize("outcome", [None, Refused("no such network")], ids=["done", "refused"])
+async def test_who_has_lost_the_lease_drops_its_work_and_marks_nothing(
+    store: SqlStore, clock: Clock, outcome: Exception | None
+) -> None:
+    """It hangs in a pass for longer than its lease, and another control plane takes it over meanwhile."""
+    first, second = Site(store, "first"), Site(store, "second")
+    await first.insert()
+    await first.controller.start()
+    await until(lambda: applied(store))
+    hung = first.workers["lb"]
+    hung.going.clear()
+    hung.raises += [outcome] if outcome else []
+    passes = hung.passes
+    await store.write(lambda tx: tx.update("lb", balancer("lb").spec))
+    await until(lambda: hung.passes > passes)
+    clock.now += 2 * module.LEASE_SECONDS
+    await second.controller.start()
+    await until(lambda: applied(store))
+    settled = await store.read(lambda tx: (tx.scope("lb"), tx.get("load_balancer", "lb")))
+    hung.going.set()
+    await until(lambda: first.controller.reconciler("lb") is None)
+    assert await store.read(lambda tx: (tx.scope("lb"), tx.get("load_balancer", "lb"))) == settled
+    assert settled[1] is not None
+    assert settled[1].error is None
+    assert first.controller.troubles() == {}
+    await first.controller.stop()
+    assert second.controller.reconciler("lb") is not None
     await second.controller.stop()
 
 

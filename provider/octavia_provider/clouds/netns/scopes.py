@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from octavia_provider.ports import Inventory, Record, Scope, Settlement, Store
+from octavia_provider.ports import Inventory, Record, Scope, Settlement, Store, fenced
 
 from .cloud import NetnsCloud
 from .specs import HostSpec, NetworkSpec
@@ -61,14 +61,14 @@ class LocalReconciler:
         return True
 
     async def _settle(self, settlement: Settlement) -> None:
-        await self.store.write(lambda tx: tx.settle(settlement))
+        await self.store.write(fenced(self.scope, lambda tx: tx.settle(settlement)))
 
     async def _delete(self, record: Record) -> None:
         if record.kind == "local_network":
             await self.cloud.delete_network(record.id)
         else:
             await self.cloud.delete_host(record.id)
-        await self.store.write(lambda tx: tx.free_addresses(record.id))
+        await self.store.write(fenced(self.scope, lambda tx: tx.free_addresses(record.id)))
         await self._settle(Settlement(scope_id=self.scope.id, generation=record.generation))
         log.info("deleted", kind=record.kind, id=record.id)
 
