@@ -58,7 +58,7 @@ async def run(settings: Settings) -> None:
     from .metrics.server import serve as serve_metrics
     from .server.app import MAX_BODY, Api
     from .server.http import Server
-    from .server.tls import context
+    from .server.tls import ServerTls
 
     stop, wake = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -72,9 +72,10 @@ async def run(settings: Settings) -> None:
     )
     load_balancers = LoadBalancers(runtime, wake.set)
     sender = HeartbeatSender(settings, load_balancers, wake)
-    api = Server(Api(settings, load_balancers, sender.boot).answer, max_body=MAX_BODY)
+    tls = ServerTls(settings)
+    api = Server(Api(settings, load_balancers, tls, sender.boot).answer, max_body=MAX_BODY)
     recovery = asyncio.ensure_future(supervised("recovery", load_balancers.recover))
-    await api.listen(settings.listen_address, settings.listen_port, context(settings))
+    await api.listen(settings.listen_address, settings.listen_port, tls.context)
     metrics = await serve_metrics(load_balancers, runtime)
     log.info("serving on %s port %d as %s", settings.listen_address, settings.listen_port, settings.amphora_id)
     tasks = [recovery, asyncio.ensure_future(supervised("heartbeats", sender.run))]

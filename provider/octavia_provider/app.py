@@ -109,7 +109,7 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
         stack.push_async_callback(store.close)
         copies = Copies(store, paths.database_copy(settings.home))
         authority = await _authority(store)
-        agents = AgentClient(cloud, authority.issue_controller())
+        agents = AgentClient(cloud, authority)
         stack.push_async_callback(agents.close)
         status_cache = StatusCache()
         networks = NetnsNetworks(NetworkSettings(published=await _loopback_range(store, settings.home)))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from octavia_provider.controller.certificate_rotation import CertificateRotation
 from octavia_provider.controller.configurations import Configurations
 from octavia_provider.controller.controller import Controller
 from octavia_provider.controller.desired_state import DesiredState
@@ -71,6 +72,9 @@ async def control_plane(
         stack.push_async_callback(heartbeats.stop)
         housekeeper.start()
         stack.push_async_callback(housekeeper.stop)
+        rotation = CertificateRotation(parts.store, parts.authority, controller)
+        rotation.start()
+        stack.push_async_callback(rotation.stop)
         await asyncio.to_thread(importlib.import_module, "octavia_provider.api")  # the cloud is built meanwhile
         server = await serve(_application(parts, facts, controller, stop))
         stack.push_async_callback(server.close)
@@ -112,6 +116,7 @@ def _application(parts: Parts, facts: Facts, controller: Controller, stop: Calla
         home=facts.home,
         cloud=parts.driver.name,
         started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        certificate_authority_expires=parts.authority.expires,
     )
     configurations = Configurations(controller, parts.templates)
     callbacks = api.Callbacks(stop=stop, activity=lambda _: None, configurations=configurations)

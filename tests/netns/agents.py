@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import os
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from octavia_amphora.wire.config import Backend, Bind, Configuration, Frontend, 
 from octavia_amphora.wire.messages import Applied, Push, Settings, Stamp
 from octavia_provider.agents import AgentClient
 from octavia_provider.pki import CertificateAuthority
-from octavia_provider.ports import Instance
+from octavia_provider.ports import Credential, Instance
 
 from .sandbox import Sandbox, inner
 
@@ -82,30 +83,38 @@ class Amphora:
         self.directory = directory
         self.id = str(uuid.uuid4())
         self.load_balancer_id = str(uuid.uuid4())
-        secrets: dict[str, bytes] = {}
+        self._secrets: dict[str, bytes] = {}
         self.control_plane_id = str(uuid.uuid4())
-        self.authority = CertificateAuthority.load(
-            lambda name, make: secrets.setdefault(name, secrets.get(name) or make()), self.control_plane_id
-        )
+        self.authority = self.authority_at(lambda: dt.datetime.now(dt.UTC))
         self.revision = 0
         self.host = Instance(amphora_id=self.id, load_balancer_id=self.load_balancer_id, agent=("127.0.0.1", 9443))
-        self.client = AgentClient(sandbox, self.authority.issue_controller())  # type: ignore[arg-type]
+        self.client = AgentClient(sandbox, self.authority)  # type: ignore[arg-type]
         self._receiver = receiver
         self.run_directory = tempfile.TemporaryDirectory(prefix="oct-", ignore_cleanup_errors=True)  # short: sockets
         self._process: subprocess.Popen[bytes] | None = None
         self._members: subprocess.Popen[bytes] | None = None
-        self._settle()
+        self.settle(self.authority.issue_amphora(self.id, "127.0.0.1"))
 
-    def _settle(self) -> None:
-        mine = self.authority.issue_amphora(self.id, "127.0.0.1")
-        for name, content in (("cert", mine.certificate), ("key", mine.key), ("ca", mine.authority)):
-            (self.directory / name).write_bytes(content)
+    def authority_at(self, clock: Callable[[], dt.datetime]) -> CertificateAuthority:
+        """The authority, with another clock than the machine's."""
+
+        def secret(name: str, make: Callable[[], bytes]) -> bytes:
+            return self._secrets.setdefault(name, self._secrets.get(name) or make())
+
+        return CertificateAuthority.load(secret, self.control_plane_id, clock=clock)
+
+    def settle(self, mine: Credential, *, key: str = "cert") -> None:
+        """Write the files of the agent; ``key``: the file of its key."""
+        (self.directory / "ca").write_bytes(mine.authority)
+        (self.directory / key).write_bytes(mine.key)
+        with (self.directory / "cert").open("ab" if key == "cert" else "wb") as file:
+            file.write(mine.certificate)
         settings = Settings(
             amphora_id=self.id,
             listen_address="127.0.0.1",
             listen_port=9443,
             certificate=str(self.directory / "cert"),
-            key=str(self.directory / "key"),
+            key=str(self.directory / key),
             authority=str(self.directory / "ca"),
             controller=self.authority.controller_name,
             heartbeat_key=KEY.hex(),

@@ -12,10 +12,10 @@ from octavia_amphora import __version__
 from octavia_amphora.apply.errors import PushRefused
 from octavia_amphora.apply.load_balancers import LoadBalancers
 from octavia_amphora.haproxy import check
-from octavia_amphora.wire.messages import Info, Push, Refusal, Settings, Stamp
+from octavia_amphora.wire.messages import Info, Push, Refusal, ServerCertificate, Settings, Stamp
 
 from .http import Request, Response
-from .tls import is_controller
+from .tls import ServerTls, is_controller
 
 log = logging.getLogger("octavia_amphora.server")
 
@@ -40,9 +40,10 @@ def _body(request: Request, kind: type[T]) -> T:
 class Api:
     """The handlers."""
 
-    def __init__(self, settings: Settings, load_balancers: LoadBalancers, boot: int) -> None:
+    def __init__(self, settings: Settings, load_balancers: LoadBalancers, tls: ServerTls, boot: int) -> None:
         self._settings = settings
         self._load_balancers = load_balancers
+        self._tls = tls
         self._boot = boot
         self._haproxy_version: str | None = None
 
@@ -77,8 +78,12 @@ class Api:
                 return _found(await self._load_balancers.states(identity))
             case "DELETE", ["v1", "load-balancers", identity]:
                 await self._load_balancers.remove(identity, _body(request, Stamp))
-                return Response(204)
-        return _answer(Refusal("bad_request", f"this agent has no {request.method} {request.path}"), 405)
+            case "PUT", ["v1", "certificate"] if self._tls.renewable:
+                self._tls.renew(_body(request, ServerCertificate).pem)
+                log.info("certificate renewed")
+            case _:
+                return _answer(Refusal("bad_request", f"this agent has no {request.method} {request.path}"), 405)
+        return Response(204)
 
     async def _info(self) -> Response:
         if self._haproxy_version is None:

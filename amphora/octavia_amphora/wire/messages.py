@@ -6,6 +6,7 @@ PUT    /v1/load-balancers/{id}            Push → 200 Applied | 409 Refusal (st
 GET    /v1/load-balancers/{id}            → Standing | 404
 GET    /v1/load-balancers/{id}/states     → States | 404
 DELETE /v1/load-balancers/{id}            Stamp in the body → 204 | 409 Refusal
+PUT    /v1/certificate                    ServerCertificate → 204 | 422 Refusal | 405 (its key and certificate are two files)
 """
 
 from __future__ import annotations
@@ -138,10 +139,17 @@ class Info(msgspec.Struct, frozen=True, omit_defaults=True):
     load_balancers: tuple[str, ...] = ()
 
 
+class ServerCertificate(msgspec.Struct, frozen=True):
+    """What the agent is to show from the next connection on: its key and its certificate, PEM, one after the other."""
+
+    pem: str
+
+
 class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
     """The agent's settings: ``/etc/octavia-amphora/agent.json``, written where the amphora is booted.
 
-    ``certificate``, ``key`` and ``authority`` are paths of PEM files; ``controller`` is the identity (URI name) that a
+    ``certificate``, ``key`` and ``authority`` are paths of PEM files; a certificate that is in one file with its key can be
+    renewed while the agent runs. ``controller`` is the identity (URI name) that a
     caller's certificate must carry. Heartbeats go to every one of ``receivers`` ("address:port") each
     ``heartbeat_interval`` seconds, and at once when a state changes, signed with ``heartbeat_key`` (hex). ``finish``: seconds that a push waits for requests which
     removed servers are still answering. ``haproxy_user``: who haproxy runs as, without capabilities; empty: as the agent.

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The client of the agents' API: HTTPS with our certificate, kept-alive connections, one wait for each kind of call."""
+"""The client of the agents' API: HTTPS with our certificate, kept-alive connections, one wait for each kind of call.
+
+The certificate is renewed in memory, where a call finds it due; connections that are open go on with the former one.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +15,14 @@ from typing import TypeVar
 
 import aiohttp
 import msgspec
+import structlog
 
-from octavia_amphora.wire.messages import Applied, Info, Push, Refusal, Stamp, Standing, States
+from octavia_amphora.wire.messages import Applied, Info, Push, Refusal, ServerCertificate, Stamp, Standing, States
 from octavia_provider.model.errors import PermanentError, Refused, TransientError, Unreachable
-from octavia_provider.ports import AgentRefused, Credential, Dialer, Instance
+from octavia_provider.ports import AgentRefused, Authority, CertificateExpired, Credential, Dialer, Instance
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 # A push may hold ``haproxy -c``, a reload and its rollback; questions are answered at once.
 PUSH_SECONDS = 60.0
@@ -26,14 +31,21 @@ CONNECT_SECONDS = 3.0
 KEEP_ALIVE_SECONDS = 60.0
 # While an agent starts, nobody listens yet and each try is refused at once: there is nothing to wait for but time.
 FIRST_PAUSE, LONGEST_PAUSE = 0.01, 0.25
+X509_V_ERR_CERT_HAS_EXPIRED = 10
+
+
+class MethodNotAllowed(PermanentError):
+    """An agent of another version, which does not have this call."""
 
 
 class AgentClient:
     """An implementation of ``ports.Agents``. Made in a running event loop, or before one runs; used in one loop."""
 
-    def __init__(self, dialer: Dialer, credential: Credential) -> None:
+    def __init__(self, dialer: Dialer, authority: Authority) -> None:
         self._dialer = dialer
-        self._tls = context(credential)
+        self._authority = authority
+        self._credential = authority.issue_controller()
+        self._tls = context(self._credential)
         self._open: aiohttp.ClientSession | None = None
 
     async def push(self, host: Instance, load_balancer_id: str, push: Push) -> Applied:
@@ -59,6 +71,14 @@ class AgentClient:
         """Who answers."""
         return _decode(await self._call("GET", host, "/v1/info"), Info, host)
 
+    async def renew_certificate(self, host: Instance, credential: Credential) -> bool:
+        """The agent takes another certificate without a restart; False when it is of a version that cannot."""
+        new = ServerCertificate((credential.key + credential.certificate).decode())
+        try:
+            return await self._call("PUT", host, "/v1/certificate", body=new) is not None
+        except MethodNotAllowed:
+            return False
+
     async def ready(self, host: Instance, timeout: float) -> None:
         """Return when the agent answers, as soon as it does; ``Unreachable`` after ``timeout`` seconds."""
         pause, last = FIRST_PAUSE, "it was not tried"
@@ -67,6 +87,8 @@ class AgentClient:
                 while True:
                     try:
                         await self._call("GET", host, "/v1/info")
+                    except CertificateExpired:
+                        raise  # time does not mend that
                     except Unreachable as error:
                         last = error.message
                     else:
@@ -86,6 +108,8 @@ class AgentClient:
         self, method: str, host: Instance, path: str, *, body: object = None, timeout: float = ASK_SECONDS
     ) -> bytes | None:
         """The answer's body; None for 404. Raises ``Unreachable``, ``AgentRefused`` and ``PermanentError``."""
+        if self._authority.due(self._credential.expires):
+            self._renew()
         address, port = host.agent
         url = f"https://[{address}]:{port}{path}" if ":" in address else f"https://{address}:{port}{path}"
         try:
@@ -98,6 +122,11 @@ class AgentClient:
             ) as answer:
                 content = await answer.read()
         except aiohttp.ClientConnectorCertificateError as error:
+            if getattr(error.certificate_error, "verify_code", None) == X509_V_ERR_CERT_HAS_EXPIRED:
+                raise CertificateExpired(
+                    f"its agent's certificate has expired: {error.certificate_error}",
+                    subject=f"amphora {host.amphora_id}", hint="nothing: it is given another one",
+                ) from error  # fmt: skip
             raise PermanentError(
                 f"another than this amphora's agent answers at {address} port {port}: {error.certificate_error}",
                 subject=f"amphora {host.amphora_id}",
@@ -112,6 +141,11 @@ class AgentClient:
         if answer.status >= 400:
             raise _refusal(host, answer.status, content)
         return content
+
+    def _renew(self) -> None:
+        self._credential = self._authority.issue_controller()
+        _show(self._tls, self._credential)
+        log.info("certificate renewed", of="control plane", expires=self._credential.expires)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._open is None:
@@ -137,12 +171,17 @@ def context(credential: Credential) -> ssl.SSLContext:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.minimum_version = ssl.TLSVersion.TLSv1_2
     made.load_verify_locations(cadata=credential.authority.decode())
+    _show(made, credential)
+    return made
+
+
+def _show(context: ssl.SSLContext, credential: Credential) -> None:
+    """From its next connection on, a context shows this certificate."""
     with tempfile.TemporaryDirectory(prefix="octavia-") as directory:  # ssl loads a chain from files alone
         pair = Path(directory) / "pair.pem"
         pair.touch(mode=0o600)
         pair.write_bytes(credential.key + credential.certificate)
-        made.load_cert_chain(pair)
-    return made
+        context.load_cert_chain(pair)
 
 
 def _of(load_balancer_id: str) -> str:
@@ -157,6 +196,8 @@ def _decode(body: bytes | None, kind: type[T], host: Instance) -> T:
 
 
 def _refusal(host: Instance, status: int, content: bytes) -> Exception:
+    if status == 405:
+        return MethodNotAllowed(f"its agent has no such call: {content[:200].decode(errors='replace')}")
     try:
         refusal = msgspec.json.decode(content, type=Refusal)
     except msgspec.MsgspecError:

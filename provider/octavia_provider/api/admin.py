@@ -88,6 +88,7 @@ def control_plane_facts(context: Context) -> dict[str, Any]:
         "home": settings.home,
         "cloud": settings.cloud,
         "project_id": settings.project_id,
+        "certificate_authority_expires": settings.certificate_authority_expires or None,
     }
 
 

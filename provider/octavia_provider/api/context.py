@@ -17,13 +17,17 @@ from .unique_swap import UniqueSwaps
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Facts that the API tells about itself. ``started_at`` is UTC, ISO 8601; ``schema`` is the store's."""
+    """Facts that the API tells about itself. ``started_at`` is UTC, ISO 8601; ``schema`` is the store's.
+
+    ``certificate_authority_expires``: the end of the authority of agents and control plane (ISO 8601).
+    """
 
     project_id: str
     home: str = ""
     cloud: str = ""
     schema: str = ""
     started_at: str = ""
+    certificate_authority_expires: str = ""
 
 
 class Configurations(Protocol):

@@ -116,7 +116,8 @@ class Overview:
             "published_address": record.spec.get("published_address"),
             "stats": statistics(counters),
             "amphorae": [
-                {"id": a.id, "status": a.status, "role": a.role} for a in self._tx.amphorae(record.id)
+                {"id": a.id, "status": a.status, "role": a.role, "certificate_expires": a.certificate_expires}
+                for a in self._tx.amphorae(record.id)
             ],
             "listeners": listeners,
             "pools": [self._pool(pool, below, unheard=unheard) for pool in parts["pool"]],

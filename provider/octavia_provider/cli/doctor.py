@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib.util
 import shutil
 import sys
@@ -17,6 +18,9 @@ from octavia_provider.kit.console import styled
 from octavia_provider.model.errors import OctaviaError
 
 from . import exit_codes, options
+
+RUNS = "runs"
+AUTHORITY_WARNING = dt.timedelta(days=365)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +87,10 @@ def _installation(where: Path) -> Iterator[Finding]:
     except ValueError as error:
         yield Finding("home", False, str(error), "export OCTAVIA_HOME=/var/lib/octavia")
         return
-    yield _control_plane(where)
+    control_plane = _control_plane(where)
+    yield control_plane
+    if control_plane.detail == RUNS:
+        yield from _certificates(where)
     if where.exists():
         if homes.full(where):
             yield Finding(
@@ -102,7 +109,7 @@ def _control_plane(where: Path) -> Finding:
     name = "control plane"
     try:
         if embedded.running(where):
-            return Finding(name, True, "runs")
+            return Finding(name, True, RUNS)
         balancers = [one.name for one in offline.objects(paths.database(where)) if one.kind == "load_balancer"]
     except OctaviaError as error:
         return Finding(name, False, error.message, error.hint)
@@ -114,6 +121,37 @@ def _control_plane(where: Path) -> Finding:
         return Finding(name, True, "does not run; it starts when `up` makes something")
     detail = f"does not run: nobody watches or heals {', '.join(balancers[:5])}{' and more' * (len(balancers) > 5)}"
     return Finding(name, False, detail, "octaviactl start; octaviactl service install, to have it at every boot")
+
+
+def _certificates(where: Path) -> Iterator[Finding]:
+    """Of the control plane and its agents, for each other: users' certificates are told of by ``status``."""
+    from octavia_provider.client.client import Client
+    from octavia_provider.client.deadline import Deadline
+    from octavia_provider.kit import paths
+
+    name, deadline = "certificates of agents", Deadline(10.0)
+    client = Client(start=lambda _: paths.api_socket(where))
+    try:
+        authority = client.control_plane(deadline=deadline).get("certificate_authority_expires")
+        found = client.request("GET", "/v2/octavia/amphorae", deadline=deadline).json()["amphorae"]
+    except OctaviaError as error:
+        yield Finding(name, False, error.message, error.hint)
+        return
+    finally:
+        client.close()
+    if authority:
+        end = dt.datetime.fromisoformat(authority)
+        fix = "with `octaviactl purge` and `up` the installation gets another one"
+        yield Finding("certificate authority", end - _now() > AUTHORITY_WARNING, f"good until {end:%Y-%m-%d}", fix)
+    ends = sorted(amphora["cert_expiration"] for amphora in found if amphora["cert_expiration"])
+    if ends:
+        first = dt.datetime.fromisoformat(ends[0]).replace(tzinfo=dt.UTC)
+        detail = f"good until {first:%Y-%m-%d}, and renewed before"
+        yield Finding(name, first > _now(), detail, "octaviactl logs, for what is in the way of their renewal")
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
 
 
 def _pulumi() -> Iterator[Finding]:

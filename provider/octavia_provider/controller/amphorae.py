@@ -13,6 +13,8 @@ from octavia_amphora.wire.messages import Settings
 from octavia_provider.ports import Amphora, Authority, Dialer
 
 DIRECTORY = "/etc/octavia-amphora"
+CERTIFICATE = "/run/octavia-amphora/agent.pem"
+"""With its key: in a directory that is the agent's own, since it replaces the file when its certificate is renewed."""
 HAPROXY_USER = "haproxy"
 """The user that every amphora has for haproxy, with no capability and without the agent's files."""
 
@@ -25,7 +27,7 @@ def new(load_balancer_id: str) -> Amphora:
 def files(
     amphora: Amphora, authority: Authority, dialer: Dialer, address: str, port: int, *, issued: Callable[[str], None]
 ) -> Mapping[str, tuple[int, bytes]]:
-    """The files of the agent: settings, certificate, key, the authority; keys are readable by root alone.
+    """The files of the agent: settings, key with certificate, the authority; keys are readable by root alone.
 
     ``issued`` is told until when the certificate is good.
     """
@@ -35,8 +37,8 @@ def files(
         amphora_id=amphora.id,
         listen_address=address,
         listen_port=port,
-        certificate=f"{DIRECTORY}/agent.pem",
-        key=f"{DIRECTORY}/agent.key",
+        certificate=CERTIFICATE,
+        key=CERTIFICATE,
         authority=f"{DIRECTORY}/authority.pem",
         controller=authority.controller_name,
         heartbeat_key=amphora.heartbeat_key.hex(),
@@ -45,7 +47,6 @@ def files(
     )
     return {
         f"{DIRECTORY}/agent.json": (0o600, msgspec.json.format(msgspec.json.encode(settings))),
-        settings.certificate: (0o644, credential.certificate),
-        settings.key: (0o600, credential.key),
+        CERTIFICATE: (0o600, credential.key + credential.certificate),
         settings.authority: (0o644, credential.authority),
     }

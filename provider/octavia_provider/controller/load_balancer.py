@@ -16,7 +16,7 @@ import structlog
 from octavia_amphora.wire.config import Configuration, Delta, apply, bare, difference, digest
 from octavia_amphora.wire.messages import Push as PushMessage
 from octavia_amphora.wire.messages import Stamp
-from octavia_provider.model.errors import PermanentError, Refused, Unreachable
+from octavia_provider.model.errors import PermanentError, Refused
 from octavia_provider.model.graph import Graph
 from octavia_provider.planner import plan as planner
 from octavia_provider.ports import (
@@ -25,6 +25,7 @@ from octavia_provider.ports import (
     Amphora,
     AmphoraSpec,
     Authority,
+    CertificateExpired,
     CloudStep,
     Compute,
     Dialer,
@@ -41,15 +42,13 @@ from octavia_provider.ports import (
 from octavia_provider.render.environment import Templates, shipped
 from octavia_provider.render.haproxy import Placement, Rendered, render
 
-from . import amphorae
+from . import agent_care, amphorae
 from .deploy import Outcome, push_what_can_be
 from .desired_state import DesiredState
 from .render_cache import RenderCache
 from .status_cache import StatusCache
 
 log = structlog.get_logger(__name__)
-AGENT_TIMEOUT = 30.0
-ANSWER_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +120,11 @@ class BalancerReconciler:
             if not steps:
                 break
             log.info("plan", load_balancer=self.desired_state.scope.id, plan=planner.sentence(steps))
-            await self._carry_out(steps)
+            try:
+                await self._carry_out(steps)
+            except CertificateExpired:  # sooner than the store says
+                self.suspects.update(a.id for a in self.amphorae)
+                raise
         else:
             raise PermanentError(
                 "the plan does not come to an end; what is seen of it keeps changing",
@@ -174,25 +177,22 @@ class BalancerReconciler:
             self._access = None
         if self._access is None:
             self._access = await self.ports.access.observe(self.desired_state.scope.id)
-        while self.suspects:
-            await self._look_after(self.suspects.pop())
+        for amphora in self.amphorae:
+            host = (self.hosts or {}).get(amphora.id)
+            if host is not None and host.alive:
+                await self._look_after(amphora, host)
 
-    async def _look_after(self, amphora_id: str) -> None:
-        """An agent that says nothing, though its host runs, is started anew with its files; haproxy goes on meanwhile."""
-        host = (self.hosts or {}).get(amphora_id)
-        if host is None or not host.alive or all(a.id != amphora_id for a in self.amphorae):
-            return
-        try:
-            await self.ports.agents.ready(host, ANSWER_TIMEOUT)
-        except Unreachable as error:
-            log.warning("agent started anew", amphora=amphora_id, reason=str(error))
-            issued: list[str] = []
-            await self.ports.compute.restart_agent(self._order(amphora_id, issued.append))
-            await self.ports.agents.ready(host, AGENT_TIMEOUT)
-            amphora = next(a for a in self.amphorae if a.id == amphora_id)
-            await self._keep(
-                replace(amphora, certificate_expires=issued[-1] if issued else amphora.certificate_expires)
-            )
+    async def _look_after(self, amphora: Amphora, host: Instance) -> None:
+        """Its agent answers, where that is in doubt, and has a certificate for some time to come."""
+        ports, after = self.ports, amphora
+        restart = partial(agent_care.restart, ports.compute, ports.agents, host, make=partial(self._order, amphora.id))
+        if amphora.id in self.suspects:
+            self.suspects.discard(amphora.id)
+            after = await agent_care.recover(ports.agents, host, amphora, restart)
+        if amphora.status == "ALLOCATED" and ports.authority.due(after.certificate_expires):
+            after = await agent_care.renew_certificate(ports.agents, ports.authority, host, after, restart)
+        if after != amphora:
+            await self._keep(after)
 
     def _rendered(self, host: Instance, refused: set[str], dropped: set[str]) -> Rendered:
         graph = self.desired_state.graph(refused, dropped)
@@ -274,7 +274,7 @@ class BalancerReconciler:
         amphora = next(a for a in self.amphorae if a.id == amphora_id)
         issued: list[str] = []
         host = await self.ports.compute.boot(self._order(amphora_id, issued.append))
-        await self.ports.agents.ready(host, AGENT_TIMEOUT)
+        await self.ports.agents.ready(host, agent_care.START_TIMEOUT)
         expires = issued[-1] if issued else amphora.certificate_expires
         ready = replace(amphora, status="ALLOCATED", management_address=host.agent[0], certificate_expires=expires)
         await self._keep(ready)

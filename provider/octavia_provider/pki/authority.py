@@ -3,7 +3,8 @@
 
 An agent's certificate is good for a server and names the amphora's id and address; a control plane's is good for a
 client and carries ``octavia://controller/<control plane id>``. Neither can do the other's part, so an amphora that is
-broken into cannot speak to the other agents.
+broken into cannot speak to the other agents. Both are renewed when two thirds of their life are over (``due``); the
+authority's own certificate is not, and no other outlives it.
 """
 
 from __future__ import annotations
@@ -76,6 +77,19 @@ class CertificateAuthority:
         """The authority's own certificate, PEM."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
 
+    @property
+    def expires(self) -> str:
+        """Until when the authority's own certificate is good (ISO 8601)."""
+        return self._certificate.not_valid_after_utc.isoformat()
+
+    def due(self, expires: str | None) -> bool:
+        """Whether a certificate that expires then has to be renewed; one of which that is not known is."""
+        if expires is None:
+            return True
+        end, now = dt.datetime.fromisoformat(expires), self._clock()
+        # Near the authority's own end a new certificate would not be good for longer than the old one.
+        return now >= end - self._lifetime / 3 and self._end(now) > end
+
     def issue_amphora(self, amphora_id: str, address: str) -> Credential:
         """For an agent. ``address`` is the IP address on which it listens."""
         names: list[x509.GeneralName] = [x509.DNSName(amphora_id), x509.IPAddress(ipaddress.ip_address(address))]
@@ -86,14 +100,16 @@ class CertificateAuthority:
         names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(self.controller_name)]
         return self._issue("octavia controller", names, ExtendedKeyUsageOID.CLIENT_AUTH)
 
+    def _end(self, now: dt.datetime) -> dt.datetime:
+        """A leaf must not be good for longer than the certificate that proves it."""
+        return min(now + self._lifetime, self._certificate.not_valid_after_utc)
+
     def _issue(self, common_name: str, names: list[x509.GeneralName], usage: x509.ObjectIdentifier) -> Credential:
         key = ec.generate_private_key(ec.SECP256R1())
         now = self._clock()
-        # A leaf must not be good for longer than the certificate that proves it.
-        expires = min(now + self._lifetime, self._certificate.not_valid_after_utc)
         issuer = self._certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
         builder = (
-            _builder(common_name, key, now, expires)
+            _builder(common_name, key, now, self._end(now))
             .issuer_name(self._certificate.subject)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(digital_signature=True), critical=True)

@@ -15,7 +15,7 @@ Authority         certificates of amphorae and controllers               pki/
 from __future__ import annotations
 
 from .access import CloudStep, ListenerAccess
-from .agents import AgentRefused, Agents, Authority, Credential
+from .agents import AgentRefused, Agents, Authority, CertificateExpired, Credential
 from .clouds import (
     AmphoraSpec,
     Cloud,
@@ -37,6 +37,7 @@ __all__ = [
     "Amphora",
     "AmphoraSpec",
     "Authority",
+    "CertificateExpired",
     "Cloud",
     "CloudDriver",
     "CloudResource",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from octavia_amphora.wire.messages import Applied, Push, Stamp, Standing, States
+from octavia_provider.model.errors import Unreachable
 
 from .clouds import Instance
 
@@ -17,6 +18,10 @@ class AgentRefused(Exception):
     def __init__(self, refusal: Any) -> None:
         super().__init__(refusal.message)
         self.refusal = refusal
+
+
+class CertificateExpired(Unreachable):
+    """The agent's certificate has expired: no TLS connection to it until the cloud has given it another one."""
 
 
 class Agents(Protocol):
@@ -36,6 +41,10 @@ class Agents(Protocol):
 
     async def states(self, host: Instance, load_balancer_id: str) -> States | None:
         """Statistics and states in full."""
+        ...
+
+    async def renew_certificate(self, host: Instance, credential: Credential) -> bool:
+        """Give the agent another certificate, which it shows from the next connection on; False: this agent cannot."""
         ...
 
     async def ready(self, host: Instance, timeout: float) -> None:
@@ -59,6 +68,15 @@ class Credential:
 
 class Authority(Protocol):
     """The CA of the amphorae."""
+
+    @property
+    def expires(self) -> str:
+        """Until when its own certificate is good."""
+        ...
+
+    def due(self, expires: str | None) -> bool:
+        """Whether a certificate that expires then (None: unknown) has to be renewed: two thirds of its life are over."""
+        ...
 
     @property
     def controller_name(self) -> str:

@@ -175,7 +175,10 @@ async def plane(folder: Path) -> AsyncIterator[Plane]:
             busy.set()
 
     callbacks = Callbacks(stop=lambda: stopped.append(True), activity=count, configurations=Texts())
-    settings = Settings(project_id=PROJECT, home=str(folder), cloud="netns", schema=store.schema, started_at="now")
+    settings = Settings(
+        project_id=PROJECT, home=str(folder), cloud="netns", schema=store.schema, started_at="now",
+        certificate_authority_expires="2036-01-01T00:00:00+00:00",
+    )  # fmt: skip
     networks = NetnsNetworks()
     app = create_app(
         store, status_cache, networks, settings=settings, callbacks=callbacks,

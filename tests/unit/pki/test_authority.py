@@ -109,3 +109,21 @@ def test_lifetimes() -> None:
     old = CertificateAuthority.load(secrets, "cp-1", clock=lambda: late)
     leaf = x509.load_pem_x509_certificate(old.issue_amphora(AMPHORA, "fd00::1").certificate)
     assert leaf.not_valid_after_utc == now + dt.timedelta(days=3650)
+
+
+def test_certificates_are_due_when_two_thirds_of_their_life_are_over() -> None:
+    begin, day = dt.datetime(2026, 1, 1, tzinfo=dt.UTC), dt.timedelta(days=1)
+    passed = dt.timedelta(0)
+    authority = CertificateAuthority.load(Secrets(), "cp-1", clock=lambda: begin + passed)
+    expires = authority.issue_controller().expires
+    for days, due in ((0, False), (19.9, False), (20, True), (29, True), (31, True), (400, True)):
+        passed = days * day
+        assert authority.due(expires) is due, days
+    assert authority.due(None)
+    passed = 3625 * day  # its certificates end with the authority, and no other would be good for longer
+    last = authority.issue_controller().expires
+    assert last == authority.expires
+    for days in (3625, 3640, 3651):
+        passed = days * day
+        assert not authority.due(last)
+    assert authority.due(expires)

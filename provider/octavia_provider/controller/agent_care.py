@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is done so that an agent goes on answering: a new certificate, a restart with new files. haproxy goes on meanwhile.
+
+An agent that runs takes its certificate over mTLS. One that cannot (it has slept past the end of its certificate, or is
+of an earlier version) is started anew with its files through the cloud: nobody believes an expired certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import structlog
+
+from octavia_provider.model.errors import OctaviaError, Unreachable
+from octavia_provider.ports import (
+    AgentRefused,
+    Agents,
+    Amphora,
+    AmphoraSpec,
+    Authority,
+    CertificateExpired,
+    Compute,
+    Instance,
+)
+
+log = structlog.get_logger(__name__)
+START_TIMEOUT = 30.0
+ANSWER_TIMEOUT = 5.0
+
+Issued = Callable[[str], None]
+Restart = Callable[[Amphora, str], Awaitable[Amphora]]
+
+
+async def restart(
+    compute: Compute, agents: Agents, host: Instance, amphora: Amphora, reason: str,
+    *, make: Callable[[Issued], AmphoraSpec],
+) -> Amphora:  # fmt: skip
+    """Its agent is started anew with its files and answers; the amphora as it is then. ``make`` issues a certificate."""
+    log.warning("agent started anew", amphora=amphora.id, reason=reason)
+    issued = [amphora.certificate_expires]
+    await compute.restart_agent(make(issued.append))
+    await agents.ready(host, START_TIMEOUT)
+    return replace(amphora, certificate_expires=issued[-1])
+
+
+async def recover(agents: Agents, host: Instance, amphora: Amphora, restart: Restart) -> Amphora:
+    """An agent that says nothing, though its host runs, is started anew."""
+    try:
+        await agents.ready(host, ANSWER_TIMEOUT)
+    except Unreachable as error:
+        return await restart(amphora, str(error))
+    return amphora
+
+
+async def renew_certificate(
+    agents: Agents, authority: Authority, host: Instance, amphora: Amphora, restart: Restart
+) -> Amphora:
+    """The amphora with another certificate; as it was where that is not possible now and the present one is still good."""
+    credential = authority.issue_amphora(amphora.id, host.agent[0])
+    try:
+        if await agents.renew_certificate(host, credential):
+            log.info("certificate renewed", of="amphora", amphora=amphora.id, expires=credential.expires)
+            return replace(amphora, certificate_expires=credential.expires)
+        reason = "its version takes no certificate while it runs"
+    except CertificateExpired as error:
+        reason = str(error)
+    except (OctaviaError, AgentRefused) as error:
+        log.warning("certificate not renewed", amphora=amphora.id, reason=str(error))
+        return amphora
+    return await restart(amphora, reason)
