@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import pem
-from octavia_provider.model.graph import build
 from octavia_provider.model.tls_container import TlsContainer
 from octavia_provider.model.validate import validated
 
@@ -31,8 +30,8 @@ LISTS_OF_ALL = _ID["all revoked"]
 
 
 @functools.cache
-def made() -> Mapping[str, TlsContainer]:
-    """All of them, by id."""
+def values() -> Mapping[str, Mapping[str, Any]]:
+    """What each holds, by id, as the store has it."""
     ca, other = pem.authority(), pem.authority("other")
     middle = pem.authority("middle", ca)
     one = pem.make("one.test", ca)
@@ -46,13 +45,7 @@ def made() -> Mapping[str, TlsContainer]:
         "revoked": {"crl": pem.crl(ca, one)},
         "all revoked": {"crl": pem.crl(ca, one) + pem.crl(other)},
     }
-    return {_ID[name]: _container(_ID[name], contents[name]) for name in _NAMES}
-
-
-def _container(id_: str, values: Mapping[str, Any]) -> TlsContainer:
-    container = build("tls_container", validated(TlsContainer, values), id=id_)
-    assert isinstance(container, TlsContainer)
-    return container
+    return {_ID[name]: validated(TlsContainer, contents[name]) for name in _NAMES}
 
 
 def reference(draw: Draw, sort: str) -> str:
