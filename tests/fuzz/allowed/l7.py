@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from octavia_provider.model.graph import Graph
@@ -12,7 +13,7 @@ from octavia_provider.model.l7_policy import L7Policy
 from octavia_provider.model.l7_rule import L7Rule
 from octavia_provider.model.listener import Listener
 
-from .tables import Facts, Meant, Table, always, as_format, equal, filled, flat
+from .tables import Facts, Meant, Table, always, as_format, filled, flat
 
 _DECIDES = "http-request set-var(txn.l7policy) str({id}) if !l7-decided"
 ANY = Table("L7 policies", {
@@ -72,6 +73,9 @@ RULE = Table("L7 rule", {
 })  # fmt: skip
 _HOW = {"REGEX": "reg", "STARTS_WITH": "beg", "ENDS_WITH": "end", "CONTAINS": "sub", "EQUAL_TO": "str"}
 DECIDES = f"L7 policy: {_DECIDES} …"
+PREPARED, DECIDED, CARRIED_OUT, CHANGES = 10, 1_000, 1_000_000, 1_000
+"""Ranks: the request is made ready, then policies are asked in the order of their positions, then the one that decided is carried out;
+its changes of headers in their order, and what ends the request last."""
 NAMES = ANY.names | POLICY.names | CHANGE.names | RULE.names | {DECIDES}
 
 
@@ -90,23 +94,17 @@ def meant(graph: Graph, listener: Listener) -> Iterator[Meant]:
     """What all policies of a listener mean."""
     policies = deciding(graph, listener)
     if policies:
-        yield from ANY.means(listener, {})
-    for policy, rules in policies:
+        yield from ANY.means(listener, {}, PREPARED)
+    for number, (policy, rules) in enumerate(policies):
         conditions = tuple(f"!{rule.id}" if rule.invert else rule.id for rule in rules)
-        yield Meant(DECIDES, (*filled(_DECIDES, {"id": policy.id}), *conditions))
-        yield from POLICY.means(policy, _policy_facts(policy))
-        for change in policy.header_changes:
+        yield Meant(DECIDES, (*filled(_DECIDES, {"id": policy.id}), *conditions), DECIDED + number)
+        first = CARRIED_OUT + number * CHANGES
+        yield from POLICY.means(policy, _policy_facts(policy), first + CHANGES - 1)
+        for place, change in enumerate(policy.header_changes):
             facts = {**flat(change), "value": as_format(change.value or ""), "policy": policy.id}
-            yield from CHANGE.means(change, facts)
+            yield from CHANGE.means(change, facts, first + place)
         for rule in rules:
             yield from RULE.means(rule, _rule_facts(rule))
-
-
-def in_order(lines: Sequence[Sequence[str]], graph: Graph, listener: Listener) -> None:
-    """The policies are asked in the order of their positions."""
-    asked = [line[2] for line in lines if line[1:2] == ("set-var(txn.l7policy)",)]
-    wanted = [f"str({policy.id})" for policy, _ in deciding(graph, listener)]
-    equal(asked, wanted, f"the order of the policies of {listener.id}")
 
 
 def _policy_facts(policy: L7Policy) -> Facts:
@@ -126,7 +124,9 @@ def _rule_facts(rule: L7Rule) -> Facts:
     if rule.type == "SOURCE_IP":
         network = ipaddress.ip_network(value, strict=False)
         masks = f"{'32,' if network.version == 6 else ''}{network.prefixlen}"
-        return {**flat(rule), "masks": masks, "network": str(network.network_address)}
+        family = socket.AF_INET6 if network.version == 6 else socket.AF_INET
+        written = socket.inet_ntop(family, network.network_address.packed)  # by this haproxy writes addresses
+        return {**flat(rule), "masks": masks, "network": written}
     before, behind = _COOKIES.get(rule.compare_type, ("", ""))
     literal = value.replace(r"\E", r"\E\\E\Q")
     cookie = rf"(?:^|;)\s*+\Q{rule.key}\E\s*+=\s*+{before}\Q{literal}\E{behind}"

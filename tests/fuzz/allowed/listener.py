@@ -89,6 +89,16 @@ LISTENER = Table("listener", {
     "http-request return status 404 content-type text/plain string {nothing} unless { path /metrics }": is_metrics,
     "http-request set-path /{loadbalancer_id}": is_metrics, "default_backend octavia-metrics": is_metrics,
     "http-after-response set-header Strict-Transport-Security {hsts}": lambda li: ends_tls(li) and li.hsts_max_age is not None,
+}, {
+    # a request is counted by the client that it comes from; what is refused is not
+    "http-request track-sc0 src": 1,
+    "http-request deny deny_status 429 hdr Retry-After {expiry} if { sc0_gpc0_rate ge {rate_limit.requests} }": 2,
+    "http-request sc-inc-gpc0(0)": 3,
+    # the path that is asked for, not the one that is put in its place
+    "http-request return status 404 content-type text/plain string {nothing} unless { path /metrics }": 1,
+    "http-request set-path /{loadbalancer_id}": 2,
+    # what policies do to headers comes after what the listener says of them
+    **dict.fromkeys(INSERTED.values(), 4), "http-after-response set-header Strict-Transport-Security {hsts}": 4,
 })  # type: ignore[arg-type] # fmt: skip
 CIDRS = "listener: acl allowed_ipv… src …"
 DEFAULT_BACKEND = Table("listener", {"default_backend {pool.id}:{id}": always})
@@ -127,7 +137,6 @@ def frontend(section: Section, graph: Graph, binds: tuple[Bind, ...], met: Count
     same_lines(
         rest, [*LISTENER.means(listener, facts), *_default(graph, listener), *l7.meant(graph, listener)], where, met
     )
-    l7.in_order(rest, graph, listener)
 
 
 def default_pool(graph: Graph, listener: Listener) -> str | None:

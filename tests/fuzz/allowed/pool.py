@@ -42,6 +42,8 @@ POOL = Table("pool", {
     f'stick store-response {_GIVEN} if {{ res.cook("{_NAME}") -m found }}': _persists("APP_COOKIE"),
     f'stick match {_SHOWN} if {{ req.cook("{_NAME}") -m found }}': _persists("APP_COOKIE"),
     f'stick match req.cook("{_NAME}")': _persists("APP_COOKIE"), "option allbackups": always,
+}, {
+    f'stick match {_SHOWN} if {{ req.cook("{_NAME}") -m found }}': 1, f'stick match req.cook("{_NAME}")': 2,
 })  # type: ignore[arg-type] # fmt: skip
 LISTENER = Table("listener of a pool", {
     "mode http": sees_requests, "mode tcp": sees_bytes, "timeout connect {connect}ms": always, "timeout server {data}ms": always,
@@ -61,12 +63,17 @@ MONITOR = Table("health monitor", {
     "http-check expect status {expected_codes}": _asks,
     "http-check send meth {http_method} uri {url_path} ver HTTP/{http_version} hdr Host {domain_name}":
         lambda hm: _asks(hm) and hm.domain_name,
+}, {
+    "http-check send meth {http_method} uri {url_path} ver HTTP/{http_version} hdr Host {domain_name}": 3,
+    "http-check expect status {expected_codes}": 4,
 })  # fmt: skip
 _SEND = "http-check send meth {monitor.http_method} uri {monitor.url_path} ver HTTP/{monitor.http_version}"
 _HOST = r'http-check set-var(check.host) bc_dst,regsub("^(.*:.*)$","[\\1]"),concat(:,check.port),regsub(":{default_port}$","")'
 NAMELESS = Table("health monitor without a name", {
     _SEND: lambda pair: not pair.has_host, f"{_SEND} hdr Host %[var(check.host)]": lambda pair: pair.has_host,
     "http-check set-var(check.port) bc_dst_port": lambda pair: pair.has_host, _HOST: lambda pair: pair.has_host,
+}, {
+    "http-check set-var(check.port) bc_dst_port": 1, _HOST: 2, _SEND: 3, f"{_SEND} hdr Host %[var(check.host)]": 3,
 })  # fmt: skip
 DEFAULT = {"http_method": "GET", "url_path": "/", "http_version": "1.0", "expected_codes": "200"}
 """What an attribute of a health monitor that is not given stands for."""

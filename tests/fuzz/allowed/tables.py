@@ -12,13 +12,15 @@ import dataclasses
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from fuzz.parser import Unmeant
 
 Facts = Mapping[str, str]
 When = Callable[[Any], object]
+EVALUATED = ("http-request", "http-response", "http-after-response", "tcp-request", "http-check", "stick")
+"""What haproxy evaluates line by line, in the order of the lines (4.2). Of use_backend at most one is true: one policy decides."""
 INT = "\0int"  # no word of a configuration has a control character
 _NAME = re.compile(r"\{([a-z0-9_.]+)\}")
 
@@ -30,29 +32,32 @@ def always(_: Any) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """One directive that an object means: the words that have to stand there."""
+    """One directive that an object means: the words that have to stand there. ``rank``: after which others of its rules, where the
+    meaning hangs on that; 0: anywhere among them."""
 
     name: str
     words: tuple[str, ...]
+    rank: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """The directives of a kind of object, each with when it is meant."""
+    """The directives of a kind of object, each with when it is meant. ``ranks``: of those that haproxy evaluates in their order."""
 
     kind: str
     directives: Mapping[str, When]
+    ranks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def names(self) -> frozenset[str]:
         """What the tally calls them."""
         return frozenset(f"{self.kind}: {directive}" for directive in self.directives)
 
-    def means(self, thing: Any, facts: Facts) -> Iterator[Meant]:
-        """What this object means."""
+    def means(self, thing: Any, facts: Facts, rank: int = 0) -> Iterator[Meant]:
+        """What this object means. ``rank``: of what has none of its own."""
         for directive, when in self.directives.items():
             if when(thing):
-                yield Meant(f"{self.kind}: {directive}", filled(directive, facts))
+                yield Meant(f"{self.kind}: {directive}", filled(directive, facts), self.ranks.get(directive, rank))
 
 
 def filled(directive: str, facts: Facts) -> tuple[str, ...]:
@@ -67,12 +72,12 @@ def flat(resource: Any, prefix: str = "") -> dict[str, str]:
 
 
 def _flat(resource: Any, prefix: str) -> Iterator[tuple[str, str]]:
-    for field in dataclasses.fields(resource):
-        value = getattr(resource, field.name)
+    for one in dataclasses.fields(resource):
+        value = getattr(resource, one.name)
         if dataclasses.is_dataclass(value):
-            yield from _flat(value, f"{prefix}{field.name}.")
+            yield from _flat(value, f"{prefix}{one.name}.")
         else:
-            yield f"{prefix}{field.name}", "" if value is None else str(value)
+            yield f"{prefix}{one.name}", "" if value is None else str(value)
 
 
 def host(address: str) -> str:
@@ -86,15 +91,22 @@ def as_format(text: str) -> str:
 
 
 def same_lines(lines: Iterable[Sequence[str]], meant: Iterable[Meant], where: str, met: Counter[str]) -> None:
-    """The lines are those that are meant, in any order."""
-    left: dict[tuple[str, ...], list[str]] = {}
-    for one in meant:
-        left.setdefault(one.words, []).append(one.name)
+    """The lines are those that are meant; in any order, but for those that have ranks."""
+    left: dict[tuple[str, ...], list[Meant]] = {}
+    for one in sorted(meant, key=lambda one: one.rank):
+        left.setdefault(one.words, []).append(one)
+    highest: dict[str, Meant] = {}
     for line in lines:
         if not left.get(tuple(line)):
             raise Unmeant(f"a line that no object means: {line} in {where}")
-        met[left[tuple(line)].pop()] += 1
-    if missing := [words for words, names in left.items() if names]:
+        one = left[tuple(line)].pop(0)
+        met[one.name] += 1
+        if one.rank and one.words[0] in EVALUATED:
+            before = highest.setdefault(one.words[0], one)
+            if one.rank < before.rank:
+                raise Unmeant(f"a line that is meant to stand before {before.words}: {line} in {where}")
+            highest[one.words[0]] = one
+    if missing := [words for words, ones in left.items() if ones]:
         raise Unmeant(f"lines that are meant and missing: {missing} in {where}")
 
 
