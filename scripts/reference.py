@@ -13,8 +13,9 @@ from typing import Any
 import commands
 
 from octavia_provider.model import effects
-from octavia_provider.model.attributes import Attribute, Rule, attributes, camel
-from octavia_provider.model.kinds import KINDS, LOCAL_KINDS
+from octavia_provider.model.kinds import KINDS, token
+from octavia_provider.model.metadata import Attribute, Rule, attributes
+from octavia_provider.model.naming import camel
 
 BARE = {"timeout", "delay", "passphrase", "intermediates", "certificate", "key", "value", "action"}
 """Attributes of one word that rules name."""
@@ -55,8 +56,8 @@ def main() -> int:
     return stale
 
 
-def title(cls: type) -> str:
-    return f"octavia.local.{cls.__name__.removeprefix('Local')}" if cls in LOCAL_KINDS else f"octavia.{cls.__name__}"
+def title(cls: Any) -> str:
+    return token(cls.KIND).replace(":index:", ".").replace(":", ".")
 
 
 def replacements(cls: type) -> str:

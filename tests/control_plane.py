@@ -14,9 +14,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from octavia_provider.client import collections
 from octavia_provider.model import tls_container
-from octavia_provider.model.attributes import attributes, inputs
 from octavia_provider.model.kinds import KINDS, PARENTS
-from octavia_provider.model.validate import validate
+from octavia_provider.model.metadata import attributes, inputs
+from octavia_provider.model.validation import validate
 
 
 class Fault(Exception):

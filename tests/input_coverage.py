@@ -12,8 +12,8 @@ import functools
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.kinds import KINDS
+from octavia_provider.model.metadata import inputs
 
 TESTS = Path(__file__).parent
 MARKER = "covers"

@@ -12,17 +12,23 @@ from typing import Any
 from octavia_engine import propertypath, urns, values
 from octavia_engine.events import Step
 from octavia_provider.model import effects, ignoring, kinds
-from octavia_provider.model.attributes import Attribute, attributes, inputs
 from octavia_provider.model.effects import Effect, Severity
-from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.model.metadata import Attribute, attributes, inputs
+from octavia_provider.model.unknown import UNKNOWN
 
-KINDS = {kinds.token(kind): kind for kind in kinds.KINDS.values()}
+_WORDS = {kinds.token(kind): kind for kind in kinds.KINDS}
 Named = tuple[str, Effect]
+
+
+def _kind(type_: str) -> Any:
+    """The class of a resource of ours; None of others."""
+    word = _WORDS.get(type_)
+    return kinds.KINDS[word] if word else None
 
 
 def of(step: Step) -> list[Named]:
     """The effects of a step, the worst first; each with what it comes from: an input, or how the object changes."""
-    kind = KINDS.get(step.type)
+    kind = _kind(step.type)
     if kind is None or step.retained or step.hidden:
         return []
     match step.op:
@@ -59,14 +65,14 @@ def _plain(value: Any) -> Any:
 
 def ignored(type_: str, paths: list[str]) -> list[str]:
     """What is wrong with ``ignore_changes`` of a resource of ours; the plugin says it of what is there already."""
-    kind = KINDS.get(type_)
+    kind = _kind(type_)
     return list(ignoring.problems(kind, paths, underscores=True)) if kind and paths else []
 
 
 def spelled(type_: str, path: str) -> str:
     """A property path as a program in Python writes it, where the type is ours: ``rateLimit.periodSeconds`` →
     ``rate_limit.period_seconds``. Others' are left in Pulumi's spelling: what is a name in them is not known here."""
-    kind = KINDS.get(type_)
+    kind = _kind(type_)
     if kind is None:
         return path
     inner: type | None = kind

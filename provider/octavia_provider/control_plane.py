@@ -96,7 +96,7 @@ def _makers(parts: Parts) -> Mapping[str, Callable[[Scope], Reconciler]]:
         holder=parts.holder,
         templates=parts.templates.current,
     )
-    shared = {kind.KIND: partial(_shared_resource, parts.store) for kind in SHARED_KINDS}
+    shared = dict.fromkeys(SHARED_KINDS, partial(_shared_resource, parts.store))
     return {"load_balancer": partial(_load_balancer, ports), **shared, **driver.reconcilers}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from octavia_provider.model.graph import Graph, build
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import validated
+from octavia_provider.model.validation import validated
 
 from .render import address
 

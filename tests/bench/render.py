@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from octavia_amphora.wire.config import compose, digest
 from octavia_provider.model.graph import Graph, build
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import validated
+from octavia_provider.model.validation import validated
 from octavia_provider.render.haproxy import Placement, render
 
 from .rows import Row, at_most, median

@@ -19,7 +19,7 @@ from fuzz.verify import Accepted, Proof
 from octavia_provider.model import graph as graphs
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.tls_container import TlsContainer
-from octavia_provider.model.validate import validate
+from octavia_provider.model.validation import validate
 from octavia_provider.render.haproxy import Placement, render
 
 CONTAINERS = budget.BALANCERS // 5

@@ -23,7 +23,7 @@ from fuzz.parser import Unmeant, sections
 from fuzz.regressions import FOUND
 from fuzz.shrink import shrunk
 from fuzz.verify import Accepted, Proof, made
-from octavia_provider.model.attributes import attributes, inputs
+from octavia_provider.model.metadata import attributes, inputs
 
 TOGETHER = 25
 """Balancers in one file: a check costs 76 ms, most of which is haproxy's start."""

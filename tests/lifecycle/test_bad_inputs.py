@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from octavia_provider.model.attributes import attributes
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import validate
+from octavia_provider.model.metadata import attributes
+from octavia_provider.model.validation import validate
 from octavia_provider.plugin import language, spelling
 from octavia_provider.plugin.resources import TOKENS
 from provider_process import Provider, provider

@@ -14,7 +14,7 @@ from google.protobuf.empty_pb2 import Empty
 
 import pem
 from control_plane import ControlPlane
-from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.model.unknown import UNKNOWN
 from octavia_provider.plugin import values
 from provider_process import PROVIDER, URN, Provider, init_failed, provider
 from real_plane import RealPlane

@@ -11,7 +11,7 @@ import pytest
 
 import pem
 from control_plane import ControlPlane
-from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.model.unknown import UNKNOWN
 from octavia_provider.plugin.resources import HOOKS
 from provider_process import Provider, pb
 from real_plane import RealPlane

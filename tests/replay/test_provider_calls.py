@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from google.protobuf import json_format, struct_pb2
 
-from octavia_provider.model.validate import contains_unknown
+from octavia_provider.model.unknown import contains_unknown
 from octavia_provider.plugin import values
 from octavia_provider.pulumirpc import proto
 from provider_process import Provider, pb, provider

@@ -69,7 +69,7 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
     for under in (f"{base}/lbaas", base):  # the second: as Octavia, which serves its collections without the word too
         _balancers(router, under)
     for kind in SHARED_KINDS:
-        _kind(router, f"{base}/octavia", kind.KIND)
+        _kind(router, f"{base}/octavia", kind)
     router.add_get(f"{base}/octavia/amphorae", amphorae.amphorae)
     router.add_get(f"{base}/octavia/amphorae/{{id}}", amphorae.show)
     router.add_get(f"{base}/octavia/amphorae/{{id}}/stats", amphorae.statistics)
@@ -88,10 +88,10 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
 def _balancers(router: web.UrlDispatcher, base: str) -> None:
     """The collections of load balancers, their parts, and what operators set up for them."""
     for kind in BALANCER_KINDS:
-        _kind(router, f"{base}{_under(kind.KIND)}", kind.KIND)
+        _kind(router, f"{base}{_under(kind)}", kind)
     for kind in OPERATOR_KINDS:
-        if kind.KIND != "quota":
-            _kind(router, base, kind.KIND)
+        if kind != "quota":
+            _kind(router, base, kind)
     _operators(router, base)
     balancer = f"{base}/loadbalancers/{{id}}"
     router.add_put(f"{base}/pools/{{pool_id}}/members", update_members)

@@ -8,12 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.errors import Conflict, Invalid, NotFound, Path, PermanentError, Violation
 from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import follow_action
 from octavia_provider.model.listener import WITHOUT_POOL
-from octavia_provider.model.validate import validate
+from octavia_provider.model.metadata import inputs
+from octavia_provider.model.validation import validate
 from octavia_provider.ports import Networks, Owner, Record, Settlement, Transaction
 
 from . import deletion, flavor_rules, l7_positions, leftovers, representation

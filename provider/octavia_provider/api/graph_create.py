@@ -28,7 +28,7 @@ from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.l7_policy import follow_action
 from octavia_provider.model.load_balancer import VIP_FORMS
 from octavia_provider.model.quota import Quota
-from octavia_provider.model.validate import validate
+from octavia_provider.model.validation import validate
 
 from .compat.coercion import understood
 

@@ -9,9 +9,9 @@ from typing import Any
 from multidict import MultiMapping
 from yarl import URL
 
-from octavia_provider.model.attributes import Attribute
 from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, Violation
+from octavia_provider.model.metadata import Attribute
 
 from .requests import FLAGS
 

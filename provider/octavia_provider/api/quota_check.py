@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.errors import Forbidden
 from octavia_provider.model.kinds import KINDS
+from octavia_provider.model.metadata import inputs
 from octavia_provider.model.quota import UNLIMITED, Quota, limit_for
 from octavia_provider.ports import Transaction
 

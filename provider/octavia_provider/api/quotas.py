@@ -10,7 +10,7 @@ from aiohttp import web
 
 from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.quota import Quota
-from octavia_provider.model.validate import validated
+from octavia_provider.model.validation import validated
 from octavia_provider.ports import Record, Transaction
 
 from . import create_update, deletion, list_query

@@ -13,9 +13,9 @@ from typing import Any
 from aiohttp import web
 
 from octavia_provider.model import formats
-from octavia_provider.model.attributes import Attribute, inputs
 from octavia_provider.model.health_monitor import HTTP_DEFAULTS, HTTP_TYPES
 from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, OPERATOR_KINDS
+from octavia_provider.model.metadata import Attribute, inputs
 from octavia_provider.model.tls import TLS_DEFAULTS
 
 HEADER = "X-Octavia-Form"
@@ -32,7 +32,7 @@ def wants_model(request: web.Request) -> bool:
 
 def spelled(kind: str, given: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
     """What of the given attributes means a value of ``values`` and is spelled otherwise."""
-    if kind == "load_balancer" or KINDS[kind] not in (*BALANCER_KINDS, *OPERATOR_KINDS):
+    if kind == "load_balancer" or kind not in (*BALANCER_KINDS, *OPERATOR_KINDS):
         return {}  # a VIP is a port's address, which Neutron spells; and all else is not Octavia's
     known = inputs(KINDS[kind])
     found = {n: (known[n], v) for n, v in given.items() if n in known and not known[n].secret}

@@ -16,9 +16,9 @@ import msgspec
 from aiohttp import web
 
 from octavia_provider.model import echo
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.errors import VIOLATIONS, Invalid, Violation
 from octavia_provider.model.kinds import KINDS
+from octavia_provider.model.metadata import inputs
 from octavia_provider.ports import Owner
 
 BODY, MANY = 8 * 2**20, 32 * 2**20

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from octavia_provider.model import graph as graphs
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.common import Resource
 from octavia_provider.model.errors import Invalid, NotFound, Path, Violation
 from octavia_provider.model.health_monitor import HealthMonitor
 from octavia_provider.model.kinds import KINDS, LOCAL_KINDS, OPERATOR_KINDS, SHARED_KINDS
+from octavia_provider.model.metadata import inputs
 from octavia_provider.model.pool import Pool
 from octavia_provider.ports import Record, Transaction
 
-ROOTS = frozenset({"load_balancer", *(kind.KIND for kind in (*SHARED_KINDS, *OPERATOR_KINDS, *LOCAL_KINDS))})
+ROOTS = frozenset({"load_balancer", *SHARED_KINDS, *OPERATOR_KINDS, *LOCAL_KINDS})
 _IN_GRAPH = ("listener", "pool", "health_monitor", "l7_policy")
 _CHECKED = (*_IN_GRAPH, "l7_rule")
 IMMUTABLE = "cannot be changed once the object is made; make a new object with it and delete this one"

@@ -10,11 +10,11 @@ from typing import Any
 
 from octavia_amphora.wire.messages import Counters
 from octavia_provider.model import formats, statuses, tls_container, validity
-from octavia_provider.model.attributes import Attribute, Choice, attributes, inputs
 from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import DEFAULT_CODE
 from octavia_provider.model.listener import METRICS, WITHOUT_POOL, ends_tls
 from octavia_provider.model.local import ipv6_subnet_id
+from octavia_provider.model.metadata import Attribute, Choice, attributes, inputs
 from octavia_provider.ports import Record, Scope, StatusCache, Transaction
 
 from . import representation

@@ -12,7 +12,7 @@ import click
 
 from octavia_provider.kit import console
 from octavia_provider.model.errors import Unreachable
-from octavia_provider.model.kinds import KINDS, LOCAL_KINDS, OPERATOR_KINDS
+from octavia_provider.model.kinds import KINDS, OPERATOR_KINDS, token
 
 from . import options, overview_source
 
@@ -58,22 +58,14 @@ def ids(kinds: tuple[str, ...], home: str | None, endpoint: str | None, as_json:
         console.say("nothing there")
 
 
-def token(kind: str) -> str:
-    """A kind's type token: ``octavia:index:Pool``."""
-    cls = KINDS[kind]
-    if cls in LOCAL_KINDS:
-        return f"octavia:local:{cls.__name__.removeprefix('Local')}"
-    return f"octavia:index:{cls.__name__}"
-
-
 def _everything(client: Client, wanted: set[str]) -> Iterator[Item]:
     """Parents before what names them."""
     from octavia_provider.client.deadline import Deadline
 
-    for cls in OPERATOR_KINDS:
-        if cls.KIND in wanted:
-            for one in client.list(cls.KIND, deadline=Deadline(30.0)):
-                yield cls.KIND, _name(one), str(one[cls.KEY])
+    for kind in OPERATOR_KINDS:
+        if kind in wanted:
+            for one in client.list(kind, deadline=Deadline(30.0)):
+                yield kind, _name(one), str(one[KINDS[kind].KEY])
     overview = overview_source.overview(client)
     for kind in ("local_network", "local_host", "tls_container"):
         for one in overview[f"{kind.removeprefix('local_')}s"]:

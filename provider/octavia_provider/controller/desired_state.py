@@ -10,17 +10,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.common import Resource
 from octavia_provider.model.graph import Graph, build, container_refs
-from octavia_provider.model.kinds import BALANCER_KINDS
+from octavia_provider.model.kinds import BALANCER_KINDS, KINDS
 from octavia_provider.model.load_balancer import LoadBalancer
+from octavia_provider.model.metadata import inputs
 from octavia_provider.ports import Record, Scope
 
 CONTAINER_REFS: Mapping[str, tuple[str, ...]] = {
-    kind.KIND: names
+    kind: names
     for kind in BALANCER_KINDS
-    if (names := tuple(n for n, a in inputs(kind).items() if a.reference == "tls_container"))
+    if (names := tuple(n for n, a in inputs(KINDS[kind]).items() if a.reference == "tls_container"))
 }
 
 

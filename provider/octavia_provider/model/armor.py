@@ -21,7 +21,6 @@ _PRIVATE = re.compile(
     r"|privateExponent:|^[ \t]*priv:\s|PuTTY-User-Key-File|Private-Lines:",
     re.IGNORECASE | re.MULTILINE,
 )
-_WORDS = ("PRIVATE", "PRIV:", "PUTTY")
 _WEB_KEY = re.compile(r'"d"\s*:')
 _IN_BASE64 = re.compile(r"LS0tLS1CRUdJTi[A-Za-z0-9+/\s]*")
 """``-----BEGIN `` in base64, and what follows it."""
@@ -35,6 +34,8 @@ _PRIVATE_DER = re.compile(
     rb"|\x30" + _LENGTH + rb"\x06.\x2a\x86\x48\x86\xf7\x0d\x01(?:\x05|\x0c\x01))",
     re.DOTALL,
 )  # fmt: skip
+_SHORTEST = 32
+"""Characters of base64 that are looked into."""
 _DEPTH = 3
 """How often something may have been put into base64."""
 
@@ -63,14 +64,19 @@ def holds_private_key(text: str) -> bool:
 def _holds(text: str, depth: int) -> bool:
     if _private(text) or ('"kty"' in text and _WEB_KEY.search(text)):
         return True
-    return depth > 0 and any(
-        _PRIVATE_DER.match(inner) is not None or _holds(inner.decode("latin-1"), depth - 1) for inner in _decoded(text)
+    return (
+        depth > 0
+        and len(text) >= _SHORTEST
+        and any(
+            _PRIVATE_DER.match(inner) is not None or _holds(inner.decode("latin-1"), depth - 1)
+            for inner in _decoded(text)
+        )
     )
 
 
 def _private(text: str) -> bool:
     upper = text.upper()  # most text has none of these words, which is seen at once
-    return any(word in upper for word in _WORDS) and bool(_PRIVATE.search(text))
+    return ("PRIVATE" in upper or "PRIV:" in upper or "PUTTY" in upper) and bool(_PRIVATE.search(text))
 
 
 def in_base64(text: str) -> bool:

@@ -1,32 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Availability zones and their profiles (octavia-api v2, ``availabilityzones`` and ``availabilityzoneprofiles``)."""
 
-from __future__ import annotations
+from typing import Annotated, ClassVar
 
-from dataclasses import dataclass
-from typing import ClassVar
+from pydantic import Field
 
-from . import common, formats
-from .attributes import Rule, Unique, attribute
-from .flavor import DATA_LENGTH, enabled, named
+from . import common
+from .base import Model
+from .flavor import DATA_LENGTH, Enabled, named
 from .load_balancer import PROVIDERS
+from .metadata import JsonText, OneOf, Reference, Replaces, Rule, Unique, Unordered
+from .naming import NAME_LENGTH
+from .scalars import Id, Text, ZoneName
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AvailabilityZoneData:
+class AvailabilityZoneData(Model):
     """What ``availability_zone_data`` may hold."""
 
-    compute_zone: str | None = attribute("The compute zone of the amphorae.", max_length=255, format=formats.text)
-    volume_zone: str | None = attribute("The volume zone of the amphorae.", max_length=255, format=formats.text)
-    management_network: str | None = attribute(
-        "The network on which the control plane reaches the amphorae.", format=formats.uuid_string
+    compute_zone: Text | None = Field(None, max_length=255, description="The compute zone of the amphorae.")
+    volume_zone: Text | None = Field(None, max_length=255, description="The volume zone of the amphorae.")
+    management_network: Id | None = Field(
+        None, description="The network on which the control plane reaches the amphorae."
     )
-    valid_vip_networks: tuple[str, ...] = attribute(
-        "The networks that a VIP may be in; any when not given.", default=(), format=formats.uuid_string, unordered=True
+    valid_vip_networks: Annotated[tuple[Id, ...], Unordered()] = Field(
+        (), description="The networks that a VIP may be in; any when not given."
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AvailabilityZoneProfile(common.Resource):
     """An availability zone profile: where amphorae and VIPs may be. While a zone uses it, only its name can be changed."""
 
@@ -36,14 +36,12 @@ class AvailabilityZoneProfile(common.Resource):
     WORD: ClassVar[str] = "availability_zone_profile"
     RULES: ClassVar[tuple[Rule, ...]] = (named(),)
 
-    provider_name: str = attribute("The driver that it is for.", required=True, choices=PROVIDERS)
-    availability_zone_data: str = attribute(
-        'Where amphorae and VIPs may be, as JSON: {"valid_vip_networks": ["<id>"]}.',
-        required=True, max_length=DATA_LENGTH, json=AvailabilityZoneData,
-    )  # fmt: skip
+    provider_name: Annotated[str, OneOf(PROVIDERS)] = Field(description="The driver that it is for.")
+    availability_zone_data: Annotated[str, JsonText(AvailabilityZoneData)] = Field(
+        max_length=DATA_LENGTH, description='Where amphorae and VIPs may be, as JSON: {"valid_vip_networks": ["<id>"]}.'
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AvailabilityZone(common.Resource):
     """An availability zone: a profile that users may choose for their load balancers, by the zone's name."""
 
@@ -58,15 +56,15 @@ class AvailabilityZone(common.Resource):
         doc="The name of an availability zone is unique.",
     )  # fmt: skip
 
-    name: str = attribute(
-        "The name by which users choose it. Made from the resource's name when not given.",
-        default="", max_length=common.NAME_LENGTH, format=formats.zone_name, replaces=True,
-        why="load balancers and URLs refer to a zone by its name",
-    )  # fmt: skip
-    description: str = common.description()
-    enabled: bool = enabled()
-    availability_zone_profile_id: str = attribute(
-        "Its availability zone profile.", required=True, format=formats.uuid_string, replaces=True,
-        reference="availability_zone_profile",
-        why="load balancers were placed by what this zone says; a zone with another profile is a different one",
-    )  # fmt: skip
+    name: Annotated[ZoneName, Replaces("load balancers and URLs refer to a zone by its name")] = Field(
+        "",
+        max_length=NAME_LENGTH,
+        description="The name by which users choose it. Made from the resource's name when not given.",
+    )
+    description: common.Description = ""
+    enabled: Enabled = True
+    availability_zone_profile_id: Annotated[
+        Id,
+        Reference("availability_zone_profile"),
+        Replaces("load balancers were placed by what this zone says; a zone with another profile is a different one"),
+    ] = Field(description="Its availability zone profile.")

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from .attributes import Attribute, inputs
 from .kinds import KINDS
-from .validate import contains_unknown
+from .metadata import Attribute, inputs
+from .unknown import contains_unknown
 
 
 class Severity(IntEnum):

@@ -5,17 +5,17 @@ A profile says what amphorae are like, in the words of a provider (``flavor_sche
 offers it to users under a name.
 """
 
-from __future__ import annotations
-
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from . import common, formats
-from .attributes import Choice, Rule, Unique, attribute
+from pydantic import Field
+
+from . import common
+from .base import Model
 from .load_balancer import PROVIDERS
-from .validate import validate
+from .metadata import Choice, JsonText, OneOf, Reference, Replaces, Rule, Unique
+from .scalars import Id, Text
+from .validation import validate
 
 DATA_LENGTH = 4096
 
@@ -25,23 +25,23 @@ def named() -> Rule:
     return Rule(on=("name",), at="name", check=_named, doc="A name is given.")
 
 
-def _named(values: Mapping[str, Any]) -> str | None:
-    return None if values["name"] else "is required: users choose by it"
+def _named(made: common.Resource) -> str | None:
+    return None if made.name else "is required: users choose by it"
 
 
-def enabled() -> Any:
-    """The switch of what users choose from."""
-    return attribute("Whether new load balancers may use it. Those that use it already are left alone.", default=True)
+Enabled = Annotated[
+    bool, Field(description="Whether new load balancers may use it. Those that use it already are left alone.")
+]
+"""The switch of what users choose from."""
 
 
-def _pairs(values: Mapping[str, Any]) -> str | None:
-    if values["loadbalancer_topology"] == "ACTIVE_STANDBY":
+def _pairs(data: "FlavorData") -> str | None:
+    if data.loadbalancer_topology == "ACTIVE_STANDBY":
         return "ACTIVE_STANDBY needs a pair of amphorae, which this version cannot make yet; give SINGLE"
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FlavorData:
+class FlavorData(Model):
     """What ``flavor_data`` may hold."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -51,17 +51,15 @@ class FlavorData:
         ),
     )  # fmt: skip
 
-    loadbalancer_topology: str = attribute(
-        "How many amphorae a load balancer has, and which of them serve.",
-        default="SINGLE", choices=(Choice("SINGLE", "one amphora"), Choice("ACTIVE_STANDBY", "a pair, one in service")),
-    )  # fmt: skip
-    compute_flavor: str | None = attribute("The compute flavor of the amphorae.", max_length=255, format=formats.text)
-    amp_image_tag: str | None = attribute("The tag of the amphora image.", max_length=255, format=formats.text)
-    sriov_vip: bool = attribute("Whether the VIP's port is an SR-IOV one.", default=False)
-    allow_member_sriov: bool = attribute("Whether members may ask for SR-IOV ports.", default=False)
+    loadbalancer_topology: Annotated[
+        str, OneOf((Choice("SINGLE", "one amphora"), Choice("ACTIVE_STANDBY", "a pair, one in service")))
+    ] = Field("SINGLE", description="How many amphorae a load balancer has, and which of them serve.")
+    compute_flavor: Text | None = Field(None, max_length=255, description="The compute flavor of the amphorae.")
+    amp_image_tag: Text | None = Field(None, max_length=255, description="The tag of the amphora image.")
+    sriov_vip: bool = Field(False, description="Whether the VIP's port is an SR-IOV one.")
+    allow_member_sriov: bool = Field(False, description="Whether members may ask for SR-IOV ports.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class FlavorProfile(common.Resource):
     """A flavor profile: what amphorae are like. While a flavor uses it, only its name can be changed."""
 
@@ -70,14 +68,12 @@ class FlavorProfile(common.Resource):
     COLLECTION: ClassVar[str] = "flavorprofiles"
     RULES: ClassVar[tuple[Rule, ...]] = (named(),)
 
-    provider_name: str = attribute("The driver that it is for.", required=True, choices=PROVIDERS)
-    flavor_data: str = attribute(
-        'What the amphorae are like, as JSON: {"loadbalancer_topology": "SINGLE"}.',
-        required=True, max_length=DATA_LENGTH, json=FlavorData,
-    )  # fmt: skip
+    provider_name: Annotated[str, OneOf(PROVIDERS)] = Field(description="The driver that it is for.")
+    flavor_data: Annotated[str, JsonText(FlavorData)] = Field(
+        max_length=DATA_LENGTH, description='What the amphorae are like, as JSON: {"loadbalancer_topology": "SINGLE"}.'
+    )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Flavor(common.Resource):
     """A flavor: a flavor profile that users may choose for their load balancers."""
 
@@ -90,12 +86,15 @@ class Flavor(common.Resource):
         doc="The name of a flavor is unique.",
     )  # fmt: skip
 
-    description: str = common.description()
-    enabled: bool = enabled()
-    flavor_profile_id: str = attribute(
-        "Its flavor profile.", required=True, format=formats.uuid_string, replaces=True, reference="flavor_profile",
-        why="load balancers were built by what this flavor says; a flavor with another profile is a different one",
-    )  # fmt: skip
+    description: common.Description = ""
+    enabled: Enabled = True
+    flavor_profile_id: Annotated[
+        Id,
+        Reference("flavor_profile"),
+        Replaces(
+            "load balancers were built by what this flavor says; a flavor with another profile is a different one"
+        ),
+    ] = Field(description="Its flavor profile.")
 
 
 def data(kind: type, text: str) -> dict[str, Any]:

@@ -14,6 +14,12 @@ from . import echo
 from .echo import quoted
 
 _BROADCAST = ipaddress.IPv4Address("255.255.255.255")
+_BYTE = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_IPV4 = re.compile(rf"{_BYTE}\.{_BYTE}\.{_BYTE}\.{_BYTE}")
+"""IPv4 as nearly all addresses are given, in the only spelling that they have."""
+_SPECIAL = frozenset({0, 127, 169, *range(224, 256)})
+"""The first bytes of IPv4 addresses among which are those that no member can have."""
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _COOKIE = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HOST = re.compile(
     r"(?=.{1,253}$)([A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?\.)*[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
@@ -25,12 +31,15 @@ _HTTP_URL = re.compile(r"https?://[A-Za-z0-9._~!$&'()*+,;=:@%\[\]-]+([/?#][A-Za-
 _FRAMING = frozenset(
     {"connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade"}
 )
+_HALF = re.compile("[\ud800-\udfff]")
 _CODES = re.compile(r"[0-9]{3}(-[0-9]{3}|(\s*,\s*[0-9]{3})*)")
 
 
 def text(value: str) -> str:
     """Free text on one line: nothing that nobody sees and that changes how the text around it is shown, in a terminal or
     anywhere (Unicode TR 36: spoofing by the direction of text)."""
+    if value.isascii() and value.isprintable():
+        return value
     place = next((place for place, character in enumerate(value) if echo.unseen(character)), None)
     if place is not None:
         raise ValueError(
@@ -42,6 +51,8 @@ def text(value: str) -> str:
 
 def uuid_string(value: str) -> str:
     """A UUID, in its lower-case form with dashes."""
+    if _UUID.fullmatch(value):
+        return value
     try:
         return str(uuid.UUID(value))
     except ValueError:
@@ -75,9 +86,13 @@ def _no_zone(value: str) -> None:
 
 def ip_address(value: str) -> str:
     """An IPv4 or IPv6 address in its shortest form."""
+    return str(_address(value))
+
+
+def _address(value: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     _no_zone(value)
     try:
-        return str(ipaddress.ip_address(value))
+        return ipaddress.ip_address(value)
     except ValueError:
         raise ValueError(f"{quoted(value)} is not an IP address") from None
 
@@ -85,7 +100,9 @@ def ip_address(value: str) -> str:
 def member_address(value: str) -> str:
     """An address a member can have: not one that only this machine, everybody or nobody has. Mapped IPv4 (::ffff:10.0.0.1) is
     IPv4: to a kernel it is the same server."""
-    given = ipaddress.ip_address(ip_address(value))
+    if (plain := _IPV4.fullmatch(value)) and int(plain[1]) not in _SPECIAL:
+        return value
+    given = _address(value)
     address = getattr(given, "ipv4_mapped", None) or given
     if address.is_loopback or address.is_multicast or address.is_unspecified or address.is_link_local:
         raise ValueError(f"{value} is a loopback, multicast, link-local or unspecified address; no member can have it")
@@ -196,7 +213,7 @@ def command_argument(value: str) -> str:
     """An argument of a command: anything but NUL, and what no text in UTF-8 can hold."""
     if "\0" in value:
         raise ValueError("must not contain NUL")
-    if half := re.search("[\ud800-\udfff]", value):
+    if half := _HALF.search(value):
         raise ValueError(f"must be text: U+{ord(half[0]):04X}, character {half.start() + 1}, is half of a pair")
     return value
 

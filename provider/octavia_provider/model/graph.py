@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
-from .attributes import Attribute, attributes
 from .certificates import certificates, revocation_lists, revokes_for
 from .common import Resource
 from .errors import Path, Violation
@@ -44,23 +43,8 @@ _CONTAINER_SORTS: Mapping[str, str] = {
 
 
 def build(kind: str, values: Mapping[str, Any], **extra: Any) -> Resource:
-    """An object from validated values; nested mappings become their dataclasses, unknown names are ignored."""
-    resource: Resource = _build(KINDS[kind], {**values, **extra})
-    return resource
-
-
-def _build(cls: type, values: Mapping[str, Any]) -> Any:
-    facts = attributes(cls)
-    known = {one.name for one in fields(cls)}
-    return cls(**{n: _shape(facts.get(n), v) for n, v in values.items() if n in known})
-
-
-def _shape(attribute: Attribute | None, value: Any) -> Any:
-    if attribute is not None and attribute.nested is not None and isinstance(value, Mapping):
-        return _build(attribute.nested, value)
-    if attribute is not None and attribute.nested is not None and isinstance(value, (list, tuple)):
-        return tuple(_build(attribute.nested, item) for item in value)
-    return tuple(value) if isinstance(value, list) else value
+    """An object from validated values; unknown names are ignored."""
+    return KINDS[kind].trusted({**values, **extra})
 
 
 @dataclass(slots=True)

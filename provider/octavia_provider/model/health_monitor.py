@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The health monitor: how the members of a pool are watched (octavia-api v2, ``healthmonitors``)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
-from . import common, formats
-from .attributes import Choice, Rule, Unique, attribute
+from pydantic import Field
+
+from . import common
 from .listener import RELOAD, no_sctp
+from .metadata import Choice, Cost, OneOf, Reference, Replaces, Rule, Unique
+from .scalars import ExpectedCodes, GrpcService, HostName, Id, UrlPath
 
 TYPES = (
     Choice("HTTP", "a request whose status code is looked at"),
@@ -42,18 +42,18 @@ HTTP_TYPES = ("HTTP", "HTTPS")
 LONGEST = 24 * 24 * 3600  # seconds; haproxy counts milliseconds in 32 bits
 
 
-def _timeout(values: Mapping[str, Any]) -> str | None:
-    if values["timeout"] > values["delay"]:
-        return f"is longer than delay ({values['delay']} s): the next check begins when the one before it has ended"
+def _timeout(monitor: "HealthMonitor") -> str | None:
+    if monitor.timeout > monitor.delay:
+        return f"is longer than delay ({monitor.delay} s): the next check begins when the one before it has ended"
     return None
 
 
 def _idle(name: str) -> Rule:
     types = (*HTTP_TYPES, "GRPC") if name == "domain_name" else HTTP_TYPES
 
-    def check(values: Mapping[str, Any]) -> str | None:
-        if values["type"] not in types and values[name] is not None:
-            return f"has no effect: it is said in requests, and a {values['type']} monitor makes none"
+    def check(monitor: "HealthMonitor") -> str | None:
+        if monitor.type not in types and getattr(monitor, name) is not None:
+            return f"has no effect: it is said in requests, and a {monitor.type} monitor makes none"
         return None
 
     return Rule(
@@ -62,33 +62,32 @@ def _idle(name: str) -> Rule:
 
 
 def _http_only(name: str) -> Rule:
-    def check(values: Mapping[str, Any]) -> str | None:
-        if values["type"] not in HTTP_TYPES and values[name] is not None:
-            return f"goes with HTTP and HTTPS monitors only, and this one is {values['type']}"
+    def check(monitor: "HealthMonitor") -> str | None:
+        if monitor.type not in HTTP_TYPES and getattr(monitor, name) is not None:
+            return f"goes with HTTP and HTTPS monitors only, and this one is {monitor.type}"
         return None
 
     return Rule(on=("type", name), at=name, check=check, doc=f"{name} goes with HTTP and HTTPS monitors only.")
 
 
-def _host_needs_11(values: Mapping[str, Any]) -> str | None:
-    if values["domain_name"] and values["http_version"] != "1.1" and values["type"] in HTTP_TYPES:
+def _host_needs_11(monitor: "HealthMonitor") -> str | None:
+    if monitor.domain_name and monitor.http_version != "1.1" and monitor.type in HTTP_TYPES:
         return "needs http_version 1.1, which has the Host header"
     return None
 
 
-def _udp_delay(values: Mapping[str, Any]) -> str | None:
-    if values["type"] == "UDP-CONNECT" and values["delay"] < UDP_CONNECT_DELAY:
+def _udp_delay(monitor: "HealthMonitor") -> str | None:
+    if monitor.type == "UDP-CONNECT" and monitor.delay < UDP_CONNECT_DELAY:
         return f"must be at least {UDP_CONNECT_DELAY} with UDP-CONNECT: kernels limit how often they say 'unreachable'"
     return None
 
 
-def _grpc_only(values: Mapping[str, Any]) -> str | None:
-    if values["grpc_service"] is not None and values["type"] != "GRPC":
-        return f"goes with GRPC monitors only, and this one is {values['type']}"
+def _grpc_only(monitor: "HealthMonitor") -> str | None:
+    if monitor.grpc_service is not None and monitor.type != "GRPC":
+        return f"goes with GRPC monitors only, and this one is {monitor.type}"
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class HealthMonitor(common.Resource):
     """A health monitor: how a pool's members are checked. A pool has one at most."""
 
@@ -120,46 +119,47 @@ class HealthMonitor(common.Resource):
         doc="A pool has one health monitor at most.",
     )  # fmt: skip
 
-    pool_id: str = attribute(
-        "The pool whose members it checks.", required=True, format=formats.uuid_string, replaces=True, reference="pool",
-        why="it belongs to that pool: the health of one pool's members says nothing about another's",
-    )  # fmt: skip
-    type: str = attribute("How members are checked.", required=True, choices=TYPES, cost=RELOAD)
-    delay: int = attribute(
-        "Seconds between two checks of a member.", required=True, minimum=1, maximum=LONGEST, cost=RELOAD
+    pool_id: Annotated[
+        Id,
+        Reference("pool"),
+        Replaces("it belongs to that pool: the health of one pool's members says nothing about another's"),
+    ] = Field(description="The pool whose members it checks.")
+    type: Annotated[str, OneOf(TYPES), Cost(RELOAD)] = Field(description="How members are checked.")
+    delay: Annotated[int, Cost(RELOAD)] = Field(ge=1, le=LONGEST, description="Seconds between two checks of a member.")
+    timeout: Annotated[int, Cost(RELOAD)] = Field(
+        ge=1, le=LONGEST, description="Seconds after which a check has failed."
     )
-    timeout: int = attribute(
-        "Seconds after which a check has failed.", required=True, minimum=1, maximum=LONGEST, cost=RELOAD
+    max_retries: Annotated[int, Cost(RELOAD)] = Field(
+        ge=1, le=10, description="Checks in a row that must succeed before a member is up."
     )
-    max_retries: int = attribute(
-        "Checks in a row that must succeed before a member is up.", required=True, minimum=1, maximum=10, cost=RELOAD
+    max_retries_down: Annotated[int, Cost(RELOAD)] = Field(
+        3, ge=1, le=10, description="Checks in a row that must fail before a member is down."
     )
-    max_retries_down: int = attribute(
-        "Checks in a row that must fail before a member is down.", default=3, minimum=1, maximum=10, cost=RELOAD
+    http_method: Annotated[str | None, OneOf(METHODS), Cost(RELOAD)] = Field(
+        None, description="The method of the request; GET when not given."
     )
-    http_method: str | None = attribute("The method of the request; GET when not given.", choices=METHODS, cost=RELOAD)
-    url_path: str | None = attribute(
-        "The path of the request; / when not given.", max_length=255, format=formats.url_path, cost=RELOAD
+    url_path: Annotated[UrlPath | None, Cost(RELOAD)] = Field(
+        None, max_length=255, description="The path of the request; / when not given."
     )
-    expected_codes: str | None = attribute(
-        "Status codes of a healthy member: 200, 200,202 or 200-204; 200 when not given.",
-        max_length=64, format=formats.expected_codes, cost=RELOAD,
-    )  # fmt: skip
-    http_version: str | None = attribute(
-        "The version of the request; 1.0 when not given.",
-        choices=(Choice("1.0", "HTTP/1.0"), Choice("1.1", "HTTP/1.1")), cost=RELOAD,
-    )  # fmt: skip
-    domain_name: str | None = attribute(
-        "The Host header of the request (HTTP/1.1; with GRPC its authority), and by TLS the name that is asked for (SNI); "
-        "the member's address when not given.",
+    expected_codes: Annotated[ExpectedCodes | None, Cost(RELOAD)] = Field(
+        None,
+        max_length=64,
+        description="Status codes of a healthy member: 200, 200,202 or 200-204; 200 when not given.",
+    )
+    http_version: Annotated[str | None, OneOf((Choice("1.0", "HTTP/1.0"), Choice("1.1", "HTTP/1.1"))), Cost(RELOAD)] = (
+        Field(None, description="The version of the request; 1.0 when not given.")
+    )
+    domain_name: Annotated[HostName | None, Cost(RELOAD)] = Field(
+        None,
         max_length=255,
-        format=formats.host_name,
-        cost=RELOAD,
+        description="The Host header of the request (HTTP/1.1; with GRPC its authority), and by TLS the name that is asked for (SNI); "
+        "the member's address when not given.",
     )
-    grpc_service: str | None = attribute(
-        "GRPC: the service whose health is asked for; the server as a whole when not given.",
-        max_length=255, format=formats.grpc_service, cost=RELOAD,
-    )  # fmt: skip
-    admin_state_up: bool = common.admin_state_up()
-    tags: tuple[str, ...] = common.tags()
-    operating_status: str = common.operating_status()
+    grpc_service: Annotated[GrpcService | None, Cost(RELOAD)] = Field(
+        None,
+        max_length=255,
+        description="GRPC: the service whose health is asked for; the server as a whole when not given.",
+    )
+    admin_state_up: common.AdminStateUp = True
+    tags: common.Tags = ()
+    operating_status: common.OperatingStatus = ""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
-from .attributes import Attribute, attributes, inputs
+from .metadata import Attribute, attributes, inputs
 from .near import near
 
 ANY = "*"

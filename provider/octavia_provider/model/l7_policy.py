@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The L7 policy: what happens to a request whose rules all match (octavia-api v2, ``l7policies``)."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
-from . import common, formats, regex
-from .attributes import Choice, Rule, attribute, computed
+from pydantic import Field
+
+from . import common, regex
+from .base import Model
 from .listener import RELOAD
+from .metadata import Always, Choice, Cost, Filled, OneOf, Output, Reference, Replaces, Rule
+from .scalars import ChangeableHeader, HttpUrl, Id, RegularExpression, Text, UrlPrefix
 
 ACTIONS = (
     Choice("REJECT", "answered with 403"),
@@ -43,35 +44,34 @@ MESSAGES = (
 )
 
 
-def _goes_with_rewrite(values: Mapping[str, Any]) -> str | None:
-    if values["operation"] == "REWRITE" and not values["pattern"]:
+def _goes_with_rewrite(change: "HeaderChange") -> str | None:
+    if change.operation == "REWRITE" and not change.pattern:
         return "is required with REWRITE"
-    if values["operation"] != "REWRITE" and values["pattern"]:
-        return f"goes with REWRITE only, and the operation is {values['operation']}"
+    if change.operation != "REWRITE" and change.pattern:
+        return f"goes with REWRITE only, and the operation is {change.operation}"
     return None
 
 
-def _has_value(values: Mapping[str, Any]) -> str | None:
-    if values["operation"] == "REMOVE":
-        return "does not go with REMOVE" if values["value"] is not None else None
-    return None if values["value"] else f"is required with {values['operation']}"
+def _has_value(change: "HeaderChange") -> str | None:
+    if change.operation == "REMOVE":
+        return "does not go with REMOVE" if change.value is not None else None
+    return None if change.value else f"is required with {change.operation}"
 
 
-def _refers(values: Mapping[str, Any]) -> str | None:
-    if values["operation"] != "REWRITE" or not values["pattern"]:
+def _refers(change: "HeaderChange") -> str | None:
+    if change.operation != "REWRITE" or not change.pattern:
         return None
-    return regex.bad_reference(values["value"] or "", values["pattern"])
+    return regex.bad_reference(change.value or "", change.pattern)
 
 
-def _one_host(values: Mapping[str, Any]) -> str | None:
-    host = values["name"].lower() == "host" and values["message"] == "REQUEST"
-    if host and values["operation"] in ("ADD", "REMOVE"):
-        return f"would {values['operation'].lower()} Host, and a request has one of it: SET or REWRITE it"
+def _one_host(change: "HeaderChange") -> str | None:
+    host = change.name.lower() == "host" and change.message == "REQUEST"
+    if host and change.operation in ("ADD", "REMOVE"):
+        return f"would {change.operation.lower()} Host, and a request has one of it: SET or REWRITE it"
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HeaderChange:
+class HeaderChange(Model):
     """One change to the headers of a request or a response."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -87,61 +87,62 @@ class HeaderChange:
         ),
     )  # fmt: skip
 
-    operation: str = attribute("What is done.", required=True, choices=OPERATIONS)
-    name: str = attribute("The header's name.", required=True, max_length=128, format=formats.changeable_header)
-    value: str | None = attribute(
-        "The text that is put in, as it stands. With REWRITE alone, `\\1` to `\\9` are what the pattern's groups found, "
+    operation: Annotated[str, OneOf(OPERATIONS)] = Field(description="What is done.")
+    name: ChangeableHeader = Field(max_length=128, description="The header's name.")
+    value: Text | None = Field(
+        None,
+        max_length=1024,
+        description="The text that is put in, as it stands. With REWRITE alone, `\\1` to `\\9` are what the pattern's groups found, "
         "`\\0` is all that it found, and `\\\\` a backslash.",
-        max_length=1024, format=formats.text,
-    )  # fmt: skip
-    pattern: str | None = attribute(
-        "With REWRITE: a regular expression (PCRE); a line in which it is found becomes `value`.",
-        max_length=255, format=regex.regular_expression,
-    )  # fmt: skip
-    message: str = attribute("Which message is changed.", default="REQUEST", choices=MESSAGES)
+    )
+    pattern: RegularExpression | None = Field(
+        None,
+        max_length=255,
+        description="With REWRITE: a regular expression (PCRE); a line in which it is found becomes `value`.",
+    )
+    message: Annotated[str, OneOf(MESSAGES)] = Field("REQUEST", description="Which message is changed.")
 
 
 def _target(action: str, name: str) -> Rule:
-    def check(values: Mapping[str, Any]) -> str | None:
-        if values["action"] == action and not values[name]:
+    def check(policy: "L7Policy") -> str | None:
+        if policy.action == action and not getattr(policy, name):
             return f"is required with {action}"
-        if values["action"] != action and values[name]:
-            return f"goes with {action} only, and the action is {values['action']}"
+        if policy.action != action and getattr(policy, name):
+            return f"goes with {action} only, and the action is {policy.action}"
         return None
 
     return Rule(on=("action", name), at=name, check=check, doc=f"{name} goes with {action}, which needs it.")
 
 
-def _code(values: Mapping[str, Any]) -> str | None:
-    code = values["redirect_http_code"]
+def _code(policy: "L7Policy") -> str | None:
+    code = policy.redirect_http_code
     if code is None:
         return None
     if code not in CODES:
         return f"{code} is not one of {', '.join(map(str, CODES))}"
-    if values["action"] not in ("REDIRECT_TO_URL", "REDIRECT_PREFIX"):
-        return f"goes with REDIRECT_TO_URL and REDIRECT_PREFIX only, and the action is {values['action']}"
+    if policy.action not in ("REDIRECT_TO_URL", "REDIRECT_PREFIX"):
+        return f"goes with REDIRECT_TO_URL and REDIRECT_PREFIX only, and the action is {policy.action}"
     return None
 
 
-def _changes(values: Mapping[str, Any]) -> str | None:
-    changes = values["header_changes"]
-    if values["action"] == "CHANGE_HEADERS" and not changes:
+def _changes(policy: "L7Policy") -> str | None:
+    changes = policy.header_changes
+    if policy.action == "CHANGE_HEADERS" and not changes:
         return "is required with CHANGE_HEADERS"
-    if values["action"] in ANSWERS and any(change["message"] == "REQUEST" for change in changes):
-        return f"must have message RESPONSE: with {values['action']} the request goes to no member"
+    if policy.action in ANSWERS and any(change.message == "REQUEST" for change in changes):
+        return f"must have message RESPONSE: with {policy.action} the request goes to no member"
     return None
 
 
-def _room(values: Mapping[str, Any]) -> str | None:
+def _room(policy: "L7Policy") -> str | None:
     put_in: Counter[str] = Counter()
-    for change in values["header_changes"]:
-        if change["value"] is not None:  # as a line: the name, ": " and the line's end
-            put_in[change["message"]] += len(f"{change['name']}: {change['value']}\r\n".encode())
+    for change in policy.header_changes:
+        if change.value is not None:  # as a line: the name, ": " and the line's end
+            put_in[change.message] += len(f"{change.name}: {change.value}\r\n".encode())
     largest = max(put_in.values(), default=0)
     return f"put {largest} bytes into a message; there is room for {HEADER_ROOM}" if largest > HEADER_ROOM else None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class L7Policy(common.Resource):
     """An L7 policy: what happens to the requests of a listener that match all of the policy's rules.
 
@@ -168,42 +169,51 @@ class L7Policy(common.Resource):
         ),
     )  # fmt: skip
 
-    listener_id: str = attribute(
-        "The listener whose requests it decides on.",
-        required=True, format=formats.uuid_string, replaces=True, reference="listener",
-        why="its position is in the order of that listener's policies, and it handles only that listener's requests",
-    )  # fmt: skip
-    action: str = attribute("What is done with a request that matches.", required=True, choices=ACTIONS, cost=RELOAD)
-    position: int | None = attribute(
-        "Its place in the listener's order; at the end when not given. Policies of one program end up in the order "
+    listener_id: Annotated[
+        Id,
+        Reference("listener"),
+        Replaces(
+            "its position is in the order of that listener's policies, and it handles only that listener's requests"
+        ),
+    ] = Field(description="The listener whose requests it decides on.")
+    action: Annotated[str, OneOf(ACTIONS), Cost(RELOAD)] = Field(
+        description="What is done with a request that matches."
+    )
+    position: Annotated[int | None, Filled(), Always(), Cost(RELOAD)] = Field(
+        None,
+        ge=1,
+        le=POSITION_MAX,
+        description="Its place in the listener's order; at the end when not given. Policies of one program end up in the order "
         "of their positions, whichever is created first.",
-        minimum=1, maximum=POSITION_MAX, filled=True, always=True, cost=RELOAD,
-    )  # fmt: skip
-    redirect_pool_id: str | None = attribute(
-        "The pool that gets the request.", format=formats.uuid_string, reference="pool", cost=RELOAD
     )
-    redirect_url: str | None = attribute(
-        "Where the client is sent.", max_length=255, format=formats.http_url, cost=RELOAD
+    redirect_pool_id: Annotated[Id | None, Reference("pool"), Cost(RELOAD)] = Field(
+        None, description="The pool that gets the request."
     )
-    redirect_prefix: str | None = attribute(
-        "What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old; "
+    redirect_url: Annotated[HttpUrl | None, Cost(RELOAD)] = Field(
+        None, max_length=255, description="Where the client is sent."
+    )
+    redirect_prefix: Annotated[UrlPrefix | None, Cost(RELOAD)] = Field(
+        None,
+        max_length=255,
+        description="What is put before the path and query of the request, as https://www.example.com or https://www.example.com/old; "
         "a slash at its end is left away, since paths begin with one.",
-        max_length=255, format=formats.url_prefix, cost=RELOAD,
-    )  # fmt: skip
-    redirect_http_code: int | None = attribute(
-        "The status of the redirect: 301, 302, 303, 307 or 308; 302 when not given.",
-        minimum=300, maximum=399, filled=True, cost=RELOAD,
-    )  # fmt: skip
-    header_changes: tuple[HeaderChange, ...] = attribute(
-        "Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. "
+    )
+    redirect_http_code: Annotated[int | None, Filled(), Cost(RELOAD)] = Field(
+        None, ge=300, le=399, description="The status of the redirect: 301, 302, 303, 307 or 308; 302 when not given."
+    )
+    header_changes: Annotated[tuple[HeaderChange, ...], Cost(RELOAD)] = Field(
+        (),
+        max_length=50,
+        description="Changes to the headers of the requests that it decides on, or of their responses, one after the other. Beyond Octavia. "
         "If REWRITE makes a message larger than haproxy's buffer, the answer is 500.",
-        default=(), max_items=50, cost=RELOAD,
-    )  # fmt: skip
-    description: str = common.description()
-    admin_state_up: bool = common.admin_state_up()
-    tags: tuple[str, ...] = common.tags()
-    asked_position: int | None = computed("The position that the program asked for; `position` counts without gaps.")
-    operating_status: str = common.operating_status()
+    )
+    description: common.Description = ""
+    admin_state_up: common.AdminStateUp = True
+    tags: common.Tags = ()
+    asked_position: Annotated[int | None, Output()] = Field(
+        None, description="The position that the program asked for; `position` counts without gaps."
+    )
+    operating_status: common.OperatingStatus = ""
 
 
 _LETS_GO: Mapping[str, tuple[str, ...]] = {

@@ -1,17 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """The L7 rule: one condition of an L7 policy (octavia-api v2, ``l7policies/{id}/rules``)."""
 
-from __future__ import annotations
-
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from . import common, formats, regex
-from .attributes import Choice, Rule, attribute
 from .listener import RELOAD
+from .metadata import Choice, Cost, OneOf, Reference, Replaces, Rule
+from .scalars import Id, Text
 
 TYPES = (
     Choice("HOST_NAME", "the name in the Host header, in any case, with or without its port and the dot at its end"),
@@ -87,32 +87,32 @@ VALUES: Mapping[str, Callable[[str], object]] = {
 }  # fmt: skip
 
 
-def _comparison(values: Mapping[str, Any]) -> str | None:
-    allowed = COMPARISONS.get(values["type"])
-    if allowed is None or values["compare_type"] in allowed:
+def _comparison(rule: "L7Rule") -> str | None:
+    allowed = COMPARISONS.get(rule.type)
+    if allowed is None or rule.compare_type in allowed:
         return None
-    return f"must be {' or '.join(allowed)} with {values['type']}"
+    return f"must be {' or '.join(allowed)} with {rule.type}"
 
 
-def _key(values: Mapping[str, Any]) -> str | None:
-    grammar = KEYED.get(values["type"])
+def _key(rule: "L7Rule") -> str | None:
+    grammar = KEYED.get(rule.type)
     if grammar is None:
-        return f"does not go with {values['type']}" if values["key"] and values["type"] not in KEY_IGNORED else None
-    if not values["key"]:
-        return f"is required with {values['type']}"
-    return _complaint(grammar, values["key"])
+        return f"does not go with {rule.type}" if rule.key and rule.type not in KEY_IGNORED else None
+    if not rule.key:
+        return f"is required with {rule.type}"
+    return _complaint(grammar, rule.key)
 
 
-def _idle_key(values: Mapping[str, Any]) -> str | None:
-    return f"has no effect with {values['type']}" if values["key"] and values["type"] in KEY_IGNORED else None
+def _idle_key(rule: "L7Rule") -> str | None:
+    return f"has no effect with {rule.type}" if rule.key and rule.type in KEY_IGNORED else None
 
 
-def _value(values: Mapping[str, Any]) -> str | None:
-    value = values["value"]
-    if values["compare_type"] == "REGEX":
+def _value(rule: "L7Rule") -> str | None:
+    value = rule.value
+    if rule.compare_type == "REGEX":
         return _complaint(regex.regular_expression, value)
-    grammar = VALUES.get(values["type"])
-    return (_complaint(grammar, value) if grammar else None) or _never(values["type"], values["compare_type"], value)
+    grammar = VALUES.get(rule.type)
+    return (_complaint(grammar, value) if grammar else None) or _never(rule.type, rule.compare_type, value)
 
 
 def _never(sort: str, how: str, value: str) -> str | None:
@@ -136,7 +136,6 @@ def _complaint(grammar: Callable[[str], object], value: str) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class L7Rule(common.Resource):
     """An L7 rule: one condition of an L7 policy. All rules of a policy must match; it has 50 at most."""
 
@@ -163,17 +162,16 @@ class L7Rule(common.Resource):
         ),
     )
 
-    l7policy_id: str = attribute(
-        "The policy it belongs to.", required=True, format=formats.uuid_string, replaces=True, reference="l7_policy",
-        why="it is one of the conditions of that policy",
-    )  # fmt: skip
-    type: str = attribute("Which part of the request is compared.", required=True, choices=TYPES, cost=RELOAD)
-    compare_type: str = attribute("How it is compared.", required=True, choices=COMPARE_TYPES, cost=RELOAD)
-    key: str | None = attribute(
-        "The name of the header, the cookie or the field.", max_length=255, format=formats.text, cost=RELOAD
+    l7policy_id: Annotated[Id, Reference("l7_policy"), Replaces("it is one of the conditions of that policy")] = Field(
+        description="The policy it belongs to."
     )
-    value: str = attribute("What it is compared with.", required=True, max_length=255, format=formats.text, cost=RELOAD)
-    invert: bool = attribute("Inverts the result of the comparison.", default=False, cost=RELOAD)
-    admin_state_up: bool = common.admin_state_up()
-    tags: tuple[str, ...] = common.tags()
-    operating_status: str = common.operating_status()
+    type: Annotated[str, OneOf(TYPES), Cost(RELOAD)] = Field(description="Which part of the request is compared.")
+    compare_type: Annotated[str, OneOf(COMPARE_TYPES), Cost(RELOAD)] = Field(description="How it is compared.")
+    key: Annotated[Text | None, Cost(RELOAD)] = Field(
+        None, max_length=255, description="The name of the header, the cookie or the field."
+    )
+    value: Annotated[Text, Cost(RELOAD)] = Field(max_length=255, description="What it is compared with.")
+    invert: Annotated[bool, Cost(RELOAD)] = Field(False, description="Inverts the result of the comparison.")
+    admin_state_up: common.AdminStateUp = True
+    tags: common.Tags = ()
+    operating_status: common.OperatingStatus = ""

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """The listener: a port of the VIP and what is spoken there (octavia-api v2, ``listeners``)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, ClassVar
 
-from . import common, formats, tls
-from .attributes import Between, Choice, Rule, Unique, attribute, computed
+from pydantic import Field
+
+from . import common, tls
+from .base import Model
 from .echo import quoted
+from .metadata import Between, Choice, Cost, Filled, OneOf, Output, Reference, Replaces, Rule, Unique, Unordered
+from .scalars import Cidr, ContainerRef, Id, Port
 
 PROTOCOLS = (
     Choice("HTTP", "HTTP/1.1, balanced request by request"),
@@ -42,14 +43,14 @@ TIMEOUT_MAX = 24 * 24 * 3600 * 1000
 RELOAD = tls.RELOAD
 
 
-def _headers(values: Mapping[str, Any]) -> str | None:
-    headers: Mapping[str, str] = values["insert_headers"]
-    if headers and values["protocol"] not in L7_PROTOCOLS:
-        return f"headers can be inserted by HTTP listeners only, and this one is {values['protocol']}"
+def _headers(listener: "Listener") -> str | None:
+    headers: Mapping[str, str] = listener.insert_headers
+    if headers and listener.protocol not in L7_PROTOCOLS:
+        return f"headers can be inserted by HTTP listeners only, and this one is {listener.protocol}"
     for name in headers:
         if name not in (*HEADERS, *TLS_HEADERS):
             return f"{quoted(name)} is not one of {', '.join((*HEADERS, *TLS_HEADERS))}"
-        if name in TLS_HEADERS and values["protocol"] != "TERMINATED_HTTPS":
+        if name in TLS_HEADERS and listener.protocol != "TERMINATED_HTTPS":
             return f"{name} can be inserted by TERMINATED_HTTPS listeners only: others see no certificate"
     return None
 
@@ -59,14 +60,16 @@ def inserts(headers: Mapping[str, str], name: str) -> bool:
     return headers.get(name, "").lower() == "true"
 
 
-def _other_words(values: Mapping[str, Any]) -> str | None:
-    words = [f"{n} ({quoted(v)})" for n, v in values["insert_headers"].items() if v.lower() not in ("true", "false")]
+def _other_words(listener: "Listener") -> str | None:
+    words = [f"{n} ({quoted(v)})" for n, v in listener.insert_headers.items() if v.lower() not in ("true", "false")]
     return f"has no effect for {', '.join(words)}: a header is inserted where its value is 'true'" if words else None
 
 
 def no_sctp(at: str) -> Rule:
     """SCTP is in Octavia's API, and refused here."""
-    return Rule(on=(at,), at=at, check=lambda v: NO_SCTP if v[at] == "SCTP" else None, doc="SCTP is not served.")
+    return Rule(
+        on=(at,), at=at, check=lambda v: NO_SCTP if getattr(v, at) == "SCTP" else None, doc="SCTP is not served."
+    )
 
 
 def transport(protocol: str) -> str:
@@ -76,49 +79,48 @@ def transport(protocol: str) -> str:
 
 # A program sends the changes of a listener and of its pool one after the other, and neither can be first: no listener
 # can send to a pool of the other sort, not even until the next change.
-SORTS = Between(lambda old, new: transport(old) != transport(new), "between UDP and anything else")
-SORTS_APART = (
-    "a listener and its default pool would have to change to or from UDP together, and updates come one after the other"
+SORTS = Between(
+    lambda old, new: transport(old) != transport(new),
+    "between UDP and anything else",
+    "a listener and its default pool would have to change to or from UDP together, and updates come one after the other",
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RateLimit:
+class RateLimit(Model):
     """How many requests one client may make; what is beyond is answered with 429 and Retry-After.
 
     The period slides, and what came in the one before it is taken to be spread evenly: after a burst some of the next
     requests are refused early, and all are let through once the client was quiet for two periods (Retry-After).
     """
 
-    requests: int = attribute("How many requests are let through.", required=True, minimum=1, maximum=1_000_000_000)
-    period_seconds: int = attribute(
-        "The length of the sliding window, in seconds. After a burst, a client may send the full number of requests again once it has sent none for twice this long.",
-        default=1,
-        minimum=1,
-        maximum=86_400,
+    requests: int = Field(ge=1, le=1_000_000_000, description="How many requests are let through.")
+    period_seconds: int = Field(
+        1,
+        ge=1,
+        le=86_400,
+        description="The length of the sliding window, in seconds. After a burst, a client may send the full number of requests again once it has sent none for twice this long.",
     )
-    by: str = attribute(
-        "Whose requests are counted together.", default="SOURCE_IP",
-        choices=(Choice("SOURCE_IP", "those from one client address"),),
-    )  # fmt: skip
+    by: Annotated[str, OneOf((Choice("SOURCE_IP", "those from one client address"),))] = Field(
+        "SOURCE_IP", description="Whose requests are counted together."
+    )
 
 
-def _rate_limit(values: Mapping[str, Any]) -> str | None:
-    if values["rate_limit"] and values["protocol"] not in L7_PROTOCOLS:
-        return f"requests can be counted by HTTP listeners only, and this one is {values['protocol']}"
+def _rate_limit(listener: "Listener") -> str | None:
+    if listener.rate_limit and listener.protocol not in L7_PROTOCOLS:
+        return f"requests can be counted by HTTP listeners only, and this one is {listener.protocol}"
     return None
 
 
-def _limit(values: Mapping[str, Any]) -> str | None:
-    if values["connection_limit"] == 0:
+def _limit(listener: "Listener") -> str | None:
+    if listener.connection_limit == 0:
         return "must be at least 1, or -1 for as many as the amphora can take; admin_state_up false lets nobody in"
     return None
 
 
-def _has_certificate(values: Mapping[str, Any]) -> str | None:
-    if values["protocol"] != "TERMINATED_HTTPS":
+def _has_certificate(listener: "Listener") -> str | None:
+    if listener.protocol != "TERMINATED_HTTPS":
         return None
-    if not values["default_tls_container_ref"] and not values["sni_container_refs"]:
+    if not listener.default_tls_container_ref and not listener.sni_container_refs:
         return "is required for TERMINATED_HTTPS, or sni_container_refs: a listener that ends TLS has a certificate"
     return None
 
@@ -131,8 +133,12 @@ def ends_tls(protocol: str, default_ref: str | None, sni_refs: Sequence[str]) ->
 def _no_certificate(name: str) -> Rule:
     """What says how TLS ends is refused where it does not: a PROMETHEUS listener that has no certificate."""
 
-    def check(values: Mapping[str, Any]) -> str | None:
-        if values["protocol"] == METRICS and not _ends(values) and values[name] not in {None, False, "NONE"}:
+    def check(listener: "Listener") -> str | None:
+        if (
+            listener.protocol == METRICS
+            and not _ends(listener)
+            and getattr(listener, name) not in {None, False, "NONE"}
+        ):
             return "needs default_tls_container_ref: without a certificate this PROMETHEUS listener speaks no TLS"
         return None
 
@@ -140,23 +146,23 @@ def _no_certificate(name: str) -> Rule:
     return Rule(on=(*_ENDS_ON, name), at=name, check=check, doc=doc)
 
 
-def _ends(values: Mapping[str, Any]) -> bool:
-    return ends_tls(values["protocol"], values["default_tls_container_ref"], values["sni_container_refs"])
+def _ends(listener: "Listener") -> bool:
+    return ends_tls(listener.protocol, listener.default_tls_container_ref, listener.sni_container_refs)
 
 
 _ENDS_ON = ("protocol", "default_tls_container_ref", "sni_container_refs")
 _NO_TLS = "has no effect: no TLS ends at this listener"
 
 
-def _no_pool(values: Mapping[str, Any]) -> str | None:
-    if values["protocol"] == METRICS and values["default_pool_id"]:
+def _no_pool(listener: "Listener") -> str | None:
+    if listener.protocol == METRICS and listener.default_pool_id:
         return "does not go with PROMETHEUS: the load balancer answers by itself"
     return None
 
 
-def _authentication(values: Mapping[str, Any]) -> str | None:
-    how = values["client_authentication"]
-    if how != "NONE" and not values["client_ca_tls_container_ref"]:
+def _authentication(listener: "Listener") -> str | None:
+    how = listener.client_authentication
+    if how != "NONE" and not listener.client_ca_tls_container_ref:
         return f"{how} needs client_ca_tls_container_ref: the authorities by which clients are verified"
     return None
 
@@ -174,16 +180,13 @@ CERTIFICATES = ("default_tls_container_ref", "sni_container_refs")
 CLIENTS = ("client_authentication", "client_ca_tls_container_ref", "client_crl_container_ref")
 """What says how clients are verified; refused where no TLS ends: nobody would be verified."""
 HSTS = ("hsts_max_age", "hsts_include_subdomains", "hsts_preload")
-_CIPHERS, _VERSIONS, _ALPN = tls.attributes_of("the listener", "where TLS ends")
+_TLS_ENDS = ("the listener", "where TLS ends")
 
 
-def _timeout(doc: str, default: int) -> Any:
-    return attribute(
-        f"{doc}, in milliseconds; 0: without end.", default=default, minimum=0, maximum=TIMEOUT_MAX, cost=RELOAD
-    )
+Timeout = Annotated[int, Field(ge=0, le=TIMEOUT_MAX), Cost(RELOAD)]
+_ENDLESS = ", in milliseconds; 0: without end."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Listener(common.Resource):
     """A listener: the protocol and the port on which the load balancer accepts traffic."""
 
@@ -222,7 +225,7 @@ class Listener(common.Resource):
     )  # fmt: skip
 
     NOTES: ClassVar[tuple[Rule, ...]] = (
-        *tls.without_effect(tls.TERMS, _ENDS_ON, lambda values: not _ends(values), _NO_TLS),
+        *tls.without_effect(tls.TERMS, _ENDS_ON, lambda listener: not _ends(listener), _NO_TLS),
         Rule(
             on=("insert_headers",), at="insert_headers", check=_other_words,
             doc="A header is inserted where its value is true.",
@@ -238,82 +241,88 @@ class Listener(common.Resource):
     without_pool: bool = False
     """It was told to have no default pool, though a pool may name it: no input, kept with its values in the store."""
 
-    loadbalancer_id: str = attribute(
-        "The load balancer it belongs to.",
-        required=True, format=formats.uuid_string, replaces=True, reference="load_balancer",
-        why="its port is one of that load balancer's VIP, and its connections end there",
-    )  # fmt: skip
-    protocol: str = attribute(
-        "What is spoken there.",
-        required=True,
-        choices=PROTOCOLS,
-        cost=RELOAD,
-        replaces_between=SORTS,
-        why=SORTS_APART,
+    loadbalancer_id: Annotated[
+        Id,
+        Reference("load_balancer"),
+        Replaces("its port is one of that load balancer's VIP, and its connections end there"),
+    ] = Field(description="The load balancer it belongs to.")
+    protocol: Annotated[str, OneOf(PROTOCOLS), SORTS, Cost(RELOAD)] = Field(description="What is spoken there.")
+    protocol_port: Annotated[Port, Cost("connections to the old port are finished, new ones are refused there")] = (
+        Field(description="The port of the VIP. Unique within the load balancer.")
     )
-    protocol_port: int = attribute(
-        "The port of the VIP. Unique within the load balancer.", required=True, minimum=1, maximum=65535,
-        cost="connections to the old port are finished, new ones are refused there",
-    )  # fmt: skip
-    description: str = common.description()
-    admin_state_up: bool = common.admin_state_up()
-    tags: tuple[str, ...] = common.tags()
-    connection_limit: int = attribute(
-        "How many connections (UDP: flows) at once; -1: as many as the amphora can take.",
-        default=-1, minimum=-1, maximum=2_147_483_647, cost=RELOAD,
-    )  # fmt: skip
-    allowed_cidrs: tuple[str, ...] = attribute(
-        "Networks whose clients may use it; everybody when not given. Enforced by the amphora's packet filter.",
-        default=(), format=formats.cidr, unordered=True,
-        cost="in force at once, for open connections too; " + RELOAD,
-    )  # fmt: skip
-    default_pool_id: str | None = attribute(
-        "The pool that gets the traffic. Chosen when a pool names this listener.",
-        format=formats.uuid_string, reference="pool", filled=True, cost=RELOAD,
-    )  # fmt: skip
-    insert_headers: dict[str, str] = attribute(
-        "Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; "
+    description: common.Description = ""
+    admin_state_up: common.AdminStateUp = True
+    tags: common.Tags = ()
+    connection_limit: Annotated[int, Cost(RELOAD)] = Field(
+        -1,
+        ge=-1,
+        le=2_147_483_647,
+        description="How many connections (UDP: flows) at once; -1: as many as the amphora can take.",
+    )
+    allowed_cidrs: Annotated[
+        tuple[Cidr, ...], Unordered(), Cost("in force at once, for open connections too; " + RELOAD)
+    ] = Field(
+        (),
+        description="Networks whose clients may use it; everybody when not given. Enforced by the amphora's packet filter.",
+    )
+    default_pool_id: Annotated[Id | None, Reference("pool"), Filled(), Cost(RELOAD)] = Field(
+        None, description="The pool that gets the traffic. Chosen when a pool names this listener."
+    )
+    insert_headers: Annotated[dict[str, str], Cost(RELOAD)] = Field(
+        {},
+        description="Headers to put into each request: X-Forwarded-For, X-Forwarded-Port, X-Forwarded-Proto → 'true' or 'false'; "
         "X-Forwarded-IP, X-Real-IP and X-Client-IP hold the client's address; "
         "with TERMINATED_HTTPS also X-SSL-Client-Verify, X-SSL-Client-Has-Cert, X-SSL-Client-DN, X-SSL-Client-CN, "
         "X-SSL-Issuer, X-SSL-Client-SHA1, X-SSL-Client-Not-Before, X-SSL-Client-Not-After.",
-        default={}, cost=RELOAD,
-    )  # fmt: skip
-    rate_limit: RateLimit | None = attribute(
-        "How many requests a client may make. Beyond Octavia.", cost=RELOAD + "; the counts so far are lost"
     )
-    default_tls_container_ref: str | None = tls.container(
-        "With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has."
+    rate_limit: Annotated[RateLimit | None, Cost(RELOAD + "; the counts so far are lost")] = Field(
+        None, description="How many requests a client may make. Beyond Octavia."
     )
-    sni_container_refs: tuple[str, ...] = attribute(
-        "With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS "
+    default_tls_container_ref: tls.Container = Field(
+        None,
+        description="With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has."
+        + tls.NAMED,
+    )
+    sni_container_refs: Annotated[
+        tuple[ContainerRef, ...],
+        Reference("tls_container"),
+        Cost(
+            "none where one is added or taken away: haproxy is told at run time; a reload where the first one changes"
+        ),
+    ] = Field(
+        (),
+        description="With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS "
         "containers, or URLs that end with them; where there is no default, the first is it.",
-        default=(), format=formats.container_ref, reference="tls_container",
-        cost="none where one is added or taken away: haproxy is told at run time; a reload where the first one changes",
-    )  # fmt: skip
-    client_authentication: str = attribute(
-        "With TERMINATED_HTTPS: whether clients show certificates.",
-        default="NONE", choices=CLIENT_AUTHENTICATION, cost=RELOAD,
-    )  # fmt: skip
-    client_ca_tls_container_ref: str | None = tls.container(
-        "With TERMINATED_HTTPS: the authorities by which clients are verified."
     )
-    client_crl_container_ref: str | None = tls.container(
-        "With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them."
+    client_authentication: Annotated[str, OneOf(CLIENT_AUTHENTICATION), Cost(RELOAD)] = Field(
+        "NONE", description="With TERMINATED_HTTPS: whether clients show certificates."
     )
-    tls_ciphers: str | None = _CIPHERS
-    tls_versions: tuple[str, ...] | None = _VERSIONS
-    alpn_protocols: tuple[str, ...] | None = _ALPN
-    hsts_max_age: int | None = attribute(
-        "With TERMINATED_HTTPS: for how many seconds browsers are to come by HTTPS only (RFC 6797).",
-        minimum=0, maximum=2_147_483_647, cost=RELOAD,
-    )  # fmt: skip
-    hsts_include_subdomains: bool = attribute("HSTS holds for subdomains too.", default=False, cost=RELOAD)
-    hsts_preload: bool = attribute("HSTS may be built into browsers (preload).", default=False, cost=RELOAD)
-    timeout_client_data: int = _timeout("How long a client may be silent", 50_000)
-    timeout_member_connect: int = _timeout("How long connecting to a member may take", 5_000)
-    timeout_member_data: int = _timeout("How long a member may be silent", 50_000)
-    timeout_tcp_inspect: int = _timeout("How long to wait for more data of a TCP client before deciding", 0)
-    operating_status: str = common.operating_status()
-    url: str | None = computed(
-        "Embedded cloud: where the listener is published on this machine, as a URL. Over UDP, only IPv4 members can be reached from there."
+    client_ca_tls_container_ref: tls.Container = Field(
+        None, description="With TERMINATED_HTTPS: the authorities by which clients are verified." + tls.NAMED
+    )
+    client_crl_container_ref: tls.Container = Field(
+        None,
+        description="With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them." + tls.NAMED,
+    )
+    tls_ciphers: tls.Ciphers | None = Field(None, max_length=2048, description=tls.ciphers_of(*_TLS_ENDS))
+    tls_versions: tls.Versions | None = Field(None, description=tls.versions_of(*_TLS_ENDS))
+    alpn_protocols: tls.Alpn | None = Field(None, description=tls.alpn_of(*_TLS_ENDS))
+    hsts_max_age: Annotated[int | None, Cost(RELOAD)] = Field(
+        None,
+        ge=0,
+        le=2_147_483_647,
+        description="With TERMINATED_HTTPS: for how many seconds browsers are to come by HTTPS only (RFC 6797).",
+    )
+    hsts_include_subdomains: Annotated[bool, Cost(RELOAD)] = Field(False, description="HSTS holds for subdomains too.")
+    hsts_preload: Annotated[bool, Cost(RELOAD)] = Field(False, description="HSTS may be built into browsers (preload).")
+    timeout_client_data: Timeout = Field(50_000, description="How long a client may be silent" + _ENDLESS)
+    timeout_member_connect: Timeout = Field(5_000, description="How long connecting to a member may take" + _ENDLESS)
+    timeout_member_data: Timeout = Field(50_000, description="How long a member may be silent" + _ENDLESS)
+    timeout_tcp_inspect: Timeout = Field(
+        0, description="How long to wait for more data of a TCP client before deciding" + _ENDLESS
+    )
+    operating_status: common.OperatingStatus = ""
+    url: Annotated[str | None, Output()] = Field(
+        None,
+        description="Embedded cloud: where the listener is published on this machine, as a URL. Over UDP, only IPv4 members can be reached from there.",
     )

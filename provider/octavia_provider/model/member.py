@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The member: a server of a pool (octavia-api v2, ``pools/{id}/members``)."""
 
-from __future__ import annotations
+from typing import Annotated, ClassVar
 
-from dataclasses import dataclass
-from typing import ClassVar
+from pydantic import Field
 
-from . import common, formats
-from .attributes import Unique, attribute
+from . import common
 from .listener import RELOAD
+from .metadata import Cost, Reference, Replaces, Unique
+from .scalars import Id, MemberAddress, Port
 
 NO_RELOAD = "none: told to haproxy at run time, connections live on"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Member(common.Resource):
     """A member: one server of a pool. Weight, draining, joining and leaving cost no reload."""
 
@@ -27,36 +26,36 @@ class Member(common.Resource):
         doc="An address and port stand in a pool once.",
     )  # fmt: skip
 
-    pool_id: str = attribute(
-        "The pool it belongs to.", required=True, format=formats.uuid_string, replaces=True, reference="pool",
-        why="in another pool it is another server, with connections, health and counters of its own",
-    )  # fmt: skip
-    address: str = attribute(
-        "Where it is reached. Unique within the pool, with the port.",
-        required=True, format=formats.member_address, cost=NO_RELOAD,
-    )  # fmt: skip
-    protocol_port: int = attribute("The port it serves on.", required=True, minimum=1, maximum=65535, cost=NO_RELOAD)
-    subnet_id: str | None = attribute(
-        "The subnet that its address is in. In the embedded cloud members of every network are reached by way of the "
+    pool_id: Annotated[
+        Id,
+        Reference("pool"),
+        Replaces("in another pool it is another server, with connections, health and counters of its own"),
+    ] = Field(description="The pool it belongs to.")
+    address: Annotated[MemberAddress, Cost(NO_RELOAD)] = Field(
+        description="Where it is reached. Unique within the pool, with the port."
+    )
+    protocol_port: Annotated[Port, Cost(NO_RELOAD)] = Field(description="The port it serves on.")
+    subnet_id: Annotated[Id | None, Cost("none")] = Field(
+        None,
+        description="The subnet that its address is in. In the embedded cloud members of every network are reached by way of the "
         "VIP's; a subnet that is given must exist, and is not looked at otherwise.",
-        format=formats.uuid_string, cost="none",
-    )  # fmt: skip
-    request_sriov: bool = attribute(
-        "Whether it is reached by an interface of its own, without a virtual switch (OpenStack).",
-        default=False,
-        cost=RELOAD,
     )
-    weight: int = attribute(
-        "Its share of the traffic, against the others' weights; 0 drains it: no new connections, old ones end.",
-        default=1, minimum=0, maximum=256, cost=NO_RELOAD,
-    )  # fmt: skip
-    backup: bool = attribute("Gets traffic only when no other member is up.", default=False, cost=RELOAD)
-    monitor_address: str | None = attribute(
-        "Where its health is checked, if not at `address`.", format=formats.member_address, cost=RELOAD
+    request_sriov: Annotated[bool, Cost(RELOAD)] = Field(
+        False, description="Whether it is reached by an interface of its own, without a virtual switch (OpenStack)."
     )
-    monitor_port: int | None = attribute(
-        "The port its health is checked on, if not `protocol_port`.", minimum=1, maximum=65535, cost=RELOAD
+    weight: Annotated[int, Cost(NO_RELOAD)] = Field(
+        1,
+        ge=0,
+        le=256,
+        description="Its share of the traffic, against the others' weights; 0 drains it: no new connections, old ones end.",
     )
-    admin_state_up: bool = common.admin_state_up()
-    tags: tuple[str, ...] = common.tags()
-    operating_status: str = common.operating_status()
+    backup: Annotated[bool, Cost(RELOAD)] = Field(False, description="Gets traffic only when no other member is up.")
+    monitor_address: Annotated[MemberAddress | None, Cost(RELOAD)] = Field(
+        None, description="Where its health is checked, if not at `address`."
+    )
+    monitor_port: Annotated[Port | None, Cost(RELOAD)] = Field(
+        None, description="The port its health is checked on, if not `protocol_port`."
+    )
+    admin_state_up: common.AdminStateUp = True
+    tags: common.Tags = ()
+    operating_status: common.OperatingStatus = ""

@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The pool: members that serve the same thing, and how one is picked (octavia-api v2, ``pools``)."""
 
-from __future__ import annotations
+from typing import Annotated, ClassVar
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from pydantic import Field
 
-from . import common, formats, tls
-from .attributes import Choice, Rule, attribute
-from .listener import RELOAD, SORTS, SORTS_APART, no_sctp
+from . import common, tls
+from .base import Model
+from .listener import RELOAD, SORTS, no_sctp
+from .metadata import Always, Choice, Cost, Filled, OneOf, Reference, Replaces, Rule
+from .scalars import CookieName, Id, Netmask
 
 PROTOCOLS = (
     Choice("HTTP", "requests are sent to members as HTTP/1.1"),
@@ -34,7 +34,7 @@ VERSIONS = (
     Choice(HTTP1, "HTTP/1.1, by TLS too"),
     Choice(HTTP2, "HTTP/2, without a question in the clear (prior knowledge), as gRPC servers want it"),
 )
-_CIPHERS, _VERSIONS, _ALPN = tls.attributes_of("the load balancer", "towards members, with tls_enabled")
+_TLS_TO_MEMBERS = ("the load balancer", "towards members, with tls_enabled")
 ALGORITHMS = (
     Choice("ROUND_ROBIN", "members in turn, by weight"),
     Choice("LEAST_CONNECTIONS", "the member with the fewest connections, by weight"),
@@ -56,31 +56,30 @@ SAME_SITE = (
 )
 
 
-def _cookie(values: Mapping[str, Any]) -> str | None:
-    if values["type"] == "APP_COOKIE" and not values["cookie_name"]:
+def _cookie(persistence: "SessionPersistence") -> str | None:
+    if persistence.type == "APP_COOKIE" and not persistence.cookie_name:
         return "is required with APP_COOKIE"
-    if values["type"] != "APP_COOKIE" and values["cookie_name"]:
-        return f"goes with APP_COOKIE only, and the type is {values['type']}"
+    if persistence.type != "APP_COOKIE" and persistence.cookie_name:
+        return f"goes with APP_COOKIE only, and the type is {persistence.type}"
     return None
 
 
 def _own_cookie(name: str) -> Rule:
-    def check(values: Mapping[str, Any]) -> str | None:
-        if values[name] is None or values["type"] == "HTTP_COOKIE":
+    def check(persistence: "SessionPersistence") -> str | None:
+        if getattr(persistence, name) is None or persistence.type == "HTTP_COOKIE":
             return None
-        return f"goes with HTTP_COOKIE only, the cookie that the load balancer sets, and the type is {values['type']}"
+        return f"goes with HTTP_COOKIE only, the cookie that the load balancer sets, and the type is {persistence.type}"
 
     return Rule(on=("type", name), at=name, check=check, doc=f"{name} goes with HTTP_COOKIE.")
 
 
-def _none_is_secure(values: Mapping[str, Any]) -> str | None:
-    if values["cookie_same_site"] == "NONE" and values["cookie_secure"] is False:
+def _none_is_secure(persistence: "SessionPersistence") -> str | None:
+    if persistence.cookie_same_site == "NONE" and persistence.cookie_secure is False:
         return "NONE needs Secure: browsers take no such cookie without it; leave cookie_secure away, or set it to true"
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionPersistence:
+class SessionPersistence(Model):
     """How a client is kept at the member it was given first."""
 
     RULES: ClassVar[tuple[Rule, ...]] = (
@@ -94,65 +93,68 @@ class SessionPersistence:
         ),
     )
 
-    type: str = attribute("How a client is recognised.", required=True, choices=PERSISTENCE)
-    cookie_name: str | None = attribute(
-        "The application's cookie, with APP_COOKIE.", max_length=255, format=formats.cookie_name
+    type: Annotated[str, OneOf(PERSISTENCE)] = Field(description="How a client is recognised.")
+    cookie_name: CookieName | None = Field(
+        None, max_length=255, description="The application's cookie, with APP_COOKIE."
     )
-    cookie_secure: bool | None = attribute(
-        "HTTP_COOKIE: whether browsers send the cookie by TLS alone (Secure); when not given, where TLS ends at the listener. "
-        "Beyond Octavia."
-    )
-    cookie_http_only: bool | None = attribute(
-        "HTTP_COOKIE: whether the page's scripts are kept from the cookie (HttpOnly); true when not given. Beyond Octavia."
-    )
-    cookie_same_site: str | None = attribute(
-        "HTTP_COOKIE: with requests from which sites browsers send the cookie (SameSite); as they like when not given. "
+    cookie_secure: bool | None = Field(
+        None,
+        description="HTTP_COOKIE: whether browsers send the cookie by TLS alone (Secure); when not given, where TLS ends at the listener. "
         "Beyond Octavia.",
-        choices=SAME_SITE,
-    )  # fmt: skip
-    persistence_timeout: int | None = attribute(
-        "UDP: seconds after a client's last new flow until it is forgotten; 360 when not given.",
-        minimum=1, maximum=30 * 24 * 3600,
-    )  # fmt: skip
-    persistence_granularity: str | None = attribute(
-        "UDP: the netmask that groups clients; each address counts on its own when not given.",
-        format=formats.netmask,
+    )
+    cookie_http_only: bool | None = Field(
+        None,
+        description="HTTP_COOKIE: whether the page's scripts are kept from the cookie (HttpOnly); true when not given. Beyond Octavia.",
+    )
+    cookie_same_site: Annotated[str | None, OneOf(SAME_SITE)] = Field(
+        None,
+        description="HTTP_COOKIE: with requests from which sites browsers send the cookie (SameSite); as they like when not given. "
+        "Beyond Octavia.",
+    )
+    persistence_timeout: int | None = Field(
+        None,
+        ge=1,
+        le=30 * 24 * 3600,
+        description="UDP: seconds after a client's last new flow until it is forgotten; 360 when not given.",
+    )
+    persistence_granularity: Netmask | None = Field(
+        None, description="UDP: the netmask that groups clients; each address counts on its own when not given."
     )
 
 
-def _one_parent(values: Mapping[str, Any]) -> str | None:
-    if values["listener_id"] or values["loadbalancer_id"]:
+def _one_parent(pool: "Pool") -> str | None:
+    if pool.listener_id or pool.loadbalancer_id:
         return None
     return "is required, or listener_id: a pool belongs to a load balancer"
 
 
-def _cookie_needs_http(values: Mapping[str, Any]) -> str | None:
-    persistence = values["session_persistence"]
-    if persistence and str(persistence["type"]).endswith("_COOKIE") and values["protocol"] not in SEES_REQUESTS:
-        return f"{persistence['type']} needs a pool that speaks HTTP, and this one speaks {values['protocol']}"
+def _cookie_needs_http(pool: "Pool") -> str | None:
+    persistence = pool.session_persistence
+    if persistence and str(persistence.type).endswith("_COOKIE") and pool.protocol not in SEES_REQUESTS:
+        return f"{persistence.type} needs a pool that speaks HTTP, and this one speaks {pool.protocol}"
     return None
 
 
-def _udp_persistence(values: Mapping[str, Any]) -> str | None:
-    persistence = values["session_persistence"]
-    if not persistence or values["protocol"] == "UDP":
+def _udp_persistence(pool: "Pool") -> str | None:
+    persistence = pool.session_persistence
+    if not persistence or pool.protocol == "UDP":
         return None
-    given = [n for n in ("persistence_timeout", "persistence_granularity") if persistence[n] is not None]
+    given = [n for n in ("persistence_timeout", "persistence_granularity") if getattr(persistence, n) is not None]
     if given:
-        return f"{' and '.join(given)} are for UDP pools only, and this one speaks {values['protocol']}"
+        return f"{' and '.join(given)} are for UDP pools only, and this one speaks {pool.protocol}"
     return None
 
 
-def _algorithm(values: Mapping[str, Any]) -> str | None:
-    if values["protocol"] == "UDP" and values["lb_algorithm"] == "LEAST_CONNECTIONS":
+def _algorithm(pool: "Pool") -> str | None:
+    if pool.protocol == "UDP" and pool.lb_algorithm == "LEAST_CONNECTIONS":
         return (
             "LEAST_CONNECTIONS is not for UDP, where nobody says that a flow has ended; ROUND_ROBIN spreads new flows"
         )
     return None
 
 
-def _one_version(values: Mapping[str, Any]) -> str | None:
-    version, offered = values["protocol_version"], values["alpn_protocols"]
+def _one_version(pool: "Pool") -> str | None:
+    version, offered = pool.protocol_version, pool.alpn_protocols
     if version == HTTP2 and offered and set(offered) != {"h2"}:
         return "HTTP2 goes with alpn_protocols h2 alone; leave one of the two away"
     if version == HTTP1 and "h2" in (offered or ()):
@@ -160,7 +162,6 @@ def _one_version(values: Mapping[str, Any]) -> str | None:
     return None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Pool(common.Resource):
     """A pool: the members that serve the same thing, and how one of them is picked."""
 
@@ -185,7 +186,7 @@ class Pool(common.Resource):
             doc="UDP has no LEAST_CONNECTIONS.",
         ),
         no_sctp("protocol"),
-        *tls.rules(("tls_enabled",), lambda values: bool(values["tls_enabled"])),
+        *tls.rules(("tls_enabled",), lambda pool: bool(pool.tls_enabled)),
         tls.only_when(
             "protocol_version", "protocol", lambda protocol: protocol in SEES_REQUESTS,
             "goes with HTTP, PROXY and PROXYV2 pools only: in others bytes are passed on as they are",
@@ -208,49 +209,52 @@ class Pool(common.Resource):
 
     NOTES: ClassVar[tuple[Rule, ...]] = tls.without_effect(
         (*tls.TERMS, "tls_container_ref", "ca_tls_container_ref", "crl_container_ref"), ("tls_enabled",),
-        lambda values: not values["tls_enabled"], "has no effect: tls_enabled is false, members are spoken to without TLS",
+        lambda pool: not pool.tls_enabled, "has no effect: tls_enabled is false, members are spoken to without TLS",
     )  # fmt: skip
 
-    loadbalancer_id: str | None = attribute(
-        "The load balancer it belongs to. Known from the listener when one is named.",
-        format=formats.uuid_string, replaces=True, reference="load_balancer", filled=True, always=True,
-        why="its members are checked and served by the amphorae of that load balancer, which keep their state",
-    )  # fmt: skip
-    listener_id: str | None = attribute(
-        "The listener whose default pool it becomes.",
-        format=formats.uuid_string, replaces=True, reference="listener",
-        why="it names the listener that the pool was created for; to move a pool in place, set the listener's default_pool_id",
-    )  # fmt: skip
-    protocol: str = attribute(
-        "What the members speak.",
-        required=True,
-        choices=PROTOCOLS,
-        cost=RELOAD,
-        replaces_between=SORTS,
-        why=SORTS_APART,
-    )
-    protocol_version: str | None = attribute(
-        "The version of HTTP that members are spoken to in. When not given, HTTP/1.1 in the clear, and by TLS what they choose of "
+    loadbalancer_id: Annotated[
+        Id | None,
+        Reference("load_balancer"),
+        Filled(),
+        Always(),
+        Replaces("its members are checked and served by the amphorae of that load balancer, which keep their state"),
+    ] = Field(None, description="The load balancer it belongs to. Known from the listener when one is named.")
+    listener_id: Annotated[
+        Id | None,
+        Reference("listener"),
+        Replaces(
+            "it names the listener that the pool was created for; to move a pool in place, set the listener's default_pool_id"
+        ),
+    ] = Field(None, description="The listener whose default pool it becomes.")
+    protocol: Annotated[str, OneOf(PROTOCOLS), SORTS, Cost(RELOAD)] = Field(description="What the members speak.")
+    protocol_version: Annotated[str | None, OneOf(VERSIONS), Cost(RELOAD)] = Field(
+        None,
+        description="The version of HTTP that members are spoken to in. When not given, HTTP/1.1 in the clear, and by TLS what they choose of "
         "`alpn_protocols`. For gRPC: HTTP2, or tls_enabled. Beyond Octavia.",
-        choices=VERSIONS, cost=RELOAD,
-    )  # fmt: skip
-    lb_algorithm: str = attribute("How a member is picked.", required=True, choices=ALGORITHMS, cost=RELOAD)
-    session_persistence: SessionPersistence | None = attribute(
-        "Keeps a client at its member.", cost=RELOAD + "; clients may move to another member once"
     )
-    tls_enabled: bool = attribute("Whether connections to members use TLS.", default=False, cost=RELOAD)
-    tls_container_ref: str | None = tls.container("The certificate that is shown to members, with tls_enabled.")
-    ca_tls_container_ref: str | None = tls.container(
-        "The authorities by which members are verified, with tls_enabled; without it, any certificate is taken."
+    lb_algorithm: Annotated[str, OneOf(ALGORITHMS), Cost(RELOAD)] = Field(description="How a member is picked.")
+    session_persistence: Annotated[
+        SessionPersistence | None, Cost(RELOAD + "; clients may move to another member once")
+    ] = Field(None, description="Keeps a client at its member.")
+    tls_enabled: Annotated[bool, Cost(RELOAD)] = Field(False, description="Whether connections to members use TLS.")
+    tls_container_ref: tls.Container = Field(
+        None, description="The certificate that is shown to members, with tls_enabled." + tls.NAMED
     )
-    crl_container_ref: str | None = tls.container("What these authorities have revoked; a list of each of them.")
-    tls_ciphers: str | None = _CIPHERS
-    tls_versions: tuple[str, ...] | None = _VERSIONS
-    alpn_protocols: tuple[str, ...] | None = _ALPN
-    description: str = common.description()
-    admin_state_up: bool = common.admin_state_up()
-    tags: tuple[str, ...] = common.tags()
-    operating_status: str = common.operating_status()
+    ca_tls_container_ref: tls.Container = Field(
+        None,
+        description="The authorities by which members are verified, with tls_enabled; without it, any certificate is taken."
+        + tls.NAMED,
+    )
+    crl_container_ref: tls.Container = Field(
+        None, description="What these authorities have revoked; a list of each of them." + tls.NAMED
+    )
+    tls_ciphers: tls.Ciphers | None = Field(None, max_length=2048, description=tls.ciphers_of(*_TLS_TO_MEMBERS))
+    tls_versions: tls.Versions | None = Field(None, description=tls.versions_of(*_TLS_TO_MEMBERS))
+    alpn_protocols: tls.Alpn | None = Field(None, description=tls.alpn_of(*_TLS_TO_MEMBERS))
+    description: common.Description = ""
+    admin_state_up: common.AdminStateUp = True
+    tags: common.Tags = ()
+    operating_status: common.OperatingStatus = ""
 
     @property
     def offers(self) -> tuple[str, ...]:

@@ -1,23 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Quotas: how many objects of each kind a project may have (octavia-api v2, ``quotas``)."""
 
-from __future__ import annotations
+from typing import Annotated, ClassVar
 
-from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from pydantic import Field
 
-from . import common, formats
-from .attributes import Unique, attribute, computed, inputs
+from . import common
+from .metadata import Always, Filled, Output, Replaces, Unique, inputs
+from .scalars import ProjectId
 
 UNLIMITED = -1
 MOST = 2_000_000_000  # octavia/common/constants.py: MAX_QUOTA
 
 
-def _limit(what: str) -> Any:
-    return attribute(f"How many {what}; -1: no limit.", default=UNLIMITED, minimum=UNLIMITED, maximum=MOST)
+Limit = Annotated[int, Field(ge=UNLIMITED, le=MOST)]
+_NO_LIMIT = "; -1: no limit."
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Quota(common.Resource):
     """The quota of a project: how many objects of each kind it may have. Deleting it puts all limits back."""
 
@@ -30,22 +29,24 @@ class Quota(common.Resource):
         message=lambda v, _: f"project {v['project_id']} has a quota already", doc="A project has one quota.",
     )  # fmt: skip
 
-    name: str = field(default="", repr=False)
-    project_id: str | None = attribute(
-        "The project whose quota it is. The control plane's own project when not given.",
-        max_length=64, format=formats.project_id, replaces=True, filled=True, always=True,
-        why="a quota holds the limits of one project",
-    )  # fmt: skip
-    created_at: str | None = computed(
-        "When it was created (UTC, ISO 8601). None while the limits are the default ones."
+    name: str = Field("", repr=False)
+    project_id: Annotated[ProjectId | None, Filled(), Always(), Replaces("a quota holds the limits of one project")] = (
+        Field(
+            None,
+            max_length=64,
+            description="The project whose quota it is. The control plane's own project when not given.",
+        )
     )
-    loadbalancer: int = _limit("load balancers")
-    listener: int = _limit("listeners")
-    pool: int = _limit("pools")
-    member: int = _limit("members")
-    healthmonitor: int = _limit("health monitors")
-    l7policy: int = _limit("L7 policies")
-    l7rule: int = _limit("L7 rules")
+    created_at: Annotated[str | None, Output()] = Field(
+        None, description="When it was created (UTC, ISO 8601). None while the limits are the default ones."
+    )
+    loadbalancer: Limit = Field(UNLIMITED, description="How many load balancers" + _NO_LIMIT)
+    listener: Limit = Field(UNLIMITED, description="How many listeners" + _NO_LIMIT)
+    pool: Limit = Field(UNLIMITED, description="How many pools" + _NO_LIMIT)
+    member: Limit = Field(UNLIMITED, description="How many members" + _NO_LIMIT)
+    healthmonitor: Limit = Field(UNLIMITED, description="How many health monitors" + _NO_LIMIT)
+    l7policy: Limit = Field(UNLIMITED, description="How many L7 policies" + _NO_LIMIT)
+    l7rule: Limit = Field(UNLIMITED, description="How many L7 rules" + _NO_LIMIT)
 
 
 def limit_for(kind: str) -> str | None:

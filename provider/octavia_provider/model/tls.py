@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What listeners and pools say of TLS alike: versions, ciphers, ALPN; and the containers that they refer to."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from . import formats
-from .attributes import Choice, Rule, attribute
+from pydantic import AfterValidator
+
+from .metadata import Choice, Cost, OneOf, Reference, Rule, Unordered
+from .scalars import ContainerRef
 
 RELOAD = "a seamless reload of haproxy; no request is lost"
 ANOTHER = f"{RELOAD}. (What changes in the container itself is in force without one)"
@@ -71,35 +71,34 @@ def _selectable(old: str) -> bool:
     return True
 
 
-def attributes_of(who: str, applies: str) -> tuple[Any, Any, Any]:
-    """``tls_ciphers``, ``tls_versions`` and ``alpn_protocols`` of a listener or a pool."""
+Ciphers = Annotated[str, AfterValidator(ciphers), Cost(RELOAD)]
+Versions = Annotated[tuple[Annotated[str, OneOf(VERSIONS)], ...], Unordered(), Cost(RELOAD)]
+Alpn = Annotated[tuple[Annotated[str, OneOf(ALPN)], ...], Cost(RELOAD)]
+Container = Annotated[ContainerRef | None, Reference("tls_container"), Cost(ANOTHER)]
+"""A reference to a TLS container."""
+NAMED = " The id of a TLS container, or a URL that ends with it."
+
+
+def ciphers_of(who: str, applies: str) -> str:
+    """What ``tls_ciphers`` of a listener or a pool is."""
     return (
-        attribute(
-            f"The ciphers that {who} takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; {applies}. "
-            "OWASP's suite B when not given.",
-            max_length=2048, format=ciphers, cost=RELOAD,
-        ),
-        attribute(
-            f"The versions of TLS that {who} takes, without a gap; {applies}. TLSv1.2 and TLSv1.3 when not given.",
-            choices=VERSIONS, unordered=True, cost=RELOAD,
-        ),
-        attribute(
-            f"What {who} offers by ALPN, the best first; {applies}. h2, http/1.1 and http/1.0 when not given.",
-            choices=ALPN, cost=RELOAD,
-        ),
-    )  # fmt: skip
+        f"The ciphers that {who} takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; {applies}. "
+        "OWASP's suite B when not given."
+    )
 
 
-def container(doc: str, cost: str = ANOTHER) -> Any:
-    """A reference to a TLS container."""
-    return attribute(
-        f"{doc} The id of a TLS container, or a URL that ends with it.",
-        format=formats.container_ref, reference="tls_container", cost=cost,
-    )  # fmt: skip
+def versions_of(who: str, applies: str) -> str:
+    """What ``tls_versions`` of a listener or a pool is."""
+    return f"The versions of TLS that {who} takes, without a gap; {applies}. TLSv1.2 and TLSv1.3 when not given."
 
 
-def _versions(values: Mapping[str, Any]) -> str | None:
-    given = values["tls_versions"]
+def alpn_of(who: str, applies: str) -> str:
+    """What ``alpn_protocols`` of a listener or a pool is."""
+    return f"What {who} offers by ALPN, the best first; {applies}. h2, http/1.1 and http/1.0 when not given."
+
+
+def _versions(made: Any) -> str | None:
+    given = made.tls_versions
     if given is None:
         return None
     order = [choice.value for choice in VERSIONS]
@@ -113,11 +112,11 @@ def _versions(values: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _ciphers_for_versions(values: Mapping[str, Any]) -> str | None:
-    if values["tls_ciphers"] is None or not all(v in {c.value for c in VERSIONS} for v in values["tls_versions"] or ()):
+def _ciphers_for_versions(made: Any) -> str | None:
+    if made.tls_ciphers is None or not all(v in {c.value for c in VERSIONS} for v in made.tls_versions or ()):
         return None
-    versions = set(values["tls_versions"] or DEFAULT_VERSIONS)
-    old, new = split_ciphers(values["tls_ciphers"])
+    versions = set(made.tls_versions or DEFAULT_VERSIONS)
+    old, new = split_ciphers(made.tls_ciphers)
     if not old and versions != {"TLSv1.3"}:
         return "has no cipher for TLS 1.2; add one, or take TLSv1.3 alone into tls_versions"
     if not new and versions == {"TLSv1.3"}:
@@ -125,8 +124,8 @@ def _ciphers_for_versions(values: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _alpn(values: Mapping[str, Any]) -> str | None:
-    given = values["alpn_protocols"]
+def _alpn(made: Any) -> str | None:
+    given = made.alpn_protocols
     if given is None:
         return None
     return None if given else "must name one protocol at least"
@@ -138,11 +137,11 @@ TLS_DEFAULTS: Mapping[str, Any] = {
 }  # fmt: skip
 
 
-def rules(on: tuple[str, ...], applies: Callable[[Mapping[str, Any]], bool]) -> tuple[Rule, ...]:
+def rules(on: tuple[str, ...], applies: Callable[[Any], bool]) -> tuple[Rule, ...]:
     """The rules of ``TERMS``, which hold where TLS is spoken: where ``applies`` says so, by the attributes ``on``."""
 
-    def rule(names: tuple[str, ...], check: Callable[[Mapping[str, Any]], str | None], doc: str) -> Rule:
-        return Rule(on=(*on, *names), at=names[0], check=lambda v: check(v) if applies(v) else None, doc=doc)
+    def rule(names: tuple[str, ...], check: Callable[[Any], str | None], doc: str) -> Rule:
+        return Rule(on=(*on, *names), at=names[0], check=lambda made: check(made) if applies(made) else None, doc=doc)
 
     return (
         rule(("tls_versions",), _versions, "tls_versions has no gap."),
@@ -152,13 +151,13 @@ def rules(on: tuple[str, ...], applies: Callable[[Mapping[str, Any]], bool]) -> 
 
 
 def without_effect(
-    names: tuple[str, ...], on: tuple[str, ...], idle: Callable[[Mapping[str, Any]], bool], message: str
+    names: tuple[str, ...], on: tuple[str, ...], idle: Callable[[Any], bool], message: str
 ) -> tuple[Rule, ...]:
     """Notes: each of ``names`` is taken and means nothing where it is ``idle``."""
 
     def note(name: str) -> Rule:
-        def check(values: Mapping[str, Any]) -> str | None:
-            return message if values[name] is not None and idle(values) else None
+        def check(made: Any) -> str | None:
+            return message if getattr(made, name) is not None and idle(made) else None
 
         return Rule(on=(*on, name), at=name, check=check, doc=f"{name} {message}.")
 
@@ -168,8 +167,8 @@ def without_effect(
 def needs(name: str, other: str, why: str) -> Rule:
     """A rule: ``name`` is given only together with ``other``."""
 
-    def check(values: Mapping[str, Any]) -> str | None:
-        return f"needs {other}: {why}" if values[name] and not values[other] else None
+    def check(made: Any) -> str | None:
+        return f"needs {other}: {why}" if getattr(made, name) and not getattr(made, other) else None
 
     return Rule(on=(name, other), at=name, check=check, doc=f"{name} needs {other}.")
 
@@ -177,7 +176,7 @@ def needs(name: str, other: str, why: str) -> Rule:
 def only_when(name: str, other: str, wanted: Callable[[Any], bool], message: str, doc: str) -> Rule:
     """A rule: ``name`` is given only where ``wanted(other)``."""
 
-    def check(values: Mapping[str, Any]) -> str | None:
-        return message if values[name] and not wanted(values[other]) else None
+    def check(made: Any) -> str | None:
+        return message if getattr(made, name) and not wanted(getattr(made, other)) else None
 
     return Rule(on=(name, other), at=name, check=check, doc=doc)

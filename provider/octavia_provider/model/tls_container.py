@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The TLS container: what Octavia's container references stand for (there: Barbican, Castellan)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator, Field
 
 from . import certificates as x509
-from . import common, formats, private_keys
-from .attributes import Rule, attribute, computed
+from . import common, private_keys
+from .metadata import Always, Cost, Output, Rule, Secret
+from .scalars import Text
 
 NO_RELOAD = "none: haproxy is told at run time, on every load balancer that uses it, and no connection ends"
 PEM_LENGTH = 1_048_576
@@ -21,61 +21,61 @@ SORTS: Mapping[str, str] = {
 }
 
 
-def _one_sort(values: Mapping[str, Any]) -> str | None:
-    if sum(values[sort] is not None for sort in SORTS) != 1:
+def _one_sort(container: "TlsContainer") -> str | None:
+    if sum(getattr(container, sort) is not None for sort in SORTS) != 1:
         return "is required, or ca_certificates, or crl, and one of them only: a container holds one sort of thing"
     return None
 
 
 def _goes_with_certificate(name: str, needed: str, message: str) -> Rule:
-    def check(values: Mapping[str, Any]) -> str | None:
-        return message if values[name] is not None and values[needed] is None else None
+    def check(container: "TlsContainer") -> str | None:
+        return message if getattr(container, name) is not None and getattr(container, needed) is None else None
 
     return Rule(on=(name, needed), at=name, check=check, doc=f"{name} goes with {needed}.")
 
 
-def _needs_key(values: Mapping[str, Any]) -> str | None:
-    if values["certificate"] is not None and values["private_key"] is None:
+def _needs_key(container: "TlsContainer") -> str | None:
+    if container.certificate is not None and container.private_key is None:
         return "is required with certificate"
     return None
 
 
-def _certificate(values: Mapping[str, Any]) -> str | None:
-    if values["certificate"] is None:
+def _certificate(container: "TlsContainer") -> str | None:
+    if container.certificate is None:
         return None
-    found = x509.certificates(values["certificate"])
+    found = x509.certificates(container.certificate)
     if len(found) > 1:
         return f"holds {len(found)} certificates; give the first one here and the others as intermediates"
     return x509.weakness(found[0])
 
 
-def _passphrase(values: Mapping[str, Any]) -> str | None:
+def _passphrase(container: "TlsContainer") -> str | None:
     """What is wrong with the passphrase; what is wrong with the key itself is said of the key."""
-    key, passphrase = values["private_key"], values["passphrase"]
+    key, passphrase = container.private_key, container.passphrase
     if key is None:
         return None
     if passphrase is None:
         return "is required: the private key is encrypted" if private_keys.encrypted(key) else None
     if not private_keys.encrypted(key):
         return "is given, but the private key is not encrypted"
-    return private_keys.WRONG_PASSPHRASE if _unopened(values) == private_keys.WRONG_PASSPHRASE else None
+    return private_keys.WRONG_PASSPHRASE if _unopened(key, passphrase) == private_keys.WRONG_PASSPHRASE else None
 
 
-def _unopened(values: Mapping[str, Any]) -> str | None:
+def _unopened(key: str, passphrase: str) -> str | None:
     try:
-        private_keys.private_key(values["private_key"], values["passphrase"])
+        private_keys.private_key(key, passphrase)
     except ValueError as error:
         return str(error)
     return None
 
 
-def _key(values: Mapping[str, Any]) -> str | None:
+def _key(container: "TlsContainer") -> str | None:
     """What is wrong with the key, where it can be told."""
-    key, certificate = values["private_key"], values["certificate"]
-    if key is None or (private_keys.encrypted(key) and values["passphrase"] is None):
+    key, certificate = container.private_key, container.certificate
+    if key is None or (private_keys.encrypted(key) and container.passphrase is None):
         return None
     try:
-        opened = private_keys.private_key(key, values["passphrase"])
+        opened = private_keys.private_key(key, container.passphrase)
     except ValueError as error:
         return None if str(error) == private_keys.WRONG_PASSPHRASE else str(error)
     if certificate is not None and opened.public_key() != x509.certificates(certificate)[0].public_key():
@@ -83,11 +83,11 @@ def _key(values: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _chain(values: Mapping[str, Any]) -> str | None:
-    if values["intermediates"] is None or values["certificate"] is None:
+def _chain(container: "TlsContainer") -> str | None:
+    if container.intermediates is None or container.certificate is None:
         return None
-    below = x509.certificates(values["certificate"])[0]
-    for place, issuer in enumerate(x509.certificates(values["intermediates"]), start=1):
+    below = x509.certificates(container.certificate)[0]
+    for place, issuer in enumerate(x509.certificates(container.intermediates), start=1):
         if not x509.issued_by(below, issuer):
             of = "the certificate" if place == 1 else f"number {place - 1}"
             return (
@@ -100,23 +100,27 @@ def _chain(values: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _authorities(values: Mapping[str, Any]) -> str | None:
-    if values["ca_certificates"] is None:
+def _authorities(container: "TlsContainer") -> str | None:
+    if container.ca_certificates is None:
         return None
-    for place, one in enumerate(x509.certificates(values["ca_certificates"]), start=1):
+    for place, one in enumerate(x509.certificates(container.ca_certificates), start=1):
         if message := x509.weakness(one):
             return f"{x509.named(place, one)} {message}"
     return None
 
 
-def _pem(parse: Callable[[str], Any]) -> Callable[[str], str]:
+def _pem(parse: Callable[[str], Any]) -> AfterValidator:
     def canonical(value: str) -> str:
         return x509.pem(parse(value))
 
-    return canonical
+    return AfterValidator(canonical)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+Certificates = Annotated[str, Field(max_length=PEM_LENGTH), _pem(x509.certificates)]
+RevocationLists = Annotated[str, Field(max_length=PEM_LENGTH), _pem(x509.revocation_lists)]
+PrivateKey = Annotated[str, Field(max_length=PEM_LENGTH), AfterValidator(private_keys.canonical)]
+
+
 class TlsContainer(common.Resource):
     """A TLS container: a certificate with its private key and chain, or certificates of authorities, or revocation
     lists. Listeners and pools refer to it; what changes in it is in force on all of them without a reload."""
@@ -152,39 +156,45 @@ class TlsContainer(common.Resource):
         ),
     )  # fmt: skip
 
-    description: str = common.description()
-    tags: tuple[str, ...] = common.tags()
-    certificate: str | None = attribute(
-        "The certificate, in PEM.", max_length=PEM_LENGTH, format=_pem(x509.certificates), cost=NO_RELOAD
+    description: common.Description = ""
+    tags: common.Tags = ()
+    certificate: Annotated[Certificates | None, Cost(NO_RELOAD)] = Field(None, description="The certificate, in PEM.")
+    private_key: Annotated[PrivateKey | None, Secret(), Cost(NO_RELOAD)] = Field(
+        None, description="Its private key, in PEM. The API never shows it."
     )
-    private_key: str | None = attribute(
-        "Its private key, in PEM. The API never shows it.",
-        max_length=PEM_LENGTH, format=private_keys.canonical, secret=True, cost=NO_RELOAD,
-    )  # fmt: skip
-    passphrase: str | None = attribute(
-        "What the private key is encrypted with, where it is. The API never shows it.",
-        max_length=1024, format=formats.text, secret=True,
-    )  # fmt: skip
-    intermediates: str | None = attribute(
-        "The certificates between it and a root that clients know, in PEM, the one that signed it first.",
-        max_length=PEM_LENGTH, format=_pem(x509.certificates), cost=NO_RELOAD,
-    )  # fmt: skip
-    ca_certificates: str | None = attribute(
-        "Instead: authorities by which certificates of clients or members are verified, in PEM.",
-        max_length=PEM_LENGTH, format=_pem(x509.certificates), cost=NO_RELOAD,
-    )  # fmt: skip
-    crl: str | None = attribute(
-        "Instead: revocation lists, in PEM, one of every authority they are used with.",
-        max_length=PEM_LENGTH, format=_pem(x509.revocation_lists), cost=NO_RELOAD,
-    )  # fmt: skip
-    subject: str | None = computed("Whose certificate it is, or that of the first authority (RFC 4514).", always=True)
-    subject_alternative_names: tuple[str, ...] | None = computed("The names it is valid for.")
-    not_before: str | None = computed(
-        "From when it is valid (UTC); of revocation lists: when the newest was made.", always=True
+    passphrase: Annotated[Text | None, Secret()] = Field(
+        None,
+        max_length=1024,
+        description="What the private key is encrypted with, where it is. The API never shows it.",
     )
-    not_after: str | None = computed("Until when it is valid (UTC); the earliest end where it holds several.")
-    serial_number: str | None = computed("The certificate's serial number, in hexadecimal.")
-    fingerprint: str | None = computed("The certificate's SHA-256 fingerprint, in hexadecimal.")
+    intermediates: Annotated[Certificates | None, Cost(NO_RELOAD)] = Field(
+        None,
+        description="The certificates between it and a root that clients know, in PEM, the one that signed it first.",
+    )
+    ca_certificates: Annotated[Certificates | None, Cost(NO_RELOAD)] = Field(
+        None, description="Instead: authorities by which certificates of clients or members are verified, in PEM."
+    )
+    crl: Annotated[RevocationLists | None, Cost(NO_RELOAD)] = Field(
+        None, description="Instead: revocation lists, in PEM, one of every authority they are used with."
+    )
+    subject: Annotated[str | None, Always(), Output()] = Field(
+        None, description="Whose certificate it is, or that of the first authority (RFC 4514)."
+    )
+    subject_alternative_names: Annotated[tuple[str, ...] | None, Output()] = Field(
+        None, description="The names it is valid for."
+    )
+    not_before: Annotated[str | None, Always(), Output()] = Field(
+        None, description="From when it is valid (UTC); of revocation lists: when the newest was made."
+    )
+    not_after: Annotated[str | None, Output()] = Field(
+        None, description="Until when it is valid (UTC); the earliest end where it holds several."
+    )
+    serial_number: Annotated[str | None, Output()] = Field(
+        None, description="The certificate's serial number, in hexadecimal."
+    )
+    fingerprint: Annotated[str | None, Output()] = Field(
+        None, description="The certificate's SHA-256 fingerprint, in hexadecimal."
+    )
 
     @property
     def sort(self) -> str:

@@ -16,7 +16,7 @@ from octavia_provider.client import embedded
 from octavia_provider.kit import paths
 from octavia_provider.model.echo import quoted
 from octavia_provider.model.near import did_you_mean
-from octavia_provider.model.validate import Unknown
+from octavia_provider.model.unknown import Unknown
 
 from . import values
 from .inputs import Failure

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from octavia_provider.model.attributes import Attribute, attributes, inputs
 from octavia_provider.model.errors import Path
-from octavia_provider.model.validate import contains_unknown, validate
+from octavia_provider.model.metadata import Attribute, attributes, inputs
+from octavia_provider.model.unknown import contains_unknown
+from octavia_provider.model.validation import validate
 
 ADD, DELETE, UPDATE = "ADD", "DELETE", "UPDATE"
 

@@ -5,21 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from octavia_provider.client.client import Client
 from octavia_provider.client.deadline import Deadline
-from octavia_provider.model.attributes import attributes, camel
-from octavia_provider.model.common import Resource
 from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Conflict, NotFound, PermanentError
-from octavia_provider.model.kinds import KINDS, PARENTS
+from octavia_provider.model.kinds import KINDS, PARENTS, token
+from octavia_provider.model.metadata import attributes
+from octavia_provider.model.naming import camel
 from octavia_provider.model.near import did_you_mean
-from octavia_provider.model.validate import Unknown
+from octavia_provider.model.unknown import Unknown
 
 from . import outputs, values
 from .inputs import Failure
-from .resources import ALL
+
+if TYPE_CHECKING:
+    from octavia_provider.model.common import Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,36 +29,37 @@ class Function:
     """A look-up of one kind; ``parent`` is the argument that names where to look, where one is needed."""
 
     token: str
-    kind: type[Resource]
+    word: str
     parent: str = ""
+
+    @property
+    def kind(self) -> type[Resource]:
+        """The class of what is looked up."""
+        return KINDS[self.word]
 
     @property
     def arguments(self) -> Sequence[str]:
         """The names of its arguments."""
-        kind: type = self.kind
-        named = ("name",) if "name" in attributes(kind) else ()
+        named = ("name",) if "name" in attributes(self.kind) else ()
         return ("id", *named, *([self.parent] if self.parent else ()))
 
 
-def _function(token: str, kind: type[Resource]) -> Function:
-    head, _, name = token.rpartition(":")
-    parent = camel(PARENTS[kind.KIND][1]) if kind.KIND in PARENTS else ""
-    return Function(f"{head}:get{name}", kind, parent)
+def _function(word: str) -> Function:
+    head, _, name = token(word).rpartition(":")
+    return Function(f"{head}:get{name}", word, camel(PARENTS[word][1]) if word in PARENTS else "")
 
 
-FUNCTIONS: Mapping[str, Function] = {
-    function.token: function for function in (_function(hooks.type_name, hooks.kind) for hooks in ALL)
-}
+FUNCTIONS: Mapping[str, Function] = {function.token: function for function in map(_function, KINDS)}
 
 
 def invoke(
-    token: str, given: Mapping[str, Any], client: Client, deadline: Deadline
+    name: str, given: Mapping[str, Any], client: Client, deadline: Deadline
 ) -> tuple[dict[str, Any], list[Failure]]:
     """The object that is meant, as outputs with its id; or what is wrong with the arguments."""
-    function = FUNCTIONS.get(token)
+    function = FUNCTIONS.get(name)
     if function is None:
-        meant = did_you_mean(token, FUNCTIONS)
-        raise PermanentError(f"is no function of this provider, which has {', '.join(FUNCTIONS)}{meant}", subject=token)
+        meant = did_you_mean(name, FUNCTIONS)
+        raise PermanentError(f"is no function of this provider, which has {', '.join(FUNCTIONS)}{meant}", subject=name)
     arguments = {name: value for name, value in values.plain(given).items() if value is not None}
     found = _check(function, arguments)
     if found:
@@ -79,13 +82,13 @@ def _check(function: Function, arguments: Mapping[str, Any]) -> list[Failure]:
     if ("id" in arguments) == ("name" in arguments):
         found.append(Failure("id", "is required, or name, and not both"))
     if function.parent and function.parent not in arguments:
-        label = KINDS[PARENTS[function.kind.KIND][0]].LABEL
+        label = KINDS[PARENTS[function.word][0]].LABEL
         found.append(Failure(function.parent, f"is required: a {function.kind.LABEL} is looked up in its {label}"))
     return found
 
 
 def _look_up(function: Function, arguments: Mapping[str, Any], client: Client, deadline: Deadline) -> dict[str, Any]:
-    kind, label = function.kind.KIND, function.kind.LABEL
+    kind, label = function.word, function.kind.LABEL
     parent = arguments.get(function.parent) if function.parent else None
     if "id" in arguments:
         obj = client.get(kind, arguments["id"], deadline=deadline, parent=parent).object
@@ -103,4 +106,4 @@ def _look_up(function: Function, arguments: Mapping[str, Any], client: Client, d
 
 
 def _with_parent(function: Function, obj: dict[str, Any], parent: str | None) -> dict[str, Any]:
-    return {**obj, PARENTS[function.kind.KIND][1]: parent} if parent else obj
+    return {**obj, PARENTS[function.word][1]: parent} if parent else obj

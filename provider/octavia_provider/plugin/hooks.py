@@ -10,21 +10,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from octavia_provider.client.client import Answer, Client, Owner
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.model import effects, pem, statuses
-from octavia_provider.model.attributes import Attribute, inputs
-from octavia_provider.model.common import Resource
 from octavia_provider.model.effects import Effect
 from octavia_provider.model.errors import NotFound, TransientError
-from octavia_provider.model.validate import contains_unknown, validate
+from octavia_provider.model.kinds import KINDS, token
+from octavia_provider.model.metadata import Attribute, inputs
+from octavia_provider.model.unknown import contains_unknown
+from octavia_provider.model.validation import validate
 
 from . import diffs, language, outputs, spelling, values
 from .diffs import Change
 from .failures import InitFailed
 from .inputs import NAME, Failure, Naming, check, notes
+
+if TYPE_CHECKING:
+    from octavia_provider.model.common import Resource
 
 Properties = Mapping[str, Any]
 
@@ -66,11 +70,20 @@ class Found:
 class Hooks:
     """The hooks of one resource."""
 
-    kind: ClassVar[type[Resource]]
-    type_name: ClassVar[str]
-    """Its type token, ``octavia:index:Listener``."""
+    word: ClassVar[str]
+    """The word for its kind."""
     stable: ClassVar[frozenset[str]] = frozenset({"project_id", "created_at", "control_plane_id"})
     """Outputs that no update changes."""
+
+    @property
+    def kind(self) -> type[Resource]:
+        """The class of its kind, imported when it is first needed."""
+        return KINDS[self.word]
+
+    @property
+    def type_name(self) -> str:
+        """Its type token, ``octavia:index:Listener``."""
+        return token(self.word)
 
     # ── pure ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     def check(self, news: Properties, olds: Properties, naming: Naming) -> tuple[dict[str, Any], list[Failure]]:
@@ -100,7 +113,7 @@ class Hooks:
 
     def effect_of_create(self, news: Properties) -> Effect:
         """What making it does to the traffic."""
-        return effects.of_create(self.kind.KIND, self._raw(news))
+        return effects.of_create(self.word, self._raw(news))
 
     def warnings(self, news: Properties, now: datetime) -> Sequence[str]:  # noqa: ARG002
         """What people should know of checked inputs, at this time."""
@@ -119,7 +132,7 @@ class Hooks:
     def create(self, call: Call, news: Properties) -> tuple[str, dict[str, Any]]:
         """Make it, and wait until it is in force. ``InitFailed`` where it exists and is not well."""
         answer = call.client.create(
-            self.kind.KIND, self._given(news), deadline=call.deadline, parent=self._parent(news), owner=call.owner,
+            self.word, self._given(news), deadline=call.deadline, parent=self._parent(news), owner=call.owner,
             subject=self._subject(call),
         )  # fmt: skip
         return answer.id, self._settled(call, answer, news)
@@ -133,7 +146,7 @@ class Hooks:
         body = self._body(old_inputs, olds, news, ignore)
         try:
             answer = call.client.update(
-                self.kind.KIND, id, body, deadline=call.deadline, parent=parent, owner=call.owner,
+                self.word, id, body, deadline=call.deadline, parent=parent, owner=call.owner,
                 made_by=_made_by(olds), subject=self._subject(call),
             )  # fmt: skip
         except NotFound:
@@ -147,7 +160,7 @@ class Hooks:
         id, parent = self.identify(id, olds)  # noqa: A001
         try:
             answer = call.client.get(
-                self.kind.KIND, id, deadline=call.deadline, parent=parent, owner=call.owner, made_by=_made_by(olds)
+                self.word, id, deadline=call.deadline, parent=parent, owner=call.owner, made_by=_made_by(olds)
             )
         except NotFound:
             return None
@@ -165,7 +178,7 @@ class Hooks:
     def delete(self, call: Call, id: str, olds: Properties) -> None:  # noqa: A002
         """Delete it and wait until it is out of force; fine where it is gone already."""
         call.client.delete(
-            self.kind.KIND, id, deadline=call.deadline, parent=self._parent(olds), made_by=_made_by(olds),
+            self.word, id, deadline=call.deadline, parent=self._parent(olds), made_by=_made_by(olds),
             subject=self._subject(call), progress=self._progress(call, "waiting until it is out of force"),
         )  # fmt: skip
 
@@ -223,7 +236,7 @@ class Hooks:
         reasons: list[str] = []
         try:
             answer = call.client.settle(
-                self.kind.KIND, answer, deadline=call.deadline, parent=parent,
+                self.word, answer, deadline=call.deadline, parent=parent,
                 progress=self._progress(call, "waiting until it is in force"),
             )  # fmt: skip
         except TransientError as error:
@@ -267,7 +280,7 @@ class Hooks:
         self, changes: Sequence[Change], old: Properties, new: Properties, hidden: set[str]
     ) -> list[tuple[str, Effect]]:
         """What the changes do; ``hidden`` are the inputs that may not be shown."""
-        word = self.kind.KIND
+        word = self.word
         attrs = {change.attribute.name: change.attribute for change in changes}
         causes = {change.attribute.name: change.attribute for change in changes if change.replaces}
         if causes:

@@ -13,13 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from octavia_provider.model import armor, common, echo
-from octavia_provider.model.attributes import Attribute, attributes
-from octavia_provider.model.attributes import inputs as model_inputs
+from octavia_provider.model import armor, echo, naming
 from octavia_provider.model.errors import bounded
+from octavia_provider.model.metadata import STRANGERS, Attribute, attributes
+from octavia_provider.model.metadata import inputs as model_inputs
 from octavia_provider.model.near import near
-from octavia_provider.model.validate import STRANGERS, blank, validate
-from octavia_provider.model.validate import notes as validate_notes
+from octavia_provider.model.validation import notes as validate_notes
+from octavia_provider.model.validation import validate
 
 from . import language, spelling, values
 
@@ -45,7 +45,7 @@ class Naming:
         if self.proposed:
             return self.proposed
         digits = self.seed.hex() if len(self.seed) * 2 >= SUFFIX else secrets.token_hex(SUFFIX)
-        head = self.resource[: common.NAME_LENGTH - SUFFIX - 1]
+        head = self.resource[: naming.NAME_LENGTH - SUFFIX - 1]
         return f"{head}-{digits[:SUFFIX]}"
 
 
@@ -101,7 +101,7 @@ def _none(attribute: Attribute | None, value: Any) -> bool:
     """Whether it is text with nothing in it, which is as good as no input; names and descriptions can be empty."""
     if attribute is None or attribute.annotation is not str or attribute.default == "":
         return False
-    return blank(attribute, values.plain(value))
+    return attribute.blank(values.plain(value))
 
 
 def _to_be_secret(attribute: Attribute, value: Any) -> bool:

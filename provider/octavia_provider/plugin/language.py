@@ -10,8 +10,9 @@ import functools
 import re
 from pathlib import Path
 
-from octavia_provider.model.attributes import Attribute, attributes, camel
 from octavia_provider.model.kinds import KINDS
+from octavia_provider.model.metadata import Attribute, attributes
+from octavia_provider.model.naming import camel
 
 OPTIONS = ("delete_before_replace", "ignore_changes", "retain_on_delete", "deleted_with", "replace_on_changes")
 """Options of resources, which messages name too."""

@@ -6,8 +6,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from octavia_provider.model.attributes import Attribute, attributes, inputs
-from octavia_provider.model.validate import UNKNOWN, contains_unknown, validate
+from octavia_provider.model.metadata import Attribute, attributes, inputs
+from octavia_provider.model.unknown import UNKNOWN, contains_unknown
+from octavia_provider.model.validation import validate
 
 from . import diffs, spelling, values
 from .inputs import NAME

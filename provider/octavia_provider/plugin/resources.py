@@ -8,11 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from octavia_provider.model import kinds, validity
-from octavia_provider.model.attributes import camel
 from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, NotFound, Violation
-from octavia_provider.model.load_balancer import VIP_FORMS
-from octavia_provider.model.validate import validate
+from octavia_provider.model.naming import camel
+from octavia_provider.model.validation import validate
 
 from . import values
 from .hooks import Call, Difference, Found, Hooks, Properties
@@ -22,12 +21,13 @@ from .inputs import Failure, Naming
 class LoadBalancer(Hooks):
     """``octavia:index:LoadBalancer``."""
 
-    kind = kinds.LoadBalancer
-    type_name = "octavia:index:LoadBalancer"
+    word = "load_balancer"
     stable = Hooks.stable | {"published_address"}
 
     def wanted(self, obj: Properties, old_inputs: Properties) -> Sequence[str]:
         """One of the VIP forms has to be given."""
+        from octavia_provider.model.load_balancer import VIP_FORMS
+
         forms = {"vipPortId", "vipNetworkId", "vipSubnetId"}
         if forms.intersection(old_inputs):
             return ()
@@ -47,8 +47,7 @@ class LoadBalancer(Hooks):
 class Listener(Hooks):
     """``octavia:index:Listener``."""
 
-    kind = kinds.Listener
-    type_name = "octavia:index:Listener"
+    word = "listener"
 
     def follows(self, changed: set[str]) -> set[str]:
         """The URL is made of the protocol and the port."""
@@ -73,8 +72,7 @@ class Listener(Hooks):
 class Pool(Hooks):
     """``octavia:index:Pool``."""
 
-    kind = kinds.Pool
-    type_name = "octavia:index:Pool"
+    word = "pool"
 
     def wanted(self, obj: Properties, old_inputs: Properties) -> Sequence[str]:
         """The load balancer has to be given where no listener is."""
@@ -91,14 +89,14 @@ class Nested(Hooks):
         parent = parent if slash else self._parent(olds) or ""
         if not parent or not own:
             label = self.kind.LABEL
-            form = f"<{kinds.KINDS[kinds.PARENTS[self.kind.KIND][0]].LABEL} id>/<{label} id>"
+            form = f"<{kinds.KINDS[kinds.PARENTS[self.word][0]].LABEL} id>/<{label} id>"
             message = f"a {label} is imported by {form}, and {quoted(id)} is not of that form"
             raise Invalid([Violation((), message)], subject=label)
         return own, parent
 
     @property
     def _names_parent(self) -> str:
-        return kinds.PARENTS[self.kind.KIND][1]
+        return kinds.PARENTS[self.word][1]
 
     def _parent(self, properties: Properties) -> str | None:
         parent = values.plain(properties.get(camel(self._names_parent)))
@@ -116,22 +114,19 @@ class Nested(Hooks):
 class Member(Nested):
     """``octavia:index:Member``."""
 
-    kind = kinds.Member
-    type_name = "octavia:index:Member"
+    word = "member"
 
 
 class HealthMonitor(Hooks):
     """``octavia:index:HealthMonitor``."""
 
-    kind = kinds.HealthMonitor
-    type_name = "octavia:index:HealthMonitor"
+    word = "health_monitor"
 
 
 class L7Policy(Hooks):
     """``octavia:index:L7Policy``."""
 
-    kind = kinds.L7Policy
-    type_name = "octavia:index:L7Policy"
+    word = "l7_policy"
 
     def as_given(self, call: Call, obj: Properties, old_inputs: Properties) -> Properties:  # noqa: ARG002
         """The position that the program asked for, not the one that follows from how many others there are."""
@@ -141,8 +136,7 @@ class L7Policy(Hooks):
 class L7Rule(Nested):
     """``octavia:index:L7Rule``."""
 
-    kind = kinds.L7Rule
-    type_name = "octavia:index:L7Rule"
+    word = "l7_rule"
 
 
 KEY = frozenset({"private_key", "passphrase"})
@@ -157,8 +151,7 @@ class TlsContainer(Hooks):
     until its certificate changes; and a key that is given later belongs to the same certificate, so it is the same key.
     """
 
-    kind = kinds.TlsContainer
-    type_name = "octavia:index:TlsContainer"
+    word = "tls_container"
 
     def warnings(self, news: Properties, now: datetime) -> Sequence[str]:
         """What is over, or not valid yet."""
@@ -195,44 +188,37 @@ class TlsContainer(Hooks):
 class FlavorProfile(Hooks):
     """``octavia:index:FlavorProfile``."""
 
-    kind = kinds.FlavorProfile
-    type_name = "octavia:index:FlavorProfile"
+    word = "flavor_profile"
 
 
 class Flavor(Hooks):
     """``octavia:index:Flavor``."""
 
-    kind = kinds.Flavor
-    type_name = "octavia:index:Flavor"
+    word = "flavor"
 
 
 class AvailabilityZoneProfile(Hooks):
     """``octavia:index:AvailabilityZoneProfile``."""
 
-    kind = kinds.AvailabilityZoneProfile
-    type_name = "octavia:index:AvailabilityZoneProfile"
+    word = "availability_zone_profile"
 
 
 class AvailabilityZone(Hooks):
     """``octavia:index:AvailabilityZone``; its name is its id."""
 
-    kind = kinds.AvailabilityZone
-    type_name = "octavia:index:AvailabilityZone"
+    word = "availability_zone"
 
 
 class Quota(Hooks):
     """``octavia:index:Quota``; its project is its id. There always is one, so creating and updating are the same."""
 
-    kind = kinds.Quota
-    type_name = "octavia:index:Quota"
+    word = "quota"
 
     def create(self, call: Call, news: Properties) -> tuple[str, dict[str, Any]]:
         """Set the limits of the project, which is the control plane's own where none is named."""
         given = self._given(news)
         project = given.pop("project_id", None) or call.client.control_plane(deadline=call.deadline)["project_id"]
-        answer = call.client.update(
-            self.kind.KIND, str(project), given, deadline=call.deadline, subject=self._subject(call)
-        )
+        answer = call.client.update(self.word, str(project), given, deadline=call.deadline, subject=self._subject(call))
         return answer.id, self._settled(call, answer, news)
 
     def read(self, call: Call, id: str, olds: Properties, old_inputs: Properties) -> Found | None:  # noqa: A002
@@ -245,16 +231,14 @@ class Quota(Hooks):
 class LocalNetwork(Hooks):
     """``octavia:local:Network``."""
 
-    kind = kinds.LocalNetwork
-    type_name = "octavia:local:Network"
+    word = "local_network"
     stable = Hooks.stable | {"subnet_id", "ipv6_subnet_id"}
 
 
 class LocalHost(Hooks):
     """``octavia:local:Host``."""
 
-    kind = kinds.LocalHost
-    type_name = "octavia:local:Host"
+    word = "local_host"
 
     def exclusive(self, canonical: Properties) -> str | None:
         """An address that is asked for by name."""
@@ -267,4 +251,4 @@ ALL: tuple[Hooks, ...] = (
     Flavor(), AvailabilityZoneProfile(), AvailabilityZone(), Quota(), LocalNetwork(), LocalHost(),
 )  # fmt: skip
 HOOKS: Mapping[str, Hooks] = {hooks.type_name: hooks for hooks in ALL}
-TOKENS: Mapping[str, str] = {hooks.kind.KIND: hooks.type_name for hooks in ALL}
+TOKENS: Mapping[str, str] = {hooks.word: hooks.type_name for hooks in ALL}

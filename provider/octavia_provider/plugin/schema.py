@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from octavia_provider import __version__
-from octavia_provider.model.attributes import Attribute, attributes, inputs
 from octavia_provider.model.errors import PermanentError
 from octavia_provider.model.kinds import KINDS, PARENTS
+from octavia_provider.model.metadata import Attribute, attributes, inputs
 
 from . import config
 from .functions import FUNCTIONS, Function
@@ -104,7 +104,7 @@ def _configuration() -> dict[str, Any]:
 
 def _resource(hooks: Hooks, types: dict[str, Any]) -> dict[str, Any]:
     kind: type = hooks.kind
-    word = hooks.kind.KIND
+    word = hooks.word
     prefix = hooks.type_name.rpartition(":")[2]
     given = {a.camel: _property(a, hooks.type_name, types, as_input=True) for a in inputs(kind).values()}
     shown = {a.camel: _property(a, hooks.type_name, types, as_input=False) for a in attributes(kind).values()}
@@ -222,7 +222,7 @@ def _always_shown(attr: Attribute) -> bool:
 
 def _function(function: Function, types: dict[str, Any]) -> dict[str, Any]:
     kind: type = function.kind
-    owner = TOKENS[function.kind.KIND]
+    owner = TOKENS[function.word]
     docs = {
         "id": "Its id. Give this or `name`.",
         "name": "Its name, where only one has it. Give this or `id`.",
@@ -246,7 +246,7 @@ def _function(function: Function, types: dict[str, Any]) -> dict[str, Any]:
 
 
 def _looked_up(function: Function) -> str:
-    parent = PARENTS.get(function.kind.KIND)
+    parent = PARENTS.get(function.word)
     return f"The {KINDS[parent[0]].LABEL} in which it is looked up." if parent else ""
 
 

@@ -6,9 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from octavia_provider.model.attributes import Attribute, attributes
 from octavia_provider.model.errors import Path
-from octavia_provider.model.validate import blank
+from octavia_provider.model.metadata import Attribute, attributes
 
 
 def to_model(kind: type, properties: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -19,7 +18,7 @@ def to_model(kind: type, properties: Mapping[str, Any]) -> tuple[dict[str, Any],
     for name, value in properties.items():
         if name in known:
             attr = known[name]
-            values[attr.name] = None if blank(attr, value) else _each(attr, value, _nested_to_model)
+            values[attr.name] = None if attr.blank(value) else _each(attr, value, _nested_to_model)
     return values, strangers
 
 

@@ -2,7 +2,7 @@
 """Pulumi's property values as the plugin works with them, from and to the JSON form of ``pulumirpc.struct``.
 
 In Python an object is a ``dict``, an array a ``list``; numbers are ``int`` where they are whole (all are doubles on the
-wire), an unknown value is ``model.validate.UNKNOWN``, a secret is wrapped in :class:`Secret`.
+wire), an unknown value is ``model.unknown.UNKNOWN``, a secret is wrapped in :class:`Secret`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from google.protobuf.struct_pb2 import Struct
 
-from octavia_provider.model.validate import UNKNOWN, Unknown
+from octavia_provider.model.unknown import UNKNOWN, Unknown
 from octavia_provider.pulumirpc import struct as wire
 from octavia_provider.pulumirpc.struct import ARCHIVE, ASSET, OUTPUT, RESOURCE, SECRET, SIGNATURE, UNKNOWNS
 

@@ -23,7 +23,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One desired object. ``spec``: its canonical inputs (``model.validate``), names as in the API.
+    """One desired object. ``spec``: its canonical inputs (``model.validation``), names as in the API.
 
     ``scope_id`` is the unit that is reconciled as one: the load balancer's id for all that belongs to it, an object's
     own id for networks and hosts. ``generation`` is the scope's at the object's last write. ``accepted`` is the last

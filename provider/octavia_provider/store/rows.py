@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.kinds import KINDS
+from octavia_provider.model.metadata import inputs
 from octavia_provider.ports import Amphora, Owner, Record, Scope
 
 from .cipher import Cipher

@@ -8,7 +8,6 @@ an object means a directive: then it has to come, and as often as it is meant.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fuzz.parser import Unmeant
+from octavia_provider.model.base import Model
 
 Facts = Mapping[str, str]
 When = Callable[[Any], object]
@@ -72,12 +72,12 @@ def flat(resource: Any, prefix: str = "") -> dict[str, str]:
 
 
 def _flat(resource: Any, prefix: str) -> Iterator[tuple[str, str]]:
-    for one in dataclasses.fields(resource):
-        value = getattr(resource, one.name)
-        if dataclasses.is_dataclass(value):
-            yield from _flat(value, f"{prefix}{one.name}.")
+    for name in type(resource).model_fields:
+        value = getattr(resource, name)
+        if isinstance(value, Model):
+            yield from _flat(value, f"{prefix}{name}.")
         else:
-            yield f"{prefix}{one.name}", "" if value is None else str(value)
+            yield f"{prefix}{name}", "" if value is None else str(value)
 
 
 def host(address: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pem
 from octavia_provider.model.tls_container import TlsContainer
-from octavia_provider.model.validate import validated
+from octavia_provider.model.validation import validated
 
 from .chance import Draw
 

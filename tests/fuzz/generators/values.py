@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from octavia_provider.model import formats, health_monitor, kinds, l7_policy, tls
-from octavia_provider.model.attributes import Attribute, inputs
 from octavia_provider.model.listener import HEADERS, TLS_HEADERS
-from octavia_provider.model.validate import validate
+from octavia_provider.model.metadata import Attribute, inputs
+from octavia_provider.model.validation import validate
 
 from . import containers, strings
 from .chance import Draw
@@ -20,7 +20,7 @@ from .completion import complete
 
 Body = dict[str, Any]
 
-DRAWN_KINDS = kinds.BALANCER_KINDS
+DRAWN_KINDS = tuple(kinds.KINDS[kind] for kind in kinds.BALANCER_KINDS)
 NOT_DRAWN = frozenset({"flavor_id", "availability_zone"})
 """They name other objects, which an operator makes and the store alone knows; nothing of them is rendered."""
 STRUCTURE = frozenset({

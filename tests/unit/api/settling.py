@@ -182,7 +182,7 @@ async def plane(folder: Path) -> AsyncIterator[Plane]:
     networks = NetnsNetworks()
     app = create_app(
         store, status_cache, networks, settings=settings, callbacks=callbacks,
-        local_kinds=[kind.KIND for kind in LOCAL_KINDS], directory=networks,
+        local_kinds=LOCAL_KINDS, directory=networks,
     )  # fmt: skip
     with tempfile.TemporaryDirectory() as short:  # socket paths must be short
         path = Path(short) / "s"

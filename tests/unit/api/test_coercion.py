@@ -9,7 +9,7 @@ import pytest
 
 from octavia_provider.api.compat.coercion import understood
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import validate
+from octavia_provider.model.validation import validate
 from unit.api.settling import Plane
 
 POOL = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import pytest
 
 import pem
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.kinds import KINDS
+from octavia_provider.model.metadata import inputs
 from unit.api.settling import WORDS, Plane
 
 POOL = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from octavia_provider.model.attributes import inputs
-from octavia_provider.model.kinds import BALANCER_KINDS
+from octavia_provider.model.kinds import BALANCER_KINDS, KINDS
+from octavia_provider.model.metadata import inputs
 from unit.api.settling import WORDS, Plane
 
 POOL = {"protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN"}
@@ -84,7 +84,7 @@ async def test_null_where_there_is_no_pool_writes_nothing(plane: Plane) -> None:
     assert {r.id: r.generation for r in await plane.records()} == before
 
 
-@pytest.mark.parametrize("kind", [kind.KIND for kind in BALANCER_KINDS])
+@pytest.mark.parametrize("kind", BALANCER_KINDS)
 async def test_null_puts_every_attribute_back_to_its_default(plane: Plane, kind: str) -> None:
     lb, listener, pool = await web(plane)
     policy = {"listener_id": listener["id"], "action": "REJECT"}
@@ -97,7 +97,7 @@ async def test_null_puts_every_attribute_back_to_its_default(plane: Plane, kind:
             "l7_rule", l7policy_id=rejecting["id"], type="PATH", compare_type="EQUAL_TO", value="/a", invert=True
         ),
     }[kind]  # fmt: skip
-    for name, attribute in inputs(next(k for k in BALANCER_KINDS if kind == k.KIND)).items():
+    for name, attribute in inputs(KINDS[kind]).items():
         if attribute.replaces or name in {*NEVER_NULL, "default_pool_id", "position"}:
             continue
         shown = await change(plane, kind, made, **{name: None})

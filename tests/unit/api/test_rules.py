@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from octavia_provider.model.kinds import KINDS, PARENTS
 from octavia_provider.model.l7_policy import TARGETS
-from octavia_provider.model.validate import validate
+from octavia_provider.model.validation import validate
 from unit.api import settling
 from unit.api.settling import Plane
 from unit.model.bad_inputs import BAD_INPUTS, GOOD, BadInput

@@ -10,7 +10,7 @@ from octavia_amphora.wire.config import digest
 from octavia_provider.controller.desired_state import DesiredState
 from octavia_provider.controller.render_cache import RenderCache
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import validated
+from octavia_provider.model.validation import validated
 from octavia_provider.ports import Instance, Record, Scope
 from octavia_provider.render.environment import Templates, shipped
 

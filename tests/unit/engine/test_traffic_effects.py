@@ -17,9 +17,9 @@ from octavia_engine.display.plain import PlainDisplay
 from octavia_engine.events import Display, Step, Summary
 from octavia_engine.provider import SOME, Diff, PropertyDiff
 from octavia_engine.state import ResourceState
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.effects import Severity
 from octavia_provider.model.listener import Listener
+from octavia_provider.model.metadata import inputs
 from pem import make
 
 

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pem
-from octavia_provider.model.attributes import Attribute, inputs
 from octavia_provider.model.errors import Path
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.l7_policy import HeaderChange
+from octavia_provider.model.metadata import Attribute, inputs
 from octavia_provider.model.pool import SessionPersistence
 from unit.model import bad_l7_inputs
 from unit.model.bad_l7_inputs import ID, Row

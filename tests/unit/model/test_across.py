@@ -16,7 +16,7 @@ import across
 from octavia_provider.model import graph
 from octavia_provider.model.common import Resource
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import validate
+from octavia_provider.model.validation import validate
 
 IDS = {name: str(uuid.uuid5(uuid.NAMESPACE_OID, name)) for name in across.BASE}
 ELSEWHERE = ("other", "foreign", "net")

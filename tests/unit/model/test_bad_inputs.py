@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import pytest
 
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import validate
+from octavia_provider.model.metadata import inputs
+from octavia_provider.model.validation import validate
 from unit.model.bad_inputs import BAD_INPUTS, FORMATS, GOOD, NESTED, RULES, BadInput
 
 

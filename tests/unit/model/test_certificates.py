@@ -10,7 +10,7 @@ import pytest
 
 import pem
 from octavia_provider.model.kinds import TlsContainer
-from octavia_provider.model.validate import validate
+from octavia_provider.model.validation import validate
 
 CA, OTHER = pem.authority("one"), pem.authority("other")
 MIDDLE = pem.authority("middle", CA)

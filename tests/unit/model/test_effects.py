@@ -8,20 +8,20 @@ from typing import Any
 import pytest
 
 from octavia_provider.model import effects, kinds
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.effects import Severity
 from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, LOCAL_KINDS, SHARED_KINDS
-from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.model.metadata import inputs
+from octavia_provider.model.unknown import UNKNOWN
 from octavia_provider.plugin.resources import TOKENS
 
 UNHEARD = {"tls_container.passphrase", "load_balancer.name"}
 """Inputs of traffic's kinds that no request hears of, beside ``SILENT``."""
-OF_TRAFFIC = (*BALANCER_KINDS, *SHARED_KINDS, *LOCAL_KINDS)
+OF_TRAFFIC = [KINDS[kind] for kind in (*BALANCER_KINDS, *SHARED_KINDS, *LOCAL_KINDS)]
 
 
 def test_every_kind_has_a_life_and_its_token() -> None:
     assert set(effects.LIVES) == set(KINDS)
-    assert {kind: kinds.token(KINDS[kind]) for kind in KINDS} == TOKENS
+    assert {kind: kinds.token(kind) for kind in KINDS} == TOKENS
 
 
 @pytest.mark.parametrize("kind", OF_TRAFFIC, ids=lambda kind: kind.KIND)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import notes, validate
+from octavia_provider.model.validation import notes, validate
 from unit.model.bad_inputs import GOOD, ID, TLS
 
 PLAIN_TLS = (("tls_ciphers", "AES128-SHA"), ("tls_versions", ["TLSv1.2"]), ("tls_versions", []),

@@ -23,9 +23,9 @@ from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_an
 
 import pem
 from octavia_provider.model import armor, private_keys
-from octavia_provider.model.attributes import Attribute, inputs
 from octavia_provider.model.kinds import KINDS, TlsContainer
-from octavia_provider.model.validate import validate
+from octavia_provider.model.metadata import Attribute, inputs
+from octavia_provider.model.validation import validate
 from unit.model.bad_inputs import GOOD
 
 RSA, EC = pem.make("a.test", rsa_bits=2048), pem.make("a.test")
@@ -84,7 +84,7 @@ def test_a_key_is_taken_in_every_form(name: str) -> None:
     made = validate(TlsContainer, {"certificate": pair.pem, "private_key": key})
     assert made.violations == []
     assert len(list(armor.blocks(made.values["private_key"]))) == 1
-    served = TlsContainer(**made.values).served()
+    served = TlsContainer.trusted(made.values).served()
     assert [block.label for block in armor.blocks(served)] == ["CERTIFICATE", "PRIVATE KEY"]
     assert private_keys.private_key(served.partition(pair.pem)[2], None).public_key() == pair.key.public_key()
 
@@ -152,7 +152,7 @@ def test_a_key_for_pss_signatures_alone_is_served_as_one(tmp_path: Path) -> None
     certificate = openssl("req", "-x509", "-new", "-key", str(file), "-subj", "/CN=a.test")
     made = validate(TlsContainer, {"certificate": certificate, "private_key": file.read_text()})
     assert made.violations == []
-    served = TlsContainer(**made.values).served()
+    served = TlsContainer.trusted(made.values).served()
     assert "RSA-PSS" in openssl("pkey", "-text", "-noout", given=served) or "rsassaPss" in openssl(
         "asn1parse", given=served.partition("-----END CERTIFICATE-----\n")[2]
     )

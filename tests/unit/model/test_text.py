@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from octavia_provider.model import echo
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import INTEGERS, ITEMS, validate
+from octavia_provider.model.metadata import INTEGERS, ITEMS, inputs
+from octavia_provider.model.validation import validate
 from unit.model.bad_inputs import GOOD
 
 UNSEEN = [

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octavia_provider.model.attributes import attributes, inputs
 from octavia_provider.model.errors import Invalid, spell
 from octavia_provider.model.kinds import KINDS, HealthMonitor, Listener, LoadBalancer, Member, Pool
-from octavia_provider.model.validate import UNKNOWN, contains_unknown, validate, validated
+from octavia_provider.model.metadata import attributes, inputs
+from octavia_provider.model.unknown import UNKNOWN, contains_unknown
+from octavia_provider.model.validation import validate, validated
 
 ID = str(uuid.UUID(int=7))
 LISTENER = {"loadbalancer_id": ID, "protocol": "HTTP", "protocol_port": 80}

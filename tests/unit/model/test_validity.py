@@ -10,7 +10,7 @@ import pytest
 
 import pem
 from octavia_provider.model import validity
-from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.model.unknown import UNKNOWN
 
 CA = pem.authority("one")
 PAIR = pem.make("a.test", CA, days=90)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.model.unknown import UNKNOWN
 from octavia_provider.plugin import config
 
 

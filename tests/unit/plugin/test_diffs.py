@@ -10,7 +10,7 @@ from octavia_provider.model import certificates
 from octavia_provider.model.effects import Effect, Severity
 from octavia_provider.model.errors import spell
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.model.unknown import UNKNOWN
 from octavia_provider.plugin import diffs, values
 from octavia_provider.plugin.resources import HOOKS
 from pem import make

@@ -9,7 +9,7 @@ import pytest
 
 import pem
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.model.unknown import UNKNOWN
 from octavia_provider.plugin.inputs import Failure, Naming, check
 from octavia_provider.plugin.values import Asset, Secret
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from octavia_provider.model.attributes import attributes
 from octavia_provider.model.kinds import KINDS, LoadBalancer
-from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.model.metadata import attributes
+from octavia_provider.model.unknown import UNKNOWN
 from octavia_provider.plugin import outputs
 from octavia_provider.plugin.resources import HOOKS
 from octavia_provider.plugin.values import Secret

@@ -107,7 +107,7 @@ def _child_of_an_engine() -> Iterator[tuple[subprocess.Popen[str], int, int]]:
 
 
 def test_pulumi_itself_is_not_imported() -> None:
-    code = "import sys, octavia_provider.plugin.main; print([m for m in ('pulumi', 'structlog', 'httpx2') if m in sys.modules])"
+    code = "import sys, octavia_provider.plugin.main; print([m for m in ('pulumi', 'structlog', 'httpx2', 'pydantic') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 

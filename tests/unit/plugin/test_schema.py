@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from octavia_provider.model.attributes import inputs
+from octavia_provider.model.metadata import inputs
 from octavia_provider.model.pool import ALGORITHMS
 from octavia_provider.plugin import schema
 from octavia_provider.plugin.resources import ALL

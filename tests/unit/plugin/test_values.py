@@ -8,7 +8,7 @@ from google.protobuf.struct_pb2 import Struct
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octavia_provider.model.validate import UNKNOWN
+from octavia_provider.model.unknown import UNKNOWN
 from octavia_provider.plugin import values
 from octavia_provider.plugin.values import OUTPUT, RESOURCE, SECRET, SIGNATURE, Asset, Secret
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import copy
-import dataclasses
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -18,11 +17,11 @@ from fuzz.generators.balancers import balancer
 from fuzz.generators.chance import Draw
 from fuzz.verify import placed
 from octavia_provider.model import graph as graphs
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.common import Resource
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import validate
+from octavia_provider.model.metadata import inputs
+from octavia_provider.model.validation import plain, validate
 from octavia_provider.render.haproxy import Placement, Rendered, render
 
 BALANCERS = 200
@@ -111,7 +110,7 @@ def said(rendered: Rendered) -> dict[str, list[Any]]:
 def changed(graph: Graph, one: Resource, name: str, draw: Draw) -> Graph | None:
     """The same with another value of an attribute; None where the model does not take it, or it means the same."""
     known = inputs(type(one))
-    spec = {attribute: value for attribute, value in dataclasses.asdict(one).items() if attribute in known}
+    spec = plain(one)
     tries = (validate(type(one), {**spec, name: values.good(draw, one.KIND, known[name])}) for _ in range(TRIES))
     result = next((one for one in tries if not one.violations and one.values[name] != spec[name]), None)
     if result is None:

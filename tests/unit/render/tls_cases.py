@@ -15,9 +15,9 @@ from octavia_provider.model.tls_container import TlsContainer
 from octavia_provider.render.haproxy import Placement, render
 
 CA = pem.authority()
-ONE, TWO = (TlsContainer(id=name, **pem.make(f"{name}.test", CA).container()) for name in ("one", "two"))
-AUTHORITIES = TlsContainer(id="ca", ca_certificates=CA.pem)
-REVOKED = TlsContainer(id="crl", crl=pem.crl(CA))
+ONE, TWO = (TlsContainer.trusted({"id": name, **pem.make(f"{name}.test", CA).container()}) for name in ("one", "two"))
+AUTHORITIES = TlsContainer.trusted({"id": "ca", "ca_certificates": CA.pem})
+REVOKED = TlsContainer.trusted({"id": "crl", "crl": pem.crl(CA)})
 CONTAINERS = (ONE, TWO, AUTHORITIES, REVOKED)
 HERE = Placement(vips=("127.0.0.1",), proxy_address="127.0.0.2")
 TLS = {"protocol": "TERMINATED_HTTPS", "protocol_port": 443, "default_tls_container_ref": "one"}

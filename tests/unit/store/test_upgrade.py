@@ -21,9 +21,9 @@ import pytest
 
 from octavia_amphora.wire.config import compose, digest
 from octavia_provider.controller.desired_state import DesiredState
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import validate
+from octavia_provider.model.metadata import inputs
+from octavia_provider.model.validation import validate
 from octavia_provider.ports import Transaction
 from octavia_provider.render.haproxy import Placement, render
 from unit.api import settling

@@ -11,9 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from octavia_provider.model.attributes import Attribute, inputs
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.model.validate import blank
+from octavia_provider.model.metadata import Attribute, inputs
 
 _VERSION = 1_000
 """No choice that is a number, as a version is, is as large."""
@@ -24,7 +23,7 @@ def understood(kind: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of one object. What cannot be read is left as it is, for the model to refuse."""
     known = inputs(KINDS[kind])
     nulls = {name: known[name].null for name, value in given.items() if value is None and name in known}
-    nothing = {name: None for name, value in given.items() if name in known and blank(known[name], value)}
+    nothing = {name: None for name, value in given.items() if name in known and known[name].blank(value)}
     return {**_read(known, given), **nulls, **nothing}
 
 

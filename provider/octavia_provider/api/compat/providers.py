@@ -11,10 +11,10 @@ from octavia_provider.api import list_query
 from octavia_provider.api.context import CONTEXT
 from octavia_provider.api.errors import answer
 from octavia_provider.api.flavor_rules import FLAVORS, ZONES, Offer
-from octavia_provider.model.attributes import inputs
 from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.load_balancer import PROVIDERS
+from octavia_provider.model.metadata import inputs
 
 # Clients look for this one by its words too (octavia-tempest-plugin: expected_flavor_capability).
 _DESCRIPTIONS: Mapping[str, str] = {

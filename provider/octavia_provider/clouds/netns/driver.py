@@ -25,7 +25,7 @@ def driver(
         cloud=cloud,
         networks=networks,
         access=LoopbackPublisher(cloud),
-        reconcilers={kind.KIND: make for kind in LOCAL_KINDS},
+        reconcilers=dict.fromkeys(LOCAL_KINDS, make),
         directory=networks,
     )
 

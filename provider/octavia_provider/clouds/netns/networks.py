@@ -13,7 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from octavia_provider.model.errors import Conflict, Invalid, NotFound, Path, Refused, Violation
-from octavia_provider.model.load_balancer import one_address_a_subnet
+from octavia_provider.model.load_balancer import LoadBalancer, one_address_a_subnet
 from octavia_provider.ports import ListedNetwork, ListedSubnet, Record, Transaction, Vip
 
 from .subnets import Subnet, containing, network, subnet, subnets
@@ -120,7 +120,7 @@ class NetnsNetworks:
 
     def _additional(self, tx: Transaction, id_: str, spec: Mapping[str, Any]) -> list[dict[str, str]]:
         """The additional VIPs with their addresses; one that names none keeps what the load balancer has there."""
-        if message := one_address_a_subnet({"additional_vips": (), **spec}):
+        if message := one_address_a_subnet(LoadBalancer.trusted(spec)):
             raise Invalid([Violation(("additional_vips",), message)])
         made = []
         for index, vip in enumerate(spec.get("additional_vips") or ()):
