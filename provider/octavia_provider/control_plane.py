@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from octavia_provider.controller.certificate_rotation import CertificateRotation
 from octavia_provider.controller.configurations import Configurations
+from octavia_provider.controller.context import Ports
 from octavia_provider.controller.controller import Controller
 from octavia_provider.controller.desired_state import DesiredState
 from octavia_provider.controller.heartbeats import Heartbeats
 from octavia_provider.controller.housekeeping import Housekeeper
-from octavia_provider.controller.load_balancer import BalancerReconciler, Ports
+from octavia_provider.controller.load_balancer import BalancerReconciler
 from octavia_provider.controller.shared_resources import SharedResourceReconciler
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.model.kinds import SHARED_KINDS

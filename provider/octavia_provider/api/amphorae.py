@@ -54,7 +54,7 @@ async def statistics(request: web.Request) -> web.Response:
     found = [
         {
             "id": id_, "loadbalancer_id": balancer_id, "listener_id": listener_id,
-            **summed([context.status_cache.statistics(balancer_id, listener_id)]),
+            **summed([context.status_cache.statistics(balancer_id, listener_id, id_)]),
         }
         for listener_id in listeners
     ]  # fmt: skip

@@ -19,9 +19,11 @@ HAPROXY_USER = "haproxy"
 """The user that every amphora has for haproxy, with no capability and without the agent's files."""
 
 
-def new(load_balancer_id: str) -> Amphora:
+def new(load_balancer_id: str, role: str) -> Amphora:
     """A fresh amphora, not yet booted, with a heartbeat key of its own."""
-    return Amphora(id=str(uuid.uuid4()), load_balancer_id=load_balancer_id, heartbeat_key=secrets.token_bytes(32))
+    return Amphora(
+        id=str(uuid.uuid4()), load_balancer_id=load_balancer_id, role=role, heartbeat_key=secrets.token_bytes(32)
+    )
 
 
 def files(

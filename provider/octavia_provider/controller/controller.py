@@ -17,7 +17,7 @@ import structlog
 
 from octavia_provider.kit import tasks
 from octavia_provider.model.errors import LeaseLost, PermanentError, TransientError
-from octavia_provider.ports import AgentRefused, Reconciler, Scope, Store
+from octavia_provider.ports import AgentRefused, Incomplete, Reconciler, Scope, Store
 
 log = structlog.get_logger(__name__)
 
@@ -142,6 +142,10 @@ class Controller:
             alive = await worker.reconciler.reconcile()
         except LeaseLost:
             return self._deposed(scope_id)
+        except Incomplete as error:
+            worker.trouble = str(error)
+            self._troubled(scope_id, worker.trouble)
+            return None
         except Exception as error:  # noqa: BLE001 - whatever it is, this scope is tried again and the others go on
             worker.reconciler.forget()
             verdict = await self._failed(scope_id, worker, error)

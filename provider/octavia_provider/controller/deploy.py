@@ -1,55 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
 """Putting a configuration in force, and finding the object to blame when an agent refuses.
 
+All amphorae of a load balancer are pushed to at once, and what one of them refuses is refused: they all serve the same.
 Blame goes to the line that haproxy named; where none is named, the changed objects are bisected. A blamed object goes
 back to its last accepted form, the rest is applied: one bad object never holds the others up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
 
 from octavia_amphora.wire.messages import Refusal
 from octavia_provider.model.errors import PermanentError
-from octavia_provider.ports import AgentRefused
 from octavia_provider.render.haproxy import Rendered
 
 from .desired_state import DesiredState
 
 log = structlog.get_logger(__name__)
-RenderIt = Callable[[set[str], set[str]], Rendered]
-PushIt = Callable[[Rendered], Awaitable[None]]
+ByAmphora = Mapping[str, Rendered]
+RenderIt = Callable[[set[str], set[str]], ByAmphora]
+PushIt = Callable[[ByAmphora], Awaitable[Mapping[str, Refusal]]]
+"""Answers what amphorae refused, by their ids; nothing where all have it in force."""
 
 
 @dataclass(slots=True)
 class Outcome:
     """``refused``: in their accepted form; ``dropped``: in no form; ``errors``: id → reason, for both."""
 
-    rendered: Rendered
+    rendered: ByAmphora
     refused: set[str] = field(default_factory=set)
     dropped: set[str] = field(default_factory=set)
     errors: dict[str, str] = field(default_factory=dict)
 
 
-async def push_what_can_be(desired_state: DesiredState, render: RenderIt, push: PushIt) -> Outcome:
-    """Push everything; take out what is refused until the rest is in force. Raises when even nothing is refused."""
-    outcome = Outcome(render(set(), set()))
+async def push_what_can_be(
+    desired_state: DesiredState, render: RenderIt, push: PushIt, *, before: Outcome | None = None
+) -> Outcome:
+    """Push everything; take out what is refused until the rest is in force. Raises when even nothing is refused.
+
+    ``before``: what was refused of the same generation already is not tried again.
+    """
+    outcome = Outcome({})
+    if before is not None:
+        outcome = Outcome({}, set(before.refused), set(before.dropped), dict(before.errors))
     while True:
         outcome.rendered = render(outcome.refused, outcome.dropped)
-        try:
-            await push(outcome.rendered)
-        except AgentRefused as error:
-            _refuse_templates(outcome.rendered, error.refusal, desired_state)
-            blamed = _blame(outcome.rendered, error.refusal, desired_state)
-            taken_out = [id_ for id_, why in blamed.items() if _take_out(desired_state, outcome, id_, why)]
-            if not taken_out:
-                await _bisect(desired_state, outcome, render, push, str(error))
-                return outcome
-        else:
+        refusals = await push(outcome.rendered)
+        if not refusals:
             return outcome
+        blamed: dict[str, str] = {}
+        for amphora_id, refusal in refusals.items():
+            rendered = outcome.rendered[amphora_id]  # lines count in the configuration of the one that refused
+            _refuse_templates(rendered, refusal, desired_state)
+            blamed = {**_blame(rendered, refusal, desired_state), **blamed}
+        taken_out = [id_ for id_, why in blamed.items() if _take_out(desired_state, outcome, id_, why)]
+        if not taken_out:
+            await _bisect(desired_state, outcome, render, push, _words(refusals))
+            return outcome
+
+
+def _words(refusals: Mapping[str, Refusal]) -> str:
+    return next(iter(refusals.values())).message
 
 
 def _refuse_templates(rendered: Rendered, refusal: Refusal, desired_state: DesiredState) -> None:
@@ -99,13 +113,11 @@ async def _bisect(desired_state: DesiredState, outcome: Outcome, render: RenderI
         outcome.refused.add(id_)
         outcome.errors[id_] = why
     outcome.rendered = render(outcome.refused, outcome.dropped)
-    try:
-        await push(outcome.rendered)
-    except AgentRefused as error:
+    if refusals := await push(outcome.rendered):
         raise PermanentError(
-            f"the amphora refuses even what was in force before: {error}", subject=f"load balancer {desired_state.scope.id}",
+            f"the amphora refuses even what was in force before: {_words(refusals)}", subject=f"load balancer {desired_state.scope.id}",
             hint="octaviactl logs, and octaviactl doctor on the machine that runs it",
-        ) from error  # fmt: skip
+        )  # fmt: skip
 
 
 async def _guilty(
@@ -126,8 +138,4 @@ async def _guilty(
 
 
 async def _accepted(render: RenderIt, push: PushIt, refused: Iterable[str], dropped: Iterable[str]) -> bool:
-    try:
-        await push(render(set(refused), set(dropped)))
-    except AgentRefused:
-        return False
-    return True
+    return not await push(render(set(refused), set(dropped)))

@@ -96,14 +96,16 @@ class Heartbeats(asyncio.DatagramProtocol):
         if not isinstance(reconciler, BalancerReconciler):
             return
         if amphora_id not in reconciler.in_force:
-            self._status_cache.lost(load_balancer_id)  # made anew, and nothing could be put in force there yet
+            self._status_cache.lost(
+                load_balancer_id, amphora_id
+            )  # made anew, and nothing could be put in force there yet
             return
         if self._odd.get(amphora_id) != LOST:
             self._odd[amphora_id] = LOST
             return
         self._odd.pop(amphora_id)
         log.warning("lost", amphora=amphora_id, load_balancer=load_balancer_id)
-        self._status_cache.lost(load_balancer_id)
+        self._status_cache.lost(load_balancer_id, amphora_id)
         self._controller.poke(load_balancer_id, forget=True)
 
     def _hear_balancer(self, amphora_id: str, beat: BalancerBeat) -> None:
@@ -114,10 +116,10 @@ class Heartbeats(asyncio.DatagramProtocol):
         seen = states(beat, known.configuration, known.digest) if known else None
         if known and seen:
             self._odd.pop(amphora_id, None)
-            self._status_cache.see(known.configuration, seen)
+            self._status_cache.see(amphora_id, known.configuration, seen)
             return
         if not beat.serving:  # of which configuration it speaks is no matter then
-            self._status_cache.lost(beat.load_balancer_id)
+            self._status_cache.lost(beat.load_balancer_id, amphora_id)
         if self._odd.get(amphora_id) == beat.digest:
             self._spawn(self._ask(reconciler, amphora_id))  # the same odd digest twice: no push was under way
         else:
@@ -125,16 +127,16 @@ class Heartbeats(asyncio.DatagramProtocol):
 
     async def _ask(self, reconciler: BalancerReconciler, amphora_id: str) -> None:
         self._odd.pop(amphora_id, None)
-        host = (reconciler.hosts or {}).get(amphora_id)
+        instance = (reconciler.instances or {}).get(amphora_id)
         scope_id = reconciler.desired_state.scope.id
         try:
-            seen = await self._agents.states(host, scope_id) if host else None
+            seen = await self._agents.states(instance, scope_id) if instance else None
         except TransientError as error:
             log.info("not reachable", amphora=amphora_id, reason=str(error))
             return
         known = reconciler.in_force.get(amphora_id)
         if seen and known and seen.digest == known.digest:
-            self._status_cache.see(known.configuration, seen)
+            self._status_cache.see(amphora_id, known.configuration, seen)
         else:
             self._controller.poke(scope_id, forget=True)
 
@@ -147,7 +149,7 @@ class Heartbeats(asyncio.DatagramProtocol):
                     log.warning("silent", amphora=amphora_id, seconds=round(now - at, 1))
                     self._seen[amphora_id] = (now, balancers)  # looked at once per period, not at every tick
                     for load_balancer_id in balancers:
-                        self._status_cache.lost(load_balancer_id)
+                        self._status_cache.lost(load_balancer_id, amphora_id)
                         self._suspect(amphora_id, load_balancer_id)
                         self._controller.poke(load_balancer_id, forget=True)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What was rendered last for each host, with its digest: a cycle asks for the same several times, and a load balancer
+"""What was rendered last for each amphora, with its digest: a cycle asks for the same several times, and a load balancer
 of a thousand members should be rendered once for each write, not once for each question."""
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ class RenderCache:
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
 
-    def of(self, graph: Graph, host: Instance, addresses: tuple[str, ...], templates: Templates) -> Rendered:
-        """The configuration of this host."""
-        placement = Placement(vips=addresses, proxy_address=host.proxy_address)
-        known = self._known.get(host.amphora_id)
+    def of(self, graph: Graph, instance: Instance, addresses: tuple[str, ...], templates: Templates) -> Rendered:
+        """The configuration of this instance."""
+        placement = Placement(vips=addresses, proxy_address=instance.proxy_address)
+        known = self._known.get(instance.amphora_id)
         same = known is not None and known.graph is graph and known.templates is templates
         if known is None or not same or known.placement != placement:
             rendered = render(graph, placement, templates)
             known = _Known(graph, placement, templates, rendered, digest(rendered.configuration))
-            self._known[host.amphora_id] = known
+            self._known[instance.amphora_id] = known
         return known.rendered
 
     def digest(self, rendered: Rendered) -> str:
@@ -47,5 +47,5 @@ class RenderCache:
         return digest(rendered.configuration)
 
     def forget(self, amphora_id: str) -> None:
-        """The host is gone."""
+        """The amphora is gone."""
         self._known.pop(amphora_id, None)

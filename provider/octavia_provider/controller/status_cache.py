@@ -4,11 +4,15 @@
 The roll-up is Octavia's (octavia/amphorae/drivers/health/heartbeat_udp.py): a full frontend is DEGRADED; a pool whose
 members are all down is ERROR and one with some down is DEGRADED, and so is the load balancer above it; a member of
 weight 0 is DRAINING, one that is switched off OFFLINE, one that nobody checks NO_MONITOR.
+
+Where a load balancer has several amphorae, those that serve are believed: a member is as well as the one sees it that sees
+it best (traffic reaches it by that one), a listener is full where it is full on any. The load balancer is in ERROR when none
+serves. Counters are summed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from octavia_amphora.wire.config import Backend, Configuration, Server
@@ -25,10 +29,27 @@ _LISTENER = {"open": statuses.ONLINE, "full": statuses.DEGRADED, "stopped": stat
 _WORST = (statuses.ERROR, statuses.DEGRADED)
 
 
+_BEST_FIRST = (
+    statuses.ONLINE, statuses.DRAINING, statuses.NO_MONITOR, statuses.DEGRADED, statuses.ERROR, statuses.OFFLINE,
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class AmphoraStatus:
+    """What one amphora was last heard to say of a load balancer. ``members``: by pool. ``lost``: it says nothing now."""
+
+    serving: bool
+    members: Mapping[str, Mapping[str, str]]
+    listeners: Mapping[str, str]
+    counters: Mapping[str, Counters]
+    lost: bool = False
+
+
 @dataclass(slots=True)
 class OperatingStatus:
-    """What was last seen of one load balancer."""
+    """What was last seen of one load balancer: by each amphora, and all together."""
 
+    amphorae: dict[str, AmphoraStatus] = field(default_factory=dict)
     statuses: dict[str, str] = field(default_factory=dict)
     counters: Mapping[str, Counters] = field(default_factory=dict)
 
@@ -42,41 +63,41 @@ class StatusCache:
         self._resources: Mapping[str, bool] = {}
         self._troubles: dict[str, str] = {}
 
-    def see(self, configuration: Configuration, states: States) -> None:
+    def see(self, amphora_id: str, configuration: Configuration, states: States) -> None:
         """Take in what an amphora says of a load balancer whose configuration this is."""
-        found: dict[str, str] = {}
-        pools: dict[str, list[str]] = {b.pool_id: [] for b in configuration.backends.values()}
+        pools: dict[str, dict[str, str]] = {b.pool_id: {} for b in configuration.backends.values()}
         for backend in configuration.backends.values():
             seen = states.servers.get(backend.name, {})
             for server in backend.servers.values():
                 status = _member(seen.get(server.name, "unknown"), server.weight, server.admin)
-                found[server.name] = status
-                pools[backend.pool_id].append(status)
-        found.update({pool_id: roll_up(members) for pool_id, members in pools.items()})
+                pools[backend.pool_id][server.name] = status
+        listeners: dict[str, str] = {}
         for name in configuration.frontends:
             listener = states.listeners.get(name)
-            found[name] = _LISTENER[listener.status] if listener and states.serving else statuses.OFFLINE
-        parts = [found[name] for name in (*configuration.frontends, *pools)]
-        found[configuration.load_balancer_id] = _balancer(parts) if states.serving else statuses.ERROR
+            listeners[name] = _LISTENER[listener.status] if listener and states.serving else statuses.OFFLINE
         counters = {name: listener.counters for name, listener in states.listeners.items()}
-        self._sights[configuration.load_balancer_id] = OperatingStatus(found, counters)
+        sight = self._sights.setdefault(configuration.load_balancer_id, OperatingStatus())
+        sight.amphorae[amphora_id] = AmphoraStatus(states.serving, pools, listeners, counters)
+        _merge(configuration.load_balancer_id, sight)
 
-    def applied(self, configuration: Configuration) -> None:
+    def applied(self, amphora_id: str, configuration: Configuration) -> None:
         """Take in what an amphora has just put in force, until its next heartbeat: what was seen before is still so, and
         what is new begins as haproxy begins it (a server that is checked is up until a check fails)."""
         sight = self._sights.get(configuration.load_balancer_id, OperatingStatus())
+        known = sight.amphorae.get(amphora_id)
+        counters = known.counters if known else {}
+        before = _flat(known) if known and not known.lost else sight.statuses
         listeners = {
             name: ListenerState(
-                "full" if sight.statuses.get(name) == statuses.DEGRADED else "open",
-                sight.counters.get(name, Counters()),
+                "full" if before.get(name) == statuses.DEGRADED else "open", counters.get(name, Counters())
             )
             for name in configuration.frontends
         }
         servers = {
-            backend.name: {s.name: _begins(backend, s, sight.statuses.get(s.name)) for s in backend.servers.values()}
+            backend.name: {s.name: _begins(backend, s, before.get(s.name)) for s in backend.servers.values()}
             for backend in configuration.backends.values()
         }
-        self.see(configuration, States(configuration.load_balancer_id, "", True, listeners, servers))
+        self.see(amphora_id, configuration, States(configuration.load_balancer_id, "", True, listeners, servers))
 
     def stands_aside(self, graph: Graph, configuration: Configuration) -> None:
         """Take in the pools that no listener in service sends to, of which no heartbeat tells: those that nobody checks."""
@@ -85,11 +106,18 @@ class StatusCache:
         pools = (p.id for p in graph.pools.values() if p.admin_state_up and graph.load_balancer.admin_state_up)
         self._aside[graph.load_balancer.id] = frozenset(pools) - served - watched
 
-    def lost(self, load_balancer_id: str) -> None:
-        """Nothing is heard of it any more."""
+    def lost(self, load_balancer_id: str, amphora_id: str) -> None:
+        """Nothing is heard of it from this amphora any more."""
         sight = self._sights.get(load_balancer_id)
-        if sight:
-            sight.statuses = {load_balancer_id: statuses.ERROR}
+        if sight and amphora_id in sight.amphorae:
+            sight.amphorae[amphora_id].lost = True
+            _merge(load_balancer_id, sight)
+
+    def forget_amphora(self, load_balancer_id: str, amphora_id: str) -> None:
+        """This amphora is gone, and what it counted with it."""
+        sight = self._sights.get(load_balancer_id)
+        if sight and sight.amphorae.pop(amphora_id, None):
+            _merge(load_balancer_id, sight)
 
     def forget(self, load_balancer_id: str) -> None:
         """It is gone."""
@@ -127,10 +155,11 @@ class StatusCache:
             return statuses.NO_MONITOR
         return sight.statuses.get(record.id, statuses.OFFLINE) if sight else statuses.OFFLINE
 
-    def statistics(self, load_balancer_id: str, listener_id: str) -> Counters:
-        """A listener's counters; zeros until somebody has seen it."""
+    def statistics(self, load_balancer_id: str, listener_id: str, amphora_id: str | None = None) -> Counters:
+        """A listener's counters, over all amphorae or of one; zeros until somebody has seen it."""
         sight = self._sights.get(load_balancer_id)
-        return sight.counters.get(listener_id, Counters()) if sight else Counters()
+        seen = sight if sight is None or amphora_id is None else sight.amphorae.get(amphora_id)
+        return seen.counters.get(listener_id, Counters()) if seen else Counters()
 
 
 def _begins(backend: Backend, server: Server, before: str | None) -> ServerState:
@@ -146,6 +175,55 @@ def _member(state: ServerState, weight: int, admin: str) -> str:
     if weight == 0 and state in ("up", "no_check"):
         return statuses.DRAINING
     return _MEMBER[state]
+
+
+def _merge(load_balancer_id: str, sight: OperatingStatus) -> None:
+    """Make of what each amphora says what is so."""
+    sight.counters = _summed([one.counters for one in sight.amphorae.values()])
+    heard = [one for one in sight.amphorae.values() if not one.lost]
+    believed = [one for one in heard if one.serving] or heard
+    if not believed:
+        sight.statuses = {load_balancer_id: statuses.ERROR}
+        return
+    found: dict[str, str] = {}
+    for one in believed:
+        for status in (*one.members.values(), one.listeners):
+            _take_best(found, status)
+    found.update({name: statuses.DEGRADED for one in believed for name, s in one.listeners.items() if s in _WORST})
+    pools = {pool_id: tuple(members) for one in believed for pool_id, members in one.members.items()}
+    found.update({pool_id: roll_up([found[name] for name in members]) for pool_id, members in pools.items()})
+    parts = [found[name] for name in (*(name for one in believed for name in one.listeners), *pools)]
+    found[load_balancer_id] = _balancer(parts) if believed[0].serving else statuses.ERROR
+    sight.statuses = found
+
+
+def _take_best(found: dict[str, str], more: Mapping[str, str]) -> None:
+    if not found.keys() & more.keys():
+        found.update(more)
+        return
+    for name, status in more.items():
+        known = found.get(name)
+        found[name] = status if known is None else min(known, status, key=_BEST_FIRST.index)
+
+
+def _summed(counters: Sequence[Mapping[str, Counters]]) -> Mapping[str, Counters]:
+    if len(counters) == 1:
+        return counters[0]
+    names = dict.fromkeys(name for one in counters for name in one)
+    return {name: _sum([one[name] for one in counters if name in one]) for name in names}
+
+
+def _sum(counters: Sequence[Counters]) -> Counters:
+    totals = {name: sum(getattr(one, name) for one in counters) for name in Counters.__struct_fields__}
+    return Counters(**totals)
+
+
+def _flat(amphora: AmphoraStatus) -> Mapping[str, str]:
+    """The statuses of members and listeners, by their names."""
+    flat = dict(amphora.listeners)
+    for members in amphora.members.values():
+        flat.update(members)
+    return flat
 
 
 def roll_up(members: list[str]) -> str:

@@ -27,7 +27,7 @@ from .clouds import (
     StateVersion,
     Vip,
 )
-from .driver import CloudDriver, Reconciler
+from .driver import CloudDriver, Incomplete, Reconciler
 from .networks import ListedNetwork, ListedSubnet, NetworkDirectory, Networks
 from .store import Amphora, Owner, Record, Scope, Settlement, StatusCache, Store, Transaction, Watch, fenced
 
@@ -45,6 +45,7 @@ __all__ = [
     "Compute",
     "Credential",
     "Dialer",
+    "Incomplete",
     "Instance",
     "Inventory",
     "ListedNetwork",

@@ -7,17 +7,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from octavia_provider.model.errors import TransientError
+
 from .access import ListenerAccess
 from .clouds import Cloud, Inventory
 from .networks import NetworkDirectory, Networks
 from .store import Scope
 
 
+class Incomplete(TransientError):
+    """A reconciler has settled what could be brought about, and knows what is left: try again, with what it has seen."""
+
+
 class Reconciler(Protocol):
     """Brings one scope about."""
 
     async def reconcile(self) -> bool:
-        """One pass; False when the scope is gone."""
+        """One pass; False when the scope is gone. Raises what was in the way, ``Incomplete`` of what was in the way of a part."""
         ...
 
     async def fail(self, reason: str) -> bool:

@@ -275,8 +275,8 @@ class StatusCache(Protocol):
         """What is in the way of bringing a scope about, and is tried again; None: nothing."""
         ...
 
-    def statistics(self, load_balancer_id: str, listener_id: str) -> Counters:
-        """The counters of a listener, over all its amphorae; zeros when nothing is known."""
+    def statistics(self, load_balancer_id: str, listener_id: str, amphora_id: str | None = None) -> Counters:
+        """The counters of a listener, over all its amphorae or of one; zeros when nothing is known."""
         ...
 
     def running(self, id: str) -> bool:  # noqa: A002

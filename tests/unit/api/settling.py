@@ -54,7 +54,7 @@ class StatusCache:
     def trouble(self, scope_id: str) -> str | None:
         return None
 
-    def statistics(self, load_balancer_id: str, listener_id: str) -> Counters:
+    def statistics(self, load_balancer_id: str, listener_id: str, amphora_id: str | None = None) -> Counters:
         return self.counters.get(listener_id, Counters())
 
     def running(self, host_id: str) -> bool:

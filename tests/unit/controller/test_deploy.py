@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from octavia_amphora.wire.messages import Complaint, Refusal
 from octavia_provider.controller.deploy import Outcome, push_what_can_be
 from octavia_provider.controller.desired_state import DesiredState
 from octavia_provider.model.errors import PermanentError
-from octavia_provider.ports import AgentRefused, Record
+from octavia_provider.ports import Record
 from octavia_provider.render.environment import Templates
 from octavia_provider.render.haproxy import Placement, Rendered, render
 
@@ -38,16 +38,16 @@ def run(
     """Push to an amphora that refuses as told; the outcome and the number of pushes."""
     pushes = 0
 
-    def rendered(refused: set[str], dropped: set[str]) -> Rendered:
+    def rendered(refused: set[str], dropped: set[str]) -> Mapping[str, Rendered]:
         graph = desired_state.graph(refused, dropped)
         assert graph is not None
-        return render(graph, Placement(vips=("10.0.0.9",)), templates)
+        return {"amp": render(graph, Placement(vips=("10.0.0.9",)), templates)}
 
-    async def push(what: Rendered) -> None:
+    async def push(what: Mapping[str, Rendered]) -> Mapping[str, Refusal]:
         nonlocal pushes
         pushes += 1
-        if refusal := refuse(what):
-            raise AgentRefused(refusal)
+        refusal = refuse(what["amp"])
+        return {"amp": refusal} if refusal else {}
 
     return asyncio.run(push_what_can_be(desired_state, rendered, push)), pushes
 
@@ -72,7 +72,7 @@ def test_all_good__one_push() -> None:
 def test_one_of_fifty_with_its_line__two_pushes() -> None:
     outcome, pushes = run(known(*listeners(50)), refuse_ports({1017}, lines=True))
     assert outcome.errors == {"li17": "no"}
-    assert len(outcome.rendered.configuration.frontends) == 49
+    assert len(outcome.rendered["amp"].configuration.frontends) == 49
     assert pushes == 2
 
 
@@ -80,7 +80,7 @@ def test_one_of_fifty_with_its_line__two_pushes() -> None:
 def test_the_guilty_and_nobody_else(bad: set[int], lines: bool) -> None:
     outcome, pushes = run(known(*listeners(20)), refuse_ports(bad, lines=lines))
     assert set(outcome.errors) == {f"li{port - 1000}" for port in bad}
-    assert len(outcome.rendered.configuration.frontends) == 20 - len(bad)
+    assert len(outcome.rendered["amp"].configuration.frontends) == 20 - len(bad)
     assert pushes <= 3 + 2 * 5 * max(1, len(bad))
 
 
@@ -90,7 +90,7 @@ def test_a_changed_object_goes_back_to_its_accepted_form() -> None:
         known(record("listener", "li", protocol_port=1000, accepted=old)), refuse_ports({1000}, lines=True)
     )
     assert outcome.refused == {"li"}
-    assert outcome.rendered.configuration.frontends["li"].binds[0].port == 80
+    assert outcome.rendered["amp"].configuration.frontends["li"].binds[0].port == 80
 
 
 def test_an_object_whose_accepted_form_is_refused_too_is_dropped() -> None:
@@ -98,7 +98,7 @@ def test_an_object_whose_accepted_form_is_refused_too_is_dropped() -> None:
     desired_state = known(record("listener", "li", protocol_port=1000, accepted=spec), record("listener", "ok"))
     outcome, _ = run(desired_state, refuse_ports({1000}, lines=True))
     assert outcome.dropped == {"li"}
-    assert list(outcome.rendered.configuration.frontends) == ["ok"]
+    assert list(outcome.rendered["amp"].configuration.frontends) == ["ok"]
 
 
 def test_an_amphora_that_refuses_everything_is_an_error_that_says_so() -> None:
@@ -127,3 +127,27 @@ def test_an_operators_template_at_fault__it_and_the_object_are_named_and_nothing
     assert len(refusals) == 1
     for word in (str(path), "listener li0", "unknown keyword", "octaviactl config lb --diff"):
         assert word in str(error.value)
+
+
+def test_what_one_of_a_pair_refuses_is_refused_by_its_own_line__and_not_tried_again() -> None:
+    """The second one's configuration is a line longer, and it alone says no."""
+    desired_state = known(*listeners(5))
+    more = {"first": ("10.0.0.9",), "second": ("10.0.0.9", "10.0.0.8")}
+    pushed: list[set[str]] = []
+
+    def rendered(refused: set[str], dropped: set[str]) -> Mapping[str, Rendered]:
+        graph = desired_state.graph(refused, dropped)
+        assert graph is not None
+        return {id_: render(graph, Placement(vips=vips)) for id_, vips in more.items()}
+
+    async def push(what: Mapping[str, Rendered]) -> Mapping[str, Refusal]:
+        pushed.append(set(what["first"].configuration.frontends))
+        refusal = refuse_ports({1003}, lines=True)(what["second"])
+        return {"second": refusal} if refusal else {}
+
+    outcome = asyncio.run(push_what_can_be(desired_state, rendered, push))
+    assert outcome.errors == {"li3": "no"}
+    assert pushed == [{f"li{i}" for i in range(5)}, {"li0", "li1", "li2", "li4"}]
+    again = asyncio.run(push_what_can_be(desired_state, rendered, push, before=outcome))
+    assert again.errors == outcome.errors
+    assert pushed[2:] == [{"li0", "li1", "li2", "li4"}]

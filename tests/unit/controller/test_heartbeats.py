@@ -16,7 +16,8 @@ from octavia_amphora.wire.messages import Counters, ListenerState, ServerState, 
 from octavia_provider.controller import heartbeats
 from octavia_provider.controller.desired_state import DesiredState
 from octavia_provider.controller.heartbeats import Heartbeats
-from octavia_provider.controller.load_balancer import BalancerReconciler, InForce
+from octavia_provider.controller.load_balancer import BalancerReconciler
+from octavia_provider.controller.push import InForce
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.model.errors import TransientError
 from octavia_provider.render.haproxy import Placement, render
@@ -32,7 +33,7 @@ class Site:
     def __init__(self) -> None:
         self.status_cache = StatusCache()
         self.known = BalancerReconciler(
-            cast("Any", None), DesiredState(scope()), hosts={"amp": cast("Any", "the host")}
+            cast("Any", None), DesiredState(scope()), instances={"amp": cast("Any", "the host")}
         )
         self.known.in_force["amp"] = InForce(CONFIGURATION, OURS)
         self.amphorae = [SimpleNamespace(id="amp", heartbeat_key=KEY, load_balancer_id="lb")]
@@ -173,7 +174,7 @@ async def test_the_agent_has_another_configuration__it_is_pushed_again(site: Sit
 
 
 async def test_nothing_is_known_of_the_amphora__it_is_looked_at(site: Site) -> None:
-    site.known.hosts = None
+    site.known.instances = None
     site.known.in_force.clear()
     for _ in range(2):
         site.beat(OURS)

@@ -21,7 +21,7 @@ def status_cache(m1: ServerState, m2: ServerState, *, serving: bool = True) -> S
         load_balancer_id="lb", digest="", serving=serving, servers={"pool:web": {"m1": m1, "m2": m2}},
         listeners={"web": ListenerState(counters=Counters(bytes_in=7))},
     )  # fmt: skip
-    result.see(CONFIGURATION, states)
+    result.see("amp", CONFIGURATION, states)
     return result
 
 
@@ -61,7 +61,7 @@ def test_haproxy_dead__error() -> None:
 
 def test_lost_and_forgotten() -> None:
     seen = status_cache("up", "up")
-    seen.lost("lb")
+    seen.lost("lb", "amp")
     assert status(seen, "load_balancer", "lb") == "ERROR"
     assert status(seen, "member", "m1") == "OFFLINE"
     seen.forget("lb")
@@ -73,13 +73,79 @@ def test_counters() -> None:
     assert status_cache("up", "up").statistics("lb", "web").bytes_in == 7
 
 
+# ── several amphorae ─────────────────────────────────────────────────────────────────────────────────────────────────
+def pair(first: tuple[ServerState, ServerState], second: tuple[ServerState, ServerState]) -> StatusCache:
+    result = StatusCache()
+    for amphora_id, (m1, m2) in {"a": first, "b": second}.items():
+        says(result, amphora_id, m1, m2)
+    return result
+
+
+def says(
+    result: StatusCache, amphora_id: str, m1: ServerState, m2: ServerState, *, serving: bool = True,
+    listener: ListenerState | None = None,
+) -> None:  # fmt: skip
+    states = States(
+        load_balancer_id="lb", digest="", serving=serving, servers={"pool:web": {"m1": m1, "m2": m2}},
+        listeners={"web": listener or ListenerState(counters=Counters(bytes_in=7, active_connections=1))},
+    )  # fmt: skip
+    result.see(amphora_id, CONFIGURATION, states)
+
+
+def test_pair__a_member_is_as_well_as_one_of_them_sees_it() -> None:
+    seen = pair(("up", "down"), ("down", "down"))
+    assert [status(seen, "member", name) for name in ("m1", "m2")] == ["ONLINE", "ERROR"]
+    assert status(seen, "pool", "pool") == status(seen, "load_balancer", "lb") == "DEGRADED"
+    assert status(pair(("up", "down"), ("unknown", "up")), "load_balancer", "lb") == "ONLINE"
+
+
+def test_pair__counters_are_summed_and_each_has_its_own() -> None:
+    seen = pair(("up", "up"), ("up", "up"))
+    assert seen.statistics("lb", "web") == Counters(bytes_in=14, active_connections=2)
+    assert seen.statistics("lb", "web", "a") == Counters(bytes_in=7, active_connections=1)
+    assert seen.statistics("lb", "web", "c") == Counters()
+    seen.forget_amphora("lb", "a")
+    assert seen.statistics("lb", "web") == Counters(bytes_in=7, active_connections=1)
+
+
+def test_pair__one_that_is_lost_or_does_not_serve_is_not_believed() -> None:
+    seen = pair(("up", "up"), ("up", "down"))
+    seen.lost("lb", "a")
+    assert status(seen, "load_balancer", "lb") == "DEGRADED"
+    assert status(seen, "member", "m2") == "ERROR"
+    says(seen, "b", "up", "up", serving=False)
+    assert status(seen, "load_balancer", "lb") == "ERROR"
+    says(seen, "a", "up", "up")
+    assert status(seen, "load_balancer", "lb") == status(seen, "listener", "web") == "ONLINE"
+    seen.lost("lb", "a")
+    seen.lost("lb", "b")
+    assert status(seen, "load_balancer", "lb") == "ERROR"
+    assert status(seen, "listener", "web") == "OFFLINE"
+
+
+def test_pair__a_listener_that_is_full_on_one_is_degraded() -> None:
+    seen = pair(("up", "up"), ("up", "up"))
+    says(seen, "b", "up", "up", listener=ListenerState("full"))
+    assert status(seen, "listener", "web") == status(seen, "load_balancer", "lb") == "DEGRADED"
+
+
+def test_pair__what_is_put_in_force_on_the_second_begins_as_the_first_sees_it() -> None:
+    monitor = resource("health_monitor", "hm")
+    known = in_force(status_cache("down", "up"), monitor)
+    made = web(2)
+    made.add(monitor)
+    known.applied("new", render(made, Placement(vips=("10.0.0.9",))).configuration)
+    assert [status(known, "member", name) for name in ("m1", "m2")] == ["ERROR", "ONLINE"]
+    assert known.statistics("lb", "web").bytes_in == 7
+
+
 # ── just put in force, before any heartbeat ──────────────────────────────────────────────────────────────────────────
 def in_force(status_cache: StatusCache, *more: Any, members: int = 2, **pool: Any) -> StatusCache:
     made = web(members, **pool)
     for one in more:
         made.add(one)
     configuration = render(made, Placement(vips=("10.0.0.9",))).configuration
-    status_cache.applied(configuration)
+    status_cache.applied("amp", configuration)
     status_cache.stands_aside(made, configuration)
     return status_cache
 

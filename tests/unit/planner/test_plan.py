@@ -17,15 +17,20 @@ from octavia_provider.planner.plan import (
     Observed,
     Push,
     Readdress,
+    RecoverAgent,
+    RenewCertificate,
     Step,
     plan,
     sentence,
+    served,
 )
 from octavia_provider.ports import Amphora, CloudStep, Instance
 
+SINGLE, PAIR = ("STANDALONE",), ("MASTER", "BACKUP")
 
-def amphora(id_: str) -> Amphora:
-    return Amphora(id=id_, load_balancer_id="lb")
+
+def amphora(id_: str, role: str = "STANDALONE") -> Amphora:
+    return Amphora(id=id_, load_balancer_id="lb", role=role)
 
 
 def host(id_: str, *, alive: bool = True) -> Instance:
@@ -35,16 +40,16 @@ def host(id_: str, *, alive: bool = True) -> Instance:
 OPEN, CLOSE = CloudStep("web", "open web"), CloudStep("old", "close old", before=True)
 
 
-def desired(digest: Mapping[str, str] | None = None, *steps: CloudStep, amphorae: int = 1) -> Desired:
-    return Desired(load_balancer_id="lb", amphorae=amphorae, digest=digest or {}, cloud_steps=steps)
+def desired(digest: Mapping[str, str] | None = None, *steps: CloudStep, roles: tuple[str, ...] = SINGLE) -> Desired:
+    return Desired(load_balancer_id="lb", roles=roles, digest=digest or {}, cloud_steps=steps)
 
 
-def observed(*ids: str, hosts: Mapping[str, Instance] | None = None, **seen: object) -> Observed:
-    return Observed(amphorae=tuple(amphora(i) for i in ids), hosts=hosts or {}, **seen)  # type: ignore[arg-type]
+def observed(*ids: str, instances: Mapping[str, Instance] | None = None, **seen: object) -> Observed:
+    return Observed(amphorae=tuple(amphora(i) for i in ids), instances=instances or {}, **seen)  # type: ignore[arg-type]
 
 
 def test_nothing_there__an_amphora_is_written_down_before_anything_is_made() -> None:
-    assert plan(desired(), observed()) == (AddAmphora(),)
+    assert plan(desired(), observed()) == (AddAmphora("STANDALONE"),)
 
 
 def test_written_down__it_is_booted() -> None:
@@ -52,41 +57,41 @@ def test_written_down__it_is_booted() -> None:
 
 
 def test_host_dead__it_is_booted_again() -> None:
-    assert plan(desired(), observed("a", hosts={"a": host("a", alive=False)})) == (Boot("a"),)
+    assert plan(desired(), observed("a", instances={"a": host("a", alive=False)})) == (Boot("a"),)
 
 
 def test_booted__it_is_pushed_to_then_clients_are_let_in() -> None:
-    assert plan(desired({"a": "new"}, OPEN), observed("a", hosts={"a": host("a")})) == (Push("a"), OPEN)
+    assert plan(desired({"a": "new"}, OPEN), observed("a", instances={"a": host("a")})) == (Push("a"), OPEN)
 
 
 def test_in_force__nothing_to_do() -> None:
-    assert plan(desired({"a": "d"}), observed("a", hosts={"a": host("a")}, digests={"a": "d"})) == ()
+    assert plan(desired({"a": "d"}), observed("a", instances={"a": host("a")}, digests={"a": "d"})) == ()
     assert sentence(()) == "nothing to do"
 
 
 def test_what_the_cloud_closes_is_closed_before_the_push() -> None:
-    seen = observed("a", hosts={"a": host("a")}, digests={"a": "old"})
+    seen = observed("a", instances={"a": host("a")}, digests={"a": "old"})
     assert plan(desired({"a": "new"}, OPEN, CLOSE), seen) == (CLOSE, Push("a"), OPEN)
 
 
 def test_what_the_cloud_does_needs_no_push() -> None:
-    assert plan(desired({"a": "d"}, OPEN), observed("a", hosts={"a": host("a")}, digests={"a": "d"})) == (OPEN,)
+    assert plan(desired({"a": "d"}, OPEN), observed("a", instances={"a": host("a")}, digests={"a": "d"})) == (OPEN,)
 
 
 def test_a_host_that_nobody_wrote_down_is_left_alone() -> None:
     """It was made by another store: it may be what serves."""
-    seen = observed("a", hosts={"a": host("a"), "stray": host("stray")}, digests={"a": "d"})
+    seen = observed("a", instances={"a": host("a"), "stray": host("stray")}, digests={"a": "d"})
     assert plan(desired({"a": "d"}), seen) == ()
 
 
 def test_balancer_gone__everything_goes_and_the_access_to_it_first() -> None:
-    seen = observed("a", hosts={"a": host("a"), "b": host("b")})
-    assert plan(desired(None, CLOSE, amphorae=0), seen) == (CLOSE, Discard("a"), Discard("b"))
+    seen = observed("a", instances={"a": host("a"), "b": host("b")})
+    assert plan(desired(None, CLOSE, roles=()), seen) == (CLOSE, Discard("a"), Discard("b"))
 
 
 def test_a_sentence_names_what_is_done() -> None:
-    steps: tuple[Step, ...] = (AddAmphora(), Push("a"), OPEN)
-    assert sentence(steps) == "add an amphora, push to amphora a, open web"
+    steps: tuple[Step, ...] = (AddAmphora("MASTER"), Push("a"), OPEN)
+    assert sentence(steps) == "add an amphora (MASTER), push to amphora a, open web"
 
 
 VIPS = ("10.0.0.9", "fd00::9", "10.0.0.10")
@@ -94,44 +99,62 @@ VIPS = ("10.0.0.9", "fd00::9", "10.0.0.10")
 
 def carry_out(wanted: Desired, seen: Observed, step: Step) -> Observed:
     """A perfect world's answer to one step."""
-    amphorae, hosts, digests = list(seen.amphorae), dict(seen.hosts), dict(seen.digests)
+    amphorae, instances, digests = list(seen.amphorae), dict(seen.instances), dict(seen.digests)
+    suspects, due = set(seen.suspects), set(seen.due)
     match step:
-        case AddAmphora():
-            amphorae.append(amphora(f"new-{len(amphorae)}"))
+        case AddAmphora(role):
+            amphorae.append(amphora(f"new-{len(amphorae)}", role))
         case Boot(id_):
-            hosts[id_] = dataclasses.replace(host(id_), vips=wanted.vips)
+            assert not (id_ in instances and instances[id_].alive)
+            instances[id_] = dataclasses.replace(host(id_), vips=wanted.vips)
             digests.pop(id_, None)
+        case RecoverAgent(id_):
+            suspects.discard(id_)
+        case RenewCertificate(id_):
+            due.discard(id_)
         case Readdress(id_, surplus):
-            kept = () if surplus else hosts[id_].vips
-            hosts[id_] = dataclasses.replace(hosts[id_], vips=tuple({*kept, *wanted.vips}))
+            kept = () if surplus else instances[id_].vips
+            instances[id_] = dataclasses.replace(instances[id_], vips=tuple({*kept, *wanted.vips}))
         case Push(id_):
-            assert set(wanted.vips) <= set(hosts[id_].vips), "a VIP comes before the configuration that binds it"
+            assert set(wanted.vips) <= set(instances[id_].vips), "a VIP comes before the configuration that binds it"
             digests[id_] = wanted.digest.get(id_, "d")
         case Discard(id_):
             amphorae = [a for a in amphorae if a.id != id_]
-            hosts.pop(id_, None)
+            instances.pop(id_, None)
             digests.pop(id_, None)
-    return Observed(amphorae=tuple(amphorae), hosts=hosts, digests=digests)
+    return dataclasses.replace(
+        seen,
+        amphorae=tuple(amphorae),
+        instances=instances,
+        digests=digests,
+        suspects=frozenset(suspects),
+        due=frozenset(due),
+    )
 
 
 IDS = st.sampled_from(["a", "b", "c"])
 SOME_VIPS = st.lists(st.sampled_from(VIPS), unique=True).map(tuple)
+ROLES = st.sampled_from([(), SINGLE, PAIR, ("MASTER", "BACKUP", "BACKUP")])
 
 
 @given(
-    st.integers(0, 1), st.lists(IDS, unique=True), st.dictionaries(IDS, st.tuples(st.booleans(), SOME_VIPS)),
-    st.dictionaries(IDS, st.sampled_from(["d", "old"])), SOME_VIPS, st.sets(st.sampled_from([OPEN, CLOSE])),
+    ROLES, st.dictionaries(IDS, st.sampled_from(["STANDALONE", "MASTER", "BACKUP"])),
+    st.dictionaries(IDS, st.tuples(st.booleans(), SOME_VIPS)), st.dictionaries(IDS, st.sampled_from(["d", "old"])),
+    SOME_VIPS, st.sets(st.sampled_from([OPEN, CLOSE])), st.sets(IDS), st.sets(IDS),
 )  # fmt: skip
 def test_every_plan_comes_to_an_end_and_then_all_is_as_desired(
-    amphorae: int, ids: list[str], there: dict[str, tuple[bool, tuple[str, ...]]], digests: dict[str, str],
-    vips: tuple[str, ...], cloud: set[CloudStep],
+    roles: tuple[str, ...], known: dict[str, str], there: dict[str, tuple[bool, tuple[str, ...]]], digests: dict[str, str],
+    vips: tuple[str, ...], cloud: set[CloudStep], suspects: set[str], due: set[str],
 ) -> None:  # fmt: skip
-    hosts = {i: dataclasses.replace(host(i, alive=alive), vips=carried) for i, (alive, carried) in there.items()}
-    seen = observed(*ids, hosts=hosts, digests=digests)
-    to_do = cloud if amphorae else cloud - {OPEN}
-    for _ in range(8):
+    instances = {i: dataclasses.replace(host(i, alive=alive), vips=carried) for i, (alive, carried) in there.items()}
+    seen = Observed(
+        amphorae=tuple(amphora(i, role) for i, role in known.items()), instances=instances, digests=digests,
+        suspects=frozenset(suspects), due=frozenset(due),
+    )  # fmt: skip
+    to_do = cloud if roles else cloud - {OPEN}
+    for _ in range(12):
         digest = dict.fromkeys([a.id for a in seen.amphorae], "d")
-        goal = dataclasses.replace(desired(digest, *to_do, amphorae=amphorae), vips=vips)
+        goal = dataclasses.replace(desired(digest, *to_do, roles=roles), vips=vips)
         steps = plan(goal, seen)
         if not steps:
             break
@@ -140,18 +163,74 @@ def test_every_plan_comes_to_an_end_and_then_all_is_as_desired(
             to_do = to_do - {step}
     assert plan(goal, seen) == ()
     assert not to_do
-    assert len(seen.amphorae) == amphorae
-    orphans = set(there) - set(ids) if amphorae else set()  # left alone
-    assert set(seen.hosts) == {a.id for a in seen.amphorae} | orphans
-    assert all(set(seen.hosts[a.id].vips) == set(vips) for a in seen.amphorae)
+    assert sorted(a.role for a in seen.amphorae) == sorted(roles)
+    orphans = set(there) - set(known) if roles else set()  # left alone
+    assert set(seen.instances) == {a.id for a in seen.amphorae} | orphans
+    assert all(set(seen.instances[a.id].vips) == set(vips) for a in seen.amphorae)
+    assert served(goal, seen) == bool(roles)
+
+
+# ── several amphorae ─────────────────────────────────────────────────────────────────────────────────────────────────
+def pair(**seen: object) -> Observed:
+    both = (amphora("m", "MASTER"), amphora("b", "BACKUP"))
+    known = {"instances": {"m": host("m"), "b": host("b")}, "digests": {"m": "d", "b": "d"}}
+    return Observed(amphorae=both, **{**known, **seen})  # type: ignore[arg-type]
+
+
+WANTED = desired({"m": "d", "b": "d"}, roles=PAIR)
+
+
+def test_pair__both_are_written_down_booted_and_pushed_to_at_once() -> None:
+    assert plan(WANTED, observed()) == (AddAmphora("MASTER"), AddAmphora("BACKUP"))
+    assert plan(WANTED, pair(instances={}, digests={})) == (Boot("m"), Boot("b"))
+    assert plan(WANTED, pair(digests={})) == (Push("m"), Push("b"))
+    assert plan(WANTED, pair()) == ()
+
+
+def test_pair__the_one_that_works_has_the_newest_configuration_before_the_other_is_repaired() -> None:
+    seen = pair(instances={"m": host("m"), "b": host("b", alive=False)}, digests={"m": "old"})
+    assert plan(WANTED, seen) == (Push("m"),)
+    assert not served(WANTED, seen)
+    pushed = pair(instances={"m": host("m"), "b": host("b", alive=False)}, digests={"m": "d"})
+    assert plan(WANTED, pushed) == (Boot("b"),)
+    assert served(WANTED, pushed)
+
+
+def test_pair__a_silent_agent_is_looked_after_last__alone_it_is_looked_after_first() -> None:
+    assert plan(WANTED, pair(digests={"m": "old"}, suspects=frozenset({"b"}))) == (Push("m"),)
+    assert plan(WANTED, pair(suspects=frozenset({"b"}))) == (RecoverAgent("b"),)
+    alone = observed("a", instances={"a": host("a")}, digests={"a": "old"}, suspects=frozenset({"a"}))
+    assert plan(desired({"a": "d"}), alone) == (RecoverAgent("a"),)
+
+
+def test_a_certificate_is_renewed_when_all_else_is_done() -> None:
+    due = frozenset({"m"})
+    assert plan(WANTED, pair(digests={"m": "d", "b": "old"}, due=due)) == (Push("b"),)
+    assert plan(WANTED, pair(due=due)) == (RenewCertificate("m"),)
+    assert served(WANTED, pair(due=due))
+
+
+def test_pair__one_that_has_just_failed_is_left_aside() -> None:
+    seen = pair(digests={"m": "d", "b": "old"}, failing=frozenset({"b"}))
+    assert plan(WANTED, seen) == ()
+    assert served(WANTED, seen)
+    assert not served(WANTED, pair(failing=frozenset({"m", "b"})))
+
+
+def test_roles_that_are_not_wanted_any_more_go_when_the_others_serve() -> None:
+    both = (amphora("a"), amphora("m", "MASTER"), amphora("b", "BACKUP"))
+    instances = {i: host(i) for i in "amb"}
+    seen = Observed(amphorae=both, instances=instances, digests={"m": "d", "b": "old"})
+    assert plan(WANTED, seen) == (Push("b"),)
+    assert plan(WANTED, dataclasses.replace(seen, digests={"m": "d", "b": "d"})) == (Discard("a"),)
 
 
 def test_a_vip_that_lacks_comes_before_the_push__one_that_is_too_many_goes_after_it() -> None:
     want = dataclasses.replace(desired({"a": "new"}), vips=("10.0.0.9", "fd00::9"))
     carrying = dataclasses.replace(host("a"), vips=("10.0.0.9", "fd00::8"))
-    assert plan(want, observed("a", hosts={"a": carrying})) == (Readdress("a"),)
+    assert plan(want, observed("a", instances={"a": carrying})) == (Readdress("a"),)
     both = dataclasses.replace(carrying, vips=("10.0.0.9", "fd00::9", "fd00::8"))
-    assert plan(want, observed("a", hosts={"a": both}, digests={"a": "old"})) == (Push("a"),)
-    assert plan(want, observed("a", hosts={"a": both}, digests={"a": "new"})) == (Readdress("a", surplus=True),)
+    assert plan(want, observed("a", instances={"a": both}, digests={"a": "old"})) == (Push("a"),)
+    assert plan(want, observed("a", instances={"a": both}, digests={"a": "new"})) == (Readdress("a", surplus=True),)
     exact = dataclasses.replace(carrying, vips=("fd00::9", "10.0.0.9"))
-    assert plan(want, observed("a", hosts={"a": exact}, digests={"a": "new"})) == ()
+    assert plan(want, observed("a", instances={"a": exact}, digests={"a": "new"})) == ()

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The amphorae of one load balancer: what is known of each, and what can be done to one of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from octavia_provider.model.errors import LeaseLost, OctaviaError
+from octavia_provider.ports import Amphora, AmphoraSpec, CertificateExpired, Instance, Transaction, Vip, fenced
+
+from . import agent_care, amphorae
+from .context import Ports
+from .desired_state import DesiredState
+from .push import InForce
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class BalancerAmphorae:
+    """``amphorae``: the store's; ``instances``: the cloud's (None: to be asked for); ``in_force``: what their agents have.
+
+    ``suspects``: those whose agents are silent; ``failing``: those left aside in this pass, since something of them failed;
+    ``renewed``: those whose certificate it has tried to renew.
+    """
+
+    ports: Ports
+    desired_state: DesiredState
+    vips: tuple[Vip, ...] = ()
+    amphorae: tuple[Amphora, ...] = ()
+    instances: dict[str, Instance] | None = None
+    in_force: dict[str, InForce] = field(default_factory=dict)
+    suspects: set[str] = field(default_factory=set)
+    failing: dict[str, OctaviaError | OSError] = field(default_factory=dict)
+    renewed: set[str] = field(default_factory=set)
+
+    async def leave_aside_what_fails(self, work: Mapping[str, Awaitable[T]]) -> dict[str, T]:
+        """What comes of each; an amphora whose work fails holds up no other. Raises where none is left that works."""
+        found = await asyncio.gather(*work.values(), return_exceptions=True)
+        done: dict[str, T] = {}
+        for amphora_id, result in zip(work, found, strict=True):
+            if isinstance(result, (OctaviaError, OSError)) and not isinstance(result, LeaseLost):
+                log.warning("amphora left aside", amphora=amphora_id, reason=str(result))
+                self.failing[amphora_id] = result
+                if isinstance(result, CertificateExpired):  # sooner than the store says
+                    self.suspects.add(amphora_id)
+            elif isinstance(result, BaseException):
+                raise result
+            else:
+                done[amphora_id] = result
+        if all(amphora.id in self.failing for amphora in self.amphorae):
+            raise next(iter(self.failing.values()))
+        return done
+
+    def amphora(self, amphora_id: str) -> Amphora:
+        """The amphora of this id."""
+        return next(amphora for amphora in self.amphorae if amphora.id == amphora_id)
+
+    async def add_amphora(self, role: str) -> None:
+        """Write a new one down."""
+        amphora = amphorae.new(self.desired_state.scope.id, role)
+        await self.write(lambda tx: tx.put_amphora(amphora))
+        self.amphorae = (*self.amphorae, amphora)
+
+    async def boot(self, amphora_id: str) -> None:
+        """Make its instance, or find it made, and wait for its agent."""
+        issued: list[str] = []
+        instance = await self.ports.compute.boot(self._order(amphora_id, issued.append))
+        await self.ports.agents.ready(instance, agent_care.START_TIMEOUT)
+        amphora = self.amphora(amphora_id)
+        expires = issued[-1] if issued else amphora.certificate_expires
+        ready = replace(amphora, status="ALLOCATED", management_address=instance.agent[0], certificate_expires=expires)
+        await self._keep(ready)
+        self.instances = {**(self.instances or {}), amphora_id: instance}
+        self.in_force.pop(amphora_id, None)
+
+    async def recover_agent(self, amphora_id: str) -> None:
+        """Its agent answers, if need be after a restart."""
+        self.suspects.discard(amphora_id)
+        amphora, instance, restart = self._cared_for(amphora_id)
+        await self._keep(await agent_care.recover(self.ports.agents, instance, amphora, restart))
+
+    async def renew_certificate(self, amphora_id: str) -> None:
+        """Its agent has another certificate, where it can take one."""
+        self.renewed.add(amphora_id)
+        amphora, instance, restart = self._cared_for(amphora_id)
+        agents, authority = self.ports.agents, self.ports.authority
+        await self._keep(await agent_care.renew_certificate(agents, authority, instance, amphora, restart))
+
+    def _cared_for(self, amphora_id: str) -> tuple[Amphora, Instance, agent_care.Restart]:
+        amphora, instance = self.amphora(amphora_id), (self.instances or {})[amphora_id]
+        make = partial(self._order, amphora_id)
+        return (
+            amphora,
+            instance,
+            partial(agent_care.restart, self.ports.compute, self.ports.agents, instance, make=make),
+        )
+
+    async def _keep(self, changed: Amphora) -> None:
+        if changed == self.amphora(changed.id):
+            return
+        await self.write(lambda tx: tx.put_amphora(changed))
+        self.amphorae = tuple(changed if a.id == changed.id else a for a in self.amphorae)
+
+    def _order(self, amphora_id: str, issued: Callable[[str], None]) -> AmphoraSpec:
+        """``issued`` is told until when its new certificate is good."""
+        amphora = self.amphora(amphora_id)
+        make = partial(amphorae.files, amphora, self.ports.authority, self.ports.dialer, issued=issued)
+        return AmphoraSpec(id=amphora_id, load_balancer_id=self.desired_state.scope.id, vips=self.vips, files=make)
+
+    async def readdress(self, amphora_id: str, *, keep: bool) -> None:
+        """It carries the VIPs, and with ``keep`` what it carried."""
+        instance = await self.ports.compute.readdress(amphora_id, self.vips, keep=keep)
+        self.instances = {**(self.instances or {}), amphora_id: instance}
+
+    async def discard(self, amphora_id: str) -> None:
+        """Take its instance away and forget it."""
+        await self.ports.compute.delete(amphora_id)
+        await self.write(lambda tx: tx.delete_amphora(amphora_id))
+        self.amphorae = tuple(a for a in self.amphorae if a.id != amphora_id)
+        self.instances = {i: one for i, one in (self.instances or {}).items() if i != amphora_id}
+        self.in_force.pop(amphora_id, None)
+        self.ports.status_cache.forget_amphora(self.desired_state.scope.id, amphora_id)
+
+    def due(self, amphora: Amphora) -> bool:
+        """Its certificate has to be renewed; that is tried once in a pass, for the present one is good meanwhile."""
+        known = amphora.status == "ALLOCATED" and amphora.id not in self.renewed
+        return known and self.ports.authority.due(amphora.certificate_expires)
+
+    async def write(self, work: Callable[[Transaction], object]) -> None:
+        """Write as the holder of the lease."""
+        await self.ports.store.write(fenced(self.desired_state.scope, work))

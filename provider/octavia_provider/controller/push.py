@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One configuration to one amphora: as what changed since the last one, or whole where the agent has another base."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from octavia_amphora.wire.config import Configuration, Delta, apply, bare, difference, digest
+from octavia_amphora.wire.messages import Push, Stamp
+from octavia_provider.ports import AgentRefused, Agents, Instance, Scope, Store
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A configuration that an amphora has put in force (without the contents of files), with its digest."""
+
+    configuration: Configuration
+    digest: str
+
+
+@dataclass(slots=True)
+class Pusher:
+    """Of one load balancer, whose ``lease`` is ours, at one generation. ``in_force``: by amphora, what it has put in force."""
+
+    store: Store
+    agents: Agents
+    lease: Scope
+    generation: int
+    in_force: dict[str, InForce]
+
+    async def push(self, instance: Instance, new: Configuration, wanted: str) -> None:
+        """Put it in force; ``wanted`` is its digest. ``AgentRefused`` where the agent says no."""
+        known = self.in_force.get(instance.amphora_id)
+        delta = difference(known.configuration, new, since=known.digest) if known else None
+        if known and delta and digest(apply(known.configuration, delta)) != wanted:
+            delta = None  # the order of names changed: that only the whole can say
+        try:
+            await self._send(instance, new, wanted, delta)
+        except AgentRefused as error:
+            if error.refusal.kind != "base" or delta is None:
+                raise
+            await self._send(instance, new, wanted, None)
+        self.in_force[instance.amphora_id] = InForce(bare(new), wanted)
+
+    async def _send(self, instance: Instance, new: Configuration, wanted: str, delta: Delta | None) -> None:
+        scope = await self.store.write(lambda tx: tx.next_revision(self.lease.id, self.lease.fence))
+        stamp = Stamp(scope.epoch, scope.fence, scope.revision, self.generation, wanted)
+        message = Push(stamp=stamp, delta=delta) if delta else Push(stamp=stamp, full=new)
+        applied = await self.agents.push(instance, self.lease.id, message)
+        log.info(
+            "applied",
+            load_balancer=self.lease.id,
+            amphora=instance.amphora_id,
+            generation=stamp.generation,
+            revision=stamp.revision,
+            outcome=applied.outcome,
+            seconds=round(applied.seconds, 4),
+            whole=delta is None,
+        )
