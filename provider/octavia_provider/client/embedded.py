@@ -31,6 +31,7 @@ log = logs.Logger()
 START = 60.0
 """Seconds that a control plane may take to start (a reboot makes it rebuild its cloud) or to stop."""
 SUBJECT = "the embedded control plane"
+TEMPLATES_DIR = "OCTAVIA_TEMPLATES_DIR"
 _SERVE = (sys.executable, "-P", "-m", "octavia_provider.cli.main", "serve")
 
 
@@ -209,7 +210,10 @@ def _start(home: Path, deadline: Deadline) -> None:
 
 def _environment() -> dict[str, str]:
     """Ours, without what Pulumi sets for one run (passphrases, configuration): it would live on in the process."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
+    found = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
+    if folder := found.get(TEMPLATES_DIR):
+        found[TEMPLATES_DIR] = str(Path(folder).absolute())  # the process has another working directory
+    return found
 
 
 def _failed(home: Path, began: int, what: str) -> OctaviaError:

@@ -27,6 +27,7 @@ from .listener import DEFAULT_CONNECTION_LIMIT, Placement, connection_limit, fro
 from .pool import backend
 
 __all__ = ["Placement", "Rendered", "render"]
+BESIDE = ("octavia-exporter", "octavia-metrics")  # the sections of metrics.j2; ids are UUIDs: none is one of these
 MAX_CONNECTIONS = 1_000_000
 REWRITE_ROOM = HEADER_ROOM + 1024  # what policies put in, and what listeners insert
 
@@ -58,7 +59,9 @@ class Rendered:
             sources = self.sources[section.name]
             own = sources[0] if sources else ""
             return own if index < 0 else sources[index] if index < len(sources) else "member"
-        return section.kind if section.kind in {"global", "defaults"} else "metrics"
+        if section.name in BESIDE:
+            return "metrics"
+        return "global" if section.kind == "global" else "defaults"  # an operator may add sections after "defaults"
 
     def laid_over(self, *, line: int | None = None, proxy: str = "") -> str | None:
         """The operator's template to blame for a line, or for a section; None where it says what ours would say."""

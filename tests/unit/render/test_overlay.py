@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from builders import graph, resource, web
 from octavia_amphora.wire.config import compose
 from octavia_provider.model.graph import Graph
+from octavia_provider.render import environment
 from octavia_provider.render.environment import TemplateFault, Templates, shipped
 from octavia_provider.render.haproxy import Placement, render
 from octavia_provider.render.overlay import Overlay
@@ -65,6 +67,13 @@ def test_each_line_names_its_template() -> None:
     assert next(t for line, t in found.items() if line.startswith("server m1")) == "member"
     assert rendered.laid_over(line=2) is None
     assert rendered.laid_over(proxy="web") is None
+
+
+def test_a_section_of_their_own(tmp_path: Path) -> None:
+    lay(tmp_path, "defaults", extending("defaults", "defaults", "\ncache theirs\n    max-age 60"))
+    rendered = render(everything(), HERE, Overlay(tmp_path).current())
+    number = compose(rendered.configuration).splitlines().index("    max-age 60") + 1
+    assert (rendered.template(number), rendered.owner(line=number)) == ("defaults", None)
 
 
 def test_a_whole_file_stands_in_place_of_ours(tmp_path: Path) -> None:
@@ -140,3 +149,27 @@ def test_the_rehearsal_calls_every_macro_of_ours() -> None:
     rehearse(templates)
     called = {f"haproxy/{template}.j2" for template, _ in templates._macros}
     assert called | {"haproxy/tls.j2"} == set(templates.names())
+
+
+HOW_TO = Path(__file__).parents[3] / "docs" / "how-to" / "templates.md"
+OURS = Path(environment.__file__).parent / "templates"
+
+
+def test_the_how_to_lists_every_block_that_there_is() -> None:
+    told = re.findall(r"^\| `(haproxy/\w+\.j2)` \| (.+?) \|", HOW_TO.read_text(), re.MULTILINE)
+    there = {
+        (path.relative_to(OURS).as_posix(), block)
+        for path in OURS.rglob("*.j2")
+        for block in re.findall(r"{% block (\w+) scoped %}", path.read_text())
+    }
+    assert {(name, block) for name, blocks in told for block in re.findall(r"\w+", blocks)} == there
+    assert there == {(f"haproxy/{template}.j2", block) for template, block in SECTIONS}
+
+
+def test_the_example_of_the_how_to_works(tmp_path: Path) -> None:
+    (example,) = re.findall(r"```jinja\n(.*?)```", HOW_TO.read_text(), re.DOTALL)
+    lay(tmp_path, "listener", example)
+    public = graph(resource("listener", "web", name="shop", tags=("public",)))
+    templates = Overlay(tmp_path).load()
+    assert "    http-response set-header X-Served-By shop\n" in compose(render(public, HERE, templates).configuration)
+    assert "X-Served-By" not in compose(render(web(), HERE, templates).configuration)
