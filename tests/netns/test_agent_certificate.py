@@ -81,7 +81,7 @@ async def test_another_certificate_is_taken_while_haproxy_serves(amphora: Amphor
     amphora.kill(signal.SIGTERM)
     await amphora.start()
     assert await shown(amphora) == serial(new)
-    assert (await amphora.push(amphora.configuration(A, B))).workers == workers
+    assert (await amphora.push(amphora.configuration(A))).workers == workers
     assert (amphora.directory / "cert").stat().st_mode & 0o777 == 0o600
     await load.stop()
 

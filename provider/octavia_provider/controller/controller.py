@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,7 +17,7 @@ import structlog
 
 from octavia_provider.kit import tasks
 from octavia_provider.model.errors import LeaseLost, PermanentError, TransientError
-from octavia_provider.ports import AgentRefused, Incomplete, Reconciler, Scope, Store
+from octavia_provider.ports import AgentRefused, Incomplete, Reconciler, Scope, Store, Transaction
 
 log = structlog.get_logger(__name__)
 
@@ -86,9 +86,13 @@ class Controller:
         worker = self._workers.get(scope_id)
         return worker.reconciler if worker else None
 
-    async def scopes(self) -> list[Scope]:
-        """All that something has to be brought about for."""
-        return [scope for scope in await self._store.read(lambda tx: tx.scopes()) if scope.kind in self._makers]
+    async def scopes(self, among: Collection[str] | None = None) -> list[Scope]:
+        """All that something has to be brought about for, or those ``among`` these ids."""
+
+        def work(tx: Transaction) -> Iterable[Scope | None]:
+            return tx.scopes() if among is None else [tx.scope(scope_id) for scope_id in among]
+
+        return [scope for scope in await self._store.read(work) if scope is not None and scope.kind in self._makers]
 
     def troubles(self) -> dict[str, str]:
         """Scope → what is in the way right now (tried again by itself)."""
@@ -96,12 +100,13 @@ class Controller:
 
     async def _follow(self) -> None:
         async with self._store.watch() as watch:
+            await self._dispatch()  # what was written before there was a watch
             while True:
-                await self._dispatch(everything=False)
-                await watch.changed()
+                await self._dispatch(await watch.changed())
 
-    async def _dispatch(self, *, everything: bool) -> None:
-        for scope in await self.scopes():
+    async def _dispatch(self, written: Collection[str] | None = None, *, everything: bool = False) -> None:
+        """Wake what has something to do, of the scopes that were written or of all."""
+        for scope in await self.scopes(written):
             worker = self._workers.get(scope.id)
             if worker is None:
                 await self._adopt(scope)
@@ -186,7 +191,7 @@ class Controller:
             await asyncio.sleep(LEASE_SECONDS / 3)
             for scope_id in list(self._workers):
                 await self._renew(scope_id)
-            await self._dispatch(everything=False)  # a lease that another one had may have run out
+            await self._dispatch()  # a lease that another one had may have run out
 
     async def _renew(self, scope_id: str) -> None:
         if await self._store.write(lambda tx: tx.acquire(scope_id, self._holder, LEASE_SECONDS)) is None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import structlog
@@ -18,7 +18,7 @@ import structlog
 from octavia_amphora.wire.heartbeat import Assembler, BalancerBeat, Heartbeat, states
 from octavia_provider.kit import tasks
 from octavia_provider.model.errors import TransientError
-from octavia_provider.ports import Agents, Dialer, Store
+from octavia_provider.ports import Agents, Amphora, Dialer, Store, Transaction
 
 from .controller import Controller
 from .load_balancer import BalancerReconciler
@@ -41,6 +41,7 @@ class Heartbeats(asyncio.DatagramProtocol):
         self._clock = clock
         self._assembler = Assembler()
         self._keys: dict[str, bytes] = {}
+        self._load_balancers: dict[str, str] = {}
         self._seen: dict[str, tuple[float, tuple[str, ...]]] = {}
         self._odd: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -143,6 +144,7 @@ class Heartbeats(asyncio.DatagramProtocol):
     async def _watch_silence(self) -> None:
         while True:
             await asyncio.sleep(SILENCE_SECONDS / 2)
+            await self._learn()  # an amphora that was replaced is no write of an object
             now = self._clock()
             for amphora_id, (at, balancers) in list(self._seen.items()):
                 if now - at > SILENCE_SECONDS and amphora_id in self._keys:
@@ -161,18 +163,25 @@ class Heartbeats(asyncio.DatagramProtocol):
 
     async def _follow_amphorae(self) -> None:
         async with self._store.watch() as watch:
+            await self._learn()
             while True:
-                await watch.changed()
-                await self._learn()
+                await self._learn(await watch.changed())
 
-    async def _learn(self) -> None:
-        amphorae = await self._store.read(lambda tx: tx.amphorae())
-        self._keys = {a.id: a.heartbeat_key for a in amphorae}
-        now = self._clock()
-        for amphora in amphorae:
+    async def _learn(self, written: Collection[str] | None = None) -> None:
+        """Of the load balancers that were written, or of all."""
+
+        def work(tx: Transaction) -> list[Amphora]:
+            return tx.amphorae() if written is None else [a for id_ in written for a in tx.amphorae(id_)]
+
+        now, found = self._clock(), await self._store.read(work)
+        gone = {i for i, of in self._load_balancers.items() if written is None or of in written} - {a.id for a in found}
+        for amphora in found:
+            self._load_balancers[amphora.id] = amphora.load_balancer_id
+            self._keys[amphora.id] = amphora.heartbeat_key
             self._seen.setdefault(amphora.id, (now, (amphora.load_balancer_id,)))
-        for amphora_id in self._seen.keys() - self._keys.keys():
-            del self._seen[amphora_id]
+        for amphora_id in gone:
+            del self._load_balancers[amphora_id], self._keys[amphora_id]
+            self._seen.pop(amphora_id, None)
             self._assembler.forget(amphora_id)
 
     def _spawn(self, work: Any) -> None:

@@ -103,7 +103,7 @@ class Housekeeper:
                     if clock() - looked >= INTERVAL:
                         await self._look(scopes)
                         looked = clock()
-                    await _changed(watch, looked + INTERVAL - clock())
+                    await self._until_gone(watch, looked + INTERVAL - clock())
                     continue
                 if empty_since is None:
                     if not await self._taken_down():
@@ -114,6 +114,14 @@ class Housekeeper:
                     self._when_idle()
                     return
                 await _changed(watch, self._idle_seconds)
+
+    async def _until_gone(self, watch: Watch, seconds: float) -> None:
+        """Wait until a scope is gone, which may have been the last, for so long at most."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                written: frozenset[str] = frozenset()
+                while len(await self._controller.scopes(written)) == len(written):
+                    written = await watch.changed()
 
     async def _taken_down(self) -> bool:
         """Whether the cloud is down; it stays up where something was asked for meanwhile."""

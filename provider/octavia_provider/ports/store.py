@@ -234,8 +234,11 @@ def fenced(scope: Scope, work: Callable[[Transaction], T]) -> Callable[[Transact
 class Watch(Protocol):
     """Wakes after commits that write or settle objects of one scope (or all); not for leases, revisions, amphorae."""
 
-    async def changed(self) -> None:
-        """Return at once when a commit came since the last call (or since the watch began), else when one comes."""
+    async def changed(self) -> frozenset[str]:
+        """Return at once when a commit came since the last call (or since the watch began), else when one comes.
+
+        The scopes that were written since: who follows the store reads those again, and not all.
+        """
         ...
 
 

@@ -13,14 +13,19 @@ class SqlWatch:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
+        self._written: set[str] = set()
 
-    async def changed(self) -> None:
-        """Return at once when a commit came since the last call, else when one comes."""
+    async def changed(self) -> frozenset[str]:
+        """The scopes that were written since the last call: at once when there are some, else when a commit comes."""
         await self._event.wait()
         self._event.clear()
+        written = frozenset(self._written)
+        self._written.clear()
+        return written
 
-    def wake(self) -> None:
-        """A commit came."""
+    def wake(self, scopes: Iterable[str]) -> None:
+        """A commit came that wrote these."""
+        self._written.update(scopes)
         self._event.set()
 
 
@@ -48,4 +53,4 @@ class Watches:
         written = list(scopes)
         for scope_id in (*written, None) if written else ():
             for watch in self._by_scope.get(scope_id, ()):
-                watch.wake()
+                watch.wake(written)

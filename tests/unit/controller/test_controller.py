@@ -15,6 +15,7 @@ from octavia_provider.controller.controller import Controller
 from octavia_provider.model.errors import PermanentError, Refused, Unreachable
 from octavia_provider.ports import Record, Scope, Settlement, fenced
 from octavia_provider.store import SqlStore, open_store
+from octavia_provider.store.transaction import SqlTransaction
 
 
 @pytest.fixture(autouse=True)
@@ -135,6 +136,27 @@ async def test_a_commit_wakes_the_scope_it_concerns(site: Site) -> None:
     await site.store.write(lambda tx: tx.touch("a"))
     await until(lambda: applied(site.store, "a"))
     assert site.workers["b"].passes == passes
+
+
+async def test_a_commit_reads_the_scopes_that_it_wrote_alone(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    for id_ in "abc":
+        await site.insert(id_)
+        await until(lambda id_=id_: applied(site.store, id_))  # type: ignore[misc]
+    read = reads_of_scopes(monkeypatch)
+    await site.store.write(lambda tx: tx.touch("b"))
+    await until(lambda: applied(site.store, "b"))
+    await site.store.write(lambda tx: tx.touch("c"))
+    await until(lambda: applied(site.store, "c"))
+    assert set(read) == {"b", "c"}
+
+
+def reads_of_scopes(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The scopes that are read from now on, "*" for all at once."""
+    read: list[str] = []
+    one, every = SqlTransaction.scope, SqlTransaction.scopes
+    monkeypatch.setattr(SqlTransaction, "scope", lambda tx, id_: read.append(id_) or one(tx, id_))
+    monkeypatch.setattr(SqlTransaction, "scopes", lambda tx: read.append("*") or every(tx))
+    return read
 
 
 async def test_what_may_pass_is_tried_again_and_shown_meanwhile(site: Site) -> None:

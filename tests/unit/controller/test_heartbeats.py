@@ -98,9 +98,10 @@ class _Watch:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    async def changed(self) -> None:
+    async def changed(self) -> set[str]:
         await self.event.wait()
         self.event.clear()
+        return {"lb"}
 
 
 def full(digest: str, state: ServerState = "down") -> States:

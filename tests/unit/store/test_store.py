@@ -163,7 +163,7 @@ async def test_watches_wake_after_commits_of_their_scope(store: SqlStore) -> Non
         await store.write(lambda tx: tx.insert(member(pool, 2)))
         for watch in (mine, every):
             async with asyncio.timeout(5):
-                await watch.changed()
+                assert await watch.changed() == {lb.id}
         await store.write(lambda tx: [tx.acquire(lb.id, "me", 5), tx.next_revision(lb.id, 1)])
         with pytest.raises(Conflict):
             await store.write(lambda tx: tx.insert(member(pool, 1)))
@@ -174,6 +174,8 @@ async def test_watches_wake_after_commits_of_their_scope(store: SqlStore) -> Non
         async with asyncio.timeout(5):
             await asyncio.gather(waiting[0], waiting[2])
         waiting[1].cancel()
+        made = [await store.write(lambda tx: tx.insert(record("load_balancer"))) for _ in range(2)]
+        assert await every.changed() == {one.id for one in made}
 
 
 async def test_after_the_end_writes_are_refused(tmp_path: Path) -> None:
