@@ -30,12 +30,12 @@ from octavia_engine import state
 from octavia_provider.model.errors import Conflict, Invalid, NotFound, Violation
 
 ORGANIZATION = "organization"
-_OURS = "octavia"
+_ENGINE_MARK = "octavia"
 _INTERRUPTED = "an update of it was interrupted"
 
 
 @dataclass
-class Opened:
+class LoadedStack:
     """A stack's checkpoint as loaded, after an interrupted run was folded in."""
 
     deployment: dict[str, Any]
@@ -74,33 +74,33 @@ class Backend:
         """The names of a project's stacks."""
         return sorted(path.stem for path in (self._pulumi / "stacks" / project).glob("*.json"))
 
-    def open(self, project: str, stack: str) -> Opened:
+    def open(self, project: str, stack: str) -> LoadedStack:
         """Load a stack; an interrupted run is folded in first. Call it with the lock held."""
         data, digest = self._read(project, stack)
-        found = journals.read(self.journal_path(project, stack))
-        if found is None:
+        journal = journals.read(self.journal_path(project, stack))
+        if journal is None:
             self.journal_path(project, stack).unlink(missing_ok=True)
-        elif digest in found.folded:
+        elif digest in journal.folded:
             self.journal_path(project, stack).unlink()
-        elif digest != found.base:
+        elif digest != journal.base:
             raise Conflict(
                 "a run was interrupted, and since then something else has changed the stack",
                 subject=f"stack {stack}",
                 hint=f"compare {self.journal_path(project, stack)} with the stack, then move the file away",
             )
         else:
-            return self._recover(project, stack, found, data)
-        return Opened(data, digest, bool(digest), list(data.get("pending_operations") or []))
+            return self._recover(project, stack, journal, data)
+        return LoadedStack(data, digest, bool(digest), list(data.get("pending_operations") or []))
 
-    def peek(self, project: str, stack: str) -> Opened:
+    def peek(self, project: str, stack: str) -> LoadedStack:
         """Look at a stack, with what a run has journaled so far; writes nothing and needs no lock."""
         data, digest = self._read(project, stack)
-        found = journals.read(self.journal_path(project, stack))
-        if found is not None and found.base == digest:
-            snapshot = found.fold_into(data)
-            provider = data.get("secrets_providers") or self._salt(found)
-            data = state.deployment(snapshot.resources(), snapshot.operations(), provider)
-        return Opened(data, digest, bool(digest) or bool(data))
+        journal = journals.read(self.journal_path(project, stack))
+        if journal is not None and journal.base == digest:
+            snapshot = journal.fold_into(data)
+            provider = data.get("secrets_providers") or self._salt(journal)
+            data = state.new_deployment(snapshot.resources(), snapshot.operations(), provider)
+        return LoadedStack(data, digest, bool(digest) or bool(data))
 
     def _read(self, project: str, stack: str) -> tuple[dict[str, Any], str]:
         path = self.path(project, stack)
@@ -126,24 +126,28 @@ class Backend:
         state.check(latest, f"{stack}: its checkpoint {path}")
         return latest, hashlib.sha256(raw).hexdigest()
 
-    def _recover(self, project: str, stack: str, found: journals.Read, data: dict[str, Any]) -> Opened:
-        snapshot = found.fold_into(data)
+    def _recover(
+        self, project: str, stack: str, journal: journals.JournalContents, data: dict[str, Any]
+    ) -> LoadedStack:
+        snapshot = journal.fold_into(data)
         operations = snapshot.operations()
         resources = snapshot.resources()
         updating = {op["resource"]["urn"] for op in operations if op["type"] == "updating"}
         for resource in resources:  # the next Update is told to carry on, whatever the inputs are by then
             if resource["urn"] in updating and not resource.get("delete"):
                 resource["initErrors"] = [_INTERRUPTED]
-        kept = [op for op in operations if op["type"] in {"creating", "deleting"}]
-        deployment = state.deployment(resources, kept, data.get("secrets_providers") or self._salt(found))
+        unknown_outcome = [op for op in operations if op["type"] in {"creating", "deleting"}]
+        deployment = state.new_deployment(
+            resources, unknown_outcome, data.get("secrets_providers") or self._salt(journal)
+        )
         digest = self.write(project, stack, deployment)
         self.journal_path(project, stack).unlink()
-        return Opened(deployment, digest, exists=True, interrupted=operations)
+        return LoadedStack(deployment, digest, exists=True, interrupted=operations)
 
     @staticmethod
-    def _salt(found: journals.Read) -> dict[str, Any] | None:
+    def _salt(journal: journals.JournalContents) -> dict[str, Any] | None:
         """A first run's checkpoint names no secrets provider yet; its journal does."""
-        return next((change["provider"] for change in found.changes if change["do"] == "secrets"), None)
+        return next((change["provider"] for change in journal.changes if change["do"] == "secrets"), None)
 
     def write(self, project: str, stack: str, deployment: dict[str, Any], run: journals.Journal | None = None) -> str:
         """Replace the checkpoint, telling the journal first; the SHA-256 of what was written."""
@@ -156,15 +160,15 @@ class Backend:
         digest = hashlib.sha256(data).hexdigest()
         if run is not None:
             run.fold(digest)
-        fresh = path.with_suffix(".new")
-        with fresh.open("wb") as file:
+        temporary = path.with_suffix(".new")
+        with temporary.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         if path.exists():  # copied, not renamed: at no moment is there no checkpoint
             shutil.copyfile(path, path.with_suffix(".json.bak"))
-        fresh.replace(path)
-        _sync_folder(path.parent)
+        temporary.replace(path)
+        _fsync_folder(path.parent)
         return digest
 
     def remove(self, project: str, stack: str) -> None:
@@ -180,23 +184,23 @@ class Backend:
         """Hold the stack alone. Raises Conflict, naming who holds it."""
         folder = self._pulumi / "locks" / ORGANIZATION / project / stack
         folder.mkdir(parents=True, exist_ok=True)
-        ours = self.root / "journal" / project / f"{stack}.lock"
-        ours.parent.mkdir(parents=True, exist_ok=True)
-        with ours.open("a") as file:
+        flock_path = self.root / "journal" / project / f"{stack}.lock"
+        flock_path.parent.mkdir(parents=True, exist_ok=True)
+        with flock_path.open("a") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise _locked(stack, folder) from error
             for other in folder.glob("*.json"):
-                if _OURS not in json.loads(other.read_text()):
+                if _ENGINE_MARK not in json.loads(other.read_text()):
                     raise _locked(stack, folder)
                 other.unlink()  # an engine like this one that died: it does not hold the flock any more
-            mine = folder / f"{uuid.uuid4()}.json"
-            mine.write_text(json.dumps(_owner()))
+            owner_path = folder / f"{uuid.uuid4()}.json"
+            owner_path.write_text(json.dumps(_owner()))
             try:
                 yield
             finally:
-                mine.unlink(missing_ok=True)
+                owner_path.unlink(missing_ok=True)
 
 
 def _owner() -> dict[str, Any]:
@@ -205,7 +209,7 @@ def _owner() -> dict[str, Any]:
         "username": getpass.getuser(),
         "hostname": platform.node(),
         "timestamp": state.now(),
-        _OURS: True,
+        _ENGINE_MARK: True,
     }
 
 
@@ -229,7 +233,7 @@ def _encode(name: str, deployment: dict[str, Any]) -> bytes:
     return f'{head[:-3]}{separator}"resources": [\n{lines}\n]}}}}}}\n'.encode()
 
 
-def _sync_folder(folder: Path) -> None:
+def _fsync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

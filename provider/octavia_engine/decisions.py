@@ -23,7 +23,7 @@ def compare(olds: Props, news: Props) -> Diff:
     return Diff(SOME if changed else NONE, changed_keys=changed, detailed=detailed)
 
 
-def settled(diff: Diff, old: ResourceState, news: Props, replace_on_changes: list[str]) -> Diff:
+def resolve_diff(diff: Diff, old: ResourceState, news: Props, replace_on_changes: list[str]) -> Diff:
     """The provider's diff with its doubts resolved and ``replaceOnChanges`` applied."""
     if diff.changes == UNSURE:
         diff = Diff(compare(old.inputs, news).changes, diff.replace_keys, diff.changed_keys, detailed=diff.detailed)
@@ -36,17 +36,17 @@ def settled(diff: Diff, old: ResourceState, news: Props, replace_on_changes: lis
 
     detailed = diff.detailed
     if detailed is not None:
-        detailed = {path: _to_replace(found) if hit(path) else found for path, found in detailed.items()}
+        detailed = {path: _as_replacement(found) if hit(path) else found for path, found in detailed.items()}
     keys = [*diff.replace_keys, *(key for key in diff.changed_keys if hit(key) and key not in diff.replace_keys)]
     return Diff(diff.changes, keys, diff.changed_keys, diff.delete_before_replace, detailed)
 
 
-def _to_replace(found: PropertyDiff) -> PropertyDiff:
+def _as_replacement(found: PropertyDiff) -> PropertyDiff:
     kind = found.kind if found.kind.endswith("-replace") else f"{found.kind}-replace"
     return PropertyDiff(kind, found.input_diff)
 
 
-def decide(diff: Diff, old: ResourceState) -> str:
+def choose_step(diff: Diff, old: ResourceState) -> str:
     """same, update or replace. What was half made is updated."""
     if diff.changes == SOME and diff.replace:
         return REPLACE
@@ -60,15 +60,15 @@ def dependents(root: str, states: Iterable[ResourceState]) -> list[ResourceState
     """
     reached, found = {root}, []
     for state in states:
-        if state.urn not in reached and reached & (state.needs() - {state.parent} | set(state.dependencies)):
+        if state.urn not in reached and reached & (state.required_urns() - {state.parent} | set(state.dependencies)):
             reached.add(state.urn)
             found.append(state)
     return found
 
 
-def suspended(state: ResourceState, condemned: set[str]) -> Props | None:
+def inputs_with_unknowns(state: ResourceState, replaced: set[str]) -> Props | None:
     """The inputs with unknowns where they depend on what is condemned; None when none does."""
-    hit = {key for key, deps in state.property_dependencies.items() if condemned.intersection(deps)} & set(state.inputs)
+    hit = {key for key, deps in state.property_dependencies.items() if replaced.intersection(deps)} & set(state.inputs)
     if not hit:
         return None
     return {key: values.UNKNOWN if key in hit else value for key, value in state.inputs.items()}

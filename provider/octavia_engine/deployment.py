@@ -40,7 +40,7 @@ class Skipped(StepFailed):
 
 
 @dataclass(frozen=True)
-class Names:
+class StackNames:
     """Whose resources these are."""
 
     project: str
@@ -57,7 +57,7 @@ class Deployment:
 
     def __init__(
         self,
-        names: Names,
+        names: StackNames,
         snapshots: SnapshotManager,
         providers: Providers,
         config: Config,
@@ -74,14 +74,14 @@ class Deployment:
         """URN → key of what existed before; not what is only waiting to be deleted."""
         self.news: dict[str, int] = {}
         """URN → key of what this run has registered."""
-        self.seen: set[str] = set()
+        self.registered_urns: set[str] = set()
         self.failed: set[str] = set()
         self.replaced: set[str] = set()
-        self.former: dict[str, str] = {}
+        self.urns_before_alias: dict[str, str] = {}
         """New URN → the URN it had before, where an alias said so."""
-        self.condemned: dict[str, asyncio.Future[None]] = {}
+        self.dependent_replacements: dict[str, asyncio.Future[None]] = {}
         """URNs deleted before a replacement they depend on: made again when the program registers them."""
-        self.condemned_for: dict[str, list[str]] = {}
+        self.dependent_replace_keys: dict[str, list[str]] = {}
         """URN → the properties because of which it is among the condemned."""
         self.cancelled = False
         self.idle = asyncio.Event()
@@ -167,16 +167,16 @@ class Deployment:
         from octavia_engine.registration import Registration
 
         registration = Registration(self, goal)
-        return await self._guard(registration.urn, registration.run())
+        return await self._report_failure(registration.urn, registration.run())
 
     async def read(self, goal: Goal) -> ResourceState:
         """Read an object that others own. Raises StepFailed, after it was shown."""
         from octavia_engine.registration import Registration
 
         registration = Registration(self, goal)
-        return await self._guard(registration.urn, registration.read())
+        return await self._report_failure(registration.urn, registration.read())
 
-    async def _guard(self, urn: str, work: Awaitable[ResourceState]) -> ResourceState:
+    async def _report_failure(self, urn: str, work: Awaitable[ResourceState]) -> ResourceState:
         """What goes wrong with a resource is shown once, with its URN, and kept from what depends on it."""
         try:
             return await work
@@ -216,7 +216,7 @@ class Deployment:
         if urn == self.names.root:
             self.summary.outputs = outputs
         _, change = self.snapshots.put(state.copy(outputs=outputs), key=key)
-        self.snapshots.note(change)
+        self.snapshots.record(change)
 
     async def invoke(self, token: str, args: Props, provider: str, version: str) -> tuple[Props, list[Any]]:
         """Call a provider's function."""
@@ -263,10 +263,10 @@ class Deployment:
         try:
             result = await call()
         except ProviderError as error:
-            if not error.lost or kind == "updating":
-                self.snapshots.note(self.snapshots.settle(operation))
+            if not error.outcome_unknown or kind == "updating":
+                self.snapshots.record(self.snapshots.end(operation))
             raise
-        return result, [self.snapshots.settle(operation)]
+        return result, [self.snapshots.end(operation)]
 
     async def finish(self) -> None:
         """The run is over: what it did is on disk, the summary complete."""

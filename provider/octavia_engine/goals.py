@@ -73,7 +73,7 @@ class Goal:
         return found
 
 
-def of_register(request: Any) -> Goal:
+def goal_from_register(request: Any) -> Goal:
     """The goal of a RegisterResourceRequest. Raises Invalid."""
     property_dependencies = {key: sorted(entry.urns) for key, entry in sorted(request.propertyDependencies.items())}
     aliases = [Alias(urn=urn) for urn in request.aliasURNs]
@@ -94,7 +94,7 @@ def of_register(request: Any) -> Goal:
         protect=request.protect,
         retain_on_delete=request.retainOnDelete,
         deleted_with=request.deletedWith,
-        delete_before_replace=request.deleteBeforeReplace if _says_dbr(request) else None,
+        delete_before_replace=request.deleteBeforeReplace if _has_delete_before_replace(request) else None,
         dependencies=list(request.dependencies),
         property_dependencies=property_dependencies,
         ignore_changes=list(request.ignoreChanges),
@@ -105,7 +105,7 @@ def of_register(request: Any) -> Goal:
     )
 
 
-def of_read(request: Any) -> Goal:
+def goal_from_read(request: Any) -> Goal:
     """The goal of a ReadResourceRequest: an object that others own."""
     return Goal(
         type=request.type,
@@ -121,7 +121,7 @@ def of_read(request: Any) -> Goal:
     )
 
 
-def _says_dbr(request: Any) -> bool:
+def _has_delete_before_replace(request: Any) -> bool:
     return bool(request.deleteBeforeReplaceDefined or request.deleteBeforeReplace)
 
 
@@ -134,12 +134,12 @@ def _alias(alias: Any) -> Alias:
 
 
 def _timeouts(request: Any) -> dict[str, float]:
-    given = request.customTimeouts
-    named = {name: getattr(given, name) for name in ("create", "update", "delete", "read")}
-    return {name: seconds(text, f"customTimeouts.{name}") for name, text in named.items() if text}
+    timeouts = request.customTimeouts
+    named = {name: getattr(timeouts, name) for name in ("create", "update", "delete", "read")}
+    return {name: parse_duration(text, f"customTimeouts.{name}") for name, text in named.items() if text}
 
 
-def seconds(text: str, where: str = "duration") -> float:
+def parse_duration(text: str, where: str = "duration") -> float:
     """A Go duration such as ``1h30m`` or ``90s`` in seconds. Raises Invalid."""
     parts = _DURATION.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:

@@ -32,21 +32,21 @@ class Journal:
         self.path = path
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._lines: list[str] = [_line({"journal": VERSION, "base": base})]
-        self._noted, self._synced = 1, 0
+        self._appended, self._synced = 1, 0
         self._lock = asyncio.Lock()
 
-    def note(self, *changes: Change) -> None:
+    def append(self, *changes: Change) -> None:
         """Changes that hold together: after a crash there are all of them or none."""
         self._lines.append(_line({"changes": changes}))
-        self._noted += 1
+        self._appended += 1
 
     async def sync(self) -> None:
         """Wait until everything noted so far would survive a crash."""
-        target = self._noted
+        target = self._appended
         async with self._lock:
             if self._synced >= target:
                 return
-            lines, self._lines, reached = self._lines, [], self._noted
+            lines, self._lines, reached = self._lines, [], self._appended
             await asyncio.to_thread(self._write, "".join(lines).encode())
             self._synced = reached
 
@@ -73,7 +73,7 @@ def _line(data: dict[str, Any]) -> str:
 
 
 @dataclass
-class Read:
+class JournalContents:
     """A journal as found: the digest it starts from, the changes, and the digests it may already be folded into."""
 
     base: str
@@ -88,19 +88,19 @@ class Read:
         return snapshot
 
 
-def read(path: Path) -> Read | None:
+def read(path: Path) -> JournalContents | None:
     """What a journal holds; None when there is none, or it was cut short before its first line was whole."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return None
-    found: Read | None = None
+    contents: JournalContents | None = None
     for line in lines[:-1]:  # what follows the last newline was never synced
         record = json.loads(line)
         if "journal" in record:
-            found = Read(record["base"])
-        elif found is not None:
-            found.changes.extend(record.get("changes", ()))
+            contents = JournalContents(record["base"])
+        elif contents is not None:
+            contents.changes.extend(record.get("changes", ()))
             if "folded" in record:
-                found.folded.add(record["folded"])
-    return found
+                contents.folded.add(record["folded"])
+    return contents

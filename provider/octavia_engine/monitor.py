@@ -15,7 +15,7 @@ from octavia_provider.pulumirpc.proto import CHANNEL_OPTIONS, stub
 
 FEATURES = ("SECRETS", "RESOURCE_REFERENCES", "ALIAS_SPECS", "DELETED_WITH", "INVOKE_DEPENDS_ON")
 """What the monitor can do, of ``ResourceMonitorFeature``. Others: the SDK says so, or does without."""
-_OLD_NAMES = {"secrets", "resourceReferences", "aliasSpecs", "deletedWith"}
+_LEGACY_FEATURES = {"secrets", "resourceReferences", "aliasSpecs", "deletedWith"}
 _SEVERITIES = (events.DEBUG, events.INFO, events.WARNING, events.ERROR)
 
 
@@ -33,26 +33,26 @@ class Monitor:
     """ResourceMonitor for one run."""
 
     def __init__(self, deployment: Deployment, *, parallel: int) -> None:
-        self._d, self._parallel = deployment, parallel
+        self._deployment, self._parallel = deployment, parallel
 
     async def GetDeploymentInfo(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
         """Whose run this is, and what this engine can do."""
-        pb, config = _pb(), self._d.config
+        pb, config = _pb(), self._deployment.config
         features = [getattr(pb, f"RESOURCE_MONITOR_FEATURE_{name}") for name in FEATURES]
         return pb.DeploymentInfo(
-            project=self._d.names.project,
-            stack=self._d.names.stack,
+            project=self._deployment.names.project,
+            stack=self._deployment.names.stack,
             organization=ORGANIZATION,
             config=config.values,
             configSecretKeys=sorted(config.secret_keys),
-            dryRun=self._d.preview,
+            dryRun=self._deployment.preview,
             parallel=self._parallel,
             supportedFeatures=features,
         )
 
     async def SupportsFeature(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
         """What older SDKs ask one by one."""
-        return _pb().SupportsFeatureResponse(hasSupport=request.id in _OLD_NAMES)
+        return _pb().SupportsFeatureResponse(hasSupport=request.id in _LEGACY_FEATURES)
 
     async def RegisterResource(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Bring a resource to its goal."""
@@ -60,33 +60,33 @@ class Monitor:
         if request.remote:
             await _refuse(context, "remote components are not run by the embedded engine; use pulumi")
         try:
-            state = await self._d.register(goals.of_register(request))
+            state = await self._deployment.register(goals.goal_from_register(request))
         except StepFailed as error:
             if not request.supportsResultReporting:
                 await _refuse(context, str(error))
             return response(urn=error.subject, result=_pb().FAIL)
         except OctaviaError as error:
-            self._d.error("", str(error))
+            self._deployment.error("", str(error))
             await _refuse(context, str(error))
-        answer = response(urn=state.urn, id=_known(state.id))
-        values.fill_struct(answer.object, _accepted(state.outputs, request))
+        answer = response(urn=state.urn, id=_id_or_empty(state.id))
+        values.fill_struct(answer.object, _adapt_to_sdk(state.outputs, request))
         return answer
 
     async def ReadResource(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Read an object that others own."""
         try:
-            state = await self._d.read(goals.of_read(request))
+            state = await self._deployment.read(goals.goal_from_read(request))
         except OctaviaError as error:
             await _refuse(context, str(error))
-        answer = _pb().ReadResourceResponse(urn=state.urn, id=_known(state.id))
-        values.fill_struct(answer.properties, _accepted(state.outputs, request))
+        answer = _pb().ReadResourceResponse(urn=state.urn, id=_id_or_empty(state.id))
+        values.fill_struct(answer.properties, _adapt_to_sdk(state.outputs, request))
         return answer
 
     async def RegisterResourceOutputs(self, request: Any, context: Any) -> Any:  # noqa: N802
         """The outputs of a component or of the stack."""
         try:
             outputs = values.without_outputs(values.from_struct(request.outputs))
-            await self._d.register_outputs(request.urn, outputs)
+            await self._deployment.register_outputs(request.urn, outputs)
         except OctaviaError as error:
             await _refuse(context, str(error))
         return _empty()
@@ -94,11 +94,11 @@ class Monitor:
     async def Invoke(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Call a provider's function."""
         pb = _pb()
-        if self._d.failed.intersection(request.dependsOn):
+        if self._deployment.failed.intersection(request.dependsOn):
             await _refuse(context, "something it depends on failed")
         args = values.without_outputs(values.from_struct(request.args))
         try:
-            found, failures = await self._d.invoke(request.tok, args, request.provider, request.version)
+            found, failures = await self._deployment.invoke(request.tok, args, request.provider, request.version)
         except OctaviaError as error:
             await _refuse(context, f"{request.tok}: {error}")
         answer = pb.ResourceInvokeResponse()
@@ -148,12 +148,12 @@ async def _refuse(context: Any, message: str) -> NoReturn:
     raise Skipped(message)  # not reached: abort raises
 
 
-def _known(ident: str) -> str:
+def _id_or_empty(ident: str) -> str:
     """An id that a preview does not know is empty for the SDK."""
     return "" if values.is_unknown(ident) else ident
 
 
-def _accepted(props: Props, request: Any) -> Props:
+def _adapt_to_sdk(props: Props, request: Any) -> Props:
     if not request.acceptResources:
         props = values.without_references(props)
     return props if request.acceptSecrets else values.plain(props)
@@ -171,14 +171,16 @@ class Services:
 
     async def start(self) -> None:
         """Listen on a port of the loopback; :attr:`address` says which."""
-        stub("engine_pb2_grpc").add_EngineServicer_to_server(_Filled("engine", "Engine", self.engine), self._server)
+        stub("engine_pb2_grpc").add_EngineServicer_to_server(
+            _ServicerAdapter("engine", "Engine", self.engine), self._server
+        )
         port = self._server.add_insecure_port("127.0.0.1:0")
         self.address = f"127.0.0.1:{port}"
 
     async def serve(self, monitor: Monitor | None) -> None:
         """Answer from now on."""
         if monitor is not None:
-            servicer = _Filled("resource", "ResourceMonitor", monitor)
+            servicer = _ServicerAdapter("resource", "ResourceMonitor", monitor)
             stub("resource_pb2_grpc").add_ResourceMonitorServicer_to_server(servicer, self._server)
         await self._server.start()
 
@@ -187,7 +189,7 @@ class Services:
         await self._server.stop(grace=0)
 
 
-class _Filled:
+class _ServicerAdapter:
     """A servicer whose missing methods answer UNIMPLEMENTED, as the generated base class has them."""
 
     def __init__(self, module: str, service: str, target: Any) -> None:

@@ -26,9 +26,9 @@ START_TIMEOUT = 60.0
 """Seconds for a plugin to print its port."""
 _STOP_TIMEOUT = 10.0
 _END_TIMEOUT = 1.0
-_LINE = 1 << 20
+_MAX_LINE = 1 << 20
 
-Say = Callable[[str, str], None]
+OnOutput = Callable[[str, str], None]
 """(severity, line): what becomes of a plugin's output."""
 
 
@@ -86,20 +86,20 @@ class PluginHost:
     folders: dict[str, Path]
     working_dir: Path
     environment: dict[str, str]
-    say: Say
+    on_output: OnOutput
     running: list[Plugin] = field(default_factory=list)
 
     def find(self, package: str) -> Path:
         """The executable ``pulumi-resource-<package>``. Raises NotFound, saying where it was looked for."""
         name = f"pulumi-resource-{package}"
-        beside = Path(sys.executable).parent
+        own_folder = Path(sys.executable).parent
         folders = [self.folders[package]] if package in self.folders else []
-        for folder in [*folders, beside, *map(Path, os.environ.get("PATH", "").split(os.pathsep))]:
+        for folder in [*folders, own_folder, *map(Path, os.environ.get("PATH", "").split(os.pathsep))]:
             found = shutil.which(name, path=str(folder))
             if found:
                 return Path(found).absolute()
         raise NotFound(
-            f"no plugin {name} on PATH, in {beside} or in plugins.providers of Pulumi.yaml",
+            f"no plugin {name} on PATH, in {own_folder} or in plugins.providers of Pulumi.yaml",
             subject=f"package {package}",
             hint=f"install the provider of {package} and run again",
         )
@@ -117,26 +117,26 @@ class PluginHost:
             stderr=PIPE,
             cwd=self.working_dir,
             env=os.environ | self.environment,
-            limit=_LINE,
+            limit=_MAX_LINE,
             start_new_session=True,  # Ctrl-C reaches us alone: we tell plugins with Cancel
         )
-        readers = [asyncio.create_task(self._read(process.stderr, "info#err"))]
+        readers = [asyncio.create_task(self._forward_output(process.stderr, "info#err"))]
         try:
-            port = await self._port(package, process)
+            port = await self._read_port(package, process)
         except BaseException:
             if process.returncode is None:
                 process.kill()
             await process.wait()
             await asyncio.gather(*readers, return_exceptions=True)
             raise
-        readers.append(asyncio.create_task(self._read(process.stdout, "info")))
+        readers.append(asyncio.create_task(self._forward_output(process.stdout, "info")))
         channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=CHANNEL_OPTIONS)
         provider = stub("provider_pb2_grpc").ResourceProviderStub(channel)
         plugin = Plugin(package, path, process, channel, provider, readers)
         self.running.append(plugin)
         return plugin
 
-    async def _port(self, package: str, process: Process) -> int:
+    async def _read_port(self, package: str, process: Process) -> int:
         try:
             line = await asyncio.wait_for(_pipe(process.stdout).readline(), START_TIMEOUT)
         except TimeoutError as error:
@@ -153,11 +153,11 @@ class PluginHost:
             )
         return int(text)
 
-    async def _read(self, stream: asyncio.StreamReader | None, severity: str) -> None:
+    async def _forward_output(self, stream: asyncio.StreamReader | None, severity: str) -> None:
         while line := await _pipe(stream).readline():
             text = line.decode(errors="replace").rstrip()
             if text:
-                self.say(severity, text)
+                self.on_output(severity, text)
 
     async def cancel(self) -> None:
         """Tell every plugin to give up what it is doing."""

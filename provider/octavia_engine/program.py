@@ -16,7 +16,7 @@ from octavia_engine import runner
 from octavia_engine.backend import ORGANIZATION
 from octavia_engine.project import Config, Project
 
-_LINE = 1 << 20
+_MAX_LINE = 1 << 20
 
 
 class Program:
@@ -32,13 +32,13 @@ class Program:
         stack: str,
         config: Config,
         address: str,
-        say: Callable[[str, str], None],
+        on_output: Callable[[str, str], None],
         *,
         parallel: int,
         preview: bool,
     ) -> Program:
         """Start the project's program against the engine at ``address``."""
-        given = {
+        arguments = {
             "program": str(project.program),
             "monitor": address,
             "engine": address,
@@ -53,17 +53,17 @@ class Program:
             project.python,
             "-u",
             str(Path(runner.__file__)),
-            json.dumps(given),
+            json.dumps(arguments),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=PIPE,
             stderr=PIPE,
             cwd=project.working_dir,
             env=os.environ | environment(config),
-            limit=_LINE,
+            limit=_MAX_LINE,
             start_new_session=True,  # Ctrl-C reaches us alone, from its first moment on
         )
         readers = [
-            asyncio.create_task(_show(stream, severity, say))
+            asyncio.create_task(_forward_output(stream, severity, on_output))
             for stream, severity in ((process.stdout, "info"), (process.stderr, "info#err"))
             if stream is not None
         ]
@@ -90,6 +90,6 @@ def environment(config: Config) -> dict[str, str]:
     }
 
 
-async def _show(stream: asyncio.StreamReader, severity: str, say: Callable[[str, str], None]) -> None:
+async def _forward_output(stream: asyncio.StreamReader, severity: str, on_output: Callable[[str, str], None]) -> None:
     while line := await stream.readline():
-        say(severity, line.decode(errors="replace").rstrip())
+        on_output(severity, line.decode(errors="replace").rstrip())

@@ -36,7 +36,7 @@ class Project:
     def load(cls, start: Path) -> Project:
         """The project in ``start`` or the nearest folder above. Raises NotFound and Invalid."""
         folder = find(start)
-        data = _yaml(folder / "Pulumi.yaml")
+        data = _load_yaml(folder / "Pulumi.yaml")
         name = data.get("name")
         if not isinstance(name, str) or not name:
             raise Invalid([Violation(("name",), "a project needs a name")], subject=str(folder / "Pulumi.yaml"))
@@ -58,7 +58,7 @@ class Project:
             python=_python(folder, options),
             description=str(data.get("description") or ""),
             plugins=_plugins(data, folder),
-            config={_full_key(name, key): value for key, value in _defaults(data).items()},
+            config={_qualified_key(name, key): value for key, value in _defaults(data).items()},
         )
 
     @property
@@ -90,7 +90,7 @@ def check_stack_name(stack: str) -> str:
     return stack
 
 
-def _yaml(path: Path) -> dict[str, Any]:
+def _load_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
@@ -146,7 +146,7 @@ def _defaults(data: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _full_key(project: str, key: str) -> str:
+def _qualified_key(project: str, key: str) -> str:
     return key if ":" in key else f"{project}:{key}"
 
 
@@ -173,7 +173,7 @@ class StackSettings:
     def __init__(self, project: Project, stack: str) -> None:
         self.project = project
         self.path = project.folder / f"Pulumi.{stack}.yaml"
-        self._data = _yaml(self.path)
+        self._data = _load_yaml(self.path)
 
     @property
     def salt(self) -> str | None:
@@ -196,27 +196,27 @@ class StackSettings:
         """Everything in force: the project's defaults, the stack's values, then the overrides."""
         found = Config()
         for key, value in (self.project.config | self._stack_values()).items():
-            plain, hidden = _open(value, secrets)
+            plain, hidden = _decrypt(value, secrets)
             found.values[key] = plain if isinstance(plain, str) else json.dumps(plain)
             if hidden:
                 found.secret_keys.add(key)
         for key, value in overrides.items():
-            found.values[_full_key(self.project.name, key)] = value
+            found.values[_qualified_key(self.project.name, key)] = value
         return found
 
     def _stack_values(self) -> dict[str, Any]:
         values = self._data.get("config") or {}
-        return {_full_key(self.project.name, key): value for key, value in values.items()}
+        return {_qualified_key(self.project.name, key): value for key, value in values.items()}
 
 
-def _open(value: Any, secrets: Secrets | None) -> tuple[Any, bool]:
+def _decrypt(value: Any, secrets: Secrets | None) -> tuple[Any, bool]:
     """The value with what is ``secure`` decrypted, and whether anything was."""
     if isinstance(value, dict) and set(value) == {"secure"}:
         return (secrets.decrypt(value["secure"]) if secrets else ""), True
     if isinstance(value, dict):
-        opened = {key: _open(item, secrets) for key, item in value.items()}
-        return {key: item for key, (item, _) in opened.items()}, any(hidden for _, hidden in opened.values())
+        entries = {key: _decrypt(item, secrets) for key, item in value.items()}
+        return {key: item for key, (item, _) in entries.items()}, any(hidden for _, hidden in entries.values())
     if isinstance(value, list):
-        items = [_open(item, secrets) for item in value]
+        items = [_decrypt(item, secrets) for item in value]
         return [item for item, _ in items], any(hidden for _, hidden in items)
     return value, False

@@ -29,12 +29,12 @@ def parse(text: str) -> tuple[Step, ...]:
             end = min(ends, default=len(rest))
             step, rest = rest[:end], rest[end:]
             if not step:
-                raise _bad(text)
+                raise _invalid_path(text)
         steps.append(step)
     return tuple(steps)
 
 
-def _bad(text: str) -> Invalid:
+def _invalid_path(text: str) -> Invalid:
     return Invalid([Violation((), f"{text!r} is not a property path, such as members[0].weight")])
 
 
@@ -42,12 +42,12 @@ def _bracket(rest: str, text: str) -> tuple[Step, str]:
     if rest.startswith('["'):
         end = rest.find('"]', 2)
         if end < 0:
-            raise _bad(text)
+            raise _invalid_path(text)
         return rest[2:end].replace('\\"', '"'), rest[end + 2 :]
     end = rest.find("]")
     inner = rest[1:end]
     if end < 0 or not (inner == ANY or inner.isdigit()):
-        raise _bad(text)
+        raise _invalid_path(text)
     return (ANY if inner == ANY else int(inner)), rest[end + 1 :]
 
 

@@ -58,7 +58,7 @@ class Diff:
 
 
 @dataclass
-class Partial:
+class PartialState:
     """What ``ErrorResourceInitFailed`` tells of an object that exists but is not well."""
 
     id: str
@@ -70,14 +70,14 @@ class Partial:
 class ProviderError(OctaviaError):
     """A provider's call failed, in the provider's words.
 
-    ``partial`` is set when the object exists all the same; ``lost`` when nobody knows (the plugin died or the call
+    ``partial`` is set when the object exists all the same; ``outcome_unknown`` when nobody knows (the plugin died or the call
     was cut off).
     """
 
-    def __init__(self, message: str, *, partial: Partial | None = None, lost: bool = False) -> None:
+    def __init__(self, message: str, *, partial: PartialState | None = None, outcome_unknown: bool = False) -> None:
         super().__init__(message)
         self.partial = partial
-        self.lost = lost
+        self.outcome_unknown = outcome_unknown
 
 
 class Provider(Protocol):
@@ -121,22 +121,22 @@ class PluginProvider:
         try:
             return await getattr(self.plugin.provider, method)(request)
         except grpc.aio.AioRpcError as error:
-            raise await self._error(method, error) from None
+            raise await self._provider_error(method, error) from None
 
-    async def _error(self, method: str, error: Any) -> ProviderError:
+    async def _provider_error(self, method: str, error: Any) -> ProviderError:
         import grpc
 
         code, message = error.code(), error.details() or str(error.code())
         if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED):
             ended = await self.plugin.has_ended()
             what = f"the plugin of {self.plugin.package} ended" if ended else message
-            return ProviderError(f"{what} during {method}; whether it took effect is not known", lost=True)
-        partial = self._partial(error)
+            return ProviderError(f"{what} during {method}; whether it took effect is not known", outcome_unknown=True)
+        partial = self._partial_state(error)
         if partial and partial.reasons:
             message = "; ".join(partial.reasons)
         return ProviderError(message, partial=partial)
 
-    def _partial(self, error: Any) -> Partial | None:
+    def _partial_state(self, error: Any) -> PartialState | None:
         details = dict(error.trailing_metadata() or ()).get(_DETAILS)
         if not isinstance(details, bytes):
             return None
@@ -144,7 +144,7 @@ class PluginProvider:
             failed = self._pb.ErrorResourceInitFailed()
             if packed.Unpack(failed):
                 outputs, inputs = values.from_struct(failed.properties), values.from_struct(failed.inputs)
-                return Partial(failed.id, outputs, inputs, list(failed.reasons) or [error.details()])
+                return PartialState(failed.id, outputs, inputs, list(failed.reasons) or [error.details()])
         return None
 
     async def handshake(self, engine_address: str) -> None:
@@ -166,7 +166,7 @@ class PluginProvider:
             self.handshaken = True
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.UNIMPLEMENTED:
-                raise await self._error("Handshake", error) from None
+                raise await self._provider_error("Handshake", error) from None
         with_info = await self.call("GetPluginInfo", empty_pb2.Empty())
         self.plugin.version = with_info.version
 
@@ -177,12 +177,12 @@ class PluginProvider:
             adapted = values.without_references(adapted)
         return adapted if self.accept_secrets else values.plain(adapted)  # type: ignore[no-any-return]
 
-    def _answer(self, struct: Any, asked: Props) -> Props:
-        found = values.from_struct(struct)
-        return found if self.accept_secrets else values.annotate_secrets(found, asked)
+    def _read_outputs(self, struct: Any, inputs: Props) -> Props:
+        outputs = values.from_struct(struct)
+        return outputs if self.accept_secrets else values.annotate_secrets(outputs, inputs)
 
     @staticmethod
-    def common(state: ResourceState) -> dict[str, Any]:
+    def resource_fields(state: ResourceState) -> dict[str, Any]:
         """What every request says of its resource."""
         return {"urn": state.urn, "name": urns.name_of(state.urn), "type": state.type}
 
@@ -195,30 +195,30 @@ class PluginProvider:
         """See :class:`Provider`."""
         if self.unknown_config:
             return news, []
-        request = self._pb.CheckRequest(**self.common(state), randomSeed=seed)
+        request = self._pb.CheckRequest(**self.resource_fields(state), randomSeed=seed)
         answer = await self.call("Check", self._fill(request, olds=olds, news=news))
         failures = [Failure(item.property, item.reason) for item in answer.failures]
-        return self._answer(answer.inputs, news), failures
+        return self._read_outputs(answer.inputs, news), failures
 
     async def diff(self, old: ResourceState, news: Props, ignore: list[str]) -> Diff:
         """See :class:`Provider`."""
         if self.unknown_config:
             return Diff(UNSURE)
-        request = self._pb.DiffRequest(**self.common(old), id=old.id, ignoreChanges=ignore)
+        request = self._pb.DiffRequest(**self.resource_fields(old), id=old.id, ignoreChanges=ignore)
         structs = {"olds": old.outputs, "old_inputs": old.inputs, "news": news}
-        return diff_of(await self.call("Diff", self._fill(request, **structs)))
+        return diff_from_response(await self.call("Diff", self._fill(request, **structs)))
 
     async def diff_config(self, old: ResourceState, new: ResourceState) -> Diff:
         """DiffConfig between two provider resources: is what the old one managed out of reach for the new one?"""
-        request = self._pb.DiffRequest(**self.common(new))
+        request = self._pb.DiffRequest(**self.resource_fields(new))
         values.fill_struct(request.olds, values.plain(configuration(old.outputs)))
         values.fill_struct(request.old_inputs, values.plain(configuration(old.inputs)))
         values.fill_struct(request.news, values.plain(configuration(new.inputs)))
-        return diff_of(await self.call("DiffConfig", request))
+        return diff_from_response(await self.call("DiffConfig", request))
 
     async def check_config(self, state: ResourceState, olds: Props, news: Props) -> tuple[Props, list[Failure]]:
         """CheckConfig: the checked configuration, and what is wrong with it."""
-        request = self._pb.CheckRequest(**self.common(state))
+        request = self._pb.CheckRequest(**self.resource_fields(state))
         values.fill_struct(request.olds, values.plain(configuration(olds)))
         values.fill_struct(request.news, values.plain(configuration(news)))
         answer = await self.call("CheckConfig", request)
@@ -234,7 +234,7 @@ class PluginProvider:
             return
         package = urns.package_of(state.type)
         request = self._pb.ConfigureRequest(
-            **self.common(state),
+            **self.resource_fields(state),
             id=ident,
             acceptSecrets=True,
             acceptResources=True,
@@ -252,18 +252,18 @@ class PluginProvider:
         if self.unknown_config:
             return "", state.inputs
         timeout = state.custom_timeouts.get("create", 0)
-        request = self._pb.CreateRequest(**self.common(state), timeout=timeout, preview=preview)
+        request = self._pb.CreateRequest(**self.resource_fields(state), timeout=timeout, preview=preview)
         answer = await self.call("Create", self._fill(request, properties=state.inputs))
         if not answer.id and not preview:
             raise ProviderError("the provider answered Create without an id; nothing is known of the object")
-        return answer.id, self._answer(answer.properties, state.inputs)
+        return answer.id, self._read_outputs(answer.properties, state.inputs)
 
     async def update(self, old: ResourceState, new: ResourceState, *, preview: bool) -> Props:
         """See :class:`Provider`."""
         if self.unknown_config:
             return new.inputs
         request = self._pb.UpdateRequest(
-            **self.common(new),
+            **self.resource_fields(new),
             id=old.id,
             timeout=new.custom_timeouts.get("update", 0),
             ignoreChanges=new.ignore_changes,
@@ -271,18 +271,18 @@ class PluginProvider:
         )
         structs = {"olds": old.outputs, "old_inputs": old.inputs, "news": new.inputs}
         answer = await self.call("Update", self._fill(request, **structs))
-        return self._answer(answer.properties, new.inputs)
+        return self._read_outputs(answer.properties, new.inputs)
 
     async def delete(self, state: ResourceState) -> None:
         """See :class:`Provider`."""
         timeout = state.custom_timeouts.get("delete", 0)
-        request = self._pb.DeleteRequest(**self.common(state), id=state.id, timeout=timeout)
+        request = self._pb.DeleteRequest(**self.resource_fields(state), id=state.id, timeout=timeout)
         await self.call("Delete", self._fill(request, properties=state.outputs, old_inputs=state.inputs))
 
     async def read(self, state: ResourceState) -> tuple[str, Props, Props | None] | None:
         """See :class:`Provider`. With neither inputs nor outputs in ``state`` it is an import."""
         timeout = state.custom_timeouts.get("read", 0)
-        request = self._pb.ReadRequest(**self.common(state), id=state.id, timeout=timeout)
+        request = self._pb.ReadRequest(**self.resource_fields(state), id=state.id, timeout=timeout)
         if state.outputs:
             self._fill(request, properties=state.outputs)
         if state.inputs:
@@ -290,8 +290,8 @@ class PluginProvider:
         answer = await self.call("Read", request)
         if not answer.id:
             return None
-        inputs = self._answer(answer.inputs, state.inputs) if answer.HasField("inputs") else None
-        return answer.id, self._answer(answer.properties, state.outputs), inputs
+        inputs = self._read_outputs(answer.inputs, state.inputs) if answer.HasField("inputs") else None
+        return answer.id, self._read_outputs(answer.properties, state.outputs), inputs
 
     async def invoke(self, token: str, args: Props, *, preview: bool) -> tuple[Props, list[Failure]]:
         """A function's result, or what is wrong with its arguments."""
@@ -312,7 +312,7 @@ def _text(value: Any) -> str:
     return bare if isinstance(bare, str) else json.dumps(bare)
 
 
-def diff_of(answer: Any) -> Diff:
+def diff_from_response(answer: Any) -> Diff:
     """A DiffResponse as :class:`Diff`."""
     detailed = None
     if answer.hasDetailedDiff:

@@ -68,19 +68,19 @@ class Providers:
 
     async def create(self, state: ResourceState, *, preview: bool) -> tuple[str, Props]:
         """Configure under a new id (unknown in a preview)."""
-        made = values.UNKNOWN if preview else str(uuid.uuid4())
-        await self._adopt(state, state.inputs, made)
-        return made, configuration(state.inputs)
+        ident = values.UNKNOWN if preview else str(uuid.uuid4())
+        await self._configure(state, state.inputs, ident)
+        return ident, configuration(state.inputs)
 
     async def update(self, old: ResourceState, new: ResourceState, *, preview: bool) -> Props:
         """Configure again, under the same id."""
         del preview
-        await self._adopt(new, new.inputs, old.id)
+        await self._configure(new, new.inputs, old.id)
         return configuration(new.inputs)
 
     async def same(self, old: ResourceState) -> None:
         """Nothing changed that matters to the plugin: configured as it was."""
-        await self._adopt(old, old.inputs, old.id)
+        await self._configure(old, old.inputs, old.id)
 
     async def delete(self, state: ResourceState) -> None:
         """Nothing: a provider has no existence beyond the run."""
@@ -89,7 +89,7 @@ class Providers:
         """As it is."""
         return state.id, state.outputs, state.inputs
 
-    async def _adopt(self, state: ResourceState, inputs: Props, ident: str) -> None:
+    async def _configure(self, state: ResourceState, inputs: Props, ident: str) -> None:
         provider = self._checked.pop(state.urn, None) or await self._start(state)
         await provider.configure(state, inputs, ident)
         self._configured[urns.reference(state.urn, ident)] = provider

@@ -20,7 +20,7 @@ from octavia_provider.model.errors import Conflict
 
 
 @dataclass
-class _Made:
+class _CallResult:
     """What a provider's Create gave: a whole object, or one that is not well (then ``error`` says why)."""
 
     id: str
@@ -37,7 +37,7 @@ class Registration:
     """A goal being carried out; :meth:`run` for RegisterResource, :meth:`read` for ReadResource."""
 
     def __init__(self, deployment: Deployment, goal: Goal) -> None:
-        self.d, self.goal = deployment, goal
+        self._deployment, self.goal = deployment, goal
         names = deployment.names
         is_root = goal.type == urns.STACK_TYPE
         engine_made = urns.is_provider(goal.type) and goal.name.startswith("default") and not goal.parent
@@ -50,91 +50,95 @@ class Registration:
 
     async def run(self) -> ResourceState:
         """Bring the resource to the goal; its new state."""
-        old = await self._enter()
-        state = await self._state()
-        if self._imports(old):
+        old = await self._claim_urn()
+        state = await self._new_state()
+        if self._needs_import(old):
             old = await self._import(state)
-        if old is not None and not self.d.preview:
-            old = await self._ascertained(old)
+        if old is not None and not self._deployment.preview:
+            old = await self._resolve_pending_delete(old)
         recreating = old is not None and old.pending_replacement
         fresh = old is None or old.external or recreating
         await self._check(state, {} if fresh or old is None else old.inputs)
         if old is None:
-            for line in traffic_effects.ignored(self.goal.type, self.goal.ignore_changes):
-                self.d.warn(self.urn, line)
+            for line in traffic_effects.ignore_changes_problems(self.goal.type, self.goal.ignore_changes):
+                self._deployment.warn(self.urn, line)
             return await self._create(state)
         if recreating or old.external:
-            because = self.d.condemned_for.get(self.urn, [])
-            return await self._replace(state, old, Diff(SOME, because), delete_first=recreating)
-        return await self._change(state, old)
+            replace_keys = self._deployment.dependent_replace_keys.get(self.urn, [])
+            return await self._replace(state, old, Diff(SOME, replace_keys), delete_first=recreating)
+        return await self._apply_diff(state, old)
 
     async def read(self) -> ResourceState:
         """Read an object that others own; its state."""
-        await self._enter()
-        state = await self._state()
+        await self._claim_urn()
+        state = await self._new_state()
         state.external, state.id = True, self.goal.id
         state.inputs = self.goal.inputs
         if values.has_unknown(state.id):  # of something that a preview has not made
-            self._store(state, self.d.olds.get(self.urn))
+            self._store(state, self._deployment.olds.get(self.urn))
             return state
-        provider = self._required()
-        async with self.d.step(Step("read", self.urn, new=state)):
+        provider = self._required_provider()
+        async with self._deployment.step(Step("read", self.urn, new=state)):
             found = await provider.read(state)
         if found is None:
             raise self._fail(f"there is no {self.goal.type} with the id {self.goal.id}")
         state.id, state.outputs = found[0], values.mark_secret(found[1], self.goal.additional_secret_outputs)
         state.created = state.modified = now()
-        self._store(state, self.d.olds.get(self.urn))
+        self._store(state, self._deployment.olds.get(self.urn))
         return state
 
-    async def _enter(self) -> ResourceState | None:
+    async def _claim_urn(self) -> ResourceState | None:
         """Claim the URN; what existed under it, or under an alias."""
-        if self.urn in self.d.seen:
+        if self.urn in self._deployment.registered_urns:
             raise Conflict("two resources have this type and name", subject=self.urn, hint="give one another name")
-        self.d.seen.add(self.urn)
+        self._deployment.registered_urns.add(self.urn)
         old = self._find_old()
-        gate = self.d.condemned.get(old.urn if old else self.urn)
+        gate = self._deployment.dependent_replacements.get(old.urn if old else self.urn)
         if gate is not None:
             await asyncio.shield(gate)
-            old = self.d.old(self.urn)
-        if self.d.cancelled:
+            old = self._deployment.old(self.urn)
+        if self._deployment.cancelled:
             raise Skipped("the run was cancelled", subject=self.urn)
         return old
 
     def _find_old(self) -> ResourceState | None:
-        found = self.d.old(self.urn)
+        found = self._deployment.old(self.urn)
         if found is not None:
             return found
-        parents = [self.d.former[self.parent]] if self.parent in self.d.former else []
-        names = self.d.names
+        parents = (
+            [self._deployment.urns_before_alias[self.parent]]
+            if self.parent in self._deployment.urns_before_alias
+            else []
+        )
+        names = self._deployment.names
         for urn in self.goal.former_urns(names.stack, names.project, self.parent, parents):
-            found = self.d.old(urn)
-            if found is not None and urn not in self.d.seen:
-                self.d.seen.add(urn)
-                self.d.former[self.urn] = urn
-                key = self.d.olds[self.urn] = self.d.olds.pop(urn)
-                self.d.snapshots.note({"do": "rename", "urn": urn, "to": self.urn})
-                renamed = self.d.snapshots.states[key] = found.copy(urn=self.urn)
+            found = self._deployment.old(urn)
+            if found is not None and urn not in self._deployment.registered_urns:
+                self._deployment.registered_urns.add(urn)
+                self._deployment.urns_before_alias[self.urn] = urn
+                key = self._deployment.olds[self.urn] = self._deployment.olds.pop(urn)
+                self._deployment.snapshots.record({"do": "rename", "urn": urn, "to": self.urn})
+                renamed = self._deployment.snapshots.states[key] = found.copy(urn=self.urn)
                 return renamed
         return None
 
-    async def _ascertained(self, old: ResourceState) -> ResourceState:
+    async def _resolve_pending_delete(self, old: ResourceState) -> ResourceState:
         """What existed, as gone when a delete whose end nobody saw did take it away."""
-        snapshots = self.d.snapshots
-        doubts = snapshots.pending_deletes(old)
-        if not doubts:
+        snapshots = self._deployment.snapshots
+        pending = snapshots.pending_deletes(old)
+        if not pending:
             return old
         if not old.pending_replacement:
-            found = await self._required().read(old)
+            found = await self._required_provider().read(old)
             old = old.copy(pending_replacement=found is None)
-        _, change = snapshots.put(old, key=self.d.olds[self.urn])
-        snapshots.note(change, *map(snapshots.settle, doubts))
+        _, change = snapshots.put(old, key=self._deployment.olds[self.urn])
+        snapshots.record(change, *map(snapshots.end, pending))
         return old
 
-    async def _state(self) -> ResourceState:
+    async def _new_state(self) -> ResourceState:
         """The goal as a state without id and outputs, its provider at hand."""
         goal = self.goal
-        self._provider, reference = await self.d.provider_for(goal)
+        self._provider, reference = await self._deployment.provider_for(goal)
         state = ResourceState(
             urn=self.urn,
             type=goal.type,
@@ -153,10 +157,10 @@ class Registration:
             additional_secret_outputs=goal.additional_secret_outputs,
             custom_timeouts=goal.custom_timeouts,
         )
-        if state.needs() & self.d.failed:
+        if state.required_urns() & self._deployment.failed:
             raise Skipped("something it depends on failed", subject=self.urn)
-        if not self.d.preview and values.has_unknown(goal.inputs):
-            if self.d.failed:
+        if not self._deployment.preview and values.has_unknown(goal.inputs):
+            if self._deployment.failed:
                 raise Skipped("something it depends on failed", subject=self.urn)
             raise self._fail("an input is not known, and this is no preview")
         return state
@@ -165,10 +169,10 @@ class Registration:
 
     def _fail(self, *messages: str) -> StepFailed:
         for message in messages:
-            self.d.error(self.urn, message)
+            self._deployment.error(self.urn, message)
         return StepFailed("; ".join(messages), subject=self.urn)
 
-    def _required(self) -> Provider:
+    def _required_provider(self) -> Provider:
         if self._provider is None:
             raise Conflict("components have no provider; only custom resources are read or imported", subject=self.urn)
         return self._provider
@@ -185,39 +189,39 @@ class Registration:
 
     async def _diff(self, old: ResourceState, state: ResourceState) -> Diff:
         goal = self.goal
-        if goal.deleted_with and goal.deleted_with in self.d.replaced:
+        if goal.deleted_with and goal.deleted_with in self._deployment.replaced:
             return Diff(SOME, replace_keys=["deletedWith"])
         if await self._provider_changed(old, state):
             return Diff(SOME, replace_keys=["provider"])
         if self._provider is None:
             return decisions.compare(old.inputs, state.inputs)
         diff = await self._provider.diff(old, state.inputs, goal.ignore_changes)
-        return decisions.settled(diff, old, state.inputs, goal.replace_on_changes)
+        return decisions.resolve_diff(diff, old, state.inputs, goal.replace_on_changes)
 
     async def _provider_changed(self, old: ResourceState, state: ResourceState) -> bool:
         """Whether the resource is out of reach for its new provider, which that provider's DiffConfig says."""
         if old.provider == state.provider or not (old.provider and state.provider):
             return old.provider != state.provider
         urn = urns.split_reference(state.provider)[0]
-        if self.d.former.get(urn) == urns.split_reference(old.provider)[0]:
+        if self._deployment.urns_before_alias.get(urn) == urns.split_reference(old.provider)[0]:
             return False
-        before, after = self.d.state_of_provider(old.provider), self.d.new(urn)
+        before, after = self._deployment.state_of_provider(old.provider), self._deployment.new(urn)
         if before is None or after is None or before.type != after.type:
             return True
-        return (await self.d.plugin(state.provider).diff_config(before, after)).replace
+        return (await self._deployment.plugin(state.provider).diff_config(before, after)).replace
 
     # --- steps -------------------------------------------------------------------------------------------------
 
-    def _imports(self, old: ResourceState | None) -> bool:
-        wanted = self.goal.import_id
-        return bool(wanted) and (old is None or old.external or wanted not in (old.import_id, old.id))
+    def _needs_import(self, old: ResourceState | None) -> bool:
+        import_id = self.goal.import_id
+        return bool(import_id) and (old is None or old.external or import_id not in (old.import_id, old.id))
 
     async def _import(self, state: ResourceState) -> ResourceState:
         """Take an existing object over: what was read becomes the old state."""
-        provider = self._required()
-        asked = state.copy(id=self.goal.import_id, inputs={}, outputs={})
-        async with self.d.step(Step("import", self.urn, new=asked)):
-            found = await provider.read(asked)
+        provider = self._required_provider()
+        import_state = state.copy(id=self.goal.import_id, inputs={}, outputs={})
+        async with self._deployment.step(Step("import", self.urn, new=import_state)):
+            found = await provider.read(import_state)
             if found is None:
                 raise self._fail(f"there is no {self.goal.type} with the id {self.goal.import_id} to import")
             if found[2] is None:
@@ -225,58 +229,60 @@ class Registration:
             outputs = values.mark_secret(found[1], self.goal.additional_secret_outputs)
             moment = now()
             read = state.copy(id=found[0], inputs=found[2], outputs=outputs, created=moment, modified=moment)
-            before = self.d.olds.get(self.urn)
-            key, change = self.d.snapshots.put(read, of=before)
-            self.d.olds[self.urn] = key
-            self.d.snapshots.note(change)
-            await self.d.snapshots.sync()
+            old_key = self._deployment.olds.get(self.urn)
+            key, change = self._deployment.snapshots.put(read, of=old_key)
+            self._deployment.olds[self.urn] = key
+            self._deployment.snapshots.record(change)
+            await self._deployment.snapshots.sync()
         return read
 
     async def _create(self, state: ResourceState) -> ResourceState:
         step = Step("create", self.urn, new=state)
         if self._provider is None:
-            async with self.d.step(step):
+            async with self._deployment.step(step):
                 state.created = state.modified = now()
                 self._store(state, None)
             return state
-        async with self.d.step(step):
-            made = await self._make(state, [], None)
-            return self._whole(state, made)
+        async with self._deployment.step(step):
+            result = await self._create_object(state, [], None)
+            return self._require_initialized(state, result)
 
-    async def _make(self, state: ResourceState, also: list[int], of: int | None) -> _Made:
+    async def _create_object(self, state: ResourceState, delete_later: list[int], old_key: int | None) -> _CallResult:
         """Create the object and store it, even when it is not well. ``also``: old states that wait for deletion now."""
-        provider, snapshots = self._required(), self.d.snapshots
-        earlier = snapshots.pending_creates(self.urn)
-        made, settled = await self.d.mutate("creating", state, lambda: self._create_call(provider, state))
-        outputs = values.mark_secret(made.outputs, self.goal.additional_secret_outputs)
-        state.id, state.inputs, state.outputs = made.id, made.inputs, outputs
-        state.init_errors = made.reasons
+        provider, snapshots = self._required_provider(), self._deployment.snapshots
+        pending = snapshots.pending_creates(self.urn)
+        result, end_changes = await self._deployment.mutate(
+            "creating", state, lambda: self._create_call(provider, state)
+        )
+        outputs = values.mark_secret(result.outputs, self.goal.additional_secret_outputs)
+        state.id, state.inputs, state.outputs = result.id, result.inputs, outputs
+        state.init_errors = result.reasons
         state.created = state.modified = now()
-        changes = [*settled, *map(snapshots.settle, earlier), *self._put(state, of)]
-        changes += [snapshots.put(snapshots.states[key].copy(delete=True), key=key)[1] for key in also]
-        snapshots.note(*changes)
+        changes = [*end_changes, *map(snapshots.end, pending), *self._store_change(state, old_key)]
+        changes += [snapshots.put(snapshots.states[key].copy(delete=True), key=key)[1] for key in delete_later]
+        snapshots.record(*changes)
         await snapshots.sync()
-        return made
+        return result
 
-    async def _create_call(self, provider: Provider, state: ResourceState) -> _Made:
+    async def _create_call(self, provider: Provider, state: ResourceState) -> _CallResult:
         try:
-            ident, outputs = await provider.create(state, preview=self.d.preview)
+            ident, outputs = await provider.create(state, preview=self._deployment.preview)
         except ProviderError as error:
             if error.partial is None:
                 raise
             part = error.partial
-            return _Made(part.id, part.outputs, part.inputs or state.inputs, error)
-        return _Made(ident, outputs, state.inputs)
+            return _CallResult(part.id, part.outputs, part.inputs or state.inputs, error)
+        return _CallResult(ident, outputs, state.inputs)
 
-    def _whole(self, state: ResourceState, made: _Made) -> ResourceState:
+    def _require_initialized(self, state: ResourceState, result: _CallResult) -> ResourceState:
         """The state of a whole object. Raises StepFailed, shown, when it is not well."""
-        if made.error is not None:
-            raise self._fail(*made.reasons)
+        if result.error is not None:
+            raise self._fail(*result.reasons)
         return state
 
-    async def _change(self, state: ResourceState, old: ResourceState) -> ResourceState:
+    async def _apply_diff(self, state: ResourceState, old: ResourceState) -> ResourceState:
         diff = await self._diff(old, state)
-        match decisions.decide(diff, old):
+        match decisions.choose_step(diff, old):
             case decisions.SAME:
                 return await self._same(state, old, diff)
             case decisions.UPDATE:
@@ -292,47 +298,49 @@ class Registration:
         state.outputs = values.mark_secret(outputs, self.goal.additional_secret_outputs)
         if isinstance(self._provider, Providers):
             await self._provider.same(old)
-        self.d.count(step)
-        self.d.display.finished(step, 0.0, None)
-        self._store(state, self.d.olds[self.urn])
+        self._deployment.count(step)
+        self._deployment.display.finished(step, 0.0, None)
+        self._store(state, self._deployment.olds[self.urn])
         return state
 
     async def _update(self, state: ResourceState, old: ResourceState, diff: Diff) -> ResourceState:
         state.id, state.created, state.modified = old.id, old.created, old.modified
         state.import_id = self.goal.import_id or old.import_id
-        key = self.d.olds[self.urn]
-        async with self.d.step(Step("update", self.urn, old=old, new=state, diff=diff)):
+        key = self._deployment.olds[self.urn]
+        async with self._deployment.step(Step("update", self.urn, old=old, new=state, diff=diff)):
             if self._provider is None:
                 state.outputs, state.modified = old.outputs, now()
                 self._store(state, key)
                 return state
-            made = await self._alter(state, old, key)
-            return self._whole(state, made)
+            made = await self._update_object(state, old, key)
+            return self._require_initialized(state, made)
 
-    async def _alter(self, state: ResourceState, old: ResourceState, key: int) -> _Made:
+    async def _update_object(self, state: ResourceState, old: ResourceState, key: int) -> _CallResult:
         """Update the object and store the result, even when it is not well."""
-        provider, snapshots = self._required(), self.d.snapshots
+        provider, snapshots = self._required_provider(), self._deployment.snapshots
         try:
-            made, settled = await self.d.mutate("updating", state, lambda: self._update_call(provider, old, state))
+            result, end_changes = await self._deployment.mutate(
+                "updating", state, lambda: self._update_call(provider, old, state)
+            )
         except ProviderError as error:
-            if error.lost:  # the next run carries on with it, whatever the inputs are by then
-                snapshots.note(snapshots.put(old.copy(init_errors=[str(error)]), key=key)[1])
+            if error.outcome_unknown:  # the next run carries on with it, whatever the inputs are by then
+                snapshots.record(snapshots.put(old.copy(init_errors=[str(error)]), key=key)[1])
             raise
-        state.inputs, state.init_errors, state.modified = made.inputs, made.reasons, now()
-        state.outputs = values.mark_secret(made.outputs, self.goal.additional_secret_outputs)
-        snapshots.note(*settled, *self._put(state, key))
+        state.inputs, state.init_errors, state.modified = result.inputs, result.reasons, now()
+        state.outputs = values.mark_secret(result.outputs, self.goal.additional_secret_outputs)
+        snapshots.record(*end_changes, *self._store_change(state, key))
         await snapshots.sync()
-        return made
+        return result
 
-    async def _update_call(self, provider: Provider, old: ResourceState, state: ResourceState) -> _Made:
+    async def _update_call(self, provider: Provider, old: ResourceState, state: ResourceState) -> _CallResult:
         try:
-            outputs = await provider.update(old, state, preview=self.d.preview)
+            outputs = await provider.update(old, state, preview=self._deployment.preview)
         except ProviderError as error:
             if error.partial is None:
                 raise
             part = error.partial
-            return _Made(old.id, part.outputs, part.inputs or state.inputs, error)
-        return _Made(old.id, outputs, state.inputs)
+            return _CallResult(old.id, part.outputs, part.inputs or state.inputs, error)
+        return _CallResult(old.id, outputs, state.inputs)
 
     async def _plan_replacement(self, state: ResourceState, old: ResourceState, diff: Diff) -> ResourceState:
         """Which goes first? Defaults are worked out anew: they had been carried over from the old object."""
@@ -342,36 +350,36 @@ class Registration:
             keys = ", ".join(diff.replace_keys)
             raise self._fail(f"it was imported and {keys} would replace it; remove `import` from the program first")
         await self._check(state, {})
-        asked = self.goal.delete_before_replace
-        delete_first = diff.delete_before_replace if asked is None else asked
+        chosen = self.goal.delete_before_replace
+        delete_first = diff.delete_before_replace if chosen is None else chosen
         if delete_first:
             from octavia_engine.removal import Removal
 
-            await Removal(self.d).before_replacement(self.urn, old, diff)
+            await Removal(self._deployment).delete_before_replacement(self.urn, old, diff)
         return await self._replace(state, old, diff, delete_first=delete_first)
 
     async def _replace(
         self, state: ResourceState, old: ResourceState, diff: Diff, *, delete_first: bool
     ) -> ResourceState:
         """Create the replacement. The old object is gone already, or waits to be deleted at the end of the run."""
-        self.d.replaced.add(self.urn)
-        key = self.d.olds[self.urn]
+        self._deployment.replaced.add(self.urn)
+        key = self._deployment.olds[self.urn]
         step = Step("create-replacement", self.urn, old=old, new=state, diff=diff)
-        async with self.d.step(step):
-            gone = delete_first or old.external
-            made = await self._make(state, [] if gone else [key], key if gone else None)
-        whole = Step("replace", self.urn, old=old, new=state, diff=diff)
-        self.d.count(whole)
-        self.d.display.finished(whole, 0.0, None)
-        return self._whole(state, made)
+        async with self._deployment.step(step):
+            old_is_deleted = delete_first or old.external
+            result = await self._create_object(state, [] if old_is_deleted else [key], key if old_is_deleted else None)
+        replace_step = Step("replace", self.urn, old=old, new=state, diff=diff)
+        self._deployment.count(replace_step)
+        self._deployment.display.finished(replace_step, 0.0, None)
+        return self._require_initialized(state, result)
 
     # --- books -------------------------------------------------------------------------------------------------
 
-    def _put(self, state: ResourceState, of: int | None) -> list[Change]:
+    def _store_change(self, state: ResourceState, old_key: int | None) -> list[Change]:
         """The change that stores the state as this URN's new one."""
-        key, change = self.d.snapshots.put(state, of=of)
-        self.d.news[self.urn] = key
+        key, change = self._deployment.snapshots.put(state, of=old_key)
+        self._deployment.news[self.urn] = key
         return [change]
 
-    def _store(self, state: ResourceState, of: int | None) -> None:
-        self.d.snapshots.note(*self._put(state, of))
+    def _store(self, state: ResourceState, old_key: int | None) -> None:
+        self._deployment.snapshots.record(*self._store_change(state, old_key))

@@ -30,181 +30,199 @@ class Removal:
     """Deletes states of a deployment."""
 
     def __init__(self, deployment: Deployment) -> None:
-        self.d = deployment
+        self._deployment = deployment
 
-    async def leftovers(self) -> None:
+    async def delete_unregistered(self) -> None:
         """At the end of a run that went well: everything that the program did not register."""
-        done = set(self.d.news.values())
-        await self._all({key: state for key, state in self.d.snapshots.states.items() if key not in done})
+        done = set(self._deployment.news.values())
+        await self._delete_states(
+            {key: state for key, state in self._deployment.snapshots.states.items() if key not in done}
+        )
 
-    async def everything(self) -> None:
+    async def delete_all(self) -> None:
         """Destroy the stack."""
-        await self._all(dict(self.d.snapshots.states))
+        await self._delete_states(dict(self._deployment.snapshots.states))
 
-    async def _all(self, doomed: dict[int, ResourceState]) -> None:
+    async def _delete_states(self, states: dict[int, ResourceState]) -> None:
         """Delete these states, each as soon as all that need it are gone; none where one is protected."""
-        unfinished = self._unfinished()
-        if self._protected([*doomed.values(), *unfinished.values()]):
+        unfinished = self._removable_creates()
+        if self._report_protected([*states.values(), *unfinished.values()]):
             return
-        waits_for = _order(doomed, unfinished)
-        urns_of_all = {state.urn for state in doomed.values()}
+        waits_for = _deletion_order(states, unfinished)
+        urns_of_all = {state.urn for state in states.values()}
         tasks: dict[int, asyncio.Task[bool]] = {}
 
-        async def one(key: int) -> bool:
+        async def delete_after_dependents(key: int) -> bool:
             # each was created before any runs, so every task that it waits for is there
             gone = await asyncio.gather(*(asyncio.shield(tasks[other]) for other in waits_for[key]))
             if not all(gone):
                 return False
             if key in unfinished:
-                return await self._take_back(unfinished[key], urns_of_all)
-            return await self._one(key, doomed[key], urns_of_all)
+                return await self._remove_unfinished(unfinished[key], urns_of_all)
+            return await self._delete_one(key, states[key], urns_of_all)
 
         for key in waits_for:
-            tasks[key] = asyncio.create_task(one(key))
+            tasks[key] = asyncio.create_task(delete_after_dependents(key))
         await asyncio.gather(*tasks.values())
 
-    def _protected(self, doomed: list[ResourceState]) -> bool:
+    def _report_protected(self, states: list[ResourceState]) -> bool:
         """Whether any of these may not be deleted; which ones is shown. What was replaced may be: its replacement was
         allowed because the program took ``protect`` away, which the state of the old object does not know."""
-        found = dict.fromkeys(state.urn for state in doomed if state.protect and not state.delete)
+        found = dict.fromkeys(state.urn for state in states if state.protect and not state.delete)
         for urn in found:
-            self.d.error(urn, _PROTECTED)
+            self._deployment.error(urn, _PROTECTED)
         return bool(found)
 
-    def _unfinished(self) -> dict[int, ResourceState]:
+    def _removable_creates(self) -> dict[int, ResourceState]:
         """Pending creates that can be ended here."""
         return {
             key: state
-            for key, state in self.d.snapshots.unfinished().items()
-            if urns.is_provider(state.type) or urns.package_of(state.type) in self.d.creates_once
+            for key, state in self._deployment.snapshots.unfinished_creates().items()
+            if urns.is_provider(state.type) or urns.package_of(state.type) in self._deployment.creates_once
         }
 
-    async def _take_back(self, state: ResourceState, doomed: set[str]) -> bool:
+    async def _remove_unfinished(self, state: ResourceState, deleted_urns: set[str]) -> bool:
         """End the pending creates of a URN; whether nothing of them is left. What goes wrong is shown."""
-        snapshots = self.d.snapshots
-        settled = [snapshots.settle(key) for key in snapshots.pending_creates(state.urn)]
-        if urns.is_provider(state.type) or state.retain_on_delete or state.deleted_with in doomed:
-            snapshots.note(*settled)
+        snapshots = self._deployment.snapshots
+        end_changes = [snapshots.end(key) for key in snapshots.pending_creates(state.urn)]
+        if urns.is_provider(state.type) or state.retain_on_delete or state.deleted_with in deleted_urns:
+            snapshots.record(*end_changes)
             return True
         try:
-            provider = await self.d.provider_of(state)
-            async with self.d.step(Step("delete", state.urn, old=state)):
-                if provider is not None and not self.d.preview:
-                    await self._create_and_delete(provider, state, settled)
+            provider = await self._deployment.provider_of(state)
+            async with self._deployment.step(Step("delete", state.urn, old=state)):
+                if provider is not None and not self._deployment.preview:
+                    await self._create_and_delete(provider, state, end_changes)
         except Skipped:
             return False
         except OctaviaError as error:
             name = urns.name_of(state.urn)
-            way_out = f"if it cannot exist any more, octaviactl stack forget {name}"
-            self.d.error(
-                state.urn, f"a run was interrupted while creating it, and it cannot be removed: {error}; {way_out}"
+            hint = f"if it cannot exist any more, octaviactl stack forget {name}"
+            self._deployment.error(
+                state.urn, f"a run was interrupted while creating it, and it cannot be removed: {error}; {hint}"
             )
             return False
         return True
 
-    async def _create_and_delete(self, provider: Provider, state: ResourceState, settled: list[Change]) -> None:
+    async def _create_and_delete(self, provider: Provider, state: ResourceState, end_changes: list[Change]) -> None:
         """Create with the inputs that the journal has (as Check gave them), then delete. Known in between as doomed."""
-        snapshots = self.d.snapshots
-        (ident, outputs), last = await self.d.mutate("creating", state, lambda: _create(provider, state))
+        snapshots = self._deployment.snapshots
+        (ident, outputs), last = await self._deployment.mutate(
+            "creating", state, lambda: _create_again(provider, state)
+        )
         found = state.copy(id=ident, outputs=outputs, delete=True)
         key, change = snapshots.put(found, last=True)
-        snapshots.note(*settled, *last, change)
+        snapshots.record(*end_changes, *last, change)
         await snapshots.sync()
-        _, gone = await self.d.mutate("deleting", found, lambda: provider.delete(found))
-        snapshots.note(*gone, snapshots.drop(key))
+        _, gone = await self._deployment.mutate("deleting", found, lambda: provider.delete(found))
+        snapshots.record(*gone, snapshots.drop(key))
         await snapshots.sync()
 
-    async def _one(self, key: int, state: ResourceState, doomed: set[str]) -> bool:
+    async def _delete_one(self, key: int, state: ResourceState, deleted_urns: set[str]) -> bool:
         """Delete one state; whether it is gone. What goes wrong is shown."""
         op = "delete-replaced" if state.delete else "delete"
         try:
-            await self._delete(Step(op, state.urn, old=state), key, with_parent=state.deleted_with in doomed)
+            await self._delete(Step(op, state.urn, old=state), key, with_parent=state.deleted_with in deleted_urns)
         except Skipped:
             return False
         except OctaviaError as error:
-            self.d.error(state.urn, str(error))
+            self._deployment.error(state.urn, str(error))
             return False
         return True
 
     async def _delete(self, step: Step, key: int, *, with_parent: bool, keep: ResourceState | None = None) -> None:
         """Delete the object behind ``key``; its state is dropped, or becomes ``keep``."""
-        state, snapshots = step.state, self.d.snapshots
-        after = [*map(snapshots.settle, snapshots.pending_deletes(state))]
-        after += [snapshots.drop(key) if keep is None else snapshots.put(keep, key=key)[1]]
-        untouched = state.external or state.retain_on_delete or state.pending_replacement or with_parent
-        provider = None if untouched else await self.d.provider_of(state)
-        async with self.d.step(step):
-            if provider is None or self.d.preview:
-                snapshots.note(*after)
+        state, snapshots = step.state, self._deployment.snapshots
+        final_changes = [*map(snapshots.end, snapshots.pending_deletes(state))]
+        final_changes += [snapshots.drop(key) if keep is None else snapshots.put(keep, key=key)[1]]
+        state_only = state.external or state.retain_on_delete or state.pending_replacement or with_parent
+        provider = None if state_only else await self._deployment.provider_of(state)
+        async with self._deployment.step(step):
+            if provider is None or self._deployment.preview:
+                snapshots.record(*final_changes)
                 return
             try:
-                _, settled = await self.d.mutate("deleting", state, lambda: provider.delete(state))
+                _, end_changes = await self._deployment.mutate("deleting", state, lambda: provider.delete(state))
             except ProviderError as error:
                 if error.partial is not None:
                     kept = state.copy(init_errors=error.partial.reasons, outputs=error.partial.outputs)
-                    snapshots.note(snapshots.put(kept, key=key)[1])
+                    snapshots.record(snapshots.put(kept, key=key)[1])
                 raise
-            snapshots.note(*settled, *after)
+            snapshots.record(*end_changes, *final_changes)
             await snapshots.sync()
 
-    async def before_replacement(self, urn: str, old: ResourceState, diff: Diff) -> None:
+    async def delete_before_replacement(self, urn: str, old: ResourceState, diff: Diff) -> None:
         """Delete what must go before ``old`` can be made again: what it would take along, then itself.
 
         They stay in the state as *pending replacement* until they are made again, so a crash in between is known.
         """
-        condemned = await self._condemned(old)
-        protected = [state.urn for state in condemned if state.protect]
+        dependents = await self._dependent_replacements(old)
+        protected = [state.urn for state in dependents if state.protect]
         if protected:
-            message = f"it would be replaced, which takes along what is protected: {', '.join(map(urns.described, protected))}"
-            self.d.error(urn, f"{message}; take `protect` from it in the program and run `octaviactl up` first")
+            message = f"it would be replaced, which takes along what is protected: {', '.join(map(urns.display_name, protected))}"
+            self._deployment.error(
+                urn, f"{message}; take `protect` from it in the program and run `octaviactl up` first"
+            )
             raise StepFailed(message, subject=urn)
         gate: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        for state in condemned:
-            self.d.condemned[state.urn] = gate
+        for state in dependents:
+            self._deployment.dependent_replacements[state.urn] = gate
         try:
-            for state in reversed(condemned):
-                await self._set_aside(state.urn, state, Diff(SOME))
-            await self._set_aside(urn, old, diff)
+            for state in reversed(dependents):
+                await self._delete_pending_replacement(state.urn, state, Diff(SOME))
+            await self._delete_pending_replacement(urn, old, diff)
         finally:
             gate.set_result(None)
 
-    async def _set_aside(self, urn: str, state: ResourceState, diff: Diff) -> None:
+    async def _delete_pending_replacement(self, urn: str, state: ResourceState, diff: Diff) -> None:
         kept = state.copy(pending_replacement=True)
-        with_parent = state.deleted_with in self.d.condemned or state.deleted_with in self.d.replaced
+        with_parent = (
+            state.deleted_with in self._deployment.dependent_replacements
+            or state.deleted_with in self._deployment.replaced
+        )
         step = Step("delete-replaced", urn, old=state, diff=diff)
-        await self._delete(step, self.d.olds[urn], with_parent=with_parent, keep=kept)
+        await self._delete(step, self._deployment.olds[urn], with_parent=with_parent, keep=kept)
 
-    async def _condemned(self, root: ResourceState) -> list[ResourceState]:
+    async def _dependent_replacements(self, root: ResourceState) -> list[ResourceState]:
         """What depends on ``root`` and would have to be replaced, were its inputs unknown; dependencies first."""
-        old_urns = set(self.d.olds)
-        order = [state for key, state in self.d.snapshots.states.items() if self.d.olds.get(state.urn) == key]
-        gone = {root.urn}
+        old_urns = set(self._deployment.olds)
+        order = [
+            state
+            for key, state in self._deployment.snapshots.states.items()
+            if self._deployment.olds.get(state.urn) == key
+        ]
+        replaced = {root.urn}
         found: list[ResourceState] = []
         for state in decisions.dependents(root.urn, order):
-            if state.urn in self.d.seen or state.urn not in old_urns or not state.custom or state.external:
+            if (
+                state.urn in self._deployment.registered_urns
+                or state.urn not in old_urns
+                or not state.custom
+                or state.external
+            ):
                 continue  # registered already in this run: it does not depend on it any more
-            if state.pending_replacement or await self._would_be_replaced(state, gone):
-                gone.add(state.urn)
+            if state.pending_replacement or await self._would_be_replaced(state, replaced):
+                replaced.add(state.urn)
                 found.append(state)
         return found
 
-    async def _would_be_replaced(self, state: ResourceState, condemned: set[str]) -> bool:
-        if state.provider.rpartition("::")[0] in condemned:
-            self.d.condemned_for[state.urn] = ["provider"]
+    async def _would_be_replaced(self, state: ResourceState, replaced: set[str]) -> bool:
+        if state.provider.rpartition("::")[0] in replaced:
+            self._deployment.dependent_replace_keys[state.urn] = ["provider"]
             return True
-        inputs = decisions.suspended(state, condemned)
+        inputs = decisions.inputs_with_unknowns(state, replaced)
         if inputs is None:
             return False
-        provider = await self.d.provider_of(state)
+        provider = await self._deployment.provider_of(state)
         if provider is None:
             return False
         diff = await provider.diff(state, inputs, [])
         replacing = [path for path, found in (diff.detailed or {}).items() if found.kind.endswith("-replace")]
-        self.d.condemned_for[state.urn] = diff.replace_keys or replacing
+        self._deployment.dependent_replace_keys[state.urn] = diff.replace_keys or replacing
         return diff.replace
 
 
-async def _create(provider: Provider, state: ResourceState) -> tuple[str, Props]:
+async def _create_again(provider: Provider, state: ResourceState) -> tuple[str, Props]:
     """The id and outputs of what is there after a Create, well or not."""
     try:
         return await provider.create(state, preview=False)
@@ -214,29 +232,29 @@ async def _create(provider: Provider, state: ResourceState) -> tuple[str, Props]
         return error.partial.id, error.partial.outputs
 
 
-def _order(doomed: dict[int, ResourceState], unfinished: dict[int, ResourceState]) -> dict[int, set[int]]:
+def _deletion_order(states: dict[int, ResourceState], unfinished: dict[int, ResourceState]) -> dict[int, set[int]]:
     """Which of these wait for which others to be gone."""
     by_urn: dict[str, list[int]] = {}
-    for key, state in doomed.items():
+    for key, state in states.items():
         by_urn.setdefault(state.urn, []).append(key)
-    waits_for: dict[int, set[int]] = {key: set() for key in (*doomed, *unfinished)}
-    for key, state in (doomed | unfinished).items():
-        for urn in state.needs():
+    waits_for: dict[int, set[int]] = {key: set() for key in (*states, *unfinished)}
+    for key, state in (states | unfinished).items():
+        for urn in state.required_urns():
             for needed in by_urn.get(urn, ()):
                 if needed != key:
                     waits_for[needed].add(key)
     for key, state in unfinished.items():  # its Create must not take up what another state speaks of
         for other in by_urn.get(state.urn, ()):
-            if not _waits(waits_for, other, key):
+            if not _waits_for(waits_for, other, key):
                 waits_for[key].add(other)
     return waits_for
 
 
-def _waits(waits_for: dict[int, set[int]], one: int, other: int) -> bool:
+def _waits_for(waits_for: dict[int, set[int]], one: int, other: int) -> bool:
     """Whether ``one`` waits for ``other``, directly or not."""
-    seen, ahead = {one}, [one]
-    while ahead:
-        found = waits_for[ahead.pop()] - seen
+    seen, queue = {one}, [one]
+    while queue:
+        found = waits_for[queue.pop()] - seen
         seen |= found
-        ahead += found
+        queue += found
     return other in seen

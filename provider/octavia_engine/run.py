@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from octavia_engine import events, state, urns, values
-from octavia_engine.backend import Backend, Opened
-from octavia_engine.deployment import CREATES_ONCE, Deployment, Names
+from octavia_engine.backend import Backend, LoadedStack
+from octavia_engine.deployment import CREATES_ONCE, Deployment, StackNames
 from octavia_engine.events import Display, Summary
 from octavia_engine.journal import Journal
 from octavia_engine.monitor import Monitor, Services
@@ -37,7 +37,7 @@ from octavia_provider.model import effects
 from octavia_provider.model.errors import NotFound
 from octavia_provider.model.near import did_you_mean
 
-PATIENCE = 3.0
+PROGRAM_EXIT_SECONDS = 3.0
 """Seconds that a program has to end by itself after Ctrl-C."""
 
 
@@ -69,41 +69,41 @@ class StackSession:
         self.options = options
         self.backend = Backend(self.project.state_dir)
         self.settings = StackSettings(self.project, stack)
-        self.names = Names(self.project.name, stack)
+        self.names = StackNames(self.project.name, stack)
         self.display: Display = options.display or _default_display()
 
-    def open(self, *, create: bool) -> Opened:
+    def open(self, *, create: bool) -> LoadedStack:
         """Load the stack. Raises NotFound when it does not exist and ``create`` is false."""
         opened = self.backend.open(self.names.project, self.stack)
         if not (opened.exists or create):
-            raise self._no_such()
+            raise self._not_found()
         return opened
 
-    def look(self) -> Opened:
+    def peek(self) -> LoadedStack:
         """The stack as it is, for those who change nothing. Raises NotFound."""
         opened = self.backend.peek(self.names.project, self.stack)
         if not opened.exists:
-            raise self._no_such()
+            raise self._not_found()
         return opened
 
-    def _no_such(self) -> NotFound:
-        return no_such(self.stack, self.backend.stacks(self.names.project))
+    def _not_found(self) -> NotFound:
+        return stack_not_found(self.stack, self.backend.stacks(self.names.project))
 
-    def secrets(self, opened: Opened, *, required: bool) -> Secrets | None:
+    def secrets(self, opened: LoadedStack, *, required: bool) -> Secrets | None:
         """The stack's key; a new stack gets a salt. None when nothing needs one and none is required."""
         salt = self.settings.salt or opened.salt
         if salt is None:
             if not required:
                 return None
-            made = Secrets.new(passphrase(self.stack))
-            self.settings.save_salt(made.salt)
-            return made
+            new_secrets = Secrets.new(passphrase(self.stack))
+            self.settings.save_salt(new_secrets.salt)
+            return new_secrets
         if not required and not self.settings.has_secrets() and not _has_ciphertext(opened.deployment):
             return None
         return Secrets.open(salt, passphrase(self.stack), self.stack)
 
 
-def no_such(stack: str, known: list[str]) -> NotFound:
+def stack_not_found(stack: str, known: list[str]) -> NotFound:
     """That there is no such stack, what may have been meant, and how to make one."""
     here = f" (there are {', '.join(known)})" if known else " (there are none)"
     return NotFound(
@@ -112,15 +112,15 @@ def no_such(stack: str, known: list[str]) -> NotFound:
     )  # fmt: skip
 
 
-def unlock(project_dir: Path, stack: str) -> None:
+def check_passphrase(project_dir: Path, stack: str) -> None:
     """Get the passphrase of a stack, and see that it is the right one, before anything is done or shown.
 
     Raises Forbidden."""
     session = StackSession(Path(project_dir), stack, Options())
     salt = session.settings.salt or session.backend.peek(session.names.project, stack).salt
-    given = passphrase(stack)
+    entered = passphrase(stack)
     if salt is not None:
-        Secrets.open(salt, given, stack)
+        Secrets.open(salt, entered, stack)
 
 
 def _default_display() -> Display:
@@ -141,7 +141,7 @@ def _has_ciphertext(deployment: dict[str, Any]) -> bool:
 class Run:
     """One run: the services, the plugins, the deployment, and Ctrl-C."""
 
-    def __init__(self, session: StackSession, opened: Opened, secrets: Secrets | None, *, preview: bool) -> None:
+    def __init__(self, session: StackSession, opened: LoadedStack, secrets: Secrets | None, *, preview: bool) -> None:
         self.session, self.opened, self.secrets, self.preview = session, opened, secrets, preview
         self.config: Config = session.settings.config(secrets, session.options.config)
         self._host: PluginHost | None = None
@@ -194,13 +194,13 @@ class Run:
             working_dir=session.project.working_dir,
             environment=environment(self.config)
             | {"PULUMI_PROJECT": names.project, "PULUMI_STACK": names.stack, effects.TOLD: "1"},
-            say=lambda severity, line: session.display.diagnostic(severity, "", line),
+            on_output=lambda severity, line: session.display.diagnostic(severity, "", line),
         )
 
     async def _save(self, snapshots: SnapshotManager, journal: Journal) -> None:
         await journal.sync()
         provider = self.secrets.provider() if self.secrets else None
-        latest = state.deployment(snapshots.snapshot.resources(), snapshots.snapshot.operations(), provider)
+        latest = state.new_deployment(snapshots.snapshot.resources(), snapshots.snapshot.operations(), provider)
         names = self.session.names
         await asyncio.to_thread(self.session.backend.write, names.project, names.stack, latest, journal)
         journal.close(remove=True)
@@ -219,7 +219,7 @@ class Run:
         if self._host is not None:
             self._background.add(asyncio.get_running_loop().create_task(self._host.cancel()))
         if self._deployment is not None and self._program is not None:
-            ending = _end(self._program, self._deployment)
+            ending = _end_program(self._program, self._deployment)
             self._background.add(asyncio.get_running_loop().create_task(ending))
 
     async def program(self, deployment: Deployment) -> bool:
@@ -247,10 +247,10 @@ class Run:
         return code == 0 and not deployment.summary.errors and not deployment.cancelled
 
 
-async def _end(program: Program, deployment: Deployment) -> None:
+async def _end_program(program: Program, deployment: Deployment) -> None:
     """End a program that does not end by itself once nothing is done for it any more: it may wait for what will not come."""
     await deployment.idle.wait()
-    await asyncio.wait([asyncio.ensure_future(program.wait())], timeout=PATIENCE)
+    await asyncio.wait([asyncio.ensure_future(program.wait())], timeout=PROGRAM_EXIT_SECONDS)
     await program.kill()
 
 
@@ -277,17 +277,17 @@ Work = Callable[[Run, Deployment], Coroutine[Any, Any, bool]]
 def _run(project_dir: Path, stack: str, options: Options, kind: str, work: Work, *, preview: bool, new: bool) -> Result:
     session = StackSession(Path(project_dir), stack, options)
     if preview:  # changes nothing, so it needs no lock, and `up`'s needs no stack
-        opened = session.backend.peek(session.names.project, stack) if new else session.look()
+        opened = session.backend.peek(session.names.project, stack) if new else session.peek()
         secrets = session.secrets(opened, required=False)
-        return asyncio.run(_work(session, opened, secrets, kind, work, preview=True))
+        return asyncio.run(_run_async(session, opened, secrets, kind, work, preview=True))
     with session.backend.lock(session.names.project, stack):
         opened = session.open(create=new)
         secrets = session.secrets(opened, required=True)
-        return asyncio.run(_work(session, opened, secrets, kind, work, preview=False))
+        return asyncio.run(_run_async(session, opened, secrets, kind, work, preview=False))
 
 
-async def _work(
-    session: StackSession, opened: Opened, secrets: Secrets | None, kind: str, work: Work, *, preview: bool
+async def _run_async(
+    session: StackSession, opened: LoadedStack, secrets: Secrets | None, kind: str, work: Work, *, preview: bool
 ) -> Result:
     display = session.display
     display.begin(kind, session.stack, preview=preview)
@@ -298,7 +298,7 @@ async def _work(
             run.connect()
             for operation in opened.interrupted:
                 if not urns.is_provider(operation["resource"]["type"]):
-                    _tell_interrupted(session, kind, operation)
+                    _warn_interrupted(session, kind, operation)
             async with run.deployment() as deployment:
                 summary = deployment.summary
                 ok = await work(run, deployment)
@@ -308,7 +308,7 @@ async def _work(
     return Result(ok and not summary.errors and not summary.cancelled, summary)
 
 
-def _tell_interrupted(session: StackSession, kind: str, operation: dict[str, Any]) -> None:
+def _warn_interrupted(session: StackSession, kind: str, operation: dict[str, Any]) -> None:
     """That an earlier run did not see the end of something, and what becomes of it."""
     resource, doing = operation["resource"], operation["type"]
     message = f"an earlier run was interrupted while {doing} it"
@@ -334,19 +334,19 @@ def _tell_interrupted(session: StackSession, kind: str, operation: dict[str, Any
 async def _update(run: Run, deployment: Deployment) -> bool:
     ok = await run.program(deployment)
     if ok:
-        await Removal(deployment).leftovers()
+        await Removal(deployment).delete_unregistered()
     return ok
 
 
 async def _refresh(run: Run, deployment: Deployment) -> bool:
     del run
-    await Refresh(deployment).everything()
+    await Refresh(deployment).refresh_all()
     return True
 
 
 async def _destroy(run: Run, deployment: Deployment) -> bool:
     del run
-    await Removal(deployment).everything()
+    await Removal(deployment).delete_all()
     if not deployment.summary.errors:
         deployment.summary.outputs = {}
     return True

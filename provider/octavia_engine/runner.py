@@ -20,14 +20,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-SHOWN = 32
+ERROR_REPORTED = 32
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def main() -> int:
     """Run the program; the exit code."""
     _die_with_the_engine()
-    given = json.loads(sys.argv[1])
+    arguments = json.loads(sys.argv[1])
     try:
         import pulumi
         import pulumi.runtime
@@ -38,12 +38,12 @@ def main() -> int:
         )
         return 1
     pulumi.runtime.set_all_config(pulumi.runtime.get_config_env(), pulumi.runtime.get_config_secret_keys_env())
-    settings = {key: value for key, value in given.items() if key != "program"}
+    settings = {key: value for key, value in arguments.items() if key != "program"}
     pulumi.runtime.configure(pulumi.runtime.Settings(**settings))
-    program = given["program"]
+    program = arguments["program"]
     sys.argv = [program]
     sys.path.insert(0, str(_folder(program)))
-    return _run(pulumi, program, given["parallel"])
+    return _run(pulumi, program, arguments["parallel"])
 
 
 def _die_with_the_engine() -> None:
@@ -62,10 +62,10 @@ def _run(pulumi: Any, program: str, parallel: int) -> int:
         loop.run_until_complete(pulumi.runtime.run_in_stack(lambda: _execute(program)))
     except pulumi.RunError as error:
         pulumi.log.error(str(error))  # noqa: TRY400 - the engine's log, not logging's
-        return SHOWN
+        return ERROR_REPORTED
     except Exception as error:  # noqa: BLE001 - whatever the user's program raises
-        pulumi.log.error(_told(error, program))  # noqa: TRY400
-        return SHOWN
+        pulumi.log.error(_format_error(error, program))  # noqa: TRY400
+        return ERROR_REPORTED
     finally:
         sys.stdout.flush()
         sys.stderr.flush()
@@ -76,7 +76,7 @@ def _execute(program: str) -> None:
     runpy.run_path(program, run_name="__main__")
 
 
-def _is_theirs(file: str, folder: Path) -> bool:
+def _is_user_code(file: str, folder: Path) -> bool:
     return not file.startswith("<") and "site-packages" not in file and Path(file).resolve().is_relative_to(folder)
 
 
@@ -85,13 +85,13 @@ def _folder(program: str) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def _told(error: BaseException, program: str) -> str:
+def _format_error(error: BaseException, program: str) -> str:
     """The error with the frames of the user's own files: where in *their* program it is."""
     folder = _folder(program)
     frames = [
         f"  {Path(frame.filename).resolve().relative_to(folder)}, line {frame.lineno}: {frame.line}"
         for frame in traceback.extract_tb(error.__traceback__)
-        if _is_theirs(frame.filename, folder)
+        if _is_user_code(frame.filename, folder)
     ]
     return "\n".join([f"the program failed: {type(error).__name__}: {error}", *frames])
 

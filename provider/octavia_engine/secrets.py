@@ -43,9 +43,9 @@ class Secrets:
     def new(cls, passphrase: str) -> Secrets:
         """For a new stack: a fresh salt."""
         raw = secrets.token_bytes(8)
-        made = cls(_key(passphrase, raw), "")
-        made.salt = f"v1:{base64.b64encode(raw).decode()}:{made.encrypt(_CHECK)}"
-        return made
+        instance = cls(_key(passphrase, raw), "")
+        instance.salt = f"v1:{base64.b64encode(raw).decode()}:{instance.encrypt(_CHECK)}"
+        return instance
 
     @classmethod
     def open(cls, salt: str, passphrase: str, stack: str) -> Secrets:
@@ -55,10 +55,10 @@ class Secrets:
             raise Invalid([Violation(("encryptionsalt",), "is not of the form v1:…:v1:…:…")], subject=f"stack {stack}")
         opened = cls(_key(passphrase, base64.b64decode(parts[1])), salt)
         try:
-            good = opened.decrypt(parts[2]) == _CHECK
+            matches = opened.decrypt(parts[2]) == _CHECK
         except Forbidden:
-            good = False
-        if not good:
+            matches = False
+        if not matches:
             raise Forbidden(
                 "the passphrase is not the one that encrypted this stack's secrets",
                 subject=f"stack {stack}",
@@ -101,7 +101,7 @@ def passphrase(stack: str) -> str:
             return Path(path).read_text().strip()
         except OSError as error:
             raise Forbidden(f"{VARIABLE}_FILE names {path}: {error.strerror}", subject=f"stack {stack}") from error
-    return _ask(stack)
+    return _prompt(stack)
 
 
 def _interactive() -> bool:
@@ -109,7 +109,7 @@ def _interactive() -> bool:
 
 
 @lru_cache(maxsize=16)
-def _ask(stack: str) -> str:
+def _prompt(stack: str) -> str:
     """Asked once in a process."""
     if not _interactive():
         raise Forbidden(

@@ -73,26 +73,26 @@ class Snapshot:
         """Every resource, dependencies first."""
         olds = list(self.olds.values())
         if self.renamed:
-            olds = [self._resolved(state) for state in olds]
+            olds = [self._with_renames(state) for state in olds]
         return [*self.news.values(), *olds]
 
-    def _resolved(self, state: dict[str, Any]) -> dict[str, Any]:
+    def _with_renames(self, state: dict[str, Any]) -> dict[str, Any]:
         """A state that the run has not come to, with what an alias renamed called by its new name."""
         renamed = self.renamed
-        fixed = dict(state)
+        updated = dict(state)
         for name in _REFERENCES:
-            if fixed.get(name) in renamed:
-                fixed[name] = renamed[fixed[name]]
-        if "dependencies" in fixed:
-            fixed["dependencies"] = [renamed.get(urn, urn) for urn in fixed["dependencies"]]
-        if "propertyDependencies" in fixed:
-            fixed["propertyDependencies"] = {
-                name: [renamed.get(urn, urn) for urn in urns] for name, urns in fixed["propertyDependencies"].items()
+            if updated.get(name) in renamed:
+                updated[name] = renamed[updated[name]]
+        if "dependencies" in updated:
+            updated["dependencies"] = [renamed.get(urn, urn) for urn in updated["dependencies"]]
+        if "propertyDependencies" in updated:
+            updated["propertyDependencies"] = {
+                name: [renamed.get(urn, urn) for urn in urns] for name, urns in updated["propertyDependencies"].items()
             }
-        provider, _, ident = str(fixed.get("provider", "")).rpartition("::")
+        provider, _, ident = str(updated.get("provider", "")).rpartition("::")
         if provider in renamed:
-            fixed["provider"] = f"{renamed[provider]}::{ident}"
-        return fixed
+            updated["provider"] = f"{renamed[provider]}::{ident}"
+        return updated
 
     def operations(self) -> list[dict[str, Any]]:
         """The pending operations."""

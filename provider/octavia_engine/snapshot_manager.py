@@ -26,7 +26,7 @@ class SnapshotManager:
             key: ResourceState.from_json(raw, self._decipher) for key, raw in self.snapshot.olds.items()
         }
         if journal is not None and secrets is not None and "secrets_providers" not in deployment:
-            self.note({"do": "secrets", "provider": secrets.provider()})
+            self.record({"do": "secrets", "provider": secrets.provider()})
 
     def _decipher(self, text: str) -> str:
         return self._key().decrypt(text)
@@ -36,13 +36,13 @@ class SnapshotManager:
             raise Forbidden("the stack has secrets and was opened without its passphrase")
         return self._secrets
 
-    def note(self, *changes: Change) -> None:
+    def record(self, *changes: Change) -> None:
         """Apply changes, and remember them together."""
         if self.journal is None:
             return
         for change in changes:
             self.snapshot.apply(change)
-        self.journal.note(*changes)
+        self.journal.append(*changes)
 
     async def sync(self) -> None:
         """Wait until all that was noted would survive a crash."""
@@ -55,7 +55,7 @@ class SnapshotManager:
         """The key of a state, and the change that stores it (in the place of ``of``, or after all others)."""
         if key is None:
             key = self.snapshot.take_key()
-        change: Change = {"do": "put", "key": key, "state": self._raw(state, key if of is None else of)}
+        change: Change = {"do": "put", "key": key, "state": self._to_raw(state, key if of is None else of)}
         if last:
             change["last"] = True
         if of is not None:
@@ -72,11 +72,11 @@ class SnapshotManager:
     def begin(self, kind: str, state: ResourceState) -> int:
         """Note a pending operation (creating, updating, deleting, reading, importing); its key."""
         key = self.snapshot.take_key()
-        self.note({"do": "begin", "key": key, "type": kind, "state": self._raw(state, None)})
+        self.record({"do": "begin", "key": key, "type": kind, "state": self._to_raw(state, None)})
         return key
 
     @staticmethod
-    def settle(key: int) -> Change:
+    def end(key: int) -> Change:
         """The change that ends a pending operation."""
         return {"do": "settle", "key": key}
 
@@ -98,7 +98,7 @@ class SnapshotManager:
             and operation["resource"].get("id", "") == state.id
         ]
 
-    def unfinished(self) -> dict[int, ResourceState]:
+    def unfinished_creates(self) -> dict[int, ResourceState]:
         """What runs began to create and none saw the end of: the last such operation of each URN."""
         last = {
             operation["resource"]["urn"]: key
@@ -108,14 +108,14 @@ class SnapshotManager:
         pending = self.snapshot.pending
         return {key: ResourceState.from_json(pending[key]["resource"], self._decipher) for key in last.values()}
 
-    def _raw(self, state: ResourceState, like: int | None) -> dict[str, Any]:
+    def _to_raw(self, state: ResourceState, old_key: int | None) -> dict[str, Any]:
         """The checkpoint's form; ciphertext of what did not change stays, so an unchanged stack stays the same."""
         if self.journal is None:
             return {}
-        before = self.states.get(like) if like is not None else None
-        raw = self.snapshot.olds.get(like, self.snapshot.news.get(like)) if like is not None else None
-        made = state.to_json(self._key().encrypt)
+        before = self.states.get(old_key) if old_key is not None else None
+        old_raw = self.snapshot.olds.get(old_key, self.snapshot.news.get(old_key)) if old_key is not None else None
+        raw_state = state.to_json(self._key().encrypt)
         for name in ("inputs", "outputs"):
-            if raw and before and name in raw and getattr(before, name) == getattr(state, name):
-                made[name] = raw[name]
-        return made
+            if old_raw and before and name in old_raw and getattr(before, name) == getattr(state, name):
+                raw_state[name] = old_raw[name]
+        return raw_state

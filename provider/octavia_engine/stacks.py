@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from octavia_engine import state, values
-from octavia_engine.backend import Backend, Opened
+from octavia_engine.backend import Backend, LoadedStack
 from octavia_engine.project import Project
-from octavia_engine.run import Options, StackSession, no_such
+from octavia_engine.run import Options, StackSession, stack_not_found
 from octavia_engine.secrets import Secrets
 from octavia_engine.urns import STACK_TYPE, name_of
 from octavia_engine.values import Props
@@ -20,7 +20,7 @@ DEFAULT = "dev"
 """The stack that the first `up` of a project makes, where none is named."""
 
 
-class _Silent:
+class _NullDisplay:
     """A display for what shows nothing."""
 
     def __getattr__(self, name: str) -> Any:
@@ -29,27 +29,27 @@ class _Silent:
 
 def session(project_dir: Path, stack: str) -> StackSession:
     """A stack's session without a display."""
-    return StackSession(project_dir, stack, Options(display=_Silent()))
+    return StackSession(project_dir, stack, Options(display=_NullDisplay()))
 
 
 def init(project_dir: Path, stack: str) -> None:
     """Make an empty stack. Raises Conflict when there is one."""
-    found = session(project_dir, stack)
-    with found.backend.lock(found.names.project, stack):
-        opened = found.open(create=True)
+    stack_session = session(project_dir, stack)
+    with stack_session.backend.lock(stack_session.names.project, stack):
+        opened = stack_session.open(create=True)
         if opened.exists:
             raise Conflict("there is such a stack already", subject=f"stack {stack}")
-        secrets = found.secrets(opened, required=True)
-        _write(found, [], [], secrets)
+        secrets = stack_session.secrets(opened, required=True)
+        _write(stack_session, [], [], secrets)
 
 
 def export(project_dir: Path, stack: str, *, show_secrets: bool = False) -> dict[str, Any]:
     """The document that ``pulumi stack import`` takes; secrets stay encrypted unless they are to be shown."""
-    found = session(project_dir, stack)
-    deployment = found.look().deployment
+    stack_session = session(project_dir, stack)
+    deployment = stack_session.peek().deployment
     if show_secrets:
-        secrets = found.secrets(Opened(deployment, "", exists=True), required=True)
-        deployment = deployment | {"resources": _shown(deployment.get("resources") or [], secrets)}
+        secrets = stack_session.secrets(LoadedStack(deployment, "", exists=True), required=True)
+        deployment = deployment | {"resources": _with_plaintext(deployment.get("resources") or [], secrets)}
     return {"version": 3, "deployment": deployment}
 
 
@@ -59,20 +59,20 @@ def import_(project_dir: Path, stack: str, document: Any) -> int:
     if not isinstance(deployment, dict) or document.get("version") != 3:
         raise Invalid([Violation((), "it is not an export of version 3")], subject=f"stack {stack}")
     state.check(deployment, f"stack {stack}")
-    found = session(project_dir, stack)
-    with found.backend.lock(found.names.project, stack):
-        opened = found.open(create=False)
-        secrets = found.secrets(opened, required=True)
-        theirs = Opened(deployment, "", exists=True).salt
+    stack_session = session(project_dir, stack)
+    with stack_session.backend.lock(stack_session.names.project, stack):
+        opened = stack_session.open(create=False)
+        secrets = stack_session.secrets(opened, required=True)
+        source_salt = LoadedStack(deployment, "", exists=True).salt
         resources, pending = deployment.get("resources") or [], deployment.get("pending_operations") or []
-        if secrets and theirs != secrets.salt:
-            resources, pending = _again([resources, pending], theirs, secrets, stack)
+        if secrets and source_salt != secrets.salt:
+            resources, pending = _reencrypt([resources, pending], source_salt, secrets, stack)
         _check_order(resources, stack)
-        _write(found, resources, pending, secrets)
+        _write(stack_session, resources, pending, secrets)
     return len(resources)
 
 
-def _again(resources: Any, salt: str | None, secrets: Secrets, stack: str) -> Any:
+def _reencrypt(resources: Any, salt: str | None, secrets: Secrets, stack: str) -> Any:
     """Decrypted with the key they came with, encrypted with ours."""
     from octavia_engine.secrets import passphrase
 
@@ -86,20 +86,20 @@ def _again(resources: Any, salt: str | None, secrets: Secrets, stack: str) -> An
 
 def _check_order(resources: list[dict[str, Any]], stack: str) -> None:
     """Everything comes after what it refers to. Raises Invalid."""
-    seen: set[str] = set()
+    defined: set[str] = set()
     for resource in resources:
-        missing = state.ResourceState.from_json(_sealed(resource), str).needs() - seen
+        missing = state.ResourceState.from_json(_without_properties(resource), str).required_urns() - defined
         if missing:
             problem = f"{resource['urn']} refers to {', '.join(sorted(missing))}, which does not come before it"
             raise Invalid([Violation(("resources",), problem)], subject=f"stack {stack}")
-        seen.add(resource["urn"])
+        defined.add(resource["urn"])
 
 
-def _sealed(resource: dict[str, Any]) -> dict[str, Any]:
+def _without_properties(resource: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in resource.items() if key not in ("inputs", "outputs")}
 
 
-def _shown(resources: list[dict[str, Any]], secrets: Secrets | None) -> Any:
+def _with_plaintext(resources: list[dict[str, Any]], secrets: Secrets | None) -> Any:
     def special(item: dict[str, Any]) -> Any:
         if item[values.SIGNATURE] != values.SECRET:
             return item
@@ -110,18 +110,20 @@ def _shown(resources: list[dict[str, Any]], secrets: Secrets | None) -> Any:
     return values.rewrite(values.decrypt(resources, secrets.decrypt), special)
 
 
-def _write(found: StackSession, resources: Any, pending: Any, secrets: Secrets | None) -> None:
+def _write(stack_session: StackSession, resources: Any, pending: Any, secrets: Secrets | None) -> None:
     provider = secrets.provider() if secrets else None
-    found.backend.write(found.names.project, found.stack, state.deployment(resources, pending, provider))
+    stack_session.backend.write(
+        stack_session.names.project, stack_session.stack, state.new_deployment(resources, pending, provider)
+    )
 
 
 def outputs(project_dir: Path, stack: str) -> Props:
     """The stack's outputs, secrets marked."""
-    found = session(project_dir, stack)
-    opened = found.look()
+    stack_session = session(project_dir, stack)
+    opened = stack_session.peek()
     for resource in opened.deployment.get("resources") or []:
         if resource["type"] == STACK_TYPE:
-            secrets = found.secrets(opened, required=values.has_secret(resource.get("outputs")))
+            secrets = stack_session.secrets(opened, required=values.has_secret(resource.get("outputs")))
             decipher = secrets.decrypt if secrets else str
             opened_outputs: Props = values.decrypt(resource.get("outputs") or {}, decipher)
             return opened_outputs
@@ -130,9 +132,9 @@ def outputs(project_dir: Path, stack: str) -> Props:
 
 def remove(project_dir: Path, stack: str, *, force: bool = False) -> None:
     """Forget a stack. Raises Conflict while it has resources or half-made ones, unless forced (they stay, unmanaged)."""
-    found = session(project_dir, stack)
-    with found.backend.lock(found.names.project, stack):
-        deployment = found.open(create=False).deployment
+    stack_session = session(project_dir, stack)
+    with stack_session.backend.lock(stack_session.names.project, stack):
+        deployment = stack_session.open(create=False).deployment
         resources, pending = deployment.get("resources") or [], deployment.get("pending_operations") or []
         if resources and not force:
             raise Conflict(
@@ -147,29 +149,29 @@ def remove(project_dir: Path, stack: str, *, force: bool = False) -> None:
                 subject=f"stack {stack}",
                 hint="octaviactl destroy; or octaviactl stack forget NAME, or stack rm --force, to leave them behind",
             )
-        found.backend.remove(found.names.project, stack)
-        selection = _selection(found.project)
+        stack_session.backend.remove(stack_session.names.project, stack)
+        selection = _selection(stack_session.project)
         if selection.exists() and selection.read_text().strip() == stack:
             selection.unlink()
 
 
-def known(project_dir: Path, stack: str, names: list[str], *, everything: bool = False) -> list[str]:
+def find_urns(project_dir: Path, stack: str, names: list[str], *, everything: bool = False) -> list[str]:
     """The URNs of a stack that are meant by these names or URNs: resources, and those that a run began to create.
 
     Raises NotFound and, where a name means several, Invalid.
     """
-    deployment = session(project_dir, stack).look().deployment
+    deployment = session(project_dir, stack).peek().deployment
     urns = list(dict.fromkeys(resource["urn"] for resource in _all_of(deployment)))
     if everything:
         return urns
     found: list[str] = []
     for name in names:
-        meant = [urn for urn in urns if name in (urn, name_of(urn))]
-        if not meant:
+        matching = [urn for urn in urns if name in (urn, name_of(urn))]
+        if not matching:
             raise NotFound(f"it has no resource {name}", subject=f"stack {stack}", hint="octaviactl stack export")
-        if len(meant) > 1:
-            raise Invalid([Violation((), f"{name} may be any of {', '.join(meant)}; name the URN")], subject=stack)
-        found += meant
+        if len(matching) > 1:
+            raise Invalid([Violation((), f"{name} may be any of {', '.join(matching)}; name the URN")], subject=stack)
+        found += matching
     return found
 
 
@@ -178,22 +180,22 @@ def forget(project_dir: Path, stack: str, urns: list[str]) -> None:
 
     Raises Conflict where others that stay depend on them.
     """
-    found = session(project_dir, stack)
-    with found.backend.lock(found.names.project, stack):
-        deployment = found.open(create=False).deployment
-        gone = set(urns)
-        resources = [resource for resource in deployment.get("resources") or [] if resource["urn"] not in gone]
-        pending = [op for op in deployment.get("pending_operations") or [] if op["resource"]["urn"] not in gone]
+    stack_session = session(project_dir, stack)
+    with stack_session.backend.lock(stack_session.names.project, stack):
+        deployment = stack_session.open(create=False).deployment
+        forgotten = set(urns)
+        resources = [resource for resource in deployment.get("resources") or [] if resource["urn"] not in forgotten]
+        pending = [op for op in deployment.get("pending_operations") or [] if op["resource"]["urn"] not in forgotten]
         for resource in (*resources, *(op["resource"] for op in pending)):
-            needed = state.ResourceState.from_json(_sealed(resource), str).needs() & gone
+            needed = state.ResourceState.from_json(_without_properties(resource), str).required_urns() & forgotten
             if needed:
                 raise Conflict(
                     f"{resource['urn']} depends on {', '.join(sorted(needed))}",
                     subject=f"stack {stack}",
                     hint=f"octaviactl stack forget {name_of(resource['urn'])} first or too, or --all",
                 )
-        latest = state.deployment(resources, pending, deployment.get("secrets_providers"))
-        found.backend.write(found.names.project, stack, latest)
+        latest = state.new_deployment(resources, pending, deployment.get("secrets_providers"))
+        stack_session.backend.write(stack_session.names.project, stack, latest)
 
 
 def _all_of(deployment: dict[str, Any]) -> list[dict[str, Any]]:
@@ -207,36 +209,36 @@ def _selection(project: Project) -> Path:
 
 def exists(project_dir: Path, stack: str) -> bool:
     """Whether there is such a stack, if only as what an interrupted first run has noted."""
-    found = session(project_dir, stack)
-    return found.backend.peek(found.names.project, stack).exists
+    stack_session = session(project_dir, stack)
+    return stack_session.backend.peek(stack_session.names.project, stack).exists
 
 
-def meant(project_dir: Path, given: str | None = None) -> str:
+def default_stack(project_dir: Path, name: str | None = None) -> str:
     """The stack that is named, else the selected one, else the only one, else `dev`; whether there is one or not."""
-    if given:
-        return given
+    if name:
+        return name
     project = Project.load(project_dir)
-    chosen = _selection(project)
-    if chosen.exists():
-        return chosen.read_text().strip()
+    selection = _selection(project)
+    if selection.exists():
+        return selection.read_text().strip()
     stacks = Backend(project.state_dir).stacks(project.name)
     return stacks[0] if len(stacks) == 1 else DEFAULT
 
 
-def chosen(project_dir: Path, given: str | None = None, *, first: bool = False, create: bool = False) -> str:
+def require_stack(project_dir: Path, name: str | None = None, *, first: bool = False, create: bool = False) -> str:
     """The stack that is meant, which must be there. Raises NotFound, telling how to make one.
 
     ``first``: in a project without any stack, and where none is named, `dev` need not be there. ``create``: none need be.
     """
-    stack = meant(project_dir, given)
+    stack = default_stack(project_dir, name)
     if create or exists(project_dir, stack):
         return stack
     project = Project.load(project_dir)
     stacks = Backend(project.state_dir).stacks(project.name)
-    if first and not given and not stacks:
+    if first and not name and not stacks:
         return DEFAULT
-    if given or _selection(project).exists() or not stacks:
-        raise no_such(stack, stacks)
+    if name or _selection(project).exists() or not stacks:
+        raise stack_not_found(stack, stacks)
     raise NotFound(
         f"no stack is selected, and there are {', '.join(stacks)}.",
         hint="name one with --stack, or octaviactl stack select NAME",
@@ -245,8 +247,8 @@ def chosen(project_dir: Path, given: str | None = None, *, first: bool = False, 
 
 def select(project_dir: Path, stack: str) -> None:
     """Choose the stack of later commands."""
-    found = session(project_dir, stack)
-    found.look()
-    chosen = _selection(found.project)
-    chosen.parent.mkdir(parents=True, exist_ok=True)
-    chosen.write_text(f"{stack}\n")
+    stack_session = session(project_dir, stack)
+    stack_session.peek()
+    selection = _selection(stack_session.project)
+    selection.parent.mkdir(parents=True, exist_ok=True)
+    selection.write_text(f"{stack}\n")

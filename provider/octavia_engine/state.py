@@ -75,17 +75,17 @@ class ResourceState:
     custom_timeouts: dict[str, float] = field(default_factory=dict)
     created: str = ""
     modified: str = ""
-    more: dict[str, Any] = field(default_factory=dict)
+    unknown_keys: dict[str, Any] = field(default_factory=dict)
     """Keys of the checkpoint that this engine does not use; they are kept."""
 
     def to_json(self, cipher: Callable[[str], str]) -> dict[str, Any]:
         """The checkpoint's form, secrets encrypted."""
-        found: dict[str, Any] = {}
+        document: dict[str, Any] = {}
         for name, key in _KEYS.items():
             value = getattr(self, name)
             if value or name in _ALWAYS:
-                found[key] = values.encrypt(value, cipher) if name in ("inputs", "outputs") else value
-        return found | self.more
+                document[key] = values.encrypt(value, cipher) if name in ("inputs", "outputs") else value
+        return document | self.unknown_keys
 
     @classmethod
     def from_json(cls, data: dict[str, Any], decipher: Callable[[str], str]) -> ResourceState:
@@ -95,13 +95,13 @@ class ResourceState:
             if name in known:
                 known[name] = values.decrypt(known[name], decipher)
         more = {key: value for key, value in data.items() if key not in _NAMES}
-        return cls(**known, more=more)
+        return cls(**known, unknown_keys=more)
 
     def copy(self, **changes: Any) -> ResourceState:
         """A copy with some attributes changed."""
         return dataclasses.replace(self, **changes)
 
-    def needs(self) -> set[str]:
+    def required_urns(self) -> set[str]:
         """The URNs that must exist for this one to: parent, provider, dependencies and ``deletedWith``."""
         found = {*self.dependencies, self.parent, self.deleted_with}
         found.update(urn for urns in self.property_dependencies.values() for urn in urns)
@@ -120,11 +120,11 @@ def check(deployment: Any, subject: str) -> None:
             raise Invalid([Violation((name,), "is not a list")], subject=subject)
         for place, entry in enumerate(entries):
             resource = entry.get("resource") if name == "pending_operations" and isinstance(entry, dict) else entry
-            if missing := _missing(resource):
+            if missing := _invalid_shape(resource):
                 raise Invalid([Violation((name, place), missing)], subject=subject)
 
 
-def _missing(resource: Any) -> str:
+def _invalid_shape(resource: Any) -> str:
     """What a resource of a checkpoint lacks."""
     if not isinstance(resource, dict):
         return "is not a mapping"
@@ -142,15 +142,15 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
-def deployment(
+def new_deployment(
     resources: list[dict[str, Any]], pending: list[dict[str, Any]], secrets_provider: dict[str, Any] | None
 ) -> dict[str, Any]:
     """``deployment`` of an export, ``latest`` of a checkpoint (version 3)."""
-    made: dict[str, Any] = {"manifest": {"time": now(), "magic": "", "version": ""}}
+    document: dict[str, Any] = {"manifest": {"time": now(), "magic": "", "version": ""}}
     if secrets_provider is not None:
-        made["secrets_providers"] = secrets_provider
-    made["resources"] = resources
+        document["secrets_providers"] = secrets_provider
+    document["resources"] = resources
     if pending:
-        made["pending_operations"] = pending
-    made["metadata"] = {}
-    return made
+        document["pending_operations"] = pending
+    document["metadata"] = {}
+    return document

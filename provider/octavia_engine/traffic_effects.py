@@ -17,7 +17,7 @@ from octavia_provider.model.metadata import Attribute, attributes, inputs
 from octavia_provider.model.unknown import UNKNOWN
 
 _WORDS = {kinds.token(kind): kind for kind in kinds.KINDS}
-Named = tuple[str, Effect]
+NamedEffect = tuple[str, Effect]
 
 
 def _kind(type_: str) -> Any:
@@ -26,27 +26,27 @@ def _kind(type_: str) -> Any:
     return kinds.KINDS[word] if word else None
 
 
-def of(step: Step) -> list[Named]:
+def effects_of_step(step: Step) -> list[NamedEffect]:
     """The effects of a step, the worst first; each with what it comes from: an input, or how the object changes."""
     kind = _kind(step.type)
     if kind is None or step.retained or step.hidden:
         return []
     match step.op:
         case "create":
-            return [("made", effects.of_create(kind.KIND, _model(kind, step.state.inputs)))]
+            return [("made", effects.of_create(kind.KIND, _to_model(kind, step.state.inputs)))]
         case "replace":
             return [("replaced", effects.of_replace(kind.KIND))]
         case "delete":
             return [("deleted", effects.of_delete(kind.KIND))]
         case "update":
-            return effects.worst_first(_changes(step, kind))
+            return effects.worst_first(_update_effects(step, kind))
         case _:
             return []
 
 
-def _changes(step: Step, kind: Any) -> Iterator[Named]:
+def _update_effects(step: Step, kind: Any) -> Iterator[NamedEffect]:
     known = {attr.camel: attr for attr in inputs(kind).values()}
-    olds, news = (_model(kind, state.inputs if state else {}) for state in (step.old, step.new))
+    olds, news = (_to_model(kind, state.inputs if state else {}) for state in (step.old, step.new))
     paths = () if step.diff is None else (*(step.diff.detailed or ()), *step.diff.changed_keys)
     for name in dict.fromkeys(str(propertypath.parse(path)[0]) for path in paths):
         if name in known:
@@ -54,22 +54,22 @@ def _changes(step: Step, kind: Any) -> Iterator[Named]:
             yield attr.name, effects.of_change(kind.KIND, attr, olds.get(attr.name), news.get(attr.name))
 
 
-def _model(kind: Any, given: dict[str, Any]) -> dict[str, Any]:
+def _to_model(kind: Any, properties: dict[str, Any]) -> dict[str, Any]:
     """The inputs by the model's names, as the effects look at them."""
-    return {attr.name: _plain(given[attr.camel]) for attr in inputs(kind).values() if attr.camel in given}
+    return {attr.name: _to_plain(properties[attr.camel]) for attr in inputs(kind).values() if attr.camel in properties}
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Any:
     return UNKNOWN if values.has_unknown(value) else values.plain(value)
 
 
-def ignored(type_: str, paths: list[str]) -> list[str]:
+def ignore_changes_problems(type_: str, paths: list[str]) -> list[str]:
     """What is wrong with ``ignore_changes`` of a resource of ours; the plugin says it of what is there already."""
     kind = _kind(type_)
     return list(ignoring.problems(kind, paths, underscores=True)) if kind and paths else []
 
 
-def spelled(type_: str, path: str) -> str:
+def python_path(type_: str, path: str) -> str:
     """A property path as a program in Python writes it, where the type is ours: ``rateLimit.periodSeconds`` →
     ``rate_limit.period_seconds``. Others' are left in Pulumi's spelling: what is a name in them is not known here."""
     kind = _kind(type_)
@@ -91,24 +91,24 @@ def spelled(type_: str, path: str) -> str:
     return text
 
 
-class Gathered:
+class EffectSummary:
     """The effects of a whole run."""
 
     def __init__(self) -> None:
         self._found: list[tuple[str, Effect]] = []
-        self._silent = 0
+        self._without_effect = 0
 
     def add(self, step: Step) -> None:
         """Take a step's effects in."""
-        for name, effect in of(step):
+        for name, effect in effects_of_step(step):
             if effect.severity > Severity.NONE:
-                self._found.append((f"{urns.described(step.urn)} {name}", effect))
+                self._found.append((f"{urns.display_name(step.urn)} {name}", effect))
             else:
-                self._silent += 1
+                self._without_effect += 1
 
     def lines(self) -> Iterator[str]:
         """A list for people, the worst first; nothing where no load balancer is concerned."""
-        if not self._found and not self._silent:
+        if not self._found and not self._without_effect:
             return
         if not self._found:
             yield "Effect on traffic: none."

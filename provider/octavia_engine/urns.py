@@ -47,7 +47,7 @@ def name_of(value: str) -> str:
     return _parts(value)[3]
 
 
-def described(value: str) -> str:
+def display_name(value: str) -> str:
     """For people: ``probe:index:Member m0``."""
     return f"{type_of(value)} {name_of(value)}"
 

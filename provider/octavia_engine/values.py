@@ -129,19 +129,19 @@ def redacted(value: Json) -> Json:
     return rewrite(value, special)
 
 
-def annotate_secrets(answer: Props, asked: Props) -> Props:
+def annotate_secrets(outputs: Props, inputs: Props) -> Props:
     """What a peer without secrets answered, secret again where the question's property of that name was."""
-    return {key: _annotate(value, asked[key]) if key in asked else value for key, value in answer.items()}
+    return {key: _annotate(value, inputs[key]) if key in inputs else value for key, value in outputs.items()}
 
 
-def _annotate(value: Json, asked: Json) -> Json:
-    if is_secret(asked):
+def _annotate(value: Json, input_value: Json) -> Json:
+    if is_secret(input_value):
         return secret(value)
-    if isinstance(value, dict) and isinstance(asked, dict):
-        return annotate_secrets(value, asked)
-    if isinstance(value, list) and isinstance(asked, list):
-        pairs = zip(value, asked, strict=False)
-        return [_annotate(left, right) for left, right in pairs] + value[len(asked) :]
+    if isinstance(value, dict) and isinstance(input_value, dict):
+        return annotate_secrets(value, input_value)
+    if isinstance(value, list) and isinstance(input_value, list):
+        pairs = zip(value, input_value, strict=False)
+        return [_annotate(left, right) for left, right in pairs] + value[len(input_value) :]
     return value
 
 

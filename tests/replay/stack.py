@@ -114,7 +114,7 @@ class Stack:
         key = secrets.Secrets.new(PASSPHRASE)
         StackSettings(Project.load(self.folder), "dev").save_salt(key.salt)
         sealed = values.encrypt(values.decrypt(resources, key.decrypt), key.encrypt)
-        self.backend.write("prog", "dev", state.deployment(sealed, [], key.provider()))
+        self.backend.write("prog", "dev", state.new_deployment(sealed, [], key.provider()))
         objects = {
             resource["id"]: values.plain(resource.get("outputs") or {})
             for resource in resources

@@ -291,7 +291,7 @@ def test_what_another_provider_was_creating_is_told_of_and_keeps_the_stack(
     assert set(stack.cloud()) == {"balancer-1"}
     with pytest.raises(Conflict, match="a run was interrupted while it made lb"):
         stacks.remove(stack.folder, "dev")
-    stacks.forget(stack.folder, "dev", stacks.known(stack.folder, "dev", ["lb"]))
+    stacks.forget(stack.folder, "dev", stacks.find_urns(stack.folder, "dev", ["lb"]))
     stacks.remove(stack.folder, "dev")
 
 

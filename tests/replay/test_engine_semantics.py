@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from octavia_engine import stacks
-from octavia_engine.display.jsonout import EventLines, PreviewJson
+from octavia_engine.display.json_output import EventLines, PreviewJson
 from octavia_engine.display.live import LiveDisplay
 from octavia_provider.cli.main import octaviactl
 from octavia_provider.model.errors import Conflict, Forbidden, Invalid, NotFound
@@ -293,13 +293,13 @@ def test_everything_independent_runs_at_once_within_the_limit(stack: Any) -> Non
 def test_a_stack_whose_control_plane_is_lost_is_forgotten_by_name_or_as_a_whole(stack: Any) -> None:
     assert stack.up(LB + 'Member("m", balancerId=lb.id, address="a")\nMember("n", balancerId="b", address="a")\n')[0].ok
     with pytest.raises(NotFound, match="it has no resource x"):
-        stacks.known(stack.folder, "dev", ["x"])
+        stacks.find_urns(stack.folder, "dev", ["x"])
     with pytest.raises(Conflict, match=r"Member::m depends on .*Balancer::lb"):
-        stacks.forget(stack.folder, "dev", stacks.known(stack.folder, "dev", ["lb"]))
+        stacks.forget(stack.folder, "dev", stacks.find_urns(stack.folder, "dev", ["lb"]))
     stack.calls()
-    stacks.forget(stack.folder, "dev", stacks.known(stack.folder, "dev", ["lb", "m"]))
+    stacks.forget(stack.folder, "dev", stacks.find_urns(stack.folder, "dev", ["lb", "m"]))
     assert set(stack.resources()) == {"n"}
-    stacks.forget(stack.folder, "dev", stacks.known(stack.folder, "dev", [], everything=True))
+    stacks.forget(stack.folder, "dev", stacks.find_urns(stack.folder, "dev", [], everything=True))
     assert stack.resources() == {}
     assert stack.calls() == []
     assert len(stack.cloud()) == 3

@@ -77,9 +77,9 @@ def test_a_removed_stack_is_not_selected(stack: Any) -> None:
     for name in ("one", "two", "three"):
         assert command(stack, "stack", "init", name).exit_code == 0
     assert command(stack, "stack", "rm", "two", "--yes").exit_code == 0
-    assert stacks.meant(stack.folder) == "three"  # another than the removed one stays selected
+    assert stacks.default_stack(stack.folder) == "three"  # another than the removed one stays selected
     assert command(stack, "stack", "rm", "three", "--yes").exit_code == 0
-    assert stacks.meant(stack.folder) == "one"
+    assert stacks.default_stack(stack.folder) == "one"
     assert command(stack, "stack", "init", "four").exit_code == 0
     assert command(stack, "stack", "init", "five").exit_code == 0
     assert command(stack, "stack", "rm", "five", "--yes").exit_code == 0
@@ -108,9 +108,9 @@ def test_the_passphrase_is_asked_for_once_and_before_anything_is_shown(
 
     monkeypatch.setattr("octavia_engine.secrets._interactive", lambda: True)
     monkeypatch.setattr("getpass.getpass", answer)
-    secrets._ask.cache_clear()
+    secrets._prompt.cache_clear()
     done = command(stack, "up", "--yes")
-    secrets._ask.cache_clear()
+    secrets._prompt.cache_clear()
     assert done.exit_code == 0, done.output
     assert done.output.index("ASKED") < done.output.index("Previewing")
     assert len(asked) == 1

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from octavia_engine import events, traffic_effects
-from octavia_engine.display import words
+from octavia_engine.display import formatting
 from octavia_engine.events import Step, Summary
 from octavia_provider.kit import terminal
 
@@ -28,7 +28,7 @@ _COLOURS = {
     "refresh": "cyan",
 }
 _SEVERITIES = {events.ERROR: "bold red", events.WARNING: "yellow", "info#err": "dim"}
-_MOST = 12
+_MAX_ROWS = 12
 """Rows in flight that are shown; the rest is a number."""
 
 
@@ -39,35 +39,37 @@ class LiveDisplay:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._show_secrets, self._diff = show_secrets, diff
         self._preview = False
-        self._traffic = traffic_effects.Gathered()
+        self._traffic = traffic_effects.EffectSummary()
         self._running: dict[str, tuple[Step, float]] = {}
         self._status: dict[str, str] = {}
         self._unchanged = 0
         self._spinner = Spinner("dots")
-        self._dim = self._styled("dim")
+        self._dim = self._style("dim")
         self._live = Live(console=self._console, refresh_per_second=10, transient=True, get_renderable=self._render)
 
     def _render(self) -> RenderableType:
         rows = Table.grid(padding=(0, 1))
         now = time.monotonic()
-        for step, began in list(self._running.values())[:_MOST]:
+        for step, began in list(self._running.values())[:_MAX_ROWS]:
             colour = _COLOURS.get(step.op, "")
-            resource = terminal.line(words.resource(step.urn))
-            age = words.duration(now - began)
-            rows.add_row(self._spinner, Text(resource, style=colour), Text(age, style=self._dim), self._said(step))
-        more = len(self._running) - _MOST
+            resource = terminal.line(formatting.resource_name(step.urn))
+            age = formatting.duration(now - began)
+            rows.add_row(
+                self._spinner, Text(resource, style=colour), Text(age, style=self._dim), self._status_text(step)
+            )
+        more = len(self._running) - _MAX_ROWS
         if more > 0:
             rows.add_row("", Text(f"and {more} more", style=self._dim))
         unchanged = Text(f"     {self._unchanged} unchanged", style=self._dim) if self._unchanged else Text("")
         return Group(rows, unchanged)
 
-    def _said(self, step: Step) -> Text:
+    def _status_text(self, step: Step) -> Text:
         return Text(terminal.line(self._status.get(step.urn, "")), style=self._dim)
 
     def _line(self, text: str, style: str = "") -> None:
-        self._console.print(Text(terminal.line(text), style=self._styled(style)))
+        self._console.print(Text(terminal.line(text), style=self._style(style)))
 
-    def _styled(self, style: str) -> str:
+    def _style(self, style: str) -> str:
         """None with NO_COLOR: rich would still write bold and dim."""
         return "" if self._console.no_color else style
 
@@ -75,7 +77,7 @@ class LiveDisplay:
         """The headline; from now on the table lives."""
         self._preview = preview
         self._diff = self._diff or preview
-        self._line(words.headline(kind, stack, preview=preview), "bold")
+        self._line(formatting.headline(kind, stack, preview=preview), "bold")
         self._live.start()
 
     def started(self, step: Step) -> None:
@@ -91,12 +93,12 @@ class LiveDisplay:
             self._unchanged += not step.hidden
         if error is None:
             self._traffic.add(step)
-        if not words.told(step, error, preview=self._preview):
+        if not formatting.is_shown(step, error, preview=self._preview):
             return
         style = "bold red" if error is not None else _COLOURS.get(step.op, "")
-        self._line(words.step_line(step, seconds, error, preview=self._preview), style)
+        self._line(formatting.step_line(step, seconds, error, preview=self._preview), style)
         if self._diff and error is None:
-            for line in words.differences(step, show_secrets=self._show_secrets):
+            for line in formatting.diff_lines(step, show_secrets=self._show_secrets):
                 self._line(f"      {line}", {"+": "green", "-": "red", "~": "yellow"}.get(line[0], ""))
 
     def status(self, urn: str, message: str) -> None:
@@ -106,7 +108,7 @@ class LiveDisplay:
     def diagnostic(self, severity: str, urn: str, message: str) -> None:
         """Above the table."""
         if severity != events.DEBUG:
-            for line in words.diagnostic(severity, urn, message):
+            for line in formatting.diagnostic_lines(severity, urn, message):
                 self._line(line, _SEVERITIES.get(severity, ""))
 
     def end(self, summary: Summary) -> None:
@@ -114,5 +116,5 @@ class LiveDisplay:
         self._live.stop()
         for line in self._traffic.lines() if self._preview else ():
             self._line(line, "yellow" if line.lstrip().startswith("!") else "")
-        for line in words.summary(summary, preview=self._preview, show_secrets=self._show_secrets):
+        for line in formatting.summary_lines(summary, preview=self._preview, show_secrets=self._show_secrets):
             self._line(line, "bold" if line.endswith(":") else "")

@@ -7,7 +7,7 @@ import sys
 from typing import TextIO
 
 from octavia_engine import events, traffic_effects
-from octavia_engine.display import words
+from octavia_engine.display import formatting
 from octavia_engine.events import Step, Summary
 from octavia_provider.kit import terminal
 
@@ -20,7 +20,7 @@ class PlainDisplay:
         self._show_secrets = show_secrets
         self._diff = diff
         self._preview = False
-        self._traffic = traffic_effects.Gathered()
+        self._traffic = traffic_effects.EffectSummary()
         self._status: dict[str, str] = {}
 
     def _line(self, text: str) -> None:
@@ -30,7 +30,7 @@ class PlainDisplay:
         """The headline."""
         self._preview = preview
         self._diff = self._diff or preview
-        self._line(words.headline(kind, stack, preview=preview))
+        self._line(formatting.headline(kind, stack, preview=preview))
 
     def started(self, step: Step) -> None:
         """Nothing: a line comes when it is done."""
@@ -39,28 +39,28 @@ class PlainDisplay:
         """A line, and what differs."""
         if error is None:
             self._traffic.add(step)
-        if not words.told(step, error, preview=self._preview):
+        if not formatting.is_shown(step, error, preview=self._preview):
             return
-        self._line(words.step_line(step, seconds, error, preview=self._preview))
+        self._line(formatting.step_line(step, seconds, error, preview=self._preview))
         if self._diff and error is None:
-            for line in words.differences(step, show_secrets=self._show_secrets):
+            for line in formatting.diff_lines(step, show_secrets=self._show_secrets):
                 self._line(f"      {line}")
 
     def status(self, urn: str, message: str) -> None:
         """A line when the status of a resource changes."""
         if self._status.get(urn) != message:
             self._status[urn] = message
-            self._line(f"     {words.resource(urn)}: {message}")
+            self._line(f"     {formatting.resource_name(urn)}: {message}")
 
     def diagnostic(self, severity: str, urn: str, message: str) -> None:
         """A line, or a few."""
         if severity != events.DEBUG:
-            for line in words.diagnostic(severity, urn, message):
+            for line in formatting.diagnostic_lines(severity, urn, message):
                 self._line(line)
 
     def end(self, summary: Summary) -> None:
         """Effects on traffic, outputs, counts and duration."""
         for line in self._traffic.lines() if self._preview else ():
             self._line(line)
-        for line in words.summary(summary, preview=self._preview, show_secrets=self._show_secrets):
+        for line in formatting.summary_lines(summary, preview=self._preview, show_secrets=self._show_secrets):
             self._line(line)

@@ -28,12 +28,12 @@ _expect = click.option("--expect-no-changes", is_flag=True, help=f"Exit {CHANGES
 
 
 def _display(*, as_json: bool, preview: bool, show_secrets: bool, diff: bool, debug: bool) -> Display:
-    from octavia_engine.display import jsonout
+    from octavia_engine.display import json_output
 
     if as_json and preview:
-        return jsonout.PreviewJson(show_secrets=show_secrets, debug=debug)
+        return json_output.PreviewJson(show_secrets=show_secrets, debug=debug)
     if as_json:
-        return jsonout.EventLines(show_secrets=show_secrets, debug=debug)
+        return json_output.EventLines(show_secrets=show_secrets, debug=debug)
     if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         from octavia_engine.display.live import LiveDisplay
 
@@ -110,10 +110,10 @@ def up(
     from octavia_engine import run, stacks
 
     _refuse_questions(given, yes=yes)
-    name = stacks.chosen(cwd, stack, first=True, create=create)
+    name = stacks.require_stack(cwd, stack, first=True, create=create)
     call = _Call(cwd, name, given)
     _say_new(cwd, name, "this makes it")
-    run.unlock(cwd, name)
+    run.check_passphrase(cwd, name)
     if not skip_preview:
         planned = call.run(run.preview, preview=not given["as_json"])
         _leave(planned, expect_no_changes=expect_no_changes)
@@ -128,7 +128,7 @@ def preview(*, cwd: Path, stack: str | None, expect_no_changes: bool, **given: A
     """Show what `up` would do."""
     from octavia_engine import run, stacks
 
-    name = stacks.chosen(cwd, stack, first=True)
+    name = stacks.require_stack(cwd, stack, first=True)
     _say_new(cwd, name, "`octaviactl up` would make it")
     _leave(_Call(cwd, name, given).run(run.preview, preview=True), expect_no_changes=expect_no_changes)
 
@@ -142,8 +142,8 @@ def destroy(*, cwd: Path, stack: str | None, yes: bool, skip_preview: bool, **gi
     from octavia_engine import run, stacks
 
     _refuse_questions(given, yes=yes)
-    call = _Call(cwd, stacks.chosen(cwd, stack), given)
-    run.unlock(cwd, call.stack)
+    call = _Call(cwd, stacks.require_stack(cwd, stack), given)
+    run.check_passphrase(cwd, call.stack)
     if not (skip_preview or yes or given["as_json"]):
         _leave(call.run(run.preview_destroy, preview=True))
     call.ask(f"Delete everything of stack {call.stack}?", yes=yes)
@@ -162,8 +162,8 @@ def refresh(
     from octavia_engine import run, stacks
 
     _refuse_questions(given, yes=yes)
-    call = _Call(cwd, stacks.chosen(cwd, stack), given)
-    run.unlock(cwd, call.stack)
+    call = _Call(cwd, stacks.require_stack(cwd, stack), given)
+    run.check_passphrase(cwd, call.stack)
     if not (skip_preview or yes or given["as_json"]):
         _leave(call.run(run.preview_refresh, preview=True))
     call.ask(f"Update the state of stack {call.stack}?", yes=yes)

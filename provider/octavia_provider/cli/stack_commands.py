@@ -67,7 +67,7 @@ def ls(cwd: Path, *, as_json: bool) -> None:
 
     project = Project.load(cwd)
     names = Backend(project.state_dir).stacks(project.name)
-    current = stacks.meant(cwd)
+    current = stacks.default_stack(cwd)
     if as_json:
         console.say_json([{"name": name, "current": name == current} for name in names], indent=None)
     else:
@@ -87,7 +87,7 @@ def output(*, name: str | None, stack: str | None, cwd: Path, as_json: bool, sho
     from octavia_engine import stacks, values
     from octavia_provider.model.errors import NotFound
 
-    chosen = stacks.chosen(cwd, stack)
+    chosen = stacks.require_stack(cwd, stack)
     found = stacks.outputs(cwd, chosen)
     if name is not None and name not in found:
         raise NotFound(f"it has no output {name}", subject=f"stack {chosen}", hint="octaviactl stack output")
@@ -112,7 +112,7 @@ def export_(*, stack: str | None, cwd: Path, show_secrets: bool, file: Path | No
     """Write the state; `pulumi stack import` takes it."""
     from octavia_engine import stacks
 
-    text = json.dumps(stacks.export(cwd, stacks.chosen(cwd, stack), show_secrets=show_secrets), indent=4) + "\n"
+    text = json.dumps(stacks.export(cwd, stacks.require_stack(cwd, stack), show_secrets=show_secrets), indent=4) + "\n"
     if file is None:
         console.say_text(text, nl=False)
     else:
@@ -134,7 +134,7 @@ def import_(*, stack: str | None, cwd: Path, file: Path | None) -> None:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Invalid([Violation((), f"not JSON: {error}")], subject=str(file or "standard input")) from error
-    count = stacks.import_(cwd, stacks.meant(cwd, stack), document)
+    count = stacks.import_(cwd, stacks.default_stack(cwd, stack), document)
     console.say(f"{count} resources imported.")
 
 
@@ -170,8 +170,8 @@ def forget(*, names: tuple[str, ...], stack: str | None, cwd: Path, yes: bool, e
 
     if bool(names) == everything:
         raise click.UsageError("name resources, or say --all")
-    chosen = stacks.chosen(cwd, stack)
-    urns = stacks.known(cwd, chosen, list(names), everything=everything)
+    chosen = stacks.require_stack(cwd, stack)
+    urns = stacks.find_urns(cwd, chosen, list(names), everything=everything)
     if not yes:
         can_ask()
         for urn in urns:

@@ -13,7 +13,7 @@ from rich.console import Console
 
 import octavia_provider
 from command_line import octaviactl
-from octavia_engine.display.jsonout import EventLines, PreviewJson
+from octavia_engine.display.json_output import EventLines, PreviewJson
 from octavia_engine.display.live import LiveDisplay
 from octavia_engine.display.plain import PlainDisplay
 from octavia_engine.events import Display, Step, Summary

@@ -27,27 +27,27 @@ def state(name: str, *deps: str, **more: object) -> ResourceState:
     ],
 )
 def test_decisions(diff: Diff, old: ResourceState, found: str) -> None:
-    assert decisions.decide(diff, old) == found
+    assert decisions.choose_step(diff, old) == found
 
 
 def test_replace_on_changes_makes_an_update_a_replacement() -> None:
     diff = Diff(SOME, changed_keys=["m"], detailed={"m[0].w": PropertyDiff("update")})
-    assert not decisions.settled(diff, state("a"), {}, ["other"]).replace
-    assert decisions.settled(diff, state("a"), {}, ["m[*].w"]).replace
-    assert decisions.settled(diff, state("a"), {}, ["m"]).replace_keys == ["m"]
-    assert not decisions.settled(Diff(NONE), state("a"), {}, ["m"]).replace
+    assert not decisions.resolve_diff(diff, state("a"), {}, ["other"]).replace
+    assert decisions.resolve_diff(diff, state("a"), {}, ["m[*].w"]).replace
+    assert decisions.resolve_diff(diff, state("a"), {}, ["m"]).replace_keys == ["m"]
+    assert not decisions.resolve_diff(Diff(NONE), state("a"), {}, ["m"]).replace
 
 
 def test_a_provider_that_cannot_say_is_decided_by_the_inputs() -> None:
     old = state("a", inputs={"k": values.secret(1)})
-    assert decisions.settled(Diff(UNSURE), old, {"k": 1}, []).changes == NONE
-    assert decisions.settled(Diff(UNSURE), old, {"k": 2}, []).changes == SOME
+    assert decisions.resolve_diff(Diff(UNSURE), old, {"k": 1}, []).changes == NONE
+    assert decisions.resolve_diff(Diff(UNSURE), old, {"k": 2}, []).changes == SOME
 
 
 def test_inputs_are_unknown_where_they_come_from_what_is_condemned() -> None:
     found = state("b", "a", inputs={"x": 1, "y": 2}, property_dependencies={"x": ["a"], "y": [], "gone": ["a"]})
-    assert decisions.suspended(found, {"a"}) == {"x": values.UNKNOWN, "y": 2}
-    assert decisions.suspended(found, {"z"}) is None
+    assert decisions.inputs_with_unknowns(found, {"a"}) == {"x": values.UNKNOWN, "y": 2}
+    assert decisions.inputs_with_unknowns(found, {"z"}) is None
 
 
 @st.composite

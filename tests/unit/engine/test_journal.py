@@ -20,9 +20,9 @@ BASE: dict[str, Any] = {"resources": [{"urn": "a"}, {"urn": "b", "dependencies":
 async def test_what_was_synced_is_read_and_what_was_cut_off_is_not(tmp_path: Path) -> None:
     path = tmp_path / "j" / "dev.jsonl"
     made = Journal(path, "base")
-    made.note({"do": "put", "key": 2, "state": {"urn": "a", "new": 1}, "of": 0})
+    made.append({"do": "put", "key": 2, "state": {"urn": "a", "new": 1}, "of": 0})
     await made.sync()
-    made.note({"do": "drop", "key": 1}, {"do": "settle", "key": 9})
+    made.append({"do": "drop", "key": 1}, {"do": "settle", "key": 9})
     await made.sync()
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
@@ -51,7 +51,7 @@ async def test_those_who_wait_together_share_a_sync(tmp_path: Path) -> None:
     made._write = counting  # type: ignore[method-assign]
 
     async def one(key: int) -> None:
-        made.note({"do": "begin", "key": key, "type": "creating", "state": {}})
+        made.append({"do": "begin", "key": key, "type": "creating", "state": {}})
         await made.sync()
 
     await asyncio.gather(*map(one, range(100)))
@@ -98,6 +98,6 @@ def test_a_journal_read_again_gives_the_ledger_that_was(changes: list[dict[str, 
     live = Snapshot(BASE)
     for change in changes[:cut]:
         live.apply(change)
-    again = journal.Read("", changes[:cut]).fold_into(BASE)
+    again = journal.JournalContents("", changes[:cut]).fold_into(BASE)
     assert (again.resources(), again.operations()) == (live.resources(), live.operations())
     assert again.take_key() == live.take_key()

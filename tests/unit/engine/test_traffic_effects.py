@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from octavia_engine import traffic_effects, values
-from octavia_engine.display.jsonout import EventLines, PreviewJson
+from octavia_engine.display.json_output import EventLines, PreviewJson
 from octavia_engine.display.live import LiveDisplay
 from octavia_engine.display.plain import PlainDisplay
 from octavia_engine.events import Display, Step, Summary
@@ -105,7 +105,7 @@ def test_programs_read_them_too() -> None:
 
 
 def test_a_run_without_load_balancers_says_nothing_and_one_without_effects_says_none() -> None:
-    gathered = traffic_effects.Gathered()
+    gathered = traffic_effects.EffectSummary()
     gathered.add(
         Step(
             "create",
@@ -120,9 +120,9 @@ def test_a_run_without_load_balancers_says_nothing_and_one_without_effects_says_
 
 def test_unknown_values_and_secrets_have_effects() -> None:
     changed = step("update", "Member", "m", {"weight": 1}, {"weight": values.UNKNOWN})
-    assert traffic_effects.of(changed)[0][1].severity is Severity.OTHERWISE
+    assert traffic_effects.effects_of_step(changed)[0][1].severity is Severity.OTHERWISE
     hidden = step("update", "TlsContainer", "t", {"privateKey": values.secret("a")}, {"privateKey": values.secret("b")})
-    assert traffic_effects.of(hidden)[0][0] == "private_key"
+    assert traffic_effects.effects_of_step(hidden)[0][0] == "private_key"
 
 
 def test_certificates_are_shown_in_words() -> None:
@@ -150,10 +150,10 @@ def test_certificates_are_shown_in_words() -> None:
     ],
 )
 def test_attributes_are_spelled_as_in_the_program(type_: str, path: str, told: str) -> None:
-    assert traffic_effects.spelled(type_, path) == told
+    assert traffic_effects.python_path(type_, path) == told
 
 
 def test_ignore_changes_that_name_nothing_are_found_before_the_first_create() -> None:
-    (line,) = traffic_effects.ignored("octavia:index:Member", ["wieght", "weight"])
+    (line,) = traffic_effects.ignore_changes_problems("octavia:index:Member", ["wieght", "weight"])
     assert line == "ignore_changes: wieght is no input, so nothing is ignored by it; did you mean weight?"
-    assert traffic_effects.ignored("probe:index:Member", ["anything"]) == []
+    assert traffic_effects.ignore_changes_problems("probe:index:Member", ["anything"]) == []

@@ -112,9 +112,9 @@ def test_urns() -> None:
 
 @pytest.mark.parametrize(("text", "found"), [("5m", 300), ("1h30m", 5400), ("90s", 90), ("1.5s", 1.5), ("250ms", 0.25)])
 def test_durations(text: str, found: float) -> None:
-    assert goals.seconds(text) == found
+    assert goals.parse_duration(text) == found
 
 
 def test_what_is_no_duration() -> None:
     with pytest.raises(Invalid, match="is not a duration such as 5m"):
-        goals.seconds("5 minutes")
+        goals.parse_duration("5 minutes")

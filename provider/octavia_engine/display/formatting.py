@@ -50,7 +50,7 @@ _PLANNED = {
     "same": "unchanged",
 }
 _RETAINED = "no longer in the stack, not deleted at the provider (retain_on_delete)"
-_LONGEST = 120
+_MAX_LENGTH = 120
 
 
 def headline(kind: str, stack: str, *, preview: bool) -> str:
@@ -58,12 +58,12 @@ def headline(kind: str, stack: str, *, preview: bool) -> str:
     return f"Previewing {kind} ({stack}):" if preview else f"{_DOING[kind]} ({stack}):"
 
 
-def resource(urn: str) -> str:
+def resource_name(urn: str) -> str:
     """A resource for people: its type and name."""
-    return urns.described(urn) if urn else ""
+    return urns.display_name(urn) if urn else ""
 
 
-def told(step: Step, error: str | None, *, preview: bool) -> bool:
+def is_shown(step: Step, error: str | None, *, preview: bool) -> bool:
     """Whether a person wants a line of this step: not of what is unchanged, and one of each replacement."""
     if error is not None:
         return True
@@ -83,49 +83,49 @@ def step_line(step: Step, seconds: float, error: str | None, *, preview: bool) -
     """``  +  probe:index:Member m0 created (0.1s)``"""
     symbol = f"{SYMBOLS[step.op]:>3}"
     if error is not None:
-        return f"{symbol}  {resource(step.urn)} {_PLANNED[step.op]} FAILED ({duration(seconds)})"
+        return f"{symbol}  {resource_name(step.urn)} {_PLANNED[step.op]} FAILED ({duration(seconds)})"
     what = _PLANNED[step.op] if preview else f"{_DONE[step.op]} ({duration(seconds)})"
     if step.retained:
         what = f"retain: {_RETAINED}" if preview else f"retained: {_RETAINED}"
     elif step.op == "replace" and step.old and step.old.retain_on_delete:
         what += f"; the old one is retained: {_RETAINED}"
-    return f"{symbol}  {resource(step.urn)} {what}"
+    return f"{symbol}  {resource_name(step.urn)} {what}"
 
 
-def shown(value: Any, *, show_secrets: bool) -> str:
+def format_value(value: Any, *, show_secrets: bool) -> str:
     """A value on one line: ``[secret]``, ``[unknown]``, or JSON, shortened."""
     if values.is_unknown(value):
         return "[unknown]"
     value = values.plain(value) if show_secrets else values.redacted(value)
     if value == "[secret]":
         return "[secret]"
-    if isinstance(value, str) and pem.BEGIN in value and (said := pem.in_words(value)):
-        return said
+    if isinstance(value, str) and pem.BEGIN in value and (description := pem.in_words(value)):
+        return description
     text = json.dumps(value, ensure_ascii=False)
     for unknown in values.UNKNOWNS:
         text = text.replace(json.dumps(unknown), "[unknown]")
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+    return text if len(text) <= _MAX_LENGTH else f"{text[: _MAX_LENGTH - 1]}…"
 
 
-def differences(step: Step, *, show_secrets: bool) -> Iterator[str]:
+def diff_lines(step: Step, *, show_secrets: bool) -> Iterator[str]:
     """What a step changes, a property a line: ``~ weight: 1 → 5``."""
     if step.op in ("create", "import", "read") and step.new is not None:
         for key, value in sorted(step.new.inputs.items()):
-            yield f"+ {traffic_effects.spelled(step.type, key)}: {shown(value, show_secrets=show_secrets)}"
+            yield f"+ {traffic_effects.python_path(step.type, key)}: {format_value(value, show_secrets=show_secrets)}"
     elif step.op in ("update", "replace", "create-replacement") and step.old and step.new:
-        yield from _changed(step, step.old.inputs, step.new.inputs, show_secrets=show_secrets)
-    for name, effect in traffic_effects.of(step):
+        yield from _changed_lines(step, step.old.inputs, step.new.inputs, show_secrets=show_secrets)
+    for name, effect in traffic_effects.effects_of_step(step):
         yield f"effect on traffic: {name}: {effect.text}"
 
 
-def _changed(step: Step, olds: Props, news: Props, *, show_secrets: bool) -> Iterator[str]:
+def _changed_lines(step: Step, olds: Props, news: Props, *, show_secrets: bool) -> Iterator[str]:
     if step.old and step.old.init_errors:
         yield f"~ carries on where it failed: {'; '.join(step.old.init_errors)}"
     for path in sorted(changed_paths(step)):
-        old, new = _at(olds, path), _at(news, path)
+        old, new = _value_at(olds, path), _value_at(news, path)
         forces = "  [replaces]" if _replaces(step, path) else ""
-        left, right = shown(old, show_secrets=show_secrets), shown(new, show_secrets=show_secrets)
-        name = traffic_effects.spelled(step.type, path)
+        left, right = format_value(old, show_secrets=show_secrets), format_value(new, show_secrets=show_secrets)
+        name = traffic_effects.python_path(step.type, path)
         if old is None and new is None:  # an option such as its provider, not an input
             yield f"~ {name}{forces}"
         elif old is None:
@@ -151,7 +151,7 @@ def _replaces(step: Step, path: str) -> bool:
     return found.kind.endswith("-replace") if found else path in diff.replace_keys
 
 
-def _at(props: Any, path: str) -> Any:
+def _value_at(props: Any, path: str) -> Any:
     """The value at a path; secret when anything on the way was."""
     hidden = False
     for part in propertypath.parse(path):
@@ -166,24 +166,24 @@ def _at(props: Any, path: str) -> Any:
     return values.secret(props) if hidden and props is not None else props
 
 
-def diagnostic(severity: str, urn: str, message: str) -> Iterator[str]:
+def diagnostic_lines(severity: str, urn: str, message: str) -> Iterator[str]:
     """``error: probe:index:Member bad: …``, further lines indented."""
     prefix = "" if severity.startswith(events.INFO) else f"{severity}: "
-    where = f"{resource(urn)}: " if urn else ""
+    where = f"{resource_name(urn)}: " if urn else ""
     first, *rest = message.rstrip().splitlines() or [""]
     yield f"{prefix}{where}{first}"
     for line in rest:
         yield f"    {line}"
 
 
-def outputs(summary: Summary, *, show_secrets: bool) -> Iterator[str]:
+def output_lines(summary: Summary, *, show_secrets: bool) -> Iterator[str]:
     """The stack's outputs, aligned."""
     width = max(map(len, summary.outputs), default=0)
     for key, value in sorted(summary.outputs.items()):
-        yield f"  {key:<{width}} : {shown(value, show_secrets=show_secrets)}"
+        yield f"  {key:<{width}} : {format_value(value, show_secrets=show_secrets)}"
 
 
-def counts(summary: Summary, *, preview: bool) -> Iterator[str]:
+def count_lines(summary: Summary, *, preview: bool) -> Iterator[str]:
     """``+ 5 created`` and so on."""
     order = [op for op in SYMBOLS if summary.changes.get(op)]
     for op in order:
@@ -198,13 +198,13 @@ def counts(summary: Summary, *, preview: bool) -> Iterator[str]:
         yield f"   ! {summary.errors} error{'s' * (summary.errors > 1)}"
 
 
-def summary(found: Summary, *, preview: bool, show_secrets: bool) -> Iterator[str]:
+def summary_lines(run_summary: Summary, *, preview: bool, show_secrets: bool) -> Iterator[str]:
     """Outputs, counts and duration."""
-    if found.outputs:
+    if run_summary.outputs:
         yield "Outputs:"
-        yield from outputs(found, show_secrets=show_secrets)
+        yield from output_lines(run_summary, show_secrets=show_secrets)
     yield "Resources:"
-    yield from counts(found, preview=preview)
-    if found.cancelled:
+    yield from count_lines(run_summary, preview=preview)
+    if run_summary.cancelled:
         yield "Cancelled; run `octaviactl up` again to go on, or `octaviactl destroy`."
-    yield f"Duration: {duration(found.seconds)}"
+    yield f"Duration: {duration(run_summary.seconds)}"

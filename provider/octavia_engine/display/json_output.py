@@ -59,7 +59,7 @@ class PreviewJson:
             self._steps.append(self._step(step))
             self._diagnostics += [
                 {"urn": step.urn, "message": f"effect on traffic: {name}: {effect.text}", "severity": _severity(effect)}
-                for name, effect in traffic_effects.of(step)
+                for name, effect in traffic_effects.effects_of_step(step)
                 if effect.severity > Severity.NONE
             ]
 
@@ -125,7 +125,7 @@ class EventLines:
         """``{"event": "finished", "op": …, "urn": …, "seconds": …, "error": …, "effects": […]}``"""
         if not step.hidden:
             extra: dict[str, Any] = {"error": error} if error else {}
-            found = traffic_effects.of(step) if error is None else []
+            found = traffic_effects.effects_of_step(step) if error is None else []
             if found:
                 extra["effects"] = [
                     {"of": name, "severity": effect.severity.name.lower(), "text": effect.text}
