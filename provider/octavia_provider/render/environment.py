@@ -16,6 +16,7 @@ from typing import Any
 
 from octavia_provider.model.errors import PermanentError
 
+from .memo import Memo
 from .quoting import FILTERS, quote
 
 Macro = Callable[..., str]
@@ -42,6 +43,7 @@ class Templates:
         )  # fmt: skip
         self._environment.filters.update(FILTERS)
         self._macros: dict[tuple[str, str], Macro] = {}
+        self._memos: dict[tuple[str, str], Memo] = {}
 
     def names(self) -> list[str]:
         """Of our templates."""
@@ -59,6 +61,10 @@ class Templates:
         if found is None:
             found = self._macros[template, name] = self._compiled(template, name)
         return found
+
+    def known(self, template: str, macro: str) -> Memo:
+        """What a macro has made of objects, where that depends on nothing else."""
+        return self._memos.setdefault((template, macro), Memo())
 
     def call(self, owner: str, template: str, macro: str, *things: object) -> str:
         """What a macro makes of an object; ``TemplateFault`` names the object too."""

@@ -46,7 +46,7 @@ def write(section: Section, deciding: Deciding, backends: Mapping[str, str]) -> 
         return
     section.write(deciding[0][0].id, "l7_policy", "begin")
     for policy, rules in deciding:
-        section.write_each("l7_rule", "acl", ((rule.id, (rule, compared(rule))) for rule in rules))
+        section.write_each("l7_rule", "acl", rules, compared)
         section.write(policy.id, "l7_policy", "decide", policy, rules)
     for policy, _ in deciding:
         section.write(policy.id, "l7_policy", "act", policy)

@@ -3,9 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from octavia_provider.model.common import Resource
 
 from .environment import Templates
+
+Frozen = TypeVar("Frozen", bound=Resource)
 
 
 class Section:
@@ -21,22 +26,34 @@ class Section:
 
     def write(self, owner: str, template: str, macro: str, *things: object) -> None:
         """Add what a macro makes of an object."""
-        self.write_each(template, macro, [(owner, things)])
+        self._add(owner, template, self._made(owner, template, macro, *things))
 
-    def write_each(self, template: str, macro: str, objects: Iterable[tuple[str, tuple[object, ...]]]) -> None:
-        """The same for many: each an owner, and what the macro is told."""
-        call, check, owner = self.templates.macro(template, macro), self.templates.folder is not None, ""
+    def write_each(
+        self, template: str, macro: str, objects: Iterable[Frozen], derived: Callable[[Frozen], object]
+    ) -> None:
+        """The same for objects whose lines depend on themselves alone; they are made once. ``derived``: what the macro is told beside."""
+        known = self.templates.known(template, macro)
+        for one in objects:
+            text = known.get(one)
+            if text is None:
+                text = self._made(one.id, template, macro, one, derived(one))
+                known.put(one, text)
+            self._add(one.id, template, text)
+
+    def _made(self, owner: str, template: str, macro: str, *things: object) -> str:
+        text = self.templates.call(owner, template, macro, *things)
+        if self.templates.folder is None:
+            return text
         try:
-            for owner, things in objects:
-                text = call(*things)
-                if check:
-                    text = _checked(text)
-                lines = text.count("\n")
-                self.texts.append(text)
-                self.owners += [owner] * lines
-                self.sources += [template] * lines
-        except Exception as error:
+            return _checked(text)
+        except ValueError as error:
             raise self.templates.fault(error, template, owner) from error
+
+    def _add(self, owner: str, template: str, text: str) -> None:
+        lines = text.count("\n")
+        self.texts.append(text)
+        self.owners += [owner] * lines
+        self.sources += [template] * lines
 
     @property
     def text(self) -> str:
