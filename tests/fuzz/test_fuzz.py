@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import hash_seeds
 from fuzz import budget, oracle
 from fuzz.accepted import judge
 from fuzz.generators.balancers import balancer
@@ -86,6 +87,11 @@ def test_what_the_model_accepts_haproxy_and_nft_accept(part: range, tmp_path: Pa
         assert not rare, (
             f"hardly ever drawn, or nobody means them any more: {[(r, tally.get(r, 0)) for r in sorted(rare)]}"
         )
+
+
+def test_a_balancer_is_drawn_alike_in_every_process() -> None:
+    program = "from fuzz.test_fuzz import balancer, draw_of\nfor number in range(100): print(balancer(draw_of(number)))"
+    assert hash_seeds.printed(program).count("\n") == 100
 
 
 def test_a_balancer_is_drawn_from_the_seed_and_its_number_alone() -> None:

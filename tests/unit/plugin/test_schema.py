@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import hash_seeds
 from octavia_provider.model.metadata import inputs
 from octavia_provider.model.pool import ALGORITHMS
 from octavia_provider.plugin import schema
@@ -18,6 +19,11 @@ ROOT = Path(__file__).resolve().parents[3]
 def test_the_committed_schema_is_what_the_model_says() -> None:
     assert schema.committed() == schema.text()
     assert schema.main(["--check"]) == 0
+
+
+def test_the_schema_is_the_same_in_every_process() -> None:
+    program = "from octavia_provider.plugin import schema\nprint(schema.text(), end='')"
+    assert hash_seeds.printed(program) == schema.committed()
 
 
 def test_the_sdk_was_made_from_it_and_not_edited() -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import hash_seeds
 from builders import graph, resource
 from octavia_amphora.nftables.ruleset import Ruleset, ruleset
 from octavia_amphora.wire.config import Probe, apply, difference, digest
@@ -84,12 +85,21 @@ def test_nft_accepts_it__and_every_way_from_one_to_another(case: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_is_the_same_in_every_process() -> None:
+    assert hash_seeds.printed(
+        "from unit.render.test_datagrams import CASES, Ruleset, made\n"
+        "for name in CASES: print(name, made(name).after(Ruleset('lb_lb')))"
+    )
+
+
 @pytest.mark.parametrize("algorithm", ["SOURCE_IP", "SOURCE_IP_PORT"])
 def test_a_hash_s_buckets_are_the_same_each_time(algorithm: str) -> None:
-    first = ruleset(render(udp(lb_algorithm=algorithm), HERE).configuration)
-    assert first == ruleset(render(udp(lb_algorithm=algorithm), HERE).configuration)
+    text = hash_seeds.printed(
+        "from unit.render.test_datagrams import HERE, render, ruleset, udp\n"
+        f"print(ruleset(render(udp(lb_algorithm={algorithm!r}), HERE).configuration).text)"
+    )
     source = "ip saddr . udp sport" if algorithm == "SOURCE_IP_PORT" else "ip saddr"
-    assert f"dnat ip to jhash {source} mod 2039 seed" in first.text
+    assert f"dnat ip to jhash {source} mod 2039 seed" in text
 
 
 def test_a_delta_carries_udp_probes_and_filters() -> None:
