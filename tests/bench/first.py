@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From a POST to the first answered request: of a new load balancer, and of one more member."""
+"""From a POST to the first answered request: of a new load balancer, and of one more member; the boot of an amphora."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import time
 from collections.abc import Iterator
 from typing import Any
 
+from netns.clouds import cloud_in_own_home, order
 from netns.installation import Installation
 
 from .rows import Row, at_most, median
@@ -92,8 +94,19 @@ def _member(made: Installation, pool: dict[str, Any], server: dict[str, Any]) ->
     made.create("member", parent=pool["id"], name=server["name"], address=server["address"], protocol_port=80)
 
 
+async def of_amphorae() -> list[float]:
+    """Milliseconds that the embedded cloud takes to boot an amphora whose agent does next to nothing, several times."""
+    taken = []
+    async for cloud, _ in cloud_in_own_home():
+        for number in range(2 * RUNS):
+            began = time.perf_counter()
+            await cloud.boot(order(f"n{number}", f"10.1.0.{20 + number}"))
+            taken.append((time.perf_counter() - began) * 1000)
+    return taken
+
+
 def measure(say: Say) -> Iterator[Row]:
-    """Both."""
+    """All of them."""
     with site() as made:
         say(f"a load balancer, {RUNS} times")
         cold = of_a_balancer(made)
@@ -104,3 +117,6 @@ def measure(say: Say) -> Iterator[Row]:
         )  # fmt: skip
         say(f"one more member, {RUNS} times")
         yield Row("member.first_answer", median(of_members(made)), "ms", at_most(300), RUNS, "in a pool with a monitor")
+    say(f"an amphora of the embedded cloud, {2 * RUNS} times")
+    booted = asyncio.run(of_amphorae())
+    yield Row("amphora.boot", median(booted), "ms", at_most(150), len(booted), f"the quickest {min(booted):.0f} ms")

@@ -11,7 +11,20 @@ from .rows import Row
 Say = Callable[[str], None]
 """Tells what is being done."""
 
-TOPICS = ("render", "octavia", "plugin", "first", "members", "runtime", "traffic", "tls", "memory", "engines", "many")
+TOPICS = (
+    "render",
+    "octavia",
+    "plugin",
+    "first",
+    "health",
+    "members",
+    "runtime",
+    "traffic",
+    "tls",
+    "memory",
+    "engines",
+    "many",
+)
 
 
 class NotHere(Exception):

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from typing import Any
 
@@ -141,9 +140,7 @@ def test_the_end_of_a_run_does_not_wait_for_a_control_plane(plane: ControlPlane)
         running.configure(endpoint=plane.url)
         running.create(LB, "lb", INPUTS)
         plane.answering.clear()
-        began = time.monotonic()
-        running.stub.Cancel(Empty())
-        assert time.monotonic() - began < 3
+        running.stub.Cancel(Empty(), timeout=20)  # for an answer it would wait half a minute, as other requests do
         plane.answering.set()
 
 

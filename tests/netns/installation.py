@@ -281,10 +281,18 @@ class Stack:
     def _rows(self) -> list[dict[str, str]]:
         return list(csv.DictReader(self.haproxy("show stat").removeprefix("# ").splitlines()))
 
-    def server_status(self, backend: str, name: str) -> str:
-        """What haproxy says of a member: UP, DOWN, UP 1/2, MAINT, no check, …"""
+    def server(self, backend: str, name: str) -> dict[str, str]:
+        """What haproxy says of a member, by the names of its columns."""
         id_ = next(member["id"] for member in self.members if member["name"] == name)
-        return next(row["status"] for row in self._rows() if (row["pxname"], row["svname"]) == (backend, id_))
+        return next(row for row in self._rows() if (row["pxname"], row["svname"]) == (backend, id_))
+
+    def server_status(self, backend: str, name: str) -> str:
+        """UP, DOWN, UP 1/2, MAINT, no check, …"""
+        return self.server(backend, name)["status"]
+
+    def failed_checks(self, backend: str, name: str) -> int:
+        """How many checks have failed while the member was up."""
+        return int(self.server(backend, name)["chkfail"])
 
     def counted_by_haproxy(self) -> int:
         """The connections that the listener's present worker has counted."""

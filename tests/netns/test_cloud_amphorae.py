@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import json
 import os
 import signal
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,13 @@ pytestmark = pytest.mark.netns
 async def made() -> AsyncIterator[tuple[NetnsCloud, Path]]:
     async for cloud in cloud_in_own_home():
         yield cloud
+
+
+def neighbours(cloud: NetnsCloud) -> dict[str, str]:
+    """Which MAC address the fabric has for an IP address."""
+    return {
+        entry["dst"]: entry["lladdr"] for entry in json.loads(in_cloud(cloud, "ip", "-j", "neigh")) if "lladdr" in entry
+    }
 
 
 def names(cloud: NetnsCloud) -> list[str]:
@@ -110,9 +117,10 @@ async def test_an_address_moves_to_another_amphora_at_once(made: tuple[NetnsClou
     assert (await inside(cloud, ("10.1.0.10", 8081))).endswith("amphora-one")
     await cloud.delete("one")
     await cloud.boot(order("two"))
-    began = time.monotonic()
+    known = neighbours(cloud)
     assert (await inside(cloud, ("10.1.0.10", 8081))).endswith("amphora-two")
-    assert time.monotonic() - began < 3  # an ARP entry that had to expire would take a minute
+    right = neighbours(cloud)["10.1.0.10"]
+    assert known.get("10.1.0.10", right) == right, "an ARP entry that has to expire first"
 
 
 async def test_vips_on_several_networks(made: tuple[NetnsCloud, Path]) -> None:
@@ -150,16 +158,6 @@ async def test_files_stay_in_the_amphoras_own_folders(made: tuple[NetnsCloud, Pa
         with pytest.raises(Refused, match="is not in"):
             await cloud.boot(wrong)
     assert [h.alive for h in await cloud.all_instances()] == [False]  # made, and no agent runs in it
-
-
-async def test_booting_is_quick(made: tuple[NetnsCloud, Path]) -> None:
-    cloud, _ = made
-    seconds = []
-    for number in range(10):
-        began = time.perf_counter()
-        await cloud.boot(order(f"n{number}", f"10.1.0.{20 + number}"))
-        seconds.append(time.perf_counter() - began)
-    assert min(seconds) < 0.15, seconds  # the one that nothing else on the machine got in the way of
 
 
 async def test_what_ends_in_the_cloud_is_told_at_once(made: tuple[NetnsCloud, Path]) -> None:
