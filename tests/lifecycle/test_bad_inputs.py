@@ -11,7 +11,7 @@ import pytest
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.metadata import attributes
 from octavia_provider.model.validation import validate
-from octavia_provider.plugin import language, spelling
+from octavia_provider.plugin import language, property_names
 from octavia_provider.plugin.resources import TOKENS
 from provider_process import Provider, provider
 from unit.model.bad_inputs import BAD_INPUTS, BadInput
@@ -31,7 +31,7 @@ def in_pulumis_names(kind: type, given: Any) -> dict[str, Any]:
         for n, v in known.items()
         if attributes(kind)[n].nested and isinstance(v, dict)
     }
-    return {**{n: v for n, v in given.items() if n not in known}, **spelling.to_pulumi(kind, known), **nested}
+    return {**{n: v for n, v in given.items() if n not in known}, **property_names.to_pulumi(kind, known), **nested}
 
 
 @pytest.mark.parametrize("bad", BAD_INPUTS, ids=str)
@@ -43,9 +43,11 @@ def test_check_refuses_what_the_api_refuses(unconfigured: Provider, bad: BadInpu
     )
     expected: dict[str, set[str]] = {}
     for violation in validate(kind, bad.values).violations:
-        expected.setdefault(spelling.spell(kind, violation.path), set()).add(language.spelled(violation.message))
+        expected.setdefault(property_names.pulumi_path(kind, violation.path), set()).add(
+            language.translate_names(violation.message)
+        )
     assert failures.keys() == expected.keys()
     assert all(
         set(reason.split("; ")) == expected[path] or reason in expected[path] for path, reason in failures.items()
     )
-    assert language.spelled(bad.says) in failures[spelling.spell(kind, bad.at)]
+    assert language.translate_names(bad.says) in failures[property_names.pulumi_path(kind, bad.at)]

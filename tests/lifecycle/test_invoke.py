@@ -11,7 +11,7 @@ import pytest
 from lifecycle.test_lifecycle import CASES, fill, parents
 from octavia_provider.plugin import schema, values
 from octavia_provider.plugin.functions import FUNCTIONS
-from octavia_provider.plugin.resources import HOOKS
+from octavia_provider.plugin.resources import HANDLERS_BY_TYPE
 from octavia_provider.pulumirpc import proto
 from provider_process import Provider, pb
 
@@ -31,7 +31,7 @@ def getter(token: str) -> str:
 
 
 def test_every_resource_has_a_function() -> None:
-    assert set(FUNCTIONS) == {getter(token) for token in HOOKS}
+    assert set(FUNCTIONS) == {getter(token) for token in HANDLERS_BY_TYPE}
 
 
 @pytest.mark.parametrize("plane", ["real"], indirect=True)

@@ -12,7 +12,7 @@ import pytest
 import pem
 from control_plane import ControlPlane
 from octavia_provider.model.unknown import UNKNOWN
-from octavia_provider.plugin.resources import HOOKS
+from octavia_provider.plugin.resources import HANDLERS_BY_TYPE
 from provider_process import Provider, pb
 from real_plane import RealPlane
 
@@ -122,7 +122,7 @@ def parents(octavia: Provider, case: Case) -> dict[str, str]:
 
 
 def test_every_resource_has_a_case() -> None:
-    assert {case.token for case in CASES.values()} == set(HOOKS)
+    assert {case.token for case in CASES.values()} == set(HANDLERS_BY_TYPE)
 
 
 @pytest.mark.parametrize("plane", ["small", "real"], indirect=True)

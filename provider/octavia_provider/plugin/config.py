@@ -70,18 +70,18 @@ def check(news: Mapping[str, Any]) -> list[Failure]:
     return found
 
 
-def text(config: Mapping[str, Any], name: str) -> str | None:
+def get_text(config: Mapping[str, Any], name: str) -> str | None:
     """A known, non-empty value, else None."""
     value = values.plain(config.get(name))
     return value if isinstance(value, str) and value else None
 
 
-def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[tuple[str, bool]]:
+def diff(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[tuple[str, bool]]:
     """The variables that differ, and whether resources must be made anew because another control plane is meant.
 
     What is not known yet may be another one. Two spellings of one place are one place.
     """
-    before, after = _place(olds), _place(news)
+    before, after = _control_plane_key(olds), _control_plane_key(news)
     found = []
     for name in sorted(NAMES):
         old, new = values.plain(olds.get(name)) or None, values.plain(news.get(name)) or None
@@ -92,9 +92,9 @@ def changed(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[tuple[str,
     return found
 
 
-def _place(config: Mapping[str, Any]) -> str:
-    home = text(config, "home")
-    url = embedded.endpoint(text(config, "endpoint"), home)
+def _control_plane_key(config: Mapping[str, Any]) -> str:
+    home = get_text(config, "home")
+    url = embedded.endpoint(get_text(config, "endpoint"), home)
     if url:
         parts = urlsplit(url)
         port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -31,52 +31,56 @@ class Change:
 
 
 def diff(
-    kind: type, old: Mapping[str, Any], shown: Mapping[str, Any], new: Mapping[str, Any],
+    kind: type, old: Mapping[str, Any], old_outputs: Mapping[str, Any], new: Mapping[str, Any],
     ignore: Sequence[str] = (),
 ) -> list[Change]:  # fmt: skip
     """The changes from the inputs ``old`` to ``new``; ``shown`` are the old outputs. Names are the model's, secrets
     are unwrapped; ``ignore`` are attributes in Pulumi's names."""
     before, after = _canonical(kind, old), _canonical(kind, new)
-    chosen = _canonical(kind, {name: value for name, value in shown.items() if value is not None})
+    outputs = _canonical(kind, {name: value for name, value in old_outputs.items() if value is not None})
     found: list[Change] = []
     for name, attr in inputs(kind).items():
         if attr.camel in ignore:
             continue
-        was, wanted = given(old, name), given(new, name)
+        was_set, now_set = is_set(old, name), is_set(new, name)
         left = before.get(name)
         if attr.filled:
-            if not wanted and (not was or attr.replaces):
+            if not now_set and (not was_set or attr.replaces):
                 continue
-            left = left if was else chosen.get(name)
-        left = completed(attr, left, chosen.get(name))
-        right = completed(attr, after.get(name), left)
-        found.extend(_compare(attr, (name,), left, right, was=was, wanted=wanted))
+            left = left if was_set else outputs.get(name)
+        left = fill_chosen(attr, left, outputs.get(name))
+        right = fill_chosen(attr, after.get(name), left)
+        found.extend(_compare(attr, (name,), left, right, was_set=was_set, now_set=now_set))
     return found
 
 
-def completed(attr: Attribute, value: Any, known: Any) -> Any:
+def fill_chosen(attr: Attribute, value: Any, chosen_by_control_plane: Any) -> Any:
     """A list of objects with what the control plane chose in them: taken from those of ``known`` that are the same else."""
-    if attr.nested is None or not isinstance(value, (list, tuple)) or not isinstance(known, (list, tuple)):
+    if (
+        attr.nested is None
+        or not isinstance(value, (list, tuple))
+        or not isinstance(chosen_by_control_plane, (list, tuple))
+    ):
         return value
-    chosen = [name for name, inner in inputs(attr.nested).items() if inner.filled]
-    return tuple(_completed(item, known, chosen) for item in value)
+    filled = [name for name, inner in inputs(attr.nested).items() if inner.filled]
+    return tuple(_fill_chosen_item(item, chosen_by_control_plane, filled) for item in value)
 
 
-def _completed(item: Any, known: Sequence[Any], chosen: Sequence[str]) -> Any:
+def _fill_chosen_item(item: Any, candidates: Sequence[Any], filled: Sequence[str]) -> Any:
     if not isinstance(item, Mapping):
         return item
-    for other in known:
-        if isinstance(other, Mapping) and all(other.get(n) == v for n, v in item.items() if n not in chosen):
-            return {n: other.get(n) if v is None and n in chosen else v for n, v in item.items()}
+    for other in candidates:
+        if isinstance(other, Mapping) and all(other.get(n) == v for n, v in item.items() if n not in filled):
+            return {n: other.get(n) if v is None and n in filled else v for n, v in item.items()}
     return item
 
 
-def given(values: Mapping[str, Any], name: str) -> bool:
+def is_set(values: Mapping[str, Any], name: str) -> bool:
     """Whether the inputs give this attribute."""
     return values.get(name) is not None
 
 
-def same(attr: Attribute, left: Any, right: Any) -> bool:
+def equal(attr: Attribute, left: Any, right: Any) -> bool:
     """Whether two canonical values mean the same."""
     if attr.unordered and isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
         return sorted(map(str, left)) == sorted(map(str, right))
@@ -90,37 +94,37 @@ def _canonical(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     return validate(kind, {name: value for name, value in values.items() if name in known}).values
 
 
-def _compare(attr: Attribute, path: Path, left: Any, right: Any, *, was: bool, wanted: bool) -> Iterator[Change]:
-    if not contains_unknown(right) and same(attr, left, right):
+def _compare(attr: Attribute, path: Path, left: Any, right: Any, *, was_set: bool, now_set: bool) -> Iterator[Change]:
+    if not contains_unknown(right) and equal(attr, left, right):
         return
-    if was and wanted and left is not None and right is not None and not contains_unknown(right):
-        parts = list(_parts(attr, path, left, right))
-        if parts:
-            yield from (Change(where, kind, attr, attr.replaces) for where, kind in parts)
+    if was_set and now_set and left is not None and right is not None and not contains_unknown(right):
+        nested = list(_nested_changes(attr, path, left, right))
+        if nested:
+            yield from (Change(where, kind, attr, attr.replaces) for where, kind in nested)
             return
-    replaces = attr.replaces or _crosses(attr, left, right)
-    yield Change(path, UPDATE if was and wanted else (ADD if wanted else DELETE), attr, replaces)
+    replaces = attr.replaces or _replaces_between(attr, left, right)
+    yield Change(path, UPDATE if was_set and now_set else (ADD if now_set else DELETE), attr, replaces)
 
 
-def _crosses(attr: Attribute, left: Any, right: Any) -> bool:
+def _replaces_between(attr: Attribute, left: Any, right: Any) -> bool:
     between = attr.replaces_between
     return between is not None and not contains_unknown(right) and between.crosses(left, right)
 
 
-def _parts(attr: Attribute, path: Path, left: Any, right: Any) -> Iterator[tuple[Path, str]]:
+def _nested_changes(attr: Attribute, path: Path, left: Any, right: Any) -> Iterator[tuple[Path, str]]:
     """The changes inside of a value; nothing for a value that has no inside."""
     if isinstance(left, Mapping) and isinstance(right, Mapping):
         names = attributes(attr.nested) if attr.nested else dict.fromkeys([*left, *right])
         for name in names:
-            yield from _part((*path, name), left.get(name), right.get(name))
+            yield from _item_change((*path, name), left.get(name), right.get(name))
     elif attr.unordered:
         yield from (((*path, i), DELETE) for i, item in enumerate(left) if item not in right)
         yield from (((*path, i), ADD) for i, item in enumerate(right) if item not in left)
     elif isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
         for i in range(max(len(left), len(right))):
-            yield from _part((*path, i), *(side[i] if i < len(side) else None for side in (left, right)))
+            yield from _item_change((*path, i), *(side[i] if i < len(side) else None for side in (left, right)))
 
 
-def _part(path: Path, left: Any, right: Any) -> Iterator[tuple[Path, str]]:
+def _item_change(path: Path, left: Any, right: Any) -> Iterator[tuple[Path, str]]:
     if left != right:
         yield path, ADD if left is None else (DELETE if right is None else UPDATE)

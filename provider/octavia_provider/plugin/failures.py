@@ -15,7 +15,7 @@ from octavia_provider.kit import logs, terminal
 from octavia_provider.model import errors
 from octavia_provider.pulumirpc import proto
 
-from . import language, spelling, values
+from . import language, property_names, values
 
 log = logs.Logger()
 
@@ -50,12 +50,12 @@ _CODES: Sequence[tuple[type[BaseException], grpc.StatusCode]] = (
 def abort(context: grpc.ServicerContext, error: Exception, kind: type | None = None) -> NoReturn:
     """End the call with this error; does not return. ``kind`` is the resource's, to spell property paths."""
     if isinstance(error, InitFailed):
-        error.reasons = [told(reason, kind) for reason in error.reasons]
+        error.reasons = [user_text(reason, kind) for reason in error.reasons]
         context.set_trailing_metadata((("grpc-status-details-bin", _details(error)),))
         context.abort(grpc.StatusCode.UNKNOWN, terminal.text("; ".join(error.reasons)))
-    for sort, code in _CODES:
-        if isinstance(error, sort):
-            context.abort(code, terminal.text(told(message(error, kind), kind)))
+    for error_type, code in _CODES:
+        if isinstance(error, error_type):
+            context.abort(code, terminal.text(user_text(message(error, kind), kind)))
     log.debug("unexpected", error=repr(error), trace="".join(traceback.format_exception(error)))
     line = terminal.line(" ".join(str(error).split()))
     context.abort(
@@ -66,13 +66,13 @@ def abort(context: grpc.ServicerContext, error: Exception, kind: type | None = N
     raise AssertionError("abort does not return")
 
 
-def told(text: str, kind: type | None = None) -> str:
+def user_text(text: str, kind: type | None = None) -> str:
     """The text as people read it: attributes in the program's spelling, and without the object's name at its beginning, by
     which the control plane and the client call it: engines name the resource in front of every message."""
     label = getattr(kind, "LABEL", "")
-    while label and (named := re.match(rf"{re.escape(label)} (?:'[^']*'|\"[^\"]*\"|\S+): ", text)):
-        text = text[named.end() :]
-    return language.spelled(text)
+    while label and (prefix := re.match(rf"{re.escape(label)} (?:'[^']*'|\"[^\"]*\"|\S+): ", text)):
+        text = text[prefix.end() :]
+    return language.translate_names(text)
 
 
 def message(error: Exception, kind: type | None = None) -> str:
@@ -81,14 +81,14 @@ def message(error: Exception, kind: type | None = None) -> str:
         return str(error)
     prefix = f"{error.subject}: " if isinstance(error, errors.OctaviaError) and error.subject else ""
     if isinstance(error, errors.Invalid):
-        return prefix + "; ".join(_spelled(kind, v.path, v.message) for v in error.violations)
+        return prefix + "; ".join(_with_path(kind, v.path, v.message) for v in error.violations)
     if isinstance(error, (errors.Conflict, errors.NotFound)) and error.path:
-        return prefix + _spelled(kind, error.path, error.message)
+        return prefix + _with_path(kind, error.path, error.message)
     return str(error)
 
 
-def _spelled(kind: type, path: errors.Path, text: str) -> str:
-    return f"{spelling.spell(kind, path)}: {text}" if path else text
+def _with_path(kind: type, path: errors.Path, text: str) -> str:
+    return f"{property_names.pulumi_path(kind, path)}: {text}" if path else text
 
 
 def _details(error: InitFailed) -> bytes:

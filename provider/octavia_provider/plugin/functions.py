@@ -29,13 +29,13 @@ class Function:
     """A look-up of one kind; ``parent`` is the argument that names where to look, where one is needed."""
 
     token: str
-    word: str
+    kind_name: str
     parent: str = ""
 
     @property
     def kind(self) -> type[Resource]:
         """The class of what is looked up."""
-        return KINDS[self.word]
+        return KINDS[self.kind_name]
 
     @property
     def arguments(self) -> Sequence[str]:
@@ -44,51 +44,53 @@ class Function:
         return ("id", *named, *([self.parent] if self.parent else ()))
 
 
-def _function(word: str) -> Function:
-    head, _, name = token(word).rpartition(":")
-    return Function(f"{head}:get{name}", word, camel(PARENTS[word][1]) if word in PARENTS else "")
+def _function(kind_name: str) -> Function:
+    head, _, name = token(kind_name).rpartition(":")
+    return Function(f"{head}:get{name}", kind_name, camel(PARENTS[kind_name][1]) if kind_name in PARENTS else "")
 
 
 FUNCTIONS: Mapping[str, Function] = {function.token: function for function in map(_function, KINDS)}
 
 
 def invoke(
-    name: str, given: Mapping[str, Any], client: Client, deadline: Deadline
+    name: str, args: Mapping[str, Any], client: Client, deadline: Deadline
 ) -> tuple[dict[str, Any], list[Failure]]:
     """The object that is meant, as outputs with its id; or what is wrong with the arguments."""
     function = FUNCTIONS.get(name)
     if function is None:
-        meant = did_you_mean(name, FUNCTIONS)
-        raise PermanentError(f"is no function of this provider, which has {', '.join(FUNCTIONS)}{meant}", subject=name)
-    arguments = {name: value for name, value in values.plain(given).items() if value is not None}
-    found = _check(function, arguments)
-    if found:
-        return {}, found
+        suggestion = did_you_mean(name, FUNCTIONS)
+        raise PermanentError(
+            f"is no function of this provider, which has {', '.join(FUNCTIONS)}{suggestion}", subject=name
+        )
+    arguments = {name: value for name, value in values.plain(args).items() if value is not None}
+    failures = _check(function, arguments)
+    if failures:
+        return {}, failures
     obj = _look_up(function, arguments, client, deadline)
-    return {"id": obj["id"], **outputs.shown(function.kind, obj, {})}, []
+    return {"id": obj["id"], **outputs.from_object(function.kind, obj, {})}, []
 
 
 def _check(function: Function, arguments: Mapping[str, Any]) -> list[Failure]:
-    found = [
+    failures = [
         Failure(name, f"is not an argument of this function{did_you_mean(name, function.arguments)}")
         for name in arguments
         if name not in function.arguments
     ]
-    found += [
+    failures += [
         Failure(name, "must be a string")
         for name, value in arguments.items()
         if name in function.arguments and not isinstance(value, (str, Unknown))
     ]
     if ("id" in arguments) == ("name" in arguments):
-        found.append(Failure("id", "is required, or name, and not both"))
+        failures.append(Failure("id", "is required, or name, and not both"))
     if function.parent and function.parent not in arguments:
-        label = KINDS[PARENTS[function.word][0]].LABEL
-        found.append(Failure(function.parent, f"is required: a {function.kind.LABEL} is looked up in its {label}"))
-    return found
+        label = KINDS[PARENTS[function.kind_name][0]].LABEL
+        failures.append(Failure(function.parent, f"is required: a {function.kind.LABEL} is looked up in its {label}"))
+    return failures
 
 
 def _look_up(function: Function, arguments: Mapping[str, Any], client: Client, deadline: Deadline) -> dict[str, Any]:
-    kind, label = function.word, function.kind.LABEL
+    kind, label = function.kind_name, function.kind.LABEL
     parent = arguments.get(function.parent) if function.parent else None
     if "id" in arguments:
         obj = client.get(kind, arguments["id"], deadline=deadline, parent=parent).object
@@ -106,4 +108,4 @@ def _look_up(function: Function, arguments: Mapping[str, Any], client: Client, d
 
 
 def _with_parent(function: Function, obj: dict[str, Any], parent: str | None) -> dict[str, Any]:
-    return {**obj, PARENTS[function.word][1]: parent} if parent else obj
+    return {**obj, PARENTS[function.kind_name][1]: parent} if parent else obj

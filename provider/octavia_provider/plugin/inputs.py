@@ -21,7 +21,7 @@ from octavia_provider.model.near import near
 from octavia_provider.model.validation import notes as validate_notes
 from octavia_provider.model.validation import validate
 
-from . import language, spelling, values
+from . import language, property_names, values
 
 NAME = "name"
 SUFFIX = 7
@@ -62,8 +62,10 @@ def check(
 ) -> tuple[dict[str, Any], list[Failure]]:
     """The checked inputs and all that is wrong with them; ``news`` and ``olds`` in Pulumi's names, decoded."""
     known = {attribute.camel: attribute for attribute in attributes(kind).values()}
-    inputs = {name: value for name, value in news.items() if value is not None and not _none(known.get(name), value)}
-    failures = _assets(inputs, "")
+    inputs = {
+        name: value for name, value in news.items() if value is not None and not _is_empty(known.get(name), value)
+    }
+    failures = _reject_assets(inputs, "")
     if NAME not in inputs and NAME in attributes(kind):
         if NAME in olds:
             inputs[NAME] = olds[NAME]  # the object has this name; a new one would only rename it
@@ -72,66 +74,66 @@ def check(
         else:
             inputs[NAME] = naming.name()
     for attr in attributes(kind).values():
-        if attr.camel in inputs and _to_be_secret(attr, inputs[attr.camel]):
+        if attr.camel in inputs and _must_be_secret(attr, inputs[attr.camel]):
             inputs[attr.camel] = values.Secret(inputs[attr.camel])  # whatever the program called it
     if failures:
         return inputs, failures
-    given, strangers = spelling.to_model(kind, values.plain(inputs))
-    failures += _unknown(kind, strangers)
-    for violation in bounded(validate(kind, given).violations):
+    values_of_model, unknown_names = property_names.to_model(kind, values.plain(inputs))
+    failures += _unknown_inputs(kind, unknown_names)
+    for violation in bounded(validate(kind, values_of_model).violations):
         message = _without_secrets(violation.message, inputs)
-        failures.append(Failure(spelling.spell(kind, violation.path), message))
+        failures.append(Failure(property_names.pulumi_path(kind, violation.path), message))
     return inputs, failures
 
 
-def _unknown(kind: type, names: Sequence[str]) -> list[Failure]:
+def _unknown_inputs(kind: type, names: Sequence[str]) -> list[Failure]:
     """What no input of the kind is called, and how it may have been meant."""
-    known = {attr.camel: language.name(attr) for attr in model_inputs(kind).values()}
-    found = []
+    known = {attr.camel: language.attribute_name(attr) for attr in model_inputs(kind).values()}
+    failures = []
     for name in names[:STRANGERS]:
-        meant = near(name, known)
-        asked = f"; did you mean {known[meant]}?" if meant else ""
-        found.append(Failure(echo.name(name), f"is not an attribute that can be given{asked}"))
+        suggestion = near(name, known)
+        hint = f"; did you mean {known[suggestion]}?" if suggestion else ""
+        failures.append(Failure(echo.name(name), f"is not an attribute that can be given{hint}"))
     if len(names) > STRANGERS:
-        found.append(Failure("", f"has {len(names) - STRANGERS} more attributes that cannot be given"))
-    return found
+        failures.append(Failure("", f"has {len(names) - STRANGERS} more attributes that cannot be given"))
+    return failures
 
 
-def _none(attribute: Attribute | None, value: Any) -> bool:
+def _is_empty(attribute: Attribute | None, value: Any) -> bool:
     """Whether it is text with nothing in it, which is as good as no input; names and descriptions can be empty."""
     if attribute is None or attribute.annotation is not str or attribute.default == "":
         return False
     return attribute.blank(values.plain(value))
 
 
-def _to_be_secret(attribute: Attribute, value: Any) -> bool:
+def _must_be_secret(attribute: Attribute, value: Any) -> bool:
     """Whether it is to be marked as one: it is a secret, or may be one and holds a private key."""
     if values.is_secret(value) or not attribute.hidden:
         return False
     return attribute.secret or any(map(armor.holds_private_key, _leaves(values.plain(value))))
 
 
-def notes(kind: type, inputs: Mapping[str, Any]) -> list[Failure]:
+def ineffective_inputs(kind: type, inputs: Mapping[str, Any]) -> list[Failure]:
     """What of these inputs, which are valid, has no effect: each with its property path."""
-    given, _ = spelling.to_model(kind, values.plain(inputs))
+    values_of_model, _ = property_names.to_model(kind, values.plain(inputs))
     return [
-        Failure(spelling.spell(kind, note.path), _without_secrets(note.message, inputs))
-        for note in validate_notes(kind, given)
+        Failure(property_names.pulumi_path(kind, note.path), _without_secrets(note.message, inputs))
+        for note in validate_notes(kind, values_of_model)
     ]
 
 
-def _assets(value: Any, path: str) -> list[Failure]:
+def _reject_assets(value: Any, path: str) -> list[Failure]:
     if isinstance(value, values.Secret):
-        return _assets(value.value, path)
+        return _reject_assets(value.value, path)
     if isinstance(value, values.Asset):
-        return [Failure(path, f"is {value.what}, which no property here takes; give the text itself")]
+        return [Failure(path, f"is {value.description}, which no property here takes; give the text itself")]
     if isinstance(value, Mapping):
         parts = [(f"{path}.{name}" if path else name, item) for name, item in value.items()]
     elif isinstance(value, list):
         parts = [(f"{path}[{i}]", item) for i, item in enumerate(value)]
     else:
         return []
-    return [failure for where, item in parts for failure in _assets(item, where)]
+    return [failure for where, item in parts for failure in _reject_assets(item, where)]
 
 
 def _without_secrets(message: str, inputs: Mapping[str, Any]) -> str:

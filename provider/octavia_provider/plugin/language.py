@@ -22,7 +22,7 @@ _CAMEL = re.compile(r"(?<![\w'\"/$-])[a-z][a-z0-9]*(?:[A-Z][a-z0-9]+)+(?![\w'\"/
 
 
 @functools.cache
-def uses_underscores() -> bool:
+def uses_snake_case() -> bool:
     """Whether the program's language writes ``protocol_port`` (Python), and not ``protocolPort`` (all others)."""
     here = Path.cwd()
     for folder in (here, *here.parents):
@@ -46,20 +46,20 @@ def runtime(project: str) -> str:
     return (match[1] or match[2] or "") if match else ""
 
 
-def name(attr: Attribute) -> str:
+def attribute_name(attr: Attribute) -> str:
     """An attribute's name in the program's language."""
-    return attr.name if uses_underscores() else attr.camel
+    return attr.name if uses_snake_case() else attr.camel
 
 
-def spelled(text: str) -> str:
+def translate_names(text: str) -> str:
     """The text with every attribute and option in it spelled as the program's language does."""
-    names, pattern = (_snake_names(), _CAMEL) if uses_underscores() else (_camel_names(), _SNAKE)
+    names, pattern = (_snake_names(), _CAMEL) if uses_snake_case() else (_camel_names(), _SNAKE)
     return pattern.sub(lambda match: names.get(match[0], match[0]), text)
 
 
 @functools.cache
 def _camel_names() -> dict[str, str]:
-    return {name: camel(name) for name in (*OPTIONS, *(attr.name for attr in _all()))}
+    return {name: camel(name) for name in (*OPTIONS, *(attr.name for attr in _all_attributes()))}
 
 
 @functools.cache
@@ -67,11 +67,11 @@ def _snake_names() -> dict[str, str]:
     return {spelling: name for name, spelling in _camel_names().items()}
 
 
-def _all() -> list[Attribute]:
+def _all_attributes() -> list[Attribute]:
     found: list[Attribute] = []
-    ahead: list[type] = list(KINDS.values())
-    for kind in ahead:
+    kinds: list[type] = list(KINDS.values())
+    for kind in kinds:
         for attr in attributes(kind).values():
             found.append(attr)
-            ahead.extend(inner for inner in (attr.nested,) if inner is not None and inner not in ahead)
+            kinds.extend(inner for inner in (attr.nested,) if inner is not None and inner not in kinds)
     return found

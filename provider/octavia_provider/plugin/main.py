@@ -28,7 +28,7 @@ WORKERS = 64
 """Calls at once; the engine keeps up to 4 × CPU resources in flight, each waiting in a call."""
 
 
-ALONE = b"\xff"
+ENGINE_GONE = b"\xff"
 """Why we end, where no signal told us to: the engine is gone. (A signal is its number.)"""
 
 
@@ -60,35 +60,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
         session.reporter.dial(engine)
     # A pipe that the interpreter itself writes to, in whichever thread the signal comes: a handler in Python runs only when
     # the main thread comes back from its read, which a signal to another thread, or a moment too early, does not end.
-    ended, end = os.pipe()
-    os.set_blocking(end, False)
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
     parent = os.getppid()
-    signal.set_wakeup_fd(end, warn_on_full_buffer=False)
+    signal.set_wakeup_fd(write_end, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     if engine:
-        threading.Thread(target=_follow_parent, args=(end,), daemon=True, name="parent").start()
+        threading.Thread(target=_follow_parent, args=(write_end,), daemon=True, name="parent").start()
     server, port = serve(session)
     sys.stdout.write(f"{port}\n")
     sys.stdout.flush()
-    told = os.read(ended, 1) != ALONE
+    signalled = os.read(read_end, 1) != ENGINE_GONE
     session.cancelled.set()
     server.stop(grace=5).wait()
-    if told and os.getppid() == parent:  # an engine that died may not have kept what it was answered last
+    if signalled and os.getppid() == parent:  # an engine that died may not have kept what it was answered last
         session.confirm()
     session.close()
 
 
-def _follow_parent(end: int) -> None:
+def _follow_parent(write_end: int) -> None:
     """An engine that was killed closes nobody: its end is ours. (A signal at the parent's death, PR_SET_PDEATHSIG,
     would come when the *thread* that started us ends, and Go's engine has many of those.)"""
     try:
         parent = os.pidfd_open(os.getppid())
     except OSError:  # it has ended already
-        os.write(end, ALONE)
+        os.write(write_end, ENGINE_GONE)
         return
     select.select([parent], [], [])
-    os.write(end, ALONE)
+    os.write(write_end, ENGINE_GONE)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from octavia_provider.model.metadata import Attribute, attributes, inputs
 
 from . import config
 from .functions import FUNCTIONS, Function
-from .hooks import Hooks
-from .resources import ALL, TOKENS
+from .handler import ResourceHandler
+from .resources import HANDLERS, TOKENS
 
 FILE = "schema.json"
 _TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -65,7 +65,7 @@ def build() -> dict[str, Any]:
             "description": "The provider: which control plane makes the resources.",
             "inputProperties": _configuration(),
         },
-        "resources": {hooks.type_name: _resource(hooks, types) for hooks in ALL},
+        "resources": {handler.type_name: _resource(handler, types) for handler in HANDLERS},
         "functions": {token: _function(function, types) for token, function in FUNCTIONS.items()},
         "types": dict(sorted(types.items())),
         "language": {
@@ -102,14 +102,14 @@ def _configuration() -> dict[str, Any]:
     }
 
 
-def _resource(hooks: Hooks, types: dict[str, Any]) -> dict[str, Any]:
-    kind: type = hooks.kind
-    word = hooks.word
-    prefix = hooks.type_name.rpartition(":")[2]
-    given = {a.camel: _property(a, hooks.type_name, types, as_input=True) for a in inputs(kind).values()}
-    shown = {a.camel: _property(a, hooks.type_name, types, as_input=False) for a in attributes(kind).values()}
+def _resource(handler: ResourceHandler, types: dict[str, Any]) -> dict[str, Any]:
+    kind: type = handler.kind
+    word = handler.kind_name
+    prefix = handler.type_name.rpartition(":")[2]
+    given = {a.camel: _property(a, handler.type_name, types, as_input=True) for a in inputs(kind).values()}
+    shown = {a.camel: _property(a, handler.type_name, types, as_input=False) for a in attributes(kind).values()}
     return {
-        "description": f"{inspect.getdoc(kind)}\n\n{_import(word, hooks.type_name, prefix)}",
+        "description": f"{inspect.getdoc(kind)}\n\n{_import(word, handler.type_name, prefix)}",
         "inputProperties": given,
         "requiredInputs": [a.camel for a in inputs(kind).values() if a.required],
         "properties": shown,
@@ -222,7 +222,7 @@ def _always_shown(attr: Attribute) -> bool:
 
 def _function(function: Function, types: dict[str, Any]) -> dict[str, Any]:
     kind: type = function.kind
-    owner = TOKENS[function.word]
+    owner = TOKENS[function.kind_name]
     docs = {
         "id": "Its id. Give this or `name`.",
         "name": "Its name, where only one has it. Give this or `id`.",
@@ -246,7 +246,7 @@ def _function(function: Function, types: dict[str, Any]) -> dict[str, Any]:
 
 
 def _looked_up(function: Function) -> str:
-    parent = PARENTS.get(function.word)
+    parent = PARENTS.get(function.kind_name)
     return f"The {KINDS[parent[0]].LABEL} in which it is looked up." if parent else ""
 
 

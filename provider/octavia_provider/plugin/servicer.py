@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The calls of ``pulumirpc.ResourceProvider`` (pulumi: proto/pulumi/provider.proto).
 
-Each decodes, asks the hooks, encodes. Errors leave as one line (``failures``). Calls run in a pool of threads, because
+Each decodes, asks the handler, encodes. Errors leave as one line (``failures``). Calls run in a pool of threads, because
 they wait for the control plane; Check and Diff touch nothing and a preview starts nothing.
 """
 
@@ -23,12 +23,12 @@ from octavia_provider.model.errors import PermanentError
 from octavia_provider.model.near import did_you_mean
 from octavia_provider.pulumirpc import proto
 
-from . import config, failures, functions, language, spelling, values
+from . import config, failures, functions, language, property_names, values
 from .failures import InitFailed
-from .hooks import Difference, Hooks
+from .handler import DiffResult, ResourceHandler
 from .inputs import Failure, Naming
-from .resources import HOOKS
-from .session import TIMEOUT, ProviderSession
+from .resources import HANDLERS_BY_TYPE
+from .session import DEFAULT_TIMEOUT, ProviderSession
 
 pb: Any = proto.stub("provider_pb2")
 plugin_pb: Any = proto.stub("plugin_pb2")
@@ -52,7 +52,7 @@ class Servicer(Base):  # type: ignore[misc]
 
     def Attach(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002, N802
         """An engine takes up a provider that runs already (PULUMI_DEBUG_PROVIDERS)."""
-        self._session.attached()
+        self._session.reset_for_engine()
         self._session.reporter.dial(request.address)
         return Empty()
 
@@ -64,7 +64,7 @@ class Servicer(Base):  # type: ignore[misc]
         """The schema as it was emitted from the model."""
         from . import schema
 
-        with _told(context):
+        with _abort_on_error(context):
             return pb.GetSchemaResponse(schema=schema.committed())
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002, N802
@@ -77,16 +77,16 @@ class Servicer(Base):  # type: ignore[misc]
     # ── configuration ────────────────────────────────────────────────────────────────────────────────────────────────
     def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Validate the provider's configuration."""
-        with _told(context):
+        with _abort_on_error(context):
             found = config.check(values.decode(request.news))
             return pb.CheckResponse(inputs=request.news, failures=_failures(found))
 
     def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Another control plane means other resources; all else changes nothing for them."""
-        with _told(context):
+        with _abort_on_error(context):
             olds = request.old_inputs if request.old_inputs.fields else request.olds
             before, after = values.decode(olds), values.decode(request.news)
-            changed = config.changed(before, after)
+            changed = config.diff(before, after)
             kinds = {name: _kind(before.get(name), after.get(name), replace=replace) for name, replace in changed}
             return pb.DiffResponse(
                 changes=pb.DiffResponse.DIFF_SOME if changed else pb.DiffResponse.DIFF_NONE,
@@ -98,7 +98,7 @@ class Servicer(Base):  # type: ignore[misc]
 
     def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Take the configuration; nothing is called yet."""
-        with _told(context):
+        with _abort_on_error(context):
             self._session.configure(values.decode(request.args), request.id)
             return pb.ConfigureResponse(
                 acceptSecrets=True, acceptResources=True, acceptOutputs=True, supportsPreview=True,
@@ -108,53 +108,53 @@ class Servicer(Base):  # type: ignore[misc]
     # ── resources ────────────────────────────────────────────────────────────────────────────────────────────────────
     def Check(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Validate the inputs of a resource, and name it where it has no name."""
-        with _told(context):
-            hooks = _hooks(request)
-            self._session.checked(request.urn)
+        with _abort_on_error(context):
+            handler = _handler(request)
+            self._session.record_checked(request.urn)
             olds, news = values.decode(request.olds), values.decode(request.news)
-            inputs, found = hooks.check(news, olds, _naming(request))
+            inputs, found = handler.check(news, olds, _naming(request))
             if not found:
-                self._session.warn(request.urn, hooks.notes(inputs))
-                self._session.tell_once(request.urn, hooks.warnings(inputs, datetime.now(UTC)))
+                self._session.warn_ineffective(request.urn, handler.ineffective_inputs(inputs))
+                self._session.warn_once(request.urn, handler.warnings(inputs, datetime.now(UTC)))
             return pb.CheckResponse(inputs=values.encode(inputs), failures=_failures(found))
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Compare inputs; say what must be replaced, and tell what the rest costs."""
-        with _told(context):
-            hooks = _hooks(request)
-            self._session.saw(request.urn, request.id)
+        with _abort_on_error(context):
+            handler = _handler(request)
+            self._session.record_known_id(request.urn, request.id)
             old_inputs, olds = _olds(request)
-            found = hooks.diff(old_inputs, olds, values.decode(request.news), request.ignoreChanges)
-            meant = ignoring.problems(hooks.kind, request.ignoreChanges, underscores=language.uses_underscores())
-            self._session.tell_once(request.urn, meant)
-            self._session.tell_effects(request.urn, found.effects)
-            return _diff_response(hooks, found)
+            found = handler.diff(old_inputs, olds, values.decode(request.news), request.ignoreChanges)
+            problems = ignoring.problems(handler.kind, request.ignoreChanges, underscores=language.uses_snake_case())
+            self._session.warn_once(request.urn, problems)
+            self._session.report_effects(request.urn, found.effects)
+            return _diff_response(handler, found)
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Make a resource."""
-        with _told(context, request):
-            hooks = _hooks(request)
+        with _abort_on_error(context, request):
+            handler = _handler(request)
             news = values.decode(request.properties)
             if request.preview:
-                self._session.tell_effects(request.urn, [("made", hooks.effect_of_create(news))])
-                return pb.CreateResponse(properties=values.encode(hooks.preview_create(news)))
+                self._session.report_effects(request.urn, [("made", handler.effect_of_create(news))])
+                return pb.CreateResponse(properties=values.encode(handler.preview_create(news)))
             call = self._call(request)
             try:
-                id, properties = hooks.create(call, news)  # noqa: A001
-            except InitFailed as half_made:
-                self._session.made(call, half_made.id)
+                id, properties = handler.create(call, news)  # noqa: A001
+            except InitFailed as partial:
+                self._session.record_created(call, partial.id)
                 raise
-            self._session.made(call, id)
+            self._session.record_created(call, id)
             return pb.CreateResponse(id=id, properties=values.encode(properties))
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Look at a resource: refresh, import, ``get``."""
-        with _told(context, request):
-            hooks = _hooks(request)
+        with _abort_on_error(context, request):
+            handler = _handler(request)
             olds, inputs = values.decode(request.properties), values.decode(request.inputs)
             if olds:
-                self._session.saw(request.urn, request.id)
-            found = hooks.read(self._call(request), request.id, olds, inputs)
+                self._session.record_known_id(request.urn, request.id)
+            found = handler.read(self._call(request), request.id, olds, inputs)
             if found is None:
                 return pb.ReadResponse()
             if found.reasons:
@@ -165,45 +165,45 @@ class Servicer(Base):  # type: ignore[misc]
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Change a resource in place, or go on with what failed."""
-        with _told(context, request):
-            hooks = _hooks(request)
-            self._session.saw(request.urn, request.id)
+        with _abort_on_error(context, request):
+            handler = _handler(request)
+            self._session.record_known_id(request.urn, request.id)
             old_inputs, olds = _olds(request)
             news = values.decode(request.news)
             if request.preview:
-                properties = hooks.preview_update(old_inputs, olds, news)
+                properties = handler.preview_update(old_inputs, olds, news)
             else:
-                properties = hooks.update(
+                properties = handler.update(
                     self._call(request), request.id, old_inputs, olds, news, ignore=request.ignoreChanges
                 )
             return pb.UpdateResponse(properties=values.encode(properties))
 
     def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Delete a resource."""
-        with _told(context, request):
-            hooks = _hooks(request)
-            self._session.saw(request.urn, request.id)
-            hooks.delete(self._call(request), request.id, values.decode(request.properties))
+        with _abort_on_error(context, request):
+            handler = _handler(request)
+            self._session.record_known_id(request.urn, request.id)
+            handler.delete(self._call(request), request.id, values.decode(request.properties))
             return Empty()
 
     # ── functions ────────────────────────────────────────────────────────────────────────────────────────────────────
     def Invoke(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         """Look something up. In a preview the embedded control plane is not started for it."""
-        with _told(context), self._aloud(request.tok):
+        with _abort_on_error(context), self._warn_on_error(request.tok):
             client = self._session.client(start=not request.preview)
-            deadline = Deadline(TIMEOUT, self._session.cancelled)
+            deadline = Deadline(DEFAULT_TIMEOUT, self._session.cancelled)
             result, found = functions.invoke(request.tok, values.decode(request.args), client, deadline)
             if found:
-                self._session.tell_failure(request.tok, "; ".join(f"{f.path}: {f.reason}" for f in found))
+                self._session.warn_failure(request.tok, "; ".join(f"{f.path}: {f.reason}" for f in found))
             return pb.InvokeResponse(**{"return": values.encode(result)}, failures=_failures(found))
 
     @contextmanager
-    def _aloud(self, token: str) -> Iterator[None]:
+    def _warn_on_error(self, token: str) -> Iterator[None]:
         """SDKs bury what goes wrong in a function under a traceback of their own: it is told beside that too."""
         try:
             yield
         except Exception as error:
-            self._session.tell_failure(token, failures.message(error))
+            self._session.warn_failure(token, failures.message(error))
             raise
 
     def _call(self, request: Any) -> Any:
@@ -211,28 +211,28 @@ class Servicer(Base):  # type: ignore[misc]
 
 
 @contextmanager
-def _told(context: grpc.ServicerContext, request: Any = None) -> Iterator[None]:
+def _abort_on_error(context: grpc.ServicerContext, request: Any = None) -> Iterator[None]:
     """What goes wrong inside ends the call with one line for people."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - nothing may reach the user as a traceback
-        hooks = HOOKS.get(_type(request)) if request is not None else None
-        failures.abort(context, error, hooks.kind if hooks else None)
+        handler = HANDLERS_BY_TYPE.get(_type(request)) if request is not None else None
+        failures.abort(context, error, handler.kind if handler else None)
 
 
 def _type(request: Any) -> str:
     return str(request.type) or str(request.urn).split("::")[2].rpartition("$")[2]
 
 
-def _hooks(request: Any) -> Hooks:
-    hooks = HOOKS.get(_type(request))
-    if hooks is None:
+def _handler(request: Any) -> ResourceHandler:
+    handler = HANDLERS_BY_TYPE.get(_type(request))
+    if handler is None:
         raise PermanentError(
-            f"is no resource of octavia {__version__}, which has {', '.join(HOOKS)}{did_you_mean(_type(request), HOOKS)}",
+            f"is no resource of octavia {__version__}, which has {', '.join(HANDLERS_BY_TYPE)}{did_you_mean(_type(request), HANDLERS_BY_TYPE)}",
             subject=_type(request),
             hint="use an SDK of the same version as the plugin",
         )  # fmt: skip
-    return hooks
+    return handler
 
 
 def _olds(request: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -240,7 +240,7 @@ def _olds(request: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     outputs = values.decode(request.olds)
     if request.old_inputs.fields:
         return values.decode(request.old_inputs), outputs
-    raw, _ = spelling.to_model(_hooks(request).kind, outputs)
+    raw, _ = property_names.to_model(_handler(request).kind, outputs)
     return outputs if raw else {}, outputs
 
 
@@ -253,17 +253,17 @@ def _naming(request: Any) -> Naming:
 def _failures(found: Sequence[Failure]) -> list[Any]:
     """Engines look a property's value up by Pulumi's name, and show it beside ours. A program in Python has other names:
     there all of it is told in the reason."""
-    told = [(failure.path, language.spelled(failure.reason)) for failure in found]
-    if language.uses_underscores():
-        told = [("", f"{language.spelled(path)}: {reason}" if path else reason) for path, reason in told]
-    return [pb.CheckFailure(property=path, reason=terminal.text(reason)) for path, reason in told]
+    reasons = [(failure.path, language.translate_names(failure.reason)) for failure in found]
+    if language.uses_snake_case():
+        reasons = [("", f"{language.translate_names(path)}: {reason}" if path else reason) for path, reason in reasons]
+    return [pb.CheckFailure(property=path, reason=terminal.text(reason)) for path, reason in reasons]
 
 
-def _diff_response(hooks: Hooks, found: Difference) -> Any:
+def _diff_response(handler: ResourceHandler, found: DiffResult) -> Any:
     detailed: dict[str, Any] = {}
     for change in found.changes:
         kind = f"{change.kind}_REPLACE" if change.replaces else change.kind
-        detailed[spelling.spell(hooks.kind, change.path)] = pb.PropertyDiff(
+        detailed[property_names.pulumi_path(handler.kind, change.path)] = pb.PropertyDiff(
             kind=pb.PropertyDiff.Kind.Value(kind), inputDiff=True
         )
     return pb.DiffResponse(

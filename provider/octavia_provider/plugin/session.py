@@ -17,15 +17,15 @@ from octavia_provider.model.errors import PermanentError
 from octavia_provider.pulumirpc import struct
 
 from . import config, language
-from .hooks import Call
+from .engine_log import Reporter
+from .handler import CallContext
 from .inputs import Failure
-from .reporting import Reporter
 
 log = logs.Logger()
 
-TIMEOUT = 300.0
+DEFAULT_TIMEOUT = 300.0
 """Seconds that a create, read, update or delete may take where the user gave no custom timeout."""
-CONFIRM = 2.0
+CONFIRM_SECONDS = 2.0
 """Seconds that the end of a run may take to confirm what it made."""
 
 
@@ -40,12 +40,12 @@ class ProviderSession:
         self._config: Mapping[str, Any] = {}
         self._provider = ""
         self._clients: dict[bool, Client] = {}
-        self._known: dict[str, set[str]] = {}
-        self._made: set[str] = set()
+        self._ids_by_urn: dict[str, set[str]] = {}
+        self._created_ids: set[str] = set()
         self._confirmed: set[str] = set()
         self._checked: set[str] = set()
-        self._told: set[str] = set()
-        self._silent = bool(os.environ.get(TOLD))  # the embedded engine, which tells of both by itself
+        self._effects_reported: set[str] = set()
+        self._engine_reports = bool(os.environ.get(TOLD))  # the embedded engine, which tells of both by itself
         self._warned: set[tuple[str, str]] = set()
 
     def configure(self, settings: Mapping[str, Any], provider: str) -> None:
@@ -69,60 +69,60 @@ class ProviderSession:
             if not self._configured:
                 raise PermanentError("Configure was not called before the first resource.", subject="provider")
             if start not in self._clients:
-                home, endpoint = config.text(self._config, "home"), config.text(self._config, "endpoint")
+                home, endpoint = config.get_text(self._config, "home"), config.get_text(self._config, "endpoint")
                 self._clients[start] = embedded.connect(endpoint, home, start=start)
             return self._clients[start]
 
-    def call(self, urn: str, name: str, timeout: float) -> Call:
+    def call(self, urn: str, name: str, timeout: float) -> CallContext:
         """What one call to the control plane needs; ``timeout`` in seconds, 0 for the default."""
-        return Call(
+        return CallContext(
             urn=urn, name=name or urn.rpartition("::")[2], client=self.client(),
-            deadline=Deadline(timeout or TIMEOUT, self.cancelled), owner=self._owner(urn),
+            deadline=Deadline(timeout or DEFAULT_TIMEOUT, self.cancelled), owner=self._owner(urn),
             report=lambda message: self.reporter.status(urn, message),
         )  # fmt: skip
 
-    def saw(self, urn: str, id: str) -> None:  # noqa: A002
+    def record_known_id(self, urn: str, id: str) -> None:  # noqa: A002
         """The engine has shown this id for this URN: it is in the state, so no leftover of a crash."""
         if id and id not in struct.UNKNOWNS:
             with self._lock:
-                self._known.setdefault(urn, set()).add(id.rpartition("/")[2])
+                self._ids_by_urn.setdefault(urn, set()).add(id.rpartition("/")[2])
 
-    def made(self, call: Call, id: str) -> None:  # noqa: A002
+    def record_created(self, call: CallContext, id: str) -> None:  # noqa: A002
         """The engine is answered this id now. It keeps it, unless it is killed in this moment."""
         with self._lock:
-            self._made.add(id.rpartition("/")[2])
+            self._created_ids.add(id.rpartition("/")[2])
             if call.owner is not None:
                 self._confirmed.update(call.owner.known)
 
-    def attached(self) -> None:
+    def reset_for_engine(self) -> None:
         """Another engine has come: whether the one before it kept what it was answered is not known."""
         self.cancelled.clear()
         with self._lock:
-            self._made.clear()
+            self._created_ids.clear()
 
     def confirm(self) -> None:
         """The run ends in order: the engine keeps what it showed and what it was answered, so no later create takes
         it for a leftover, under whatever name it will be known then. One short call, and none where the run made none.
         """
         with self._lock:
-            ids = self._made.union(*self._known.values()) - self._confirmed
+            ids = self._created_ids.union(*self._ids_by_urn.values()) - self._confirmed
             provider = self._provider
             if not ids or not provider or not self._clients:
                 return
         try:
-            self.client(start=False).confirm(provider, sorted(ids), seconds=CONFIRM)
+            self.client(start=False).confirm(provider, sorted(ids), seconds=CONFIRM_SECONDS)
         except Exception as error:  # noqa: BLE001 - the run is over; the next one confirms what it shows
             log.debug("not confirmed", error=repr(error))
             return
         with self._lock:
             self._confirmed |= ids
 
-    def checked(self, urn: str) -> None:
+    def record_checked(self, urn: str) -> None:
         """A program has asked for this resource (in a refresh none does)."""
         with self._lock:
             self._checked.add(urn)
 
-    def tell_once(self, urn: str, lines: Iterable[str]) -> None:
+    def warn_once(self, urn: str, lines: Iterable[str]) -> None:
         """Warnings; each once per resource."""
         with self._lock:
             fresh = [line for line in lines if (urn, line) not in self._warned]
@@ -130,35 +130,35 @@ class ProviderSession:
         for line in fresh:
             self.reporter.warn(urn, line)
 
-    def tell_failure(self, token: str, message: str) -> None:
+    def warn_failure(self, token: str, message: str) -> None:
         """That a function failed. A warning: the program may catch it, and an error would end the run all the same."""
-        if not self._silent:
-            self.reporter.warn("", language.spelled(f"{token}: {message}"))
+        if not self._engine_reports:
+            self.reporter.warn("", language.translate_names(f"{token}: {message}"))
 
-    def tell_effects(self, urn: str, found: Sequence[tuple[str, Effect]]) -> None:
+    def report_effects(self, urn: str, found: Sequence[tuple[str, Effect]]) -> None:
         """What a change does to traffic, the worst first; once per resource, and not for the backward diffs of a refresh.
 
         Nothing is told where the engine does that by itself.
         """
         with self._lock:
-            if not found or self._silent or urn in self._told or urn not in self._checked:
+            if not found or self._engine_reports or urn in self._effects_reported or urn not in self._checked:
                 return
-            self._told.add(urn)
+            self._effects_reported.add(urn)
         for name, effect in found:
-            tell = self.reporter.info
+            log_line = self.reporter.info
             if effect.severity >= Severity.ENDS:
-                tell = self.reporter.warn
+                log_line = self.reporter.warn
             elif effect.severity == Severity.NONE:
-                tell = self.reporter.debug
-            tell(urn, language.spelled(f"effect on traffic: {name}: {effect.text}"))
+                log_line = self.reporter.debug
+            log_line(urn, language.translate_names(f"effect on traffic: {name}: {effect.text}"))
 
-    def warn(self, urn: str, notes: Sequence[Failure]) -> None:
+    def warn_ineffective(self, urn: str, notes: Sequence[Failure]) -> None:
         """What is taken and has no effect; each once per resource."""
-        self.tell_once(urn, (f"{note.path}: {note.reason}" for note in notes))
+        self.warn_once(urn, (f"{note.path}: {note.reason}" for note in notes))
 
     def _owner(self, urn: str) -> Owner | None:
         with self._lock:
             if not self._provider:
                 return None
-            others = set().union(*self._known.values()) - self._confirmed  # each is told once
-            return Owner(provider=self._provider, urn=urn, known=sorted(others.union(self._known.get(urn, ()))))
+            others = set().union(*self._ids_by_urn.values()) - self._confirmed  # each is told once
+            return Owner(provider=self._provider, urn=urn, known=sorted(others.union(self._ids_by_urn.get(urn, ()))))

@@ -32,7 +32,7 @@ class Secret:
 class Asset:
     """A file or an archive that was passed as a value; no resource here takes one."""
 
-    what: str
+    description: str
 
 
 def decode(struct: Struct) -> dict[str, Any]:

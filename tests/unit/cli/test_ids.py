@@ -9,7 +9,7 @@ import pem
 from command_line import octaviactl
 from octavia_provider.cli import ids
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.plugin.resources import HOOKS, TOKENS
+from octavia_provider.plugin.resources import HANDLERS_BY_TYPE, TOKENS
 from provider_process import provider
 from real_plane import RealPlane
 
@@ -36,7 +36,7 @@ def test_everything_is_listed_and_the_plugin_reads_it_by_that_id() -> None:
         done = octaviactl("ids", "--json", "--home", plane.home)
         assert (done.returncode, done.stderr) == (0, "")
         resources = json.loads(done.stdout)["resources"]
-        assert {resource["type"] for resource in resources} == set(HOOKS)
+        assert {resource["type"] for resource in resources} == set(HANDLERS_BY_TYPE)
         names = [(resource["type"], resource["name"]) for resource in resources]
         assert len(set(names)) == len(names)
         assert {"web", "web-2"} <= {name for kind, name in names if kind == "octavia:index:LoadBalancer"}

@@ -42,8 +42,8 @@ def test_check(news: dict[str, Any], paths: list[str]) -> None:
     ],
 )
 def test_only_another_control_plane_replaces(old: Any, new: Any, changed: Any) -> None:
-    assert config.changed(old, new) == changed
+    assert config.diff(old, new) == changed
 
 
 def test_saying_the_default_home_replaces_nothing(tmp_path: Path) -> None:
-    assert config.changed({}, {"home": str(tmp_path)}) == [("home", False)]
+    assert config.diff({}, {"home": str(tmp_path)}) == [("home", False)]

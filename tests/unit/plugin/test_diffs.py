@@ -12,7 +12,7 @@ from octavia_provider.model.errors import spell
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.unknown import UNKNOWN
 from octavia_provider.plugin import diffs, values
-from octavia_provider.plugin.resources import HOOKS
+from octavia_provider.plugin.resources import HANDLERS_BY_TYPE
 from pem import make
 
 ID, OTHER = str(uuid.UUID(int=1)), str(uuid.UUID(int=2))
@@ -90,16 +90,16 @@ def test_ignored_attributes_do_not_change() -> None:
 
 
 def test_delete_before_replace_where_two_cannot_be() -> None:
-    hooks = HOOKS["octavia:index:LoadBalancer"]
+    handler = HANDLERS_BY_TYPE["octavia:index:LoadBalancer"]
     old = {"vipNetworkId": ID, "vipAddress": "10.0.0.9", "provider": "amphora"}
-    assert hooks.diff(old, old, {**old, "provider": "octavia"}).delete_before_replace
-    assert not hooks.diff(old, old, {**old, "vipAddress": "10.0.0.8"}).delete_before_replace
-    assert not hooks.diff(old, old, {**old, "vipNetworkId": UNKNOWN}).delete_before_replace
-    monitor = HOOKS["octavia:index:HealthMonitor"]
+    assert handler.diff(old, old, {**old, "provider": "octavia"}).delete_before_replace
+    assert not handler.diff(old, old, {**old, "vipAddress": "10.0.0.8"}).delete_before_replace
+    assert not handler.diff(old, old, {**old, "vipNetworkId": UNKNOWN}).delete_before_replace
+    monitor = HANDLERS_BY_TYPE["octavia:index:HealthMonitor"]
     old = {"poolId": ID, "type": "TCP", "delay": 5, "timeout": 2, "maxRetries": 2}
     assert monitor.diff(old, old, {**old, "delay": 6}).delete_before_replace  # should the user force a replacement
     assert not monitor.diff(old, old, {**old, "poolId": OTHER}).delete_before_replace
-    network = HOOKS["octavia:local:Network"]
+    network = HANDLERS_BY_TYPE["octavia:local:Network"]
     assert network.diff({}, {"cidr": "10.1.0.0/24"}, {"cidr": "10.2.0.0/24"}).delete_before_replace
 
 
@@ -112,28 +112,28 @@ def test_delete_before_replace_where_two_cannot_be() -> None:
 )  # fmt: skip
 def test_what_goes_over_to_datagrams_or_back_is_made_anew(token: str, old: str, new: str, replaces: list[str]) -> None:
     given = {"loadbalancerId": ID, "protocolPort": 80, "lbAlgorithm": "ROUND_ROBIN"}
-    hooks = HOOKS[f"octavia:index:{token}"]
-    found = hooks.diff({**given, "protocol": old}, {**given, "protocol": old}, {**given, "protocol": new})
+    handler = HANDLERS_BY_TYPE[f"octavia:index:{token}"]
+    found = handler.diff({**given, "protocol": old}, {**given, "protocol": old}, {**given, "protocol": new})
     assert (list(found.replaces), [change.replaces for change in found.changes]) == (replaces, [bool(replaces)])
     assert not (replaces and found.delete_before_replace)  # TCP and UDP have ports of their own
     assert list(found.stables) == ["id"] if replaces else "loadbalancerId" in found.stables
 
 
 def test_effects_are_told_the_worst_first() -> None:
-    hooks = HOOKS["octavia:index:Listener"]
+    handler = HANDLERS_BY_TYPE["octavia:index:Listener"]
     old = {"loadbalancerId": ID, "protocol": "HTTP", "protocolPort": 80}
     new = {**old, "timeoutClientData": 1, "protocolPort": 81, "description": "x", "defaultPoolId": OTHER}
-    found = hooks.diff(old, old, new).effects
+    found = handler.diff(old, old, new).effects
     assert [name for name, _ in found] == ["protocolPort", "defaultPoolId", "timeoutClientData", "description"]
     assert found[0][1].severity is Severity.GONE
     assert found[-1][1] == Effect(Severity.NONE, "none")
 
 
 def test_certificates_are_told_by_subject_end_and_fingerprint() -> None:
-    hooks = HOOKS["octavia:index:TlsContainer"]
+    handler = HANDLERS_BY_TYPE["octavia:index:TlsContainer"]
     one, two = make("a.example.com"), make("b.example.com")
     old, new = ({"certificate": each.pem, "privateKey": values.Secret(each.key_pem)} for each in (one, two))
-    said = {name.split(" ")[0]: name for name, _ in hooks.diff(old, old, new).effects}
+    said = {name.split(" ")[0]: name for name, _ in handler.diff(old, old, new).effects}
     for each in (one, two):
         facts = certificates.facts(certificates.certificates(each.pem)[0])
         assert (
@@ -142,23 +142,23 @@ def test_certificates_are_told_by_subject_end_and_fingerprint() -> None:
     assert said["privateKey"] == "privateKey"
     assert "BEGIN" not in str(said)
     secret = [{**side, "certificate": values.Secret(side["certificate"])} for side in (old, new)]
-    assert "certificate" in dict(hooks.diff(secret[0], secret[0], secret[1]).effects)
+    assert "certificate" in dict(handler.diff(secret[0], secret[0], secret[1]).effects)
 
 
 def test_costs_and_stables() -> None:
-    hooks = HOOKS["octavia:index:Listener"]
+    handler = HANDLERS_BY_TYPE["octavia:index:Listener"]
     old = {"loadbalancerId": ID, "protocol": "HTTP", "protocolPort": 80}
     shown = {**old, "url": "http://127.0.0.1:80", "controlPlaneId": ID}
-    found = hooks.diff(old, shown, {**old, "timeoutClientData": 1})
+    found = handler.diff(old, shown, {**old, "timeoutClientData": 1})
     reload = Effect(Severity.RELOAD, "a seamless reload of haproxy; no request is lost")
     assert list(found.effects) == [("timeoutClientData", reload)]
     assert set(found.stables) == {"id", "url", "controlPlaneId", "loadbalancerId"}
-    assert "url" not in hooks.diff(old, shown, {**old, "protocolPort": 81}).stables
-    replaced = hooks.diff(old, shown, {**old, "loadbalancerId": OTHER})
+    assert "url" not in handler.diff(old, shown, {**old, "protocolPort": 81}).stables
+    replaced = handler.diff(old, shown, {**old, "loadbalancerId": OTHER})
     assert [name for name, _ in replaced.effects] == ["replaced, because of loadbalancerId"]
     assert list(replaced.stables) == ["id"]
-    assert hooks.preview_update(old, shown, {**old, "timeoutClientData": 1})["url"] == shown["url"]
-    assert hooks.preview_update(old, shown, {**old, "protocolPort": 81})["url"] is UNKNOWN
+    assert handler.preview_update(old, shown, {**old, "timeoutClientData": 1})["url"] == shown["url"]
+    assert handler.preview_update(old, shown, {**old, "protocolPort": 81})["url"] is UNKNOWN
 
 
 def test_an_additional_vip_whose_address_was_chosen__what_was_chosen_stands_for_the_input() -> None:
@@ -191,6 +191,6 @@ def test_empty_text_is_none(
         **given,
         **{n: v for n, v in shown.items() if kind == "LoadBalancer" or not n.endswith(("Vips", "vipAddress"))},
     }
-    found = HOOKS[f"octavia:index:{kind}"].diff({**given, **old}, shown, {**given, **new})
+    found = HANDLERS_BY_TYPE[f"octavia:index:{kind}"].diff({**given, **old}, shown, {**given, **new})
     assert [(spell(change.path), change.kind) for change in found.changes] == expected
     assert found.replaces == []

@@ -13,9 +13,9 @@ from octavia_provider.plugin import language
 
 @pytest.fixture(autouse=True)
 def _fresh() -> Iterator[None]:
-    language.uses_underscores.cache_clear()
+    language.uses_snake_case.cache_clear()
     yield
-    language.uses_underscores.cache_clear()
+    language.uses_snake_case.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -38,15 +38,18 @@ def test_it_is_read_from_the_project_above_the_working_folder(tmp_path: Path, mo
     (tmp_path / "Pulumi.yaml").write_text("name: p\nruntime: python\n")
     (tmp_path / "src").mkdir()
     monkeypatch.chdir(tmp_path / "src")
-    assert language.uses_underscores()
+    assert language.uses_snake_case()
 
 
 def test_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = "protocolPort: goes with default_tls_container_ref only, and 'lb_algorithm' of x_y_z"
     monkeypatch.chdir(tmp_path)
-    assert language.spelled(text) == "protocolPort: goes with defaultTlsContainerRef only, and 'lb_algorithm' of x_y_z"
-    language.uses_underscores.cache_clear()
+    assert (
+        language.translate_names(text)
+        == "protocolPort: goes with defaultTlsContainerRef only, and 'lb_algorithm' of x_y_z"
+    )
+    language.uses_snake_case.cache_clear()
     (tmp_path / "Pulumi.yaml").write_text("runtime: python\n")
-    assert language.spelled(text) == (
+    assert language.translate_names(text) == (
         "protocol_port: goes with default_tls_container_ref only, and 'lb_algorithm' of x_y_z"
     )

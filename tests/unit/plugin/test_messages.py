@@ -13,18 +13,18 @@ from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.near import did_you_mean
 from octavia_provider.plugin import failures, functions, language, servicer
 from octavia_provider.plugin.inputs import Failure, Naming
-from octavia_provider.plugin.resources import HOOKS
+from octavia_provider.plugin.resources import HANDLERS_BY_TYPE
 
-LISTENER = HOOKS["octavia:index:Listener"]
+LISTENER = HANDLERS_BY_TYPE["octavia:index:Listener"]
 
 
 @pytest.fixture
 def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     (tmp_path / "Pulumi.yaml").write_text("name: p\nruntime: python\n")
     monkeypatch.chdir(tmp_path)
-    language.uses_underscores.cache_clear()
+    language.uses_snake_case.cache_clear()
     yield
-    language.uses_underscores.cache_clear()
+    language.uses_snake_case.cache_clear()
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ],
 )
 def test_the_object_is_named_by_the_engine_alone(text: str, told: str) -> None:
-    assert failures.told(text, KINDS["listener"]) == told
+    assert failures.user_text(text, KINDS["listener"]) == told
 
 
 def test_one_spelling_of_an_attribute_in_a_sentence() -> None:
@@ -48,7 +48,8 @@ def test_one_spelling_of_an_attribute_in_a_sentence() -> None:
     assert failure.reason.startswith("is required for TERMINATED_HTTPS, or sniContainerRefs: ")
     error = Conflict("port 80 is taken", path=("protocol_port",), subject="listener 'b'")
     assert (
-        failures.told(failures.message(error, KINDS["listener"]), KINDS["listener"]) == "protocolPort: port 80 is taken"
+        failures.user_text(failures.message(error, KINDS["listener"]), KINDS["listener"])
+        == "protocolPort: port 80 is taken"
     )
 
 
@@ -60,7 +61,7 @@ def test_a_program_in_python_reads_its_own_spelling() -> None:
     )  # fmt: skip
     error = Conflict("port 80 is taken", path=("protocol_port",), subject="listener 'b'")
     assert (
-        failures.told(failures.message(error, KINDS["listener"]), KINDS["listener"])
+        failures.user_text(failures.message(error, KINDS["listener"]), KINDS["listener"])
         == "protocol_port: port 80 is taken"
     )
     _, failed = LISTENER.check({"protocolPrt": 1, "loadbalancerId": "x"}, {}, Naming(""))
@@ -69,7 +70,7 @@ def test_a_program_in_python_reads_its_own_spelling() -> None:
 
 def test_what_was_meant_by_an_attribute_an_enum_a_resource_or_a_function() -> None:
     given = {"lbAlgorithm": "round-robin", "protocol": "HTP", "listnerId": "x"}
-    _, found = HOOKS["octavia:index:Pool"].check(given, {}, Naming(""))
+    _, found = HANDLERS_BY_TYPE["octavia:index:Pool"].check(given, {}, Naming(""))
     said = {f.path: f.reason for f in found}
     assert said["lbAlgorithm"].endswith("; did you mean ROUND_ROBIN?")
     assert said["protocol"].endswith("; did you mean HTTP?")
@@ -80,7 +81,7 @@ def test_what_was_meant_by_an_attribute_an_enum_a_resource_or_a_function() -> No
         urn = ""
 
     with pytest.raises(PermanentError, match=r"did you mean octavia:index:LoadBalancer\?"):
-        servicer._hooks(Request())
+        servicer._handler(Request())
     with pytest.raises(PermanentError, match=r"did you mean octavia:index:getPool\?"):
         functions.invoke("octavia:index:getPol", {}, None, None)  # type: ignore[arg-type]
 

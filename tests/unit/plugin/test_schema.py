@@ -11,7 +11,7 @@ import hash_seeds
 from octavia_provider.model.metadata import inputs
 from octavia_provider.model.pool import ALGORITHMS
 from octavia_provider.plugin import schema
-from octavia_provider.plugin.resources import ALL
+from octavia_provider.plugin.resources import HANDLERS
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -33,10 +33,10 @@ def test_the_sdk_was_made_from_it_and_not_edited() -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("hooks", ALL, ids=lambda hooks: hooks.kind.KIND)
-def test_a_resource_shows_the_facts_of_the_model(hooks: object) -> None:
-    found = schema.build()["resources"][hooks.type_name]
-    for attr in inputs(hooks.kind).values():
+@pytest.mark.parametrize("handler", HANDLERS, ids=lambda handler: handler.kind.KIND)
+def test_a_resource_shows_the_facts_of_the_model(handler: object) -> None:
+    found = schema.build()["resources"][handler.type_name]
+    for attr in inputs(handler.kind).values():
         prop = found["inputProperties"][attr.camel]
         assert prop.get("willReplaceOnChanges", False) == attr.replaces
         assert (attr.camel in found["requiredInputs"]) == attr.required

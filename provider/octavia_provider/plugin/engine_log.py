@@ -12,7 +12,7 @@ from octavia_provider.kit import logs, terminal
 from octavia_provider.pulumirpc import proto
 
 log = logs.Logger()
-ANSWER = 5.0
+LOG_TIMEOUT = 5.0
 """Seconds that the engine may take to note a message; telling must never hold the work up."""
 
 
@@ -38,21 +38,21 @@ class Reporter:
 
     def status(self, urn: str, message: str) -> None:
         """Show the message in the status column of the resource, until the next one."""
-        self._tell(urn, message, "INFO", ephemeral=True)
+        self._log(urn, message, "INFO", ephemeral=True)
 
     def info(self, urn: str, message: str) -> None:
         """A diagnostic of the resource."""
-        self._tell(urn, message, "INFO")
+        self._log(urn, message, "INFO")
 
     def warn(self, urn: str, message: str) -> None:
         """A diagnostic of the resource that asks for attention."""
-        self._tell(urn, message, "WARNING")
+        self._log(urn, message, "WARNING")
 
     def debug(self, urn: str, message: str) -> None:
         """A diagnostic that is shown with ``--debug``."""
-        self._tell(urn, message, "DEBUG")
+        self._log(urn, message, "DEBUG")
 
-    def _tell(self, urn: str, message: str, severity: str, *, ephemeral: bool = False) -> None:
+    def _log(self, urn: str, message: str, severity: str, *, ephemeral: bool = False) -> None:
         engine = self._engine
         if engine is None:
             return
@@ -61,6 +61,6 @@ class Reporter:
             severity=pb.LogSeverity.Value(severity), message=terminal.text(message), urn=urn, ephemeral=ephemeral
         )
         try:
-            engine.Log(request, timeout=ANSWER)
+            engine.Log(request, timeout=LOG_TIMEOUT)
         except (grpc.RpcError, ValueError) as error:  # ValueError: the channel was closed by Attach meanwhile
             log.debug("the engine takes no messages", error=str(error))

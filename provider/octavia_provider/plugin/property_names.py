@@ -14,21 +14,25 @@ def to_model(kind: type, properties: Mapping[str, Any]) -> tuple[dict[str, Any],
     """Properties in the model's names, and the names that no attribute has."""
     known = {a.camel: a for a in attributes(kind).values()}
     values: dict[str, Any] = {}
-    strangers = [name for name in properties if name not in known]
+    unknown_names = [name for name in properties if name not in known]
     for name, value in properties.items():
         if name in known:
             attr = known[name]
-            values[attr.name] = None if attr.blank(value) else _each(attr, value, _nested_to_model)
-    return values, strangers
+            values[attr.name] = None if attr.blank(value) else _convert_nested(attr, value, _nested_to_model)
+    return values, unknown_names
 
 
 def to_pulumi(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """Attributes in Pulumi's names; what is not an attribute of the kind is left out."""
     known = attributes(kind)
-    return {known[name].camel: _each(known[name], value, to_pulumi) for name, value in values.items() if name in known}
+    return {
+        known[name].camel: _convert_nested(known[name], value, to_pulumi)
+        for name, value in values.items()
+        if name in known
+    }
 
 
-def spell(kind: type, path: Path) -> str:
+def pulumi_path(kind: type, path: Path) -> str:
     """A property path as Pulumi writes it: ``sessionPersistence.cookieName``, ``insertHeaders["X-Forwarded-For"]``."""
     text = ""
     inner: type | None = kind
@@ -48,12 +52,12 @@ def spell(kind: type, path: Path) -> str:
 
 
 def _nested_to_model(kind: type, properties: Mapping[str, Any]) -> dict[str, Any]:
-    values, strangers = to_model(kind, properties)
+    values, unknown_names = to_model(kind, properties)
     # names that nobody knows are kept, so that validation reports them at their path
-    return {**values, **{name: properties[name] for name in strangers}}
+    return {**values, **{name: properties[name] for name in unknown_names}}
 
 
-def _each(attr: Attribute, value: Any, convert: Any) -> Any:
+def _convert_nested(attr: Attribute, value: Any, convert: Any) -> Any:
     if attr.nested is None:
         return value
     if isinstance(value, Mapping):

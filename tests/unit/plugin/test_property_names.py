@@ -5,7 +5,7 @@ import pytest
 
 from octavia_provider.model.errors import Path
 from octavia_provider.model.kinds import KINDS
-from octavia_provider.plugin import spelling
+from octavia_provider.plugin import property_names
 
 
 @pytest.mark.parametrize(
@@ -20,21 +20,21 @@ from octavia_provider.plugin import spelling
     ],
 )
 def test_paths(kind: str, path: Path, text: str) -> None:
-    assert spelling.spell(KINDS[kind], path) == text
+    assert property_names.pulumi_path(KINDS[kind], path) == text
 
 
 def test_there_and_back() -> None:
     given = {"lbAlgorithm": "SOURCE_IP", "sessionPersistence": {"type": "APP_COOKIE", "cookieName": "a"}, "tags": ["x"]}
-    raw, strangers = spelling.to_model(KINDS["pool"], given)
+    raw, strangers = property_names.to_model(KINDS["pool"], given)
     assert strangers == []
     assert raw["session_persistence"] == {"type": "APP_COOKIE", "cookie_name": "a"}
-    assert spelling.to_pulumi(KINDS["pool"], raw) == given
+    assert property_names.to_pulumi(KINDS["pool"], raw) == given
 
 
 def test_keys_of_maps_are_the_users() -> None:
-    raw, _ = spelling.to_model(KINDS["local_host"], {"environment": {"some_name": "x", "someName": "y"}})
+    raw, _ = property_names.to_model(KINDS["local_host"], {"environment": {"some_name": "x", "someName": "y"}})
     assert raw == {"environment": {"some_name": "x", "someName": "y"}}
 
 
 def test_names_of_the_api_are_strangers_to_pulumi() -> None:
-    assert spelling.to_model(KINDS["member"], {"protocol_port": 80})[1] == ["protocol_port"]
+    assert property_names.to_model(KINDS["member"], {"protocol_port": 80})[1] == ["protocol_port"]
