@@ -1,24 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Pulumi provider: a process that the engine starts for one preview or update, and speaks gRPC to.
+"""The Pulumi provider: a gRPC server process that the engine starts for one preview or update.
 
-main       the process: port, signals, servicer
-proto      Pulumi's stubs, loaded cheaply
-servicer   the calls of ``pulumirpc.ResourceProvider``
-values     property values on the wire
-spelling   protocol_port ↔ protocolPort
-inputs     Check: auto-names, violations
-language   how the program spells attributes
-diffs      Diff: a pure comparison of inputs
-outputs    what a resource shows, and what of it is an input (Read)
-hooks      check, diff, create, read, update, delete: what all resources share
-resources  each resource: a declaration and little else
-functions  getLoadBalancer, …
-config     the provider's own configuration
-reporting  messages and progress to the engine
-failures   errors as gRPC tells them
-schema     schema.json from the model
+main            the process: port, signals, servicer
+servicer        the calls of ``pulumirpc.ResourceProvider``
+session         the state of one process: configuration, clients, known ids
+values          property values on the wire
+property_names  protocol_port ↔ protocolPort
+inputs          Check: auto-names, violations
+language        how the program's language spells attribute names
+diffs           Diff: a pure comparison of inputs
+outputs         the outputs of a resource, and its inputs as Read reports them
+handler         check, diff, create, read, update, delete: what all resources share
+resources       each resource: a declaration, and its exceptions
+functions       getLoadBalancer, …
+config          the provider's own configuration
+engine_log      messages and progress for the engine
+failures        errors as gRPC statuses
+schema          schema.json from the model
 """
 
 import os
 
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is loaded: what it logs would be shown as diagnostics
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before gRPC is loaded: its log lines would appear as diagnostics

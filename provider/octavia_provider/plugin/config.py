@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The provider's own configuration: which control plane.
+"""The provider's own configuration: which control plane to use.
 
-What the environment says (OCTAVIA_ENDPOINT, OCTAVIA_HOME) is read when a call is made and never written into the
-state: a stack that two people share must not change because their environments differ.
+Environment variables (OCTAVIA_ENDPOINT, OCTAVIA_HOME) are read when a call is made and never written into the state: a
+stack that two people share must not change because their environments differ.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ VARIABLES = (
 )
 NAMES = frozenset(variable.name for variable in VARIABLES)
 IGNORED = frozenset({"version", "pluginDownloadURL"})
-"""What engines put among a provider's inputs for themselves, beside names that begin with two underscores."""
+"""Inputs of a provider resource that belong to the engine. Names that begin with two underscores do too."""
 
 
 def check(news: Mapping[str, Any]) -> list[Failure]:
-    """What is wrong with the configuration."""
+    """Validate the configuration; return the failures."""
     found = []
     for name, value in values.plain(dict(news)).items():
         if name in IGNORED or name.startswith("__") or value is None or isinstance(value, Unknown):
@@ -71,15 +71,15 @@ def check(news: Mapping[str, Any]) -> list[Failure]:
 
 
 def get_text(config: Mapping[str, Any], name: str) -> str | None:
-    """A known, non-empty value, else None."""
+    """The value of a string option; None when it is unset, empty or unknown."""
     value = values.plain(config.get(name))
     return value if isinstance(value, str) and value else None
 
 
 def diff(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[tuple[str, bool]]:
-    """The variables that differ, and whether resources must be made anew because another control plane is meant.
+    """The options that differ, and whether each forces a replacement because the control plane is another one.
 
-    What is not known yet may be another one. Two spellings of one place are one place.
+    An unknown value counts as another control plane. Two spellings of one URL are equal.
     """
     before, after = _control_plane_key(olds), _control_plane_key(news)
     found = []

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Diff: old inputs against new ones, attribute by attribute. Pure.
 
-Both sides are compared in canonical form with defaults filled in, so saying a default, or an address in another
-spelling, is no change. An unknown value may be a change, so it is one. Where the control plane chose a value because
-none was given (``filled``), what it chose stands in for the old input, and giving none keeps it.
+Both sides are compared in canonical form with defaults filled in, so an explicit default or another spelling of an
+address is no change. An unknown value counts as a change. Where the control plane chose a value because the input was
+not set (``filled``), the chosen value is compared in place of the old input, and leaving the input unset keeps it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ ADD, DELETE, UPDATE = "ADD", "DELETE", "UPDATE"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change: its path in the model's names, its kind, the attribute that it is in, whether it makes a new object."""
+    """One change: its path in the model's names, its kind, its attribute, and whether it replaces the object."""
 
     path: Path
     kind: str
@@ -34,8 +34,8 @@ def diff(
     kind: type, old: Mapping[str, Any], old_outputs: Mapping[str, Any], new: Mapping[str, Any],
     ignore: Sequence[str] = (),
 ) -> list[Change]:  # fmt: skip
-    """The changes from the inputs ``old`` to ``new``; ``shown`` are the old outputs. Names are the model's, secrets
-    are unwrapped; ``ignore`` are attributes in Pulumi's names."""
+    """The changes from the inputs ``old`` to ``new``. Names are the model's, secrets are unwrapped; ``ignore`` lists
+    attributes in Pulumi's names."""
     before, after = _canonical(kind, old), _canonical(kind, new)
     outputs = _canonical(kind, {name: value for name, value in old_outputs.items() if value is not None})
     found: list[Change] = []
@@ -55,7 +55,8 @@ def diff(
 
 
 def fill_chosen(attr: Attribute, value: Any, chosen_by_control_plane: Any) -> Any:
-    """A list of objects with what the control plane chose in them: taken from those of ``known`` that are the same else."""
+    """Fill unset ``filled`` values in a list of objects from those objects in ``chosen_by_control_plane`` that are
+    equal otherwise."""
     if (
         attr.nested is None
         or not isinstance(value, (list, tuple))
@@ -76,12 +77,12 @@ def _fill_chosen_item(item: Any, candidates: Sequence[Any], filled: Sequence[str
 
 
 def is_set(values: Mapping[str, Any], name: str) -> bool:
-    """Whether the inputs give this attribute."""
+    """Whether the inputs set this attribute."""
     return values.get(name) is not None
 
 
 def equal(attr: Attribute, left: Any, right: Any) -> bool:
-    """Whether two canonical values mean the same."""
+    """Whether two canonical values are equal; order is ignored where the attribute is unordered."""
     if attr.unordered and isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
         return sorted(map(str, left)) == sorted(map(str, right))
     if isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
@@ -112,7 +113,7 @@ def _replaces_between(attr: Attribute, left: Any, right: Any) -> bool:
 
 
 def _nested_changes(attr: Attribute, path: Path, left: Any, right: Any) -> Iterator[tuple[Path, str]]:
-    """The changes inside of a value; nothing for a value that has no inside."""
+    """The changes inside a map or a list; none for a scalar."""
     if isinstance(left, Mapping) and isinstance(right, Mapping):
         names = attributes(attr.nested) if attr.nested else dict.fromkeys([*left, *right])
         for name in names:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the user is told while the engine runs: diagnostics, and the status column (pulumirpc.Engine.Log)."""
+"""Diagnostics and status-column messages for the engine (pulumirpc.Engine.Log)."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from octavia_provider.pulumirpc import proto
 
 log = logs.Logger()
 LOG_TIMEOUT = 5.0
-"""Seconds that the engine may take to note a message; telling must never hold the work up."""
+"""Seconds for the engine to take a message: logging must not delay the work."""
 
 
 class Reporter:
-    """Speaks to the engine that started us, or to nobody where no address is known."""
+    """Sends messages to the engine; discards them while no address is known."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,7 +25,7 @@ class Reporter:
         self._engine: Any = None
 
     def dial(self, address: str) -> None:
-        """Speak to the engine at this address from now on."""
+        """Connect to the engine at this address."""
         with self._lock:
             if self._channel is not None:
                 self._channel.close()
@@ -45,7 +45,7 @@ class Reporter:
         self._log(urn, message, "INFO")
 
     def warn(self, urn: str, message: str) -> None:
-        """A diagnostic of the resource that asks for attention."""
+        """A warning diagnostic of the resource."""
         self._log(urn, message, "WARNING")
 
     def debug(self, urn: str, message: str) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Errors, as gRPC and the engine tell them: one line for people, a code, and where an object is half made its id."""
+"""Errors as gRPC statuses: a code, one line of text and, when the object exists in part, its id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ log = logs.Logger()
 
 
 class InitFailed(Exception):
-    """The object exists but is not well. The engine keeps it, and the next update goes on with Update.
+    """The object exists but its create or update did not complete. The engine keeps it; the next run calls Update.
 
     ``properties`` and ``inputs`` in Pulumi's names; ``reasons`` are lines for people.
     """
@@ -36,8 +36,8 @@ class InitFailed(Exception):
         self.reasons = list(reasons)
 
 
-# Codes that leave no doubt ("the call was refused, nothing was done") are told apart from those that do
-# (UNKNOWN: "it may have been done"), as the engine does (pulumi: sdk/go/common/util/rpcutil/rpcerror).
+# The engine distinguishes codes that mean "refused, nothing was done" from UNKNOWN, "it may have been done"
+# (pulumi: sdk/go/common/util/rpcutil/rpcerror).
 _CODES: Sequence[tuple[type[BaseException], grpc.StatusCode]] = (
     (errors.Invalid, grpc.StatusCode.INVALID_ARGUMENT),
     (errors.NotFound, grpc.StatusCode.NOT_FOUND),
@@ -67,8 +67,8 @@ def abort(context: grpc.ServicerContext, error: Exception, kind: type | None = N
 
 
 def user_text(text: str, kind: type | None = None) -> str:
-    """The text as people read it: attributes in the program's spelling, and without the object's name at its beginning, by
-    which the control plane and the client call it: engines name the resource in front of every message."""
+    """The text for users: attribute names as the program spells them, without the object's name as a prefix, because
+    engines print the resource's name before every message."""
     label = getattr(kind, "LABEL", "")
     while label and (prefix := re.match(rf"{re.escape(label)} (?:'[^']*'|\"[^\"]*\"|\S+): ", text)):
         text = text[prefix.end() :]
@@ -76,7 +76,7 @@ def user_text(text: str, kind: type | None = None) -> str:
 
 
 def message(error: Exception, kind: type | None = None) -> str:
-    """One line for people, property paths in Pulumi's spelling."""
+    """The error in one line, property paths in Pulumi's spelling."""
     if kind is None:
         return str(error)
     prefix = f"{error.subject}: " if isinstance(error, errors.OctaviaError) and error.subject else ""

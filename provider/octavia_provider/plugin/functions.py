@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Functions: ``octavia:index:getLoadBalancer`` and its like look an object up by id or by name. All from the model."""
+"""Functions such as ``octavia:index:getLoadBalancer``: look an object up by id or name. Derived from the model."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ FUNCTIONS: Mapping[str, Function] = {function.token: function for function in ma
 def invoke(
     name: str, args: Mapping[str, Any], client: Client, deadline: Deadline
 ) -> tuple[dict[str, Any], list[Failure]]:
-    """The object that is meant, as outputs with its id; or what is wrong with the arguments."""
+    """Look the object up: its outputs and id, or the failures of the arguments."""
     function = FUNCTIONS.get(name)
     if function is None:
         suggestion = did_you_mean(name, FUNCTIONS)

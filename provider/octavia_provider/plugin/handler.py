@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every resource does: check, diff, create, read, update, delete, in the shape of Pulumi's dynamic providers.
 
-All of it follows from the model; a resource (see ``resources``) says only what is different about it. Properties are
-decoded (``values``) and in Pulumi's names. Check and Diff are pure.
+The behaviour is derived from the model; a resource (see ``resources``) overrides only its exceptions. Properties are
+decoded (``values``) and have Pulumi's names. Check and Diff are pure.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Properties = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallContext:
-    """What a call to the control plane needs: the client, how long, for whom, and where progress is told."""
+    """What a call to the control plane needs: the client, the deadline, the owner, and where to report progress."""
 
     urn: str
     name: str
@@ -47,8 +47,8 @@ class CallContext:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiffResult:
-    """What Diff found. Names are Pulumi's: ``replaces``, ``stables``; ``effects`` on the traffic, the
-    worst first, each with what it comes from."""
+    """The result of Diff. ``replaces`` and ``stables`` are Pulumi's terms; ``effects`` are the effects on traffic, worst
+    first, each with its cause."""
 
     changes: Sequence[Change] = ()
     replaces: Sequence[str] = ()
@@ -59,7 +59,7 @@ class DiffResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadResult:
-    """What Read found; ``reasons`` say why it is not well, where it is not."""
+    """The result of Read; ``reasons`` say why the object is in ERROR, if it is."""
 
     id: str
     properties: Properties
@@ -71,7 +71,7 @@ class ResourceHandler:
     """What the provider does for one resource type."""
 
     kind_name: ClassVar[str]
-    """The word for its kind."""
+    """The model's name of its kind, ``listener``."""
     stable: ClassVar[frozenset[str]] = frozenset({"project_id", "created_at", "control_plane_id"})
     """Outputs that no update changes."""
 
@@ -87,11 +87,11 @@ class ResourceHandler:
 
     # ── pure ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     def check(self, news: Properties, olds: Properties, naming: Naming) -> tuple[dict[str, Any], list[Failure]]:
-        """The checked inputs, and everything that is wrong with them."""
+        """The checked inputs, and all failures."""
         return check(self.kind, news, olds, naming)
 
     def ineffective_inputs(self, inputs: Properties) -> list[Failure]:
-        """What of checked inputs has no effect."""
+        """Checked inputs that have no effect."""
         return ineffective_inputs(self.kind, inputs)
 
     def diff(
@@ -112,25 +112,25 @@ class ResourceHandler:
         )
 
     def effect_of_create(self, news: Properties) -> Effect:
-        """What making it does to the traffic."""
+        """The effect of creating it on traffic."""
         return effects.of_create(self.kind_name, self._to_model(news))
 
     def warnings(self, news: Properties, now: datetime) -> Sequence[str]:  # noqa: ARG002
-        """What people should know of checked inputs, at this time."""
+        """Warnings about checked inputs, such as an expired certificate."""
         return ()
 
     def preview_create(self, news: Properties) -> dict[str, Any]:
-        """The outputs of a create, unknown where only the control plane can say."""
+        """The outputs of a create; unknown where the control plane decides."""
         return outputs.preview_create(self.kind, news)
 
     def preview_update(self, old_inputs: Properties, olds: Properties, news: Properties) -> dict[str, Any]:
-        """The outputs of an update, unknown where it may change them."""
+        """The outputs of an update; unknown where the update may change them."""
         changed = {c.attribute.name for c in self.diff(old_inputs, olds, news).changes}
         return outputs.preview_update(self.kind, olds, news, self._stable_outputs(changed))
 
     # ── calls ────────────────────────────────────────────────────────────────────────────────────────────────────────
     def create(self, call: CallContext, news: Properties) -> tuple[str, dict[str, Any]]:
-        """Make it, and wait until it is in force. ``InitFailed`` where it exists and is not well."""
+        """Create it and wait until it is ACTIVE. ``InitFailed`` when it exists but is not ACTIVE."""
         answer = call.client.create(
             self.kind_name, self._create_body(news), deadline=call.deadline, parent=self._parent(news), owner=call.owner,
             subject=self._subject(call),
@@ -141,7 +141,7 @@ class ResourceHandler:
         self, call: CallContext, id: str, old_inputs: Properties, olds: Properties, news: Properties,  # noqa: A002
         *, ignore: Sequence[str] = (),
     ) -> dict[str, Any]:  # fmt: skip
-        """Bring it to the new inputs, and wait until they are in force. Without a change: try again what failed."""
+        """Update it and wait until it is ACTIVE. Without a change: retry what failed before."""
         parent = self._parent(olds)
         body = self._update_body(old_inputs, olds, news, ignore)
         try:
@@ -156,7 +156,7 @@ class ResourceHandler:
         return self._wait_until_settled(call, answer, news, parent=parent)
 
     def read(self, call: CallContext, id: str, olds: Properties, old_inputs: Properties) -> ReadResult | None:  # noqa: A002
-        """It as it is now; None where it is gone (proven by the control plane that made it)."""
+        """Its current state; None when it is gone, confirmed by the control plane that created it."""
         id, parent = self.parse_id(id, olds)  # noqa: A001
         try:
             answer = call.client.get(
@@ -171,7 +171,7 @@ class ResourceHandler:
             return None
         obj = self.without_derived_values(call, answer.object, old_inputs)
         properties = self._outputs(answer, old_inputs, parent)
-        # what a program made has a name among its inputs, what it only reads (``LoadBalancer.get``) has no inputs
+        # a managed resource has a name among its inputs; one that is only read (``LoadBalancer.get``) has no inputs
         only_read = bool(olds) and not old_inputs and NAME in inputs(self.kind)
         return ReadResult(
             id=answer.id,
@@ -183,31 +183,31 @@ class ResourceHandler:
         )
 
     def delete(self, call: CallContext, id: str, olds: Properties) -> None:  # noqa: A002
-        """Delete it and wait until it is out of force; fine where it is gone already."""
+        """Delete it and wait until it is gone; no error when it does not exist."""
         call.client.delete(
             self.kind_name, id, deadline=call.deadline, parent=self._parent(olds), made_by=_control_plane_of(olds),
             subject=self._subject(call), progress=self._progress(call, "waiting until it is out of force"),
         )  # fmt: skip
 
-    # ── what a resource may say otherwise ────────────────────────────────────────────────────────────────────────────
+    # ── what a resource may override ─────────────────────────────────────────────────────────────────────────────────
     def parse_id(self, id: str, olds: Properties) -> tuple[str, str | None]:  # noqa: A002, ARG002
-        """The object's id and its parent's, from the id that Pulumi knows (or a user gave to import)."""
+        """The object's id and its parent's, from the id in Pulumi's state or one given to import."""
         return id, None
 
     def without_derived_values(self, call: CallContext, obj: Properties, old_inputs: Properties) -> Properties:  # noqa: ARG002
-        """The object without what only follows from other objects, so that it is not taken for an input."""
+        """The object without values derived from other objects, so that they are not reported as inputs."""
         return obj
 
     def computed_inputs(self, obj: Properties, old_inputs: Properties) -> Sequence[str]:  # noqa: ARG002
-        """The chosen attributes that are inputs all the same when read (the model's names)."""
+        """Attributes that the control plane chose but that Read reports as inputs (the model's names)."""
         return ()
 
     def unaffected_outputs(self, changed: set[str]) -> set[str]:  # noqa: ARG002
-        """The outputs that stay when these inputs change, beside ``stable``."""
+        """The outputs, besides ``stable``, that keep their values when these inputs change."""
         return set()
 
     def exclusive_key(self, canonical: Properties) -> str | None:
-        """What no second object may have at the same time: while the old one has it, a new one cannot be made."""
+        """The unique value of the object. While the old object holds it, a replacement cannot be created."""
         if self.kind.UNIQUE is None or any(contains_unknown(v) for v in canonical.values()):
             return None
         return self.kind.UNIQUE.key(canonical)
@@ -217,7 +217,7 @@ class ResourceHandler:
         return property_names.to_model(self.kind, values.plain(properties))[0]
 
     def _create_body(self, news: Properties) -> dict[str, Any]:
-        """The body of a POST: what was given, in canonical form; defaults are the control plane's."""
+        """The body of a POST: the inputs that are set, in canonical form; the control plane adds the defaults."""
         raw = self._to_model(news)
         canonical = validate(self.kind, raw).values
         return {name: canonical[name] for name in inputs(self.kind) if diffs.is_set(raw, name)}
@@ -225,8 +225,8 @@ class ResourceHandler:
     def _update_body(
         self, old_inputs: Properties, olds: Properties, news: Properties, ignore: Sequence[str]
     ) -> dict[str, Any]:
-        """The body of a PUT: what changed, null where an input was taken away; all that is given where nothing did,
-        so that the control plane tries again what failed. What somebody else set meanwhile is left alone."""
+        """The body of a PUT: the changed inputs, null for removed ones. Without a change: all inputs, so that the control
+        plane retries what failed. Values that others changed meanwhile are left alone."""
         body = self._create_body(news)
         changed = {change.attribute.name for change in self.diff(old_inputs, olds, news, ignore).changes}
         known = inputs(self.kind)
@@ -240,7 +240,7 @@ class ResourceHandler:
     def _wait_until_settled(
         self, call: CallContext, answer: Answer, news: Properties, parent: str | None = None
     ) -> dict[str, Any]:
-        """Wait; the outputs where it is in force, ``InitFailed`` where it is not."""
+        """Wait until the object settles. Return the outputs when it is ACTIVE, else raise ``InitFailed``."""
         parent = parent or self._parent(news)
         reasons: list[str] = []
         try:
@@ -288,7 +288,7 @@ class ResourceHandler:
     def _effects(
         self, changes: Sequence[Change], old: Properties, new: Properties, hidden: set[str]
     ) -> list[tuple[str, Effect]]:
-        """What the changes do; ``hidden`` are the inputs that may not be shown."""
+        """The effects of the changes on traffic; ``hidden`` are inputs that must not be shown."""
         kind_name = self.kind_name
         attrs = {change.attribute.name: change.attribute for change in changes}
         causes = {change.attribute.name: change.attribute for change in changes if change.replaces}

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Check: what a program gave → checked inputs, or every violation with its property path.
+"""Check: from the program's inputs to checked inputs, or every violation with its property path.
 
-Checked inputs are what the user gave, and a name where none was given; no defaults. So an input that is removed is
-seen as removed (and goes back to its default in place), a default of a later version changes nothing by itself, what
-an import reads needs no defaults to equal a program, and a diff shows what somebody wrote.
+Checked inputs are what the user set, plus an auto-name; no defaults. So removing an input shows up in a diff (and resets
+it to its default in place), a new default in a later version changes nothing by itself, imported inputs equal those of a
+program, and a diff shows what somebody wrote.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SUFFIX = 7
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """How to name what has no name (pulumirpc.CheckRequest: name, randomSeed, autonaming).
+    """How to name a resource without a name (pulumirpc.CheckRequest: name, randomSeed, autonaming).
 
     ``mode`` is PROPOSE, ENFORCE or DISABLE; ``proposed`` is the engine's proposal where the user configured one.
     """
@@ -60,7 +60,7 @@ class Failure:
 def check(
     kind: type, news: Mapping[str, Any], olds: Mapping[str, Any], naming: Naming
 ) -> tuple[dict[str, Any], list[Failure]]:
-    """The checked inputs and all that is wrong with them; ``news`` and ``olds`` in Pulumi's names, decoded."""
+    """The checked inputs and all failures; ``news`` and ``olds`` have Pulumi's names and are decoded."""
     known = {attribute.camel: attribute for attribute in attributes(kind).values()}
     inputs = {
         name: value for name, value in news.items() if value is not None and not _is_empty(known.get(name), value)
@@ -75,7 +75,7 @@ def check(
             inputs[NAME] = naming.name()
     for attr in attributes(kind).values():
         if attr.camel in inputs and _must_be_secret(attr, inputs[attr.camel]):
-            inputs[attr.camel] = values.Secret(inputs[attr.camel])  # whatever the program called it
+            inputs[attr.camel] = values.Secret(inputs[attr.camel])  # even if the program did not mark it
     if failures:
         return inputs, failures
     values_of_model, unknown_names = property_names.to_model(kind, values.plain(inputs))
@@ -87,7 +87,7 @@ def check(
 
 
 def _unknown_inputs(kind: type, names: Sequence[str]) -> list[Failure]:
-    """What no input of the kind is called, and how it may have been meant."""
+    """Failures for names that are no inputs of the kind, with the closest input as a suggestion."""
     known = {attr.camel: language.attribute_name(attr) for attr in model_inputs(kind).values()}
     failures = []
     for name in names[:STRANGERS]:
@@ -100,21 +100,21 @@ def _unknown_inputs(kind: type, names: Sequence[str]) -> list[Failure]:
 
 
 def _is_empty(attribute: Attribute | None, value: Any) -> bool:
-    """Whether it is text with nothing in it, which is as good as no input; names and descriptions can be empty."""
+    """Whether it is blank text, which counts as unset; names and descriptions may be empty."""
     if attribute is None or attribute.annotation is not str or attribute.default == "":
         return False
     return attribute.blank(values.plain(value))
 
 
 def _must_be_secret(attribute: Attribute, value: Any) -> bool:
-    """Whether it is to be marked as one: it is a secret, or may be one and holds a private key."""
+    """Whether to mark the value secret: it always is one, or it may be one and holds a private key."""
     if values.is_secret(value) or not attribute.hidden:
         return False
     return attribute.secret or any(map(armor.holds_private_key, _leaves(values.plain(value))))
 
 
 def ineffective_inputs(kind: type, inputs: Mapping[str, Any]) -> list[Failure]:
-    """What of these inputs, which are valid, has no effect: each with its property path."""
+    """Valid inputs that have no effect, each with its property path."""
     values_of_model, _ = property_names.to_model(kind, values.plain(inputs))
     return [
         Failure(property_names.pulumi_path(kind, note.path), _without_secrets(note.message, inputs))
@@ -137,7 +137,7 @@ def _reject_assets(value: Any, path: str) -> list[Failure]:
 
 
 def _without_secrets(message: str, inputs: Mapping[str, Any]) -> str:
-    """The message with nothing in it that the program calls secret."""
+    """The message with every secret value redacted."""
     secret = [value for value in inputs.values() if values.is_secret(value)]
     for text in _leaves(values.plain(secret)):
         message = message.replace(text, "[secret]")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The language of the program that the engine runs, which says how attributes are spelled in what people read.
+"""The programming language of the Pulumi program, which decides how messages spell attribute names.
 
-The protocol does not tell it. Engines start plugins in the folder of the program, below ``Pulumi.yaml``.
+The protocol does not carry it, so it is read from ``Pulumi.yaml``: engines start plugins in the program's folder.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from octavia_provider.model.metadata import Attribute, attributes
 from octavia_provider.model.naming import camel
 
 OPTIONS = ("delete_before_replace", "ignore_changes", "retain_on_delete", "deleted_with", "replace_on_changes")
-"""Options of resources, which messages name too."""
+"""Resource options that messages mention."""
 _RUNTIME = re.compile(r"^runtime:[ \t]*(?:[\"']?(\w+)|\n(?:[ \t].*\n)*?[ \t]+name:[ \t]*[\"']?(\w+))", re.MULTILINE)
 _SNAKE = re.compile(r"(?<![\w'\"/.$-])[a-z][a-z0-9]*(?:_[a-z0-9]+)+(?![\w'\"/$-])")
 _CAMEL = re.compile(r"(?<![\w'\"/$-])[a-z][a-z0-9]*(?:[A-Z][a-z0-9]+)+(?![\w'\"/$-])")
@@ -23,7 +23,7 @@ _CAMEL = re.compile(r"(?<![\w'\"/$-])[a-z][a-z0-9]*(?:[A-Z][a-z0-9]+)+(?![\w'\"/
 
 @functools.cache
 def uses_snake_case() -> bool:
-    """Whether the program's language writes ``protocol_port`` (Python), and not ``protocolPort`` (all others)."""
+    """Whether the program spells ``protocol_port`` (Python) rather than ``protocolPort`` (all other languages)."""
     here = Path.cwd()
     for folder in (here, *here.parents):
         for name in ("Pulumi.yaml", "Pulumi.yml"):
@@ -36,7 +36,7 @@ def uses_snake_case() -> bool:
 
 
 def runtime(project: str) -> str:
-    """``runtime`` of a Pulumi.yaml, or its ``name``; "" where it says none. JSON, which is YAML too, is read as well."""
+    """The runtime's name in a Pulumi.yaml, "" when it has none. JSON is accepted too."""
     if project.lstrip().startswith("{"):
         import yaml
 
@@ -52,7 +52,7 @@ def attribute_name(attr: Attribute) -> str:
 
 
 def translate_names(text: str) -> str:
-    """The text with every attribute and option in it spelled as the program's language does."""
+    """The text with every attribute and option spelled as in the program's language."""
     names, pattern = (_snake_names(), _CAMEL) if uses_snake_case() else (_camel_names(), _SNAKE)
     return pattern.sub(lambda match: names.get(match[0], match[0]), text)
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The process: ``pulumi-resource-octavia [--logtostderr] [-v=N] [--tracing X] [engine address]``.
 
-The engine reads the first line of our standard output as the port; nothing may be printed before it. What goes to
-standard error is shown to the user as diagnostics, so we write there at OCTAVIA_LOG=debug alone.
+The engine reads the first line of standard output as the port; nothing may be printed before it. It shows standard error
+to the user as diagnostics, so we write there only with OCTAVIA_LOG=debug.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ WORKERS = 64
 
 
 ENGINE_GONE = b"\xff"
-"""Why we end, where no signal told us to: the engine is gone. (A signal is its number.)"""
+"""Written to the wake-up pipe when the engine has exited. (A signal writes its number.)"""
 
 
 def serve(session: ProviderSession, address: str = "127.0.0.1:0") -> tuple[grpc.Server, int]:
-    """Start the server; answers it and its port. ``server.stop(None)`` ends it."""
+    """Start the server; return it and its port. ``server.stop(None)`` ends it."""
     server = grpc.server(
         ThreadPoolExecutor(max_workers=WORKERS, thread_name_prefix="call"), options=proto.CHANNEL_OPTIONS
     )
@@ -44,7 +44,7 @@ def serve(session: ProviderSession, address: str = "127.0.0.1:0") -> tuple[grpc.
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve until the engine closes us."""
+    """Serve until the engine stops the plugin."""
     parser = argparse.ArgumentParser(prog="pulumi-resource-octavia", add_help=False, allow_abbrev=False)
     parser.add_argument("--logtostderr", action="store_true")
     parser.add_argument("--tracing")
@@ -58,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     engine = next((word for word in reversed(rest) if not word.startswith("-")), "")
     if engine:
         session.reporter.dial(engine)
-    # A pipe that the interpreter itself writes to, in whichever thread the signal comes: a handler in Python runs only when
-    # the main thread comes back from its read, which a signal to another thread, or a moment too early, does not end.
+    # A wake-up pipe, because the interpreter writes to it in whatever thread the signal arrives. A Python handler runs only
+    # when the main thread returns from its read, which a signal to another thread does not interrupt.
     read_end, write_end = os.pipe()
     os.set_blocking(write_end, False)
     parent = os.getppid()
@@ -74,14 +74,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     signalled = os.read(read_end, 1) != ENGINE_GONE
     session.cancelled.set()
     server.stop(grace=5).wait()
-    if signalled and os.getppid() == parent:  # an engine that died may not have kept what it was answered last
+    if signalled and os.getppid() == parent:  # an engine that was killed may not have saved the last responses
         session.confirm()
     session.close()
 
 
 def _follow_parent(write_end: int) -> None:
-    """An engine that was killed closes nobody: its end is ours. (A signal at the parent's death, PR_SET_PDEATHSIG,
-    would come when the *thread* that started us ends, and Go's engine has many of those.)"""
+    """Exit when the engine exits: one that was killed stops no plugin. (PR_SET_PDEATHSIG would fire when the *thread*
+    that started us ends, and the Go engine has many.)"""
     try:
         parent = os.pidfd_open(os.getppid())
     except OSError:  # it has ended already

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a resource shows to a program, and which of what it shows are its inputs."""
+"""The outputs of a resource, and its inputs as Read reports them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from .values import Secret
 
 
 def from_object(kind: type, obj: Mapping[str, Any], old_inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """The outputs: every attribute of the object as the control plane shows it, in Pulumi's names.
+    """The outputs: every attribute of the object as the API returns it, in Pulumi's names.
 
-    What was given as a secret (``given``: the checked inputs) is shown as one; a list without order is shown in the
-    order in which it was given. What is hidden (keys, environments) no control plane ever shows: they are what was given.
+    Secret inputs are secret outputs, and an unordered list keeps the order of the input. The API never returns hidden
+    attributes (keys, environments), so they are taken from the inputs.
     """
     known = attributes(kind)
     present = {name: obj[name] for name in known if obj.get(name) is not None}
@@ -33,9 +33,9 @@ def from_object(kind: type, obj: Mapping[str, Any], old_inputs: Mapping[str, Any
 
 
 def keep_unless_changed(kind: type, now: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
-    """The outputs as they were known, where nothing is new but what moves by itself (``volatile``); else those of now.
+    """The previous outputs when only ``volatile`` ones changed, else the current ones.
 
-    For what a program only reads (``LoadBalancer.get``): engines compare its outputs in a refresh to say what drifted.
+    For resources that a program only reads (``LoadBalancer.get``): engines compare their outputs in a refresh.
     """
     volatile = {attr.camel for attr in attributes(kind).values() if attr.volatile}
 
@@ -46,7 +46,7 @@ def keep_unless_changed(kind: type, now: Mapping[str, Any], before: Mapping[str,
 
 
 def preview_create(kind: type, news: Mapping[str, Any]) -> dict[str, Any]:
-    """The outputs of a create, as a preview can know them: inputs and defaults; all else is unknown."""
+    """The outputs of a create in a preview: inputs and defaults; everything else is unknown."""
     raw, _ = property_names.to_model(kind, values.plain(news))
     canonical = validate(kind, raw).values
     outputs: dict[str, Any] = {}
@@ -64,7 +64,7 @@ def preview_create(kind: type, news: Mapping[str, Any]) -> dict[str, Any]:
 def preview_update(
     kind: type, olds: Mapping[str, Any], news: Mapping[str, Any], stable: Collection[str]
 ) -> dict[str, Any]:
-    """The outputs of an update, as a preview can know them; ``stable`` (the model's names) are those that stay."""
+    """The outputs of an update in a preview; ``stable`` (the model's names) are those that keep their values."""
     outputs = preview_create(kind, news)
     for attr in attributes(kind).values():
         if _is_stable(attr, outputs.get(attr.camel), stable) and attr.camel in olds:
@@ -75,11 +75,11 @@ def preview_update(
 def to_inputs(
     kind: type, obj: Mapping[str, Any], old_inputs: Mapping[str, Any], computed: Collection[str] = ()
 ) -> dict[str, Any]:
-    """The inputs that a program would have to give for the object as it is now (Read).
+    """The inputs that a program would need for the object as it is now (Read).
 
-    ``given`` are the inputs so far ({} for an import). Kept: what was given, in the words in which it was given while it
-    still means the same, and what differs from its default; the name always (an object without one must not get an
-    auto-name). Left out: defaults, and what the control plane chose, except for ``wanted`` (the model's names).
+    ``old_inputs`` are the inputs so far ({} for an import). Kept: inputs that are set, in the user's spelling while it
+    still means the same; values that differ from their default; always the name (an object without one must not get an
+    auto-name). Left out: defaults, and values the control plane chose, except for ``computed`` (the model's names).
     """
     raw, _ = property_names.to_model(kind, values.plain(old_inputs))
     known = inputs(kind)
@@ -102,7 +102,7 @@ def to_inputs(
 
 
 def _mark_chosen_unknown(attr: Attribute, value: Any) -> Any:
-    """A list of objects, with what the control plane is to choose in them unknown."""
+    """A list of objects in which the values that the control plane will choose are unknown."""
     if attr.nested is None or not isinstance(value, (list, tuple)):
         return value
     chosen = [name for name, inner in attributes(attr.nested).items() if inner.output or inner.filled]
@@ -113,7 +113,7 @@ def _mark_chosen_unknown(attr: Attribute, value: Any) -> Any:
 
 
 def _is_stable(attr: Attribute, value: Any, stable: Collection[str]) -> bool:
-    """Whether an output that a preview does not know is what it was."""
+    """Whether an output that is unknown in the preview keeps its old value."""
     if attr.nested is not None and attr.name in stable:
         return contains_unknown(value)
     return (attr.name in stable or attr.filled) and value is UNKNOWN
@@ -134,7 +134,7 @@ def _keep_form(attr: Attribute, value: Any, old_input: Any) -> Any:
 
 
 def _without_nulls(value: Any) -> Any:
-    """Without the nulls of nested objects, which nobody writes."""
+    """The value without nulls in nested objects: programs do not write them."""
     if isinstance(value, Secret):
         return Secret(_without_nulls(value.value))
     if isinstance(value, Mapping):

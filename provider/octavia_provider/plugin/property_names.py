@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names at the border: the API's ``protocol_port`` is Pulumi's ``protocolPort``, at every depth of an object."""
+"""Conversion of property names: the API's ``protocol_port`` is Pulumi's ``protocolPort``, at every depth."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from octavia_provider.model.metadata import Attribute, attributes
 
 
 def to_model(kind: type, properties: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Properties in the model's names, and the names that no attribute has."""
+    """Properties in the model's names, and the unknown names."""
     known = {a.camel: a for a in attributes(kind).values()}
     values: dict[str, Any] = {}
     unknown_names = [name for name in properties if name not in known]
@@ -23,7 +23,7 @@ def to_model(kind: type, properties: Mapping[str, Any]) -> tuple[dict[str, Any],
 
 
 def to_pulumi(kind: type, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes in Pulumi's names; what is not an attribute of the kind is left out."""
+    """Attributes in Pulumi's names; values that are no attributes of the kind are left out."""
     known = attributes(kind)
     return {
         known[name].camel: _convert_nested(known[name], value, to_pulumi)
@@ -53,7 +53,7 @@ def pulumi_path(kind: type, path: Path) -> str:
 
 def _nested_to_model(kind: type, properties: Mapping[str, Any]) -> dict[str, Any]:
     values, unknown_names = to_model(kind, properties)
-    # names that nobody knows are kept, so that validation reports them at their path
+    # unknown names are kept, so that validation reports them at their path
     return {**values, **{name: properties[name] for name in unknown_names}}
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each resource: a declaration, and what is different about it."""
+"""Each resource: a declaration, and its exceptions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class LoadBalancer(ResourceHandler):
     stable = ResourceHandler.stable | {"published_address"}
 
     def computed_inputs(self, obj: Properties, old_inputs: Properties) -> Sequence[str]:
-        """One of the VIP forms has to be given."""
+        """One of the VIP inputs is required."""
         from octavia_provider.model.load_balancer import VIP_FORMS
 
         forms = {"vipPortId", "vipNetworkId", "vipSubnetId"}
@@ -34,11 +34,11 @@ class LoadBalancer(ResourceHandler):
         return [next((form for form in ("vip_network_id", *VIP_FORMS) if obj.get(form)), "vip_network_id")]
 
     def unaffected_outputs(self, changed: set[str]) -> set[str]:
-        """Additional VIPs keep what was chosen for them."""
+        """Additional VIPs keep the values the control plane chose."""
         return set() if "additional_vips" in changed else {"additional_vips"}
 
     def exclusive_key(self, canonical: Properties) -> str | None:
-        """A VIP address that is asked for by name."""
+        """A VIP address that the program sets."""
         address = canonical["vip_address"]
         network = canonical["vip_network_id"] or canonical["vip_subnet_id"]
         return f"{network}/{address}" if isinstance(address, str) and isinstance(network, str) else None
@@ -50,11 +50,11 @@ class Listener(ResourceHandler):
     kind_name = "listener"
 
     def unaffected_outputs(self, changed: set[str]) -> set[str]:
-        """The URL is made of the protocol and the port."""
+        """The URL depends on the protocol and the port."""
         return set() if changed & {"protocol", "protocol_port"} else {"url"}
 
     def without_derived_values(self, call: CallContext, obj: Properties, old_inputs: Properties) -> Properties:
-        """A default pool that is there only because a pool names this listener is the pool's input, not ours."""
+        """A default pool that was set by the pool's ``listener_id`` is an input of the pool, not of the listener."""
         pool_id = obj.get("default_pool_id")
         if not pool_id or "defaultPoolId" in old_inputs:
             return obj
@@ -65,7 +65,7 @@ class Listener(ResourceHandler):
         return {**obj, "default_pool_id": None} if pool.get("listener_id") == obj["id"] else obj
 
     def computed_inputs(self, obj: Properties, old_inputs: Properties) -> Sequence[str]:  # noqa: ARG002
-        """Otherwise it is an input."""
+        """Any other default pool is an input."""
         return ["default_pool_id"]
 
 
@@ -75,13 +75,13 @@ class Pool(ResourceHandler):
     kind_name = "pool"
 
     def computed_inputs(self, obj: Properties, old_inputs: Properties) -> Sequence[str]:
-        """The load balancer has to be given where no listener is."""
+        """The load balancer is required when no listener is set."""
         has_listener = obj.get("listener_id") or "listenerId" in old_inputs
         return [] if has_listener else ["loadbalancer_id"]
 
 
 class Nested(ResourceHandler):
-    """A kind whose collection lies under its parent: its id alone does not find it, so it is imported by both."""
+    """A kind whose URL is nested under its parent's, so importing it takes both ids."""
 
     def parse_id(self, id: str, olds: Properties) -> tuple[str, str | None]:  # noqa: A002
         """From the outputs, or from ``<parent id>/<id>``."""
@@ -103,7 +103,7 @@ class Nested(ResourceHandler):
         return parent if isinstance(parent, str) else None
 
     def _outputs(self, answer: Any, given: Properties, parent: str | None) -> dict[str, Any]:
-        # the path says the parent; a stock Octavia does not repeat it in the body
+        # the parent is in the URL; upstream Octavia does not repeat it in the body
         answer.object.setdefault(self._parent_attribute, parent)
         return super()._outputs(answer, given, parent)
 
@@ -129,7 +129,7 @@ class L7Policy(ResourceHandler):
     kind_name = "l7_policy"
 
     def without_derived_values(self, call: CallContext, obj: Properties, old_inputs: Properties) -> Properties:  # noqa: ARG002
-        """The position that the program asked for, not the one that follows from how many others there are."""
+        """The requested position, not the effective one, which depends on the number of other policies."""
         return {**obj, "position": obj.get("asked_position") or obj.get("position")}
 
 
@@ -147,19 +147,19 @@ KEY_REQUIRED = "is required: the certificate is another one, and this container 
 class TlsContainer(ResourceHandler):
     """``octavia:index:TlsContainer``.
 
-    The API never shows a private key, so a container that was imported has none among its inputs. It keeps the one it has
-    until its certificate changes; and a key that is given later belongs to the same certificate, so it is the same key.
+    The API never returns a private key, so an imported container has none among its inputs. It keeps its stored key until
+    the certificate changes; a key that is added later for the same certificate is the same key.
     """
 
     kind_name = "tls_container"
 
     def warnings(self, news: Properties, now: datetime) -> Sequence[str]:
-        """What is over, or not valid yet."""
+        """Certificates that have expired or are not valid yet."""
         canonical = validate(self.kind, self._to_model(news)).values
         return [warned.message for warned in validity.warnings(canonical, now) if not warned.valid]
 
     def check(self, news: Properties, olds: Properties, naming: Naming) -> tuple[dict[str, Any], list[Failure]]:
-        """The key may be left out where it was never known, as long as the certificate stays."""
+        """An imported container may leave out the key while its certificate does not change."""
         checked, failures = super().check(news, olds, naming)
         if not self._has_no_key(news):
             return checked, failures
@@ -173,7 +173,7 @@ class TlsContainer(ResourceHandler):
     def diff(
         self, old_inputs: Properties, olds: Properties, news: Properties, ignore: Sequence[str] = ()
     ) -> DiffResult:
-        """A key that comes to the certificate that is there already changes nothing."""
+        """Adding the key for an unchanged certificate is no change."""
         found = super().diff(old_inputs, olds, news, ignore)
         changed = {change.attribute.name for change in found.changes}
         if not self._has_no_key(old_inputs) or "certificate" in changed or not changed & KEY:
@@ -210,12 +210,12 @@ class AvailabilityZone(ResourceHandler):
 
 
 class Quota(ResourceHandler):
-    """``octavia:index:Quota``; its project is its id. There always is one, so creating and updating are the same."""
+    """``octavia:index:Quota``; its id is the project. Every project has one, so create is an update."""
 
     kind_name = "quota"
 
     def create(self, call: CallContext, news: Properties) -> tuple[str, dict[str, Any]]:
-        """Set the limits of the project, which is the control plane's own where none is named."""
+        """Set the limits of the project; the default is the control plane's own project."""
         limits = self._create_body(news)
         project = limits.pop("project_id", None) or call.client.control_plane(deadline=call.deadline)["project_id"]
         answer = call.client.update(
@@ -224,7 +224,7 @@ class Quota(ResourceHandler):
         return answer.id, self._wait_until_settled(call, answer, news)
 
     def read(self, call: CallContext, id: str, olds: Properties, old_inputs: Properties) -> ReadResult | None:  # noqa: A002
-        """Limits that nobody has set are no quota: they are shown without the time of their making."""
+        """Default limits do not count as a quota: the API returns them without a creation time."""
         found = super().read(call, id, olds, old_inputs)
         from_this_product = found is not None and found.properties.get("controlPlaneId")
         return None if found is None or (from_this_product and "createdAt" not in found.properties) else found
@@ -243,7 +243,7 @@ class LocalHost(ResourceHandler):
     kind_name = "local_host"
 
     def exclusive_key(self, canonical: Properties) -> str | None:
-        """An address that is asked for by name."""
+        """An address that the program sets."""
         address, network = canonical["address"], canonical["network_id"]
         return f"{network}/{address}" if isinstance(address, str) and isinstance(network, str) else None
 

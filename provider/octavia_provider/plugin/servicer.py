@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The calls of ``pulumirpc.ResourceProvider`` (pulumi: proto/pulumi/provider.proto).
 
-Each decodes, asks the handler, encodes. Errors leave as one line (``failures``). Calls run in a pool of threads, because
-they wait for the control plane; Check and Diff touch nothing and a preview starts nothing.
+Each decodes, calls the resource's handler and encodes. Errors are returned as one line (``failures``). Calls run in a
+thread pool because they wait for the control plane; Check and Diff are pure, and a preview starts no control plane.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ Base: Any = proto.stub("provider_pb2_grpc").ResourceProviderServicer
 
 
 class Servicer(Base):  # type: ignore[misc]
-    """The provider, as the engine sees it."""
+    """The gRPC service of the provider."""
 
     def __init__(self, session: ProviderSession) -> None:
         self._session = session
 
     # ── the plugin ───────────────────────────────────────────────────────────────────────────────────────────────────
     def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002, N802
-        """The first call: where the engine is, and what we take."""
+        """The first call: the engine's address, and the features we accept."""
         if request.engine_address:
             self._session.reporter.dial(request.engine_address)
         return pb.ProviderHandshakeResponse(
@@ -51,7 +51,7 @@ class Servicer(Base):  # type: ignore[misc]
         )
 
     def Attach(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002, N802
-        """An engine takes up a provider that runs already (PULUMI_DEBUG_PROVIDERS)."""
+        """An engine attaches to a provider that already runs (PULUMI_DEBUG_PROVIDERS)."""
         self._session.reset_for_engine()
         self._session.reporter.dial(request.address)
         return Empty()
@@ -61,15 +61,15 @@ class Servicer(Base):  # type: ignore[misc]
         return plugin_pb.PluginInfo(version=__version__)
 
     def GetSchema(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002, N802
-        """The schema as it was emitted from the model."""
+        """The committed schema.json."""
         from . import schema
 
         with _abort_on_error(context):
             return pb.GetSchemaResponse(schema=schema.committed())
 
     def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: ARG002, N802
-        """Every wait ends; what is half made is reported with its id. The engine calls it at the end of every run too:
-        what was answered until now is in its state."""
+        """End every wait; incomplete objects are reported with their ids. The engine also calls this at the end of every
+        run: it has saved all responses by then."""
         self._session.cancelled.set()
         self._session.confirm()
         return Empty()
@@ -82,7 +82,7 @@ class Servicer(Base):  # type: ignore[misc]
             return pb.CheckResponse(inputs=request.news, failures=_failures(found))
 
     def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Another control plane means other resources; all else changes nothing for them."""
+        """Another control plane replaces all resources; no other option affects them."""
         with _abort_on_error(context):
             olds = request.old_inputs if request.old_inputs.fields else request.olds
             before, after = values.decode(olds), values.decode(request.news)
@@ -97,7 +97,7 @@ class Servicer(Base):  # type: ignore[misc]
             )
 
     def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Take the configuration; nothing is called yet."""
+        """Store the configuration; no call is made yet."""
         with _abort_on_error(context):
             self._session.configure(values.decode(request.args), request.id)
             return pb.ConfigureResponse(
@@ -107,7 +107,7 @@ class Servicer(Base):  # type: ignore[misc]
 
     # ── resources ────────────────────────────────────────────────────────────────────────────────────────────────────
     def Check(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Validate the inputs of a resource, and name it where it has no name."""
+        """Validate the inputs of a resource; add an auto-name."""
         with _abort_on_error(context):
             handler = _handler(request)
             self._session.record_checked(request.urn)
@@ -119,7 +119,7 @@ class Servicer(Base):  # type: ignore[misc]
             return pb.CheckResponse(inputs=values.encode(inputs), failures=_failures(found))
 
     def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Compare inputs; say what must be replaced, and tell what the rest costs."""
+        """Compare inputs: replacements, and the effects on traffic."""
         with _abort_on_error(context):
             handler = _handler(request)
             self._session.record_known_id(request.urn, request.id)
@@ -131,7 +131,7 @@ class Servicer(Base):  # type: ignore[misc]
             return _diff_response(handler, found)
 
     def Create(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Make a resource."""
+        """Create a resource."""
         with _abort_on_error(context, request):
             handler = _handler(request)
             news = values.decode(request.properties)
@@ -148,7 +148,7 @@ class Servicer(Base):  # type: ignore[misc]
             return pb.CreateResponse(id=id, properties=values.encode(properties))
 
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Look at a resource: refresh, import, ``get``."""
+        """Read a resource for refresh, import or ``get``."""
         with _abort_on_error(context, request):
             handler = _handler(request)
             olds, inputs = values.decode(request.properties), values.decode(request.inputs)
@@ -164,7 +164,7 @@ class Servicer(Base):  # type: ignore[misc]
             )
 
     def Update(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Change a resource in place, or go on with what failed."""
+        """Update a resource in place, or retry what failed."""
         with _abort_on_error(context, request):
             handler = _handler(request)
             self._session.record_known_id(request.urn, request.id)
@@ -188,7 +188,7 @@ class Servicer(Base):  # type: ignore[misc]
 
     # ── functions ────────────────────────────────────────────────────────────────────────────────────────────────────
     def Invoke(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        """Look something up. In a preview the embedded control plane is not started for it."""
+        """Call a function. A preview does not start the embedded control plane for it."""
         with _abort_on_error(context), self._warn_on_error(request.tok):
             client = self._session.client(start=not request.preview)
             deadline = Deadline(DEFAULT_TIMEOUT, self._session.cancelled)
@@ -199,7 +199,7 @@ class Servicer(Base):  # type: ignore[misc]
 
     @contextmanager
     def _warn_on_error(self, token: str) -> Iterator[None]:
-        """SDKs bury what goes wrong in a function under a traceback of their own: it is told beside that too."""
+        """Log a function's error as a warning too: SDKs hide it under a traceback of their own."""
         try:
             yield
         except Exception as error:
@@ -212,7 +212,7 @@ class Servicer(Base):  # type: ignore[misc]
 
 @contextmanager
 def _abort_on_error(context: grpc.ServicerContext, request: Any = None) -> Iterator[None]:
-    """What goes wrong inside ends the call with one line for people."""
+    """Turn an exception into a gRPC status with one line of text."""
     try:
         yield
     except Exception as error:  # noqa: BLE001 - nothing may reach the user as a traceback
@@ -236,7 +236,7 @@ def _handler(request: Any) -> ResourceHandler:
 
 
 def _olds(request: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Old inputs and old outputs; an engine that sends no old inputs gets them from the outputs."""
+    """Old inputs and old outputs; without old inputs in the request, the outputs serve as both."""
     outputs = values.decode(request.olds)
     if request.old_inputs.fields:
         return values.decode(request.old_inputs), outputs
@@ -251,8 +251,8 @@ def _naming(request: Any) -> Naming:
 
 
 def _failures(found: Sequence[Failure]) -> list[Any]:
-    """Engines look a property's value up by Pulumi's name, and show it beside ours. A program in Python has other names:
-    there all of it is told in the reason."""
+    """Engines look a property up by Pulumi's name and print that name. Python programs use other names, so for them the
+    path goes into the reason."""
     reasons = [(failure.path, language.translate_names(failure.reason)) for failure in found]
     if language.uses_snake_case():
         reasons = [("", f"{language.translate_names(path)}: {reason}" if path else reason) for path, reason in reasons]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What one process of the plugin knows: its configuration, its client, and what the engine has shown it."""
+"""The state of one plugin process: configuration, clients, and the ids that the engine has sent."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from .inputs import Failure
 log = logs.Logger()
 
 DEFAULT_TIMEOUT = 300.0
-"""Seconds that a create, read, update or delete may take where the user gave no custom timeout."""
+"""Seconds for a create, read, update or delete without a custom timeout."""
 CONFIRM_SECONDS = 2.0
-"""Seconds that the end of a run may take to confirm what it made."""
+"""Seconds for the confirm request at the end of a run."""
 
 
 class ProviderSession:
@@ -45,11 +45,11 @@ class ProviderSession:
         self._confirmed: set[str] = set()
         self._checked: set[str] = set()
         self._effects_reported: set[str] = set()
-        self._engine_reports = bool(os.environ.get(TOLD))  # the embedded engine, which tells of both by itself
+        self._engine_reports = bool(os.environ.get(TOLD))  # the embedded engine reports effects and failures itself
         self._warned: set[tuple[str, str]] = set()
 
     def configure(self, settings: Mapping[str, Any], provider: str) -> None:
-        """Take the configuration, and the uuid of the provider resource ("" where it has none yet)."""
+        """Store the configuration and the uuid of the provider resource ("" when it has none yet)."""
         with self._lock:
             clients, self._clients = list(self._clients.values()), {}
             self._confirmed = set()
@@ -59,7 +59,7 @@ class ProviderSession:
             client.close()
 
     def close(self) -> None:
-        """Give back what is held."""
+        """Close all connections."""
         self.configure({}, "")
         self.reporter.close()
 
@@ -74,7 +74,7 @@ class ProviderSession:
             return self._clients[start]
 
     def call(self, urn: str, name: str, timeout: float) -> CallContext:
-        """What one call to the control plane needs; ``timeout`` in seconds, 0 for the default."""
+        """The context of one call to the control plane; ``timeout`` in seconds, 0 for the default."""
         return CallContext(
             urn=urn, name=name or urn.rpartition("::")[2], client=self.client(),
             deadline=Deadline(timeout or DEFAULT_TIMEOUT, self.cancelled), owner=self._owner(urn),
@@ -82,27 +82,27 @@ class ProviderSession:
         )  # fmt: skip
 
     def record_known_id(self, urn: str, id: str) -> None:  # noqa: A002
-        """The engine has shown this id for this URN: it is in the state, so no leftover of a crash."""
+        """The engine sent this id for this URN: it is in the state, so it is no leftover of a crash."""
         if id and id not in struct.UNKNOWNS:
             with self._lock:
                 self._ids_by_urn.setdefault(urn, set()).add(id.rpartition("/")[2])
 
     def record_created(self, call: CallContext, id: str) -> None:  # noqa: A002
-        """The engine is answered this id now. It keeps it, unless it is killed in this moment."""
+        """We are about to return this id to the engine, which saves it unless it is killed at this moment."""
         with self._lock:
             self._created_ids.add(id.rpartition("/")[2])
             if call.owner is not None:
                 self._confirmed.update(call.owner.known)
 
     def reset_for_engine(self) -> None:
-        """Another engine has come: whether the one before it kept what it was answered is not known."""
+        """Another engine attached: whether the one before saved our responses is unknown."""
         self.cancelled.clear()
         with self._lock:
             self._created_ids.clear()
 
     def confirm(self) -> None:
-        """The run ends in order: the engine keeps what it showed and what it was answered, so no later create takes
-        it for a leftover, under whatever name it will be known then. One short call, and none where the run made none.
+        """The run ended normally, so the engine has saved all ids: tell the control plane that they are no leftovers,
+        whatever their URNs become. One short request, and none when nothing was created.
         """
         with self._lock:
             ids = self._created_ids.union(*self._ids_by_urn.values()) - self._confirmed
@@ -111,19 +111,19 @@ class ProviderSession:
                 return
         try:
             self.client(start=False).confirm(provider, sorted(ids), seconds=CONFIRM_SECONDS)
-        except Exception as error:  # noqa: BLE001 - the run is over; the next one confirms what it shows
+        except Exception as error:  # noqa: BLE001 - the run is over; the next one confirms the ids it sends
             log.debug("not confirmed", error=repr(error))
             return
         with self._lock:
             self._confirmed |= ids
 
     def record_checked(self, urn: str) -> None:
-        """A program has asked for this resource (in a refresh none does)."""
+        """The program registered this resource; a refresh registers none."""
         with self._lock:
             self._checked.add(urn)
 
     def warn_once(self, urn: str, lines: Iterable[str]) -> None:
-        """Warnings; each once per resource."""
+        """Log warnings, each once per resource."""
         with self._lock:
             fresh = [line for line in lines if (urn, line) not in self._warned]
             self._warned.update((urn, line) for line in fresh)
@@ -131,14 +131,13 @@ class ProviderSession:
             self.reporter.warn(urn, line)
 
     def warn_failure(self, token: str, message: str) -> None:
-        """That a function failed. A warning: the program may catch it, and an error would end the run all the same."""
+        """Log a failed function as a warning: the program may catch it, while an error would fail the run."""
         if not self._engine_reports:
             self.reporter.warn("", language.translate_names(f"{token}: {message}"))
 
     def report_effects(self, urn: str, found: Sequence[tuple[str, Effect]]) -> None:
-        """What a change does to traffic, the worst first; once per resource, and not for the backward diffs of a refresh.
-
-        Nothing is told where the engine does that by itself.
+        """Log a change's effects on traffic, worst first; once per resource, not for the reversed diffs of a refresh, and
+        not when the engine reports them itself.
         """
         with self._lock:
             if not found or self._engine_reports or urn in self._effects_reported or urn not in self._checked:
@@ -153,12 +152,12 @@ class ProviderSession:
             log_line(urn, language.translate_names(f"effect on traffic: {name}: {effect.text}"))
 
     def warn_ineffective(self, urn: str, notes: Sequence[Failure]) -> None:
-        """What is taken and has no effect; each once per resource."""
+        """Warn about inputs that have no effect, each once per resource."""
         self.warn_once(urn, (f"{note.path}: {note.reason}" for note in notes))
 
     def _owner(self, urn: str) -> Owner | None:
         with self._lock:
             if not self._provider:
                 return None
-            others = set().union(*self._ids_by_urn.values()) - self._confirmed  # each is told once
+            others = set().union(*self._ids_by_urn.values()) - self._confirmed  # each is sent once
             return Owner(provider=self._provider, urn=urn, known=sorted(others.union(self._ids_by_urn.get(urn, ()))))

@@ -20,7 +20,7 @@ from octavia_provider.pulumirpc.struct import ARCHIVE, ASSET, OUTPUT, RESOURCE, 
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A value that must not be shown. Its ``repr`` does not show it either."""
+    """A secret value. Its ``repr`` does not show it."""
 
     value: Any
 
@@ -30,7 +30,7 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """A file or an archive that was passed as a value; no resource here takes one."""
+    """An asset or archive; no resource of this provider accepts one."""
 
     description: str
 
@@ -41,7 +41,7 @@ def decode(struct: Struct) -> dict[str, Any]:
 
 
 def encode(properties: Mapping[str, Any]) -> Struct:
-    """The properties of an answer; unknown values and secrets are marked as Pulumi marks them."""
+    """The properties of a response; unknown values and secrets are marked as Pulumi marks them."""
     struct = Struct()
     wire.fill_struct(struct, _encode(properties))
     return struct
@@ -88,7 +88,7 @@ def _output_value(fields: dict[str, Any]) -> Any:
 
 
 def _reference(fields: dict[str, Any]) -> Any:
-    # a resource given where its id is wanted means its id; in a preview it has none yet
+    # a resource passed where an id is expected stands for its id; in a preview it has none yet
     return fields.get("id") or UNKNOWN
 
 
