@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from multidict import MultiMapping
 from yarl import URL
@@ -15,9 +15,11 @@ from octavia_provider.model.metadata import Attribute
 
 from .requests import FLAGS
 
-Objects = list[dict[str, Any]]
+Object = Mapping[str, Any]
+T = TypeVar("T", bound=Object)
 NULL = "null"
-_PAGING = frozenset({"limit", "marker", "page_reverse", "sort", "sort_key", "sort_dir", "fields"})
+_CUTTING = frozenset({"limit", "marker", "page_reverse", "fields"})
+_PAGING = _CUTTING | {"sort", "sort_key", "sort_dir"}
 _TAGS: Mapping[str, Callable[[set[str], set[str]], bool]] = {
     "tags": lambda has, asked: asked <= has,
     "tags-any": lambda has, asked: bool(asked & has),
@@ -30,28 +32,39 @@ Known = Mapping[str, Attribute | None]
 """The names that a list's objects have, each with its declaration in the model where it has one."""
 
 
-def page(objects: Objects, words: str, url: URL, known: Known | None = None) -> dict[str, Any]:
+def as_it_is(query: MultiMapping[str]) -> bool:
+    """Whether a page is asked for of a list that is neither filtered nor sorted."""
+    return "limit" in query and {*query} <= _CUTTING
+
+
+def page(
+    objects: Sequence[T],
+    words: str,
+    url: URL,
+    known: Known | None = None,
+    *,
+    render: Callable[[T], dict[str, Any]] = dict,
+) -> dict[str, Any]:
     """The answer to a list: ``objects`` in the order of creation, narrowed to what the query asks for.
 
-    ``known``: what may be asked for; what the first object has where nothing is said.
+    ``known``: what may be asked for; what the first object has where nothing is said. ``render``: an object with all that
+    it has, which is asked of those of the page alone.
     """
     query = url.query
     if known is None and objects:
         known = dict.fromkeys(objects[0])
-    found = _filtered(objects, query, known)
-    found = _sorted(found, query, known)
-    found, links = _cut(found, url)
+    found, links = _cut(_sorted(_filtered(objects, query, known), query, known), url)
     names = _fields(query, known)
-    return {words: [_only(item, names) for item in found], f"{words}_links": links}
+    return {words: [_only(item, names) if names else render(item) for item in found], f"{words}_links": links}
 
 
-def select(item: dict[str, Any], query: MultiMapping[str]) -> dict[str, Any]:
+def select(item: Object, query: MultiMapping[str]) -> dict[str, Any]:
     """The fields that are asked for; ``fields`` may be repeated or separated by commas."""
-    return _only(item, _fields(query, item))
+    return _only(item, _fields(query, item) or list(item))
 
 
-def _only(item: dict[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: item[name] for name in names} if names else item
+def _only(item: Object, names: Sequence[str]) -> dict[str, Any]:
+    return {name: item[name] for name in names}
 
 
 def _fields(query: MultiMapping[str], known: Mapping[str, Any] | None) -> list[str]:
@@ -66,7 +79,7 @@ def _words(query: MultiMapping[str], name: str) -> list[str]:
     return [part.strip() for value in query.getall(name, []) for part in value.split(",") if part.strip()]
 
 
-def _filtered(objects: Objects, query: MultiMapping[str], known: Known | None) -> Objects:
+def _filtered(objects: Sequence[T], query: MultiMapping[str], known: Known | None) -> Sequence[T]:
     tests = [_tags(name, set(_words(query, name))) for name in _TAGS if name in query]
     wrong: list[Violation] = []
     for name in dict.fromkeys(key for key in query if key not in _PAGING and key not in _TAGS):
@@ -87,7 +100,7 @@ def _filtered(objects: Objects, query: MultiMapping[str], known: Known | None) -
 DIGITS = 18
 
 
-def _tags(name: str, asked: set[str]) -> Callable[[dict[str, Any]], bool]:
+def _tags(name: str, asked: set[str]) -> Callable[[Object], bool]:
     return lambda item: _TAGS[name](set(item.get("tags") or ()), asked)
 
 
@@ -115,10 +128,10 @@ def _number(attribute: Attribute, text: str) -> str:
         raise ValueError(f"must be {what}, and is {quoted(text)}") from None
 
 
-def _equals(name: str, asked: Sequence[str], fact: Attribute | None = None) -> Callable[[dict[str, Any]], bool]:
+def _equals(name: str, asked: Sequence[str], fact: Attribute | None = None) -> Callable[[Object], bool]:
     lowered = {value.lower() for value in asked}
 
-    def test(item: dict[str, Any]) -> bool:
+    def test(item: Object) -> bool:
         value = item[name]
         if isinstance(value, bool) or value is None:
             return (NULL if value is None else str(value).lower()) in lowered
@@ -134,7 +147,7 @@ def _meant(fact: Attribute | None, value: Any) -> str | None:
     return fact.format(value) if fact is not None and fact.format is not None and isinstance(value, str) else None
 
 
-def _sorted(objects: Objects, query: MultiMapping[str], known: Known | None) -> Objects:
+def _sorted(objects: Sequence[T], query: MultiMapping[str], known: Known | None) -> Sequence[T]:
     pairs = [part.partition(":")[::2] for part in _words(query, "sort")]
     directions = _words(query, "sort_dir")
     for i, key in enumerate(_words(query, "sort_key")):
@@ -148,18 +161,20 @@ def _sorted(objects: Objects, query: MultiMapping[str], known: Known | None) -> 
     return objects
 
 
-def _rank(key: str) -> Callable[[dict[str, Any]], tuple[bool, Any]]:
-    def rank(item: dict[str, Any]) -> tuple[bool, Any]:
+def _rank(key: str) -> Callable[[Object], tuple[bool, Any]]:
+    def rank(item: Object) -> tuple[bool, Any]:
         value = item[key]
         return value is not None, str(value) if isinstance(value, (list, dict)) or value is None else value
 
     return rank
 
 
-def _cut(objects: Objects, url: URL) -> tuple[Objects, list[dict[str, str]]]:
+def _cut(objects: Sequence[T], url: URL) -> tuple[Sequence[T], list[dict[str, str]]]:
     limit, marker = _limit(url.query.get("limit")), url.query.get("marker")
     backwards = url.query.get("page_reverse", "").lower() == "true"
-    ids = [str(item.get("id", item.get("name"))) for item in objects]  # providers and capabilities have names alone
+    ids = [
+        str(item["id" if "id" in item else "name"]) for item in objects
+    ]  # providers and capabilities have names alone
     if marker is not None and marker not in ids:
         raise Invalid([Violation(("marker",), f"there is no object {marker} in this list")])
     start, end = 0, len(objects)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -18,6 +19,7 @@ from .compat.coercion import understood
 from .context import CONTEXT
 from .errors import answer
 from .graph_create import PROJECT, CreateRequest, create_requests, misnamed
+from .lazy_view import LazyView
 from .representation import wants_model
 from .requests import (
     BODY,
@@ -59,15 +61,21 @@ class Objects:
         context = request.app[CONTEXT]
         parent_id = self._parent_id(request)
 
-        def work(tx: Transaction) -> list[Shown]:
+        def work(tx: Transaction) -> Shown:
             if parent_id is not None:
                 _parent(tx, self.parent_kind, self.parent_name, parent_id)
             view = _view(tx, request)
             view.foresee()
             parent = (self.parent_name, parent_id) if parent_id is not None else None
-            return [view.show(record) for record in sorted(tx.find(self.kind, parent=parent), key=_place)]
+            if reconciled(self.kind) and list_query.as_it_is(request.query):
+                load = partial(self._find, tx, parent_id=parent_id)
+                objects = [LazyView(view, id_, load) for id_ in tx.ids(self.kind, parent)]
+            else:
+                records = sorted(tx.find(self.kind, parent=parent), key=_place)
+                objects = [LazyView.of(view, record) for record in records]
+            return list_query.page(objects, self.words, request.url, shown_names(self.kind), render=LazyView.whole)
 
-        return answer(list_query.page(await context.store.read(work), self.words, request.url, shown_names(self.kind)))
+        return answer(await context.store.read(work))
 
     async def show(self, request: web.Request) -> web.Response:
         """GET of one object; with ``Prefer: wait`` once it is settled."""

@@ -70,18 +70,17 @@ class Overview:
 
     def balancers(self, asked: list[str], marker: str | None, limit: int) -> dict[str, Any]:
         """A page of load balancers; ``missing``: what was asked for and is not there; ``next``: the next marker."""
-        found = self._tx.find("load_balancer")
-        missing = [word for word in asked if not any(_meant(word, record) for record in found)]
-        if asked:
-            found = [record for record in found if any(_meant(word, record) for word in asked)]
-        ids = [record.id for record in found]
+        every = self._tx.find("load_balancer") if asked else []
+        missing = [word for word in asked if not any(_meant(word, record) for record in every)]
+        found = {record.id: record for record in every if any(_meant(word, record) for word in asked)}
+        ids = list(found) if asked else self._tx.ids("load_balancer")
         if marker is not None:
             if marker not in ids:
                 raise Invalid([Violation(("marker",), f"there is no load balancer {marker} in this list")])
-            found = found[ids.index(marker) + 1 :]
-        page = found[:limit]
-        shown = [self._balancer(record) for record in page]
-        return {"load_balancers": shown, "missing": missing, "next": page[-1].id if len(found) > limit else None}
+            ids = ids[ids.index(marker) + 1 :]
+        page = [found.get(id_) or self._tx.get("load_balancer", id_) for id_ in ids[:limit]]
+        shown = [self._balancer(record) for record in page if record is not None]
+        return {"load_balancers": shown, "missing": missing, "next": ids[limit - 1] if len(ids) > limit else None}
 
     def shared(self) -> dict[str, Any]:
         """What belongs to no load balancer: networks, hosts, TLS containers."""

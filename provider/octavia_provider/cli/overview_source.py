@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,11 +75,13 @@ def unknown(home: Path, why: Unreachable | None) -> dict[str, Any]:
     shown: dict[str, list[Any]] = {"load_balancers": [], "hosts": [], "networks": [], "tls_containers": []}
     found: dict[str, Any] = {"control_plane": None, "reason": reason, **shown, "missing": []}
     words = {"local_host": "hosts", "local_network": "networks", "tls_container": "tls_containers"}
+    parts: dict[str, list[offline.Known]] = defaultdict(list)
+    for one in known:
+        parts[one.spec.get("loadbalancer_id", "")].append(one)
     for one in known:
         if one.kind == "load_balancer":
-            parts = [part for part in known if part.spec.get("loadbalancer_id") == one.id]
             mine = [{"id": id_} for id_, balancer in amphorae if balancer == one.id]
-            found["load_balancers"].append({**_balancer(one, parts), "amphorae": mine})
+            found["load_balancers"].append({**_balancer(one, parts[one.id]), "amphorae": mine})
         elif one.kind in words:
             found[words[one.kind]].append({**_node(one), "address": one.spec.get("address")})
     return found

@@ -115,7 +115,7 @@ class Transaction(Protocol):
         """
         ...
 
-    def ids(self, kind: str, parent: tuple[str, str]) -> list[str]:
+    def ids(self, kind: str, parent: tuple[str, str] | None = None) -> list[str]:
         """The ids of what ``find(kind, parent=parent)`` answers, without reading any spec."""
         ...
 

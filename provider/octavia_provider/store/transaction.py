@@ -68,10 +68,10 @@ class SqlTransaction(Coordination):
             query = _naming(query, references)
         return [rows.record(row, self._cipher) for row in self._db.execute(query)]
 
-    def ids(self, kind: str, parent: tuple[str, str]) -> list[str]:
+    def ids(self, kind: str, parent: tuple[str, str] | None = None) -> list[str]:
         """The ids of what ``find(kind, parent=parent)`` answers."""
         query = select(OBJECTS.c.id).where(OBJECTS.c.kind == kind).order_by(OBJECTS.c.position)
-        return list(self._db.execute(_child_of(query, parent)).scalars())
+        return list(self._db.execute(query if parent is None else _child_of(query, parent)).scalars())
 
     def holding(self, kind: str, key: str) -> Record | None:
         """The object that has this unique value."""

@@ -13,10 +13,14 @@ from yarl import URL
 
 from across import PAIR, Ref, resolved
 from octavia_provider.api import list_query
+from octavia_provider.api.lazy_view import LazyView
 from octavia_provider.api.quotas import OLDER
-from octavia_provider.api.views import shown_names
+from octavia_provider.api.rules import found
+from octavia_provider.api.views import View, shown_names
 from octavia_provider.model.errors import Invalid
 from octavia_provider.model.kinds import KINDS
+from octavia_provider.ports import Transaction
+from octavia_provider.store import rows
 from unit.api.settling import BASE, Plane
 
 Things = list[dict[str, Any]]
@@ -156,9 +160,97 @@ async def test_what_may_be_asked_for_is_what_is_shown(plane: Plane) -> None:
         made = await plane.make(kind, name=kind, **resolved(SHOWN[kind], ids))
         ids[kind] = made["id"]
         assert set(made) == set(shown_names(kind)), kind
+        await lazily(plane, kind, made["id"])
     assert {*SHOWN, "quota"} == set(KINDS)
     quota = (await plane.call("GET", "/lbaas/quotas/demo")).body["quota"]
     assert set(quota) == {*shown_names("quota"), *OLDER}
+
+
+async def lazily(plane: Plane, kind: str, id_: str) -> None:
+    """Each name by itself is shown as the whole shows it, in both forms."""
+
+    def work(tx: Transaction) -> None:
+        record = found(tx, kind, id_)
+        assert record is not None
+        for model in (False, True):
+            view = View(tx, plane.status_cache, "cp", model=model)
+            whole = view.show(record)
+            assert {name: LazyView.of(view, record)[name] for name in whole} == whole
+            assert LazyView.of(view, record).whole() == whole
+            for stranger in ("spelled", "asked_position", "private_key"):
+                assert (stranger in LazyView.of(view, record)) is (stranger in whole)
+
+    await plane.store.read(work)
+
+
+async def test_another_spelling_is_listed_and_found(plane: Plane) -> None:
+    lb = (await plane.balancer())["id"]
+    pool = await plane.make("pool", loadbalancer_id=lb, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    made = await plane.make("member", pool_id=pool["id"], address="FD00:0::9", protocol_port=80)
+    assert made["address"] == "FD00:0::9"
+    await lazily(plane, "member", made["id"])
+    path = f"/lbaas/pools/{pool['id']}/members?fields=address"
+    assert (await plane.call("GET", path)).body["members"] == [{"address": "FD00:0::9"}]
+
+
+class Counted:
+    """What is read of the store and rendered of it from now on."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.read: list[str] = []
+        self.shown: list[str] = []
+        record, show = rows.record, View.show
+        monkeypatch.setattr(rows, "record", lambda row, cipher: self.read.append(row.id) or record(row, cipher))
+        monkeypatch.setattr(View, "show", lambda view, one: self.shown.append(one.id) or show(view, one))
+
+    def take(self) -> tuple[int, int]:
+        counts = len(self.read), len(self.shown)
+        self.read.clear()
+        self.shown.clear()
+        return counts
+
+
+async def test_a_page_alone_is_rendered_and_read_where_that_will_do(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    lb = (await plane.balancer())["id"]
+    pool = (await plane.make("pool", loadbalancer_id=lb, protocol="HTTP", lb_algorithm="ROUND_ROBIN"))["id"]
+    members = [{"address": f"10.9.9.{i}", "protocol_port": 80, "name": f"m{i}", "weight": i} for i in range(1, 21)]
+    await plane.call("PUT", f"/lbaas/pools/{pool}/members", {"members": members}, wait=10)
+    counted = Counted(monkeypatch)
+    parents = 1  # the pool, for whether there is one
+    ids: list[str] = []
+    for query, read, shown in (
+        ("limit=3", 3, 3),
+        ("limit=3&marker={0}", 3, 3),
+        ("limit=2&marker={0}&page_reverse=True", 2, 2),
+        ("limit=3&fields=id", 0, 0),
+        ("limit=3&fields=name", 3, 0),
+        ("fields=id,name,weight", 20, 0),
+        ("limit=3&sort=weight:desc", 20, 3),
+        ("name=m7", 20, 1),
+        ("provisioning_status=ACTIVE&address=10.9.9.3", 20, 1),
+        ("limit=3&subnet_id=null", 20, 20),  # not an attribute that records have as it is shown
+        ("", 20, 20),
+    ):
+        answer = await plane.call("GET", f"/lbaas/pools/{pool}/members?{query.format(*ids)}")
+        assert answer.status == 200, answer.body
+        ids = [one["id"] for one in answer.body["members"] if "id" in one][-1:] or ids
+        assert counted.take() == (read + parents, shown), query
+
+
+async def test_a_page_of_the_overview_reads_its_own_load_balancers(
+    plane: Plane, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    made = [(await plane.balancer(f"lb{i}"))["id"] for i in range(4)]
+    counted = Counted(monkeypatch)
+    first = (await plane.call("GET", "/octavia/status?limit=1")).body["status"]
+    second = (await plane.call("GET", f"/octavia/status?limit=2&marker={first['next']}")).body["status"]
+    assert [one["id"] for one in second["load_balancers"]] == made[1:3]
+    assert {id_ for id_ in counted.read if id_ in made} == set(made[:3])
+    assert second["next"] == made[2]
+    last = (await plane.call("GET", f"/octavia/status?limit=2&marker={made[2]}")).body["status"]
+    assert ([one["id"] for one in last["load_balancers"]], last["next"]) == (made[3:], None)
 
 
 @pytest.mark.parametrize("some", [False, True], ids=["none", "some"])

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from command_line import octaviactl
-from octavia_provider.cli import exit_codes, health, tree
+from octavia_provider.cli import exit_codes, health, overview_source, tree
 from octavia_provider.model import statuses
+from octavia_provider.store import offline
 from real_plane import RealPlane
 
 
@@ -116,6 +117,34 @@ def test_without_a_control_plane_things_are_unknown_and_not_down() -> None:
         shown = json.loads(octaviactl("status", "--json", "--home", plane.home).stdout)
         assert shown["control_plane"] is None
         assert [one["operating_status"] for one in shown["load_balancers"]] == [statuses.UNKNOWN]
+
+
+class Counting(dict[str, Any]):
+    """A spec that counts what is asked of it."""
+
+    asked = 0
+
+    def get(self, *args: Any) -> Any:
+        Counting.asked += 1
+        return super().get(*args)
+
+
+def test_without_a_control_plane_each_object_is_looked_at_a_few_times(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:  # fmt: skip
+    def looks(count: int) -> int:
+        known = [offline.Known("load_balancer", f"lb{n}", f"lb{n}", Counting()) for n in range(count)]
+        known += [
+            offline.Known("pool", f"p{n}", f"p{n}", Counting(loadbalancer_id=f"lb{n}", protocol="HTTP"))
+            for n in range(count)
+        ]
+        monkeypatch.setattr(offline, "objects", lambda _: known)
+        Counting.asked = 0
+        found = overview_source.unknown(tmp_path, None)["load_balancers"]
+        assert [[pool["id"] for pool in one["pools"]] for one in found] == [[f"p{n}"] for n in range(count)]
+        return Counting.asked
+
+    assert looks(20) == 2 * looks(10)
 
 
 def test_an_endpoint_that_does_not_answer_has_the_code_of_that() -> None:
