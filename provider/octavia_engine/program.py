@@ -15,6 +15,7 @@ from pathlib import Path
 from octavia_engine import runner
 from octavia_engine.backend import ORGANIZATION
 from octavia_engine.project import Config, Project
+from octavia_provider.model import kinds
 
 _MAX_LINE = 1 << 20
 
@@ -62,6 +63,7 @@ class Program:
             limit=_MAX_LINE,
             start_new_session=True,  # Ctrl-C reaches us alone, from its first moment on
         )
+        kinds.prepare()
         readers = [
             asyncio.create_task(_forward_output(stream, severity, on_output))
             for stream, severity in ((process.stdout, "info"), (process.stderr, "info#err"))

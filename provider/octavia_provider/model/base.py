@@ -5,10 +5,9 @@ Unknown values of a preview pass through the outermost validator of each field a
 validated all the same. Types are strict: only a whole number that comes as a double, as all numbers of Pulumi do, is converted.
 """
 
-from __future__ import annotations
-
 import functools
 import operator
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping
@@ -25,6 +24,19 @@ PRIVATE_KEY = (
     "holds a private key, and what is given here is not kept secret; a key goes into private_key of a TLS container"
 )
 Handler = Callable[[Any], Any]
+
+
+def _load_no_plugins() -> None:
+    """Keep pydantic from loading plugins of whatever is installed beside us, for which it reads the metadata of all of it.
+
+    It has no switch that leaves the reading out. Where a version of pydantic looks for them elsewhere, only time is lost.
+    """
+    loader = types.ModuleType("pydantic.plugin._loader")
+    vars(loader)["get_plugins"] = tuple
+    sys.modules.setdefault(loader.__name__, loader)
+
+
+_load_no_plugins()
 
 
 class Model(BaseModel):

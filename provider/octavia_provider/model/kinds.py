@@ -7,6 +7,7 @@ A kind is imported when it is first asked for: a preview of five kinds pays for 
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,11 @@ class _Kinds(Mapping[str, "type[Resource]"]):
 KINDS: Mapping[str, type[Resource]] = _Kinds()
 
 
+def prepare() -> None:
+    """Have in a thread what all kinds are made of: an engine waits for its program meanwhile."""
+    threading.Thread(target=importlib.import_module, args=(".base", __package__), daemon=True).start()
+
+
 def class_name(kind: str) -> str:
     """``load_balancer`` → ``LoadBalancer``."""
     return "".join(part.capitalize() for part in kind.split("_"))
@@ -90,6 +96,6 @@ def __getattr__(name: str) -> Any:
 __all__ = [
     "BALANCER_KINDS", "KINDS", "LOCAL_KINDS", "OPERATOR_KINDS", "PARENTS", "SHARED_KINDS", "AvailabilityZone",
     "AvailabilityZoneProfile", "Flavor", "FlavorProfile", "HealthMonitor", "L7Policy", "L7Rule", "Listener",
-    "LoadBalancer", "LocalHost", "LocalNetwork", "Member", "Pool", "Quota", "TlsContainer", "class_name", "reconciled",
-    "token",
+    "LoadBalancer", "LocalHost", "LocalNetwork", "Member", "Pool", "Quota", "TlsContainer", "class_name", "prepare",
+    "reconciled", "token",
 ]  # fmt: skip

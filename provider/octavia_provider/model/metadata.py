@@ -68,12 +68,12 @@ class JsonText:
         return core_schema.no_info_after_validator_function(check, handler(source))
 
 
-@dataclass(frozen=True, slots=True)
 class Replaces:
     """A change makes a new object. ``why`` it cannot be made in place; ``delete_first``: the old object goes before."""
 
-    why: str
-    delete_first: bool = False
+    def __init__(self, why: str, *, delete_first: bool = False) -> None:
+        self.why = why
+        self.delete_first = delete_first
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,57 +88,52 @@ class Between:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
 class Cost:
     """What a change in place does to the traffic."""
 
-    text: str
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
-@dataclass(frozen=True, slots=True)
 class Reference:
     """It is the id of an object of this kind."""
 
-    kind: str
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
 
 
-@dataclass(frozen=True, slots=True)
 class Null:
     """What Octavia takes a null in a request for, where that is not the default (to Pulumi null is no input)."""
 
-    value: Any
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
-@dataclass(frozen=True, slots=True)
 class Secret:
     """Encrypted in Pulumi's state and in the store, and never shown."""
 
 
-@dataclass(frozen=True, slots=True)
 class Sealed:
     """As ``Secret``, but to Pulumi it is as secret as the program says."""
 
 
-@dataclass(frozen=True, slots=True)
 class Filled:
     """When absent the control plane chooses, and shows what it chose."""
 
 
-@dataclass(frozen=True, slots=True)
 class Always:
     """Shown in every state of the object, so that no program has to ask whether it is there."""
 
 
-@dataclass(frozen=True, slots=True)
 class Unordered:
     """A list whose order means nothing."""
 
 
-@dataclass(frozen=True, slots=True)
 class Output:
     """Made by the control plane, never given by a user. ``volatile``: it changes by itself, so that another value is no drift."""
 
-    volatile: bool = False
+    def __init__(self, *, volatile: bool = False) -> None:
+        self.volatile = volatile
 
 
 @dataclass(frozen=True, slots=True)

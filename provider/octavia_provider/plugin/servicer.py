@@ -18,7 +18,7 @@ from google.protobuf.empty_pb2 import Empty
 from octavia_provider import __version__
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.kit import terminal
-from octavia_provider.model import ignoring
+from octavia_provider.model import ignoring, kinds
 from octavia_provider.model.errors import PermanentError
 from octavia_provider.model.near import did_you_mean
 from octavia_provider.pulumirpc import proto
@@ -100,6 +100,7 @@ class Servicer(Base):  # type: ignore[misc]
         """Store the configuration; no call is made yet."""
         with _abort_on_error(context):
             self._session.configure(values.decode(request.args), request.id)
+            kinds.prepare()
             return pb.ConfigureResponse(
                 acceptSecrets=True, acceptResources=True, acceptOutputs=True, supportsPreview=True,
                 supports_autonaming_configuration=True,
