@@ -18,6 +18,7 @@ from octavia_provider.model.errors import bounded
 from octavia_provider.model.metadata import STRANGERS, Attribute, attributes
 from octavia_provider.model.metadata import inputs as model_inputs
 from octavia_provider.model.near import near
+from octavia_provider.model.unknown import UNKNOWN
 from octavia_provider.model.validation import notes as validate_notes
 from octavia_provider.model.validation import validate
 
@@ -76,9 +77,10 @@ def check(
     for attr in attributes(kind).values():
         if attr.camel in inputs and _must_be_secret(attr, inputs[attr.camel]):
             inputs[attr.camel] = values.Secret(inputs[attr.camel])  # even if the program did not mark it
-    if failures:
-        return inputs, failures
-    values_of_model, unknown_names = property_names.to_model(kind, values.plain(inputs))
+    # what was refused already counts as unknown, so that everything else is validated
+    values_of_model, unknown_names = property_names.to_model(kind, _without_assets(values.plain(inputs)))
+    if NAME not in inputs and NAME in attributes(kind):
+        values_of_model[NAME] = UNKNOWN
     failures += _unknown_inputs(kind, unknown_names)
     for violation in bounded(validate(kind, values_of_model).violations):
         message = _without_secrets(violation.message, inputs)
@@ -134,6 +136,15 @@ def _reject_assets(value: Any, path: str) -> list[Failure]:
     else:
         return []
     return [failure for where, item in parts for failure in _reject_assets(item, where)]
+
+
+def _without_assets(value: Any) -> Any:
+    """The value with each asset in it unknown."""
+    if isinstance(value, values.Asset):
+        return UNKNOWN
+    if isinstance(value, Mapping):
+        return {name: _without_assets(item) for name, item in value.items()}
+    return [_without_assets(item) for item in value] if isinstance(value, list) else value
 
 
 def _without_secrets(message: str, inputs: Mapping[str, Any]) -> str:

@@ -70,6 +70,20 @@ def test_all_violations_at_once_with_their_paths() -> None:
     assert {f.path for f in failures} == {"poolId", "address", "protocolPort", "weight", "strange", "protocol_port"}
 
 
+def test_what_is_refused_by_its_name_or_as_an_asset_hides_nothing_else() -> None:
+    given = {
+        **GIVEN,
+        "poolId": Asset("an asset"),
+        "protocolPort": 0,
+        "tags": ["a", Asset("an archive"), 7],
+        "strange": 1,
+    }
+    _, failures = checked(given, mode="DISABLE")
+    assert [f.path for f in failures] == ["poolId", "tags[1]", "name", "strange", "protocolPort", "tags[2]"]
+    _, failures = check(KINDS["flavor"], {"flavorProfileId": "x"}, {}, Naming("f", mode="DISABLE"))
+    assert [f.path for f in failures] == ["name", "flavorProfileId"]
+
+
 def test_unknown_values_are_let_through() -> None:
     inputs, failures = checked({**GIVEN, "poolId": UNKNOWN, "address": UNKNOWN})
     assert (inputs["poolId"], failures) == (UNKNOWN, [])
