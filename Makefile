@@ -27,7 +27,8 @@ uninstall: ## take away what make install has made
 setup: ## install what is missing: Debian packages, a virtual environment (.venv)
 	@MAKECMDGOALS="$(MAKECMDGOALS)" scripts/setup
 
-test: setup check ## all checks and tests (about ten minutes, as root)
+test: check ## all checks and tests (about ten minutes, as root)
+	@scripts/setup tests
 	@scripts/test
 
 test-machines: ## make up and the tests on Debian 13, and with haproxy from Debian's unstable (trees in build/machines)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the desired state lives: SQLAlchemy, SQLite (embedded). See ``ports.Store`` for what it promises."""
+"""Where the desired state lives: SQLAlchemy over SQLite (embedded) or PostgreSQL. See ``ports.Store`` for what it promises."""
 
 from __future__ import annotations
 

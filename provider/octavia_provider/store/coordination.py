@@ -19,7 +19,7 @@ from .tables import ADDRESSES, AMPHORAE, SCOPES, SECRETS
 
 
 class Coordination:
-    """``clock`` answers seconds since the epoch: leases are shared by processes, so it is the wall's."""
+    """``clock`` answers seconds since the epoch: leases are shared by processes, so it is one that they share."""
 
     def __init__(self, connection: Connection, cipher: Cipher, clock: Callable[[], float], *, writable: bool) -> None:
         self._db = connection
@@ -43,7 +43,7 @@ class Coordination:
 
     def require_lease(self, scope_id: str, fence: int) -> None:
         """``LeaseLost`` when the fence is no longer ours; of a scope that is gone nobody can have another one."""
-        query = select(SCOPES.c.fence).where(SCOPES.c.id == scope_id).with_for_update()
+        query = select(SCOPES.c.fence).where(SCOPES.c.id == scope_id)
         if self._db.execute(query).scalar_one_or_none() not in (None, fence):
             raise _lost(scope_id)
 

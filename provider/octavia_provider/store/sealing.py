@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sqlite3
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,8 +13,8 @@ from .cipher import Cipher
 from .tables import OBJECTS
 
 
-def seal(engine: Engine, cipher: Cipher) -> None:
-    """Encrypt it, and take the plain text out of the file's free pages too."""
+def seal(engine: Engine, cipher: Cipher) -> bool:
+    """Encrypt it; whether there was something."""
     query = select(OBJECTS.c.id, OBJECTS.c.kind, OBJECTS.c.spec, OBJECTS.c.accepted).where(
         OBJECTS.c.kind.in_(rows.SECRET_KINDS)
     )
@@ -25,13 +23,7 @@ def seal(engine: Engine, cipher: Cipher) -> None:
         for row in found:
             sealed = {name: _sealed(row, getattr(row, name), cipher) for name in ("spec", "accepted")}
             connection.execute(update(OBJECTS).where(OBJECTS.c.id == row.id).values(**sealed))
-    if found and engine.url.database:
-        with (
-            contextlib.suppress(sqlite3.Error),  # a full disk: what is left in free pages is written over one day
-            contextlib.closing(sqlite3.connect(engine.url.database, isolation_level=None)) as database,
-        ):
-            database.execute("VACUUM")
-            database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return bool(found)
 
 
 def _plain(form: Mapping[str, Any] | None) -> bool:

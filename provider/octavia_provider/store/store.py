@@ -4,17 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import sqlite3
-import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar, cast
-from urllib.parse import quote
 
 from sqlalchemy import Engine, insert, select
 from sqlalchemy.engine import Connection
@@ -25,7 +21,8 @@ from octavia_provider.ports import Transaction, Watch
 
 from . import rows
 from .cipher import Cipher, keep_key, make_key, read_key
-from .engine import READERS, engines, sqlite_path
+from .engine import Database, database
+from .engine_options import READERS
 from .migrate import HEAD, migrate
 from .sealing import seal
 from .tables import INSTALLATION, SCOPES
@@ -44,15 +41,18 @@ class SqlStore:
     schema = HEAD
 
     def __init__(
-        self, writer: Engine, reader: Engine, cipher: Cipher, control_plane_id: str, clock: Callable[[], float]
-    ) -> None:
+        self, database: Database, engines: tuple[Engine, Engine], cipher: Cipher, control_plane_id: str,
+        clock: Callable[[], float] | None,
+    ) -> None:  # fmt: skip
         self._cipher = cipher
         self._clock = clock
         self._id = control_plane_id
         self._watches = Watches()
-        self._engines = (writer, reader)
+        self._database = database
+        self._engines = engines
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
-        self._writer = Writer(writer, self._begin, self._watches.wake)
+        self._writer = Writer(engines[0], self._begin, database.announce, self._watches.wake)
+        database.listen(self._watches.wake_from_thread)
 
     @property
     def control_plane_id(self) -> str:
@@ -73,28 +73,11 @@ class SqlStore:
 
     async def copy(self, path: Path) -> None:
         """Write a copy of the whole to a file, replacing it: one committed state."""
-        await asyncio.to_thread(self._copy, path)
-
-    def _copy(self, path: Path) -> None:
-        fresh = path.with_name(f"{path.name}.new")
-        fresh.unlink(missing_ok=True)
-        os.close(os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
-        source = sqlite_path(str(self._engines[1].url))
-        try:
-            with (
-                contextlib.closing(sqlite3.connect(f"file:{quote(str(source))}?mode=ro", uri=True)) as ours,
-                contextlib.closing(sqlite3.connect(fresh)) as theirs,
-            ):
-                ours.backup(theirs)
-                whose = theirs.execute(f"SELECT control_plane_id FROM {INSTALLATION.name}").fetchone()  # noqa: S608
-            if whose != (self._id,):
-                raise sqlite3.DatabaseError("another one is in its place")
-        except sqlite3.Error as error:
-            raise OSError(f"the database cannot be copied: {error}") from error
-        fresh.replace(path)
+        await asyncio.to_thread(self._database.copy, path, self._id)
 
     async def close(self) -> None:
         """Finish what waits and close."""
+        await asyncio.to_thread(self._database.close)
         await asyncio.to_thread(self._writer.close)
         await asyncio.to_thread(self._readers.shutdown)
         for engine in self._engines:
@@ -103,25 +86,33 @@ class SqlStore:
     def _read(self, work: Callable[[Transaction], T]) -> T:
         try:
             with self._engines[1].begin() as connection:
-                return work(SqlTransaction(connection, self._cipher, self._clock, writable=False))
+                return work(self._transaction(connection, writable=False))
         except DBAPIError as error:
             raise friendly(error) from None
 
     def _begin(self, connection: Connection) -> SqlTransaction:
-        return SqlTransaction(connection, self._cipher, self._clock, writable=True)
+        return self._transaction(connection, writable=True)
+
+    def _transaction(self, connection: Connection, *, writable: bool) -> SqlTransaction:
+        clock = self._clock or partial(self._database.now, connection)
+        return SqlTransaction(connection, self._cipher, clock, writable=writable)
 
 
-def open_store(url: str, key_file: Path, *, clock: Callable[[], float] = time.time) -> SqlStore:
+def open_store(url: str, key_file: Path, *, clock: Callable[[], float] | None = None) -> SqlStore:
     """Open the database, making or migrating it where needed; ``Refused`` when it is newer than the code.
 
-    ``url`` is SQLAlchemy's (``sqlite:////path/octavia.db``); ``key_file`` holds the key of the secrets. Blocks for some
-    milliseconds: meant for the start of a process.
+    ``url`` is SQLAlchemy's (``sqlite:////path/octavia.db``, ``postgresql://user@host/octavia``); ``key_file`` holds the
+    key of the secrets; ``clock`` stands in place of the database's own. Blocks for some milliseconds: meant for the start
+    of a process.
     """
-    writer, reader = engines(url)
+    found = database(url)
+    writer, reader = found.engines()
     try:
         migrate(writer)
         control_plane_id, cipher = _installation(writer, key_file)
-        seal(writer, cipher)
+        if seal(writer, cipher):
+            found.vacuum()
+        return SqlStore(found, (writer, reader), cipher, control_plane_id, clock)
     except DBAPIError as error:
         writer.dispose()
         raise Refused(
@@ -131,7 +122,6 @@ def open_store(url: str, key_file: Path, *, clock: Callable[[], float] = time.ti
     except BaseException:
         writer.dispose()
         raise
-    return SqlStore(writer, reader, cipher, control_plane_id, clock)
 
 
 def installed(url: str) -> bool:
@@ -139,17 +129,7 @@ def installed(url: str) -> bool:
 
     One that cannot be read counts as there: what is wrong with it is for ``open_store`` to say.
     """
-    path = sqlite_path(url)
-    if not path.exists() or (path.is_file() and path.stat().st_size == 0):
-        return False
-    try:
-        with contextlib.closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as database:
-            names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-            if INSTALLATION.name in names:
-                return bool(database.execute(f"SELECT count(*) FROM {INSTALLATION.name}").fetchone()[0])  # noqa: S608
-            return bool(names)
-    except sqlite3.Error:
-        return True
+    return database(url).installed()
 
 
 def _installation(engine: Engine, key_file: Path) -> tuple[str, Cipher]:

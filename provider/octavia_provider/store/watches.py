@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
@@ -34,10 +35,12 @@ class Watches:
 
     def __init__(self) -> None:
         self._by_scope: dict[str | None, set[SqlWatch]] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     @asynccontextmanager
     async def watch(self, scope_id: str | None) -> AsyncIterator[SqlWatch]:
         """Watch until the context ends."""
+        self._loop = asyncio.get_running_loop()
         watch = SqlWatch()
         self._by_scope.setdefault(scope_id, set()).add(watch)
         try:
@@ -54,3 +57,9 @@ class Watches:
         for scope_id in (*written, None) if written else ():
             for watch in self._by_scope.get(scope_id, ()):
                 watch.wake(written)
+
+    def wake_from_thread(self, scopes: Iterable[str]) -> None:
+        """The same for commits of other processes, which another thread hears of."""
+        if self._loop is not None:  # else nobody has ever watched
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self.wake, list(scopes))

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The writer thread: takes all writes that wait and commits them together.
 
-Each write runs in a SAVEPOINT of its own, so a bad one fails alone; what shares the commit shares its fsync.
+Each write runs in a SAVEPOINT of its own, so a bad one fails alone; what shares the commit shares its fsync. No write
+runs twice: where the connection turns out to be lost before the first has run, the group begins again on a new one;
+later than that, they fail, and whoever wrote decides.
 """
 
 from __future__ import annotations
@@ -15,8 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Engine
-from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.engine import Connection, RootTransaction
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from octavia_provider.model.errors import OctaviaError, PermanentError, TransientError
 
@@ -27,6 +29,9 @@ GROUP = 128  # writes that share a commit at most: the first of them waits for t
 _PASSING = (
     "locked", "busy", "unable to open database file", "disk is full", "disk I/O", "out of memory",
 )  # fmt: skip
+# The same by PostgreSQL, as SQLSTATE or its class: a lost connection, a conflict, shortage, a restart; a session that was
+# ended because its process was paused; no turn to write in time
+_PASSING_STATES = ("08", "40", "53", "57", "25P03", "55P03")
 Begin = Callable[[Connection], SqlTransaction]
 
 
@@ -51,11 +56,16 @@ class Job:
 
 
 class Writer:
-    """One thread, one connection. ``committed`` is called in the event loop with the scopes that were written."""
+    """One thread, one connection. ``committed`` is called in the event loop with the scopes that were written, and
+    ``announce`` before, inside the transaction."""
 
-    def __init__(self, engine: Engine, begin: Begin, committed: Callable[[Iterable[str]], None]) -> None:
+    def __init__(
+        self, engine: Engine, begin: Begin, announce: Callable[[Connection, Iterable[str]], None],
+        committed: Callable[[Iterable[str]], None],
+    ) -> None:  # fmt: skip
         self._engine = engine
         self._begin = begin
+        self._announce = announce
         self._committed = committed
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
@@ -123,15 +133,24 @@ class Writer:
         """Whether the connection can be used again."""
         touched: set[str] = set()
         try:
-            with connection.begin():
+            with self._begun(connection):
                 for job in group:
                     if not job.future.cancelled():
                         self._one(connection, job, touched)
+                self._announce(connection, touched)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             self._fail(group, error)
             return False
         self._tell(group, touched)
         return True
+
+    def _begun(self, connection: Connection) -> RootTransaction:
+        try:
+            return connection.begin()
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            return connection.begin()  # the server was restarted since the last write: SQLAlchemy connects again
 
     def _one(self, connection: Connection, job: Job, touched: set[str]) -> None:
         transaction = self._begin(connection)
@@ -160,9 +179,17 @@ def friendly(error: Exception) -> Exception:
     if isinstance(error, OctaviaError) or not isinstance(error, DBAPIError):
         return error
     said = str(error.orig)
-    if any(word in said for word in _PASSING):
+    if _passing(error, said):
         return TransientError(
-            f"cannot be used now: {said}", subject="store", hint="look at the disk's space, and the limit of open files",
+            f"cannot be used now: {said}", subject="store",
+            hint="look at the disk's space, and the limit of open files; at PostgreSQL, where that is the database",
             retry_after=2,
         )  # fmt: skip
     return PermanentError(f"the database says no: {said}", subject="store", hint="octaviactl doctor")
+
+
+def _passing(error: DBAPIError, said: str) -> bool:
+    if error.connection_invalidated or any(word in said for word in _PASSING):
+        return True
+    state: str | None = getattr(error.orig, "sqlstate", "of SQLite")
+    return state.startswith(_PASSING_STATES) if state else isinstance(error, OperationalError)

@@ -7,11 +7,20 @@ from pathlib import Path
 import pytest
 
 from octavia_provider.store import SqlStore
-from unit.store.opening import opened
+from postgresql import postgresql, postgresql_server
+from unit.store.opening import opened, sqlite
+
+__all__ = ["postgresql", "postgresql_server"]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Of a new database, one of each kind in turn."""
+    return sqlite(tmp_path) if request.param == "sqlite" else request.getfixturevalue("postgresql")
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[SqlStore]:
-    found = opened(tmp_path)
+async def store(tmp_path: Path, url: str) -> AsyncIterator[SqlStore]:
+    found = opened(tmp_path, url)
     yield found
     await found.close()

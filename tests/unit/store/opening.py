@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -11,10 +10,24 @@ from typing import Any
 
 from octavia_provider.ports import Record
 from octavia_provider.store import SqlStore, open_store
+from octavia_provider.store.engine import engines
 
 
-def opened(folder: Path, clock: Callable[[], float] = time.time) -> SqlStore:
-    return open_store(f"sqlite:///{folder}/octavia.db", folder / "key", clock=clock)
+def sqlite(folder: Path) -> str:
+    return f"sqlite:///{folder}/octavia.db"
+
+
+def opened(folder: Path, url: str = "", clock: Callable[[], float] | None = None) -> SqlStore:
+    """``folder`` has the key, and the database too where no ``url`` is given."""
+    return open_store(url or sqlite(folder), folder / "key", clock=clock)
+
+
+def change(url: str, statement: str) -> None:
+    """Behind the store's back."""
+    writer, _ = engines(url)
+    with writer.begin() as connection:
+        connection.exec_driver_sql(statement)
+    writer.dispose()
 
 
 def record(kind: str, scope_id: str = "", id_: str = "", **spec: Any) -> Record:

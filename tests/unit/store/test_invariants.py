@@ -3,18 +3,18 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
-
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import delete
+from sqlalchemy.engine import Connection
 
 from octavia_provider.model.errors import Conflict
 from octavia_provider.ports import Record, Settlement
 from octavia_provider.store.cipher import Cipher
 from octavia_provider.store.engine import engines
 from octavia_provider.store.migrate import migrate
+from octavia_provider.store.tables import SCOPES
 from octavia_provider.store.transaction import SqlTransaction
 from unit.store.opening import member, record
 
@@ -24,12 +24,11 @@ ADDRESSES = st.integers(1, 6)
 class Members(RuleBasedStateMachine):
     """A pool whose members come, move, go and settle; ``model`` says what should be there."""
 
-    def __init__(self) -> None:
+    def __init__(self, connection: Connection) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        self.writer, self.reader = engines(f"sqlite:///{Path(self.folder.name)}/a.db")
-        migrate(self.writer)
-        self.connection = self.writer.connect()
+        self.connection = connection
+        with connection.begin():
+            connection.execute(delete(SCOPES))  # what an example before this one has left, objects too
         self.model: dict[str, int] = {}
         self.going: dict[str, int] = {}
         self.generation = 0
@@ -95,12 +94,12 @@ class Members(RuleBasedStateMachine):
         assert scope.applied <= scope.generation
         assert all(r.generation <= scope.generation for r in found)
 
-    def teardown(self) -> None:
-        self.connection.close()
-        self.writer.dispose()
-        self.reader.dispose()
-        self.folder.cleanup()
 
-
-TestMembers = Members.TestCase
-TestMembers.settings = settings(max_examples=15, stateful_step_count=20, deadline=None)
+def test_members(url: str) -> None:
+    writer, reader = engines(url)
+    migrate(writer)
+    budget = settings(max_examples=15, stateful_step_count=20, deadline=None)
+    with writer.connect() as connection:
+        run_state_machine_as_test(lambda: Members(connection), settings=budget)
+    writer.dispose()
+    reader.dispose()

@@ -173,7 +173,10 @@ async def test_amphorae(store: SqlStore) -> None:
 
 
 async def test_writing_one_member_scans_no_table(store: SqlStore) -> None:
-    """Each statement of the write finds its rows by an index, so it costs the same among 3 and among 3,000."""
+    """Each statement of the write finds its rows by an index, so it costs the same among 3 and among 3,000.
+
+    PostgreSQL scans what is small, so it is told not to where there is another way.
+    """
     lb, pool = await with_pool(store)
     statements: list[tuple[str, object]] = []
 
@@ -197,16 +200,20 @@ async def test_writing_one_member_scans_no_table(store: SqlStore) -> None:
 
     def plans(tx: Transaction) -> list[str]:
         database = tx._db  # type: ignore[attr-defined]
+        sqlite = database.dialect.name == "sqlite"
+        if not sqlite:
+            database.exec_driver_sql("SET LOCAL enable_seqscan = off")
         found = []
         for statement, parameters in statements:
             if statement.split()[0] in ("SELECT", "UPDATE", "DELETE"):
-                rows = database.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
-                found += [f"{row[3]} <- {statement}" for row in rows]
+                one = parameters[0] if isinstance(parameters, list) else parameters
+                rows = database.exec_driver_sql(f"EXPLAIN {'QUERY PLAN' if sqlite else ''} {statement}", one)
+                found += [f"{row[-1].strip(' ->')} <- {statement}" for row in rows]
         return found
 
     found = await store.read(plans)
     assert found
-    assert [plan for plan in found if plan.startswith("SCAN")] == []
+    assert [plan for plan in found if plan.startswith(("SCAN", "Seq Scan"))] == []
 
 
 async def test_two_can_exchange_what_is_unique_and_it_stays_unique(store: SqlStore) -> None:
