@@ -20,7 +20,7 @@ def octaviactl(*arguments: str, **environment: str) -> subprocess.CompletedProce
     with (
         mock.patch.object(sys, "argv", ["octaviactl", *arguments]),
         mock.patch.dict("os.environ", environment),
-        mock.patch.object(logs, "_silent", new=False),
+        mock.patch.object(logs, "_silenced", new=False),
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
     ):

@@ -121,10 +121,10 @@ class ControlPlane:
         kind, parent, id_ = self._resolve(path)
         preferred = handler.headers.get("Prefer", "")
         wait = float(preferred.removeprefix("wait=")) if preferred.startswith("wait=") else 0.0
-        word = collections.word(kind)
+        word = collections.object_key(kind)
         with self.changed:
             if handler.command == "GET" and id_ is None:
-                return 200, {collections.words(kind): [self._view(o) for o in self._list(kind, parent, query)]}
+                return 200, {collections.list_key(kind): [self._view(o) for o in self._list(kind, parent, query)]}
             if handler.command == "POST":
                 self.changed.notify_all()
                 obj, adopted = self._create(kind, parent, body[word], body.get("owner"))
@@ -154,7 +154,7 @@ class ControlPlane:
             self.changed.wait(left)
         if obj["id"] not in self.objects:
             raise Fault(404, f"{obj['id']} does not exist")
-        word = collections.word(obj["_kind"])
+        word = collections.object_key(obj["_kind"])
         return (pending if self._pending(obj) else settled), {word: self._view(obj)}
 
     # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────

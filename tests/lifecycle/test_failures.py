@@ -64,7 +64,7 @@ def test_a_custom_timeout_ends_the_wait_and_keeps_the_object(octavia: Provider, 
 def test_a_cancel_ends_the_wait_with_the_id(
     octavia: Provider, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("octavia_provider.client.client.SLICE", 1)
+    monkeypatch.setattr("octavia_provider.client.client.WAIT_SECONDS", 1)
     plane.held.add("load_balancer")
     caught: list[grpc.RpcError] = []
     waiting = threading.Thread(target=lambda: caught.append(refused(octavia.create, LB, "lb", INPUTS)))
@@ -81,7 +81,7 @@ def test_a_cancel_ends_the_wait_with_the_id(
 def test_progress_is_shown_in_the_status_column_while_waiting(
     octavia: Provider, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("octavia_provider.client.client.SLICE", 1)
+    monkeypatch.setattr("octavia_provider.client.client.WAIT_SECONDS", 1)
     plane.held.add("load_balancer")
     release = threading.Timer(1.1, plane.release, ["load_balancer"])
     release.start()
@@ -241,7 +241,7 @@ def test_a_member_is_not_imported_by_its_id_alone(octavia: Provider) -> None:
 
 
 def test_nobody_answers(plane: ControlPlane, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("octavia_provider.client.client.PATIENCE", 0.3)
+    monkeypatch.setattr("octavia_provider.client.client.RETRY_SECONDS", 0.3)
     with provider() as running:
         running.configure(endpoint="http://127.0.0.1:9")
         message = refused(running.create, LB, "lb", INPUTS).details()

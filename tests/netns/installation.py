@@ -96,14 +96,14 @@ class Installation:
         deadline = Deadline(60.0)
         answer = self.client.create(kind, values, deadline=deadline, parent=parent)
         if wait:
-            answer = self.client.settle(kind, answer, deadline=deadline, parent=parent)
+            answer = self.client.wait_until_settled(kind, answer, deadline=deadline, parent=parent)
         return answer.object
 
     def update(self, kind: str, id_: str, *, parent: str | None = None, **values: Any) -> dict[str, Any]:
         """Change an object and wait until it is settled."""
         deadline = Deadline(60.0)
         answer = self.client.update(kind, id_, values, deadline=deadline, parent=parent)
-        return self.client.settle(kind, answer, deadline=deadline, parent=parent).object
+        return self.client.wait_until_settled(kind, answer, deadline=deadline, parent=parent).object
 
     def get(self, kind: str, id_: str, *, parent: str | None = None) -> dict[str, Any]:
         """An object as it is now."""

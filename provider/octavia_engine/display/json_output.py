@@ -97,7 +97,7 @@ class PreviewJson:
             document["diagnostics"] = self._diagnostics
         document["duration"] = round(summary.seconds * 1e9)
         document["changeSummary"] = dict(summary.changes)
-        self._stream.write(terminal.document(document, indent=4) + "\n")
+        self._stream.write(terminal.dump_json(document, indent=4) + "\n")
 
 
 class EventLines:
@@ -109,7 +109,7 @@ class EventLines:
         self._show_secrets = show_secrets
 
     def _line(self, event: str, **data: Any) -> None:
-        self._stream.write(terminal.document({"event": event, **data}, indent=None) + "\n")
+        self._stream.write(terminal.dump_json({"event": event, **data}, indent=None) + "\n")
         self._stream.flush()
 
     def begin(self, kind: str, stack: str, *, preview: bool) -> None:

@@ -52,7 +52,7 @@ class LiveDisplay:
         now = time.monotonic()
         for step, began in list(self._running.values())[:_MAX_ROWS]:
             colour = _COLOURS.get(step.op, "")
-            resource = terminal.line(formatting.resource_name(step.urn))
+            resource = terminal.escape_line(formatting.resource_name(step.urn))
             age = formatting.duration(now - began)
             rows.add_row(
                 self._spinner, Text(resource, style=colour), Text(age, style=self._dim), self._status_text(step)
@@ -64,10 +64,10 @@ class LiveDisplay:
         return Group(rows, unchanged)
 
     def _status_text(self, step: Step) -> Text:
-        return Text(terminal.line(self._status.get(step.urn, "")), style=self._dim)
+        return Text(terminal.escape_line(self._status.get(step.urn, "")), style=self._dim)
 
     def _line(self, text: str, style: str = "") -> None:
-        self._console.print(Text(terminal.line(text), style=self._style(style)))
+        self._console.print(Text(terminal.escape_line(text), style=self._style(style)))
 
     def _style(self, style: str) -> str:
         """None with NO_COLOR: rich would still write bold and dim."""

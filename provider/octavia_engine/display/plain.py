@@ -24,7 +24,7 @@ class PlainDisplay:
         self._status: dict[str, str] = {}
 
     def _line(self, text: str) -> None:
-        print(terminal.line(text), file=self._stream, flush=True)
+        print(terminal.escape_line(text), file=self._stream, flush=True)
 
     def begin(self, kind: str, stack: str, *, preview: bool) -> None:
         """The headline."""

@@ -58,7 +58,7 @@ def adopt(home: str | None, restore: bool, let_go: bool, yes: bool) -> None:
 
 
 @dataclass(slots=True)
-class _Found:
+class _Inspection:
     """``store`` is None where it is lost: missing, empty, or without its key; ``problem`` says what is wrong with it."""
 
     store: SqlStore | None
@@ -74,26 +74,26 @@ async def _adopt(home: Path, *, restore: bool, let_go: bool, yes: bool) -> None:
     cloud = NetnsCloud(home)
     with only_one(home):
         try:
-            found = await _look(home, cloud, paths.database(home))
-            _tell(found)
-            if not found.problem and not found.unknown:
+            inspection = await _inspect(home, cloud, paths.database(home))
+            _report(inspection)
+            if not inspection.problem and not inspection.unknown:
                 return
             if restore:
-                await _restore(home, cloud, found, yes=yes)
+                await _restore(home, cloud, inspection, yes=yes)
             elif let_go:
-                await _let_go(home, cloud, found, yes=yes)
+                await _let_go(home, cloud, inspection, yes=yes)
             else:
-                await _advise(home, cloud, found)
+                await _advise(home, cloud, inspection)
         finally:
             await cloud.close()
 
 
-async def _look(home: Path, cloud: NetnsCloud, database: Path) -> _Found:
+async def _inspect(home: Path, cloud: NetnsCloud, database: Path) -> _Inspection:
     from octavia_provider.controller.orphans import look, orphans
     from octavia_provider.kit import paths
     from octavia_provider.store import installed, open_store
 
-    there, store, problem = await look(cloud), None, ""
+    running, store, problem = await look(cloud), None, ""
     try:
         if installed(f"sqlite:///{database}"):
             store = open_store(f"sqlite:///{database}", paths.key_file(home))
@@ -101,45 +101,45 @@ async def _look(home: Path, cloud: NetnsCloud, database: Path) -> _Found:
             problem = f"{database.name} is not there, or is empty"
     except OctaviaError as error:
         problem = str(error)
-    return _Found(store, problem, await orphans(there, store))
+    return _Inspection(store, problem, await orphans(running, store))
 
 
-def _tell(found: _Found) -> None:
-    if found.problem:
-        console.say(f"the store: {found.problem}")
-    for one in found.unknown:
-        console.say(f"not in the store: {one.words}")
-    if not found.problem and not found.unknown:
-        console.say("the store knows all that runs; nothing is to be done")
+def _report(inspection: _Inspection) -> None:
+    if inspection.problem:
+        console.echo(f"the store: {inspection.problem}")
+    for orphan in inspection.unknown:
+        console.echo(f"not in the store: {orphan.words}")
+    if not inspection.problem and not inspection.unknown:
+        console.echo("the store knows all that runs; nothing is to be done")
 
 
-async def _advise(home: Path, cloud: NetnsCloud, found: _Found) -> None:
+async def _advise(home: Path, cloud: NetnsCloud, inspection: _Inspection) -> None:
     """What a restore would bring, where it brings anything."""
-    copy = await _copy(home, cloud)
-    if copy is not None and not _knows_less(copy[1], found):
+    copy = await _inspect_copy(home, cloud)
+    if copy is not None and not _is_older(copy[1], inspection):
         at, unknown = copy
-        left = f"all but {len(unknown)} of it" if unknown else "all that runs"
-        console.say(f"octaviactl adopt --restore   puts the store's copy of {at} back, which knows {left}")
-    console.say(f"octaviactl adopt --let-go    {_letting_go(found)}")
+        covered = f"all but {len(unknown)} of it" if unknown else "all that runs"
+        console.echo(f"octaviactl adopt --restore   puts the store's copy of {at} back, which knows {covered}")
+    console.echo(f"octaviactl adopt --let-go    {_let_go_effect(inspection)}")
 
 
-def _letting_go(found: _Found) -> str:
-    if found.store is not None and not _strange(found.unknown):
+def _let_go_effect(inspection: _Inspection) -> str:
+    if inspection.store is not None and not _not_in_store(inspection.unknown):
         return "puts the state that the store has in force; nothing is ended"
     return "ends what the store does not know; its traffic stops"
 
 
-def _strange(unknown: Sequence[Orphan]) -> list[Orphan]:
+def _not_in_store(unknown: Sequence[Orphan]) -> list[Orphan]:
     """Without what the store knows in an earlier state."""
-    return [one for one in unknown if one.kind != "newer"]
+    return [orphan for orphan in unknown if orphan.kind != "newer"]
 
 
-def _knows_less(unknown: Sequence[Orphan], found: _Found) -> bool:
+def _is_older(unknown: Sequence[Orphan], inspection: _Inspection) -> bool:
     """Whether a copy, which does not know ``unknown``, knows less of what runs than the store that there is."""
-    return found.store is not None and len(unknown) > len(_strange(found.unknown))
+    return inspection.store is not None and len(unknown) > len(_not_in_store(inspection.unknown))
 
 
-async def _copy(home: Path, cloud: NetnsCloud) -> tuple[str, list[Orphan]] | None:
+async def _inspect_copy(home: Path, cloud: NetnsCloud) -> tuple[str, list[Orphan]] | None:
     """When the copy was made, and what it does not know (what is older in it, is restored with it); None: no use."""
     from octavia_provider.kit import paths
 
@@ -148,101 +148,101 @@ async def _copy(home: Path, cloud: NetnsCloud) -> tuple[str, list[Orphan]] | Non
         return None
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(source.stat().st_mtime))
     with tempfile.TemporaryDirectory(prefix="octavia-") as scratch:
-        trial = Path(shutil.copy(source, scratch))
-        found = await _look(home, cloud, trial)
-        if found.store is None:
+        copied = Path(shutil.copy(source, scratch))
+        inspection = await _inspect(home, cloud, copied)
+        if inspection.store is None:
             return None
-        await found.store.close()
-    return at, _strange(found.unknown)
+        await inspection.store.close()
+    return at, _not_in_store(inspection.unknown)
 
 
-async def _restore(home: Path, cloud: NetnsCloud, found: _Found, *, yes: bool) -> None:
+async def _restore(home: Path, cloud: NetnsCloud, inspection: _Inspection, *, yes: bool) -> None:
     from octavia_provider.kit import paths
 
-    copy = await _copy(home, cloud)
+    copy = await _inspect_copy(home, cloud)
     if copy is None:
         raise NotFound(
             "there is no copy of the store that the key fits.", subject=str(home),
             hint="put a backup of octavia.db and octavia.key in their places, or `octaviactl adopt --let-go`",
         )  # fmt: skip
-    if _knows_less(copy[1], found):
+    if _is_older(copy[1], inspection):
         raise Conflict(
             f"the store's copy of {copy[0]} knows less of what runs than the store itself.", subject=str(home),
-            hint=f"`octaviactl adopt --let-go`, which {_letting_go(found)}",
+            hint=f"`octaviactl adopt --let-go`, which {_let_go_effect(inspection)}",
         )  # fmt: skip
     if not yes:
-        console.ask(f"Put the store's copy of {copy[0]} back? What was changed after it is not in it.")
-    if found.store:
-        await found.store.close()
-    _set_aside(home, paths.database(home).name)
+        console.confirm(f"Put the store's copy of {copy[0]} back? What was changed after it is not in it.")
+    if inspection.store:
+        await inspection.store.close()
+    _rename_away(home, paths.database(home).name)
     database = paths.database(home)
-    fresh = database.with_name(f"{database.name}.new")
-    shutil.copy(paths.database_copy(home), fresh)
-    fresh.chmod(0o600)
-    fresh.replace(database)
-    again = await _look(home, cloud, database)
-    await _supersede(again)
-    if again.store:
-        await again.store.close()
-    left = _strange(again.unknown)
-    console.say(f"restored the store's copy of {copy[0]}")
-    for one in left:
-        console.say(f"not in the store: {one.words}")
-    console.say(
+    temporary = database.with_name(f"{database.name}.new")
+    shutil.copy(paths.database_copy(home), temporary)
+    temporary.chmod(0o600)
+    temporary.replace(database)
+    restored = await _inspect(home, cloud, database)
+    await _raise_epochs(restored)
+    if restored.store:
+        await restored.store.close()
+    unknown = _not_in_store(restored.unknown)
+    console.echo(f"restored the store's copy of {copy[0]}")
+    for orphan in unknown:
+        console.echo(f"not in the store: {orphan.words}")
+    console.echo(
         "Next: octaviactl adopt --let-go, which ends these"
-        if left
+        if unknown
         else "Next: octaviactl start, and `up` for what changed since"
     )
 
 
-async def _supersede(found: _Found) -> None:
+async def _raise_epochs(inspection: _Inspection) -> None:
     """What the store says goes before the later state that amphorae have (``Stamp.epoch``)."""
-    newer = {one.id: one.order[0] + 1 for one in found.unknown if one.kind == "newer"}
+    newer = {orphan.id: orphan.order[0] + 1 for orphan in inspection.unknown if orphan.kind == "newer"}
 
     def work(tx: Transaction) -> None:
         for id_, epoch in newer.items():
             tx.raise_epoch(id_, epoch)
 
-    if found.store is not None and newer:
-        await found.store.write(work)
+    if inspection.store is not None and newer:
+        await inspection.store.write(work)
 
 
-async def _let_go(home: Path, cloud: NetnsCloud, found: _Found, *, yes: bool) -> None:
+async def _let_go(home: Path, cloud: NetnsCloud, inspection: _Inspection, *, yes: bool) -> None:
     if not yes:
-        ends = found.unknown if found.store is None else _strange(found.unknown)
-        lost = " and begin anew, without the store" if found.store is None else ""
-        question = f"End these {len(ends)} for good, and what runs in them{lost}?"
-        console.ask(question if ends or lost else "Put the state that the store has in force?")
-    if found.store is None:
+        to_delete = inspection.unknown if inspection.store is None else _not_in_store(inspection.unknown)
+        lost = " and begin anew, without the store" if inspection.store is None else ""
+        question = f"End these {len(to_delete)} for good, and what runs in them{lost}?"
+        console.confirm(question if to_delete or lost else "Put the state that the store has in force?")
+    if inspection.store is None:
         await cloud.stop()
         for name in ("octavia.db", "octavia.key"):
-            _set_aside(home, name)
-        console.say("let go; the next start is that of a new installation")
+            _rename_away(home, name)
+        console.echo("let go; the next start is that of a new installation")
         return
-    await _supersede(found)
-    await _end(cloud, found.unknown)
-    await found.store.close()
-    console.say("let go; octaviactl start")
+    await _raise_epochs(inspection)
+    await _delete_unknown(cloud, inspection.unknown)
+    await inspection.store.close()
+    console.echo("let go; octaviactl start")
 
 
-async def _end(cloud: NetnsCloud, unknown: list[Orphan]) -> None:
+async def _delete_unknown(cloud: NetnsCloud, unknown: list[Orphan]) -> None:
     """Publications first, networks last: nothing else is on them then."""
-    balancers = {one.id for one in unknown if one.kind == "load_balancer"}
-    for one in unknown:
-        if one.kind == "listener":
-            await cloud.withdraw(one.id)
+    balancers = {orphan.id for orphan in unknown if orphan.kind == "load_balancer"}
+    for orphan in unknown:
+        if orphan.kind == "listener":
+            await cloud.withdraw(orphan.id)
     amphorae = [h.amphora_id for h in await cloud.all_instances() if h.load_balancer_id in balancers]
-    for id_ in (*amphorae, *(one.id for one in unknown if one.kind == "amphora")):
+    for id_ in (*amphorae, *(orphan.id for orphan in unknown if orphan.kind == "amphora")):
         await cloud.delete(id_)
-    for one in unknown:
-        if one.kind == "local_host":
-            await cloud.delete_host(one.id)
-    for one in unknown:
-        if one.kind == "local_network":
-            await cloud.delete_network(one.id)
+    for orphan in unknown:
+        if orphan.kind == "local_host":
+            await cloud.delete_host(orphan.id)
+    for orphan in unknown:
+        if orphan.kind == "local_network":
+            await cloud.delete_network(orphan.id)
 
 
-def _set_aside(home: Path, name: str) -> None:
+def _rename_away(home: Path, name: str) -> None:
     """Rename a file with what belongs to it; nothing is removed."""
     suffix = f"lost-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
     for path in (home / name, home / f"{name}-wal", home / f"{name}-shm"):

@@ -22,8 +22,8 @@ def completion(shell: str) -> None:
     zsh:  eval "$(octaviactl completion zsh)"      in ~/.zshrc
     fish: octaviactl completion fish | source      in ~/.config/fish/config.fish
     """
-    found = get_completion_class(shell)
+    complete_class = get_completion_class(shell)
     root = click.get_current_context().find_root()
-    if found is None:
+    if complete_class is None:
         raise click.UsageError(f"click knows no completion for {shell}")
-    console.say_text(found(root.command, {}, "octaviactl", VARIABLE).source())
+    console.echo_text(complete_class(root.command, {}, "octaviactl", VARIABLE).source())

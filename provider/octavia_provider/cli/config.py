@@ -46,15 +46,15 @@ def config(
     if apply_:
         _apply(client, found, as_json=as_json)
     elif diff:
-        _differences(client, found, "shipped" if shipped else "haproxy", as_json=as_json)
+        _show_diff(client, found, "shipped" if shipped else "haproxy", as_json=as_json)
     else:
-        _texts(client, found, as_json=as_json)
+        _show(client, found, as_json=as_json)
 
 
 def _balancers(client: Client, names: tuple[str, ...]) -> list[dict[str, Any]]:
     if not names:
-        everything: list[dict[str, Any]] = overview_source.overview(client)["load_balancers"]
-        return everything
+        load_balancers: list[dict[str, Any]] = overview_source.overview(client)["load_balancers"]
+        return load_balancers
     return [balancer for name in names for balancer in overview_source.balancers(client, name)]
 
 
@@ -65,43 +65,45 @@ def _request(client: Client, method: str, balancer: dict[str, Any], query: str =
     return client.request(method, path, deadline=Deadline(SECONDS))
 
 
-def _texts(client: Client, balancers: list[dict[str, Any]], *, as_json: bool) -> None:
+def _show(client: Client, balancers: list[dict[str, Any]], *, as_json: bool) -> None:
     found = [
-        {"id": one["id"], "name": one["name"], "haproxy": _request(client, "GET", one).json()["haproxy"]}
-        for one in balancers
+        {"id": balancer["id"], "name": balancer["name"], "haproxy": _request(client, "GET", balancer).json()["haproxy"]}
+        for balancer in balancers
     ]
     if as_json:
-        console.say_json({"load_balancers": found})
+        console.echo_json({"load_balancers": found})
         return
-    for one in found:
-        console.say_text(one["haproxy"], nl=False)
+    for balancer in found:
+        console.echo_text(balancer["haproxy"], nl=False)
 
 
-def _differences(client: Client, balancers: list[dict[str, Any]], base: str, *, as_json: bool) -> None:
+def _show_diff(client: Client, balancers: list[dict[str, Any]], base: str, *, as_json: bool) -> None:
     found = []
-    for one in balancers:
-        texts = _request(client, "GET", one, "?rendered=true").json()
-        before = f"{one['name'] or one['id']}: {'shipped' if base == 'shipped' else 'in force'}"
+    for balancer in balancers:
+        texts = _request(client, "GET", balancer, "?rendered=true").json()
+        before = f"{balancer['name'] or balancer['id']}: {'shipped' if base == 'shipped' else 'in force'}"
         old, new = texts[base].splitlines(), texts["next"].splitlines()
         lines = list(difflib.unified_diff(old, new, before, "rendered now", lineterm=""))
-        found.append({"id": one["id"], "name": one["name"], **texts, "diff": lines})
+        found.append({"id": balancer["id"], "name": balancer["name"], **texts, "diff": lines})
     if as_json:
-        console.say_json({"load_balancers": found})
+        console.echo_json({"load_balancers": found})
         return
-    for one in found:
-        for line in one["diff"]:
-            console.say(console.styled(line, fg=_COLOURS.get(line[0])))
-    if not any(one["diff"] for one in found):
-        console.say("no difference", err=True)
+    for balancer in found:
+        for line in balancer["diff"]:
+            console.echo(console.styled(line, fg=_COLOURS.get(line[0])))
+    if not any(balancer["diff"] for balancer in found):
+        console.echo("no difference", err=True)
 
 
 _COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
 
 def _apply(client: Client, balancers: list[dict[str, Any]], *, as_json: bool) -> None:
-    for one in balancers:
-        _request(client, "POST", one)
+    for balancer in balancers:
+        _request(client, "POST", balancer)
         if not as_json:
-            console.say(f"{one['name'] or one['id']}: rendered anew. How it goes: octaviactl status")
+            console.echo(f"{balancer['name'] or balancer['id']}: rendered anew. How it goes: octaviactl status")
     if as_json:
-        console.say_json({"load_balancers": [{"id": one["id"], "name": one["name"]} for one in balancers]})
+        console.echo_json(
+            {"load_balancers": [{"id": balancer["id"], "name": balancer["name"]} for balancer in balancers]}
+        )

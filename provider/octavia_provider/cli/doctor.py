@@ -61,14 +61,14 @@ def _show(findings: list[Finding]) -> None:
             mark = styled("✓", fg="green")
         else:
             mark = styled("✗", fg="red") if finding.needed else styled("○", fg="yellow")
-        console.say(mark, f" {finding.name}: {finding.detail}")
-        for sentence in finding.implies:
-            console.say(f"    {sentence}")
+        console.echo(mark, f" {finding.name}: {finding.detail}")
+        for consequence in finding.implies:
+            console.echo(f"    {consequence}")
         if not finding.ok and finding.fix:
-            console.say(f"    {'try' if finding.needed else 'optional'}: {finding.fix}")
+            console.echo(f"    {'try' if finding.needed else 'optional'}: {finding.fix}")
     broken = [finding.name for finding in findings if finding.needed and not finding.ok]
-    console.say("")
-    console.say(f"Missing or broken: {', '.join(broken)}." if broken else "All that is needed is there.")
+    console.echo("")
+    console.echo(f"Missing or broken: {', '.join(broken)}." if broken else "All that is needed is there.")
 
 
 def _cloud() -> Iterator[Finding]:
@@ -92,7 +92,7 @@ def _installation(where: Path) -> Iterator[Finding]:
     if control_plane.detail == RUNS:
         yield from _certificates(where)
     if where.exists():
-        if homes.full(where):
+        if homes.is_disk_full(where):
             yield Finding(
                 "disk of the home", False, "is full: nothing can be changed", f"make room on the disk of {where}"
             )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from octavia_provider.cli.engine_options import CHANGES, FAILED, INTERRUPTED, can_ask, running, yes_option
+from octavia_provider.cli.engine_options import CHANGES, FAILED, INTERRUPTED, require_terminal, run_options, yes_option
 from octavia_provider.cli.stack_commands import stack
 from octavia_provider.kit import console
 
@@ -43,54 +43,54 @@ def _display(*, as_json: bool, preview: bool, show_secrets: bool, diff: bool, de
     return PlainDisplay(show_secrets=show_secrets, diff=diff)
 
 
-class _Call:
+class _EngineCall:
     """The options of one command line, and running something with them."""
 
-    def __init__(self, cwd: Path, stack: str, given: dict[str, Any]) -> None:
+    def __init__(self, cwd: Path, stack: str, options: dict[str, Any]) -> None:
         self.cwd, self.stack = cwd, stack
-        self._given = given
+        self._options = options
 
     def run(self, work: Callable[..., Result], *, preview: bool) -> Result:
         from octavia_engine.run import Options
 
-        given = self._given
-        pairs = [text.partition("=") for text in given["config"]]
+        given_options = self._options
+        pairs = [text.partition("=") for text in given_options["config"]]
         if not all(separator for _, separator, _ in pairs):
             raise click.BadParameter("write KEY=VALUE", param_hint="--config")
-        options: dict[str, Any] = {"config": {key: value for key, _, value in pairs}}
-        if given["parallel"]:
-            options["parallel"] = given["parallel"]
-        wanted = {name: given[name] for name in ("as_json", "show_secrets", "diff", "debug")}
-        options["display"] = _display(preview=preview, **wanted)
-        return work(self.cwd, self.stack, Options(**options))
+        run_options: dict[str, Any] = {"config": {key: value for key, _, value in pairs}}
+        if given_options["parallel"]:
+            run_options["parallel"] = given_options["parallel"]
+        display_options = {name: given_options[name] for name in ("as_json", "show_secrets", "diff", "debug")}
+        run_options["display"] = _display(preview=preview, **display_options)
+        return work(self.cwd, self.stack, Options(**run_options))
 
-    def ask(self, question: str, *, yes: bool) -> None:
+    def confirm(self, question: str, *, yes: bool) -> None:
         """Go on, or leave."""
         if not yes:
-            console.ask(question)
+            console.confirm(question)
 
 
-def _leave(result: Result, *, expect_no_changes: bool = False) -> None:
+def _exit(result: Result, *, expect_no_changes: bool = False) -> None:
     if result.summary.cancelled:
         sys.exit(INTERRUPTED)
     if not result.ok:
         sys.exit(FAILED)
     if expect_no_changes and result.summary.changed:
-        console.fail("no changes were expected, and there are some")
+        console.print_error("no changes were expected, and there are some")
         sys.exit(CHANGES)
 
 
-def _refuse_questions(given: dict[str, Any], *, yes: bool) -> None:
+def _require_terminal(options: dict[str, Any], *, yes: bool) -> None:
     """Leave before anything is done where nobody could be asked later."""
     if not yes:
-        can_ask(as_json=given["as_json"])
+        require_terminal(as_json=options["as_json"])
 
 
-def _say_new(cwd: Path, name: str, what: str) -> None:
+def _announce_new_stack(cwd: Path, name: str, what: str) -> None:
     from octavia_engine import stacks
 
     if not stacks.exists(cwd, name):
-        console.say(f"There is no stack {name} yet; {what}.", err=True)
+        console.echo(f"There is no stack {name} yet; {what}.", err=True)
 
 
 @click.command()
@@ -98,9 +98,16 @@ def _say_new(cwd: Path, name: str, what: str) -> None:
 @_skip
 @_expect
 @click.option("--create", is_flag=True, help="Make the stack where there is none of this name.")
-@running
+@run_options
 def up(
-    *, cwd: Path, stack: str | None, yes: bool, skip_preview: bool, expect_no_changes: bool, create: bool, **given: Any
+    *,
+    cwd: Path,
+    stack: str | None,
+    yes: bool,
+    skip_preview: bool,
+    expect_no_changes: bool,
+    create: bool,
+    **options: Any,
 ) -> None:
     """Bring the stack to what the program says.
 
@@ -109,65 +116,65 @@ def up(
     """
     from octavia_engine import run, stacks
 
-    _refuse_questions(given, yes=yes)
+    _require_terminal(options, yes=yes)
     name = stacks.require_stack(cwd, stack, first=True, create=create)
-    call = _Call(cwd, name, given)
-    _say_new(cwd, name, "this makes it")
+    call = _EngineCall(cwd, name, options)
+    _announce_new_stack(cwd, name, "this makes it")
     run.check_passphrase(cwd, name)
     if not skip_preview:
-        planned = call.run(run.preview, preview=not given["as_json"])
-        _leave(planned, expect_no_changes=expect_no_changes)
-    call.ask(f"Update stack {call.stack}?", yes=yes)
-    _leave(call.run(run.up, preview=False), expect_no_changes=expect_no_changes)
+        planned = call.run(run.preview, preview=not options["as_json"])
+        _exit(planned, expect_no_changes=expect_no_changes)
+    call.confirm(f"Update stack {call.stack}?", yes=yes)
+    _exit(call.run(run.up, preview=False), expect_no_changes=expect_no_changes)
 
 
 @click.command()
 @_expect
-@running
-def preview(*, cwd: Path, stack: str | None, expect_no_changes: bool, **given: Any) -> None:
+@run_options
+def preview(*, cwd: Path, stack: str | None, expect_no_changes: bool, **options: Any) -> None:
     """Show what `up` would do."""
     from octavia_engine import run, stacks
 
     name = stacks.require_stack(cwd, stack, first=True)
-    _say_new(cwd, name, "`octaviactl up` would make it")
-    _leave(_Call(cwd, name, given).run(run.preview, preview=True), expect_no_changes=expect_no_changes)
+    _announce_new_stack(cwd, name, "`octaviactl up` would make it")
+    _exit(_EngineCall(cwd, name, options).run(run.preview, preview=True), expect_no_changes=expect_no_changes)
 
 
 @click.command()
 @yes_option
 @_skip
-@running
-def destroy(*, cwd: Path, stack: str | None, yes: bool, skip_preview: bool, **given: Any) -> None:
+@run_options
+def destroy(*, cwd: Path, stack: str | None, yes: bool, skip_preview: bool, **options: Any) -> None:
     """Delete everything of the stack."""
     from octavia_engine import run, stacks
 
-    _refuse_questions(given, yes=yes)
-    call = _Call(cwd, stacks.require_stack(cwd, stack), given)
+    _require_terminal(options, yes=yes)
+    call = _EngineCall(cwd, stacks.require_stack(cwd, stack), options)
     run.check_passphrase(cwd, call.stack)
-    if not (skip_preview or yes or given["as_json"]):
-        _leave(call.run(run.preview_destroy, preview=True))
-    call.ask(f"Delete everything of stack {call.stack}?", yes=yes)
-    _leave(call.run(run.destroy, preview=False))
+    if not (skip_preview or yes or options["as_json"]):
+        _exit(call.run(run.preview_destroy, preview=True))
+    call.confirm(f"Delete everything of stack {call.stack}?", yes=yes)
+    _exit(call.run(run.destroy, preview=False))
 
 
 @click.command()
 @yes_option
 @_skip
 @_expect
-@running
+@run_options
 def refresh(
-    *, cwd: Path, stack: str | None, yes: bool, skip_preview: bool, expect_no_changes: bool, **given: Any
+    *, cwd: Path, stack: str | None, yes: bool, skip_preview: bool, expect_no_changes: bool, **options: Any
 ) -> None:
     """Read what exists into the state of a stack."""
     from octavia_engine import run, stacks
 
-    _refuse_questions(given, yes=yes)
-    call = _Call(cwd, stacks.require_stack(cwd, stack), given)
+    _require_terminal(options, yes=yes)
+    call = _EngineCall(cwd, stacks.require_stack(cwd, stack), options)
     run.check_passphrase(cwd, call.stack)
-    if not (skip_preview or yes or given["as_json"]):
-        _leave(call.run(run.preview_refresh, preview=True))
-    call.ask(f"Update the state of stack {call.stack}?", yes=yes)
-    _leave(call.run(run.refresh, preview=False), expect_no_changes=expect_no_changes)
+    if not (skip_preview or yes or options["as_json"]):
+        _exit(call.run(run.preview_refresh, preview=True))
+    call.confirm(f"Update the state of stack {call.stack}?", yes=yes)
+    _exit(call.run(run.refresh, preview=False), expect_no_changes=expect_no_changes)
 
 
 COMMANDS: list[click.Command] = [up, preview, destroy, refresh, stack]

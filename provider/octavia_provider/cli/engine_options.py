@@ -29,7 +29,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON."
 secrets_option = click.option("--show-secrets", is_flag=True, help="Show secrets instead of [secret].")
 
 
-def told(command: Command) -> Command:
+def handle_errors(command: Command) -> Command:
     """Errors of ours in one line on stderr, with the exit code that goes with them."""
 
     @functools.wraps(command)
@@ -37,18 +37,18 @@ def told(command: Command) -> Command:
         try:
             return command(*args, **kwargs)
         except OctaviaError as error:
-            console.fail(error)
+            console.print_error(error)
             sys.exit(USAGE if isinstance(error, Invalid) else FAILED)
         except BrokenPipeError:
             raise
         except OSError as error:
-            console.fail(_of_system(error))
+            console.print_error(_os_error_text(error))
             sys.exit(FAILED)
 
     return wrapped
 
 
-def _of_system(error: OSError) -> str:
+def _os_error_text(error: OSError) -> str:
     """What the system refused: a folder that is not ours, a file where a folder should be, a full disk."""
     what = (error.strerror or str(error)).lower()
     where = f"{error.filename}: " if error.filename else ""
@@ -60,7 +60,7 @@ def _of_system(error: OSError) -> str:
     return f"{where}{what}.{hint}"
 
 
-def running(command: Command) -> Command:
+def run_options(command: Command) -> Command:
     """The options of everything that runs a stack."""
     options = [
         stack_option,
@@ -74,13 +74,13 @@ def running(command: Command) -> Command:
     ]
     for option in reversed(options):
         command = option(command)
-    return told(command)
+    return handle_errors(command)
 
 
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do it without asking.")
 
 
-def can_ask(*, as_json: bool = False) -> None:
+def require_terminal(*, as_json: bool = False) -> None:
     """Refuse where nobody could be asked."""
     if not sys.stdin.isatty() or as_json:
         raise click.UsageError("nobody can be asked here; say --yes")

@@ -23,8 +23,10 @@ VARIABLES: Mapping[str, str] = {
 def text() -> str:
     """For ``octaviactl --help``: a variable and what it says, aligned; \\b keeps click from filling the lines."""
     width = max(map(len, VARIABLES))
-    return "\b\nEnvironment:\n" + "\n".join(f"  {name:<{width}}  {_short(says)}" for name, says in VARIABLES.items())
+    return "\b\nEnvironment:\n" + "\n".join(
+        f"  {name:<{width}}  {_short(description)}" for name, description in VARIABLES.items()
+    )
 
 
-def _short(says: str) -> str:
-    return says.partition(". ")[0].rstrip(".")
+def _short(description: str) -> str:
+    return description.partition(". ")[0].rstrip(".")

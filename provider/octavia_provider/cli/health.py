@@ -16,99 +16,99 @@ Node = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Problem:
     """One thing that is not as it should be. ``code``: DEGRADED or ERROR of :mod:`codes`, OK where it is
     to be seen to one day."""
 
-    code: int
-    about: str
-    what: str
+    exit_code: int
+    subject: str
+    message: str
 
     def __str__(self) -> str:
-        return f"{self.about}: {self.what}"
+        return f"{self.subject}: {self.message}"
 
 
-def code(troubles: list[Trouble]) -> int:
+def exit_code(found: list[Problem]) -> int:
     """The worst of them; OK where there are none."""
-    return max((trouble.code for trouble in troubles), default=exit_codes.OK)
+    return max((problem.exit_code for problem in found), default=exit_codes.OK)
 
 
-def troubles(overview: Mapping[str, Any]) -> Iterator[Trouble]:
+def problems(overview: Mapping[str, Any]) -> Iterator[Problem]:
     """Of all that an overview shows, load balancer by load balancer."""
     for balancer in overview["load_balancers"]:
         yield from _balancer(balancer)
     for kind in ("network", "host", "tls_container"):
         for node in overview.get(f"{kind}s", ()):
-            yield from _refused(_about(kind, node), node)
+            yield from _provisioning_problems(_label(kind, node), node)
     for container in overview.get("tls_containers", ()):
         for warned in container.get("certificate_warnings") or ():
             worst = exit_codes.DEGRADED if warned["breaks"] else exit_codes.OK
-            yield Trouble(worst, _about("tls_container", container), warned["message"])
+            yield Problem(worst, _label("tls_container", container), warned["message"])
     for host in overview.get("hosts", ()):
-        settled = host["provisioning_status"] == statuses.ACTIVE
-        if settled and not host["running"]:
-            yield Trouble(
-                exit_codes.DEGRADED, _about("host", host), f"its command does not run: octaviactl logs {name(host)}"
+        active = host["provisioning_status"] == statuses.ACTIVE
+        if active and not host["running"]:
+            yield Problem(
+                exit_codes.DEGRADED, _label("host", host), f"its command does not run: octaviactl logs {name(host)}"
             )
 
 
-def _balancer(balancer: Node) -> Iterator[Trouble]:
-    about = _about("load_balancer", balancer)
-    yield from _refused(about, balancer)
+def _balancer(balancer: Node) -> Iterator[Problem]:
+    subject = _label("load_balancer", balancer)
+    yield from _provisioning_problems(subject, balancer)
     operating = balancer["operating_status"]
     if operating == statuses.UNKNOWN:
-        yield Trouble(
-            exit_codes.DEGRADED, about, f"nothing was heard of its amphora yet ({balancer['provisioning_status']})"
+        yield Problem(
+            exit_codes.DEGRADED, subject, f"nothing was heard of its amphora yet ({balancer['provisioning_status']})"
         )
     elif balancer["admin_state_up"] and not balancer["amphorae"] and operating != statuses.ONLINE:
-        yield Trouble(exit_codes.ERROR, about, "it has no amphora")
+        yield Problem(exit_codes.ERROR, subject, "it has no amphora")
     for listener in balancer["listeners"]:
-        yield from _refused(_about("listener", listener), listener)
+        yield from _provisioning_problems(_label("listener", listener), listener)
         for policy in listener["l7policies"]:
-            yield from _refused(_about("l7_policy", policy), policy)
+            yield from _provisioning_problems(_label("l7_policy", policy), policy)
             for rule in policy["rules"]:
-                yield from _refused(_about("l7_rule", rule), rule)
+                yield from _provisioning_problems(_label("l7_rule", rule), rule)
         if not (balancer["admin_state_up"] and listener["admin_state_up"]):
             continue  # somebody has switched it off
         if listener["operating_status"] in (statuses.OFFLINE, statuses.DEGRADED):
-            what = {
+            messages = {
                 statuses.OFFLINE: "haproxy does not serve it",
                 statuses.DEGRADED: "it has reached its connection limit",
             }
-            yield Trouble(exit_codes.DEGRADED, _about("listener", listener), what[listener["operating_status"]])
+            yield Problem(exit_codes.DEGRADED, _label("listener", listener), messages[listener["operating_status"]])
     for pool in balancer["pools"]:
         yield from _pool(pool)
     if operating in (statuses.ERROR, statuses.DEGRADED):
         worst = exit_codes.ERROR if operating == statuses.ERROR else exit_codes.DEGRADED
-        yield Trouble(worst, about, f"operating status {operating}")
+        yield Problem(worst, subject, f"operating status {operating}")
 
 
-def _pool(pool: Node) -> Iterator[Trouble]:
-    yield from _refused(_about("pool", pool), pool)
+def _pool(pool: Node) -> Iterator[Problem]:
+    yield from _provisioning_problems(_label("pool", pool), pool)
     if pool["healthmonitor"]:
-        yield from _refused(_about("health_monitor", pool["healthmonitor"]), pool["healthmonitor"])
+        yield from _provisioning_problems(_label("health_monitor", pool["healthmonitor"]), pool["healthmonitor"])
     down = [member for member in pool["members"] if member["operating_status"] == statuses.ERROR]
     for member in pool["members"]:
-        yield from _refused(_about("member", member), member)
+        yield from _provisioning_problems(_label("member", member), member)
     for member in down:
         where = f"{member['address']}:{member['protocol_port']}"
-        yield Trouble(exit_codes.DEGRADED, _about("member", member), f"{where} fails its health checks")
+        yield Problem(exit_codes.DEGRADED, _label("member", member), f"{where} fails its health checks")
     if down and len(down) == len(pool["members"]):
-        yield Trouble(exit_codes.ERROR, _about("pool", pool), "none of its members is up")
+        yield Problem(exit_codes.ERROR, _label("pool", pool), "none of its members is up")
 
 
-def _refused(about: str, node: Node) -> Iterator[Trouble]:
+def _provisioning_problems(subject: str, node: Node) -> Iterator[Problem]:
     """What was not brought about, and why; what is in the way for now, and tried again."""
     reason = node.get("provisioning_error")
     if node["provisioning_status"] == statuses.ERROR:
-        yield Trouble(exit_codes.ERROR, about, str(reason or "provisioning status ERROR"))
+        yield Problem(exit_codes.ERROR, subject, str(reason or "provisioning status ERROR"))
     elif node["provisioning_status"] == statuses.PENDING_CREATE:
-        yield Trouble(exit_codes.DEGRADED, about, f"is being created: {reason}" if reason else "is being created")
+        yield Problem(exit_codes.DEGRADED, subject, f"is being created: {reason}" if reason else "is being created")
     elif reason:
-        yield Trouble(exit_codes.DEGRADED, about, str(reason))
+        yield Problem(exit_codes.DEGRADED, subject, str(reason))
 
 
-def _about(kind: str, node: Node) -> str:
+def _label(kind: str, node: Node) -> str:
     label = {"network": "network", "host": "host"}.get(kind) or KINDS[kind].LABEL
     return f"{label} {name(node)}"
 

@@ -19,13 +19,13 @@ from . import options, overview_source
 if TYPE_CHECKING:
     from octavia_provider.client.client import Client
 
-_WORDS = {kind.removeprefix("local_").replace("_", "-"): kind for kind in KINDS}
+_KIND_NAMES = {kind.removeprefix("local_").replace("_", "-"): kind for kind in KINDS}
 Item = tuple[str, str, str]
 """Kind, name, id for import."""
 
 
 @click.command()
-@click.argument("kinds", nargs=-1, metavar="[KIND]...", type=click.Choice(list(_WORDS), case_sensitive=False))
+@click.argument("kinds", nargs=-1, metavar="[KIND]...", type=click.Choice(list(_KIND_NAMES), case_sensitive=False))
 @options.control_plane
 @options.as_json
 def ids(kinds: tuple[str, ...], home: str | None, endpoint: str | None, as_json: bool) -> None:
@@ -39,42 +39,42 @@ def ids(kinds: tuple[str, ...], home: str | None, endpoint: str | None, as_json:
     client = options.running_client(home, endpoint)
     if client is None:
         raise Unreachable("does not run.", subject="the control plane", hint="octaviactl start")
-    wanted = {_WORDS[word] for word in kinds} or set(KINDS)
-    found = [item for item in _everything(client, wanted) if item[0] in wanted]
+    selected = {_KIND_NAMES[word] for word in kinds} or set(KINDS)
+    found = [item for item in _list_all(client, selected) if item[0] in selected]
     if as_json:
-        names = _names([(kind, name) for kind, name, _ in found])
+        names = _unique_names([(kind, name) for kind, name, _ in found])
         resources = [
             {"type": token(kind), "name": name, "id": id_} for (kind, _, id_), name in zip(found, names, strict=True)
         ]
-        console.say_json({"resources": resources})
+        console.echo_json({"resources": resources})
         return
     widths = [
         max((len(part) for part in column), default=0)
         for column in zip(*((token(k), n) for k, n, _ in found), strict=True)
     ]
     for kind, name, id_ in found:
-        console.say(f"{token(kind):<{widths[0]}}  {name:<{widths[1]}}  {id_}")
+        console.echo(f"{token(kind):<{widths[0]}}  {name:<{widths[1]}}  {id_}")
     if not found:
-        console.say("nothing there")
+        console.echo("nothing there")
 
 
-def _everything(client: Client, wanted: set[str]) -> Iterator[Item]:
+def _list_all(client: Client, kinds: set[str]) -> Iterator[Item]:
     """Parents before what names them."""
     from octavia_provider.client.deadline import Deadline
 
     for kind in OPERATOR_KINDS:
-        if kind in wanted:
-            for one in client.list(kind, deadline=Deadline(30.0)):
-                yield kind, _name(one), str(one[KINDS[kind].KEY])
+        if kind in kinds:
+            for obj in client.list(kind, deadline=Deadline(30.0)):
+                yield kind, _name(obj), str(obj[KINDS[kind].KEY])
     overview = overview_source.overview(client)
     for kind in ("local_network", "local_host", "tls_container"):
-        for one in overview[f"{kind.removeprefix('local_')}s"]:
-            yield kind, _name(one), one["id"]
+        for obj in overview[f"{kind.removeprefix('local_')}s"]:
+            yield kind, _name(obj), obj["id"]
     for balancer in overview["load_balancers"]:
-        yield from _of_balancer(balancer)
+        yield from _balancer_items(balancer)
 
 
-def _of_balancer(balancer: dict[str, Any]) -> Iterator[Item]:
+def _balancer_items(balancer: dict[str, Any]) -> Iterator[Item]:
     yield "load_balancer", _name(balancer), balancer["id"]
     for listener in balancer["listeners"]:
         yield "listener", _name(listener), listener["id"]
@@ -91,15 +91,15 @@ def _of_balancer(balancer: dict[str, Any]) -> Iterator[Item]:
                 yield "l7_rule", _name(rule) or f"{_name(policy)}-{number}", f"{policy['id']}/{rule['id']}"
 
 
-def _name(one: dict[str, Any]) -> str:
-    return str(one.get("name") or one.get("project_id") or "")
+def _name(obj: dict[str, Any]) -> str:
+    return str(obj.get("name") or obj.get("project_id") or "")
 
 
-def _names(found: list[tuple[str, str]]) -> Iterator[str]:
+def _unique_names(found: list[tuple[str, str]]) -> Iterator[str]:
     """Names for a program: without the digits that Pulumi adds, and no two the same of one kind."""
-    times: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     for kind, name in found:
-        plain = re.sub(r"-[0-9a-f]{7}$", "", name) or kind.replace("_", "-")
-        times[kind, plain] += 1
-        again = times[kind, plain]
-        yield plain if again == 1 else f"{plain}-{again}"
+        base = re.sub(r"-[0-9a-f]{7}$", "", name) or kind.replace("_", "-")
+        counts[kind, base] += 1
+        count = counts[kind, base]
+        yield base if count == 1 else f"{base}-{count}"

@@ -33,19 +33,19 @@ def leftovers(home: str | None, endpoint: str | None, delete: bool, yes: bool, a
         options.print_json({"leftovers": found})
     else:
         for item in found:
-            console.say(f"{item['created_at']}  {item['kind']}  {item['id']}  {item['name']}  {item['owner']['urn']}")
+            console.echo(f"{item['created_at']}  {item['kind']}  {item['id']}  {item['name']}  {item['owner']['urn']}")
         if not found:
-            console.say("no leftovers" if client else "No control plane runs here.")
+            console.echo("no leftovers" if client else "No control plane runs here.")
     if not delete or not found:
         return
     if not yes:
-        console.ask(f"Delete these {len(found)}? (No run may be going on.)", err=as_json)
-    failed = [error for item in found if (error := _deleted(client, item))]
+        console.confirm(f"Delete these {len(found)}? (No run may be going on.)", err=as_json)
+    failed = [error for item in found if (error := _try_delete(client, item))]
     if failed:
         raise PermanentError("; ".join(failed), subject=f"{len(failed)} of {len(found)} were not deleted")
 
 
-def _deleted(client: Any, item: dict[str, Any]) -> str:
+def _try_delete(client: Any, item: dict[str, Any]) -> str:
     """Delete one; why it was not, where it was not."""
     from octavia_provider.client.deadline import Deadline
 

@@ -43,23 +43,25 @@ def listen(address: str, names: tuple[str, ...], home: str | None) -> None:
         raise click.BadParameter(f"{address!r} is not an address and a port, as 127.0.0.1:9876 is")
     directory = paths.home(home)
 
-    def find() -> Path:
-        return embedded.ensure(directory, Deadline(embedded.START))
+    def find_socket() -> Path:
+        return embedded.ensure_running(directory, Deadline(embedded.START_TIMEOUT))
 
-    asyncio.run(_serve(host.strip("[]"), int(port), names, find))
+    asyncio.run(_serve(host.strip("[]"), int(port), names, find_socket))
 
 
-async def _serve(host: str, port: int, names: tuple[str, ...], find: Callable[[], Path]) -> None:
+async def _serve(host: str, port: int, names: tuple[str, ...], find_socket: Callable[[], Path]) -> None:
     from octavia_provider.api import serve_tcp
     from octavia_provider.api.loopback_proxy import check_name, create_door, loopback
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    server = await serve_tcp(create_door(find, map(check_name, names)), loopback(host), port)
+    server = await serve_tcp(create_door(find_socket, map(check_name, names)), loopback(host), port)
     try:
-        at, on = server.address
-        console.say(f"the API is at http://{f'[{at}]' if ':' in at else at}:{on} (no authentication; ^C ends it)")
+        bound_host, bound_port = server.address
+        console.echo(
+            f"the API is at http://{f'[{bound_host}]' if ':' in bound_host else bound_host}:{bound_port} (no authentication; ^C ends it)"
+        )
         await stop.wait()
     finally:
         await server.close()

@@ -39,63 +39,63 @@ def logs(*, name: str | None, lines: int, follow: bool, list_: bool, as_json: bo
     from octavia_provider.kit import paths
 
     where = paths.home(home)
-    found = {path.stem: path for path in sorted((where / "log").glob("*.log"))}
+    log_files = {path.stem: path for path in sorted((where / "log").glob("*.log"))}
     if list_:
-        _list(where, found, as_json=as_json)
+        _list(where, log_files, as_json=as_json)
         return
-    path = paths.log_file(where) if name in (None, CONTROL_PLANE) else pick(where, found, str(name))
+    path = paths.log_file(where) if name in (None, CONTROL_PLANE) else find_log(where, log_files, str(name))
     if not path.exists():
         raise NotFound("has not been written yet.", subject=f"the log {path}")
-    for line in _follow(path, lines) if follow else _last(path, lines):
+    for line in _follow(path, lines) if follow else _last_lines(path, lines):
         if as_json:
-            console.say_json(_object(line), indent=None)
+            console.echo_json(_parse(line), indent=None)
         else:
-            console.say(*readable(line))
+            console.echo(*format_line(line))
 
 
-def _list(where: Path, found: Mapping[str, Path], *, as_json: bool) -> None:
-    owners = {stem: label for label, stems in _owners(where, found).items() for stem in stems}
-    logs = [{"log": CONTROL_PLANE, "of": ""}, *({"log": stem, "of": owners.get(stem, "")} for stem in found)]
+def _list(where: Path, log_files: Mapping[str, Path], *, as_json: bool) -> None:
+    owners = {stem: label for label, stems in _owners(where, log_files).items() for stem in stems}
+    logs = [{"log": CONTROL_PLANE, "of": ""}, *({"log": stem, "of": owners.get(stem, "")} for stem in log_files)]
     if as_json:
-        console.say_json({"logs": logs})
+        console.echo_json({"logs": logs})
         return
     for log in logs:
-        console.say(f"{log['log']}  {log['of']}".rstrip())
+        console.echo(f"{log['log']}  {log['of']}".rstrip())
 
 
-def pick(where: Path, found: Mapping[str, Path], name: str) -> Path:
+def find_log(where: Path, log_files: Mapping[str, Path], name: str) -> Path:
     """The log that is meant; ``NotFound`` where there is none, or several."""
     from octavia_provider.model.naming import means
 
-    matches, known = [stem for stem in found if name in stem], False
+    matches, is_known = [stem for stem in log_files if name in stem], False
     if not matches:
-        for label, stems in _owners(where, found).items():
+        for label, stems in _owners(where, log_files).items():
             if means(name, "", label.partition(" ")[2]):
-                known = True
+                is_known = True
                 matches += stems
     if len(matches) != 1:
-        nothing = "has written nothing yet" if known else "has no log"
-        what = f"matches several logs: {', '.join(matches)}" if matches else nothing
-        raise NotFound(f"{what}.", subject=name, hint="octaviactl logs --list")
-    return found[matches[0]]
+        none = "has written nothing yet" if is_known else "has no log"
+        message = f"matches several logs: {', '.join(matches)}" if matches else none
+        raise NotFound(f"{message}.", subject=name, hint="octaviactl logs --list")
+    return log_files[matches[0]]
 
 
-def _owners(where: Path, found: Mapping[str, Path]) -> dict[str, list[str]]:
+def _owners(where: Path, log_files: Mapping[str, Path]) -> dict[str, list[str]]:
     """``load-balancer web`` or ``host one`` → the logs of it, by what the control plane or its store says."""
     from . import overview_source
 
     try:
         client = options.running_client(str(where), None)
-        overview = overview_source.overview(client) if client else overview_source.unknown(where, None)
+        overview = overview_source.overview(client) if client else overview_source.offline_overview(where, None)
     except Unreachable as error:
-        overview = overview_source.unknown(where, error)
+        overview = overview_source.offline_overview(where, error)
     owners: dict[str, list[str]] = {}
-    for label, ids in _named(overview):
-        owners.setdefault(label, []).extend(stem for stem in found if any(id_ in stem for id_ in ids))
+    for label, ids in _labels(overview):
+        owners.setdefault(label, []).extend(stem for stem in log_files if any(id_ in stem for id_ in ids))
     return owners
 
 
-def _named(overview: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+def _labels(overview: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
     for balancer in overview["load_balancers"]:
         ids = [str(amphora["id"]) for amphora in balancer.get("amphorae", ())]
         yield f"load-balancer {health.name(balancer)}", ids
@@ -103,7 +103,7 @@ def _named(overview: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
         yield f"host {health.name(host)}", [host["id"]]
 
 
-def _object(line: str) -> dict[str, Any]:
+def _parse(line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except ValueError:
@@ -111,9 +111,9 @@ def _object(line: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {"event": line}
 
 
-def readable(line: str) -> Iterable[object]:
+def format_line(line: str) -> Iterable[object]:
     """``2026-01-01 12:00:00  warning  what happened  key=value …``; a line that is no JSON object as it is."""
-    facts = _object(line)
+    facts = _parse(line)
     if "event" not in facts or len(facts) == 1:
         return (line,)
     when = str(facts.pop("timestamp", ""))[:19].replace("T", " ")
@@ -123,7 +123,7 @@ def readable(line: str) -> Iterable[object]:
     return (styled(f"{when}  ", dim=True), mark, f" {event}  {rest}".rstrip())
 
 
-def _last(path: Path, lines: int) -> list[str]:
+def _last_lines(path: Path, lines: int) -> list[str]:
     written = path.read_bytes().decode(errors="replace").removesuffix("\n").split("\n")
     return written[max(0, len(written) - lines) :]
 

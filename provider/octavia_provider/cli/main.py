@@ -90,40 +90,40 @@ def main() -> None:
     try:
         octaviactl.main(prog_name="octaviactl", standalone_mode=False, color=colour)
     except click.ClickException as error:
-        said = io.StringIO()
-        error.show(file=said)
-        console.say_text(said.getvalue(), nl=False, err=True)
+        text = io.StringIO()
+        error.show(file=text)
+        console.echo_text(text.getvalue(), nl=False, err=True)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
-        console.say("interrupted", err=True)
+        console.echo("interrupted", err=True)
         sys.exit(130)
     except OctaviaError as error:
-        console.fail(error, color=colour)
+        console.print_error(error, color=colour)
         sys.exit(getattr(error, "exit_code", exit_codes.FAILED))
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except BrokenPipeError:
         sys.exit(1)
     except OSError as error:
-        console.fail(_system(error), color=colour)
+        console.print_error(_os_error_text(error), color=colour)
         sys.exit(1)
     except Exception as error:  # noqa: BLE001 - a fault of ours: a user gets a line, and we get the traceback
-        console.fail(_fault(error), color=colour)
+        console.print_error(_internal_error(error), color=colour)
         sys.exit(1)
 
 
-def _fault(error: Exception) -> str:
+def _internal_error(error: Exception) -> str:
     """What nobody foresaw, in one line; the rest is in a file."""
     import tempfile
     import traceback
 
     with tempfile.NamedTemporaryFile("w", prefix="octaviactl-", suffix=".log", delete=False) as file:
         traceback.print_exception(error, file=file)
-    said = " ".join(str(error).split())[:300]
-    return f"octaviactl failed: {type(error).__name__}: {said}. Try: report it, with {file.name}"
+    message = " ".join(str(error).split())[:300]
+    return f"octaviactl failed: {type(error).__name__}: {message}. Try: report it, with {file.name}"
 
 
-def _system(error: OSError) -> str:
+def _os_error_text(error: OSError) -> str:
     """What the system refused, in one line."""
     where = f"{error.filename}: " if error.filename else ""
     hint = " Try: sudo, or an OCTAVIA_HOME of your own." if isinstance(error, PermissionError) else ""

@@ -37,7 +37,7 @@ def exit_codes_help(*chosen: int) -> str:
 
 def print_json(document: Any) -> None:
     """JSON on standard output."""
-    console.say_json(document)
+    console.echo_json(document)
 
 
 def running_client(home: str | None, endpoint: str | None) -> Client | None:

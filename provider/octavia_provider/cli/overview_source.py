@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from octavia_provider.client.client import Client
 
 PATH = "/v2/octavia/status"
-ANSWER = 10.0
+ANSWER_TIMEOUT = 10.0
 """Seconds that a control plane may take for an answer: one that hangs is not waited for."""
 
 
@@ -26,20 +26,22 @@ def overview(client: Client, names: Sequence[str] = ()) -> dict[str, Any]:
     """
     from octavia_provider.client.deadline import Deadline
 
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     marker: str | None = None
     while True:
         path = PATH + _query(names, marker)
-        answer = client.request("GET", path, deadline=Deadline(ANSWER), timeout=ANSWER, subject="control plane")
+        answer = client.request(
+            "GET", path, deadline=Deadline(ANSWER_TIMEOUT), timeout=ANSWER_TIMEOUT, subject="control plane"
+        )
         page = answer.json()["status"]
-        if found:
-            found["load_balancers"] += page["load_balancers"]
+        if result:
+            result["load_balancers"] += page["load_balancers"]
         else:
-            found = page
+            result = page
         marker = page["next"]
         if marker is None:
-            found.pop("next")
-            return found
+            result.pop("next")
+            return result
 
 
 def _query(names: Sequence[str], marker: str | None) -> str:
@@ -57,7 +59,7 @@ def balancers(client: Client, name: str) -> list[dict[str, Any]]:
     return found
 
 
-def unknown(home: Path, why: Unreachable | None) -> dict[str, Any]:
+def offline_overview(home: Path, unreachable: Unreachable | None) -> dict[str, Any]:
     """The same without a control plane: what there is by name; all statuses are UNKNOWN, but for what a connection tells.
 
     A listener has ``answers``: whether somebody takes connections where it is published (None: cannot be told).
@@ -65,44 +67,44 @@ def unknown(home: Path, why: Unreachable | None) -> dict[str, Any]:
     from octavia_provider.kit import paths
     from octavia_provider.store import offline
 
-    known: list[offline.Known] = []
+    objects: list[offline.Known] = []
     amphorae: list[tuple[str, str]] = []
-    reason = str(why) if why else None
+    reason = str(unreachable) if unreachable else None
     try:
-        known, amphorae = offline.objects(paths.database(home)), offline.amphorae(paths.database(home))
+        objects, amphorae = offline.objects(paths.database(home)), offline.amphorae(paths.database(home))
     except OSError as error:
         reason = f"{reason or 'The control plane does not run.'} {error}. Try: octaviactl adopt"
-    shown: dict[str, list[Any]] = {"load_balancers": [], "hosts": [], "networks": [], "tls_containers": []}
-    found: dict[str, Any] = {"control_plane": None, "reason": reason, **shown, "missing": []}
-    words = {"local_host": "hosts", "local_network": "networks", "tls_container": "tls_containers"}
+    lists: dict[str, list[Any]] = {"load_balancers": [], "hosts": [], "networks": [], "tls_containers": []}
+    result: dict[str, Any] = {"control_plane": None, "reason": reason, **lists, "missing": []}
+    list_keys = {"local_host": "hosts", "local_network": "networks", "tls_container": "tls_containers"}
     parts: dict[str, list[offline.Known]] = defaultdict(list)
-    for one in known:
-        parts[one.spec.get("loadbalancer_id", "")].append(one)
-    for one in known:
-        if one.kind == "load_balancer":
-            mine = [{"id": id_} for id_, balancer in amphorae if balancer == one.id]
-            found["load_balancers"].append({**_balancer(one, parts[one.id]), "amphorae": mine})
-        elif one.kind in words:
-            found[words[one.kind]].append({**_node(one), "address": one.spec.get("address")})
-    return found
+    for obj in objects:
+        parts[obj.spec.get("loadbalancer_id", "")].append(obj)
+    for obj in objects:
+        if obj.kind == "load_balancer":
+            own_amphorae = [{"id": id_} for id_, balancer in amphorae if balancer == obj.id]
+            result["load_balancers"].append({**_balancer(obj, parts[obj.id]), "amphorae": own_amphorae})
+        elif obj.kind in list_keys:
+            result[list_keys[obj.kind]].append({**_node(obj), "address": obj.spec.get("address")})
+    return result
 
 
-def _balancer(one: Any, parts: Sequence[Any]) -> dict[str, Any]:
+def _balancer(balancer: Any, parts: Sequence[Any]) -> dict[str, Any]:
     from . import probe
 
-    address = one.spec.get("published_address")
+    address = balancer.spec.get("published_address")
     listeners = [
         {
             **_node(part), "protocol": part.spec["protocol"], "protocol_port": part.spec["protocol_port"],
-            "answers": probe.open_port(address, part.spec["protocol"], part.spec["protocol_port"]),
+            "answers": probe.accepts_connections(address, part.spec["protocol"], part.spec["protocol_port"]),
         }
         for part in parts if part.kind == "listener"
     ]  # fmt: skip
     pools = [{**_node(part), "protocol": part.spec["protocol"]} for part in parts if part.kind == "pool"]
-    named = {"vip_address": one.spec.get("vip_address"), "published_address": address}
-    return {**_node(one), **named, "listeners": listeners, "pools": pools}
+    named = {"vip_address": balancer.spec.get("vip_address"), "published_address": address}
+    return {**_node(balancer), **named, "listeners": listeners, "pools": pools}
 
 
-def _node(one: Any) -> dict[str, Any]:
+def _node(obj: Any) -> dict[str, Any]:
     status = {"provisioning_status": statuses.UNKNOWN, "operating_status": statuses.UNKNOWN}
-    return {"id": one.id, "name": one.name, **status}
+    return {"id": obj.id, "name": obj.name, **status}

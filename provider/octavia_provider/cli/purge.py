@@ -14,13 +14,13 @@ from octavia_provider.model.errors import PermanentError
 
 from . import options
 
-OURS = (
+OWN_FILES = (
     "octavia.db", "octavia.db-shm", "octavia.db-wal", "octavia.db.copy", "octavia.db.copy.new", "octavia.key",
     "octavia.key.new", "control-plane.log", "stderr.log", "api.sock",
     "serve.lock", "start.lock", "cloud", "log",
 )  # fmt: skip
 
-SET_ASIDE = (
+RENAMED_PREFIXES = (
     "control-plane.log.",
     "octavia.db.lost-",
     "octavia.db-wal.lost-",
@@ -43,32 +43,32 @@ def purge(home: str | None, yes: bool) -> None:
     if where.exists() and not where.is_dir():
         raise PermanentError("is not a directory.", subject=str(where), hint="name the home that is meant: --home")
     if not where.exists() or not any(where.iterdir()):
-        console.say(f"{where}: nothing there")
+        console.echo(f"{where}: nothing there")
         return
-    if not _is_ours(where, paths.key_file(where)):
+    if not _is_installation(where, paths.key_file(where)):
         raise PermanentError(
             "has no key of an installation of this program; nothing was removed.", subject=str(where),
             hint="name the home that is meant: --home, or OCTAVIA_HOME",
         )  # fmt: skip
-    embedded.private(where)
+    embedded.require_private(where)
     if not yes:
-        console.ask(f"Remove the installation in {where}, the load balancers it serves included?")
+        console.confirm(f"Remove the installation in {where}, the load balancers it serves included?")
     logfile.configure(None, level="warning")  # the cloud is taken down in this process: what it logs is not the answer
     embedded.stop(where, Deadline(60.0))
     asyncio.run(NetnsCloud(where).stop())
     for path in sorted(where.iterdir()):
-        if path.name in OURS or path.name.startswith(SET_ASIDE):
+        if path.name in OWN_FILES or path.name.startswith(RENAMED_PREFIXES):
             _remove(path)
     ranges.release(where)
-    left = sorted(path.name for path in where.iterdir())
-    if left:
-        console.say(f"removed the installation in {where}; what is not ours was left: {', '.join(left)}")
+    foreign = sorted(path.name for path in where.iterdir())
+    if foreign:
+        console.echo(f"removed the installation in {where}; what is not ours was left: {', '.join(foreign)}")
         return
     where.rmdir()
-    console.say(f"removed {where}")
+    console.echo(f"removed {where}")
 
 
-def _is_ours(home: Path, key: Path) -> bool:
+def _is_installation(home: Path, key: Path) -> bool:
     """A key, a cloud that runs, or a store: any of them, for the others may be lost."""
     if key.is_file() or (home / "cloud" / "holder.sock").is_socket():
         return True

@@ -58,9 +58,9 @@ def _preflight(where: Path) -> None:
             return
     except OSError:
         return  # the store says itself what is wrong with it
-    lacking = doctor.lacking()
-    if lacking:
+    missing = doctor.lacking()
+    if missing:
         raise PermanentError(
-            f"cannot run load balancers: {'; '.join(f'{one.name}: {one.detail}' for one in lacking)}.",
-            subject="this machine", hint="; ".join(dict.fromkeys(one.fix for one in lacking)),
+            f"cannot run load balancers: {'; '.join(f'{one.name}: {one.detail}' for one in missing)}.",
+            subject="this machine", hint="; ".join(dict.fromkeys(one.fix for one in missing)),
         )  # fmt: skip

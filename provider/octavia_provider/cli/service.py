@@ -36,30 +36,30 @@ def install(*, home: str | None, templates_dir: Path | None, print_: bool) -> No
 
     text = systemd.unit(python=sys.executable, home=paths.home(home), templates_dir=templates_dir)
     if print_:
-        console.say_text(text, nl=False)
+        console.echo_text(text, nl=False)
         return
-    _may()
+    _require_systemd()
     UNIT.write_text(text)
     _systemctl("daemon-reload")
     embedded.stop(paths.home(home), Deadline(60.0))  # one that was started on first use holds the home
     _systemctl("enable", "--now", UNIT.name)
-    console.say(f"installed {UNIT}; it starts at boot and runs now")
+    console.echo(f"installed {UNIT}; it starts at boot and runs now")
 
 
 @service.command()
 def uninstall() -> None:
     """Stop the service and remove it; the load balancers go on."""
-    _may()
+    _require_systemd()
     if not UNIT.exists():
-        console.say("not installed")
+        console.echo("not installed")
         return
     _systemctl("disable", "--now", UNIT.name)
     UNIT.unlink()
     _systemctl("daemon-reload")
-    console.say(f"removed {UNIT}")
+    console.echo(f"removed {UNIT}")
 
 
-def _may() -> None:
+def _require_systemd() -> None:
     if os.geteuid() != 0:
         raise Forbidden(
             "only root can install a service.", subject="octaviactl service", hint="sudo octaviactl service …"

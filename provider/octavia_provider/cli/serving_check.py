@@ -11,20 +11,20 @@ from octavia_provider.model import statuses
 from . import health, probe
 
 Node = Mapping[str, Any]
-REQUESTS = 20
+MAX_REQUESTS = 20
 """How often a listener is asked at most."""
-_MAY_TAKE = (statuses.ONLINE, statuses.NO_MONITOR, statuses.DRAINING, statuses.UNKNOWN)
+_SELECTABLE = (statuses.ONLINE, statuses.NO_MONITOR, statuses.DRAINING, statuses.UNKNOWN)
 
 
-def missing(overview: Node) -> dict[str, str]:
+def not_serving(overview: Node) -> dict[str, str]:
     """Name → why, of every load balancer that is switched on and does not serve, and of hosts that do not run."""
     hosts = {host["address"]: host for host in overview.get("hosts", ())}
     found: dict[str, str] = {}
     for balancer in overview["load_balancers"]:
         if balancer["admin_state_up"] and balancer["provisioning_status"] != statuses.PENDING_DELETE:
-            why = next(_reasons(balancer, hosts), None)
-            if why:
-                found[health.name(balancer)] = why
+            reason = next(_reasons(balancer, hosts), None)
+            if reason:
+                found[health.name(balancer)] = reason
     return found
 
 
@@ -37,7 +37,7 @@ def _reasons(balancer: Node, hosts: Mapping[str, Node]) -> Iterator[str]:
     listeners = [listener for listener in balancer["listeners"] if listener["admin_state_up"]]
     for listener in listeners:
         yield from _listener(listener, pools.get(str(listener["default_pool_id"])), hosts)
-    if balancer["operating_status"] == statuses.UNKNOWN and not any(map(_can_be_asked, listeners)):
+    if balancer["operating_status"] == statuses.UNKNOWN and not any(map(_is_probeable, listeners)):
         yield "nothing was heard of its amphora yet"
 
 
@@ -54,24 +54,24 @@ def _listener(listener: Node, pool: Node | None, hosts: Mapping[str, Node]) -> I
         host = hosts.get(member["address"])
         if host is not None and not host["running"]:
             yield f"the command of host {health.name(host)} does not run yet"
-    if not any(member["operating_status"] in _MAY_TAKE for member in members):
+    if not any(member["operating_status"] in _SELECTABLE for member in members):
         yield f"no member of pool {health.name(pool or {})} is up"
-    for _ in range(min(2 * len(members), REQUESTS)):  # so that each of them is asked, where they take turns
-        why = _asked(listener)
-        if why:
-            yield f"{name}: {why}"
+    for _ in range(min(2 * len(members), MAX_REQUESTS)):  # so that each of them is asked, where they take turns
+        error = _probe_error(listener)
+        if error:
+            yield f"{name}: {error}"
 
 
-def _can_be_asked(listener: Node) -> bool:
+def _is_probeable(listener: Node) -> bool:
     """Whether its answer says that traffic flows: a network of its own may be all that it lets in, and UDP is silent."""
     return bool(listener["url"]) and not listener["allowed_cidrs"] and listener["protocol"] not in ("UDP", "PROMETHEUS")
 
 
-def _asked(listener: Node) -> str:
+def _probe_error(listener: Node) -> str:
     """Why it does not answer where it is published; "" too where it cannot be asked."""
     url = listener["url"]
-    if not _can_be_asked(listener):
+    if not _is_probeable(listener):
         return ""
     if listener["protocol"] in ("HTTP", "TERMINATED_HTTPS"):
-        return probe.request(url)
-    return probe.connection(url.partition("://")[2].rpartition(":")[0].strip("[]"), listener["protocol_port"])
+        return probe.request_error(url)
+    return probe.connection_error(url.partition("://")[2].rpartition(":")[0].strip("[]"), listener["protocol_port"])

@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 
 from octavia_provider.cli.engine_options import (
-    can_ask,
     cwd_option,
+    handle_errors,
     json_option,
+    require_terminal,
     secrets_option,
     stack_option,
-    told,
     yes_option,
 )
 from octavia_provider.kit import console
@@ -30,35 +30,35 @@ def stack() -> None:
 @stack.command()
 @click.argument("name")
 @cwd_option
-@told
+@handle_errors
 def init(name: str, cwd: Path) -> None:
     """Make an empty stack and select it."""
     from octavia_engine import stacks
 
     stacks.init(cwd, name)
     stacks.select(cwd, name)
-    console.say(f"Stack {name} made.")
+    console.echo(f"Stack {name} made.")
 
 
 @stack.command()
 @click.argument("name")
 @click.option("--create", is_flag=True, help="Make it where there is none of this name.")
 @cwd_option
-@told
+@handle_errors
 def select(name: str, cwd: Path, *, create: bool) -> None:
     """Choose the stack of later commands."""
     from octavia_engine import stacks
 
     if create and not stacks.exists(cwd, name):
         stacks.init(cwd, name)
-        console.say(f"Stack {name} made.")
+        console.echo(f"Stack {name} made.")
     stacks.select(cwd, name)
 
 
 @stack.command()
 @cwd_option
 @json_option
-@told
+@handle_errors
 def ls(cwd: Path, *, as_json: bool) -> None:
     """List the project's stacks."""
     from octavia_engine import stacks
@@ -69,10 +69,10 @@ def ls(cwd: Path, *, as_json: bool) -> None:
     names = Backend(project.state_dir).stacks(project.name)
     current = stacks.default_stack(cwd)
     if as_json:
-        console.say_json([{"name": name, "current": name == current} for name in names], indent=None)
+        console.echo_json([{"name": name, "current": name == current} for name in names], indent=None)
     else:
         for name in names:
-            console.say(f"{name}{'*' * (name == current)}")
+            console.echo(f"{name}{'*' * (name == current)}")
 
 
 @stack.command()
@@ -81,25 +81,25 @@ def ls(cwd: Path, *, as_json: bool) -> None:
 @cwd_option
 @json_option
 @secrets_option
-@told
+@handle_errors
 def output(*, name: str | None, stack: str | None, cwd: Path, as_json: bool, show_secrets: bool) -> None:
     """Show the stack's outputs, or one of them."""
     from octavia_engine import stacks, values
     from octavia_provider.model.errors import NotFound
 
     chosen = stacks.require_stack(cwd, stack)
-    found = stacks.outputs(cwd, chosen)
-    if name is not None and name not in found:
+    outputs = stacks.outputs(cwd, chosen)
+    if name is not None and name not in outputs:
         raise NotFound(f"it has no output {name}", subject=f"stack {chosen}", hint="octaviactl stack output")
-    plain = values.plain(found) if show_secrets else values.redacted(found)
+    plain = values.plain(outputs) if show_secrets else values.redacted(outputs)
     if as_json:
-        console.say_json(plain if name is None else plain[name])
+        console.echo_json(plain if name is None else plain[name])
         return
     if name is not None:
-        console.say_text(plain[name] if isinstance(plain[name], str) else json.dumps(plain[name]))
+        console.echo_text(plain[name] if isinstance(plain[name], str) else json.dumps(plain[name]))
         return
     for key, value in sorted(plain.items()):
-        console.say(f"{key}: {value if isinstance(value, str) else json.dumps(value)}")
+        console.echo(f"{key}: {value if isinstance(value, str) else json.dumps(value)}")
 
 
 @stack.command(name="export")
@@ -107,14 +107,14 @@ def output(*, name: str | None, stack: str | None, cwd: Path, as_json: bool, sho
 @cwd_option
 @secrets_option
 @click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="Where to; else standard output.")
-@told
+@handle_errors
 def export_(*, stack: str | None, cwd: Path, show_secrets: bool, file: Path | None) -> None:
     """Write the state; `pulumi stack import` takes it."""
     from octavia_engine import stacks
 
     text = json.dumps(stacks.export(cwd, stacks.require_stack(cwd, stack), show_secrets=show_secrets), indent=4) + "\n"
     if file is None:
-        console.say_text(text, nl=False)
+        console.echo_text(text, nl=False)
     else:
         file.write_text(text)
 
@@ -123,7 +123,7 @@ def export_(*, stack: str | None, cwd: Path, show_secrets: bool, file: Path | No
 @stack_option
 @cwd_option
 @click.option("--file", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="Else standard input.")
-@told
+@handle_errors
 def import_(*, stack: str | None, cwd: Path, file: Path | None) -> None:
     """Take over a state that `stack export` or `pulumi stack export` wrote."""
     from octavia_engine import stacks
@@ -135,7 +135,7 @@ def import_(*, stack: str | None, cwd: Path, file: Path | None) -> None:
     except (ValueError, RecursionError) as error:
         raise Invalid([Violation((), f"not JSON: {error}")], subject=str(file or "standard input")) from error
     count = stacks.import_(cwd, stacks.default_stack(cwd, stack), document)
-    console.say(f"{count} resources imported.")
+    console.echo(f"{count} resources imported.")
 
 
 @stack.command()
@@ -143,14 +143,14 @@ def import_(*, stack: str | None, cwd: Path, file: Path | None) -> None:
 @cwd_option
 @yes_option
 @click.option("--force", is_flag=True, help="Leave its resources behind, unmanaged.")
-@told
+@handle_errors
 def rm(*, name: str, cwd: Path, yes: bool, force: bool) -> None:
     """Forget a stack that has no resources any more."""
     from octavia_engine import stacks
 
     if not yes:
-        can_ask()
-        console.ask(f"Forget stack {name}?")
+        require_terminal()
+        console.confirm(f"Forget stack {name}?")
     stacks.remove(cwd, name, force=force)
 
 
@@ -160,7 +160,7 @@ def rm(*, name: str, cwd: Path, yes: bool, force: bool) -> None:
 @cwd_option
 @yes_option
 @click.option("--all", "everything", is_flag=True, help="Every resource of the stack.")
-@told
+@handle_errors
 def forget(*, names: tuple[str, ...], stack: str | None, cwd: Path, yes: bool, everything: bool) -> None:
     """Drop resources from the state alone, as when the control plane that made them is lost.
 
@@ -173,9 +173,9 @@ def forget(*, names: tuple[str, ...], stack: str | None, cwd: Path, yes: bool, e
     chosen = stacks.require_stack(cwd, stack)
     urns = stacks.find_urns(cwd, chosen, list(names), everything=everything)
     if not yes:
-        can_ask()
+        require_terminal()
         for urn in urns:
-            console.say(urn)
-        console.ask(f"Forget these {len(urns)} resources of stack {chosen}, leaving behind what exists?")
+            console.echo(urn)
+        console.confirm(f"Forget these {len(urns)} resources of stack {chosen}, leaving behind what exists?")
     stacks.forget(cwd, chosen, urns)
-    console.say(f"{len(urns)} resources forgotten.")
+    console.echo(f"{len(urns)} resources forgotten.")

@@ -18,7 +18,7 @@ from . import exit_codes, options, overview_source, serving_check
 if TYPE_CHECKING:
     from octavia_provider.client.client import Client
 
-PAUSE = 0.3
+POLL_SECONDS = 0.3
 """Seconds between two looks."""
 
 
@@ -44,41 +44,44 @@ def start(*, home: str | None, timeout: float, no_wait: bool, as_json: bool) -> 
     client = embedded.connect(None, home)
     facts = client.control_plane(deadline=Deadline(90.0))
     if not as_json:
-        console.say(
+        console.echo(
             f"the control plane runs: version {facts['version']}, pid {facts['pid']}, {facts['objects']} objects"
         )
-    missing = {} if no_wait else wait(client, timeout, lambda what: console.say(f"waiting: {what}", err=True))
+    not_serving = (
+        {} if no_wait else wait_until_serving(client, timeout, lambda what: console.echo(f"waiting: {what}", err=True))
+    )
     if as_json:
-        console.say_json({"control_plane": facts, "not_serving": missing})
-    elif missing:
-        console.fail(
-            "; ".join(f"{name}: {why}" for name, why in missing.items()) + ". Try: octaviactl status; octaviactl logs"
+        console.echo_json({"control_plane": facts, "not_serving": not_serving})
+    elif not_serving:
+        console.print_error(
+            "; ".join(f"{name}: {why}" for name, why in not_serving.items())
+            + ". Try: octaviactl status; octaviactl logs"
         )
     elif not no_wait and facts["objects"]:
-        console.say("every load balancer that should serve does")
-    if missing:
+        console.echo("every load balancer that should serve does")
+    if not_serving:
         sys.exit(exit_codes.FAILED)
 
 
-def wait(client: Client, timeout: float, tell: Callable[[str], None]) -> Mapping[str, str]:
+def wait_until_serving(client: Client, timeout: float, report: Callable[[str], None]) -> Mapping[str, str]:
     """Until every load balancer that should serve does, or the time is over: those that do not, and why."""
     end = time.monotonic() + timeout
-    told: set[str] = set()
+    reported: set[str] = set()
     while True:
-        missing = _missing(client)
-        if not missing or time.monotonic() >= end:
-            return missing
-        for name, why in missing.items():
+        not_serving = _not_serving(client)
+        if not not_serving or time.monotonic() >= end:
+            return not_serving
+        for name, why in not_serving.items():
             line = f"{name}: {why}"
-            if line not in told:
-                told.add(line)
-                tell(line)
-        time.sleep(PAUSE)
+            if line not in reported:
+                reported.add(line)
+                report(line)
+        time.sleep(POLL_SECONDS)
 
 
-def _missing(client: Client) -> dict[str, str]:
+def _not_serving(client: Client) -> dict[str, str]:
     try:
         found: dict[str, Any] = overview_source.overview(client)
     except Unreachable as error:
         return {"control plane": str(error)}
-    return serving_check.missing(found)
+    return serving_check.not_serving(found)

@@ -17,7 +17,7 @@ from octavia_provider.model.errors import PermanentError, Unreachable
 
 from . import exit_codes, health, options, overview_source, tree
 
-NOTHING = "No control plane runs here. One starts when `up` changes something, or by: octaviactl start"
+NOT_RUNNING = "No control plane runs here. One starts when `up` changes something, or by: octaviactl start"
 
 
 @click.command(
@@ -45,44 +45,44 @@ def status(
     """
     last = None
     while True:
-        found = _look(names, home, endpoint)
+        overview = _fetch(names, home, endpoint)
         if not watch:
-            _show(found, as_json=as_json)
-            _leave(found)
-        if found != last or (sys.stdout.isatty() and not as_json):
-            _again(found, as_json=as_json)
-        last = found
+            _show(overview, as_json=as_json)
+            _exit(overview)
+        if overview != last or (sys.stdout.isatty() and not as_json):
+            _redraw(overview, as_json=as_json)
+        last = overview
         time.sleep(interval)
 
 
-def _again(found: dict[str, Any], *, as_json: bool) -> None:
+def _redraw(overview: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        console.say_json(found, indent=None)
+        console.echo_json(overview, indent=None)
         return
     click.clear()  # nothing where no terminal is
-    _show(found, as_json=False)
+    _show(overview, as_json=False)
 
 
-def _look(names: tuple[str, ...], home: str | None, endpoint: str | None) -> dict[str, Any]:
+def _fetch(names: tuple[str, ...], home: str | None, endpoint: str | None) -> dict[str, Any]:
     from octavia_provider.client import embedded
     from octavia_provider.kit import paths
 
     where = paths.home(home)
-    why: Unreachable | None = None
+    unreachable: Unreachable | None = None
     client = options.running_client(home, endpoint)
     if client is not None:
         try:
             return overview_source.overview(client, names)
         except Unreachable as error:
             if embedded.endpoint(endpoint, home):
-                raise _Silent(error) from None
-            why = error
+                raise _NoAnswer(error) from None
+            unreachable = error
         finally:
             client.close()
-    return _without(where, names, why)
+    return _from_store(where, names, unreachable)
 
 
-class _Silent(PermanentError):
+class _NoAnswer(PermanentError):
     """No answer, and nothing to be read instead."""
 
     exit_code = exit_codes.NO_CONTROL_PLANE
@@ -91,49 +91,53 @@ class _Silent(PermanentError):
         super().__init__(error.message, subject=error.subject, hint=error.hint)
 
 
-def _without(where: Path, names: tuple[str, ...], why: Unreachable | None) -> dict[str, Any]:
+def _from_store(where: Path, names: tuple[str, ...], unreachable: Unreachable | None) -> dict[str, Any]:
     from octavia_provider.model.naming import means
 
-    found = overview_source.unknown(where, why)
-    every = found["load_balancers"]
-    found["missing"] = [word for word in names if not any(means(word, one["id"], one["name"]) for one in every)]
+    overview = overview_source.offline_overview(where, unreachable)
+    balancers = overview["load_balancers"]
+    overview["missing"] = [
+        word for word in names if not any(means(word, balancer["id"], balancer["name"]) for balancer in balancers)
+    ]
     if names:
-        found["load_balancers"] = [one for one in every if any(means(word, one["id"], one["name"]) for word in names)]
-    return found
+        overview["load_balancers"] = [
+            balancer for balancer in balancers if any(means(word, balancer["id"], balancer["name"]) for word in names)
+        ]
+    return overview
 
 
-def _leave(found: dict[str, Any]) -> None:
-    if found["missing"]:
-        console.fail(f"there is no load balancer {', '.join(found['missing'])}. Try: octaviactl status")
+def _exit(overview: dict[str, Any]) -> None:
+    if overview["missing"]:
+        console.print_error(f"there is no load balancer {', '.join(overview['missing'])}. Try: octaviactl status")
         sys.exit(exit_codes.NOT_FOUND)
-    if found["control_plane"] is None:
-        sys.exit(exit_codes.NO_CONTROL_PLANE if found["load_balancers"] or found["reason"] else exit_codes.OK)
-    sys.exit(health.code(list(health.troubles(found))))
+    if overview["control_plane"] is None:
+        sys.exit(exit_codes.NO_CONTROL_PLANE if overview["load_balancers"] or overview["reason"] else exit_codes.OK)
+    sys.exit(health.exit_code(list(health.problems(overview))))
 
 
-def _show(found: dict[str, Any], *, as_json: bool) -> None:
+def _show(overview: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        console.say_json({**found, "troubles": [str(one) for one in _troubles(found)]})
+        console.echo_json({**overview, "troubles": [str(one) for one in _problems(overview)]})
         return
-    for line in _lines(found):
-        console.say(*line)
+    for line in _lines(overview):
+        console.echo(*line)
 
 
-def _troubles(found: dict[str, Any]) -> list[health.Trouble]:
-    return list(health.troubles(found)) if found["control_plane"] else []
+def _problems(overview: dict[str, Any]) -> list[health.Problem]:
+    return list(health.problems(overview)) if overview["control_plane"] else []
 
 
-def _lines(found: dict[str, Any]) -> Iterator[tree.Line]:
-    facts = found["control_plane"]
+def _lines(overview: dict[str, Any]) -> Iterator[tree.Line]:
+    facts = overview["control_plane"]
     if facts is not None:
         yield (styled(f"control plane {facts['version']}, pid {facts['pid']}, {facts['home']}", dim=True),)
-    elif not found["load_balancers"] and not found["reason"]:
-        yield (NOTHING,)
+    elif not overview["load_balancers"] and not overview["reason"]:
+        yield (NOT_RUNNING,)
         return
     else:
-        yield (styled(found["reason"] or "The control plane does not run. Try: octaviactl start", fg="yellow"),)
+        yield (styled(overview["reason"] or "The control plane does not run. Try: octaviactl start", fg="yellow"),)
         yield ("How things are is unknown; nothing is watched or healed. This is what the store knows:",)
-    yield from tree.balancers(found)
+    yield from tree.balancers(overview)
     if facts is not None:
-        yield from tree.hosts(found)
-    yield from tree.summary(_troubles(found))
+        yield from tree.hosts(overview)
+    yield from tree.summary(_problems(overview))

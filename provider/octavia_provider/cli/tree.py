@@ -10,7 +10,7 @@ from typing import Any
 from octavia_provider.kit.console import Styled, styled
 
 from . import exit_codes
-from .health import Trouble, name
+from .health import Problem, name
 
 Node = Mapping[str, Any]
 Line = tuple[object, ...]
@@ -28,19 +28,19 @@ class Branch:
     """A line and what stands under it."""
 
     line: Line
-    under: list[Branch] = field(default_factory=list)
+    children: list[Branch] = field(default_factory=list)
 
     def add(self, *line: object) -> Branch:
         """One more below this one."""
-        self.under.append(Branch(line))
-        return self.under[-1]
+        self.children.append(Branch(line))
+        return self.children[-1]
 
-    def lines(self, before: str = "", lead: str = "") -> Iterator[Line]:
+    def lines(self, indent: str = "", connector: str = "") -> Iterator[Line]:
         """Itself and all below, drawn as ``tree(1)`` does."""
-        yield (before + lead, *self.line)
-        deeper = before + {"": "", "├── ": "│   ", "└── ": "    "}[lead]
-        for i, branch in enumerate(self.under):
-            yield from branch.lines(deeper, "└── " if i == len(self.under) - 1 else "├── ")
+        yield (indent + connector, *self.line)
+        child_indent = indent + {"": "", "├── ": "│   ", "└── ": "    "}[connector]
+        for i, branch in enumerate(self.children):
+            yield from branch.lines(child_indent, "└── " if i == len(self.children) - 1 else "├── ")
 
 
 def balancers(overview: Node) -> Iterator[Line]:
@@ -58,10 +58,10 @@ def hosts(overview: Node) -> Iterator[Line]:
         yield (f"host {name(host)}  {where}  ", runs)
 
 
-def summary(found: list[Trouble]) -> Iterator[Line]:
+def summary(found: list[Problem]) -> Iterator[Line]:
     """What is wrong, the worst first."""
-    for trouble in sorted(found, key=lambda one: -one.code):
-        yield (styled("! ", fg="red" if trouble.code == exit_codes.ERROR else "yellow"), str(trouble))
+    for trouble in sorted(found, key=lambda one: -one.exit_code):
+        yield (styled("! ", fg="red" if trouble.exit_code == exit_codes.ERROR else "yellow"), str(trouble))
 
 
 def _balancer(balancer: Node) -> Branch:
@@ -73,7 +73,7 @@ def _balancer(balancer: Node) -> Branch:
     shown: set[str] = set()
     for listener in balancer["listeners"]:
         branch = head.add(
-            "listener ", styled(name(listener), bold=True), f"  {_place(listener)}  ", _statuses(listener)
+            "listener ", styled(name(listener), bold=True), f"  {_endpoint(listener)}  ", _statuses(listener)
         )
         for policy in listener.get("l7policies", ()):
             _policy(branch, policy, pools)
@@ -89,10 +89,10 @@ def _balancer(balancer: Node) -> Branch:
     return head
 
 
-def _place(listener: Node) -> str:
+def _endpoint(listener: Node) -> str:
     if "answers" in listener:
-        said = {True: "takes connections", False: "takes no connections"}.get(listener["answers"], "cannot be tried")
-        return f"{listener['protocol']} :{listener['protocol_port']}  {said}"
+        state = {True: "takes connections", False: "takes no connections"}.get(listener["answers"], "cannot be tried")
+        return f"{listener['protocol']} :{listener['protocol_port']}  {state}"
     return f"{listener['protocol']} :{listener['protocol_port']}  {listener.get('url') or ''}".rstrip()
 
 
@@ -104,8 +104,8 @@ def _policy(branch: Branch, policy: Node, pools: Mapping[str, Node]) -> None:
     inner = branch.add(head, _statuses(policy))
     for rule in policy["rules"]:
         key = f" {rule['key']}" if rule.get("key") else ""
-        no = "not " if rule.get("invert") else ""
-        inner.add(f"if {no}{rule['type']}{key} {rule['compare_type']} {rule['value']}")
+        negation = "not " if rule.get("invert") else ""
+        inner.add(f"if {negation}{rule['type']}{key} {rule['compare_type']} {rule['value']}")
 
 
 def _pool(branch: Branch, pool: Node) -> None:
@@ -132,11 +132,11 @@ def _stats(balancer: Node) -> Styled:
     stats = balancer.get("stats")
     if stats is None:
         return Styled("")
-    said = f"  {stats['total_connections']} connections, {size(stats['bytes_in'])} in, {size(stats['bytes_out'])} out"
-    return styled(said, dim=True)
+    text = f"  {stats['total_connections']} connections, {format_size(stats['bytes_in'])} in, {format_size(stats['bytes_out'])} out"
+    return styled(text, dim=True)
 
 
-def size(count: int) -> str:
+def format_size(count: int) -> str:
     """``1.2 MB``"""
     number = float(count)
     for unit in ("B", "kB", "MB", "GB"):
@@ -147,8 +147,8 @@ def size(count: int) -> str:
 
 
 def _statuses(node: Node) -> Styled:
-    words = [node.get("provisioning_status"), node.get("operating_status")]
-    if words[0] == words[1]:
-        words.pop()
+    statuses = [node.get("provisioning_status"), node.get("operating_status")]
+    if statuses[0] == statuses[1]:
+        statuses.pop()
     off = [styled("switched off", fg="yellow")] if node.get("admin_state_up") is False else []
-    return Styled(" ".join([*(styled(word, fg=_COLOURS.get(word, "yellow")) for word in words if word), *off]))
+    return Styled(" ".join([*(styled(word, fg=_COLOURS.get(word, "yellow")) for word in statuses if word), *off]))

@@ -55,22 +55,22 @@ class Target:
 @options.as_json
 def try_(*, url: str, count: int, name: str | None, cacert: str | None, insecure: bool, as_json: bool) -> None:
     """Send a few requests to URL, one after the other, each on a connection of its own; show who answers."""
-    parts = urls.http(url)
+    parts = urls.parse_http(url)
     if parts is None:
         raise click.BadParameter(f"{url!r} is no URL, as http://127.0.0.1:8080 is", param_hint="URL")
     if name is not None and (not name.isascii() or not name.isprintable() or " " in name or not name):
         raise click.BadParameter(f"{name!r} is no host name", param_hint="--host")
-    target = Target(parts, name, _trust(cacert, insecure=insecure) if parts.scheme == "https" else None)
+    target = Target(parts, name, _tls_context(cacert, insecure=insecure) if parts.scheme == "https" else None)
     answers = [_request(target) for _ in range(count)]
     if as_json:
         shown = [{key: value for key, value in answer.items() if key != "hint"} for answer in answers]
         options.print_json({"url": url, "answers": shown})
     else:
         _show(answers)
-    _judge(url, answers)
+    _raise_on_failures(url, answers)
 
 
-def _trust(cacert: str | None, *, insecure: bool) -> ssl.SSLContext:
+def _tls_context(cacert: str | None, *, insecure: bool) -> ssl.SSLContext:
     context = ssl.create_default_context()
     if insecure:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -78,22 +78,22 @@ def _trust(cacert: str | None, *, insecure: bool) -> ssl.SSLContext:
         try:
             context.load_verify_locations(cafile=cacert)
         except ssl.SSLError as error:
-            said = error.reason or str(error)
-            raise Invalid([Violation(("--cacert",), f"{cacert} holds no certificates in PEM ({said})")]) from None
+            reason = error.reason or str(error)
+            raise Invalid([Violation(("--cacert",), f"{cacert} holds no certificates in PEM ({reason})")]) from None
     return context
 
 
-def _judge(url: str, answers: Sequence[dict[str, Any]]) -> None:
+def _raise_on_failures(url: str, answers: Sequence[dict[str, Any]]) -> None:
     hints = {answer["hint"] for answer in answers if answer["status"] is None}
     if hints:
         raise Unreachable("not every request was answered.", subject=url, hint=min(hints))
-    bad = Counter(answer["status"] for answer in answers if not 200 <= answer["status"] < 400)
-    if bad:
-        said = ", ".join(
-            f"{times} of {len(answers)} requests were answered with {status}" for status, times in bad.items()
+    failures = Counter(answer["status"] for answer in answers if not 200 <= answer["status"] < 400)
+    if failures:
+        summary = ", ".join(
+            f"{times} of {len(answers)} requests were answered with {status}" for status, times in failures.items()
         )
-        hint = "octaviactl status" if any(status >= 500 for status in bad) else "another path, or --host"
-        raise Unreachable(f"{said}.", subject=url, hint=hint)
+        hint = "octaviactl status" if any(status >= 500 for status in failures) else "another path, or --host"
+        raise Unreachable(f"{summary}.", subject=url, hint=hint)
 
 
 def _request(target: Target) -> dict[str, Any]:
@@ -106,28 +106,28 @@ def _request(target: Target) -> dict[str, Any]:
     try:
         connection.connect()
         if target.tls is not None:
-            connection.sock = _secured(connection.sock, target)
+            connection.sock = _wrap_tls(connection.sock, target)
         connection.request("GET", path, headers=headers)
         response = connection.getresponse()
         text = response.read(65536).decode(errors="replace").strip()
     except (OSError, ValueError, http.client.HTTPException) as error:
-        said = getattr(error, "verify_message", "") or str(error) or type(error).__name__
-        return {"status": None, "by": said, "milliseconds": None, "hint": _hint(error, target)}
+        message = getattr(error, "verify_message", "") or str(error) or type(error).__name__
+        return {"status": None, "by": message, "milliseconds": None, "hint": _hint(error, target)}
     finally:
         connection.close()
-    taken = (time.perf_counter() - started) * 1000
+    elapsed = (time.perf_counter() - started) * 1000
     line = text.splitlines()[0][:60] if text else ""
-    return {"status": response.status, "by": line, "milliseconds": round(taken, 1)}
+    return {"status": response.status, "by": line, "milliseconds": round(elapsed, 1)}
 
 
 def _port(parts: SplitResult) -> int:
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def _secured(plain: socket.socket, target: Target) -> ssl.SSLSocket:
+def _wrap_tls(sock: socket.socket, target: Target) -> ssl.SSLSocket:
     if target.tls is None:
         raise ValueError("asked for TLS without a context")
-    return target.tls.wrap_socket(plain, server_hostname=target.name or target.parts.hostname)
+    return target.tls.wrap_socket(sock, server_hostname=target.name or target.parts.hostname)
 
 
 def _hint(error: Exception, target: Target) -> str:
@@ -149,9 +149,9 @@ def _show(answers: Sequence[dict[str, Any]]) -> None:
     for number, answer in enumerate(answers, start=1):
         status = str(answer["status"] or "---")
         mark = styled(status, fg="green" if status.startswith("2") else "red")
-        taken = f"{answer['milliseconds']:6.1f} ms" if answer["milliseconds"] is not None else " " * 9
-        console.say(f"  {number:3}  ", mark, f"  {taken}  ", styled(f"● {answer['by']}", fg=colours[answer["by"]]))
+        elapsed = f"{answer['milliseconds']:6.1f} ms" if answer["milliseconds"] is not None else " " * 9
+        console.echo(f"  {number:3}  ", mark, f"  {elapsed}  ", styled(f"● {answer['by']}", fg=colours[answer["by"]]))
     shares = Counter(a["by"] for a in answers)
     for by, times in sorted(shares.items()):
         bar: Styled = styled("█" * round(30 * times / len(answers)), fg=colours[by])
-        console.say("  ", bar, f" {by} {times}/{len(answers)}")
+        console.echo("  ", bar, f" {by} {times}/{len(answers)}")

@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 log = logs.Logger()
 
-PATIENCE = 20.0
+RETRY_SECONDS = 20.0
 """Seconds for which a control plane that does not answer is tried again."""
-SLICE = 3
+WAIT_SECONDS = 3
 """Seconds of one ``Prefer: wait``: how late a cancellation is heard, and how often progress is told."""
-CHANGING_PLACES = 6.0
+CONFLICT_SECONDS = 6.0
 """Seconds for which a change waits for another object to give up the port, address or name that it wants."""
-ANSWER = 30.0
+ANSWER_TIMEOUT = 30.0
 """Seconds that a control plane may take for an answer beyond the wait it was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Owner:
+class Ownership:
     """Who makes an object: the uuid of the Pulumi provider resource, and the URN; ``known`` are the ids that the
     engine has shown, of whatever URN."""
 
@@ -56,7 +56,7 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class ApiObject:
     """One object as the control plane shows it."""
 
     object: dict[str, Any]
@@ -103,14 +103,14 @@ class Client:
     # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def get(
         self, kind: str, id: str, *, deadline: Deadline, parent: str | None = None,  # noqa: A002
-        owner: Owner | None = None, made_by: str = "", wait: int = 0,
-    ) -> Answer:  # fmt: skip
+        owner: Ownership | None = None, made_by: str = "", wait: int = 0,
+    ) -> ApiObject:  # fmt: skip
         """One object; ``NotFound`` only where the control plane ``made_by`` itself says so (see :func:`_proven`)."""
         headers = owner.header() if owner else {}
         path = collections.item(kind, id, parent)
-        with _proven(kind, id, made_by):
+        with _verify_not_found(kind, id, made_by):
             response = self.request("GET", path, deadline=deadline, headers=headers, wait=wait, subject=f"{kind} {id}")
-        return self._answer(kind, response)
+        return self._api_object(kind, response)
 
     def list(
         self, kind: str, *, deadline: Deadline, parent: str | None = None, filters: Mapping[str, str] | None = None
@@ -120,65 +120,69 @@ class Client:
         while True:
             response = self.request("GET", collections.collection(kind, parent), deadline=deadline, params=params)
             body = response.json()
-            found = body[collections.words(kind)]
+            found = body[collections.list_key(kind)]
             yield from found
-            links = body.get(f"{collections.words(kind)}_links") or ()
+            links = body.get(f"{collections.list_key(kind)}_links") or ()
             if not found or not any(link.get("rel") == "next" for link in links):
                 return
             params["marker"] = found[-1]["id"]
 
     def create(
         self, kind: str, values: Mapping[str, Any], *, deadline: Deadline, parent: str | None = None,
-        owner: Owner | None = None, subject: str = "",
-    ) -> Answer:  # fmt: skip
+        owner: Ownership | None = None, subject: str = "",
+    ) -> ApiObject:  # fmt: skip
         """POST, waiting one slice for it to settle; with an owner it is made once, however often it is sent."""
-        body: dict[str, Any] = {collections.word(kind): dict(values)}
+        body: dict[str, Any] = {collections.object_key(kind): dict(values)}
         if owner:
             body["owner"] = owner.body()
         response = self.request(
-            "POST", collections.collection(kind, parent), deadline=deadline, json=body, wait=_slice(deadline),
-            subject=subject or kind, again=owner is not None,
+            "POST", collections.collection(kind, parent), deadline=deadline, json=body, wait=_wait_seconds(deadline),
+            subject=subject or kind, idempotent=owner is not None,
         )  # fmt: skip
-        return self._answer(kind, response)
+        return self._api_object(kind, response)
 
     def update(
         self, kind: str, id: str, values: Mapping[str, Any], *, deadline: Deadline,  # noqa: A002
-        parent: str | None = None, owner: Owner | None = None, made_by: str = "", subject: str = "",
-    ) -> Answer:  # fmt: skip
+        parent: str | None = None, owner: Ownership | None = None, made_by: str = "", subject: str = "",
+    ) -> ApiObject:  # fmt: skip
         """PUT, waiting one slice for it to settle: the attributes that are given; null puts one back to its default.
 
         A value that another object holds (``Conflict`` with a path) is waited for: that one may be about to change too.
         """
         path = collections.item(kind, id, parent)
-        patience = Deadline(min(CHANGING_PLACES, deadline.left()), deadline.cancelled)
+        conflict_deadline = Deadline(min(CONFLICT_SECONDS, deadline.remaining()), deadline.cancelled)
         while True:
             try:
-                with _proven(kind, id, made_by):
+                with _verify_not_found(kind, id, made_by):
                     response = self.request(
-                        "PUT", path, deadline=deadline, json={collections.word(kind): dict(values)},
-                        wait=_slice(deadline), headers=owner.header() if owner else {},
+                        "PUT", path, deadline=deadline, json={collections.object_key(kind): dict(values)},
+                        wait=_wait_seconds(deadline), headers=owner.header() if owner else {},
                         subject=subject or f"{kind} {id}",
                     )  # fmt: skip
             except Conflict as error:
-                if not error.path or not patience.pause(0.2):
+                if not error.path or not conflict_deadline.sleep(0.2):
                     raise
             else:
-                return self._answer(kind, response)
+                return self._api_object(kind, response)
 
     def delete(
         self, kind: str, id: str, *, deadline: Deadline, parent: str | None = None, made_by: str = "",  # noqa: A002
-        subject: str = "", progress: Callable[[Answer], None] | None = None,
+        subject: str = "", progress: Callable[[ApiObject], None] | None = None,
     ) -> None:  # fmt: skip
         """DELETE, and wait until it is out of force; an object that is gone already is fine (same proof as ``get``)."""
         path = collections.item(kind, id, parent)
         subject = subject or f"{kind} {id}"
         try:
-            with _proven(kind, id, made_by):
-                response = self.request("DELETE", path, deadline=deadline, wait=_slice(deadline), subject=subject)
+            with _verify_not_found(kind, id, made_by):
+                response = self.request(
+                    "DELETE", path, deadline=deadline, wait=_wait_seconds(deadline), subject=subject
+                )
             while response.status_code == 202:
                 if deadline.passed():
-                    raise deadline.interruption(subject, "waiting until it is deleted")
-                answer = self.get(kind, id, deadline=deadline, parent=parent, made_by=made_by, wait=_slice(deadline))
+                    raise deadline.interrupted(subject, "waiting until it is deleted")
+                answer = self.get(
+                    kind, id, deadline=deadline, parent=parent, made_by=made_by, wait=_wait_seconds(deadline)
+                )
                 if answer.status == statuses.ERROR:
                     reason = answer.object.get("provisioning_error") or "it ended in ERROR"
                     raise TransientError(f"could not be deleted: {reason}", subject=subject)
@@ -187,17 +191,17 @@ class Client:
         except NotFound:
             return
 
-    def settle(
-        self, kind: str, answer: Answer, *, deadline: Deadline, parent: str | None = None,
-        progress: Callable[[Answer], None] | None = None,
-    ) -> Answer:  # fmt: skip
+    def wait_until_settled(
+        self, kind: str, answer: ApiObject, *, deadline: Deadline, parent: str | None = None,
+        progress: Callable[[ApiObject], None] | None = None,
+    ) -> ApiObject:  # fmt: skip
         """Wait until the object has settled or the deadline has passed; answers what was seen last."""
         while not answer.settled and not deadline.passed():
             if progress:
                 progress(answer)
             answer = self.get(
                 kind, answer.id, deadline=deadline, parent=parent, made_by=answer.control_plane_id,
-                wait=_slice(deadline),
+                wait=_wait_seconds(deadline),
             )  # fmt: skip
         return answer
 
@@ -211,58 +215,60 @@ class Client:
         body = {"provider": provider, "ids": list(ids)}
         deadline = Deadline(seconds / 2)
         self.request(
-            "POST", "/v2/octavia/confirm", deadline=deadline, json=body, again=False, timeout=seconds / 2,
+            "POST", "/v2/octavia/confirm", deadline=deadline, json=body, idempotent=False, timeout=seconds / 2,
             subject="control plane",
         )  # fmt: skip
 
     # ── requests ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def request(
         self, method: str, path: str, *, deadline: Deadline, json: Any = None, params: Mapping[str, str] | None = None,
-        headers: Mapping[str, str] | None = None, wait: int = 0, subject: str = "", again: bool = True,
-        timeout: float = ANSWER,
+        headers: Mapping[str, str] | None = None, wait: int = 0, subject: str = "", idempotent: bool = True,
+        timeout: float = ANSWER_TIMEOUT,
     ) -> httpx2.Response:  # fmt: skip
         """One request; answers of 400 and above are raised. ``again``: it may be sent twice without harm."""
-        said = {
+        all_headers = {
             "X-Octavia-Form": "model",
             **(headers or {}),
         }  # as it was given, in the model's types (docs/reference/api.md)
-        send: dict[str, Any] = {"json": json, "params": params, "headers": said, "timeout": timeout + wait}
+        options: dict[str, Any] = {"json": json, "params": params, "headers": all_headers, "timeout": timeout + wait}
         if wait:
-            send["headers"]["Prefer"] = f"wait={wait}"  # RFC 7240, section 4.3
-        patience = Deadline(min(PATIENCE, deadline.left() or 1.0), deadline.cancelled)
+            options["headers"]["Prefer"] = f"wait={wait}"  # RFC 7240, section 4.3
+        retry_deadline = Deadline(min(RETRY_SECONDS, deadline.remaining() or 1.0), deadline.cancelled)
         while True:
             try:
-                return self._send(method, path, send, deadline, subject)
+                return self._send(method, path, options, deadline, subject)
             except TransientError as error:
-                if not (again or isinstance(error, _NotSent)) or not patience.pause(min(error.retry_after, 5.0)):
+                if not (idempotent or isinstance(error, _NotSent)) or not retry_deadline.sleep(
+                    min(error.retry_after, 5.0)
+                ):
                     raise
                 log.debug("trying again", method=method, path=path, error=str(error))
 
     def _send(
-        self, method: str, path: str, send: Mapping[str, Any], deadline: Deadline, subject: str
+        self, method: str, path: str, options: Mapping[str, Any], deadline: Deadline, subject: str
     ) -> httpx2.Response:
         import httpx2
 
-        http = self._connected(deadline)
+        http = self._connect(deadline)
         try:
-            response = http.request(method, path, **send)
+            response = http.request(method, path, **options)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "closed" not in str(error):
                 raise
-            self._forget(http)
+            self._drop_connection(http)
             raise self._unreachable(_NotSent, str(error), subject) from error
         except httpx2.TransportError as error:
             raise self._unreachable(Unreachable, str(error) or type(error).__name__, subject) from error
         if response.status_code < 400:
             return response
-        found = errors.error(
+        failure = errors.from_response(
             response.status_code, _json(response), subject=subject, retry_after=response.headers.get("Retry-After")
         )
-        if isinstance(found, NotFound):
-            raise _Absent(found, response.headers.get("X-Octavia-Control-Plane", ""))
-        raise found
+        if isinstance(failure, NotFound):
+            raise _NotFoundBy(failure, response.headers.get("X-Octavia-Control-Plane", ""))
+        raise failure
 
-    def _connected(self, deadline: Deadline) -> httpx2.Client:
+    def _connect(self, deadline: Deadline) -> httpx2.Client:
         with self._lock:
             if self._http is None:
                 import httpx2
@@ -275,21 +281,21 @@ class Client:
                 self._http = httpx2.Client(base_url=self.url, transport=transport, trust_env=uds is None)
             return self._http
 
-    def _forget(self, http: httpx2.Client) -> None:
+    def _drop_connection(self, http: httpx2.Client) -> None:
         """The next request connects anew, starting the embedded control plane where it is gone."""
         with self._lock:
             if self._http is http and self._start is not None:
                 self._http = None
 
-    def _unreachable(self, error: type[Unreachable], why: str, subject: str) -> Unreachable:
+    def _unreachable(self, error: type[Unreachable], reason: str, subject: str) -> Unreachable:
         where = "the embedded control plane" if self._start else f"the control plane at {self.url}"
         hint = "octaviactl doctor" if self._start else "check the provider's endpoint, and that the control plane runs"
-        return error(f"{where} does not answer ({why}).", subject=subject, hint=hint, retry_after=0.2)
+        return error(f"{where} does not answer ({reason}).", subject=subject, hint=hint, retry_after=0.2)
 
     @staticmethod
-    def _answer(kind: str, response: httpx2.Response) -> Answer:
-        return Answer(
-            object=response.json()[collections.word(kind)],
+    def _api_object(kind: str, response: httpx2.Response) -> ApiObject:
+        return ApiObject(
+            object=response.json()[collections.object_key(kind)],
             control_plane_id=response.headers.get("X-Octavia-Control-Plane", ""),
             adopted=response.headers.get("X-Octavia-Adopted") == "true",
             key=KINDS[kind].KEY,
@@ -300,7 +306,7 @@ class _NotSent(Unreachable):
     """There was no connection: the request has reached nobody and may be sent again, whatever it asks."""
 
 
-class _Absent(NotFound):
+class _NotFoundBy(NotFound):
     """A 404, with the id of the control plane that gave it ("" where it did not say)."""
 
     def __init__(self, error: NotFound, answered_by: str) -> None:
@@ -308,7 +314,7 @@ class _Absent(NotFound):
         self.answered_by = answered_by
 
 
-class _proven:  # noqa: N801 - reads as a word: with _proven(...)
+class _verify_not_found:  # noqa: N801 - reads as a word: with _proven(...)
     """Turns a "not found" that proves nothing into :class:`WrongControlPlane`.
 
     An object is gone when the control plane that made it says so. Another one (another home, an emptied folder), or
@@ -325,21 +331,23 @@ class _proven:  # noqa: N801 - reads as a word: with _proven(...)
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if not isinstance(error, NotFound) or not self._made_by:
             return
-        answered_by = error.answered_by if isinstance(error, _Absent) else ""
+        answered_by = error.answered_by if isinstance(error, _NotFoundBy) else ""
         if answered_by == self._made_by:
             return
-        who = f"control plane {answered_by}" if answered_by else "something that does not say which control plane it is"
+        responder = (
+            f"control plane {answered_by}" if answered_by else "something that does not say which control plane it is"
+        )
         raise WrongControlPlane(
-            f"was made by control plane {self._made_by}, and {who} answers, which knows nothing about it.",
+            f"was made by control plane {self._made_by}, and {responder} answers, which knows nothing about it.",
             subject=self._subject,
             hint="point the provider's endpoint or OCTAVIA_HOME back to the control plane that made it, or remove the "
             "resource from the state (pulumi state delete, or octaviactl stack forget) if that control plane is lost",
         ) from None
 
 
-def _slice(deadline: Deadline) -> int:
+def _wait_seconds(deadline: Deadline) -> int:
     """Whole seconds (RFC 7240) of the next wait."""
-    return max(1, min(SLICE, int(deadline.left())))
+    return max(1, min(WAIT_SECONDS, int(deadline.remaining())))
 
 
 def _json(response: httpx2.Response) -> Any:

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from octavia_provider.model.errors import PermanentError
 from octavia_provider.model.kinds import KINDS, PARENTS
 
-_PLACES: dict[str, tuple[str, str]] = {
+_PATHS: dict[str, tuple[str, str]] = {
     "load_balancer": ("/v2/lbaas/loadbalancers", "loadbalancer"),
     "listener": ("/v2/lbaas/listeners", "listener"),
     "pool": ("/v2/lbaas/pools", "pool"),
@@ -27,19 +27,19 @@ _PLACES: dict[str, tuple[str, str]] = {
 }
 
 
-def word(kind: str) -> str:
+def object_key(kind: str) -> str:
     """The key of one object in a body: ``load_balancer`` → ``loadbalancer``."""
-    return _PLACES[kind][1]
+    return _PATHS[kind][1]
 
 
-def words(kind: str) -> str:
+def list_key(kind: str) -> str:
     """The key of a list in a body: ``loadbalancers``."""
-    return word(kind).removesuffix("y") + "ies" if word(kind).endswith("y") else word(kind) + "s"
+    return object_key(kind).removesuffix("y") + "ies" if object_key(kind).endswith("y") else object_key(kind) + "s"
 
 
 def collection(kind: str, parent: str | None = None) -> str:
     """The path of a collection; ``parent`` is the pool's id where the kind is a member, the policy's for an L7 rule."""
-    place = _PLACES[kind][0]
+    place = _PATHS[kind][0]
     if "{parent}" not in place:
         return place
     if not parent:

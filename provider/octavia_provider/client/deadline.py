@@ -18,7 +18,7 @@ class Deadline:
         self._began = time.monotonic()
         self._end = self._began + seconds
 
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Seconds left; 0 when it has passed or was cancelled."""
         return 0.0 if self.cancelled.is_set() else max(0.0, self._end - time.monotonic())
 
@@ -28,15 +28,15 @@ class Deadline:
 
     def passed(self) -> bool:
         """Whether there is nothing left to wait for."""
-        return self.left() <= 0
+        return self.remaining() <= 0
 
-    def pause(self, seconds: float) -> bool:
+    def sleep(self, seconds: float) -> bool:
         """Rest, no longer than what is left; True when there is something left afterwards."""
-        self.cancelled.wait(min(seconds, self.left()))
+        self.cancelled.wait(min(seconds, self.remaining()))
         return not self.passed()
 
-    def interruption(self, subject: str, doing: str) -> Interrupted:
+    def interrupted(self, subject: str, activity: str) -> Interrupted:
         """The error that says why the waiting ended."""
         if self.cancelled.is_set():
-            return Interrupted(f"cancelled while {doing}", subject=subject)
-        return Interrupted(f"gave up after {self.seconds:g} s while {doing}", subject=subject)
+            return Interrupted(f"cancelled while {activity}", subject=subject)
+        return Interrupted(f"gave up after {self.seconds:g} s while {activity}", subject=subject)

@@ -28,16 +28,16 @@ from .deadline import Deadline
 
 log = logs.Logger()
 
-START = 60.0
+START_TIMEOUT = 60.0
 """Seconds that a control plane may take to start (a reboot makes it rebuild its cloud) or to stop."""
 SUBJECT = "the embedded control plane"
 TEMPLATES_DIR = "OCTAVIA_TEMPLATES_DIR"
 _SERVE = (sys.executable, "-P", "-m", "octavia_provider.cli.main", "serve")
 
 
-def endpoint(given: str | None = None, home: str | None = None) -> str | None:
+def endpoint(url: str | None = None, home: str | None = None) -> str | None:
     """The URL that is meant: what is given, else ``OCTAVIA_ENDPOINT`` unless a home is given; None: the embedded one."""
-    return given or (None if home else os.environ.get("OCTAVIA_ENDPOINT") or None)
+    return url or (None if home else os.environ.get("OCTAVIA_ENDPOINT") or None)
 
 
 def connect(url: str | None = None, home: str | None = None, *, start: bool = True) -> Client:
@@ -46,24 +46,24 @@ def connect(url: str | None = None, home: str | None = None, *, start: bool = Tr
     Nothing is done before the first request, which starts the embedded one; with ``start=False`` it is an error
     where it does not run.
     """
-    where = endpoint(url, home)
-    if where:
-        return Client(_url(where))
+    target = endpoint(url, home)
+    if target:
+        return Client(_checked_url(target))
     directory = paths.home(home)
     if start:
-        return Client(start=lambda deadline: ensure(directory, deadline))
-    return Client(start=lambda _: _found(directory))
+        return Client(start=lambda deadline: ensure_running(directory, deadline))
+    return Client(start=lambda _: _require_running(directory))
 
 
-def _url(where: str) -> str:
+def _checked_url(where: str) -> str:
     """The URL of a control plane; ``Invalid`` for what can be none: asking it would never come to an end."""
-    if urls.http(where) is None:
+    if urls.parse_http(where) is None:
         raise Invalid([Violation(("endpoint",), f"{where!r} is no URL of a control plane, as http://host:9876 is")])
     return where
 
 
-def _found(home: Path) -> Path:
-    private(home)
+def _require_running(home: Path) -> Path:
+    require_private(home)
     if running(home):
         return _socket(home)
     raise PermanentError(
@@ -85,21 +85,21 @@ def running(home: Path) -> bool:
         return True
 
 
-def private(home: Path) -> None:
+def require_private(home: Path) -> None:
     """``Forbidden`` where the home is another user's, or others may look into it."""
     if (problem := homes.problem(home)) is not None:
         raise Forbidden(problem.message, subject=f"the home {home}", hint=problem.hint)
 
 
-def ensure(home: Path, deadline: Deadline) -> Path:
+def ensure_running(home: Path, deadline: Deadline) -> Path:
     """Make sure that this home's control plane runs and is no older than we are; answers the path of its socket."""
-    private(home)
+    require_private(home)
     if not running(home):
         preflight(home)
         with _lock(home, deadline):
             if not running(home):
                 _start(home, deadline)
-    _same_age(home, deadline)
+    _match_version(home, deadline)
     return _socket(home)
 
 
@@ -108,8 +108,8 @@ def preflight(home: Path) -> None:
     command = [*_SERVE, "--check", "--home", str(home)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=_environment())
     if done.returncode:
-        said, hint = _said(done.stderr.splitlines())
-        raise PermanentError(said or f"it ends with code {done.returncode}.", hint=hint or "octaviactl doctor")
+        message, hint = _last_error(done.stderr.splitlines())
+        raise PermanentError(message or f"it ends with code {done.returncode}.", hint=hint or "octaviactl doctor")
 
 
 def stop(home: Path, deadline: Deadline) -> None:
@@ -122,7 +122,7 @@ def stop(home: Path, deadline: Deadline) -> None:
         ended = os.pidfd_open(pid)
         try:
             client.request("POST", "/v2/octavia/control-plane/stop", deadline=deadline, subject=SUBJECT)
-            if not select.select([ended], [], [], min(START, deadline.left()))[0]:
+            if not select.select([ended], [], [], min(START_TIMEOUT, deadline.remaining()))[0]:
                 raise PermanentError("was asked to stop and still runs.", subject=SUBJECT, hint="octaviactl logs")
         finally:
             os.close(ended)
@@ -132,19 +132,19 @@ def stop(home: Path, deadline: Deadline) -> None:
         client.close()
 
 
-def _same_age(home: Path, deadline: Deadline) -> None:
+def _match_version(home: Path, deadline: Deadline) -> None:
     facts = _facts(home, deadline)
-    theirs, ours = _version(str(facts["version"])), _version(__version__)
-    if theirs > ours:
+    running_version, own_version = _version(str(facts["version"])), _version(__version__)
+    if running_version > own_version:
         raise Conflict(
             f"is version {facts['version']}, and this plugin is the older {__version__}: it might not understand "
             "what that one keeps.",
             subject=SUBJECT,
             hint=f"upgrade pulumi-resource-octavia to {facts['version']}, or use another OCTAVIA_HOME",
         )
-    if theirs < ours:
+    if running_version < own_version:
         with _lock(home, deadline):
-            if running(home) and _version(str(_facts(home, deadline)["version"])) < ours:
+            if running(home) and _version(str(_facts(home, deadline)["version"])) < own_version:
                 log.info("restarting the embedded control plane", old=facts["version"], new=__version__)
                 stop(home, deadline)
                 _start(home, deadline)
@@ -179,8 +179,8 @@ def _lock(home: Path, deadline: Deadline) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if not deadline.pause(0.05):  # a blocking flock could not be cancelled
-                    raise deadline.interruption(SUBJECT, "another process was starting it") from None
+                if not deadline.sleep(0.05):  # a blocking flock could not be cancelled
+                    raise deadline.interrupted(SUBJECT, "another process was starting it") from None
             else:
                 break
         yield
@@ -190,20 +190,20 @@ def _start(home: Path, deadline: Deadline) -> None:
     """Start it and wait until it accepts connections or ends, whichever is first."""
     command = [*_SERVE, "--home", str(home)]
     with paths.log_file(home).open("ab") as output:
-        began = output.tell()
+        log_offset = output.tell()
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, cwd="/",
             start_new_session=True, close_fds=True, env=_environment(),
         )  # fmt: skip
     log.debug("started the embedded control plane", pid=process.pid, home=str(home))
-    patience = Deadline(min(START, deadline.left()), deadline.cancelled)
+    start_deadline = Deadline(min(START_TIMEOUT, deadline.remaining()), deadline.cancelled)
     ended = os.pidfd_open(process.pid)
     try:
         while not running(home):
             if select.select([ended], [], [], 0.02)[0]:
-                raise _failed(home, began, f"ended with code {process.wait()} while starting")
-            if patience.passed():
-                raise _failed(home, began, f"did not start within {patience.seconds:.0f} s")
+                raise _start_error(home, log_offset, f"ended with code {process.wait()} while starting")
+            if start_deadline.passed():
+                raise _start_error(home, log_offset, f"did not start within {start_deadline.seconds:.0f} s")
     finally:
         os.close(ended)
 
@@ -216,23 +216,23 @@ def _environment() -> dict[str, str]:
     return found
 
 
-def _failed(home: Path, began: int, what: str) -> OctaviaError:
+def _start_error(home: Path, log_offset: int, what: str) -> OctaviaError:
     """With the last thing that it said since it ``began`` to write: an error is its last line, and for people."""
     with paths.log_file(home).open("rb") as file:
-        file.seek(began)
+        file.seek(log_offset)
         lines = file.read().decode(errors="replace").splitlines()
-    said, hint = _said(lines)
-    if not said and homes.full(home):  # what it had to say found no room in the log
-        said, hint = "its disk is full.", f"make room on the disk of {home}, then: octaviactl start"
+    message, hint = _last_error(lines)
+    if not message and homes.is_disk_full(home):  # what it had to say found no room in the log
+        message, hint = "its disk is full.", f"make room on the disk of {home}, then: octaviactl start"
     hint = hint or f"octaviactl doctor, and the log {paths.log_file(home)}"
-    return PermanentError(f"{what}: {said}" if said else f"{what}.", subject=SUBJECT, hint=hint)
+    return PermanentError(f"{what}: {message}" if message else f"{what}.", subject=SUBJECT, hint=hint)
 
 
-def _said(lines: Sequence[str]) -> tuple[str, str]:
+def _last_error(lines: Sequence[str]) -> tuple[str, str]:
     """The last error among the lines, and what it says to do."""
     errors = [line.partition("error: ")[2].rstrip(".") for line in lines if line.startswith("error: ")]
-    said, _, hint = (errors[-1] if errors else "").partition(". Try: ")
-    return f"{said}." if said else "", hint
+    message, _, hint = (errors[-1] if errors else "").partition(". Try: ")
+    return f"{message}." if message else "", hint
 
 
 def _socket(home: Path) -> Path:

@@ -18,12 +18,12 @@ from octavia_provider.model.errors import (
     Violation,
 )
 
-_SORTS: Mapping[int, type[OctaviaError]] = {
+_ERROR_TYPES: Mapping[int, type[OctaviaError]] = {
     401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 502: Unreachable, 504: Unreachable,
 }  # fmt: skip
 
 
-def error(status: int, body: Any, *, subject: str, retry_after: str | None = None) -> OctaviaError:
+def from_response(status: int, body: Any, *, subject: str, retry_after: str | None = None) -> OctaviaError:
     """The error that an answer of 400 or above means; ``body`` is its JSON, or None where it had none."""
     fault: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
     message = str(fault.get("faultstring") or f"the control plane answered {status} without saying why")
@@ -31,12 +31,12 @@ def error(status: int, body: Any, *, subject: str, retry_after: str | None = Non
     if status == 400:
         return Invalid(violations or [Violation((), message)], subject=subject)
     if status in (404, 409) and violations:  # what collides or is not there, said where it is named
-        named = NotFound if status == 404 else Conflict
-        return named(violations[0].message, subject=subject, path=violations[0].path)
+        error_type_for_path = NotFound if status == 404 else Conflict
+        return error_type_for_path(violations[0].message, subject=subject, path=violations[0].path)
     if status in {429, 503}:
         return TransientError(message, subject=subject, retry_after=_seconds(retry_after))
-    sort = _SORTS.get(status, PermanentError)
-    return sort(message, subject=subject, hint="octaviactl logs" if status == 500 else "")
+    error_type = _ERROR_TYPES.get(status, PermanentError)
+    return error_type(message, subject=subject, hint="octaviactl logs" if status == 500 else "")
 
 
 def _violation(item: Mapping[str, Any]) -> Violation:

@@ -22,7 +22,7 @@ class CertificateRotation:
 
     def start(self) -> None:
         """Begin; the first look is at once."""
-        self._task = tasks.keep("certificate rotation", self._run)
+        self._task = tasks.run_forever("certificate rotation", self._run)
 
     async def stop(self) -> None:
         """End."""

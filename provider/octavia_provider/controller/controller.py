@@ -58,7 +58,10 @@ class Controller:
     async def start(self) -> None:
         """Begin: every scope is looked at once, then whenever it is written to."""
         await self._dispatch(everything=True)
-        self._loops = [tasks.keep("following the store", self._follow), tasks.keep("leases", self._keep_leases)]
+        self._loops = [
+            tasks.run_forever("following the store", self._follow),
+            tasks.run_forever("leases", self._keep_leases),
+        ]
 
     async def stop(self) -> None:
         """End the tasks between two steps of theirs, and give up the leases. Traffic goes on."""
@@ -120,7 +123,7 @@ class Controller:
             return
         worker = _Worker(self._makers[leased.kind](leased))
         self._workers[scope_id] = worker
-        worker.task = tasks.keep(f"reconcile {scope_id}", partial(self._work, scope_id, worker))
+        worker.task = tasks.run_forever(f"reconcile {scope_id}", partial(self._work, scope_id, worker))
 
     async def _work(self, scope_id: str, worker: _Worker) -> None:
         delay = FIRST_RETRY

@@ -52,8 +52,8 @@ class Heartbeats(asyncio.DatagramProtocol):
         """Learn the amphorae and begin to watch for silence."""
         await self._learn()
         self._loops = [
-            tasks.keep("watch for silence", self._watch_silence),
-            tasks.keep("following the amphorae", self._follow_amphorae),
+            tasks.run_forever("watch for silence", self._watch_silence),
+            tasks.run_forever("following the amphorae", self._follow_amphorae),
         ]
 
     async def open(self, dialer: Dialer) -> None:

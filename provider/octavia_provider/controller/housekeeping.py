@@ -50,7 +50,10 @@ class Housekeeper:
 
     def start(self) -> None:
         """Begin."""
-        self._tasks = [tasks.keep("cloud's life", self._live), tasks.keep("housekeeping", self._keep_house)]
+        self._tasks = [
+            tasks.run_forever("cloud's life", self._live),
+            tasks.run_forever("housekeeping", self._keep_house),
+        ]
 
     async def stop(self) -> None:
         """End; the cloud goes on."""
@@ -81,7 +84,7 @@ class Housekeeper:
 
     async def _until_lost(self) -> None:
         """What ends in the cloud is missed at once; the look of housekeeping, now and then, finds what nobody told."""
-        listening = tasks.keep("what ends in the cloud", self._listen)
+        listening = tasks.run_forever("what ends in the cloud", self._listen)
         try:
             await self._cloud.lost()
         finally:

@@ -18,31 +18,31 @@ class Styled(str):
 
 def styled(value: object, **style: Any) -> Styled:
     """A value in colour (``click.style``), escaped, to be a part of what is said."""
-    return Styled(click.style(terminal.line(value), **style))
+    return Styled(click.style(terminal.escape_line(value), **style))
 
 
-def say(*parts: object, err: bool = False, nl: bool = True, color: bool | None = None) -> None:
+def echo(*parts: object, err: bool = False, nl: bool = True, color: bool | None = None) -> None:
     """Write a line, its parts one after the other; those that are not ``Styled`` are escaped."""
-    written = "".join(part if isinstance(part, Styled) else terminal.line(part) for part in parts)
-    click.echo(written, err=err, nl=nl, color=color)
+    output = "".join(part if isinstance(part, Styled) else terminal.escape_line(part) for part in parts)
+    click.echo(output, err=err, nl=nl, color=color)
 
 
-def say_text(value: object, *, err: bool = False, nl: bool = True) -> None:
+def echo_text(value: object, *, err: bool = False, nl: bool = True) -> None:
     """Write text that may have several lines."""
-    click.echo(terminal.text(value), err=err, nl=nl)
+    click.echo(terminal.escape_text(value), err=err, nl=nl)
 
 
-def fail(message: object, *, color: bool | None = None) -> None:
+def print_error(message: object, *, color: bool | None = None) -> None:
     """An error: one line on standard error."""
-    said = "; ".join(part.strip() for part in str(message).splitlines() if part.strip())
-    click.echo(styled(f"error: {said}", fg="red"), err=True, color=color)
+    text = "; ".join(part.strip() for part in str(message).splitlines() if part.strip())
+    click.echo(styled(f"error: {text}", fg="red"), err=True, color=color)
 
 
-def ask(question: str, *, err: bool = False) -> None:
+def confirm(question: str, *, err: bool = False) -> None:
     """Go on where the answer is yes; else leave (``click.Abort``)."""
-    click.confirm(terminal.text(question), abort=True, err=err)
+    click.confirm(terminal.escape_text(question), abort=True, err=err)
 
 
-def say_json(value: Any, *, indent: int | None = 2) -> None:
+def echo_json(value: Any, *, indent: int | None = 2) -> None:
     """JSON on standard output."""
-    click.echo(terminal.document(value, indent=indent))
+    click.echo(terminal.dump_json(value, indent=indent))

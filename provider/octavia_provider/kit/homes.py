@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import paths
 
-OTHERS = 0o077
+GROUP_AND_OTHERS = 0o077
 _WRITABLE = 0o022
 
 
@@ -33,9 +33,9 @@ def problem(home: Path) -> Problem | None:
     if not stat.S_ISDIR(found.st_mode):
         return None
     if found.st_uid != os.geteuid():
-        return _of_another(home, found.st_uid)
+        return _foreign_owner(home, found.st_uid)
     mode = stat.S_IMODE(found.st_mode)
-    if mode & OTHERS and not _closed(home, mode):
+    if mode & GROUP_AND_OTHERS and not _close_to_others(home, mode):
         what = "write into" if mode & _WRITABLE else "read"
         hint = f"chmod 700 {home}, where it is meant to be the home; else another OCTAVIA_HOME"
         return Problem(f"is a folder that others may {what} (mode {mode:04o}), and a home holds keys", hint)
@@ -45,19 +45,19 @@ def problem(home: Path) -> Problem | None:
     return None
 
 
-def full(home: Path) -> bool:
+def is_disk_full(home: Path) -> bool:
     """Whether nothing more can be written on its disk: no room, or no more files."""
     disk = os.statvfs(home)
     return disk.f_bavail == 0 or (disk.f_files > 0 and disk.f_favail == 0)
 
 
-def _closed(home: Path, mode: int) -> bool:
+def _close_to_others(home: Path, mode: int) -> bool:
     """Whether it could be closed to others."""
     empty = not any(home.iterdir())
-    ours = paths.database(home).exists() and paths.key_file(home).exists() and not mode & _WRITABLE
-    if mode & stat.S_ISVTX or not (empty or ours):
+    is_home = paths.database(home).exists() and paths.key_file(home).exists() and not mode & _WRITABLE
+    if mode & stat.S_ISVTX or not (empty or is_home):
         return False
-    home.chmod(mode & ~OTHERS)
+    home.chmod(mode & ~GROUP_AND_OTHERS)
     return True
 
 
@@ -67,17 +67,17 @@ def _file(path: Path) -> Problem | None:
     except OSError:
         return None
     if found.st_uid != os.geteuid():
-        return _of_another(path, found.st_uid)
+        return _foreign_owner(path, found.st_uid)
     return None
 
 
-def _of_another(path: Path, uid: int) -> Problem:
-    name = user(uid)
-    hint = f"run it as {name}, take an OCTAVIA_HOME of your own, or, where it is yours: chown -R {user(os.geteuid())} {path}"
-    return Problem(f"{path.name} belongs to {name}, and you are {user(os.geteuid())}", hint)
+def _foreign_owner(path: Path, uid: int) -> Problem:
+    name = user_name(uid)
+    hint = f"run it as {name}, take an OCTAVIA_HOME of your own, or, where it is yours: chown -R {user_name(os.geteuid())} {path}"
+    return Problem(f"{path.name} belongs to {name}, and you are {user_name(os.geteuid())}", hint)
 
 
-def user(uid: int) -> str:
+def user_name(uid: int) -> str:
     """The name of a user, or the number."""
     try:
         return pwd.getpwuid(uid).pw_name

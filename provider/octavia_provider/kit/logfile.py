@@ -13,15 +13,15 @@ from typing import Any
 from octavia_amphora.log_limit import FloodFilter, LogRateLimiter
 
 LOG_BYTES, LOG_FILES = 5_000_000, 3
-_flood = FloodFilter()
+_flood_filter = FloodFilter()
 
 
-def _not_ours(record: logging.LogRecord) -> bool:
+def _is_allowed(record: logging.LogRecord) -> bool:
     """Complaints of libraries are limited here, ours (of structlog) before they become text, with a time in it."""
-    return record.name.startswith("octavia_provider") or _flood.filter(record)
+    return record.name.startswith("octavia_provider") or _flood_filter.filter(record)
 
 
-def _limited(limiter: LogRateLimiter) -> Any:
+def _rate_limited(limiter: LogRateLimiter) -> Any:
     def processor(_logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         import structlog
 
@@ -45,7 +45,7 @@ def configure(file: Path | None = None, *, level: str = "info") -> None:
     else:
         handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
-    handler.addFilter(_not_ours)
+    handler.addFilter(_is_allowed)
     logging.raiseExceptions = False  # a log that cannot be written (a full disk) is no reason to write more
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -57,7 +57,7 @@ def configure(file: Path | None = None, *, level: str = "info") -> None:
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
-            _limited(LogRateLimiter()),
+            _rate_limited(LogRateLimiter()),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.StackInfoRenderer(),
             *([] if pretty else [structlog.processors.format_exc_info]),

@@ -10,7 +10,7 @@ from typing import Any
 
 from . import terminal
 
-_silent = False
+_silenced = False
 
 
 class Logger:
@@ -30,7 +30,7 @@ class Logger:
 
     @staticmethod
     def _log(level: str, event: str, facts: dict[str, Any]) -> None:
-        if not _silent:
+        if not _silenced:
             import structlog
 
             getattr(structlog.get_logger(), level)(event, **facts)
@@ -38,25 +38,25 @@ class Logger:
 
 def silence() -> None:
     """Log nothing from now on."""
-    global _silent  # noqa: PLW0603 - logging is one per process, by nature
-    _silent = True
+    global _silenced  # noqa: PLW0603 - logging is one per process, by nature
+    _silenced = True
 
 
 def to_stderr() -> None:
     """Log everything to standard error."""
     import structlog
 
-    global _silent  # noqa: PLW0603
-    _silent = False
+    global _silenced  # noqa: PLW0603
+    _silenced = False
     *processors, _ = structlog.get_config()["processors"]
-    shown = structlog.dev.ConsoleRenderer(
+    renderer = structlog.dev.ConsoleRenderer(
         exception_formatter=structlog.dev.plain_traceback
     )  # rich's shows all variables
     structlog.configure(
-        processors=[_escaped, *processors, shown], logger_factory=structlog.PrintLoggerFactory(file=sys.stderr)
+        processors=[_escape, *processors, renderer], logger_factory=structlog.PrintLoggerFactory(file=sys.stderr)
     )
 
 
-def _escaped(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+def _escape(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     """Text of others in a log that is read on a terminal."""
-    return {key: terminal.text(value) if isinstance(value, str) else value for key, value in event.items()}
+    return {key: terminal.escape_text(value) if isinstance(value, str) else value for key, value in event.items()}

@@ -10,10 +10,10 @@ SOCKET_LENGTH = 90
 """Bytes; the kernel's limit for a Unix socket's path is 108 (``unix(7)``), and others add to ours."""
 
 
-def home(given: str | os.PathLike[str] | None = None) -> Path:
+def home(path: str | os.PathLike[str] | None = None) -> Path:
     """The home: what is given, else ``OCTAVIA_HOME``, else /var/lib/octavia for root and XDG's state directory for
     others (XDG Base Directory Specification 0.8)."""
-    chosen = given or os.environ.get("OCTAVIA_HOME")
+    chosen = path or os.environ.get("OCTAVIA_HOME")
     if chosen:
         return Path(os.path.realpath(Path(chosen).expanduser()))
     if os.geteuid() == 0:

@@ -13,10 +13,10 @@ from octavia_amphora.supervision import supervised
 log = structlog.get_logger(__name__)
 
 
-def keep(name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
+def run_forever(name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
     """Begin work that goes on: when it fails, the log says why and it is begun again."""
-    return asyncio.get_running_loop().create_task(supervised(name, work, tell=_tell), name=name)
+    return asyncio.get_running_loop().create_task(supervised(name, work, tell=_log_failure), name=name)
 
 
-def _tell(name: str, error: Exception, pause: float) -> None:
+def _log_failure(name: str, error: Exception, pause: float) -> None:
     log.error("task failed", task=name, again_in=pause, reason=str(error), exc_info=error)

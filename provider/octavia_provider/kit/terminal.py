@@ -11,32 +11,32 @@ from typing import Any
 # Control characters of ISO 6429 (C0, DEL, C1); separators of lines and paragraphs; controls of the writing direction
 # (UAX 9); invisible formats; lone surrogates, which cannot be written at all. The joiners U+200C and U+200D stay: scripts
 # need them.
-_UNSEEN = (
+_CONTROL = (
     "\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f"
 )
-_IN_LINE = re.compile(f"[{_UNSEEN}]")
-_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
+_CONTROL_PATTERN = re.compile(f"[{_CONTROL}]")
+_SHORT_ESCAPES = {"\n": "\\n", "\t": "\\t", "\r": "\\r"}
 
 
-def line(value: object) -> str:
+def escape_line(value: object) -> str:
     """One line: line breaks and tabs are escaped too."""
-    return _IN_LINE.sub(lambda found: _escape(found[0]), str(value))
+    return _CONTROL_PATTERN.sub(lambda found: _escape(found[0]), str(value))
 
 
-def text(value: object) -> str:
+def escape_text(value: object) -> str:
     """Text of several lines: line breaks and tabs stay."""
-    return "\n".join("\t".join(map(line, row.split("\t"))) for row in str(value).split("\n"))
+    return "\n".join("\t".join(map(escape_line, row.split("\t"))) for row in str(value).split("\n"))
 
 
-def document(value: Any, *, indent: int | None = 2) -> str:
+def dump_json(value: Any, *, indent: int | None = 2) -> str:
     """JSON: nothing is lost, for what a terminal would obey stands as ``\\uXXXX`` in its strings."""
     written = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
-    return _IN_LINE.sub(lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], written)
+    return _CONTROL_PATTERN.sub(lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], written)
 
 
 def _escape(character: str) -> str:
     code = ord(character)
-    if character in _SHORT:
-        return _SHORT[character]
+    if character in _SHORT_ESCAPES:
+        return _SHORT_ESCAPES[character]
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

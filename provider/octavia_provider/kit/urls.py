@@ -6,7 +6,7 @@ from __future__ import annotations
 from urllib.parse import SplitResult, urlsplit
 
 
-def http(text: str) -> SplitResult | None:
+def parse_http(text: str) -> SplitResult | None:
     """The parts of an http or https URL with a host; None for what is none."""
     try:
         parts = urlsplit(text)

@@ -80,7 +80,7 @@ class OctaviaError(Exception):
     def __str__(self) -> str:
         text = f"{self.subject}: {self.message}" if self.subject else self.message
         stop = "" if text.endswith((".", "!", "?")) else "."
-        return terminal.text(f"{text}{stop} Try: {self.hint}" if self.hint else text)
+        return terminal.escape_text(f"{text}{stop} Try: {self.hint}" if self.hint else text)
 
 
 class TransientError(OctaviaError):

@@ -58,7 +58,7 @@ class Reporter:
             return
         pb = proto.stub("engine_pb2")
         request = pb.LogRequest(
-            severity=pb.LogSeverity.Value(severity), message=terminal.text(message), urn=urn, ephemeral=ephemeral
+            severity=pb.LogSeverity.Value(severity), message=terminal.escape_text(message), urn=urn, ephemeral=ephemeral
         )
         try:
             engine.Log(request, timeout=LOG_TIMEOUT)

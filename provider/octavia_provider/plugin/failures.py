@@ -52,12 +52,12 @@ def abort(context: grpc.ServicerContext, error: Exception, kind: type | None = N
     if isinstance(error, InitFailed):
         error.reasons = [user_text(reason, kind) for reason in error.reasons]
         context.set_trailing_metadata((("grpc-status-details-bin", _details(error)),))
-        context.abort(grpc.StatusCode.UNKNOWN, terminal.text("; ".join(error.reasons)))
+        context.abort(grpc.StatusCode.UNKNOWN, terminal.escape_text("; ".join(error.reasons)))
     for error_type, code in _CODES:
         if isinstance(error, error_type):
-            context.abort(code, terminal.text(user_text(message(error, kind), kind)))
+            context.abort(code, terminal.escape_text(user_text(message(error, kind), kind)))
     log.debug("unexpected", error=repr(error), trace="".join(traceback.format_exception(error)))
-    line = terminal.line(" ".join(str(error).split()))
+    line = terminal.escape_line(" ".join(str(error).split()))
     context.abort(
         grpc.StatusCode.INTERNAL,
         f"the provider failed: {type(error).__name__}: {line}. This is a defect of pulumi-resource-octavia; please report "
@@ -99,10 +99,10 @@ def _details(error: InitFailed) -> bytes:
             id=error.id,
             properties=values.encode(error.properties),
             inputs=values.encode(error.inputs),
-            reasons=[terminal.text(reason) for reason in error.reasons],
+            reasons=[terminal.escape_text(reason) for reason in error.reasons],
         )
     )
     status = proto.stub("status_pb2").Status(
-        code=grpc.StatusCode.UNKNOWN.value[0], message=terminal.text("; ".join(error.reasons)), details=[detail]
+        code=grpc.StatusCode.UNKNOWN.value[0], message=terminal.escape_text("; ".join(error.reasons)), details=[detail]
     )
     return bytes(status.SerializeToString())

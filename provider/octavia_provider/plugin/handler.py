@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from octavia_provider.client.client import Answer, Client, Owner
+from octavia_provider.client.client import ApiObject, Client, Ownership
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.model import effects, pem, statuses
 from octavia_provider.model.effects import Effect
@@ -41,7 +41,7 @@ class CallContext:
     name: str
     client: Client
     deadline: Deadline
-    owner: Owner | None = None
+    owner: Ownership | None = None
     report: Callable[[str], None] = field(default=lambda _: None)
 
 
@@ -238,13 +238,13 @@ class ResourceHandler:
         return {name: body.get(name, defaults.get(name)) for name in changed}
 
     def _wait_until_settled(
-        self, call: CallContext, answer: Answer, news: Properties, parent: str | None = None
+        self, call: CallContext, answer: ApiObject, news: Properties, parent: str | None = None
     ) -> dict[str, Any]:
         """Wait until the object settles. Return the outputs when it is ACTIVE, else raise ``InitFailed``."""
         parent = parent or self._parent(news)
         reasons: list[str] = []
         try:
-            answer = call.client.settle(
+            answer = call.client.wait_until_settled(
                 self.kind_name, answer, deadline=call.deadline, parent=parent,
                 progress=self._progress(call, "waiting until it is in force"),
             )  # fmt: skip
@@ -252,7 +252,7 @@ class ResourceHandler:
             reasons.append(str(error))
         properties = self._outputs(answer, news, parent)
         if not reasons and not answer.settled:
-            why = call.deadline.interruption(self._subject(call), f"waiting until it is in force ({answer.status})")
+            why = call.deadline.interrupted(self._subject(call), f"waiting until it is in force ({answer.status})")
             reasons.append(f"{why} The control plane goes on with it; the next update waits again.")
         elif not reasons and answer.status == statuses.ERROR:
             reasons.append(_error_reason(answer))
@@ -260,13 +260,13 @@ class ResourceHandler:
             raise InitFailed(answer.id, properties, news, reasons)
         return properties
 
-    def _outputs(self, answer: Answer, inputs: Properties, parent: str | None) -> dict[str, Any]:  # noqa: ARG002
+    def _outputs(self, answer: ApiObject, inputs: Properties, parent: str | None) -> dict[str, Any]:  # noqa: ARG002
         obj = dict(answer.object)
         obj["control_plane_id"] = obj.get("control_plane_id") or answer.control_plane_id
         return outputs.from_object(self.kind, obj, inputs)
 
-    def _progress(self, call: CallContext, phase: str) -> Callable[[Answer], None]:
-        def report(answer: Answer) -> None:
+    def _progress(self, call: CallContext, phase: str) -> Callable[[ApiObject], None]:
+        def report(answer: ApiObject) -> None:
             call.report(f"{phase}: {answer.status}, {call.deadline.elapsed():.0f} s")
 
         return report
@@ -322,5 +322,5 @@ def _control_plane_of(olds: Properties) -> str:
     return str(values.plain(olds.get("controlPlaneId")) or "")
 
 
-def _error_reason(answer: Answer) -> str:
+def _error_reason(answer: ApiObject) -> str:
     return str(answer.object.get("provisioning_error") or "ended in ERROR; the control plane does not say why")

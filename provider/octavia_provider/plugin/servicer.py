@@ -257,7 +257,7 @@ def _failures(found: Sequence[Failure]) -> list[Any]:
     reasons = [(failure.path, language.translate_names(failure.reason)) for failure in found]
     if language.uses_snake_case():
         reasons = [("", f"{language.translate_names(path)}: {reason}" if path else reason) for path, reason in reasons]
-    return [pb.CheckFailure(property=path, reason=terminal.text(reason)) for path, reason in reasons]
+    return [pb.CheckFailure(property=path, reason=terminal.escape_text(reason)) for path, reason in reasons]
 
 
 def _diff_response(handler: ResourceHandler, found: DiffResult) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from octavia_provider.client import embedded
-from octavia_provider.client.client import Client, Owner
+from octavia_provider.client.client import Client, Ownership
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.kit import logs
 from octavia_provider.model.effects import TOLD, Effect, Severity
@@ -155,9 +155,11 @@ class ProviderSession:
         """Warn about inputs that have no effect, each once per resource."""
         self.warn_once(urn, (f"{note.path}: {note.reason}" for note in notes))
 
-    def _owner(self, urn: str) -> Owner | None:
+    def _owner(self, urn: str) -> Ownership | None:
         with self._lock:
             if not self._provider:
                 return None
             others = set().union(*self._ids_by_urn.values()) - self._confirmed  # each is sent once
-            return Owner(provider=self._provider, urn=urn, known=sorted(others.union(self._ids_by_urn.get(urn, ()))))
+            return Ownership(
+                provider=self._provider, urn=urn, known=sorted(others.union(self._ids_by_urn.get(urn, ())))
+            )

@@ -27,7 +27,7 @@ class Copies:
 
     def start(self) -> None:
         """Begin; the first copy is made at once."""
-        self._task = tasks.keep("copies of the store", self._follow)
+        self._task = tasks.run_forever("copies of the store", self._follow)
 
     async def stop(self) -> None:
         """End, with a last copy where something changed since."""

@@ -43,15 +43,15 @@ def test_logs_are_found_by_name_with_and_without_a_control_plane() -> None:
         found = {path.stem: path for path in log.iterdir()}
         for _ in range(2):
             for name in ("web", "web-3139c48", amphora.id, "7d58c021"):
-                assert logs.pick(Path(plane.home), found, name).name == f"amphora-{amphora.id}.log"
-            assert logs.pick(Path(plane.home), found, "server-1").name == f"host-{host['id']}.log"
+                assert logs.find_log(Path(plane.home), found, name).name == f"amphora-{amphora.id}.log"
+            assert logs.find_log(Path(plane.home), found, "server-1").name == f"host-{host['id']}.log"
             (Path(plane.home) / "api.sock").unlink(missing_ok=True)
         with pytest.raises(NotFound, match="server-1: has written nothing yet"):
-            logs.pick(Path(plane.home), {}, "server-1")
+            logs.find_log(Path(plane.home), {}, "server-1")
         with pytest.raises(NotFound, match="nobody: has no log"):
-            logs.pick(Path(plane.home), found, "nobody")
+            logs.find_log(Path(plane.home), found, "nobody")
         with pytest.raises(NotFound, match=r"matches several logs: .*, "):
-            logs.pick(Path(plane.home), found, "-")
+            logs.find_log(Path(plane.home), found, "-")
 
 
 def test_people_read_lines_and_programs_json(tmp_path: Path) -> None:

@@ -82,13 +82,13 @@ def overview(url: str | None, **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("status", [200, 204, 301, 403, 404, 405, 429, 500, 501])
 def test_whatever_a_member_says_is_an_answer(status: int) -> None:
     with listener(status) as url:
-        assert serving_check.missing(overview(url)) == {}
+        assert serving_check.not_serving(overview(url)) == {}
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
 def test_what_haproxy_says_where_no_member_does_is_none(status: int) -> None:
     with listener(status) as url:
-        assert serving_check.missing(overview(url)) == {"n": f"listener n: answers {status}"}
+        assert serving_check.not_serving(overview(url)) == {"n": f"listener n: answers {status}"}
 
 
 @pytest.mark.parametrize("mandatory", [False, True])
@@ -104,22 +104,22 @@ def test_a_listener_that_ends_tls_answers_whoever_it_is_for(mandatory: bool, tmp
         running.status = 200  # type: ignore[attr-defined]
         running.socket = context.wrap_socket(running.socket, server_side=True)
         threading.Thread(target=running.serve_forever, daemon=True).start()
-        assert probe.request(f"https://127.0.0.1:{running.server_port}") == ""
+        assert probe.request_error(f"https://127.0.0.1:{running.server_port}") == ""
         running.shutdown()
 
 
 def test_connections() -> None:
     with closed(takes=False) as port:
-        assert "no connection: connection refused" in probe.connection("127.0.0.1", port)
-        assert probe.open_port("127.0.0.1", "TCP", port) is False
+        assert "no connection: connection refused" in probe.connection_error("127.0.0.1", port)
+        assert probe.accepts_connections("127.0.0.1", "TCP", port) is False
     with closed(takes=True) as port:
-        assert probe.connection("127.0.0.1", port) == "connections are closed at once"
+        assert probe.connection_error("127.0.0.1", port) == "connections are closed at once"
     with closed(takes=True, greets=b"220 hello\r\n") as port:
-        assert probe.connection("127.0.0.1", port) == ""
+        assert probe.connection_error("127.0.0.1", port) == ""
     with closed(takes=True, holds=True) as port:
-        assert probe.open_port("127.0.0.1", "TCP", port) is True
-    assert probe.open_port("127.0.0.1", "UDP", 1) is None
-    assert probe.open_port(None, "TCP", 1) is None
+        assert probe.accepts_connections("127.0.0.1", "TCP", port) is True
+    assert probe.accepts_connections("127.0.0.1", "UDP", 1) is None
+    assert probe.accepts_connections(None, "TCP", 1) is None
 
 
 DEAD = "http://127.0.0.1:9"
@@ -148,7 +148,7 @@ UNHEARD = {"operating_status": statuses.UNKNOWN}
     ],
 )  # fmt: skip
 def test_what_is_waited_for(found: dict[str, Any], why: str | None) -> None:
-    assert serving_check.missing(found) == ({} if why is None else {"n": why})
+    assert serving_check.not_serving(found) == ({} if why is None else {"n": why})
 
 
 def test_start_says_which_does_not_serve_and_fails() -> None:

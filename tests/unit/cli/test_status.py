@@ -140,7 +140,7 @@ def test_without_a_control_plane_each_object_is_looked_at_a_few_times(
         ]
         monkeypatch.setattr(offline, "objects", lambda _: known)
         Counting.asked = 0
-        found = overview_source.unknown(tmp_path, None)["load_balancers"]
+        found = overview_source.offline_overview(tmp_path, None)["load_balancers"]
         assert [[pool["id"] for pool in one["pools"]] for one in found] == [[f"p{n}"] for n in range(count)]
         return Counting.asked
 
@@ -217,8 +217,8 @@ def overview(member: str = "ONLINE", listener: str = "ONLINE", balancer: str = "
     ],
 )  # fmt: skip
 def test_what_is_wrong(found: dict[str, Any], code: int, says: str) -> None:
-    troubles = list(health.troubles(found))
-    assert health.code(troubles) == code
+    troubles = list(health.problems(found))
+    assert health.exit_code(troubles) == code
     assert says in "\n".join(map(str, troubles))
     assert bool(troubles) == bool(says)
 
@@ -227,10 +227,10 @@ def test_what_serves_nothing_because_it_is_switched_off_is_no_trouble() -> None:
     found = overview(listener="OFFLINE", balancer="OFFLINE")
     [balancer] = found["load_balancers"]
     balancer["admin_state_up"] = False
-    assert list(health.troubles(found)) == []
+    assert list(health.problems(found)) == []
     balancer["admin_state_up"] = True
     balancer["listeners"][0]["admin_state_up"] = False
-    assert list(health.troubles(found)) == []
+    assert list(health.problems(found)) == []
 
 
 def test_a_pool_that_two_listeners_share_is_shown_once() -> None:
@@ -247,7 +247,7 @@ def test_a_pool_that_two_listeners_share_is_shown_once() -> None:
     ("count", "shown"), [(0, "0 B"), (999, "999 B"), (1200, "1.2 kB"), (5_000_000, "5.0 MB"), (10**15, "1000.0 TB")]
 )
 def test_sizes(count: int, shown: str) -> None:
-    assert tree.size(count) == shown
+    assert tree.format_size(count) == shown
 
 
 def test_a_store_that_cannot_be_read_is_told_and_has_the_code_of_unknown(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from control_plane import ControlPlane
 from octavia_provider.client import errors
-from octavia_provider.client.client import Client, Owner
+from octavia_provider.client.client import Client, Ownership
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.model.errors import (
     Conflict,
@@ -51,17 +51,17 @@ def soon() -> Deadline:
     ],
 )  # fmt: skip
 def test_every_fault_is_one_of_our_errors(status: int, error: type[OctaviaError]) -> None:
-    found = errors.error(status, {"faultstring": "no"}, subject="pool p")
+    found = errors.from_response(status, {"faultstring": "no"}, subject="pool p")
     assert type(found) is error
     assert str(found).startswith("pool p: no")
-    assert "without saying why" in str(errors.error(status, None, subject="pool p"))
+    assert "without saying why" in str(errors.from_response(status, None, subject="pool p"))
 
 
 def test_a_fault_carries_its_paths_and_when_to_come_back() -> None:
     body = {"faultstring": "x", "violations": [{"path": ["members", 0, "weight"], "message": "too heavy"}]}
-    found = errors.error(400, body, subject="")
+    found = errors.from_response(400, body, subject="")
     assert str(found) == "members[0].weight: too heavy"
-    later = errors.error(503, None, subject="", retry_after="2.5")
+    later = errors.from_response(503, None, subject="", retry_after="2.5")
     assert isinstance(later, TransientError)
     assert later.retry_after == 2.5
 
@@ -93,7 +93,7 @@ def test_a_post_without_an_owner_is_never_sent_twice(client: Client, plane: Cont
         client.create("local_network", {}, deadline=soon)
     assert len(plane.objects) == 1
     plane.dropped_posts = 1
-    owner = Owner(provider=str(uuid.uuid4()), urn="urn:pulumi:dev::prog::octavia:local:Network::née 1")
+    owner = Ownership(provider=str(uuid.uuid4()), urn="urn:pulumi:dev::prog::octavia:local:Network::née 1")
     made = client.create("local_network", {}, deadline=soon, owner=owner)
     assert made.adopted
     assert len(plane.objects) == 2
@@ -104,6 +104,6 @@ def test_a_deadline_that_passed_ends_a_wait_with_what_was_seen(client: Client, p
     plane.held.add("local_network")
     made = client.create("local_network", {}, deadline=Deadline(1))
     assert made.status == "PENDING_CREATE"
-    assert client.settle("local_network", made, deadline=Deadline(0)) is made
+    assert client.wait_until_settled("local_network", made, deadline=Deadline(0)) is made
     plane.release("local_network")
-    assert client.settle("local_network", made, deadline=Deadline(5)).settled
+    assert client.wait_until_settled("local_network", made, deadline=Deadline(5)).settled

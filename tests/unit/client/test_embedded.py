@@ -36,7 +36,7 @@ def test_many_that_come_at_once_start_one_and_it_is_renewed_in_place(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "s3cret")
-    starters = [threading.Thread(target=embedded.ensure, args=(home, Deadline(30))) for _ in range(4)]
+    starters = [threading.Thread(target=embedded.ensure_running, args=(home, Deadline(30))) for _ in range(4)]
     for starter in starters:
         starter.start()
     for starter in starters:
@@ -49,10 +49,10 @@ def test_many_that_come_at_once_start_one_and_it_is_renewed_in_place(
     with monkeypatch.context() as older:
         older.setattr(embedded, "__version__", "0.0.9")
         with pytest.raises(Conflict, match=r"is version 0\.1\.0, and this plugin is the older 0\.0\.9"):
-            embedded.ensure(home, Deadline(10))
+            embedded.ensure_running(home, Deadline(10))
     with monkeypatch.context() as newer:
         newer.setattr(embedded, "__version__", "0.2.0")
-        embedded.ensure(home, Deadline(30))
+        embedded.ensure_running(home, Deadline(30))
     second = facts(home)
     assert second["id"] == first["id"], "the same control plane"
     assert second["pid"] != first["pid"], "in another process"
@@ -63,7 +63,7 @@ def test_many_that_come_at_once_start_one_and_it_is_renewed_in_place(
 def test_a_start_that_fails_says_what_the_log_says(home: Path) -> None:
     (home / "octavia.db").mkdir()
     with pytest.raises(PermanentError, match=r"ended with code \d+ while starting: .*octavia\.db"):
-        embedded.ensure(home, Deadline(30))
+        embedded.ensure_running(home, Deadline(30))
     (home / "octavia.db").rmdir()
 
 
@@ -71,7 +71,7 @@ def test_a_cancelled_start_does_not_wait_for_another_process(home: Path) -> None
     cancelled = threading.Event()
     cancelled.set()
     with embedded._lock(home, Deadline(5)), pytest.raises(Interrupted, match="another process was starting it"):
-        embedded.ensure(home, Deadline(5, cancelled))
+        embedded.ensure_running(home, Deadline(5, cancelled))
 
 
 def test_a_look_starts_nothing(home: Path) -> None:

@@ -95,7 +95,7 @@ def test_what_belongs_to_another_is_refused__by_whoever_uses_it(home: Path, what
     assert f"{what} belongs to nobody, and you are root" in found.message
     assert "OCTAVIA_HOME of your own" in found.hint
     with pytest.raises(Forbidden, match=re.escape(found.message)):
-        embedded.ensure(home, Deadline(5.0))
+        embedded.ensure_running(home, Deadline(5.0))
     with pytest.raises(Forbidden, match=re.escape(found.message)):
         app.serve(app.Settings(home=home))
     assert not paths.api_socket(home).exists()

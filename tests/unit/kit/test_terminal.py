@@ -21,7 +21,7 @@ HIDDEN = ["\u00ad", "\u180e", "\u200b", "\u2060", "\ufeff", "\U000e0041"]
 
 
 def test_nothing_that_a_terminal_obeys_or_hides_is_left() -> None:
-    written = terminal.line("".join([*CONTROLS, *BIDI, *HIDDEN]))
+    written = terminal.escape_line("".join([*CONTROLS, *BIDI, *HIDDEN]))
     assert written.isascii()
     assert written.isprintable()
 
@@ -35,17 +35,17 @@ def test_nothing_that_a_terminal_obeys_or_hides_is_left() -> None:
     ],
 )  # fmt: skip
 def test_a_line(value: object, shown: str) -> None:
-    assert terminal.line(value) == shown
+    assert terminal.escape_line(value) == shown
 
 
 def test_text_keeps_its_lines_and_tabs() -> None:
-    assert terminal.text("a\n\tb\x1b\r\n") == "a\n\tb\\x1b\\r\n"
+    assert terminal.escape_text("a\n\tb\x1b\r\n") == "a\n\tb\\x1b\\r\n"
 
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_a_document_loses_nothing(indent: int | None) -> None:
     value = {"name": "".join([*reversed(CONTROLS), *BIDI, *HIDDEN, "ü"]), "\x9b": ["\u202e", 1, None]}
-    written = terminal.document(value, indent=indent)
+    written = terminal.dump_json(value, indent=indent)
     assert json.loads(written) == value
     assert written.replace("\n", "").isprintable()
     assert "ü" in written
