@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl adopt``: what to do where the store does not know what runs."""
+"""``octaviactl adopt``: resolve amphorae, hosts and networks that run but are not in the store."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def adopt(home: str | None, restore: bool, let_go: bool, yes: bool) -> None:
 
 @dataclass(slots=True)
 class _Inspection:
-    """``store`` is None where it is lost: missing, empty, or without its key; ``problem`` says what is wrong with it."""
+    """``store`` is None when it is missing, empty or without its key; ``problem`` says what is wrong with it."""
 
     store: SqlStore | None
     problem: str
@@ -114,7 +114,7 @@ def _report(inspection: _Inspection) -> None:
 
 
 async def _advise(home: Path, cloud: NetnsCloud, inspection: _Inspection) -> None:
-    """What a restore would bring, where it brings anything."""
+    """Print the options, and what each would do."""
     copy = await _inspect_copy(home, cloud)
     if copy is not None and not _is_older(copy[1], inspection):
         at, unknown = copy
@@ -130,17 +130,17 @@ def _let_go_effect(inspection: _Inspection) -> str:
 
 
 def _not_in_store(unknown: Sequence[Orphan]) -> list[Orphan]:
-    """Without what the store knows in an earlier state."""
+    """The objects missing from the store, without those that it has in an older state."""
     return [orphan for orphan in unknown if orphan.kind != "newer"]
 
 
 def _is_older(unknown: Sequence[Orphan], inspection: _Inspection) -> bool:
-    """Whether a copy, which does not know ``unknown``, knows less of what runs than the store that there is."""
+    """Whether a copy that lacks ``unknown`` covers less of what runs than the current store."""
     return inspection.store is not None and len(unknown) > len(_not_in_store(inspection.unknown))
 
 
 async def _inspect_copy(home: Path, cloud: NetnsCloud) -> tuple[str, list[Orphan]] | None:
-    """When the copy was made, and what it does not know (what is older in it, is restored with it); None: no use."""
+    """The time of the copy and what is not in it; None when there is no usable copy."""
     from octavia_provider.kit import paths
 
     source = paths.database_copy(home)
@@ -196,7 +196,7 @@ async def _restore(home: Path, cloud: NetnsCloud, inspection: _Inspection, *, ye
 
 
 async def _raise_epochs(inspection: _Inspection) -> None:
-    """What the store says goes before the later state that amphorae have (``Stamp.epoch``)."""
+    """Raise the epochs (``Stamp.epoch``), so that amphorae accept the store's older state."""
     newer = {orphan.id: orphan.order[0] + 1 for orphan in inspection.unknown if orphan.kind == "newer"}
 
     def work(tx: Transaction) -> None:
@@ -226,7 +226,7 @@ async def _let_go(home: Path, cloud: NetnsCloud, inspection: _Inspection, *, yes
 
 
 async def _delete_unknown(cloud: NetnsCloud, unknown: list[Orphan]) -> None:
-    """Publications first, networks last: nothing else is on them then."""
+    """Delete publications first, networks last, when nothing is attached to them."""
     balancers = {orphan.id for orphan in unknown if orphan.kind == "load_balancer"}
     for orphan in unknown:
         if orphan.kind == "listener":
@@ -243,7 +243,7 @@ async def _delete_unknown(cloud: NetnsCloud, unknown: list[Orphan]) -> None:
 
 
 def _rename_away(home: Path, name: str) -> None:
-    """Rename a file with what belongs to it; nothing is removed."""
+    """Rename a database or key file and its companions; nothing is deleted."""
     suffix = f"lost-{time.strftime('%Y%m%dT%H%M%S')}-{os.getpid()}"
     for path in (home / name, home / f"{name}-wal", home / f"{name}-shm"):
         with contextlib.suppress(FileNotFoundError):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl completion``: what a shell needs to complete commands and options."""
+"""``octaviactl completion``: shell completion."""
 
 from __future__ import annotations
 

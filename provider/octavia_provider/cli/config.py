@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl config``: what haproxy is told, and what templates would change."""
+"""``octaviactl config``: the haproxy configuration, and what changed templates would change in it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl doctor``: what this machine has, what it lacks, and how to mend it."""
+"""``octaviactl doctor``: check this machine's prerequisites and the installation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ AUTHORITY_WARNING = dt.timedelta(days=365)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One check. ``needed``: without it load balancers do not work here; ``fix``: what to do; ``implies``: what follows."""
+    """One check. ``needed``: load balancers do not work without it; ``fix``: what to do; ``implies``: its consequences."""
 
     name: str
     ok: bool

@@ -44,7 +44,7 @@ def _display(*, as_json: bool, preview: bool, show_secrets: bool, diff: bool, de
 
 
 class _EngineCall:
-    """The options of one command line, and running something with them."""
+    """Runs an engine operation with the options of one command line."""
 
     def __init__(self, cwd: Path, stack: str, options: dict[str, Any]) -> None:
         self.cwd, self.stack = cwd, stack
@@ -65,7 +65,7 @@ class _EngineCall:
         return work(self.cwd, self.stack, Options(**run_options))
 
     def confirm(self, question: str, *, yes: bool) -> None:
-        """Go on, or leave."""
+        """Ask for confirmation unless ``yes``."""
         if not yes:
             console.confirm(question)
 
@@ -81,7 +81,7 @@ def _exit(result: Result, *, expect_no_changes: bool = False) -> None:
 
 
 def _require_terminal(options: dict[str, Any], *, yes: bool) -> None:
-    """Leave before anything is done where nobody could be asked later."""
+    """Fail early when a confirmation will be needed and there is no terminal."""
     if not yes:
         require_terminal(as_json=options["as_json"])
 
@@ -178,4 +178,4 @@ def refresh(
 
 
 COMMANDS: list[click.Command] = [up, preview, destroy, refresh, stack]
-"""What ``octaviactl`` adds."""
+"""The engine's commands."""

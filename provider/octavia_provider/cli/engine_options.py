@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the engine's commands share: options, exit codes, how errors are told, and which stack is meant."""
+"""What the engine's commands share: options, exit codes, error handling, the choice of the stack."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ secrets_option = click.option("--show-secrets", is_flag=True, help="Show secrets
 
 
 def handle_errors(command: Command) -> Command:
-    """Errors of ours in one line on stderr, with the exit code that goes with them."""
+    """Decorator: print our errors in one line on stderr and exit with the matching code."""
 
     @functools.wraps(command)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
@@ -49,7 +49,7 @@ def handle_errors(command: Command) -> Command:
 
 
 def _os_error_text(error: OSError) -> str:
-    """What the system refused: a folder that is not ours, a file where a folder should be, a full disk."""
+    """An ``OSError`` in one line, with a hint."""
     what = (error.strerror or str(error)).lower()
     where = f"{error.filename}: " if error.filename else ""
     hint = ""
@@ -81,6 +81,6 @@ yes_option = click.option("--yes", "-y", is_flag=True, help="Do it without askin
 
 
 def require_terminal(*, as_json: bool = False) -> None:
-    """Refuse where nobody could be asked."""
+    """Raise ``UsageError`` when no confirmation can be asked for."""
     if not sys.stdin.isatty() or as_json:
         raise click.UsageError("nobody can be asked here; say --yes")

@@ -21,7 +21,7 @@ VARIABLES: Mapping[str, str] = {
 
 
 def text() -> str:
-    """For ``octaviactl --help``: a variable and what it says, aligned; \\b keeps click from filling the lines."""
+    """For ``octaviactl --help``: variables and descriptions, aligned; \\b keeps click from re-wrapping the lines."""
     width = max(map(len, VARIABLES))
     return "\b\nEnvironment:\n" + "\n".join(
         f"  {name:<{width}}  {_short(description)}" for name, description in VARIABLES.items()

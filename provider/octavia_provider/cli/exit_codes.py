@@ -21,5 +21,5 @@ MEANINGS: Mapping[int, str] = {
 
 
 def text() -> str:
-    """For ``octaviactl --help``, a line for each."""
+    """For ``octaviactl --help``: one line per code."""
     return "\n".join(f"  {number:<3}  {meaning}" for number, meaning in MEANINGS.items())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with load balancers, read from the API's overview: a line for each thing, and the exit code. Pure."""
+"""Problems of load balancers, from the API's overview, and the exit code that follows. Pure."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class Problem:
 
 
 def exit_code(found: list[Problem]) -> int:
-    """The worst of them; OK where there are none."""
+    """The exit code of the worst problem; OK without problems."""
     return max((problem.exit_code for problem in found), default=exit_codes.OK)
 
 
 def problems(overview: Mapping[str, Any]) -> Iterator[Problem]:
-    """Of all that an overview shows, load balancer by load balancer."""
+    """All problems in an overview, by load balancer."""
     for balancer in overview["load_balancers"]:
         yield from _balancer(balancer)
     for kind in ("network", "host", "tls_container"):
@@ -69,7 +69,7 @@ def _balancer(balancer: Node) -> Iterator[Problem]:
             for rule in policy["rules"]:
                 yield from _provisioning_problems(_label("l7_rule", rule), rule)
         if not (balancer["admin_state_up"] and listener["admin_state_up"]):
-            continue  # somebody has switched it off
+            continue  # administratively down
         if listener["operating_status"] in (statuses.OFFLINE, statuses.DEGRADED):
             messages = {
                 statuses.OFFLINE: "haproxy does not serve it",
@@ -98,7 +98,7 @@ def _pool(pool: Node) -> Iterator[Problem]:
 
 
 def _provisioning_problems(subject: str, node: Node) -> Iterator[Problem]:
-    """What was not brought about, and why; what is in the way for now, and tried again."""
+    """Failed and pending provisioning, with the reason."""
     reason = node.get("provisioning_error")
     if node["provisioning_status"] == statuses.ERROR:
         yield Problem(exit_codes.ERROR, subject, str(reason or "provisioning status ERROR"))
@@ -114,5 +114,5 @@ def _label(kind: str, node: Node) -> str:
 
 
 def name(node: Node) -> str:
-    """A name for people."""
+    """The name, else the id."""
     return str(node.get("name") or node["id"])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl ids``: by which ids what exists can be imported; as a file for ``pulumi import`` with --json."""
+"""``octaviactl ids``: the import ids of existing objects; with --json a file for ``pulumi import``."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def ids(kinds: tuple[str, ...], home: str | None, endpoint: str | None, as_json:
 
 
 def _list_all(client: Client, kinds: set[str]) -> Iterator[Item]:
-    """Parents before what names them."""
+    """All objects, parents first."""
     from octavia_provider.client.deadline import Deadline
 
     for kind in OPERATOR_KINDS:
@@ -96,7 +96,7 @@ def _name(obj: dict[str, Any]) -> str:
 
 
 def _unique_names(found: list[tuple[str, str]]) -> Iterator[str]:
-    """Names for a program: without the digits that Pulumi adds, and no two the same of one kind."""
+    """Resource names for a program: without Pulumi's random suffix, unique within a kind."""
     counts: Counter[tuple[str, str]] = Counter()
     for kind, name in found:
         base = re.sub(r"-[0-9a-f]{7}$", "", name) or kind.replace("_", "-")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl leftovers``: what a run made before it crashed, and no stack is known to keep."""
+"""``octaviactl leftovers``: objects of crashed runs that are in no stack's state."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def leftovers(home: str | None, endpoint: str | None, delete: bool, yes: bool, a
 
 
 def _try_delete(client: Any, item: dict[str, Any]) -> str:
-    """Delete one; why it was not, where it was not."""
+    """Delete one object; return the error, "" on success."""
     from octavia_provider.client.deadline import Deadline
 
     try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl logs``: what the control plane, an amphora or a host wrote."""
+"""``octaviactl logs``: the logs of the control plane, amphorae and hosts."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _list(where: Path, log_files: Mapping[str, Path], *, as_json: bool) -> None:
 
 
 def find_log(where: Path, log_files: Mapping[str, Path], name: str) -> Path:
-    """The log that is meant; ``NotFound`` where there is none, or several."""
+    """The log file of that name; ``NotFound`` when none or several match."""
     from octavia_provider.model.naming import means
 
     matches, is_known = [stem for stem in log_files if name in stem], False
@@ -81,7 +81,7 @@ def find_log(where: Path, log_files: Mapping[str, Path], name: str) -> Path:
 
 
 def _owners(where: Path, log_files: Mapping[str, Path]) -> dict[str, list[str]]:
-    """``load-balancer web`` or ``host one`` → the logs of it, by what the control plane or its store says."""
+    """``load-balancer web`` or ``host one`` → its log files, from the control plane or else the store."""
     from . import overview_source
 
     try:
@@ -112,7 +112,7 @@ def _parse(line: str) -> dict[str, Any]:
 
 
 def format_line(line: str) -> Iterable[object]:
-    """``2026-01-01 12:00:00  warning  what happened  key=value …``; a line that is no JSON object as it is."""
+    """``2026-01-01 12:00:00  warning  event  key=value …``; lines that are not JSON are unchanged."""
     facts = _parse(line)
     if "event" not in facts or len(facts) == 1:
         return (line,)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The entry of ``octaviactl``. Nothing but click is imported before it is known which command runs."""
+"""The entry point of ``octaviactl``. Only click is imported before the command is known."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class LazyGroup(click.Group):
     """A group that imports a command when it is run; the list of commands costs no import."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """In the order of their use."""
+        """In the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -81,12 +81,12 @@ def octaviactl() -> None:
 
 
 def main() -> None:
-    """Run; errors are one line on standard error."""
+    """Run a command; errors are one line on standard error."""
     colour = False if os.environ.get("NO_COLOR") else None
     if os.environ.get("OCTAVIA_LOG", "").lower() == "debug":
         logs.to_stderr()
     else:
-        logs.silence()  # what a command has to say, it says itself
+        logs.silence()  # commands print their own output
     try:
         octaviactl.main(prog_name="octaviactl", standalone_mode=False, color=colour)
     except click.ClickException as error:
@@ -107,13 +107,13 @@ def main() -> None:
     except OSError as error:
         console.print_error(_os_error_text(error), color=colour)
         sys.exit(1)
-    except Exception as error:  # noqa: BLE001 - a fault of ours: a user gets a line, and we get the traceback
+    except Exception as error:  # noqa: BLE001 - a defect: one line for the user, the traceback in a file
         console.print_error(_internal_error(error), color=colour)
         sys.exit(1)
 
 
 def _internal_error(error: Exception) -> str:
-    """What nobody foresaw, in one line; the rest is in a file."""
+    """An unexpected error in one line; the traceback goes to a file."""
     import tempfile
     import traceback
 
@@ -124,7 +124,7 @@ def _internal_error(error: Exception) -> str:
 
 
 def _os_error_text(error: OSError) -> str:
-    """What the system refused, in one line."""
+    """An ``OSError`` in one line."""
     where = f"{error.filename}: " if error.filename else ""
     hint = " Try: sudo, or an OCTAVIA_HOME of your own." if isinstance(error, PermissionError) else ""
     return f"{where}{error.strerror or error}.{hint}"

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options that several commands have, and how they reach a control plane."""
+"""Options shared by several commands, and the connection to a control plane."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for p
 
 
 def exit_codes_help(*chosen: int) -> str:
-    """What a command's exit codes mean, to stand at the end of its help."""
+    """The exit codes of a command, for the end of its help."""
     return "Exit codes: " + "; ".join(f"{number} {exit_codes.MEANINGS[number]}" for number in chosen) + "."
 
 
 def print_json(document: Any) -> None:
-    """JSON on standard output."""
+    """Print JSON on standard output."""
     console.echo_json(document)
 
 
 def running_client(home: str | None, endpoint: str | None) -> Client | None:
-    """A client of a control plane that runs; None where none does (looking must not start one)."""
+    """A client of a running control plane; None when none runs (reading must not start one)."""
     from octavia_provider.client import embedded
     from octavia_provider.kit import paths
 

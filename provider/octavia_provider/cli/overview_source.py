@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How things are: asked of the control plane, page by page, or, where none answers, read from what it left."""
+"""The overview: from the control plane, page by page, or from its store when it does not answer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 PATH = "/v2/octavia/status"
 ANSWER_TIMEOUT = 10.0
-"""Seconds that a control plane may take for an answer: one that hangs is not waited for."""
+"""Seconds for the control plane to answer."""
 
 
 def overview(client: Client, names: Sequence[str] = ()) -> dict[str, Any]:
-    """Load balancers with all that belongs to them, those that are named or all; bounded requests of 100 each.
+    """Load balancers (the named ones, or all) with everything below them, in requests of 100 each.
 
-    ``Unreachable`` where nobody answers; ``missing`` holds the names that nothing has.
+    ``Unreachable`` when the control plane does not answer; ``missing`` lists names that matched nothing.
     """
     from octavia_provider.client.deadline import Deadline
 
@@ -52,7 +52,7 @@ def _query(names: Sequence[str], marker: str | None) -> str:
 
 
 def balancers(client: Client, name: str) -> list[dict[str, Any]]:
-    """The load balancers with this id or name; ``NotFound`` where there are none."""
+    """The load balancers with this id or name; ``NotFound`` when there are none."""
     found: list[dict[str, Any]] = overview(client, [name])["load_balancers"]
     if not found:
         raise NotFound("does not exist.", subject=f"load balancer {name}", hint="octaviactl status")
@@ -60,9 +60,9 @@ def balancers(client: Client, name: str) -> list[dict[str, Any]]:
 
 
 def offline_overview(home: Path, unreachable: Unreachable | None) -> dict[str, Any]:
-    """The same without a control plane: what there is by name; all statuses are UNKNOWN, but for what a connection tells.
+    """The overview from the store: names only, all statuses UNKNOWN.
 
-    A listener has ``answers``: whether somebody takes connections where it is published (None: cannot be told).
+    A listener has ``answers``: whether its published address accepts connections (None: cannot be tested).
     """
     from octavia_provider.kit import paths
     from octavia_provider.store import offline

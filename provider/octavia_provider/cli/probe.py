@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a listener answers where it is published, by asking it as a client would; for `start` and `status`."""
+"""Probes of a listener's published address, as a client would connect; for `start` and `status`."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 from urllib.parse import urlsplit
 
 TIMEOUT = 3.0
-"""Seconds for one answer."""
+"""Seconds for one response."""
 CLOSE_TIMEOUT = 0.1
-"""Seconds: who takes a connection and has nobody behind it closes it sooner."""
+"""Seconds: a relay without a backend closes a connection sooner than this."""
 GATEWAY_ERRORS = (502, 503, 504)
-"""What haproxy itself answers where no member does (HAProxy configuration manual, section 1.3.1)."""
+"""haproxy's own statuses when no member responds (HAProxy configuration manual, section 1.3.1)."""
 
 
 def accepts_connections(address: str | None, protocol: str, port: int) -> bool | None:
-    """Whether connections are taken there; None where that cannot be told: UDP, or not published."""
+    """Whether the address accepts connections; None when that cannot be tested: UDP, or not published."""
     if address is None or protocol == "UDP":
         return None
     return connection_error(address, port) == ""
 
 
 def connection_error(address: str, port: int) -> str:
-    """Open a connection and see whether it stays; why not, or ""."""
+    """Open a connection and check that it stays open; return the error, or ""."""
     try:
         opened = socket.create_connection((address, port), timeout=TIMEOUT)
     except OSError as error:
@@ -34,7 +34,7 @@ def connection_error(address: str, port: int) -> str:
         opened.settimeout(CLOSE_TIMEOUT)
         try:
             stays_open = bool(opened.recv(1))
-        except TimeoutError:  # it waits for what we have to say
+        except TimeoutError:  # the server waits for our request
             return ""
         except OSError:
             stays_open = False
@@ -42,9 +42,9 @@ def connection_error(address: str, port: int) -> str:
 
 
 def request_error(url: str) -> str:
-    """Ask for nothing in particular (``OPTIONS *``, RFC 9110, section 9.3.7); why nobody answers, or "".
+    """Send ``OPTIONS *`` (RFC 9110, section 9.3.7); return the error, or "".
 
-    Whatever a member says is an answer, and so is a listener that wants a client's certificate.
+    Any response of a member counts as an answer, as does a demand for a client certificate.
     """
     parts = urlsplit(url)
     opened: Any
@@ -53,7 +53,7 @@ def request_error(url: str) -> str:
         no_verification.check_hostname, no_verification.verify_mode = (
             False,
             ssl.CERT_NONE,
-        )  # who answers is not the question
+        )  # identity does not matter here
         opened = http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=TIMEOUT, context=no_verification)
     else:
         opened = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=TIMEOUT)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl purge``: the embedded cloud, its control plane and all that they keep, removed."""
+"""``octaviactl purge``: remove the embedded cloud, its control plane and their data."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def purge(home: str | None, yes: bool) -> None:
     embedded.require_private(where)
     if not yes:
         console.confirm(f"Remove the installation in {where}, the load balancers it serves included?")
-    logfile.configure(None, level="warning")  # the cloud is taken down in this process: what it logs is not the answer
+    logfile.configure(None, level="warning")  # the cloud is deleted in this process; its log lines are not output
     embedded.stop(where, Deadline(60.0))
     asyncio.run(NetnsCloud(where).stop())
     for path in sorted(where.iterdir()):
@@ -69,7 +69,7 @@ def purge(home: str | None, yes: bool) -> None:
 
 
 def _is_installation(home: Path, key: Path) -> bool:
-    """A key, a cloud that runs, or a store: any of them, for the others may be lost."""
+    """Whether the folder has a key, a running cloud or a store: one is enough, the others may be lost."""
     if key.is_file() or (home / "cloud" / "holder.sock").is_socket():
         return True
     store = home / "octavia.db"

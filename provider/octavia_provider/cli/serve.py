@@ -48,7 +48,7 @@ def serve(
 
 
 def _preflight(where: Path) -> None:
-    """Refuse before anything is made. Where something was made already it is to be watched, whatever the machine lacks."""
+    """Fail before anything is created. Existing load balancers are served whatever the machine lacks."""
     from octavia_provider.clouds.netns import doctor
     from octavia_provider.kit import paths
     from octavia_provider.store import offline
@@ -57,7 +57,7 @@ def _preflight(where: Path) -> None:
         if offline.objects(paths.database(where)):
             return
     except OSError:
-        return  # the store says itself what is wrong with it
+        return  # opening the store reports the error
     missing = doctor.lacking()
     if missing:
         raise PermanentError(

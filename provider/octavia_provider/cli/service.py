@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl service``: the control plane as a systemd service, for machines that reboot."""
+"""``octaviactl service``: the control plane as a systemd service."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def install(*, home: str | None, templates_dir: Path | None, print_: bool) -> No
     _require_systemd()
     UNIT.write_text(text)
     _systemctl("daemon-reload")
-    embedded.stop(paths.home(home), Deadline(60.0))  # one that was started on first use holds the home
+    embedded.stop(paths.home(home), Deadline(60.0))  # one that was started on demand holds the home's lock
     _systemctl("enable", "--now", UNIT.name)
     console.echo(f"installed {UNIT}; it starts at boot and runs now")
 

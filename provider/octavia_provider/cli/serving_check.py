@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which load balancers that should serve do not: by what the control plane says, then by asking them as a client would."""
+"""Load balancers that should serve traffic and do not: from the control plane's statuses, then by probing them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from . import health, probe
 
 Node = Mapping[str, Any]
 MAX_REQUESTS = 20
-"""How often a listener is asked at most."""
+"""Maximum requests per listener."""
 _SELECTABLE = (statuses.ONLINE, statuses.NO_MONITOR, statuses.DRAINING, statuses.UNKNOWN)
 
 
 def not_serving(overview: Node) -> dict[str, str]:
-    """Name → why, of every load balancer that is switched on and does not serve, and of hosts that do not run."""
+    """Name → reason, for every enabled load balancer that does not serve."""
     hosts = {host["address"]: host for host in overview.get("hosts", ())}
     found: dict[str, str] = {}
     for balancer in overview["load_balancers"]:
@@ -56,19 +56,19 @@ def _listener(listener: Node, pool: Node | None, hosts: Mapping[str, Node]) -> I
             yield f"the command of host {health.name(host)} does not run yet"
     if not any(member["operating_status"] in _SELECTABLE for member in members):
         yield f"no member of pool {health.name(pool or {})} is up"
-    for _ in range(min(2 * len(members), MAX_REQUESTS)):  # so that each of them is asked, where they take turns
+    for _ in range(min(2 * len(members), MAX_REQUESTS)):  # so that round robin reaches each member
         error = _probe_error(listener)
         if error:
             yield f"{name}: {error}"
 
 
 def _is_probeable(listener: Node) -> bool:
-    """Whether its answer says that traffic flows: a network of its own may be all that it lets in, and UDP is silent."""
+    """Whether a probe can tell if traffic flows: not with allowed CIDRs, and not for UDP."""
     return bool(listener["url"]) and not listener["allowed_cidrs"] and listener["protocol"] not in ("UDP", "PROMETHEUS")
 
 
 def _probe_error(listener: Node) -> str:
-    """Why it does not answer where it is published; "" too where it cannot be asked."""
+    """The error of a probe of the published address; "" when it answers or cannot be probed."""
     url = listener["url"]
     if not _is_probeable(listener):
         return ""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl stack``: stacks as a whole. Nothing heavy is imported before a command runs."""
+"""``octaviactl stack``: manage stacks. Imports are deferred until a command runs."""
 
 from __future__ import annotations
 

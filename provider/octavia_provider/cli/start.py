@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl start``: the embedded control plane, in the background, until traffic flows."""
+"""``octaviactl start``: start the embedded control plane in the background and wait until traffic flows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from octavia_provider.client.client import Client
 
 POLL_SECONDS = 0.3
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 @click.command(
@@ -64,7 +64,7 @@ def start(*, home: str | None, timeout: float, no_wait: bool, as_json: bool) -> 
 
 
 def wait_until_serving(client: Client, timeout: float, report: Callable[[str], None]) -> Mapping[str, str]:
-    """Until every load balancer that should serve does, or the time is over: those that do not, and why."""
+    """Wait until every load balancer that should serve does, or time is up; return those that do not, with the reason."""
     end = time.monotonic() + timeout
     reported: set[str] = set()
     while True:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl status``: the load balancers, their parts, and how they are."""
+"""``octaviactl status``: the load balancers, their parts and statuses."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _redraw(overview: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         console.echo_json(overview, indent=None)
         return
-    click.clear()  # nothing where no terminal is
+    click.clear()  # does nothing without a terminal
     _show(overview, as_json=False)
 
 
@@ -83,7 +83,7 @@ def _fetch(names: tuple[str, ...], home: str | None, endpoint: str | None) -> di
 
 
 class _NoAnswer(PermanentError):
-    """No answer, and nothing to be read instead."""
+    """The remote control plane does not answer, and there is no local store to read."""
 
     exit_code = exit_codes.NO_CONTROL_PLANE
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The overview as a tree for people: a load balancer, its listeners, their policies and pools, monitors and members."""
+"""The overview as a text tree: load balancers, listeners, policies, pools, monitors and members."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .health import Problem, name
 
 Node = Mapping[str, Any]
 Line = tuple[object, ...]
-"""Parts of a line for ``console.say``: plain ones are escaped there."""
+"""Parts of a line for ``console.echo``, which escapes plain strings."""
 
 _COLOURS = {
     "ACTIVE": "green", "ONLINE": "green", "ERROR": "red", "DEGRADED": "yellow", "DRAINING": "yellow", "OFFLINE": "yellow",
@@ -25,18 +25,18 @@ _TARGETS = ("redirect_url", "redirect_prefix")
 
 @dataclass
 class Branch:
-    """A line and what stands under it."""
+    """A line and its children."""
 
     line: Line
     children: list[Branch] = field(default_factory=list)
 
     def add(self, *line: object) -> Branch:
-        """One more below this one."""
+        """Add a child."""
         self.children.append(Branch(line))
         return self.children[-1]
 
     def lines(self, indent: str = "", connector: str = "") -> Iterator[Line]:
-        """Itself and all below, drawn as ``tree(1)`` does."""
+        """The line and its descendants, drawn as ``tree(1)`` does."""
         yield (indent + connector, *self.line)
         child_indent = indent + {"": "", "├── ": "│   ", "└── ": "    "}[connector]
         for i, branch in enumerate(self.children):
@@ -59,7 +59,7 @@ def hosts(overview: Node) -> Iterator[Line]:
 
 
 def summary(found: list[Problem]) -> Iterator[Line]:
-    """What is wrong, the worst first."""
+    """The problems, worst first."""
     for trouble in sorted(found, key=lambda one: -one.exit_code):
         yield (styled("! ", fg="red" if trouble.exit_code == exit_codes.ERROR else "yellow"), str(trouble))
 

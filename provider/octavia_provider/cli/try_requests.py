@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl try``: a few requests, and who answered them."""
+"""``octaviactl try``: send a few requests and show which member answered."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from . import options
 
 PALETTE = ("cyan", "magenta", "yellow", "green", "blue", "red")
 TIMEOUT = 5.0
-# What OpenSSL says of a certificate (x509_vfy.h), and what to do about it.
+# OpenSSL's verification errors (x509_vfy.h).
 _UNKNOWN_AUTHORITY = frozenset({2, 18, 19, 20, 21})
 _EXPIRED, _NOT_YET, _OTHER_NAME = 10, 9, frozenset({62, 64})
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to ask, and by which name; ``tls`` None: by plain HTTP."""
+    """The server and the host name to request; ``tls`` None: plain HTTP."""
 
     parts: SplitResult
     name: str | None
@@ -97,7 +97,7 @@ def _raise_on_failures(url: str, answers: Sequence[dict[str, Any]]) -> None:
 
 
 def _request(target: Target) -> dict[str, Any]:
-    """By the plainest client there is: what is timed is the balancer, and not a client that is set up."""
+    """One request with the simplest client, so that the time measured is the load balancer's."""
     parts = target.parts
     path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
     headers = {"Connection": "close", **({"Host": target.name} if target.name else {})}
@@ -131,7 +131,7 @@ def _wrap_tls(sock: socket.socket, target: Target) -> ssl.SSLSocket:
 
 
 def _hint(error: Exception, target: Target) -> str:
-    """What to do about a request that was not answered."""
+    """A hint for a failed request."""
     if not isinstance(error, ssl.SSLCertVerificationError):
         return "octaviactl status"
     code = error.verify_code

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The synchronous client of the v2 API (docs/reference/api.md). One is used by many threads at once.
+"""The synchronous client of the v2 API (docs/reference/api.md). Thread-safe.
 
-Every call takes a :class:`Deadline`; a control plane that does not answer is tried again while it lasts (no longer than
-``PATIENCE``), since one that was killed is started anew within a second. Errors are those of ``model.errors``.
+Every call takes a :class:`Deadline`. Requests to a control plane that does not answer are retried until the deadline, at
+most ``RETRY_SECONDS``: one that was killed is restarted within a second. Errors are those of ``model.errors``.
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ if TYPE_CHECKING:
 log = logs.Logger()
 
 RETRY_SECONDS = 20.0
-"""Seconds for which a control plane that does not answer is tried again."""
+"""Seconds for which requests are retried while the control plane does not answer."""
 WAIT_SECONDS = 3
-"""Seconds of one ``Prefer: wait``: how late a cancellation is heard, and how often progress is told."""
+"""Seconds of one ``Prefer: wait``: the delay of a cancellation, and the interval of progress messages."""
 CONFLICT_SECONDS = 6.0
-"""Seconds for which a change waits for another object to give up the port, address or name that it wants."""
+"""Seconds for which an update waits for another object to release the port, address or name that it needs."""
 ANSWER_TIMEOUT = 30.0
-"""Seconds that a control plane may take for an answer beyond the wait it was asked for."""
+"""Seconds for a response, in addition to the ``Prefer: wait``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ownership:
-    """Who makes an object: the uuid of the Pulumi provider resource, and the URN; ``known`` are the ids that the
-    engine has shown, of whatever URN."""
+    """The owner of an object: the uuid of the Pulumi provider resource, and the URN. ``known`` are the ids that the engine
+    has sent, for any URN."""
 
     provider: str
     urn: str
     known: Sequence[str] = ()
 
     def body(self) -> dict[str, Any]:
-        """As a POST carries it."""
+        """For the body of a POST."""
         return {"provider": self.provider, "urn": self.urn, "known": list(self.known)}
 
     def header(self) -> dict[str, str]:
-        """As a GET or PUT carries it; the URN percent-encoded, since resource names may be in any script."""
+        """For the headers of a GET or PUT; the URN is percent-encoded, since resource names may be in any script."""
         return {"X-Octavia-Owner": f"{self.provider} {quote(self.urn, safe=':/$')}"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiObject:
-    """One object as the control plane shows it."""
+    """One object as the API returns it."""
 
     object: dict[str, Any]
     control_plane_id: str = ""
@@ -66,7 +66,7 @@ class ApiObject:
 
     @property
     def id(self) -> str:
-        """The object's id, or what stands for one in its URL (the name of a zone, the project of a quota)."""
+        """The object's id, or its key in the URL (the name of an availability zone, the project of a quota)."""
         return str(self.object[self.key] if self.object.get("id") is None else self.object["id"])
 
     @property
@@ -83,8 +83,8 @@ class ApiObject:
 class Client:
     """A connection to one control plane.
 
-    ``url`` is where it is, or, with ``start``, whatever: ``start(deadline)`` makes sure that the embedded control plane
-    runs and answers the path of its Unix socket. It is called before the first request and after a connection failed.
+    ``url`` is its URL, ignored with ``start``: ``start(deadline)`` makes sure that the embedded control plane runs and
+    returns the path of its Unix socket. It is called before the first request and after a connection failure.
     """
 
     def __init__(self, url: str = "http://octavia", *, start: Callable[[Deadline], Path] | None = None) -> None:
@@ -105,7 +105,7 @@ class Client:
         self, kind: str, id: str, *, deadline: Deadline, parent: str | None = None,  # noqa: A002
         owner: Ownership | None = None, made_by: str = "", wait: int = 0,
     ) -> ApiObject:  # fmt: skip
-        """One object; ``NotFound`` only where the control plane ``made_by`` itself says so (see :func:`_proven`)."""
+        """One object; ``NotFound`` only when the control plane ``made_by`` says so (see :class:`_verify_not_found`)."""
         headers = owner.header() if owner else {}
         path = collections.item(kind, id, parent)
         with _verify_not_found(kind, id, made_by):
@@ -131,7 +131,7 @@ class Client:
         self, kind: str, values: Mapping[str, Any], *, deadline: Deadline, parent: str | None = None,
         owner: Ownership | None = None, subject: str = "",
     ) -> ApiObject:  # fmt: skip
-        """POST, waiting one slice for it to settle; with an owner it is made once, however often it is sent."""
+        """POST, waiting up to ``WAIT_SECONDS`` for it to settle; idempotent with an owner."""
         body: dict[str, Any] = {collections.object_key(kind): dict(values)}
         if owner:
             body["owner"] = owner.body()
@@ -145,9 +145,9 @@ class Client:
         self, kind: str, id: str, values: Mapping[str, Any], *, deadline: Deadline,  # noqa: A002
         parent: str | None = None, owner: Ownership | None = None, made_by: str = "", subject: str = "",
     ) -> ApiObject:  # fmt: skip
-        """PUT, waiting one slice for it to settle: the attributes that are given; null puts one back to its default.
+        """PUT the given attributes (null resets one to its default), waiting up to ``WAIT_SECONDS`` for it to settle.
 
-        A value that another object holds (``Conflict`` with a path) is waited for: that one may be about to change too.
+        Retried while another object holds a unique value (``Conflict`` with a path): that object may be changing too.
         """
         path = collections.item(kind, id, parent)
         conflict_deadline = Deadline(min(CONFLICT_SECONDS, deadline.remaining()), deadline.cancelled)
@@ -169,7 +169,7 @@ class Client:
         self, kind: str, id: str, *, deadline: Deadline, parent: str | None = None, made_by: str = "",  # noqa: A002
         subject: str = "", progress: Callable[[ApiObject], None] | None = None,
     ) -> None:  # fmt: skip
-        """DELETE, and wait until it is out of force; an object that is gone already is fine (same proof as ``get``)."""
+        """DELETE, and wait until it is gone; no error when it does not exist (verified as in ``get``)."""
         path = collections.item(kind, id, parent)
         subject = subject or f"{kind} {id}"
         try:
@@ -195,7 +195,7 @@ class Client:
         self, kind: str, answer: ApiObject, *, deadline: Deadline, parent: str | None = None,
         progress: Callable[[ApiObject], None] | None = None,
     ) -> ApiObject:  # fmt: skip
-        """Wait until the object has settled or the deadline has passed; answers what was seen last."""
+        """Wait until the object has settled or the deadline has passed; return its last state."""
         while not answer.settled and not deadline.passed():
             if progress:
                 progress(answer)
@@ -206,12 +206,12 @@ class Client:
         return answer
 
     def control_plane(self, *, deadline: Deadline) -> dict[str, Any]:
-        """The control plane itself: id, version, schema, pid, …"""
+        """Facts about the control plane: id, version, schema, pid, …"""
         found: dict[str, Any] = self.request("GET", "/v2/octavia/control-plane", deadline=deadline).json()
         return dict(found["control_plane"])
 
     def confirm(self, provider: str, ids: Sequence[str], *, seconds: float) -> None:
-        """The engine keeps these: they are no leftovers of a crash. Takes no more than some ``seconds``."""
+        """Mark objects as saved in the engine's state, so that they do not count as leftovers. Bounded by ``seconds``."""
         body = {"provider": provider, "ids": list(ids)}
         deadline = Deadline(seconds / 2)
         self.request(
@@ -225,11 +225,11 @@ class Client:
         headers: Mapping[str, str] | None = None, wait: int = 0, subject: str = "", idempotent: bool = True,
         timeout: float = ANSWER_TIMEOUT,
     ) -> httpx2.Response:  # fmt: skip
-        """One request; answers of 400 and above are raised. ``again``: it may be sent twice without harm."""
+        """One request; statuses of 400 and above are raised. ``idempotent``: it may be retried."""
         all_headers = {
             "X-Octavia-Form": "model",
             **(headers or {}),
-        }  # as it was given, in the model's types (docs/reference/api.md)
+        }  # values as they were set, in the model's types (docs/reference/api.md)
         options: dict[str, Any] = {"json": json, "params": params, "headers": all_headers, "timeout": timeout + wait}
         if wait:
             options["headers"]["Prefer"] = f"wait={wait}"  # RFC 7240, section 4.3
@@ -274,7 +274,7 @@ class Client:
                 import httpx2
 
                 limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64)
-                # no TLS, no certificates to load; and the environment's proxies know nothing of a Unix socket
+                # without TLS no certificates are loaded; proxies from the environment do not apply to a Unix socket
                 tls = self.url.startswith("https:")
                 uds = None if self._start is None else str(self._start(deadline))
                 transport = httpx2.HTTPTransport(uds=uds, limits=limits, verify=tls)
@@ -282,7 +282,7 @@ class Client:
             return self._http
 
     def _drop_connection(self, http: httpx2.Client) -> None:
-        """The next request connects anew, starting the embedded control plane where it is gone."""
+        """Make the next request reconnect, which starts the embedded control plane if it is gone."""
         with self._lock:
             if self._http is http and self._start is not None:
                 self._http = None
@@ -303,11 +303,11 @@ class Client:
 
 
 class _NotSent(Unreachable):
-    """There was no connection: the request has reached nobody and may be sent again, whatever it asks."""
+    """The connection failed: the request was not sent, so any request may be retried."""
 
 
 class _NotFoundBy(NotFound):
-    """A 404, with the id of the control plane that gave it ("" where it did not say)."""
+    """A 404, with the id of the control plane that sent it ("" when unknown)."""
 
     def __init__(self, error: NotFound, answered_by: str) -> None:
         super().__init__(error.message, subject=error.subject, hint=error.hint, path=error.path)
@@ -315,10 +315,9 @@ class _NotFoundBy(NotFound):
 
 
 class _verify_not_found:  # noqa: N801 - reads as a word: with _proven(...)
-    """Turns a "not found" that proves nothing into :class:`WrongControlPlane`.
+    """Turn a 404 from anything but the control plane that created the object into :class:`WrongControlPlane`.
 
-    An object is gone when the control plane that made it says so. Another one (another home, an emptied folder), or
-    something on the way that answers 404 without saying who it is, knows nothing about it.
+    Another control plane (another home, an emptied folder) or a proxy that answers 404 knows nothing about the object.
     """
 
     def __init__(self, kind: str, id: str, made_by: str) -> None:  # noqa: A002

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where each kind lives in the API, and the word its bodies carry (docs/reference/api.md)."""
+"""URLs and body keys of each kind (docs/reference/api.md)."""
 
 from __future__ import annotations
 

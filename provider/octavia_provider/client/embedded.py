@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded control plane: finding it, and starting it when a call has to be made and none runs.
+"""The embedded control plane: find it, and start it on demand.
 
-It is a process of its own (own session, no inherited descriptors), so it outlives whoever started it. Starting is
-"lock, then connect": of any number of plugins that come at once one starts it, the others find it running.
+It is a separate process (own session, no inherited descriptors), so it outlives its starter. Starting is "lock, then
+connect": of several plugins that start at once, one starts it and the others find it running.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from .deadline import Deadline
 log = logs.Logger()
 
 START_TIMEOUT = 60.0
-"""Seconds that a control plane may take to start (a reboot makes it rebuild its cloud) or to stop."""
+"""Seconds for a control plane to start (after a reboot it rebuilds its cloud) or to stop."""
 SUBJECT = "the embedded control plane"
 TEMPLATES_DIR = "OCTAVIA_TEMPLATES_DIR"
 _SERVE = (sys.executable, "-P", "-m", "octavia_provider.cli.main", "serve")
 
 
 def endpoint(url: str | None = None, home: str | None = None) -> str | None:
-    """The URL that is meant: what is given, else ``OCTAVIA_ENDPOINT`` unless a home is given; None: the embedded one."""
+    """The URL to use: ``url``, else ``OCTAVIA_ENDPOINT`` unless a home is given; None: the embedded control plane."""
     return url or (None if home else os.environ.get("OCTAVIA_ENDPOINT") or None)
 
 
 def connect(url: str | None = None, home: str | None = None, *, start: bool = True) -> Client:
     """A client of the control plane at ``url`` (default: see :func:`endpoint`), else of the embedded one of this home.
 
-    Nothing is done before the first request, which starts the embedded one; with ``start=False`` it is an error
-    where it does not run.
+    Nothing happens before the first request, which starts the embedded one; with ``start=False`` it is an error when it
+    does not run.
     """
     target = endpoint(url, home)
     if target:
@@ -56,7 +56,7 @@ def connect(url: str | None = None, home: str | None = None, *, start: bool = Tr
 
 
 def _checked_url(where: str) -> str:
-    """The URL of a control plane; ``Invalid`` for what can be none: asking it would never come to an end."""
+    """The URL; ``Invalid`` when it is not an http(s) URL: requests to it would be retried to no end."""
     if urls.parse_http(where) is None:
         raise Invalid([Violation(("endpoint",), f"{where!r} is no URL of a control plane, as http://host:9876 is")])
     return where
@@ -86,13 +86,13 @@ def running(home: Path) -> bool:
 
 
 def require_private(home: Path) -> None:
-    """``Forbidden`` where the home is another user's, or others may look into it."""
+    """``Forbidden`` when the home belongs to another user or is accessible to others."""
     if (problem := homes.problem(home)) is not None:
         raise Forbidden(problem.message, subject=f"the home {home}", hint=problem.hint)
 
 
 def ensure_running(home: Path, deadline: Deadline) -> Path:
-    """Make sure that this home's control plane runs and is no older than we are; answers the path of its socket."""
+    """Make sure that this home's control plane runs and is not older than this client; return its socket's path."""
     require_private(home)
     if not running(home):
         preflight(home)
@@ -104,7 +104,7 @@ def ensure_running(home: Path, deadline: Deadline) -> Path:
 
 
 def preflight(home: Path) -> None:
-    """``PermanentError`` where this machine lacks what a control plane of this home needs; makes nothing, not even the home."""
+    """``PermanentError`` when this machine lacks a prerequisite; creates nothing, not even the home."""
     command = [*_SERVE, "--check", "--home", str(home)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=_environment())
     if done.returncode:
@@ -113,7 +113,7 @@ def preflight(home: Path) -> None:
 
 
 def stop(home: Path, deadline: Deadline) -> None:
-    """Ask it to end, and wait until it has. Traffic goes on. Nothing happens where none runs."""
+    """Stop the control plane if it runs, and wait until it has exited. Traffic is not affected."""
     if not running(home):
         return
     client = Client(start=lambda _: _socket(home))
@@ -209,7 +209,7 @@ def _start(home: Path, deadline: Deadline) -> None:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without what Pulumi sets for one run (passphrases, configuration): it would live on in the process."""
+    """The environment without Pulumi's variables (passphrases, configuration): the process outlives the run."""
     found = {name: value for name, value in os.environ.items() if not name.startswith("PULUMI_")}
     if folder := found.get(TEMPLATES_DIR):
         found[TEMPLATES_DIR] = str(Path(folder).absolute())  # the process has another working directory
@@ -217,19 +217,19 @@ def _environment() -> dict[str, str]:
 
 
 def _start_error(home: Path, log_offset: int, what: str) -> OctaviaError:
-    """With the last thing that it said since it ``began`` to write: an error is its last line, and for people."""
+    """The error of a failed start, with the last error in its log after ``log_offset``."""
     with paths.log_file(home).open("rb") as file:
         file.seek(log_offset)
         lines = file.read().decode(errors="replace").splitlines()
     message, hint = _last_error(lines)
-    if not message and homes.is_disk_full(home):  # what it had to say found no room in the log
+    if not message and homes.is_disk_full(home):  # a full disk leaves no error in the log
         message, hint = "its disk is full.", f"make room on the disk of {home}, then: octaviactl start"
     hint = hint or f"octaviactl doctor, and the log {paths.log_file(home)}"
     return PermanentError(f"{what}: {message}" if message else f"{what}.", subject=SUBJECT, hint=hint)
 
 
 def _last_error(lines: Sequence[str]) -> tuple[str, str]:
-    """The last error among the lines, and what it says to do."""
+    """The last error among the lines, and its hint."""
     errors = [line.partition("error: ")[2].rstrip(".") for line in lines if line.startswith("error: ")]
     message, _, hint = (errors[-1] if errors else "").partition(". Try: ")
     return f"{message}." if message else "", hint

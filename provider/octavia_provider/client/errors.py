@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the API answers when it refuses → the errors of the model."""
+"""HTTP error responses of the API → the errors of the model."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ _ERROR_TYPES: Mapping[int, type[OctaviaError]] = {
 
 
 def from_response(status: int, body: Any, *, subject: str, retry_after: str | None = None) -> OctaviaError:
-    """The error that an answer of 400 or above means; ``body`` is its JSON, or None where it had none."""
+    """The error for a status of 400 or above; ``body`` is its JSON, or None."""
     fault: Mapping[str, Any] = body if isinstance(body, Mapping) else {}
     message = str(fault.get("faultstring") or f"the control plane answered {status} without saying why")
     violations = [_violation(item) for item in fault.get("violations") or ()]
     if status == 400:
         return Invalid(violations or [Violation((), message)], subject=subject)
-    if status in (404, 409) and violations:  # what collides or is not there, said where it is named
+    if status in (404, 409) and violations:  # a conflict or a missing reference, with its path
         error_type_for_path = NotFound if status == 404 else Conflict
         return error_type_for_path(violations[0].message, subject=subject, path=violations[0].path)
     if status in {429, 503}:

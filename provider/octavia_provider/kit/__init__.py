@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tools that know no word of load balancing: paths, ids, logging, waiting."""
+"""Helpers without load-balancing logic: paths, logging, terminal output, URLs."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whose a home is, and who may look into it: it holds keys and passwords."""
+"""Ownership and mode of a home directory: it holds keys and passwords."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Problem:
 
 
 def problem(home: Path) -> Problem | None:
-    """What is wrong with the home, if anything. One of ours, or an empty folder, that others may merely read is closed to them
-    (as PostgreSQL's initdb does); a folder of something else, or one in which others may have written, is left as it is."""
+    """What is wrong with the home, if anything. An existing home or an empty folder that others may only read gets mode
+    0700 (as PostgreSQL's initdb does); any other folder, or one that others may write to, is left alone."""
     try:
         found = home.stat()
     except OSError:
-        return None  # there is none yet, or whoever uses it says what is wrong
+        return None  # it does not exist yet, or its user will report the error
     if not stat.S_ISDIR(found.st_mode):
         return None
     if found.st_uid != os.geteuid():
@@ -46,13 +46,13 @@ def problem(home: Path) -> Problem | None:
 
 
 def is_disk_full(home: Path) -> bool:
-    """Whether nothing more can be written on its disk: no room, or no more files."""
+    """Whether its disk is full: no blocks or no inodes."""
     disk = os.statvfs(home)
     return disk.f_bavail == 0 or (disk.f_files > 0 and disk.f_favail == 0)
 
 
 def _close_to_others(home: Path, mode: int) -> bool:
-    """Whether it could be closed to others."""
+    """Remove access for others; return whether that was possible."""
     empty = not any(home.iterdir())
     is_home = paths.database(home).exists() and paths.key_file(home).exists() and not mode & _WRITABLE
     if mode & stat.S_ISVTX or not (empty or is_home):

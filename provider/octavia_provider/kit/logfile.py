@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logging: one line of JSON an event in files, colours on a terminal."""
+"""Logging: one JSON line per event in files, colours on a terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _flood_filter = FloodFilter()
 
 
 def _is_allowed(record: logging.LogRecord) -> bool:
-    """Complaints of libraries are limited here, ours (of structlog) before they become text, with a time in it."""
+    """Rate-limit library messages here; structlog's events are limited before they become text with a timestamp."""
     return record.name.startswith("octavia_provider") or _flood_filter.filter(record)
 
 
@@ -46,7 +46,7 @@ def configure(file: Path | None = None, *, level: str = "info") -> None:
         handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     handler.addFilter(_is_allowed)
-    logging.raiseExceptions = False  # a log that cannot be written (a full disk) is no reason to write more
+    logging.raiseExceptions = False  # do not print a traceback when the log cannot be written (a full disk)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""structlog, loaded when there is something to say: with rich beside it, importing it takes longer than all else a
-plugin imports of ours."""
+"""structlog, imported when the first event is logged: with rich it takes longer to import than the rest of the plugin."""
 
 from __future__ import annotations
 
@@ -14,18 +13,18 @@ _silenced = False
 
 
 class Logger:
-    """Passes on to structlog, unless logging is switched off."""
+    """Passes events to structlog, unless logging is silenced."""
 
     def debug(self, event: str, **facts: Any) -> None:
-        """For whoever looks for a fault."""
+        """Details for debugging."""
         self._log("debug", event, facts)
 
     def info(self, event: str, **facts: Any) -> None:
-        """For whoever wants to know what was done."""
+        """Normal operations."""
         self._log("info", event, facts)
 
     def warning(self, event: str, **facts: Any) -> None:
-        """For whoever has to act before long."""
+        """Something that needs attention."""
         self._log("warning", event, facts)
 
     @staticmethod
@@ -58,5 +57,5 @@ def to_stderr() -> None:
 
 
 def _escape(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Text of others in a log that is read on a terminal."""
+    """Escape foreign text in log lines that are printed on a terminal."""
     return {key: terminal.escape_text(value) if isinstance(value, str) else value for key, value in event.items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an installation keeps its things: one home directory, moved as a whole by ``OCTAVIA_HOME``."""
+"""The files of an installation: all in one home directory, set by ``OCTAVIA_HOME``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ SOCKET_LENGTH = 90
 
 
 def home(path: str | os.PathLike[str] | None = None) -> Path:
-    """The home: what is given, else ``OCTAVIA_HOME``, else /var/lib/octavia for root and XDG's state directory for
-    others (XDG Base Directory Specification 0.8)."""
+    """The home: ``path``, else ``OCTAVIA_HOME``, else /var/lib/octavia for root and XDG's state directory for others (XDG
+    Base Directory Specification 0.8)."""
     chosen = path or os.environ.get("OCTAVIA_HOME")
     if chosen:
         return Path(os.path.realpath(Path(chosen).expanduser()))
@@ -31,7 +31,7 @@ def api_socket(home: Path) -> Path:
 
 
 def log_file(home: Path) -> Path:
-    """What the embedded control plane writes."""
+    """The log of the embedded control plane."""
     return home / "control-plane.log"
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tasks of the control plane that live as long as it does (``octavia_amphora.supervision``), and how they end."""
+"""Background tasks that run as long as the control plane (``octavia_amphora.supervision``)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = structlog.get_logger(__name__)
 
 
 def run_forever(name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
-    """Begin work that goes on: when it fails, the log says why and it is begun again."""
+    """Start a task that is restarted when it fails; failures are logged."""
     return asyncio.get_running_loop().create_task(supervised(name, work, tell=_log_failure), name=name)
 
 

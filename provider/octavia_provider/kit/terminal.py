@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text of others on a terminal: names, answers, logs, messages. Whatever could move the cursor, change colours, reorder or
-hide text is written as an escape that can be read, so that it is seen and does nothing."""
+"""Escape foreign text for a terminal: names, responses, logs, messages. Characters that could move the cursor, change
+colours, reorder or hide text are printed as visible escapes."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import json
 import re
 from typing import Any
 
-# Control characters of ISO 6429 (C0, DEL, C1); separators of lines and paragraphs; controls of the writing direction
-# (UAX 9); invisible formats; lone surrogates, which cannot be written at all. The joiners U+200C and U+200D stay: scripts
-# need them.
+# Control characters of ISO 6429 (C0, DEL, C1); line and paragraph separators; bidirectional controls (UAX 9); invisible
+# format characters; lone surrogates, which cannot be encoded. The joiners U+200C and U+200D stay: some scripts need them.
 _CONTROL = (
     "\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f"
@@ -25,12 +24,12 @@ def escape_line(value: object) -> str:
 
 
 def escape_text(value: object) -> str:
-    """Text of several lines: line breaks and tabs stay."""
+    """Several lines: line breaks and tabs are kept."""
     return "\n".join("\t".join(map(escape_line, row.split("\t"))) for row in str(value).split("\n"))
 
 
 def dump_json(value: Any, *, indent: int | None = 2) -> str:
-    """JSON: nothing is lost, for what a terminal would obey stands as ``\\uXXXX`` in its strings."""
+    """JSON in which control characters are ``\\uXXXX`` escapes, so nothing is lost."""
     written = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
     return _CONTROL_PATTERN.sub(lambda found: found[0] if found[0] == "\n" else json.dumps(found[0])[1:-1], written)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""URLs that people type."""
+"""URLs from user input."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from urllib.parse import SplitResult, urlsplit
 
 
 def parse_http(text: str) -> SplitResult | None:
-    """The parts of an http or https URL with a host; None for what is none."""
+    """The parts of an http or https URL with a host; None for anything else."""
     try:
         parts = urlsplit(text)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
