@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from octavia_provider.model.errors import Conflict, Invalid, NotFound, Path, PermanentError, Violation
@@ -73,11 +74,14 @@ class ObjectWriter:
                 return Created(record=record, generation=record.generation, adopted=True)
             deletion.replace(self.tx, leftover)
         made: dict[str, Record] = {}
-        for create_request in sorted(
-            create_requests, key=lambda create_request: _RANKS.get(create_request.kind, len(_RANKS))
-        ):
-            owner = claim.owner if claim and create_request is create_requests[0] else None
-            made[create_request.id] = self._insert(create_request, create_requests, owner)
+        ordered = sorted(create_requests, key=lambda create_request: _RANKS.get(create_request.kind, len(_RANKS)))
+        for members, group in groupby(ordered, lambda one: one.kind == "member" and one is not create_requests[0]):
+            if members:
+                self._insert_members(list(group), create_requests)
+                continue
+            for create_request in group:
+                owner = claim.owner if claim and create_request is create_requests[0] else None
+                made[create_request.id] = self._insert(create_request, create_requests, owner)
         return Created(
             record=made[create_requests[0].id], generation=max(record.generation for record in made.values())
         )
@@ -101,34 +105,32 @@ class ObjectWriter:
         named = {_server(create_request.values) for create_request in create_requests}
         if not additive:
             self.tx.mark_deleting(member.id for server, member in known.items() if server not in named)
+        new: list[CreateRequest] = []
         for create_request in create_requests:
             member = known.get(_server(create_request.values))
             if member is None:
-                self._insert(create_request, create_requests)
+                new.append(create_request)
             else:
                 self._change(member, create_request.raw, create_request.path)
+        self._insert_members(new, create_requests)
         return pool
+
+    def _insert_members(self, new: Sequence[CreateRequest], create_requests: Sequence[CreateRequest]) -> None:
+        """Together: thousands one by one take long. Where one of them collides, one by one tells which."""
+        records = []
+        for create_request in new:
+            with _telling(create_request, create_requests):
+                records.append(self._new(create_request, None))
+        if not self.tx.insert_all(records):
+            for create_request, record in zip(new, records, strict=True):
+                with _telling(create_request, create_requests):
+                    self.tx.insert(record)
 
     def _insert(
         self, create_request: CreateRequest, create_requests: Sequence[CreateRequest], owner: Owner | None = None
     ) -> Record:
-        values = dict(create_request.values)
         try:
-            scope_id = self.rules.place(create_request.kind, create_request.id, values, create_request.path)
-            project_id = create_request.project_id if create_request.kind in ROOTS else self.rules.project(scope_id)
-            self.quota_check.take(create_request.kind, project_id)
-            with _within(create_request.path):
-                values.update(self.networks.place(self.tx, create_request.kind, create_request.id, values))
-            if respelled := representation.spelled(create_request.kind, create_request.raw, create_request.values):
-                values[representation.SPELLED] = respelled
-            self._check(create_request.kind, values, None, create_request.path)
-            self.rules.check(create_request.kind, create_request.id, scope_id, values, create_request.path)
-            if create_request.kind == "l7_policy":
-                values = self._placed(create_request.id, values, written=owner is not None or create_request.path != ())
-            record = Record(
-                id=create_request.id, kind=create_request.kind, scope_id=scope_id, project_id=project_id, spec=values, generation=0, owner=owner
-            )  # fmt: skip
-            made = self._in_force(self.tx.insert(record))
+            made = self._in_force(self.tx.insert(self._new(create_request, owner)))
             self._taken_by(made)
         except PermanentError as error:
             refused = told(error, create_request, create_requests)
@@ -136,6 +138,24 @@ class ObjectWriter:
                 refused.message += self._way_out(create_request.kind, error.holder, owner)
             raise refused from None
         return made
+
+    def _new(self, create_request: CreateRequest, owner: Owner | None) -> Record:
+        """What is to be written for a request: placed, and checked against all that is there."""
+        values = dict(create_request.values)
+        scope_id = self.rules.place(create_request.kind, create_request.id, values, create_request.path)
+        project_id = create_request.project_id if create_request.kind in ROOTS else self.rules.project(scope_id)
+        self.quota_check.take(create_request.kind, project_id)
+        with _within(create_request.path):
+            values.update(self.networks.place(self.tx, create_request.kind, create_request.id, values))
+        if respelled := representation.spelled(create_request.kind, create_request.raw, create_request.values):
+            values[representation.SPELLED] = respelled
+        self._check(create_request.kind, values, None, create_request.path)
+        self.rules.check(create_request.kind, create_request.id, scope_id, values, create_request.path)
+        if create_request.kind == "l7_policy":
+            values = self._placed(create_request.id, values, written=owner is not None or create_request.path != ())
+        return Record(
+            id=create_request.id, kind=create_request.kind, scope_id=scope_id, project_id=project_id, spec=values, generation=0, owner=owner
+        )  # fmt: skip
 
     def _without_pool(self, listener: Record, given: Mapping[str, Any], values: Mapping[str, Any]) -> bool:
         """Whether a listener has no pool though one names it: null says so, and holds until a pool is given to it."""
@@ -224,6 +244,15 @@ def duplicates(create_requests: Sequence[CreateRequest]) -> list[Violation]:
 
 def _server(spec: Mapping[str, Any]) -> tuple[str, int]:
     return spec["address"], spec["protocol_port"]
+
+
+@contextmanager
+def _telling(create_request: CreateRequest, create_requests: Sequence[CreateRequest]) -> Iterator[None]:
+    """What is refused of one object, in terms of the whole request."""
+    try:
+        yield
+    except PermanentError as error:
+        raise told(error, create_request, create_requests) from None
 
 
 @contextmanager

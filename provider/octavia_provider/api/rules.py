@@ -73,6 +73,7 @@ class Rules:
         self._policies: set[str] = set()
         self._called: dict[str, bool] = {}
         self._projects: dict[str, str] = {}
+        self._pools: dict[str, str] = {}
 
     def place(self, kind: str, id_: str, values: dict[str, Any], path: Path) -> str:
         """The scope of a new object, whose parents must be there; fills in what is known from them."""
@@ -83,12 +84,17 @@ class Rules:
         if kind == "l7_rule":
             return parent(self._tx, "l7_policy", values["l7policy_id"], (*path, "l7policy_id")).scope_id
         if kind in ("member", "health_monitor"):
-            return parent(self._tx, "pool", values["pool_id"], (*path, "pool_id")).scope_id
+            return self._of_pool(values["pool_id"], path)
         if kind == "pool" and values["listener_id"]:
             listener = parent(self._tx, "listener", values["listener_id"], (*path, "listener_id"))
             values["loadbalancer_id"] = values["loadbalancer_id"] or listener.scope_id
             return listener.scope_id
         return parent(self._tx, "load_balancer", values["loadbalancer_id"], (*path, "loadbalancer_id")).id
+
+    def _of_pool(self, pool_id: str, path: Path) -> str:
+        if pool_id not in self._pools:  # a batch asks for each of its members
+            self._pools[pool_id] = parent(self._tx, "pool", pool_id, (*path, "pool_id")).scope_id
+        return self._pools[pool_id]
 
     def project(self, load_balancer_id: str) -> str:
         """Whose a load balancer is, and so all that is in it."""

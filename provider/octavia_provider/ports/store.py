@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
@@ -144,6 +144,10 @@ class Transaction(Protocol):
 
     def insert(self, record: Record) -> Record:
         """Add an object (and its scope, when it is a root), raising the scope's generation; Conflict when taken."""
+        ...
+
+    def insert_all(self, records: Sequence[Record]) -> bool:
+        """Add objects that are no roots, together: all, or none where one of them collides."""
         ...
 
     def update(self, id: str, spec: Mapping[str, Any]) -> Record:  # noqa: A002

@@ -99,12 +99,7 @@ class SqlTransaction(Coordination):
     def insert(self, record: Record) -> Record:
         """Add an object, and its scope when it is the root of one."""
         generation = self._new_scope(record) if record.id == record.scope_id else self.touch(record.scope_id)
-        made = dataclasses.replace(
-            record,
-            spec=rows.plain(record.spec),
-            generation=generation,
-            created_at=record.created_at or rows.now(),
-        )
+        made = _made(record, generation, rows.now())
         try:
             with self._db.begin_nested():
                 self._db.execute(insert(OBJECTS), rows.columns(made, self._cipher))
@@ -112,6 +107,21 @@ class SqlTransaction(Coordination):
             raise self._collision(made.kind, made.id, made.spec) from None
         self._refer(made)
         return made
+
+    def insert_all(self, records: Sequence[Record]) -> bool:
+        """Add objects that are no roots; False, and none is added, where one of them collides."""
+        now = rows.now()
+        made = [_made(record, self.touch(record.scope_id), now) for record in records]
+        named = [row for record in made for row in _named(record)]
+        try:
+            with self._db.begin_nested():
+                if made:
+                    self._db.execute(insert(OBJECTS), [rows.columns(record, self._cipher) for record in made])
+                if named:
+                    self._db.execute(insert(REFERENCES), named)
+        except IntegrityError:
+            return False
+        return True
 
     def update(self, id: str, spec: Mapping[str, Any]) -> Record:  # noqa: A002
         """Write a new spec, raising the generation; an object that is being deleted cannot come back."""
@@ -277,6 +287,13 @@ class SqlTransaction(Coordination):
             OBJECTS.c.scope_id == scope_id, OBJECTS.c.deleting, OBJECTS.c.generation <= generation
         )
         return list(self._db.execute(query.order_by(OBJECTS.c.position)).scalars())
+
+
+def _made(record: Record, generation: int, now: str) -> Record:
+    """The record as it is written for the first time."""
+    return dataclasses.replace(
+        record, spec=rows.plain(record.spec), generation=generation, created_at=record.created_at or now
+    )
 
 
 def _named(record: Record) -> list[dict[str, str]]:

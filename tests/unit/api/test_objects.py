@@ -8,6 +8,7 @@ import uuid
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from octavia_amphora.wire.messages import Counters
 from octavia_provider.model import statuses
@@ -279,6 +280,22 @@ async def test_the_batch_of_members(plane: Plane) -> None:
         ("members", 1, "address"), ("members", 2, "address"), ("members", 2, "protocol_port"), ("members", 3),
         ("members", 4, "pool_id"),
     }  # fmt: skip
+
+
+async def test_a_batch_of_many_takes_as_many_statements_as_one_of_few(plane: Plane) -> None:
+    pool = (await whole(plane))["pool"]["id"]
+    statements: list[str] = []
+    event.listen(plane.store._engines[0], "before_cursor_execute", lambda *call: statements.append(call[2]))
+    counts = []
+    for network, count in ((1, 5), (2, 100)):
+        members = [{"address": f"10.{network}.1.{i}", "protocol_port": 80} for i in range(1, count + 1)]
+        plane.held.clear()  # what settles it is not counted
+        statements.clear()
+        made = await plane.call("PUT", f"/lbaas/pools/{pool}/members?additive_only=true", {"members": members})
+        assert made.status == 202, made.body
+        counts.append(len(statements))
+        plane.held.set()
+    assert counts[0] == counts[1] < 20, statements
 
 
 @pytest.mark.covers("local_network.cidr", "local_host.network_id", "local_host.address")

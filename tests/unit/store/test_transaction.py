@@ -25,6 +25,21 @@ async def test_what_is_written_is_read(store: SqlStore) -> None:
     assert await store.read(lambda tx: tx.scope(lb.id)) == Scope(id=lb.id, kind="load_balancer", generation=1)
 
 
+async def test_many_are_added_together_or_none_is(store: SqlStore) -> None:
+    lb, pool = await with_pool(store)
+    before = await store.read(lambda tx: tx.scope(lb.id))
+    assert before is not None
+    wanted = [member(pool, i) for i in range(5)]
+    assert await store.write(lambda tx: tx.insert_all(wanted))
+    assert await store.write(lambda tx: tx.insert_all([]))
+    found = await store.read(lambda tx: tx.find("member", parent=("pool_id", pool.id)))
+    assert [(one.id, one.spec, one.generation) for one in found] == [
+        (one.id, one.spec, before.generation + 1) for one in wanted
+    ]
+    assert not await store.write(lambda tx: tx.insert_all([member(pool, 6), member(pool, 3), member(pool, 7)]))
+    assert await store.read(lambda tx: tx.ids("member", ("pool_id", pool.id))) == [one.id for one in wanted]
+
+
 async def test_generations_count_the_writes_of_a_scope(store: SqlStore) -> None:
     lb, pool = await with_pool(store)
     m = await store.write(lambda tx: tx.insert(member(pool, 1)))
