@@ -18,9 +18,9 @@ from octavia_provider.model.errors import PermanentError
 from octavia_provider.model.kinds import KINDS, PARENTS
 from octavia_provider.model.metadata import Attribute, attributes, inputs
 
-from . import config
 from .functions import FUNCTIONS, Function
 from .handler import ResourceHandler
+from .provider_config import ProviderConfig
 from .resources import HANDLERS, TOKENS
 
 FILE = "schema.json"
@@ -94,11 +94,11 @@ def build() -> dict[str, Any]:
 def _configuration() -> dict[str, Any]:
     # no defaultInfo: with it SDKs write one user's environment into the state that others share (see config)
     return {
-        v.name: {
+        option.name: {
             "type": "string",
-            "description": f"{v.doc} The environment variable {v.environment} says it otherwise.",
+            "description": f"{option.doc} The environment variable OCTAVIA_{option.name.upper()} says it otherwise.",
         }
-        for v in config.VARIABLES
+        for option in attributes(ProviderConfig).values()
     }
 
 

@@ -19,6 +19,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import structlog
+from pydantic import ConfigDict, TypeAdapter
 
 from octavia_provider.kit import paths
 from octavia_provider.model.errors import PermanentError, Refused
@@ -30,6 +31,7 @@ log = structlog.get_logger(__name__)
 REGISTRY = Path("/var/lib/octavia-loopback")
 PREFIX = 20
 RANGES = tuple(IPv4Network((int(IPv4Address("127.64.0.0")) + (n << 32 - PREFIX), PREFIX)) for n in range(2048))
+_ENTRIES = TypeAdapter(dict[IPv4Network, str], config=ConfigDict(defer_build=True))
 PATIENCE = 10.0
 """Seconds to wait for others who reserve; each needs some milliseconds."""
 
@@ -154,11 +156,10 @@ def _lock(descriptor: int, registry: Path) -> None:
 def _read(file: Path) -> dict[str, str]:
     """What stands there; nothing, where it is damaged: homes with load balancers write themselves in again."""
     try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
-        return {str(IPv4Network(taken)): str(owner) for taken, owner in entries.items()}
+        return {str(taken): owner for taken, owner in _ENTRIES.validate_json(file.read_bytes()).items()}
     except FileNotFoundError:
         return {}
-    except (ValueError, AttributeError) as error:
+    except ValueError as error:
         log.warning("the registry of loopback addresses is damaged; it is begun anew", file=str(file), error=str(error))
         return {}
 
