@@ -9,7 +9,6 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import Store
 from octavia_provider.render.overlay import Overlay
+from octavia_provider.settings import Settings
 from octavia_provider.store import Copies, SqlStore, installed, open_store
 
 if TYPE_CHECKING:
@@ -38,17 +38,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 PROJECT = "00000000000000000000000000000000"  # the embedded cloud has one project, spelled as Keystone would
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """Of one embedded control plane. ``idle_seconds`` None: it stays when nothing is left to serve. ``templates_dir``: an operator's
-    templates, which stand in place of ours."""
-
-    home: Path
-    idle_seconds: float | None = 60.0
-    log_level: str = "info"
-    templates_dir: Path | None = None
 
 
 def serve(settings: Settings) -> None:

@@ -13,6 +13,7 @@ VARIABLES: Mapping[str, str] = {
     "PULUMI_CONFIG_PASSPHRASE": "encrypts the secrets in a stack's state, as with the pulumi CLI.",
     "PULUMI_CONFIG_PASSPHRASE_FILE": "a file that holds that passphrase.",
     "OCTAVIA_IDLE_SECONDS": "seconds without any object after which the control plane ends. Default: 60.",
+    "OCTAVIA_LOG_LEVEL": "what the control plane logs: debug, info or warning. Default: info.",
     "OCTAVIA_TEMPLATES_DIR": "folder of templates that stand in place of those of haproxy's configuration. The control plane reads it.",
     "OCTAVIA_LOG": "`debug`: octaviactl and the plugin write what they do to standard error.",
     "NO_COLOR": "any value: no colours.",

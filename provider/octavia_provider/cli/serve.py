@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,24 +12,35 @@ from octavia_provider.model.errors import PermanentError
 
 from . import options
 
+if TYPE_CHECKING:
+    from octavia_provider.settings import Settings
+
 
 @click.command()
 @options.home
 @click.option("--stay", is_flag=True, help="Do not end when nothing is left to serve (for services).")
 @click.option(
     "--idle-seconds",
-    default=60.0,
-    show_default=True,
-    envvar="OCTAVIA_IDLE_SECONDS",
-    help="End after so long without any object.",
+    type=float,
+    help="End after so long without any object. Default: OCTAVIA_IDLE_SECONDS, else 60.",
 )
 @click.option(
     "--check", is_flag=True, help="Make nothing: say whether this machine has what is needed, by the exit code."
 )
 @options.templates_dir
-@click.option("--log-level", default="info", type=click.Choice(["debug", "info", "warning"]), show_default=True)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning"]),
+    help="What is logged. Default: OCTAVIA_LOG_LEVEL, else info.",
+)
 def serve(
-    *, home: str | None, stay: bool, idle_seconds: float, check: bool, templates_dir: Path | None, log_level: str
+    *,
+    home: str | None,
+    stay: bool,
+    idle_seconds: float | None,
+    check: bool,
+    templates_dir: Path | None,
+    log_level: str | None,
 ) -> None:
     """Run the control plane of this machine's embedded cloud until it is told to end; traffic goes on without it."""
     from octavia_provider.kit import paths
@@ -38,13 +50,25 @@ def serve(
         return
     from octavia_provider import app
 
-    settings = app.Settings(
-        home=paths.home(home),
-        idle_seconds=None if stay else idle_seconds,
-        log_level=log_level,
-        templates_dir=templates_dir,
-    )
-    app.serve(settings)
+    given = {
+        "home": paths.home(home),
+        "idle_seconds": idle_seconds,
+        "templates_dir": templates_dir,
+        "log_level": log_level,
+    }
+    app.serve(_settings({n: v for n, v in given.items() if v is not None} | ({"idle_seconds": None} if stay else {})))
+
+
+def _settings(given: dict[str, Any]) -> Settings:
+    from octavia_provider.settings import Settings
+
+    try:
+        return Settings(**given)
+    except ValueError as error:  # pydantic's: of an option, or of a variable of the environment
+        (one, *_) = error.errors(include_url=False)  # type: ignore[attr-defined]
+        name = str(one["loc"][0])
+        hint = f"--{name.replace('_', '-')}" if name in given else f"OCTAVIA_{name.upper()}"
+        raise click.BadParameter(f"{one['msg']}, and is {one['input']!r}", param_hint=hint) from None
 
 
 def _preflight(where: Path) -> None:
