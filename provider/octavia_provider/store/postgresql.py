@@ -38,7 +38,13 @@ WAIT_SECONDS = 30  # for the lock: as long as SQLite's
 WRITERS_LOCK = 0x6F637461766961  # "octavia"
 NAMES = 100  # scopes in one notification: it may have 8,000 bytes
 # A server that went away without a word is noticed within half a minute, and a connection attempt takes no longer
-_CONNECT = {"connect_timeout": 10, "keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
+_CONNECT = {
+    "application_name": "octavia",
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 _NOW = text("SELECT extract(epoch FROM clock_timestamp())::float8")  # now() would be the time before the lock was had
 _LOCK = f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})"
 
