@@ -32,6 +32,7 @@ CONFIRMED = 100_000
 """Ids of one run that are confirmed in one call."""
 DECODED = ("gzip", "deflate")
 """Encodings of bodies that aiohttp undoes everywhere."""
+UNKNOWN_ENCODING = "a body is sent as it is, or by Content-Encoding gzip or deflate"
 _ENCODINGS = ("", "identity", *DECODED)
 _SIZE = web.RequestKey("size", int)
 MAX_WAIT = 300.0
@@ -82,7 +83,7 @@ async def read_body(request: web.Request, most: int = BODY) -> Mapping[str, Any]
 async def _content(request: web.Request, most: int) -> bytes:
     encoding = request.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in _ENCODINGS:
-        raise web.HTTPUnsupportedMediaType(text="a body is sent as it is, or by Content-Encoding gzip or deflate")
+        raise web.HTTPUnsupportedMediaType(text=UNKNOWN_ENCODING)
     too_large = web.HTTPRequestEntityTooLarge(
         most, text=f"the body has more than {most} bytes, which is all that this call takes"
     )

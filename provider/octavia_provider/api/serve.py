@@ -15,6 +15,7 @@ from aiohttp.typedefs import Handler, Middleware
 from octavia_provider.model.errors import Conflict, Forbidden, Refused
 
 from .errors import fault
+from .protocol import Runner
 
 log = structlog.get_logger(__name__)
 PATH_BYTES = 90  # the kernel allows 107 (unix(7)); temporary names beside it need some
@@ -80,7 +81,7 @@ async def serve_tcp(app: web.Application, host: str, port: int) -> Server:
 
 
 async def _runner(app: web.Application) -> web.AppRunner:
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+    runner = Runner(app, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     return runner
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import threading
@@ -111,7 +112,7 @@ async def test_addresses_without_measure(plane: Plane, path: str) -> None:
     ("encoding", "body", "status"),
     [
         ("gzip", b'{"loadbalancer": {}}', 400), ("deflate", b'{"loadbalancer": {}}', 400), ("GZIP", b"{}", 400),
-        ("gzip", gzip.compress(b'{"loadbalancer": {}}', mtime=0)[:-9], 400), ("gzip", b"", 400), ("br", b"{}", 400), ("zstd", b"{}", 400),
+        ("gzip", gzip.compress(b'{"loadbalancer": {}}', mtime=0)[:-9], 400), ("gzip", b"", 400), ("br", b"{}", 415), ("zstd", b"{}", 415),
         ("compress", b"{}", 415), ("gzip, gzip", b"{}", 415), ("x", b"{}", 415),
         ("gzip", gzip.compress(b" " * (requests.BODY + 1), mtime=0), 413),
     ],
@@ -120,6 +121,28 @@ async def test_bodies_that_are_not_encoded_as_they_say(plane: Plane, encoding: s
     path = "/octavia/tls-containers" if status == 413 else URL
     found, text = await post(plane, body, path, Content_Encoding=encoding)
     assert found == status, text
+    assert status != 415 or "gzip or deflate" in fault(text)
+
+
+@pytest.mark.parametrize(
+    ("head", "words"),
+    [
+        (b"GET /v2/lbaas/pools?name=" + b"x" * 9000 + b" HTTP/1.1\r\nHost: o\r\n\r\n", "has more than 8190 bytes"),
+        (b"GET /v2/lbaas/pools HTTP/1.1\r\nHost: o\r\nX: " + b"x" * 9000 + b"\r\n\r\n", "has more than 8190 bytes"),
+        (b"GET /v2/lbaas/pools HTTP/1.1\r\nHost: o\r\n" + b"X: y\r\n" * 5000 + b"\r\n", "this is no HTTP request"),
+        (b"nonsense\r\n\r\n", "this is no HTTP request"),
+    ],
+    ids=["address", "header", "headers", "nonsense"],
+)
+async def test_what_is_no_request_is_answered_in_json(plane: Plane, head: bytes, words: str) -> None:
+    reader, writer = await asyncio.open_unix_connection(plane.path)
+    writer.write(head)
+    answer, _, body = (await asyncio.wait_for(reader.read(), 10)).decode().partition("\r\n\r\n")
+    writer.close()
+    assert answer.split()[1] == "400"
+    assert "Content-Type: application/json" in answer
+    assert words in fault(body)
+    assert "x" * 201 not in body
 
 
 @pytest.mark.parametrize(
