@@ -110,7 +110,9 @@ async def test_an_update_to_what_is_there_already_is_no_change(tmp_path: Path) -
             kind = KINDS[record.kind]
             spec = {name: value for name, value in record.spec.items() if name in inputs(kind)}
             valid = validate(kind, spec)
-            assert (json.loads(json.dumps(valid.values)), valid.violations) == (spec, [])
+            assert valid.violations == []
+            values = json.loads(json.dumps(valid.values))  # what has joined the model since then is at its default
+            assert values == {name: fact.default for name, fact in inputs(kind).items() if name not in spec} | spec
             place = "/lbaas/quotas" if record.kind == "quota" else plane.place(record.kind, spec)
             mutable = {
                 name: spec[name]
