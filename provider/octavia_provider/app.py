@@ -7,6 +7,7 @@ import asyncio
 import fcntl
 import os
 import signal
+import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
@@ -25,7 +26,7 @@ from octavia_provider.control_plane import Facts, Parts, control_plane
 from octavia_provider.controller.orphans import look, require_none
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.kit import homes, logfile, paths
-from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError
+from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError, Refused
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import Store
 from octavia_provider.render.overlay import Overlay
@@ -94,9 +95,8 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
     async with AsyncExitStack() as stack:
         cloud = NetnsCloud(settings.home)
         stack.push_async_callback(cloud.close)
-        store = await _store(settings.home, cloud)
+        store = await _store(settings.home, settings.database, cloud)
         stack.push_async_callback(store.close)
-        copies = Copies(store, paths.database_copy(settings.home))
         authority = await _authority(store)
         agents = AgentClient(cloud, authority)
         stack.push_async_callback(agents.close)
@@ -114,8 +114,10 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
             templates=templates,
         )
         facts = Facts(project_id=PROJECT, home=str(settings.home), idle_seconds=settings.idle_seconds)
-        copies.start()
-        stack.push_async_callback(copies.stop)
+        if settings.database is None:  # a server's databases are copied by its own tools
+            copies = Copies(store, paths.database_copy(settings.home))
+            copies.start()
+            stack.push_async_callback(copies.stop)
         serving = partial(_serve_api, paths.api_socket(settings.home))
         yield await stack.enter_async_context(control_plane(parts, facts, serve=serving, stop=stop))
 
@@ -131,24 +133,52 @@ async def _loopback_range(store: Store, home: Path) -> str:
     return ranges.reserve(home, [address for address in published if address])
 
 
-async def _store(home: Path, cloud: NetnsCloud) -> SqlStore:
+async def _store(home: Path, database: str | None, cloud: NetnsCloud) -> SqlStore:
     """The store of this home. ``Conflict`` where it does not know what is there already: it is another, or an older one."""
-    url, key = f"sqlite:///{paths.database(home)}", paths.key_file(home)
+    _require_place(home, database)
+    url, key = database or f"sqlite:///{paths.database(home)}", paths.key_file(home)
     there = await look(cloud)
-    if not installed(url):
+    if not await asyncio.to_thread(installed, url):
         await require_none(there, None, str(home))
         if key.exists():
             raise Conflict(
                 f"has {key.name} and no database that belongs to it. Nothing was touched", subject=str(home),
-                hint=f"put {paths.database(home).name} back, or `octaviactl adopt`: it restores the copy, or starts afresh",
+                hint="put that database back" if database else
+                f"put {paths.database(home).name} back, or `octaviactl adopt`: it restores the copy, or starts afresh",
             )  # fmt: skip
-    store = open_store(url, key)
+    store = await asyncio.to_thread(open_store, url, key)
     try:
         await require_none(there, store, str(home))
+        if database is not None:
+            await _claim(store, home)
     except BaseException:
         await store.close()
         raise
     return store
+
+
+def _require_place(home: Path, database: str | None) -> None:
+    """A home keeps its state where it began to."""
+    elsewhere = paths.database_url(home)
+    if database is None and elsewhere.exists():
+        hint = "octaviactl serve --database URL, or OCTAVIA_DATABASE"
+        raise Conflict(f"keeps its state in {elsewhere.read_text().strip()}", subject=str(home), hint=hint)
+    if database is not None and not database.startswith("postgresql"):
+        raise Refused("is no URL of PostgreSQL", subject="--database", hint="postgresql://user@host/database")
+    if database is not None and paths.database(home).exists():
+        hint = "leave out --database and OCTAVIA_DATABASE, or take another OCTAVIA_HOME"
+        raise Conflict(f"keeps its state in {paths.database(home).name} already", subject=str(home), hint=hint)
+
+
+async def _claim(store: SqlStore, home: Path) -> None:
+    """A database has one embedded cloud: its namespaces are on one machine, of one home. Each is told of the other."""
+    mine = f"{home} on {socket.gethostname()}"
+    whose = (await store.write(lambda tx: tx.secret("embedded cloud", mine.encode))).decode()
+    if whose != mine:
+        raise Conflict(
+            f"is that of {whose}, and this is {mine}", subject=f"database {store.url}", hint="a database of its own"
+        )
+    paths.database_url(home).write_text(f"{store.url}\n")
 
 
 async def _authority(store: Store) -> CertificateAuthority:

@@ -53,6 +53,11 @@ def adopt(home: str | None, restore: bool, let_go: bool, yes: bool) -> None:
         raise Conflict(
             "its control plane runs, so it knows all that runs.", subject=str(where), hint="octaviactl status"
         )
+    if paths.database_url(where).exists():
+        raise Conflict(
+            f"keeps its state in {paths.database_url(where).read_text().strip()}.", subject=str(where),
+            hint="restore that database with PostgreSQL's tools, then octaviactl serve --database URL",
+        )  # fmt: skip
     logfile.configure(None, level="error")
     asyncio.run(_adopt(where, restore=restore, let_go=let_go, yes=yes))
 

@@ -15,6 +15,7 @@ VARIABLES: Mapping[str, str] = {
     "OCTAVIA_IDLE_SECONDS": "seconds without any object after which the control plane ends. Default: 60.",
     "OCTAVIA_LOG_LEVEL": "what the control plane logs: debug, info or warning. Default: info.",
     "OCTAVIA_TEMPLATES_DIR": "folder of templates that stand in place of those of haproxy's configuration. The control plane reads it.",
+    "OCTAVIA_DATABASE": "URL of a PostgreSQL database that keeps the state, in place of the home's file. The control plane reads it.",
     "OCTAVIA_LOG": "`debug`: octaviactl and the plugin write what they do to standard error.",
     "NO_COLOR": "any value: no colours.",
     "XDG_STATE_HOME": "where the home is, for users other than root (XDG Base Directory Specification).",

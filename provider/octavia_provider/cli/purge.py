@@ -15,7 +15,7 @@ from octavia_provider.model.errors import PermanentError
 from . import options
 
 OWN_FILES = (
-    "octavia.db", "octavia.db-shm", "octavia.db-wal", "octavia.db.copy", "octavia.db.copy.new", "octavia.key",
+    "database.url", "octavia.db", "octavia.db-shm", "octavia.db-wal", "octavia.db.copy", "octavia.db.copy.new", "octavia.key",
     "octavia.key.new", "control-plane.log", "stderr.log", "api.sock",
     "serve.lock", "start.lock", "cloud", "log",
 )  # fmt: skip

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 )
 @options.templates_dir
 @click.option(
+    "--database",
+    metavar="URL",
+    help="A PostgreSQL database that keeps the state (postgresql://user@host/name). Default: OCTAVIA_DATABASE, else the home.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning"]),
     help="What is logged. Default: OCTAVIA_LOG_LEVEL, else info.",
@@ -40,6 +45,7 @@ def serve(
     idle_seconds: float | None,
     check: bool,
     templates_dir: Path | None,
+    database: str | None,
     log_level: str | None,
 ) -> None:
     """Run the control plane of this machine's embedded cloud until it is told to end; traffic goes on without it."""
@@ -54,6 +60,7 @@ def serve(
         "home": paths.home(home),
         "idle_seconds": idle_seconds,
         "templates_dir": templates_dir,
+        "database": database,
         "log_level": log_level,
     }
     app.serve(_settings({n: v for n, v in given.items() if v is not None} | ({"idle_seconds": None} if stay else {})))

@@ -50,6 +50,11 @@ def database(home: Path) -> Path:
     return home / "octavia.db"
 
 
+def database_url(home: Path) -> Path:
+    """Says which database of a server is the store, where it is not that file; without a password."""
+    return home / "database.url"
+
+
 def key_file(home: Path) -> Path:
     """The key that secrets in the store are encrypted with."""
     return home / "octavia.key"

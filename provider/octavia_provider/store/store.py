@@ -59,6 +59,12 @@ class SqlStore:
         """Made with the database."""
         return self._id
 
+    @property
+    def url(self) -> str:
+        """Of the database, without a password."""
+        url = self._engines[0].url
+        return url.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
+
     async def read(self, work: Callable[[Transaction], T]) -> T:
         """Run ``work`` in a read transaction: one committed state from its first look to its last."""
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
