@@ -20,6 +20,9 @@ HINT = "sqlite:////path/to/octavia.db, or postgresql://user@host/database"
 class Database(Protocol):
     """What differs between databases; see ``sqlite`` and ``postgresql``."""
 
+    advice: str
+    """What to do where it cannot be used."""
+
     def engines(self) -> tuple[Engine, Engine]:
         """The writing engine and the reading one."""
         ...

@@ -52,6 +52,8 @@ _LOCK = f"SELECT pg_advisory_xact_lock({WRITERS_LOCK})"
 class Postgresql:
     """One database of a server. ``origin`` tells this process's notifications from others'."""
 
+    advice = "look at the server and its log, and at what the URL says: host, user, password"
+
     def __init__(self, url: URL) -> None:
         if importlib.util.find_spec("psycopg") is None:
             raise Refused(

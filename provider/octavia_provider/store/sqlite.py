@@ -33,6 +33,10 @@ BUSY_SECONDS = 30.0
 class Sqlite:
     """One file. ``url`` names it."""
 
+    advice = (
+        "look at its disk, put the database of octavia in its place, or `octaviactl adopt`, which restores its copy"
+    )
+
     def __init__(self, url: URL) -> None:
         if not url.database or url.database == ":memory:":
             shown, hint = url.render_as_string(hide_password=True), "sqlite:////path/to/octavia.db"

@@ -123,7 +123,7 @@ def open_store(url: str, key_file: Path, *, clock: Callable[[], float] | None = 
         writer.dispose()
         raise Refused(
             f"cannot be used: {error.orig}", subject=f"database {writer.url.database}",
-            hint="look at its disk, put the database of octavia in its place, or `octaviactl adopt`, which restores its copy",
+            hint=found.advice,
         ) from None  # fmt: skip
     except BaseException:
         writer.dispose()
