@@ -35,7 +35,10 @@ Serve = Callable[[Any], Awaitable["Server"]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a control plane is made of. ``holder`` names it in leases; ``templates``: an operator's own over ours."""
+    """What a control plane is made of. ``holder`` names it in leases; ``templates``: an operator's own over ours.
+
+    ``roles``: of the amphorae that every load balancer has.
+    """
 
     store: Store
     driver: CloudDriver
@@ -44,6 +47,7 @@ class Parts:
     status_cache: StatusCache
     holder: str
     templates: Overlay = field(default_factory=Overlay)
+    roles: tuple[str, ...] = ("STANDALONE",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +66,8 @@ async def control_plane(
     """Everything, running. What it started is ended in reverse; the cloud goes on. ``stop`` is called when it wants to end."""
     async with AsyncExitStack() as stack:
         controller = Controller(parts.store, _makers(parts), holder=parts.holder, troubled=parts.status_cache.troubled)
-        heartbeats = Heartbeats(parts.store, parts.status_cache, controller, parts.agents)
+        clock = asyncio.get_running_loop().time
+        heartbeats = Heartbeats(parts.store, parts.status_cache, controller, parts.agents, clock=clock)
         housekeeper = Housekeeper(
             parts.store, parts.driver.cloud, controller, heartbeats, parts.status_cache,
             idle_seconds=facts.idle_seconds, when_idle=stop,
@@ -96,6 +101,7 @@ def _makers(parts: Parts) -> Mapping[str, Callable[[Scope], Reconciler]]:
         networks=driver.networks,
         holder=parts.holder,
         templates=parts.templates.current,
+        roles=parts.roles,
     )
     shared = dict.fromkeys(SHARED_KINDS, partial(_shared_resource, parts.store))
     return {"load_balancer": partial(_load_balancer, ports), **shared, **driver.reconcilers}

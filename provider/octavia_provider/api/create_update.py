@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from octavia_provider.model import allocated
 from octavia_provider.model.errors import Conflict, Invalid, NotFound, Path, PermanentError, Violation
 from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import follow_action
 from octavia_provider.model.listener import WITHOUT_POOL
 from octavia_provider.model.metadata import inputs
 from octavia_provider.model.validation import validate
-from octavia_provider.ports import Networks, Owner, Record, Settlement, Transaction
+from octavia_provider.ports import LocalAllocation, Networks, Owner, Record, Settlement, Transaction
 
 from . import deletion, flavor_rules, l7_positions, leftovers, representation
 from .graph_create import CreateRequest, told
@@ -51,13 +52,15 @@ class ObjectWriter:
 
     tx: Transaction
     networks: Networks
+    local: LocalAllocation | None
     rules: Rules
     quota_check: QuotaCheck
 
     @classmethod
     def begin(cls, tx: Transaction, networks: Networks) -> ObjectWriter:
         """In this transaction."""
-        return cls(tx, networks, Rules(tx), QuotaCheck(tx))
+        local = networks if isinstance(networks, LocalAllocation) else None
+        return cls(tx, networks, local, Rules(tx), QuotaCheck(tx))
 
     def create(self, create_requests: Sequence[CreateRequest], claim: Claim | None) -> Created:
         """Make what was ordered: all of it or nothing. What the claim's owner left behind in a crash is taken up."""
@@ -66,7 +69,7 @@ class ObjectWriter:
             spec = None if len(create_requests) > 1 else _taken_up(leftover, create_requests[0])
             if spec is not None:
                 self._check(leftover.kind, spec, leftover)
-                spec = {**spec, **self.networks.change(self.tx, leftover, spec)}
+                spec = {**spec, **self._addresses(leftover, spec)}
                 self.rules.check(leftover.kind, leftover.id, leftover.scope_id, spec)
                 if leftover.kind == "l7_policy":
                     spec = self._placed(leftover.id, spec, written=True)
@@ -146,7 +149,8 @@ class ObjectWriter:
         project_id = create_request.project_id if create_request.kind in ROOTS else self.rules.project(scope_id)
         self.quota_check.take(create_request.kind, project_id)
         with _within(create_request.path):
-            values.update(self.networks.place(self.tx, create_request.kind, create_request.id, values))
+            if self.local is not None:
+                values.update(self.local.place(self.tx, create_request.kind, create_request.id, values))
         if respelled := representation.spelled(create_request.kind, create_request.raw, create_request.values):
             values[representation.SPELLED] = respelled
         self._check(create_request.kind, values, None, create_request.path)
@@ -185,7 +189,7 @@ class ObjectWriter:
         try:
             self._check(record.kind, values, record, path)
             with _within(path):
-                values.update(self.networks.change(self.tx, record, values))
+                values.update(self._addresses(record, values))
             if (respelled := _respelled(record, given, values)) or record.spec.get(representation.SPELLED):
                 values[representation.SPELLED] = respelled
             if record.kind == "listener":
@@ -198,6 +202,12 @@ class ObjectWriter:
             raise Invalid(error.violations, subject=subject(record)) from None
         except Conflict as error:
             raise _at(error, path, subject(record)) from None
+
+    def _addresses(self, record: Record, values: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What is chosen for an object that changes. A cloud that has to be asked is asked later (``AllocateVips``)."""
+        if self.local is not None:
+            return self.local.change(self.tx, record, values)
+        return allocated.kept(record.spec, values) if record.kind == "load_balancer" else {}
 
     def _placed(self, id_: str, values: Mapping[str, Any], *, written: bool) -> dict[str, Any]:
         """An L7 policy's values with the position that it gets; the others of its listener make room."""

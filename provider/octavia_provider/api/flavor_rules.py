@@ -130,7 +130,7 @@ def _zone(tx: Transaction, values: Mapping[str, Any], path: Path) -> None:
     _usable(tx, ZONES, zone, values["provider"], at)
     allowed = _data(tx, ZONES, zone)["valid_vip_networks"]
     network = values["vip_network_id"]
-    if allowed and network not in allowed:
+    if allowed and network is not None and network not in allowed:
         message = f"availability zone {name} allows VIPs in {', '.join(allowed)} only, and not in {network}"
         raise Invalid([Violation((*path, "vip_network_id"), message)])
 

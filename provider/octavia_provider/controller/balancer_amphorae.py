@@ -12,9 +12,10 @@ from typing import TypeVar
 import structlog
 
 from octavia_provider.model.errors import LeaseLost, OctaviaError
-from octavia_provider.ports import Amphora, AmphoraSpec, CertificateExpired, Instance, Transaction, Vip, fenced
+from octavia_provider.ports import Amphora, AmphoraSpec, CertificateExpired, Instance, Transaction, fenced
 
 from . import agent_care, amphorae
+from .addresses import Addresses
 from .context import Ports
 from .desired_state import DesiredState
 from .push import InForce
@@ -33,13 +34,21 @@ class BalancerAmphorae:
 
     ports: Ports
     desired_state: DesiredState
-    vips: tuple[Vip, ...] = ()
     amphorae: tuple[Amphora, ...] = ()
     instances: dict[str, Instance] | None = None
     in_force: dict[str, InForce] = field(default_factory=dict)
     suspects: set[str] = field(default_factory=set)
     failing: dict[str, OctaviaError | OSError] = field(default_factory=dict)
     renewed: set[str] = field(default_factory=set)
+    addresses: Addresses = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Its addresses come from the cloud's networks."""
+        self.addresses = Addresses(self.ports.networks)
+
+    def carried(self) -> set[str]:
+        """Addresses that any of its instances carries."""
+        return {address for instance in (self.instances or {}).values() for address in instance.vips}
 
     async def leave_aside_what_fails(self, work: Mapping[str, Awaitable[T]]) -> dict[str, T]:
         """What comes of each; an amphora whose work fails holds up no other. Raises where none is left that works."""
@@ -113,11 +122,13 @@ class BalancerAmphorae:
         """``issued`` is told until when its new certificate is good."""
         amphora = self.amphora(amphora_id)
         make = partial(amphorae.files, amphora, self.ports.authority, self.ports.dialer, issued=issued)
-        return AmphoraSpec(id=amphora_id, load_balancer_id=self.desired_state.scope.id, vips=self.vips, files=make)
+        return AmphoraSpec(
+            id=amphora_id, load_balancer_id=self.desired_state.scope.id, vips=self.addresses.vips, files=make
+        )
 
     async def readdress(self, amphora_id: str, *, keep: bool) -> None:
         """It carries the VIPs, and with ``keep`` what it carried."""
-        instance = await self.ports.compute.readdress(amphora_id, self.vips, keep=keep)
+        instance = await self.ports.compute.readdress(amphora_id, self.addresses.vips, keep=keep)
         self.instances = {**(self.instances or {}), amphora_id: instance}
 
     async def discard(self, amphora_id: str) -> None:

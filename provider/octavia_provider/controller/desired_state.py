@@ -74,6 +74,11 @@ class DesiredState:
                     named.update([given] if isinstance(given, str) else given or ())
         return named
 
+    def fill(self, record: Record) -> None:
+        """Take in what the control plane has chosen for a record."""
+        self.records[record.id] = record
+        self._graph = None
+
     def clear(self) -> None:
         """The store has nothing of it any more."""
         self.records.clear()

@@ -126,7 +126,7 @@ class BalancerReconciler(BalancerAmphorae):
             self.amphorae = tuple(tx.amphorae(scope_id))
             root = self.desired_state.records.get(scope_id)
             if root is not None and not root.deleting:
-                self.vips = self.ports.networks.vips(tx, root)
+                self.addresses.read(tx, root)
 
         await self.ports.store.read(work)
 
@@ -144,10 +144,10 @@ class BalancerReconciler(BalancerAmphorae):
         graph = self.desired_state.graph(refused, dropped)
         if graph is None:
             graph = Graph(_root(self.desired_state))
-        return self._render_cache.of(graph, instance, self._addresses(), self.ports.templates())
+        return self._render_cache.of(graph, instance, self._served(), self.ports.templates())
 
-    def _addresses(self) -> tuple[str, ...]:
-        return tuple(vip.address for vip in self.vips if vip.served)
+    def _served(self) -> tuple[str, ...]:
+        return tuple(vip.address for vip in self.addresses.vips if vip.served)
 
     def rendered_with(self, templates: Templates) -> Rendered | None:
         """What these templates would make of what is desired, for one amphora; None where there is none yet."""
@@ -155,7 +155,7 @@ class BalancerReconciler(BalancerAmphorae):
         graph = self.desired_state.graph(*self._standing_refusals())
         if instance is None or graph is None:
             return None
-        return render(graph, Placement(vips=self._addresses(), proxy_address=instance.proxy_address), templates)
+        return render(graph, Placement(vips=self._served(), proxy_address=instance.proxy_address), templates)
 
     def _wanted(self) -> planner.Desired:
         scope_id = self.desired_state.scope.id
@@ -172,7 +172,7 @@ class BalancerReconciler(BalancerAmphorae):
         return planner.Desired(
             load_balancer_id=scope_id,
             roles=self.ports.roles,
-            vips=tuple(vip.address for vip in self.vips),
+            vips=tuple(vip.address for vip in self.addresses.vips),
             digest={amphora: self._render_cache.digest(r) for amphora, r in rendered.items()},
             cloud_steps=access,
         )
@@ -191,6 +191,8 @@ class BalancerReconciler(BalancerAmphorae):
             suspects=frozenset(self.suspects),
             due=frozenset(a.id for a in self.amphorae if self.due(a)),
             failing=frozenset(self.failing),
+            allocated=self.addresses.allocated,
+            release=self.addresses.to_release(self.carried(), gone=self.desired_state.gone),
         )
 
     async def _carry_out(self, steps: tuple[planner.Step, ...]) -> None:
@@ -209,6 +211,11 @@ class BalancerReconciler(BalancerAmphorae):
     async def _in_turn(self, steps: Iterable[planner.Step]) -> None:
         for step in steps:
             match step:
+                case planner.AllocateVips():
+                    root, lease = self.desired_state.records[self.desired_state.scope.id], self.desired_state.scope
+                    self.desired_state.fill(await self.addresses.allocate(self.ports.store, lease, root))
+                case planner.ReleaseVips(keep):
+                    await self.addresses.release(self.desired_state.scope.id, keep)
                 case planner.AddAmphora(role):
                     await self.add_amphora(role)
                 case planner.Discard(amphora_id):
@@ -284,11 +291,10 @@ class BalancerReconciler(BalancerAmphorae):
         if self.desired_state.gone:
             await self.write(lambda tx: tx.free_addresses(scope.id))
             self.ports.status_cache.forget(scope.id)
-        carried = {address for instance in (self.instances or {}).values() for address in instance.vips}
 
         def work(tx: Transaction) -> None:
             tx.settle(settlement)
-            self.ports.networks.give_back(tx, scope.id, carried)
+            self.addresses.give_back(tx, scope.id, self.carried())
 
         await self.write(work)
         self.desired_state.settled(self.desired_state.generation, accepted, errors)

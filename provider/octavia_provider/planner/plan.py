@@ -29,7 +29,8 @@ class Observed:
     """What is. ``amphorae``: the store's; ``instances``: the cloud's, by amphora id; ``digests``: what agents say is in force.
 
     ``suspects``: amphorae whose agents are silent. ``due``: those whose certificates have to be renewed. ``failing``: those of which something has just failed; they are left
-    aside until the next pass, so that they hold up no other one.
+    aside until the next pass, so that they hold up no other one. ``allocated``: every VIP has its address. ``release``: what
+    is to be kept of what the cloud may hold too much of; None: it holds no more than that.
     """
 
     amphorae: tuple[Amphora, ...] = ()
@@ -38,11 +39,25 @@ class Observed:
     suspects: frozenset[str] = frozenset()
     due: frozenset[str] = frozenset()
     failing: frozenset[str] = frozenset()
+    allocated: bool = True
+    release: tuple[str, ...] | None = None
 
     def up(self, amphora: Amphora) -> bool:
         """Whether it can be given a configuration."""
         instance = self.instances.get(amphora.id)
         return instance is not None and instance.alive and amphora.id not in self.suspects
+
+
+@dataclass(frozen=True, slots=True)
+class AllocateVips:
+    """Ask the cloud for the addresses that are wanted, or find them allocated."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseVips:
+    """Give back what was allocated, but what is kept."""
+
+    keep: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,14 +110,25 @@ class Discard:
     amphora_id: str
 
 
-Step = AddAmphora | Boot | RecoverAgent | RenewCertificate | Readdress | Push | CloudStep | Discard
+Step = (
+    AllocateVips
+    | ReleaseVips
+    | AddAmphora
+    | Boot
+    | RecoverAgent
+    | RenewCertificate
+    | Readdress
+    | Push
+    | CloudStep
+    | Discard
+)
 Repair = Boot | RecoverAgent
 
 
 def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     """The steps that can be done now; () when what is equals what should be. Steps of one kind are done at once.
 
-    Instances first: a configuration can be rendered only for an instance that exists. But an amphora that serves waits
+    Addresses come before what carries them, and go when nothing does. Instances first: a configuration can be rendered only for an instance that exists. But an amphora that serves waits
     for no other one: it has the newest configuration before another is repaired. A VIP comes before the configuration
     that binds it, and goes after the one that does not. What the cloud does for access comes last: clients get to a
     listener when it answers; but what it closes it closes first, before what is behind it goes. An amphora that the
@@ -110,9 +136,17 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     so that one was made by another store.
     """
     close = tuple(step for step in desired.cloud_steps if step.before)
+    releases: tuple[Step, ...] = () if observed.release is None else (ReleaseVips(observed.release),)
     if not desired.roles:
         known = [amphora.id for amphora in observed.amphorae]
-        return (*close, *map(Discard, known), *(Discard(i) for i in observed.instances if i not in known))
+        gone: tuple[Step, ...] = (
+            *close,
+            *map(Discard, known),
+            *(Discard(i) for i in observed.instances if i not in known),
+        )
+        return gone or releases
+    if not observed.allocated:
+        return (AllocateVips(),)
     kept, missing = cast(desired.roles, observed.amphorae)
     if missing:
         return tuple(map(AddAmphora, missing))
@@ -122,7 +156,7 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     serving = _serve(desired, observed, up) if up else ()
     surplus = tuple(Discard(amphora.id) for amphora in observed.amphorae if amphora not in kept)
     renewals = tuple(RenewCertificate(amphora.id) for amphora in up if amphora.id in observed.due)
-    return serving or repairs or renewals or surplus
+    return serving or repairs or renewals or surplus or releases
 
 
 def cast(roles: Iterable[str], amphorae: Iterable[Amphora]) -> tuple[list[Amphora], list[str]]:
@@ -142,7 +176,7 @@ def served(desired: Desired, observed: Observed) -> bool:
     """Whether what is desired is in force wherever it can be, on one amphora at least; others may have to be repaired."""
     kept, missing = cast(desired.roles, observed.amphorae)
     able = [amphora for amphora in kept if amphora.id not in observed.failing and observed.up(amphora)]
-    return bool(able) and not missing and not _serve(desired, observed, able)
+    return bool(able) and observed.allocated and not missing and not _serve(desired, observed, able)
 
 
 def _serve(desired: Desired, observed: Observed, up: Iterable[Amphora]) -> tuple[Step, ...]:
@@ -178,6 +212,11 @@ def sentence(steps: tuple[Step, ...]) -> str:
 def _phrase(step: Step) -> str:
     if isinstance(step, CloudStep):
         return step.words
-    if isinstance(step, AddAmphora):
-        return f"add an amphora ({step.role})"
+    match step:
+        case AddAmphora(role):
+            return f"add an amphora ({role})"
+        case AllocateVips():
+            return "allocate the VIPs"
+        case ReleaseVips(keep):
+            return f"release all addresses but {', '.join(keep)}" if keep else "release the VIPs"
     return f"{_WORDS[type(step)]} amphora {step.amphora_id}"

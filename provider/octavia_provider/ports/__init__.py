@@ -5,7 +5,7 @@ Store             desired state, generations, leases, addresses          store/
 StatusCache       what the heartbeats say                                controller/status_cache
 CloudDriver       a cloud with all that is particular to it              clouds/*
   Cloud           instances that run the agent, sockets, an inventory
-  Networks        which addresses objects get
+  Networks        which addresses objects get: in the transaction (LocalAllocation) or by a step (RemoteAllocation)
   ListenerAccess  how clients get to listeners
   Reconciler      what brings about objects of the cloud's own kinds
 Agents            what is said to an amphora                             agents/
@@ -28,12 +28,21 @@ from .clouds import (
     Vip,
 )
 from .driver import CloudDriver, Incomplete, Reconciler
-from .networks import ListedNetwork, ListedSubnet, NetworkDirectory, Networks
+from .networks import (
+    Allocation,
+    ListedNetwork,
+    ListedSubnet,
+    LocalAllocation,
+    NetworkDirectory,
+    Networks,
+    RemoteAllocation,
+)
 from .store import Amphora, Owner, Record, Scope, Settlement, StatusCache, Store, Transaction, Watch, fenced
 
 __all__ = [
     "AgentRefused",
     "Agents",
+    "Allocation",
     "Amphora",
     "AmphoraSpec",
     "Authority",
@@ -51,11 +60,13 @@ __all__ = [
     "ListedNetwork",
     "ListedSubnet",
     "ListenerAccess",
+    "LocalAllocation",
     "NetworkDirectory",
     "Networks",
     "Owner",
     "Reconciler",
     "Record",
+    "RemoteAllocation",
     "Scope",
     "Settlement",
     "StateVersion",

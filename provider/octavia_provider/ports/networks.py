@@ -3,21 +3,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from .clouds import Vip
 from .store import Record, Transaction
 
 
 class Networks(Protocol):
-    """Where addresses come from. Asked inside the write transaction of a POST, so what it takes is taken or nothing."""
+    """The networks of a cloud: ``LocalAllocation`` or ``RemoteAllocation``."""
 
     @property
     def unsupported(self) -> Mapping[str, str]:
         """What a flavor or an availability zone may not ask of this cloud: attribute of their data → why."""
         ...
+
+
+@runtime_checkable
+class LocalAllocation(Networks, Protocol):
+    """Addresses are kept in the store alone: they are given in the transaction of a POST, and what it takes is taken or
+    nothing. No call may leave this process: the only writer waits for it."""
 
     def place(self, tx: Transaction, kind: str, id: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: A002
         """What the cloud chooses for a new object: values that replace those of ``spec`` (``vip_address``, ``cidr``, …).
@@ -36,6 +42,35 @@ class Networks(Protocol):
 
     def give_back(self, tx: Transaction, load_balancer_id: str, carried: Iterable[str]) -> None:
         """Free what the load balancer holds, less what its spec names and what its amphorae carry (``carried``)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation:
+    """What a cloud has allocated for a load balancer.
+
+    ``values``: of its spec, with what the cloud has chosen: the four attributes of the VIP, and ``additional_vips``.
+    ``vips``: what its amphorae carry, as ``LocalAllocation.vips``.
+    """
+
+    values: Mapping[str, Any]
+    vips: tuple[Vip, ...]
+
+
+@runtime_checkable
+class RemoteAllocation(Networks, Protocol):
+    """Addresses are asked for elsewhere (Neutron), which takes its time: it is a step of the plan, and nobody's transaction
+    waits for it. Both calls can be repeated: what they make is named from ids and looked up first."""
+
+    async def allocate(self, load_balancer: Record) -> Allocation:
+        """Every VIP of its spec has an address: the one that is named, or the one that it has already, or another.
+
+        ``Invalid`` and ``Conflict`` as ``LocalAllocation.place``.
+        """
+        ...
+
+    async def release(self, load_balancer_id: str, keep: Collection[str]) -> None:
+        """Give back what was allocated for it but these addresses; () when it goes."""
         ...
 
 

@@ -154,6 +154,10 @@ class Transaction(Protocol):
         """Write a new spec, raising the generation; clears the error. Conflict when a unique value is taken."""
         ...
 
+    def fill(self, id: str, spec: Mapping[str, Any]) -> None:  # noqa: A002
+        """Write what the control plane has chosen into a spec; the generation and the error stay, since nobody asked anew."""
+        ...
+
     def touch(self, scope_id: str) -> int:
         """Raise the generation without a write of an object (a retry); returns it."""
         ...

@@ -137,10 +137,19 @@ class SqlTransaction(Coordination):
             updated_at=rows.now(),
         )
         self._rewrite(row, rows.columns(changed, self._cipher), spec)
-        if _named(before) != _named(changed):
-            self._db.execute(delete(REFERENCES).where(REFERENCES.c.object_id == id))
-            self._refer(changed)
+        self._refer_anew(before, changed)
         return changed
+
+    def fill(self, id: str, spec: Mapping[str, Any]) -> None:  # noqa: A002
+        """Write what was chosen for an object; nothing was asked anew, so its generation stays."""
+        row = self._db.execute(_LIVING, {"which": id}).first()
+        if row is None:
+            raise NotFound("does not exist or is being deleted", subject=id)
+        before = rows.record(row, self._cipher)
+        changed = dataclasses.replace(before, spec=rows.plain(spec))
+        self.touched.add(row.scope_id)
+        self._rewrite(row, rows.columns(changed, self._cipher), spec)
+        self._refer_anew(before, changed)
 
     def mark_deleting(self, ids: Iterable[str]) -> int:
         """Mark objects as being deleted; answers the newest generation raised, 0 when nothing was to be marked."""
@@ -238,6 +247,11 @@ class SqlTransaction(Coordination):
     def _refer(self, record: Record) -> None:
         if named := _named(record):
             self._db.execute(insert(REFERENCES), named)
+
+    def _refer_anew(self, before: Record, changed: Record) -> None:
+        if _named(before) != _named(changed):
+            self._db.execute(delete(REFERENCES).where(REFERENCES.c.object_id == changed.id))
+            self._refer(changed)
 
     def _collision(self, kind: str, id_: str, spec: Mapping[str, Any]) -> Conflict:
         """Why the constraint said no: the other object's name and the property that collides."""

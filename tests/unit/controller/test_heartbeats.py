@@ -33,7 +33,9 @@ class Site:
     def __init__(self) -> None:
         self.status_cache = StatusCache()
         self.known = BalancerReconciler(
-            cast("Any", None), DesiredState(scope()), instances={"amp": cast("Any", "the host")}
+            cast("Any", SimpleNamespace(networks=None)),
+            DesiredState(scope()),
+            instances={"amp": cast("Any", "the host")},
         )
         self.known.in_force["amp"] = InForce(CONFIGURATION, OURS)
         self.amphorae = [SimpleNamespace(id="amp", heartbeat_key=KEY, load_balancer_id="lb")]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from octavia_provider.planner.plan import (
     AddAmphora,
+    AllocateVips,
     Boot,
     Desired,
     Discard,
@@ -18,6 +19,7 @@ from octavia_provider.planner.plan import (
     Push,
     Readdress,
     RecoverAgent,
+    ReleaseVips,
     RenewCertificate,
     Step,
     plan,
@@ -168,6 +170,21 @@ def test_every_plan_comes_to_an_end_and_then_all_is_as_desired(
     assert set(seen.instances) == {a.id for a in seen.amphorae} | orphans
     assert all(set(seen.instances[a.id].vips) == set(vips) for a in seen.amphorae)
     assert served(goal, seen) == bool(roles)
+
+
+# ── addresses that have to be asked for ──────────────────────────────────────────────────────────────────────────────
+def test_addresses_come_before_amphorae_and_go_after_them() -> None:
+    assert plan(desired(), observed(allocated=False)) == (AllocateVips(),)
+    seen = observed("a", instances={"a": host("a")}, digests={"a": "d"}, release=("10.0.0.9",))
+    assert plan(desired({"a": "d"}), seen) == (ReleaseVips(("10.0.0.9",)),)
+    assert served(desired({"a": "d"}), seen), "nobody waits for that"
+    assert plan(desired({"a": "new"}), seen) == (Push("a"),)
+    gone = observed("a", instances={"a": host("a")}, release=(), allocated=False)
+    assert plan(desired(roles=()), gone) == (Discard("a"),)
+    assert plan(desired(roles=()), observed(release=())) == (ReleaseVips(),)
+    assert sentence((AllocateVips(), ReleaseVips(), ReleaseVips(("x", "y")))) == (
+        "allocate the VIPs, release the VIPs, release all addresses but x, y"
+    )
 
 
 # ── several amphorae ─────────────────────────────────────────────────────────────────────────────────────────────────

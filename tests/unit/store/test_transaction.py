@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
-from octavia_provider.model.errors import Conflict, NotFound
-from octavia_provider.ports import Amphora, Owner, Scope, Settlement, Transaction
+from octavia_provider.model.errors import Conflict, LeaseLost, NotFound
+from octavia_provider.ports import Amphora, Owner, Scope, Settlement, Transaction, fenced
 from octavia_provider.store import SqlStore
 from unit.store.opening import member, record, with_pool
 
@@ -275,3 +275,40 @@ async def test_what_is_written_together_has_one_generation__what_is_written_afte
 
     first, second = await store.write(settled_between)
     assert (first, second) == (m1.generation + 1, m1.generation + 2)
+
+
+async def test_what_is_chosen_for_an_object_is_filled_in__and_nothing_is_asked_anew(store: SqlStore) -> None:
+    lb = record("load_balancer", name="lb", vip_address=None)
+    await store.write(lambda tx: tx.insert(lb))
+    await store.write(lambda tx: tx.settle(Settlement(scope_id=lb.id, generation=1, errors={lb.id: "not yet"})))
+    async with store.watch(lb.id) as watch:
+        await store.write(lambda tx: tx.fill(lb.id, {**lb.spec, "vip_address": "10.0.0.9"}))
+        await watch.changed()
+    now, scope = await store.read(lambda tx: (tx.get("load_balancer", lb.id), tx.scope(lb.id)))
+    assert now is not None
+    assert scope is not None
+    assert (now.spec["vip_address"], now.generation, now.error, scope.generation) == ("10.0.0.9", 1, "not yet", 1)
+    await store.write(lambda tx: tx.mark_deleting([lb.id]))
+    with pytest.raises(NotFound):
+        await store.write(lambda tx: tx.fill(lb.id, lb.spec))
+
+
+async def test_who_has_lost_the_lease_writes_nothing(store: SqlStore) -> None:
+    lb = record("load_balancer", name="lb")
+    await store.write(lambda tx: tx.insert(lb))
+    lease = await store.write(lambda tx: tx.acquire(lb.id, "first", 60))
+    assert lease is not None
+    await store.write(fenced(lease, lambda tx: tx.put_amphora(Amphora(id="a", load_balancer_id=lb.id))))
+    await store.write(lambda tx: tx.release("first"))
+    await store.write(lambda tx: tx.acquire(lb.id, "second", 60))
+    done = Settlement(scope_id=lb.id, generation=1, accepted={lb.id: lb.spec})
+    for work in (
+        lambda tx: tx.settle(done),
+        lambda tx: tx.delete_amphora("a"),
+        lambda tx: tx.next_revision(lb.id, lease.fence),
+    ):
+        with pytest.raises(LeaseLost, match="another control plane has taken the lease"):
+            await store.write(fenced(lease, work))
+    assert await store.read(lambda tx: [a.id for a in tx.amphorae()]) == ["a"]
+    gone = Scope(id="gone", kind="load_balancer", fence=7)
+    await store.write(fenced(gone, lambda tx: tx.free_addresses("gone")))  # of what is gone nobody can have the lease

@@ -48,7 +48,7 @@ class NetworkSettings:
 
 
 class NetnsNetworks:
-    """``ports.Networks`` of the embedded cloud, and its ``ports.NetworkDirectory``."""
+    """``ports.LocalAllocation`` of the embedded cloud, and its ``ports.NetworkDirectory``."""
 
     unsupported = UNSUPPORTED
 
@@ -59,7 +59,7 @@ class NetnsNetworks:
         self._published = IPv4Network(settings.published)
 
     def place(self, tx: Transaction, kind: str, id: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: A002
-        """See ``ports.Networks.place``."""
+        """See ``ports.LocalAllocation.place``."""
         match kind:
             case "load_balancer":
                 return self._load_balancer(tx, id, spec)
@@ -74,7 +74,7 @@ class NetnsNetworks:
                 return {}
 
     def change(self, tx: Transaction, record: Record, spec: Mapping[str, Any]) -> Mapping[str, Any]:
-        """See ``ports.Networks.change``."""
+        """See ``ports.LocalAllocation.change``."""
         if record.kind == "member" and spec["subnet_id"]:
             subnet(tx, spec["subnet_id"], ("subnet_id",))
         if record.kind != "load_balancer":
@@ -82,7 +82,7 @@ class NetnsNetworks:
         return self._more(tx, record.id, {**record.spec, **spec})
 
     def vips(self, tx: Transaction, load_balancer: Record) -> tuple[Vip, ...]:
-        """See ``ports.Networks.vips``."""
+        """See ``ports.LocalAllocation.vips``."""
         place = network(tx, load_balancer.spec["vip_network_id"], ("vip_network_id",), alive=False)
         vips = [containing(place, address).vip(address) for address in _addresses(load_balancer)]
         own = dict(tx.addresses(_reach(load_balancer.id)))
@@ -90,7 +90,7 @@ class NetnsNetworks:
         return (*vips, *(s.vip(own[s.id], served=False) for s in others))
 
     def give_back(self, tx: Transaction, load_balancer_id: str, carried: Iterable[str]) -> None:
-        """See ``ports.Networks.give_back``."""
+        """See ``ports.LocalAllocation.give_back``."""
         record = tx.get("load_balancer", load_balancer_id)
         if record is not None:
             wanted = {vip.address for vip in self.vips(tx, record)}

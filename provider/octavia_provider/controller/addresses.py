@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The addresses of one load balancer: read where the store has them, asked for where a cloud gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, replace
+
+from octavia_provider.model import allocated
+from octavia_provider.ports import (
+    LocalAllocation,
+    Networks,
+    Record,
+    RemoteAllocation,
+    Scope,
+    Store,
+    Transaction,
+    Vip,
+    fenced,
+)
+
+
+@dataclass(slots=True)
+class Addresses:
+    """``vips``: what amphorae carry, as it was read last. ``allocated``: every VIP has its address.
+
+    ``_held``: what a cloud may hold for it at most; None: that is not known yet.
+    """
+
+    networks: Networks
+    vips: tuple[Vip, ...] = ()
+    allocated: bool = False
+    _held: frozenset[str] | None = None
+
+    def read(self, tx: Transaction, load_balancer: Record) -> None:
+        """Learn what its amphorae are to carry."""
+        if isinstance(self.networks, LocalAllocation):
+            self.vips, self.allocated = self.networks.vips(tx, load_balancer), True
+        else:
+            self._take(load_balancer)
+
+    def _take(self, load_balancer: Record) -> None:
+        vips = tuple(Vip(**vip) for vip in load_balancer.spec.get(allocated.CARRIED, ()))
+        self.allocated = {vip.address for vip in vips if vip.served} == set(allocated.addresses(load_balancer.spec))
+        if self.allocated:
+            self.vips = vips
+            if self._held is not None:
+                self._held |= {vip.address for vip in vips}
+
+    async def allocate(self, store: Store, lease: Scope, load_balancer: Record) -> Record:
+        """Ask the cloud, and write down what it says; the record with its addresses."""
+        if not isinstance(self.networks, RemoteAllocation):
+            return load_balancer
+        found = await self.networks.allocate(load_balancer)
+        chosen = {**found.values, allocated.CARRIED: [asdict(vip) for vip in found.vips]}
+
+        def work(tx: Transaction) -> None:
+            now = tx.get(load_balancer.kind, load_balancer.id)
+            if now is not None and not now.deleting:
+                tx.fill(now.id, allocated.filled(now.spec, chosen))
+
+        await store.write(fenced(lease, work))
+        known = replace(load_balancer, spec=allocated.filled(load_balancer.spec, chosen))
+        self._take(known)
+        return known
+
+    def to_release(self, carried: Collection[str], *, gone: bool) -> tuple[str, ...] | None:
+        """What is to be kept where the cloud may hold more than that for it; None where it does not."""
+        if not isinstance(self.networks, RemoteAllocation):
+            return None
+        keep = frozenset() if gone else frozenset((*carried, *(vip.address for vip in self.vips)))
+        return None if self._held is not None and self._held <= keep else tuple(sorted(keep))
+
+    async def release(self, load_balancer_id: str, keep: Collection[str]) -> None:
+        """The cloud holds nothing else for it. This is asked once after each start too: a crash may have come before it."""
+        if isinstance(self.networks, RemoteAllocation):
+            await self.networks.release(load_balancer_id, keep)
+        self._held = frozenset(keep)
+
+    def give_back(self, tx: Transaction, load_balancer_id: str, carried: Collection[str]) -> None:
+        """The same where the store has the addresses, in the transaction that settles."""
+        if isinstance(self.networks, LocalAllocation):
+            self.networks.give_back(tx, load_balancer_id, carried)
