@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a control plane says to the simulation's agents, and the rules that agents keep: no push goes back in time."""
+
+from __future__ import annotations
+
+from octavia_amphora.wire.config import apply, digest
+from octavia_amphora.wire.messages import Applied, Push, Refusal, Stamp, States
+from octavia_amphora.wire.messages import Standing as InForce
+from octavia_provider.model.errors import Unreachable
+from octavia_provider.ports import AgentRefused, Credential, Instance
+
+from .world import Lifeline, Server, Standing
+
+
+class SimulationAgents:
+    """``ports.Agents``."""
+
+    def __init__(self, lifeline: Lifeline) -> None:
+        self._lifeline, self._world = lifeline, lifeline.world
+
+    async def push(self, host: Instance, load_balancer_id: str, push: Push) -> Applied:
+        server = await self._reach("push", host)
+        standing = server.standing.get(load_balancer_id)
+        if standing is not None and push.stamp.order < standing.newest.order:
+            raise AgentRefused(Refusal("stale", "a newer one is known", stamp=standing.newest))
+        if push.full is None and (standing is None or standing.stamp is None or push.delta is None):
+            raise AgentRefused(Refusal("base", "nothing is in force"))
+        if standing is None:
+            standing = server.standing[load_balancer_id] = Standing(push.stamp)
+        standing.newest = push.stamp
+        if push.full is not None:
+            new = push.full
+        else:
+            assert push.delta is not None
+            assert standing.configuration is not None
+            assert standing.stamp is not None
+            if push.delta.since != standing.stamp.digest:
+                raise AgentRefused(Refusal("base", "another one is in force"))
+            new = apply(standing.configuration, push.delta)
+        assert digest(new) == push.stamp.digest
+        if refusal := self._world.refuse(host.amphora_id, new):
+            raise AgentRefused(refusal)
+        standing.stamp, standing.configuration = push.stamp, new
+        server.history.append(push.stamp)
+        return Applied(push.stamp, "runtime" if push.delta else "reload")
+
+    async def remove(self, host: Instance, load_balancer_id: str, stamp: Stamp) -> None:
+        (await self._reach("remove", host)).standing.pop(load_balancer_id, None)
+
+    async def standing(self, host: Instance, load_balancer_id: str) -> InForce | None:
+        found = (await self._reach("standing", host)).standing.get(load_balancer_id)
+        return InForce(found.stamp, serving=True) if found and found.stamp else None
+
+    async def states(self, host: Instance, load_balancer_id: str) -> States | None:
+        found = (await self._reach("states", host)).standing.get(load_balancer_id)
+        return States(load_balancer_id, found.stamp.digest, serving=True) if found and found.stamp else None
+
+    async def ready(self, host: Instance, timeout: float) -> None:
+        await self._reach("ready", host)
+
+    async def renew_certificate(self, host: Instance, credential: Credential) -> bool:
+        await self._reach("renew_certificate", host)
+        return True
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def _reach(self, name: str, host: Instance) -> Server:
+        await self._lifeline.effect(name)
+        server = self._world.servers.get(host.amphora_id)
+        if server is None or not server.instance.alive or not server.answering or server.instance.agent != host.agent:
+            raise Unreachable("no answer", subject=f"amphora {host.amphora_id}")
+        return server
+
+
+class SimulationAuthority:
+    """``ports.Authority`` without keys."""
+
+    controller_name = "urn:octavia:controller"
+
+    def issue_amphora(self, amphora_id: str, address: str) -> Credential:
+        return Credential(certificate=b"", key=b"", authority=b"", expires="2100-01-01T00:00:00+00:00")
+
+    expires = "2100-01-01T00:00:00+00:00"
+
+    def due(self, expires: str | None) -> bool:
+        return False
+
+    def issue_controller(self) -> Credential:
+        return self.issue_amphora("", "")

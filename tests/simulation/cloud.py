@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The simulation's cloud: servers, a network with two subnets, and rules that let clients in to listeners.
+
+It is made like OpenStack: servers take their time, addresses are ports that have to be asked for, nothing is published.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from octavia_provider.model.errors import Conflict, Invalid, Refused, Violation
+from octavia_provider.model.listener import Listener
+from octavia_provider.model.load_balancer import LoadBalancer
+from octavia_provider.ports import (
+    Allocation,
+    AmphoraSpec,
+    CloudDriver,
+    CloudResource,
+    CloudStep,
+    Instance,
+    Inventory,
+    Record,
+    StateVersion,
+    Vip,
+)
+
+from .world import Lifeline, Server
+
+NETWORK = "00000000-0000-4000-8000-000000000001"
+IPV4, IPV6 = "00000000-0000-4000-8000-000000000004", "00000000-0000-4000-8000-000000000006"
+CIDRS = {IPV4: ipaddress.ip_network("10.1.0.0/16"), IPV6: ipaddress.ip_network("fd00::/64")}
+
+
+class SimulationCloud:
+    """``ports.Cloud``."""
+
+    def __init__(self, lifeline: Lifeline) -> None:
+        self._lifeline, self._world = lifeline, lifeline.world
+
+    # ── servers ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    async def boot(self, order: AmphoraSpec) -> Instance:
+        server = self._world.servers.get(order.id)
+        if server is None or (not server.instance.alive and server.files):
+            await self._lifeline.effect("boot")
+            agent = (f"192.0.2.{next(self._world.numbers)}", 9443)
+            carried = tuple(vip.address for vip in order.vips)
+            instance = Instance(
+                amphora_id=order.id, load_balancer_id=order.load_balancer_id, agent=agent, alive=False, vips=carried
+            )
+            server = self._world.servers[order.id] = Server(instance)
+        if not server.files:
+            await self._lifeline.effect("start_agent")
+            server.files = order.files(*server.instance.agent)
+            server.instance = replace(server.instance, alive=True)
+        return server.instance
+
+    async def instances(self, load_balancer_id: str) -> Sequence[Instance]:
+        await self._lifeline.effect("list_servers")
+        return [server.instance for server in self._world.live(load_balancer_id)]
+
+    async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Instance:
+        await self._lifeline.effect("readdress")
+        server = self._world.servers[amphora_id]
+        carried = dict.fromkeys((*(server.instance.vips if keep else ()), *(vip.address for vip in vips)))
+        server.instance = replace(server.instance, vips=tuple(carried))
+        return server.instance
+
+    async def restart_agent(self, order: AmphoraSpec) -> None:
+        await self._lifeline.effect("restart_agent")
+        server = self._world.servers[order.id]
+        server.files, server.answering, server.beating = order.files(*server.instance.agent), True, True
+        server.boot += 1
+
+    async def delete(self, amphora_id: str) -> None:
+        await self._lifeline.effect("delete_server")
+        self._world.servers.pop(amphora_id, None)
+
+    # ── sockets ──────────────────────────────────────────────────────────────────────────────────────────────────────
+    def connect_socket(self, family: int) -> socket.socket:
+        raise NotImplementedError("the simulation's agents are not called by sockets")
+
+    def heartbeat_socket(self) -> socket.socket:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        for end in (ours, theirs):
+            end.setblocking(False)
+        self._world.receivers.append(theirs)
+        return ours
+
+    @property
+    def heartbeat_receiver(self) -> str:
+        return "192.0.2.254:5555"
+
+    # ── its life ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    async def start(self) -> None:
+        await self._lifeline.effect("authenticate")
+
+    async def stop(self, *, unless: Callable[[], Awaitable[bool]] | None = None) -> bool:
+        return not (unless is not None and await unless())
+
+    async def close(self) -> None:
+        """It goes on."""
+
+    async def ended(self) -> AsyncIterator[None]:
+        """It does not tell."""
+        return
+        yield
+
+    async def lost(self) -> None:
+        await asyncio.Event().wait()
+
+    async def inventory(self) -> Inventory:
+        await self._lifeline.effect("list_all")
+        rules = [CloudResource(kind="listener", id=id_, words=f"rule of {id_}") for id_ in self._world.rules]
+        return Inventory(instances=[server.instance for server in self._world.servers.values()], resources=rules)
+
+    async def pushed(self) -> Mapping[str, Mapping[str, StateVersion]]:
+        return {}
+
+
+class SimulationNetworks:
+    """``ports.RemoteAllocation``: an address is a port, and it takes a call to make one."""
+
+    unsupported: Mapping[str, str] = {"vip_qos_policy_id": "the simulation has no QoS policies"}
+
+    def __init__(self, lifeline: Lifeline) -> None:
+        self._lifeline, self._world = lifeline, lifeline.world
+
+    async def allocate(self, load_balancer: Record) -> Allocation:
+        spec = load_balancer.spec
+        if spec["vip_network_id"] not in (None, NETWORK):
+            raise Invalid([Violation(("vip_network_id",), f"network {spec['vip_network_id']} could not be found")])
+        first = spec["vip_subnet_id"] or IPV4
+        address = await self._port(load_balancer.id, first, spec["vip_address"])
+        more = []
+        for vip in spec["additional_vips"]:
+            given = await self._port(load_balancer.id, vip["subnet_id"], vip.get("ip_address"))
+            more.append({"subnet_id": vip["subnet_id"], "ip_address": given})
+        values = {
+            "vip_network_id": NETWORK, "vip_subnet_id": first, "vip_address": address, "additional_vips": more,
+        }  # fmt: skip
+        vips = (_vip(first, address), *(_vip(one["subnet_id"], one["ip_address"]) for one in more))
+        return Allocation(values=values, vips=vips)
+
+    async def release(self, load_balancer_id: str, keep: Collection[str]) -> None:
+        await self._lifeline.effect("list_ports")
+        for key, address in list(self._world.ports.items()):
+            if key[0] == load_balancer_id and address not in keep:
+                await self._lifeline.effect("delete_port")
+                self._world.ports.pop(key, None)
+
+    async def _port(self, load_balancer_id: str, subnet_id: str, given: str | None) -> str:
+        if subnet_id not in CIDRS:
+            raise Invalid([Violation(("vip_subnet_id",), f"subnet {subnet_id} could not be found")])
+        await self._lifeline.effect("list_ports")
+        if found := self._world.ports.get((load_balancer_id, subnet_id)):
+            return found
+        await self._lifeline.effect("create_port")
+        taken = {address for (_, subnet), address in self._world.ports.items() if subnet == subnet_id}
+        if given in taken:
+            raise Conflict(f"{given} is in use", path=("vip_address",))
+        hosts = (str(host) for host in CIDRS[subnet_id].hosts())
+        address = given or next(host for host in hosts if host not in taken)
+        self._world.ports[load_balancer_id, subnet_id] = address
+        return address
+
+
+def _vip(subnet_id: str, address: str) -> Vip:
+    return Vip(address=address, network_id=NETWORK, prefix=CIDRS[subnet_id].prefixlen)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule(CloudStep):
+    """Let clients in to a listener, or (``port`` None) no more."""
+
+    load_balancer_id: str = ""
+    port: int | None = None
+
+
+class SimulationAccess:
+    """``ports.ListenerAccess``: a rule for each listener."""
+
+    def __init__(self, lifeline: Lifeline) -> None:
+        self._lifeline, self._world = lifeline, lifeline.world
+
+    async def observe(self, load_balancer_id: str) -> Sequence[tuple[str, int]]:
+        await self._lifeline.effect("list_rules")
+        return [(id_, port) for id_, (owner, port) in self._world.rules.items() if owner == load_balancer_id]
+
+    def plan(
+        self, load_balancer: LoadBalancer | None, listeners: Collection[Listener], instances: Sequence[Instance],
+        observed: Sequence[tuple[str, int]],
+    ) -> tuple[CloudStep, ...]:  # fmt: skip
+        wanted = {one.id: one.protocol_port for one in listeners if one.admin_state_up} if instances else {}
+        return (
+            *(Rule(i, f"shut out of {i}", before=True) for i, _ in observed if i not in wanted),
+            *(
+                Rule(i, f"let in to {i}", load_balancer_id=load_balancer.id, port=port)
+                for i, port in wanted.items()
+                if load_balancer and (i, port) not in observed
+            ),
+        )
+
+    async def carry_out(self, step: CloudStep) -> None:
+        assert isinstance(step, Rule)
+        await self._lifeline.effect("set_rule")
+        if step.port is None:
+            self._world.rules.pop(step.object_id, None)
+        elif step.port == 666:
+            raise Refused("port 666 is not allowed by policy")
+        else:
+            self._world.rules[step.object_id] = (step.load_balancer_id, step.port)
+
+    def missing(self, observed: Sequence[tuple[str, int]], inventory: Inventory) -> bool:
+        return not all(inventory.has("listener", id_) for id_, _ in observed)
+
+
+def driver(lifeline: Lifeline) -> CloudDriver:
+    """The simulation as a control plane takes it."""
+    return CloudDriver(
+        name="simulation", cloud=SimulationCloud(lifeline), networks=SimulationNetworks(lifeline),
+        access=SimulationAccess(lifeline),
+    )  # fmt: skip

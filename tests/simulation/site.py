@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Control planes in a world: started, killed, paused, and asked by their own API."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from octavia_provider.api import Server, deletion, serve_unix
+from octavia_provider.api.create_update import ObjectWriter
+from octavia_provider.api.graph_create import create_requests
+from octavia_provider.api.rules import living
+from octavia_provider.control_plane import Facts, Parts, control_plane
+from octavia_provider.controller.controller import Controller
+from octavia_provider.controller.status_cache import StatusCache
+from octavia_provider.ports import Record
+from octavia_provider.store import SqlStore, open_store
+from unit.api import settling
+
+from .agents import SimulationAgents, SimulationAuthority
+from .cloud import NETWORK, SimulationNetworks, driver
+from .store import SimulationStore, commit
+from .world import Lifeline, World
+
+SINGLE, PAIR = ("STANDALONE",), ("MASTER", "BACKUP")
+PATIENCE = 1000.0
+"""Virtual seconds: more than any wait of the control plane."""
+
+
+class Api(settling.Plane):
+    """Asks a control plane, and waits for as long as it takes: time is virtual."""
+
+    async def post(
+        self, kind: str, spec: dict[str, Any], *, wait: float | None = 300, owner: Any = None
+    ) -> settling.Answer:
+        return await super().post(kind, spec, wait=wait, owner=owner)
+
+
+@dataclass(slots=True)
+class ControlPlane:
+    """One that runs. ``api``: what asks it."""
+
+    lifeline: Lifeline
+    controller: Controller
+    api: Api
+    task: asyncio.Task[None]
+    stopping: asyncio.Event
+
+    async def stop(self) -> None:
+        """In order: leases are given up."""
+        self.stopping.set()
+        await self.task
+
+    async def stop_when(self, condition: Callable[[], bool]) -> None:
+        """In order, once this is so."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition():  # noqa: ASYNC110 - as Site.until()
+                await asyncio.sleep(0.1)
+        await self.stop()
+
+    async def kill(self) -> None:
+        """At once: nothing that it does from now on has an effect, and its leases go on."""
+        self.lifeline.killed = True
+        self.lifeline.ended.set()
+        self.lifeline.going.set()
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+
+@dataclass(slots=True)
+class Site:
+    """A world with a store and the control planes on it."""
+
+    world: World
+    store: SqlStore
+    folder: Path
+    roles: tuple[str, ...] = SINGLE
+    planes: list[ControlPlane] = field(default_factory=list)
+
+    async def start(self, *, holder: str = "one", crash_at: int | None = None) -> ControlPlane:
+        """Another control plane. One of the same holder takes up the leases of its predecessor at once."""
+        lifeline = Lifeline(self.world, crash_at=crash_at)
+        ready: asyncio.Future[tuple[Controller, Api]] = asyncio.get_running_loop().create_future()
+        stopping = asyncio.Event()
+        task = asyncio.create_task(self._run(lifeline, holder, ready, stopping))
+        await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+        controller, api = await ready
+        plane = ControlPlane(lifeline, controller, api, task, stopping)
+        self.planes.append(plane)
+        return plane
+
+    async def _run(
+        self,
+        lifeline: Lifeline,
+        holder: str,
+        ready: asyncio.Future[tuple[Controller, Api]],
+        stopping: asyncio.Event,
+    ) -> None:
+        status_cache, path = StatusCache(), self.folder / f"{len(self.planes)}.sock"
+        store = SimulationStore(self.store, lifeline)
+        parts = Parts(
+            store=store, driver=driver(lifeline), agents=SimulationAgents(lifeline), authority=SimulationAuthority(),
+            status_cache=status_cache, holder=holder, roles=self.roles,
+        )  # fmt: skip
+        facts = Facts(project_id=settling.PROJECT, idle_seconds=None)
+
+        async def serve(application: Any) -> Server:
+            return await serve_unix(application, path)
+
+        async with control_plane(parts, facts, serve=serve, stop=stopping.set) as controller:
+            connector, timeout = aiohttp.UnixConnector(path=str(path), limit=0), aiohttp.ClientTimeout(total=None)
+            async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+                ready.set_result((controller, Api(self.store, status_cache, None, path, session)))  # type: ignore[arg-type]
+                await stopping.wait()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Wait for it, virtually."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
+                await asyncio.sleep(0.1)
+
+    async def balancer(self, plane: ControlPlane, name: str = "lb", **values: Any) -> dict[str, Any]:
+        """A load balancer that is ACTIVE, with a listener, a pool and two members."""
+        lb = await plane.api.make("load_balancer", name=name, vip_network_id=NETWORK, **values)
+        listener = await plane.api.make(
+            "listener", name="web", loadbalancer_id=lb["id"], protocol="HTTP", protocol_port=80
+        )
+        pool = await plane.api.make(
+            "pool", name="web", listener_id=listener["id"], protocol="HTTP", lb_algorithm="ROUND_ROBIN"
+        )
+        for number in (1, 2):
+            await plane.api.make("member", pool_id=pool["id"], address=f"10.1.9.{number}", protocol_port=80)
+        return lb
+
+    async def write(self, kind: str, **spec: Any) -> str:
+        """What a POST writes, while no control plane runs; the new object's id."""
+        networks = SimulationNetworks(Lifeline(self.world))
+        (wanted,) = create_requests(kind, spec, settling.PROJECT)
+        made = await commit(self.store, lambda tx: ObjectWriter.begin(tx, networks).create([wanted], None))
+        return made.record.id
+
+    async def change(self, kind: str, id_: str, **change: Any) -> None:
+        """What a PUT writes."""
+        networks = SimulationNetworks(Lifeline(self.world))
+        await commit(self.store, lambda tx: ObjectWriter.begin(tx, networks).update(kind, id_, change, None))
+
+    async def delete(self, kind: str, id_: str) -> None:
+        """What a DELETE with ``cascade`` writes."""
+        await commit(self.store, lambda tx: deletion.remove(tx, living(tx, kind, id_), cascade=True))
+
+    async def records(self, scope_id: str) -> list[Record]:
+        return await self.store.read(lambda tx: tx.find(scope_id=scope_id))
+
+    async def when_settled(self, scope_id: str) -> None:
+        """Wait for it, virtually."""
+        async with asyncio.timeout(PATIENCE):
+            while not await self.settled(scope_id):  # noqa: ASYNC110 - as until()
+                await asyncio.sleep(0.1)
+
+    async def settled(self, scope_id: str) -> bool:
+        """Whether the newest generation is settled, or all is gone."""
+        scope = await self.store.read(lambda tx: tx.scope(scope_id))
+        return scope is None or scope.applied == scope.generation
+
+    async def run_with_crashes(self, scope_id: str, first: int = 1) -> int:
+        """Start control planes, the first of which ends after ``first`` effects, the next after one more, until one has
+        settled the scope; how many there were."""
+        for number in itertools.count(first):
+            plane = await self.start(crash_at=number)
+            while not plane.lifeline.ended.is_set() and not await self.settled(scope_id):  # noqa: ASYNC110 - as until()
+                await asyncio.sleep(0.1)
+            ended = plane.lifeline.ended.is_set()
+            await plane.kill()
+            if not ended:
+                return number - first
+        raise AssertionError
+
+    async def show(self, plane: ControlPlane, lb: dict[str, Any]) -> dict[str, Any]:
+        answer = await plane.api.call("GET", f"/lbaas/loadbalancers/{lb['id']}")
+        return dict(answer.body.get("loadbalancer", {}))
+
+
+@contextlib.asynccontextmanager
+async def site(*, roles: tuple[str, ...] = SINGLE, **world: Any) -> AsyncIterator[Site]:
+    """A site whose control planes are ended with it."""
+    with tempfile.TemporaryDirectory(prefix="sim-") as folder:  # socket paths must be short
+        clock = asyncio.get_running_loop().time
+        store = open_store(f"sqlite:///{folder}/octavia.db", Path(folder) / "key", clock=clock)
+        made = Site(World(**world), store, Path(folder), roles)
+        beating = asyncio.create_task(made.world.beat())
+        try:
+            yield made
+        finally:
+            for plane in made.planes:
+                await plane.kill()
+            beating.cancel()
+            for receiver in made.world.receivers:
+                receiver.close()
+            await store.close()

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is outside of control planes: a cloud's servers, ports and rules, the agents, and the failures that befall them.
+
+A control plane reaches it through its ``Lifeline``, one effect after another. There it can be made to end (``crash_at``): it
+never learns whether its last call had an effect, and nothing that it does later has any.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+import msgspec
+
+from octavia_amphora.wire.config import Configuration
+from octavia_amphora.wire.heartbeat import BalancerBeat, Heartbeat, encode
+from octavia_amphora.wire.messages import Counters, ListenerState, Refusal, Settings, Stamp
+from octavia_provider.ports import Instance
+
+HEARTBEAT_SECONDS = 3.0
+SETTINGS = "/etc/octavia-amphora/agent.json"
+Verdict = Callable[[str, Configuration], Refusal | None]
+
+
+class Ended(Exception):
+    """This control plane has been killed."""
+
+
+@dataclass(slots=True)
+class Standing:
+    """What an agent has of one load balancer."""
+
+    newest: Stamp
+    stamp: Stamp | None = None
+    configuration: Configuration | None = None
+
+
+@dataclass(slots=True)
+class Server:
+    """A server of the cloud with the agent in it. ``answering``: whether the agent hears the control plane."""
+
+    instance: Instance
+    files: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
+    standing: dict[str, Standing] = field(default_factory=dict)
+    history: list[Stamp] = field(default_factory=list)
+    answering: bool = True
+    beating: bool = True
+    boot: int = 1
+
+    @property
+    def settings(self) -> Settings:
+        return msgspec.json.decode(self.files[SETTINGS][1], type=Settings)
+
+
+class World:
+    """``latency``: seconds that each call takes; ``times``: of those that take longer, by name."""
+
+    def __init__(self, *, latency: float = 0.01, times: Mapping[str, float] | None = None) -> None:
+        self.latency, self.times = latency, {"boot": 20.0, "ready": 1.0, **(times or {})}
+        self.servers: dict[str, Server] = {}
+        self.ports: dict[tuple[str, str], str] = {}
+        """(load balancer, subnet) → address"""
+        self.rules: dict[str, tuple[str, int]] = {}
+        """listener → (load balancer, port): who may come in"""
+        self.failures: dict[str, list[Exception]] = {}
+        self.refuse: Verdict = lambda _amphora, _configuration: None
+        self.receivers: list[socket.socket] = []
+        self.calls: Counter[str] = Counter()
+        self.down: set[tuple[str, str]] = set()
+        """(amphora, member): what it sees down"""
+        self.numbers = itertools.count(1)
+        self.lost = asyncio.Event()
+
+    def fail(self, name: str, *errors: Exception) -> None:
+        """The next calls of this name fail so."""
+        self.failures.setdefault(name, []).extend(errors)
+
+    def live(self, load_balancer_id: str) -> list[Server]:
+        return [s for s in self.servers.values() if s.instance.load_balancer_id == load_balancer_id]
+
+    async def beat(self) -> None:
+        """Agents send heartbeats, for as long as they are there."""
+        for sequence in itertools.count(1):
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            for server in list(self.servers.values()):
+                if server.instance.alive and server.beating and SETTINGS in server.files:
+                    self._send(server, sequence)
+
+    def _send(self, server: Server, sequence: int) -> None:
+        settings = server.settings
+        balancers = tuple(self._balancers(server))
+        beat = Heartbeat(server.instance.amphora_id, server.boot, sequence, 1.0, balancers)
+        for part in encode(beat, bytes.fromhex(settings.heartbeat_key)):
+            for receiver in list(self.receivers):
+                try:
+                    receiver.send(part)
+                except BlockingIOError:
+                    continue  # nobody reads: the control plane is paused
+                except OSError:
+                    self.receivers.remove(receiver)
+                    receiver.close()
+
+    def _balancers(self, server: Server) -> Iterator[BalancerBeat]:
+        id_ = server.instance.amphora_id
+        for load_balancer_id, standing in server.standing.items():
+            if standing.stamp is None or standing.configuration is None:
+                continue
+            names = [name for backend in standing.configuration.backends.values() for name in backend.servers]
+            yield BalancerBeat(
+                load_balancer_id, standing.stamp.digest, standing.stamp.generation, True,
+                tuple(ListenerState(counters=Counters(bytes_in=10)) for _ in standing.configuration.frontends),
+                tuple("down" if (id_, name) in self.down else "up" for name in names),
+            )  # fmt: skip
+
+
+class Lifeline:
+    """What one control plane does in the world."""
+
+    def __init__(self, world: World, *, crash_at: int | None = None) -> None:
+        self.world = world
+        self.crash_at = crash_at
+        self.effects: list[str] = []
+        self.ended = asyncio.Event()
+        self.killed = False
+        self.going = asyncio.Event()
+        self.going.set()
+
+    async def alive(self) -> None:
+        """A control plane that is paused goes on from here later; one that has ended does not, but to be taken apart."""
+        await self.going.wait()
+        if self.killed:
+            raise Ended
+        if self.ended.is_set():
+            await asyncio.Event().wait()
+
+    async def effect(self, name: str) -> None:
+        """Comes before each effect, and raises what is to fail."""
+        await asyncio.sleep(self.world.times.get(name, self.world.latency))
+        if self.crash_at is not None and len(self.effects) >= self.crash_at:
+            self.ended.set()
+        await self.alive()
+        self.effects.append(name)
+        self.world.calls[name] += 1
+        if errors := self.world.failures.get(name):
+            raise errors.pop(0)
