@@ -13,7 +13,7 @@ from builders import record, scope
 from octavia_provider.controller import controller as module
 from octavia_provider.controller.controller import Controller
 from octavia_provider.model.errors import PermanentError, Refused, Unreachable
-from octavia_provider.ports import Record, Scope, Settlement, fenced
+from octavia_provider.ports import Inventory, Record, Scope, Settlement, fenced
 from octavia_provider.store import SqlStore, open_store
 from octavia_provider.store.transaction import SqlTransaction
 
@@ -59,6 +59,9 @@ class Worker:
 
     def forget(self) -> None:
         self.forgotten += 1
+
+    def missing(self, inventory: Inventory) -> bool:
+        return False
 
     async def reconcile(self) -> bool:
         self.passes += 1
