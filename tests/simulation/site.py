@@ -46,13 +46,13 @@ class Api(settling.Plane):
 
 @dataclass(slots=True)
 class ControlPlane:
-    """One that runs. ``api``: what asks it."""
+    """One that runs. ``api``: what asks it; it and the controller are there unless it has ended while it started."""
 
     lifeline: Lifeline
-    controller: Controller
-    api: Api
     task: asyncio.Task[None]
     stopping: asyncio.Event
+    controller: Controller = field(init=False)
+    api: Api = field(init=False)
 
     async def stop(self) -> None:
         """In order: leases are given up."""
@@ -63,7 +63,7 @@ class ControlPlane:
         """In order, once this is so."""
         async with asyncio.timeout(PATIENCE):
             while not condition():  # noqa: ASYNC110 - as Site.until()
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.5)
         await self.stop()
 
     async def kill(self) -> None:
@@ -91,11 +91,14 @@ class Site:
         ready: asyncio.Future[tuple[Controller, Api]] = asyncio.get_running_loop().create_future()
         stopping = asyncio.Event()
         task = asyncio.create_task(self._run(lifeline, holder, ready, stopping))
-        await asyncio.wait([task, ready], return_when=asyncio.FIRST_COMPLETED)
+        ended = asyncio.create_task(lifeline.ended.wait())
+        await asyncio.wait([task, ready, ended], return_when=asyncio.FIRST_COMPLETED)
+        ended.cancel()
         if task.done():
             task.result()
-        controller, api = await ready
-        plane = ControlPlane(lifeline, controller, api, task, stopping)
+        plane = ControlPlane(lifeline, task, stopping)
+        if ready.done():
+            plane.controller, plane.api = ready.result()
         self.planes.append(plane)
         return plane
 
@@ -127,7 +130,7 @@ class Site:
         """Wait for it, virtually."""
         async with asyncio.timeout(PATIENCE):
             while not condition():  # noqa: ASYNC110 - what is waited for has no event of its own
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.5)
 
     async def balancer(self, plane: ControlPlane, name: str = "lb", **values: Any) -> dict[str, Any]:
         """A load balancer that is ACTIVE, with a listener, a pool and two members."""
@@ -165,7 +168,7 @@ class Site:
         """Wait for it, virtually."""
         async with asyncio.timeout(PATIENCE):
             while not await self.settled(scope_id):  # noqa: ASYNC110 - as until()
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.5)
 
     async def settled(self, scope_id: str) -> bool:
         """Whether the newest generation is settled, or all is gone."""
@@ -178,7 +181,7 @@ class Site:
         for number in itertools.count(first):
             plane = await self.start(crash_at=number)
             while not plane.lifeline.ended.is_set() and not await self.settled(scope_id):  # noqa: ASYNC110 - as until()
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.5)
             ended = plane.lifeline.ended.is_set()
             await plane.kill()
             if not ended:
