@@ -30,16 +30,42 @@ class Change:
     replaces: bool
 
 
-def diff(
-    kind: type, old: Mapping[str, Any], old_outputs: Mapping[str, Any], new: Mapping[str, Any],
-    ignore: Sequence[str] = (),
-) -> list[Change]:  # fmt: skip
-    """The changes from the inputs ``old`` to ``new``. Names are the model's, secrets are unwrapped; ``ignore`` lists
-    attributes in Pulumi's names."""
-    before, after = _canonical(kind, old), _canonical(kind, new)
-    outputs = _canonical(kind, {name: value for name, value in old_outputs.items() if value is not None})
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What is compared, each side validated once: names are the model's, secrets are unwrapped.
+
+    ``old`` and ``new`` are the inputs as they were given; ``before``, ``after`` and ``outputs`` (the old ones) are canonical.
+    """
+
+    kind: type
+    old: Mapping[str, Any]
+    new: Mapping[str, Any]
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+    outputs: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, kind: type, old: Mapping[str, Any], old_outputs: Mapping[str, Any], new: Mapping[str, Any]) -> Sides:
+        """Validate each side."""
+        outputs = {name: value for name, value in old_outputs.items() if value is not None}
+        return cls(kind, old, new, _canonical(kind, old), _canonical(kind, new), _canonical(kind, outputs))
+
+    @property
+    def was(self) -> dict[str, Any]:
+        """The object as it was: what its old inputs set, and what the control plane chose and shows."""
+        return {**self.outputs, **{name: value for name, value in self.before.items() if is_set(self.old, name)}}
+
+    @property
+    def given(self) -> dict[str, Any]:
+        """The new inputs that are set, in canonical form."""
+        return {name: value for name, value in self.after.items() if is_set(self.new, name)}
+
+
+def diff(sides: Sides, ignore: Sequence[str] = ()) -> list[Change]:
+    """The changes from the old inputs to the new ones; ``ignore`` lists attributes in Pulumi's names."""
+    old, new, before, after, outputs = sides.old, sides.new, sides.before, sides.after, sides.outputs
     found: list[Change] = []
-    for name, attr in inputs(kind).items():
+    for name, attr in inputs(sides.kind).items():
         if attr.camel in ignore:
             continue
         was_set, now_set = is_set(old, name), is_set(new, name)

@@ -48,9 +48,10 @@ class CallContext:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiffResult:
     """The result of Diff. ``replaces`` and ``stables`` are Pulumi's terms; ``effects`` are the effects on traffic, worst
-    first, each with its cause."""
+    first, each with its cause. ``given``: the new inputs that are set, in canonical form and the model's names."""
 
     changes: Sequence[Change] = ()
+    given: Mapping[str, Any] = field(default_factory=dict)
     replaces: Sequence[str] = ()
     stables: Sequence[str] = ()
     delete_before_replace: bool = False
@@ -92,22 +93,24 @@ class ResourceHandler:
 
     def ineffective_inputs(self, inputs: Properties) -> list[Failure]:
         """Checked inputs that have no effect."""
-        return ineffective_inputs(self.kind, inputs)
+        return ineffective_inputs(self.kind, inputs) if self.kind.NOTES else []
 
     def diff(
         self, old_inputs: Properties, olds: Properties, news: Properties, ignore: Sequence[str] = ()
     ) -> DiffResult:
         """What changes between old inputs (and outputs) and new inputs, and what each change costs."""
         old, old_outputs, new = (self._to_model(side) for side in (old_inputs, olds, news))
-        changes = diffs.diff(self.kind, old, old_outputs, new, ignore)
+        sides = diffs.Sides.of(self.kind, old, old_outputs, new)
+        changes = diffs.diff(sides, ignore)
         attrs = {change.attribute.name: change.attribute for change in changes}
         replaces = list(dict.fromkeys(change.attribute.camel for change in changes if change.replaces))
         delete_first = any(change.replaces and change.attribute.delete_before_replace for change in changes)
         return DiffResult(
             changes=changes,
+            given=sides.given,
             replaces=replaces,
             stables=["id", *([] if replaces else self._stables(olds, set(attrs)))],
-            delete_before_replace=bool(changes) and (delete_first or self._must_delete_first(old, old_outputs, new)),
+            delete_before_replace=bool(changes) and (delete_first or self._must_delete_first(sides)),
             effects=self._effects(changes, old, new, {n for n, a in attrs.items() if _is_secret(a, old_inputs, news)}),
         )
 
@@ -227,15 +230,16 @@ class ResourceHandler:
     ) -> dict[str, Any]:
         """The body of a PUT: the changed inputs, null for removed ones. Without a change: all inputs, so that the control
         plane retries what failed. Values that others changed meanwhile are left alone."""
-        body = self._create_body(news)
-        changed = {change.attribute.name for change in self.diff(old_inputs, olds, news, ignore).changes}
+        found = self.diff(old_inputs, olds, news, ignore)
+        changed = {change.attribute.name for change in found.changes}
         known = inputs(self.kind)
         if not changed:
+            body = self._create_body(news)
             return {n: v for n, v in body.items() if not known[n].replaces and known[n].camel not in ignore}
         defaults = {
             name: known[name].default for name in changed if known[name].null is not None
         }  # null says something else
-        return {name: body.get(name, defaults.get(name)) for name in changed}
+        return {name: found.given.get(name, defaults.get(name)) for name in changed}
 
     def _wait_until_settled(
         self, call: CallContext, answer: ApiObject, news: Properties, parent: str | None = None
@@ -303,12 +307,10 @@ class ResourceHandler:
             found.append((cause, effect))
         return effects.worst_first(found)
 
-    def _must_delete_first(self, old: Properties, old_outputs: Properties, new: Properties) -> bool:
-        known = inputs(self.kind)
-        before = validate(self.kind, {n: v for n, v in {**old_outputs, **old}.items() if n in known}).values
-        after = validate(self.kind, new).values
-        missing = {name for name, attr in known.items() if attr.required} - after.keys()
-        if missing or {name for name, attr in known.items() if attr.required} - before.keys():
+    def _must_delete_first(self, sides: diffs.Sides) -> bool:
+        required = {name for name, attr in inputs(self.kind).items() if attr.required}
+        before, after = sides.was, sides.after
+        if required - after.keys() or required - before.keys():
             return False
         key = self.exclusive_key(after)
         return key is not None and key == self.exclusive_key(before)

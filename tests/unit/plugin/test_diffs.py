@@ -31,7 +31,7 @@ def vips(address: str | None) -> dict[str, Any]:
 
 
 def changes(kind: str, old: Any, new: Any, shown: Any = None, ignore: Any = ()) -> list[tuple[str, str]]:
-    found = diffs.diff(KINDS[kind], old, shown if shown is not None else old, new, ignore)
+    found = diffs.diff(diffs.Sides.of(KINDS[kind], old, shown if shown is not None else old, new), ignore)
     return [(spell(change.path), change.kind) for change in found]
 
 
