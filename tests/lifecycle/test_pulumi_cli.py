@@ -100,7 +100,7 @@ def test_the_life_of_a_stack(stack: Stack, plane: RealPlane) -> None:
 
     # nothing to do, whichever way one looks; what heartbeats tell is no change of the resource
     stack.pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
-    plane.plane.board.operating_status = lambda record: "DEGRADED"
+    plane.plane.status_cache.operating_status = lambda record: "DEGRADED"
     stack.pulumi("refresh", "--yes", "--expect-no-changes")
     assert stack.steps() == {}
 
