@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sqlite3
 import subprocess
@@ -147,6 +148,9 @@ def test_a_store_that_does_not_know_what_runs_is_refused__and_nothing_is_touched
                 shown = octaviactl(site, "adopt")
                 assert shown.returncode == 0, (lose, shown)
                 assert "--let-go" in shown.stdout, (lose, shown)
+                facts = json.loads(octaviactl(site, "adopt", "--json").stdout)
+                assert {"load_balancer", "local_network"} <= {one["kind"] for one in facts["unknown"]}, facts
+                assert facts["problem"], facts
             assert site.processes() == processes, lose
             assert ask(stack.url)[0] == 200
     site.start()

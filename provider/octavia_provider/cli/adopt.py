@@ -9,9 +9,9 @@ import os
 import shutil
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 @click.option("--restore", is_flag=True, help="Put the copy that the control plane keeps of its store in its place.")
 @click.option("--let-go", is_flag=True, help="End what the store does not know, for good.")
 @options.yes
-def adopt(home: str | None, restore: bool, let_go: bool, yes: bool) -> None:
+@options.as_json
+def adopt(home: str | None, restore: bool, let_go: bool, yes: bool, as_json: bool) -> None:
     """Show what runs in this home's cloud and its store does not know, and go on with it or without it.
 
     The control plane does not start then: it never ends what it does not know. Without an option nothing is changed.
@@ -59,7 +60,10 @@ def adopt(home: str | None, restore: bool, let_go: bool, yes: bool) -> None:
             hint="restore that database with PostgreSQL's tools, then octaviactl serve --database URL",
         )  # fmt: skip
     logfile.configure(None, level="error")
-    asyncio.run(_adopt(where, restore=restore, let_go=let_go, yes=yes))
+    output = _Output(as_json=as_json)
+    asyncio.run(_adopt(where, output, restore=restore, let_go=let_go, yes=yes))
+    if as_json:
+        options.print_json(output.facts)
 
 
 @dataclass(slots=True)
@@ -71,7 +75,27 @@ class _Inspection:
     unknown: list[Orphan]
 
 
-async def _adopt(home: Path, *, restore: bool, let_go: bool, yes: bool) -> None:
+@dataclass(slots=True)
+class _Output:
+    """Lines for people, or facts for programs, which are printed at the end."""
+
+    as_json: bool
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def tell(self, line: str, **facts: Any) -> None:
+        """One line, with what it says."""
+        self.facts.update(facts)
+        if not self.as_json:
+            console.echo(line)
+
+    def unknown(self, orphans: Sequence[Orphan]) -> None:
+        """What is not in the store."""
+        self.facts["unknown"] = [{"kind": one.kind, "id": one.id, "description": one.words} for one in orphans]
+        for orphan in orphans:
+            self.tell(f"not in the store: {orphan.words}")
+
+
+async def _adopt(home: Path, output: _Output, *, restore: bool, let_go: bool, yes: bool) -> None:
     from octavia_provider.app import only_one
     from octavia_provider.clouds.netns import NetnsCloud
     from octavia_provider.kit import paths
@@ -80,15 +104,15 @@ async def _adopt(home: Path, *, restore: bool, let_go: bool, yes: bool) -> None:
     with only_one(home):
         try:
             inspection = await _inspect(home, cloud, paths.database(home))
-            _report(inspection)
+            _report(inspection, output)
             if not inspection.problem and not inspection.unknown:
                 return
             if restore:
-                await _restore(home, cloud, inspection, yes=yes)
+                await _restore(home, cloud, inspection, output, yes=yes)
             elif let_go:
-                await _let_go(home, cloud, inspection, yes=yes)
+                await _let_go(home, cloud, inspection, output, yes=yes)
             else:
-                await _advise(home, cloud, inspection)
+                await _advise(home, cloud, inspection, output)
         finally:
             await cloud.close()
 
@@ -109,23 +133,25 @@ async def _inspect(home: Path, cloud: NetnsCloud, database: Path) -> _Inspection
     return _Inspection(store, problem, await orphans(running, store))
 
 
-def _report(inspection: _Inspection) -> None:
+def _report(inspection: _Inspection, output: _Output) -> None:
+    output.facts["problem"] = inspection.problem or None
     if inspection.problem:
-        console.echo(f"the store: {inspection.problem}")
-    for orphan in inspection.unknown:
-        console.echo(f"not in the store: {orphan.words}")
+        output.tell(f"the store: {inspection.problem}")
+    output.unknown(inspection.unknown)
     if not inspection.problem and not inspection.unknown:
-        console.echo("the store knows all that runs; nothing is to be done")
+        output.tell("the store knows all that runs; nothing is to be done")
 
 
-async def _advise(home: Path, cloud: NetnsCloud, inspection: _Inspection) -> None:
+async def _advise(home: Path, cloud: NetnsCloud, inspection: _Inspection, output: _Output) -> None:
     """Print the options, and what each would do."""
     copy = await _inspect_copy(home, cloud)
     if copy is not None and not _is_older(copy[1], inspection):
         at, unknown = copy
         covered = f"all but {len(unknown)} of it" if unknown else "all that runs"
-        console.echo(f"octaviactl adopt --restore   puts the store's copy of {at} back, which knows {covered}")
-    console.echo(f"octaviactl adopt --let-go    {_let_go_effect(inspection)}")
+        line = f"octaviactl adopt --restore   puts the store's copy of {at} back, which knows {covered}"
+        output.tell(line, copy={"made_at": at, "missing": len(unknown)})
+    effect = _let_go_effect(inspection)
+    output.tell(f"octaviactl adopt --let-go    {effect}", let_go_effect=effect)
 
 
 def _let_go_effect(inspection: _Inspection) -> str:
@@ -161,7 +187,7 @@ async def _inspect_copy(home: Path, cloud: NetnsCloud) -> tuple[str, list[Orphan
     return at, _not_in_store(inspection.unknown)
 
 
-async def _restore(home: Path, cloud: NetnsCloud, inspection: _Inspection, *, yes: bool) -> None:
+async def _restore(home: Path, cloud: NetnsCloud, inspection: _Inspection, output: _Output, *, yes: bool) -> None:
     from octavia_provider.kit import paths
 
     copy = await _inspect_copy(home, cloud)
@@ -176,7 +202,8 @@ async def _restore(home: Path, cloud: NetnsCloud, inspection: _Inspection, *, ye
             hint=f"`octaviactl adopt --let-go`, which {_let_go_effect(inspection)}",
         )  # fmt: skip
     if not yes:
-        console.confirm(f"Put the store's copy of {copy[0]} back? What was changed after it is not in it.")
+        question = f"Put the store's copy of {copy[0]} back? What was changed after it is not in it."
+        console.confirm(question, err=output.as_json)
     if inspection.store:
         await inspection.store.close()
     _rename_away(home, paths.database(home).name)
@@ -190,10 +217,9 @@ async def _restore(home: Path, cloud: NetnsCloud, inspection: _Inspection, *, ye
     if restored.store:
         await restored.store.close()
     unknown = _not_in_store(restored.unknown)
-    console.echo(f"restored the store's copy of {copy[0]}")
-    for orphan in unknown:
-        console.echo(f"not in the store: {orphan.words}")
-    console.echo(
+    output.tell(f"restored the store's copy of {copy[0]}", restored=copy[0])
+    output.unknown(unknown)
+    output.tell(
         "Next: octaviactl adopt --let-go, which ends these"
         if unknown
         else "Next: octaviactl start, and `up` for what changed since"
@@ -212,22 +238,23 @@ async def _raise_epochs(inspection: _Inspection) -> None:
         await inspection.store.write(work)
 
 
-async def _let_go(home: Path, cloud: NetnsCloud, inspection: _Inspection, *, yes: bool) -> None:
+async def _let_go(home: Path, cloud: NetnsCloud, inspection: _Inspection, output: _Output, *, yes: bool) -> None:
     if not yes:
         to_delete = inspection.unknown if inspection.store is None else _not_in_store(inspection.unknown)
         lost = " and begin anew, without the store" if inspection.store is None else ""
         question = f"End these {len(to_delete)} for good, and what runs in them{lost}?"
-        console.confirm(question if to_delete or lost else "Put the state that the store has in force?")
+        question = question if to_delete or lost else "Put the state that the store has in force?"
+        console.confirm(question, err=output.as_json)
     if inspection.store is None:
         await cloud.stop()
         for name in ("octavia.db", "octavia.key"):
             _rename_away(home, name)
-        console.echo("let go; the next start is that of a new installation")
+        output.tell("let go; the next start is that of a new installation", let_go=True)
         return
     await _raise_epochs(inspection)
     await _delete_unknown(cloud, inspection.unknown)
     await inspection.store.close()
-    console.echo("let go; octaviactl start")
+    output.tell("let go; octaviactl start", let_go=True)
 
 
 async def _delete_unknown(cloud: NetnsCloud, unknown: list[Orphan]) -> None:

@@ -40,6 +40,14 @@ def print_json(document: Any) -> None:
     console.echo_json(document)
 
 
+def print_result(line: str, *, as_json: bool, **facts: Any) -> None:
+    """What a command has done: a line for people, or its facts for programs."""
+    if as_json:
+        console.echo_json(facts)
+    else:
+        console.echo(line)
+
+
 def running_client(home: str | None, endpoint: str | None) -> Client | None:
     """A client of a running control plane; None when none runs (reading must not start one)."""
     from octavia_provider.client import embedded

@@ -32,7 +32,8 @@ RENAMED_PREFIXES = (
 @click.command()
 @options.home
 @options.yes
-def purge(home: str | None, yes: bool) -> None:
+@options.as_json
+def purge(home: str | None, yes: bool, as_json: bool) -> None:
     """Take the embedded cloud down and remove its database, keys and logs. Stacks that it serves lose what they made."""
     from octavia_provider.client import embedded
     from octavia_provider.client.deadline import Deadline
@@ -43,7 +44,7 @@ def purge(home: str | None, yes: bool) -> None:
     if where.exists() and not where.is_dir():
         raise PermanentError("is not a directory.", subject=str(where), hint="name the home that is meant: --home")
     if not where.exists() or not any(where.iterdir()):
-        console.echo(f"{where}: nothing there")
+        options.print_result(f"{where}: nothing there", as_json=as_json, home=str(where), removed=False, left=[])
         return
     if not _is_installation(where, paths.key_file(where)):
         raise PermanentError(
@@ -52,7 +53,7 @@ def purge(home: str | None, yes: bool) -> None:
         )  # fmt: skip
     embedded.require_private(where)
     if not yes:
-        console.confirm(f"Remove the installation in {where}, the load balancers it serves included?")
+        console.confirm(f"Remove the installation in {where}, the load balancers it serves included?", err=as_json)
     logfile.configure(None, level="warning")  # the cloud is deleted in this process; its log lines are not output
     embedded.stop(where, Deadline(60.0))
     asyncio.run(NetnsCloud(where).stop())
@@ -61,11 +62,11 @@ def purge(home: str | None, yes: bool) -> None:
             _remove(path)
     ranges.release(where)
     foreign = sorted(path.name for path in where.iterdir())
-    if foreign:
-        console.echo(f"removed the installation in {where}; what is not ours was left: {', '.join(foreign)}")
-        return
-    where.rmdir()
-    console.echo(f"removed {where}")
+    line = f"removed the installation in {where}; what is not ours was left: {', '.join(foreign)}"
+    if not foreign:
+        where.rmdir()
+        line = f"removed {where}"
+    options.print_result(line, as_json=as_json, home=str(where), removed=True, left=foreign)
 
 
 def _is_installation(home: Path, key: Path) -> bool:

@@ -27,7 +27,8 @@ def service() -> None:
 @options.home
 @options.templates_dir
 @click.option("--print", "print_", is_flag=True, help="Print the unit file, change nothing.")
-def install(*, home: str | None, templates_dir: Path | None, print_: bool) -> None:
+@options.as_json
+def install(*, home: str | None, templates_dir: Path | None, print_: bool, as_json: bool) -> None:
     """Install and start a systemd service."""
     from octavia_provider.client import embedded
     from octavia_provider.client.deadline import Deadline
@@ -36,27 +37,32 @@ def install(*, home: str | None, templates_dir: Path | None, print_: bool) -> No
 
     text = systemd.unit(python=sys.executable, home=paths.home(home), templates_dir=templates_dir)
     if print_:
-        console.echo_text(text, nl=False)
+        if as_json:
+            options.print_json({"unit": str(UNIT), "text": text})
+        else:
+            console.echo_text(text, nl=False)
         return
     _require_systemd()
     UNIT.write_text(text)
     _systemctl("daemon-reload")
     embedded.stop(paths.home(home), Deadline(60.0))  # one that was started on demand holds the home's lock
     _systemctl("enable", "--now", UNIT.name)
-    console.echo(f"installed {UNIT}; it starts at boot and runs now")
+    line = f"installed {UNIT}; it starts at boot and runs now"
+    options.print_result(line, as_json=as_json, unit=str(UNIT), installed=True)
 
 
 @service.command()
-def uninstall() -> None:
+@options.as_json
+def uninstall(*, as_json: bool) -> None:
     """Stop the service and remove it; the load balancers go on."""
     _require_systemd()
     if not UNIT.exists():
-        console.echo("not installed")
+        options.print_result("not installed", as_json=as_json, unit=str(UNIT), removed=False)
         return
     _systemctl("disable", "--now", UNIT.name)
     UNIT.unlink()
     _systemctl("daemon-reload")
-    console.echo(f"removed {UNIT}")
+    options.print_result(f"removed {UNIT}", as_json=as_json, unit=str(UNIT), removed=True)
 
 
 def _require_systemd() -> None:

@@ -18,6 +18,7 @@ from octavia_provider.cli.engine_options import (
     stack_option,
     yes_option,
 )
+from octavia_provider.cli.options import print_result
 from octavia_provider.kit import console
 from octavia_provider.model.errors import Invalid
 
@@ -30,29 +31,33 @@ def stack() -> None:
 @stack.command()
 @click.argument("name")
 @cwd_option
+@json_option
 @handle_errors
-def init(name: str, cwd: Path) -> None:
+def init(name: str, cwd: Path, *, as_json: bool) -> None:
     """Make an empty stack and select it."""
     from octavia_engine import stacks
 
     stacks.init(cwd, name)
     stacks.select(cwd, name)
-    console.echo(f"Stack {name} made.")
+    print_result(f"Stack {name} made.", as_json=as_json, name=name, made=True)
 
 
 @stack.command()
 @click.argument("name")
 @click.option("--create", is_flag=True, help="Make it where there is none of this name.")
 @cwd_option
+@json_option
 @handle_errors
-def select(name: str, cwd: Path, *, create: bool) -> None:
+def select(name: str, cwd: Path, *, create: bool, as_json: bool) -> None:
     """Choose the stack of later commands."""
     from octavia_engine import stacks
 
-    if create and not stacks.exists(cwd, name):
+    made = create and not stacks.exists(cwd, name)
+    if made:
         stacks.init(cwd, name)
-        console.echo(f"Stack {name} made.")
     stacks.select(cwd, name)
+    if made or as_json:
+        print_result(f"Stack {name} made.", as_json=as_json, name=name, made=made)
 
 
 @stack.command()
@@ -123,8 +128,9 @@ def export_(*, stack: str | None, cwd: Path, show_secrets: bool, file: Path | No
 @stack_option
 @cwd_option
 @click.option("--file", type=click.Path(dir_okay=False, exists=True, path_type=Path), help="Else standard input.")
+@json_option
 @handle_errors
-def import_(*, stack: str | None, cwd: Path, file: Path | None) -> None:
+def import_(*, stack: str | None, cwd: Path, file: Path | None, as_json: bool) -> None:
     """Take over a state that `stack export` or `pulumi stack export` wrote."""
     from octavia_engine import stacks
     from octavia_provider.model.errors import Violation
@@ -134,8 +140,9 @@ def import_(*, stack: str | None, cwd: Path, file: Path | None) -> None:
         document = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise Invalid([Violation((), f"not JSON: {error}")], subject=str(file or "standard input")) from error
-    count = stacks.import_(cwd, stacks.default_stack(cwd, stack), document)
-    console.echo(f"{count} resources imported.")
+    name = stacks.default_stack(cwd, stack)
+    count = stacks.import_(cwd, name, document)
+    print_result(f"{count} resources imported.", as_json=as_json, name=name, imported=count)
 
 
 @stack.command()
@@ -143,15 +150,18 @@ def import_(*, stack: str | None, cwd: Path, file: Path | None) -> None:
 @cwd_option
 @yes_option
 @click.option("--force", is_flag=True, help="Leave its resources behind, unmanaged.")
+@json_option
 @handle_errors
-def rm(*, name: str, cwd: Path, yes: bool, force: bool) -> None:
+def rm(*, name: str, cwd: Path, yes: bool, force: bool, as_json: bool) -> None:
     """Forget a stack that has no resources any more."""
     from octavia_engine import stacks
 
     if not yes:
         require_terminal()
-        console.confirm(f"Forget stack {name}?")
+        console.confirm(f"Forget stack {name}?", err=as_json)
     stacks.remove(cwd, name, force=force)
+    if as_json:
+        console.echo_json({"name": name, "removed": True})
 
 
 @stack.command()
@@ -160,8 +170,11 @@ def rm(*, name: str, cwd: Path, yes: bool, force: bool) -> None:
 @cwd_option
 @yes_option
 @click.option("--all", "everything", is_flag=True, help="Every resource of the stack.")
+@json_option
 @handle_errors
-def forget(*, names: tuple[str, ...], stack: str | None, cwd: Path, yes: bool, everything: bool) -> None:
+def forget(
+    *, names: tuple[str, ...], stack: str | None, cwd: Path, yes: bool, everything: bool, as_json: bool
+) -> None:  # fmt: skip
     """Drop resources from the state alone, as when the control plane that made them is lost.
 
     What they stand for, where it still exists, is left behind unmanaged.
@@ -175,7 +188,8 @@ def forget(*, names: tuple[str, ...], stack: str | None, cwd: Path, yes: bool, e
     if not yes:
         require_terminal()
         for urn in urns:
-            console.echo(urn)
-        console.confirm(f"Forget these {len(urns)} resources of stack {chosen}, leaving behind what exists?")
+            console.echo(urn, err=as_json)
+        question = f"Forget these {len(urns)} resources of stack {chosen}, leaving behind what exists?"
+        console.confirm(question, err=as_json)
     stacks.forget(cwd, chosen, urns)
-    console.echo(f"{len(urns)} resources forgotten.")
+    print_result(f"{len(urns)} resources forgotten.", as_json=as_json, name=chosen, forgotten=list(urns))

@@ -12,6 +12,7 @@ import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -128,6 +129,35 @@ def test_try_fails_where_nobody_answers() -> None:
 def test_the_unit_file_of_the_service_names_the_home(tmp_path: Path) -> None:
     done = octaviactl("service", "install", "--print", "--home", str(tmp_path))
     assert f"serve --stay --home {tmp_path}" in done.stdout
+    told = json.loads(octaviactl("service", "install", "--print", "--json", "--home", str(tmp_path)).stdout)
+    assert told["text"] == done.stdout
+
+
+def test_stacks_are_told_in_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "x")
+    (tmp_path / "Pulumi.yaml").write_text(PROJECT)
+
+    def told(*words: str) -> Any:
+        done = octaviactl("stack", *words, "--cwd", str(tmp_path), "--json")
+        assert (done.returncode, done.stderr) == (0, ""), words
+        return json.loads(done.stdout)
+
+    assert told("init", "dev") == {"name": "dev", "made": True}
+    assert told("select", "dev") == {"name": "dev", "made": False}
+    assert told("select", "prod", "--create") == {"name": "prod", "made": True}
+    exported = octaviactl("stack", "export", "--cwd", str(tmp_path)).stdout
+    (tmp_path / "document").write_text(exported)
+    assert told("import", "--file", str(tmp_path / "document")) == {"name": "prod", "imported": 0}
+    assert told("forget", "--all", "--yes") == {"name": "prod", "forgotten": []}
+    assert told("rm", "prod", "--yes") == {"name": "prod", "removed": True}
+    assert [one["name"] for one in told("ls")] == ["dev"]
+
+
+def test_a_purge_tells_in_json_what_it_left(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    assert json.loads(octaviactl("purge", "--yes", "--json", "--home", str(home)).stdout) == {
+        "home": str(home), "removed": False, "left": [],
+    }  # fmt: skip
 
 
 HERE = {"PULUMI_CONFIG_PASSPHRASE": "x"}

@@ -76,7 +76,10 @@ TELLING = (
 )
 
 
-@pytest.mark.parametrize("name", [*TELLING, "stack ls", "stack output"])
+@pytest.mark.parametrize(
+    "name", [*TELLING, "adopt", "purge", "service install", "service uninstall", "stack init", "stack select", "stack ls",
+             "stack output", "stack import", "stack rm", "stack forget"],
+)  # fmt: skip
 def test_what_tells_something_has_json(name: str) -> None:
     command = dict(every_command())[name]
     assert any("--json" in parameter.opts for parameter in command.params)
