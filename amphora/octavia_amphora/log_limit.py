@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 
 WINDOW = 10.0
 """Seconds."""
-SAME, ALL = 5, 200
+MAX_PER_KIND, MAX_TOTAL = 5, 200
 """Complaints in a window: that many of one kind, that many in all."""
 
 
@@ -29,7 +29,7 @@ class LogRateLimiter:
             dropped, self._dropped = self._dropped, 0
             self._ends, self._counts = now + WINDOW, {}
         self._counts[kind] = self._counts.get(kind, 0) + 1
-        if self._counts[kind] > SAME or sum(self._counts.values()) - self._dropped > ALL:
+        if self._counts[kind] > MAX_PER_KIND or sum(self._counts.values()) - self._dropped > MAX_TOTAL:
             self._dropped += 1
             return None
         return dropped

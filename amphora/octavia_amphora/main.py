@@ -19,7 +19,7 @@ import msgspec
 from . import shortage
 from .log_limit import FloodFilter
 from .supervision import supervised
-from .wire.messages import Settings
+from .wire.messages import AgentConfig
 
 DEFAULT_CONFIG = "/etc/octavia-amphora/agent.json"
 
@@ -34,22 +34,22 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     logging.getLogger().handlers[0].addFilter(FloodFilter())
     try:
-        settings = msgspec.json.decode(path.read_bytes(), type=Settings)
+        settings = msgspec.json.decode(path.read_bytes(), type=AgentConfig)
     except (OSError, msgspec.MsgspecError) as error:
-        sys.exit(_complain(f"cannot read the settings {path}: {error}. It is written where the amphora is booted"))
-    shortage.raise_descriptors()
+        sys.exit(_log_error(f"cannot read the settings {path}: {error}. It is written where the amphora is booted"))
+    shortage.raise_open_files_limit()
     try:
         asyncio.run(run(settings))
     except OSError as error:
-        sys.exit(_complain(f"cannot serve on {settings.listen_address} port {settings.listen_port}: {error}"))
+        sys.exit(_log_error(f"cannot serve on {settings.listen_address} port {settings.listen_port}: {error}"))
 
 
-def _complain(message: str) -> int:
+def _log_error(message: str) -> int:
     log.error(message)
     return 2
 
 
-async def run(settings: Settings) -> None:
+async def run(settings: AgentConfig) -> None:
     """Serve until a signal says to end."""
     from .apply.load_balancers import LoadBalancers
     from .apply.settings import AgentSettings
@@ -67,8 +67,8 @@ async def run(settings: Settings) -> None:
         state_directory=settings.state_directory,
         run_directory=settings.run_directory,
         haproxy=settings.haproxy,
-        account=HaproxyUser.named(settings.haproxy_user),
-        finish=settings.finish,
+        haproxy_user=HaproxyUser.from_name(settings.haproxy_user),
+        idle_timeout=settings.finish,
     )
     load_balancers = LoadBalancers(runtime, wake.set)
     sender = HeartbeatSender(settings, load_balancers, wake)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from octavia_amphora.shortage import raise_descriptors
+from octavia_amphora.shortage import raise_open_files_limit
 from octavia_provider.agents import AgentClient
 from octavia_provider.clouds.netns import NetnsCloud, ranges
 from octavia_provider.clouds.netns.driver import driver
@@ -44,7 +44,7 @@ PROJECT = "00000000000000000000000000000000"  # the embedded cloud has one proje
 def serve(settings: Settings) -> None:
     """Run the embedded control plane until it is stopped, or idle. ``Conflict`` when one runs already."""
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    raise_descriptors()
+    raise_open_files_limit()
     give_up()
     with only_one(settings.home):
         logfile.configure(paths.log_file(settings.home), level=settings.log_level)

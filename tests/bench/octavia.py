@@ -27,7 +27,7 @@ from typing import Any
 from netns.agents import Amphora
 from netns.sandbox import Sandbox
 from octavia_amphora.wire.config import Configuration, compose, digest
-from octavia_amphora.wire.messages import Push, Stamp
+from octavia_amphora.wire.messages import Push, VersionStamp
 from octavia_provider.model.graph import Graph
 from octavia_provider.render.haproxy import Placement, render
 
@@ -178,7 +178,7 @@ async def _apply(amphora: Amphora, subject: Graph, outcome: str) -> float:
     began = time.perf_counter()
     new: Configuration = render(subject, HERE).configuration
     amphora.revision += 1
-    stamp = Stamp(0, 1, amphora.revision, amphora.revision, digest(new))
+    stamp = VersionStamp(0, 1, amphora.revision, amphora.revision, digest(new))
     applied = await amphora.client.push(amphora.host, amphora.load_balancer_id, Push(stamp, full=new))
     assert applied.outcome == outcome, applied
     return time.perf_counter() - began

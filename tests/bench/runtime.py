@@ -31,7 +31,7 @@ from netns.installation import RUNTIME, Installation
 from netns.sandbox import Sandbox
 from octavia_amphora.haproxy import runtime, servers
 from octavia_amphora.wire.config import Configuration, Server, difference, digest
-from octavia_amphora.wire.messages import Push, Stamp
+from octavia_amphora.wire.messages import Push, VersionStamp
 from octavia_provider.client.deadline import Deadline
 
 from .render import address
@@ -93,7 +93,7 @@ async def _seconds(amphora: Amphora, steps: list[Configuration]) -> float:
     began = time.perf_counter()
     for old, new in itertools.pairwise(steps):
         amphora.revision += 1
-        stamp = Stamp(0, 1, amphora.revision, amphora.revision, digest(new))
+        stamp = VersionStamp(0, 1, amphora.revision, amphora.revision, digest(new))
         push = Push(stamp, delta=difference(old, new, since=known))
         applied = await amphora.client.push(amphora.host, amphora.load_balancer_id, push)
         assert applied.outcome == "runtime", applied
@@ -104,13 +104,13 @@ async def _seconds(amphora: Amphora, steps: list[Configuration]) -> float:
 async def _has(amphora: Amphora, wanted: Configuration) -> None:
     """haproxy has all weights."""
     path = Path(amphora.run_directory.name, amphora.load_balancer_id, "stats.sock")
-    found = weights(await runtime.ask(path, "show servers state"))
+    found = weights(await runtime.execute(path, "show servers state"))
     assert found == {s.name: s.weight for s in wanted.backends[BACKEND].servers.values()}
 
 
 def weights(text: str) -> dict[str, int]:
     """By server, what haproxy says."""
-    return {one.name: one.weight for one in servers.seen(text)}
+    return {one.name: one.weight for one in servers.parse_states(text)}
 
 
 # ── At the v2 API's door ─────────────────────────────────────────────────────────────────────────────────────────────

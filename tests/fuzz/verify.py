@@ -59,7 +59,7 @@ def made(name: str, body: Body, graph: Graph, draw: Draw, tally: dict[str, int])
         met += oracle.check_rules(rules, graph, tuple(binds))
     for directive, times in met.items():
         tally[directive] = tally.get(directive, 0) + times
-    packets = alive.after(Ruleset(alive.table)) + dead.after(alive) if alive.text else ""
+    packets = alive.transaction_from(Ruleset(alive.table)) + dead.transaction_from(alive) if alive.text else ""
     return Accepted(name, body, configuration, packets)
 
 
@@ -67,8 +67,8 @@ class Proof:
     """What haproxy and nft say, in a directory of its own."""
 
     def __init__(self, directory: Path) -> None:
-        self._paths = Paths.of(str(directory), str(directory), "fuzz")
-        self._paths.make()
+        self._paths = Paths.for_load_balancer(str(directory), str(directory), "fuzz")
+        self._paths.create()
         self._files = Files(self._paths)
 
     def refused(self, accepted: Sequence[Accepted]) -> list[tuple[Accepted, str]]:
@@ -82,7 +82,7 @@ class Proof:
         for one in accepted:
             all_.frontends.update(one.configuration.frontends)
             all_.files.update(one.configuration.files)
-        self._files.lay_out(self._files.take(all_), self._paths.files)
+        self._files.link_files(self._files.store(all_), self._paths.files)
         head = global_section.render(self._paths, mark="fuzz")
         text = head + "".join(compose(one.configuration) for one in accepted)
         self._paths.candidate.write_text(text, encoding="utf-8")

@@ -18,7 +18,7 @@ import msgspec
 
 from octavia_amphora.wire import config
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Frontend, Server
-from octavia_amphora.wire.messages import Applied, Push, Settings, Stamp
+from octavia_amphora.wire.messages import AgentConfig, Applied, Push, VersionStamp
 from octavia_provider.agents import AgentClient
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import Credential, Instance
@@ -109,7 +109,7 @@ class Amphora:
         (self.directory / key).write_bytes(mine.key)
         with (self.directory / "cert").open("ab" if key == "cert" else "wb") as file:
             file.write(mine.certificate)
-        settings = Settings(
+        settings = AgentConfig(
             amphora_id=self.id,
             listen_address="127.0.0.1",
             listen_port=9443,
@@ -170,11 +170,11 @@ class Amphora:
         self.run_directory.cleanup()
 
     # ── What the control plane says ──────────────────────────────────────────────────────────────────────────────────
-    def stamp(self, new: Configuration, *, revision: int | None = None) -> Stamp:
+    def stamp(self, new: Configuration, *, revision: int | None = None) -> VersionStamp:
         if revision is None:
             self.revision += 1
         number = self.revision if revision is None else revision
-        return Stamp(epoch=0, fence=1, revision=number, generation=number, digest=config.digest(new))
+        return VersionStamp(epoch=0, fence=1, revision=number, generation=number, digest=config.digest(new))
 
     async def push(self, new: Configuration, *, revision: int | None = None) -> Applied:
         return await self.client.push(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from octavia_amphora.haproxy.user import HaproxyUser, options
+from octavia_amphora.haproxy.user import HaproxyUser, popen_options
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -25,7 +25,7 @@ class Handler(BaseHTTPRequestHandler):
         targets = json.loads(urllib.parse.unquote(asked.query))
         targets["processes"] = [1, os.getpid() if asked.path == "/haproxy" else SLEEPER.pid]
         targets["victims"] = [1, os.getpid()] if asked.path == "/haproxy" else [1]
-        as_whom = options(HaproxyUser.named("haproxy")) if asked.path == "/haproxy" else {}
+        as_whom = popen_options(HaproxyUser.from_name("haproxy")) if asked.path == "/haproxy" else {}
         command = [sys.executable, "-c", CODE, json.dumps(targets)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, **as_whom)
         body = (done.stdout or json.dumps({"error": done.stderr})).encode()
@@ -43,5 +43,5 @@ print(json.dumps({{"attempts": attacker.attempts(json.loads(sys.argv[1])), "stat
 
 if __name__ == "__main__":
     SETTINGS = json.loads(Path("/etc/octavia-amphora/agent.json").read_text())
-    SLEEPER = subprocess.Popen(["sleep", "1000000"], **options(HaproxyUser.named("haproxy")))
+    SLEEPER = subprocess.Popen(["sleep", "1000000"], **popen_options(HaproxyUser.from_name("haproxy")))
     ThreadingHTTPServer((SETTINGS["address"], SETTINGS["port"]), Handler).serve_forever()

@@ -75,7 +75,7 @@ async def test_a_push_that_a_crash_cut_off_is_finished(amphora: Amphora) -> None
     # As if it had been killed after it wrote down what it was told.
     new = amphora.configuration(A)
     (directory,) = (amphora.directory / "state").glob("*-*")
-    Disk(directory).put_newest(PushRecord(amphora.stamp(new), new))
+    Disk(directory).save_newest(PushRecord(amphora.stamp(new), new))
     await amphora.start()
     await until(lambda: in_force(amphora, new))
     assert set(await amphora.bodies(4)) == {"8001"}
@@ -91,9 +91,9 @@ async def test_a_push_that_was_cut_off_after_its_reload_is_not_taken_for_a_confl
     newest = disk.newest()
     assert newest
     for options, outcome in (("", serving), ("weight 5", None)):
-        disk.put_newest(PushRecord(amphora.stamp(old), old))
+        disk.save_newest(PushRecord(amphora.stamp(old), old))
         disk.accept_newest()
-        disk.put_newest(newest)
+        disk.save_newest(newest)
         if options:
             haproxy_says(amphora, f"set server {BACKEND}/{A.name} {options}")
         await amphora.start()
@@ -109,7 +109,7 @@ async def test_a_push_of_other_checks_that_was_cut_off_is_finished(amphora: Amph
     amphora.kill()
     new = amphora.configuration(msgspec.structs.replace(A, options="check inter 50"))
     (directory,) = (amphora.directory / "state").glob("*-*")
-    Disk(directory).put_newest(PushRecord(amphora.stamp(new), new))
+    Disk(directory).save_newest(PushRecord(amphora.stamp(new), new))
     await amphora.start()
     await until(lambda: in_force(amphora, new))
     assert await workers(amphora) != first

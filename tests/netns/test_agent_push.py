@@ -15,7 +15,7 @@ from octavia_amphora.haproxy import runtime
 from octavia_amphora.haproxy.paths import METRICS_SOCKET
 from octavia_amphora.wire import haproxy_versions
 from octavia_amphora.wire.config import Bind, Configuration, Frontend, Server, compose
-from octavia_amphora.wire.messages import Push, Stamp
+from octavia_amphora.wire.messages import Push, VersionStamp
 from octavia_provider.agents import AgentClient
 from octavia_provider.model.errors import Refused
 from octavia_provider.pki import CertificateAuthority
@@ -167,7 +167,7 @@ async def test_stale_conflict_and_base(amphora: Amphora) -> None:
 
 async def test_bad_requests_are_told_in_words(amphora: Amphora) -> None:
     new = amphora.configuration(A)
-    wrong = Stamp(0, 1, 1, 1, "0" * 64)
+    wrong = VersionStamp(0, 1, 1, 1, "0" * 64)
     for id_, push in (
         (amphora.load_balancer_id, Push(wrong, full=new)),
         (amphora.load_balancer_id, Push(wrong)),
@@ -230,7 +230,7 @@ async def test_connections_to_a_member_added_at_run_time_are_used_again(amphora:
 async def made_and_reused(amphora: Amphora, name: str) -> tuple[int, int]:
     """How many connections haproxy has made to a server, and how often it has used one again."""
     path = Path(amphora.run_directory.name, amphora.load_balancer_id, "stats.sock")
-    head, *lines = (await runtime.ask(path, "show stat -1 4 -1")).removeprefix("# ").splitlines()
+    head, *lines = (await runtime.execute(path, "show stat -1 4 -1")).removeprefix("# ").splitlines()
     rows = [dict(zip(head.split(","), line.split(","), strict=True)) for line in lines if line]
     row = next(row for row in rows if row["svname"] == name)
     return int(row["connect"]), int(row["reuse"])

@@ -57,7 +57,9 @@ async def seats(amphora: Amphora) -> dict[str, str]:
 
 
 def paths(amphora: Amphora) -> Paths:
-    return Paths.of(str(amphora.directory / "state"), amphora.run_directory.name, amphora.load_balancer_id)
+    return Paths.for_load_balancer(
+        str(amphora.directory / "state"), amphora.run_directory.name, amphora.load_balancer_id
+    )
 
 
 async def test_source_ip__clients_stay_over_reloads__over_agents__and_when_numbers_change(amphora: Amphora) -> None:
@@ -86,8 +88,8 @@ async def test_an_agent_killed_in_the_middle_of_a_reload__the_next_one_puts_the_
     first, where = await seats(amphora), paths(amphora)
     amphora.kill()
     await stick_tables.save(where, new)
-    await runtime.ask(where.stats_socket, f"clear table {BACKEND}")
-    assert "used:0" in await runtime.ask(where.stats_socket, f"show table {BACKEND}")
+    await runtime.execute(where.stats_socket, f"clear table {BACKEND}")
+    assert "used:0" in await runtime.execute(where.stats_socket, f"show table {BACKEND}")
     await amphora.start()
     await until(lambda: asyncio.to_thread(lambda: not where.tables.exists()))
     assert await seats(amphora) == first
@@ -107,11 +109,11 @@ async def test_ten_thousand_entries__and_another_kind_of_table_begins_empty(amph
     await amphora.push(sticky(amphora, SOURCE_IP, A, B))
     stats = paths(amphora).stats_socket
     many = [f"set table {BACKEND} key fd00::{n:x} data.server_id 2" for n in range(10_000)]
-    await runtime.converse(stats, many)
+    await runtime.execute_all(stats, many)
     assert (await amphora.push(sticky(amphora, SOURCE_IP, A, B, number=1))).outcome == "reload"
-    shown = await runtime.ask(stats, f"show table {BACKEND}")
+    shown = await runtime.execute(stats, f"show table {BACKEND}")
     assert "used:10000" in shown
     assert shown.count("server_id=2 ") == 10_000
     assert (await amphora.push(sticky(amphora, APP_COOKIE, A, B))).outcome == "reload"
-    assert "type: string" in (shown := await runtime.ask(stats, f"show table {BACKEND}"))
+    assert "type: string" in (shown := await runtime.execute(stats, f"show table {BACKEND}"))
     assert "used:0" in shown

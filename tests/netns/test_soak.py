@@ -130,14 +130,14 @@ async def test_agent_and_haproxy_hold_after_ten_thousand_changes_what_they_held_
         amphora.configuration(server(8001), server(8002), server(8003), frontends=(PLAIN, web(0))), files=pair(0)
     )
     await amphora.push(was)
-    was = config.bare(was)
+    was = config.without_contents(was)
     load = Load(amphora) if SECONDS else None
     outcomes: Counter[str] = Counter()
     before, done, began = None, 0, time.monotonic()
     while done < CHANGES or time.monotonic() - began < SECONDS:
         new = changed(was, done)
         outcomes[(await amphora.push_delta(was, new)).outcome] += 1
-        was, done = config.bare(new), done + 1
+        was, done = config.without_contents(new), done + 1
         if done == WARM * A_CYCLE:
             before = holding(amphora)
     if load is not None:

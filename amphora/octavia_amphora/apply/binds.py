@@ -13,26 +13,26 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from octavia_amphora.shortage import is_shortage
-from octavia_amphora.wire.config import Bind, Configuration, streams
+from octavia_amphora.wire.config import Bind, Configuration, without_udp
 from octavia_amphora.wire.messages import Complaint
 
 _LISTENS = "0A"  # the state of a socket that listens
 
 
-def complaints(running: Iterable[Configuration], new: Configuration) -> tuple[Complaint, ...]:
+def bind_errors(running: Iterable[Configuration], new: Configuration) -> tuple[Complaint, ...]:
     """What stands against the binds of ``new``. ``running``: what our own haproxy may have loaded and so may hold."""
-    held = [bind for one in running for frontend in streams(one).frontends.values() for bind in frontend.binds]
+    held = [bind for one in running for frontend in without_udp(one).frontends.values() for bind in frontend.binds]
     taken: dict[tuple[str, int], str] = {}
     found = []
-    for frontend in streams(new).frontends.values():
+    for frontend in without_udp(new).frontends.values():
         for bind in frontend.binds:
-            message = _twice(bind, frontend.name, taken) or ("" if _is_held(bind, held) else _try(bind))
+            message = _duplicate_error(bind, frontend.name, taken) or ("" if _is_held(bind, held) else _try_bind(bind))
             if message:
                 found.append(Complaint(message=message, proxy=frontend.name))
     return tuple(found)
 
 
-def held(processes: Iterable[int]) -> Iterator[Bind]:
+def listening_sockets(processes: Iterable[int]) -> Iterator[Bind]:
     """What the user of these processes listens on, as the kernel tells (proc(5), ``/proc/net/tcp``).
 
     Of the user, for whose sockets those are cannot be seen from another user's process.
@@ -54,10 +54,10 @@ def _address(words: str) -> str:
     return str(ipaddress.ip_address(b"".join(parts)))
 
 
-def _twice(bind: Bind, frontend: str, taken: dict[tuple[str, int], str]) -> str:
+def _duplicate_error(bind: Bind, frontend: str, taken: dict[tuple[str, int], str]) -> str:
     """haproxy would share the port between both and answer with either."""
     owner = taken.setdefault((bind.address, bind.port), frontend)
-    return "" if owner == frontend else f"{_spell(bind)} is bound by listener {owner} of the same load balancer"
+    return "" if owner == frontend else f"{_format_bind(bind)} is bound by listener {owner} of the same load balancer"
 
 
 def _is_held(bind: Bind, held: Iterable[Bind]) -> bool:
@@ -72,7 +72,7 @@ def _is_any(address: str) -> bool:
     return ipaddress.ip_address(address).is_unspecified
 
 
-def _try(bind: Bind) -> str:
+def _try_bind(bind: Bind) -> str:
     """Bind and let go. No SO_REUSEPORT: with it, another process that has set it would share its port with us."""
     family = socket.AF_INET6 if ":" in bind.address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
@@ -84,7 +84,7 @@ def _try(bind: Bind) -> str:
         except OSError as error:
             if is_shortage(error):
                 raise
-            return f"{_spell(bind)}: {_reason(error)}"
+            return f"{_format_bind(bind)}: {_reason(error)}"
     return ""
 
 
@@ -96,5 +96,5 @@ def _reason(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _spell(bind: Bind) -> str:
+def _format_bind(bind: Bind) -> str:
     return f"[{bind.address}]:{bind.port}" if ":" in bind.address else f"{bind.address}:{bind.port}"

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from octavia_amphora.wire.config import Configuration, File, FileKind, Frontend, crt_line, crt_list, streams
+from octavia_amphora.wire.config import Configuration, File, FileKind, Frontend, crt_line, crt_list, without_udp
 
-_WORDS: dict[FileKind, str] = {"certificate": "cert", "ca": "ca-file", "crl": "crl-file"}
+_OBJECT_TYPES: dict[FileKind, str] = {"certificate": "cert", "ca": "ca-file", "crl": "crl-file"}
 # tune.bufsize is 16,384 bytes at least; the command and haproxy's own use of the buffer need some of it
-LARGEST = 15_000
+MAX_CONTENT = 15_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,14 +26,14 @@ class RuntimeCommand:
     """
 
     text: str
-    contains: str
+    expected: str
     payload: str = field(default="", repr=False)
     undo: str = ""
     leaks: bool = False
 
-    def done(self, answer: str) -> bool:
+    def succeeded(self, answer: str) -> bool:
         """Whether this answer says that it is done."""
-        return self.contains.lower() in answer.lower()
+        return self.expected.lower() in answer.lower()
 
 
 def commands(
@@ -42,26 +42,26 @@ def commands(
     """The commands, in order; None when only a reload leads there. Frontends' texts are equal: the caller has looked."""
     changed = [one for name, one in new.files.items() if name not in old.files or old.files[name].digest != one.digest]
     contents = {one.name: content(one) for one in changed}
-    if any(_deaf(one, new) for one in changed):
+    if any(_needs_reload(one, new) for one in changed):
         return None
-    if any(len(text.encode()) > LARGEST for text in contents.values()):
+    if any(len(text.encode()) > MAX_CONTENT for text in contents.values()):
         return None
     found: list[RuntimeCommand] = []
     for one in changed:
-        steps = _changed(one, f"{directory}/{one.name}", contents[one.name], is_new=one.name not in old.files)
+        steps = _update_commands(one, f"{directory}/{one.name}", contents[one.name], is_new=one.name not in old.files)
         if steps is None:
             return None
         found.extend(steps)
-    before = streams(old).frontends
-    for name, frontend in streams(new).frontends.items():
-        listed = _listed(before[name], frontend, directory)
+    before = without_udp(old).frontends
+    for name, frontend in without_udp(new).frontends.items():
+        listed = _crt_list_commands(before[name], frontend, directory)
         if listed is None:
             return None
         found.extend(listed)
-    return [*found, *_removed(old, new, directory)]
+    return [*found, *_remove_commands(old, new, directory)]
 
 
-def _deaf(one: File, configuration: Configuration) -> bool:
+def _needs_reload(one: File, configuration: Configuration) -> bool:
     """Whether servers go on with what they have read of it: haproxy 2.6 makes a server's context anew at run time through the
     server's own certificate alone, and says "Success!" of authorities and lists where there is none (measured)."""
     if one.kind == "certificate":
@@ -71,8 +71,8 @@ def _deaf(one: File, configuration: Configuration) -> bool:
     return any(one.name in said and "crt" not in said for said in words)
 
 
-def _changed(one: File, path: str, content: str, *, is_new: bool) -> list[RuntimeCommand] | None:
-    word = _WORDS[one.kind]
+def _update_commands(one: File, path: str, content: str, *, is_new: bool) -> list[RuntimeCommand] | None:
+    word = _OBJECT_TYPES[one.kind]
     if is_new and one.kind != "certificate":
         return None  # no line names it yet, or one does and the texts differ
     found = [RuntimeCommand(f"new ssl {word} {path}", "New empty")] if is_new else []
@@ -84,7 +84,7 @@ def _changed(one: File, path: str, content: str, *, is_new: bool) -> list[Runtim
     ]
 
 
-def _listed(old: Frontend, new: Frontend, directory: str) -> Iterator[RuntimeCommand] | None:
+def _crt_list_commands(old: Frontend, new: Frontend, directory: str) -> Iterator[RuntimeCommand] | None:
     if any(old.names.get(one) != new.names.get(one) for one in old.certificates if one in new.certificates):
         return None  # it would have to leave the list and come back at its end
     if old.certificates == new.certificates:
@@ -95,10 +95,10 @@ def _listed(old: Frontend, new: Frontend, directory: str) -> Iterator[RuntimeCom
     if list(new.certificates[: len(kept)]) != kept:
         return None  # of two certificates for one name the first is served, and at run time one can only append
     at = f"{directory}/{crt_list(new.name)}"
-    return _list_changes(old, new, at, directory)
+    return _crt_list_changes(old, new, at, directory)
 
 
-def _list_changes(old: Frontend, new: Frontend, at: str, directory: str) -> Iterator[RuntimeCommand]:
+def _crt_list_changes(old: Frontend, new: Frontend, at: str, directory: str) -> Iterator[RuntimeCommand]:
     for one in new.certificates:
         if one not in old.certificates:
             if one in new.names:
@@ -110,8 +110,8 @@ def _list_changes(old: Frontend, new: Frontend, at: str, directory: str) -> Iter
             yield RuntimeCommand(f"del ssl crt-list {at} {directory}/{one}", "deleted in crtlist", leaks=True)
 
 
-def _removed(old: Configuration, new: Configuration, directory: str) -> Iterator[RuntimeCommand]:
+def _remove_commands(old: Configuration, new: Configuration, directory: str) -> Iterator[RuntimeCommand]:
     """Nothing names them any more: what had named them was a text, and that is a reload, or a list of certificates."""
     for name, one in old.files.items():
         if name not in new.files:
-            yield RuntimeCommand(f"del ssl {_WORDS[one.kind]} {directory}/{name}", "deleted!")
+            yield RuntimeCommand(f"del ssl {_OBJECT_TYPES[one.kind]} {directory}/{name}", "deleted!")

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from octavia_amphora.haproxy.servers import is_checked
-from octavia_amphora.wire.config import Backend, Configuration, Server, streams
+from octavia_amphora.wire.config import Backend, Configuration, Server, without_udp
 from octavia_amphora.wire.haproxy_versions import DYNAMIC_COOKIES, Version, has
 
 # What a server in the file has by default, and one added at run time has not: haproxy 2.6 gives that one a pool of
 # idle connections of size 0, so each request opens a connection (measured: a third of the requests a second).
-POOLING = "pool-max-conn -1 pool-purge-delay 5s"
+POOL_OPTIONS = "pool-max-conn -1 pool-purge-delay 5s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +25,24 @@ class Command:
     """One command and how haproxy's answer begins when it did it. ``leaving``: the server is removed when it is idle."""
 
     text: str
-    answers: tuple[str, ...] = ("",)
-    leaving: tuple[str, str] | None = None
+    expected: tuple[str, ...] = ("",)
+    removes: tuple[str, str] | None = None
 
-    def done(self, answer: str) -> bool:
+    def succeeded(self, answer: str) -> bool:
         """Whether this answer says that it is done (an empty expectation means an empty answer)."""
-        return any(answer.startswith(start) if start else not answer for start in self.answers)
+        return any(answer.startswith(start) if start else not answer for start in self.expected)
 
 
 def commands(
-    old: Configuration, new: Configuration, leaving: frozenset[tuple[str, str]], version: Version | None = None
+    old: Configuration, new: Configuration, pending_removals: frozenset[tuple[str, str]], version: Version | None = None
 ) -> list[Command] | None:
     """The commands, in order; None when only a reload leads there.
 
     ``leaving``: (backend, server) still known to haproxy though in no configuration; their names are not free.
     ``version`` of haproxy: what more than the oldest it can do.
     """
-    old, new = streams(old), streams(new)
-    if old.base != new.base or _texts(old) != _texts(new) or old.backends.keys() != new.backends.keys():
+    old, new = without_udp(old), without_udp(new)
+    if old.base != new.base or _static_parts(old) != _static_parts(new) or old.backends.keys() != new.backends.keys():
         return None
     found: list[Command] = []
     for name, backend in new.backends.items():
@@ -51,14 +51,14 @@ def commands(
             continue
         if (before.text, before.dynamic) != (backend.text, backend.dynamic):
             return None
-        steps = list(_backend(before, backend, leaving, dynamic=_is_dynamic(backend, version)))
+        steps = list(_backend_commands(before, backend, pending_removals, dynamic=_is_dynamic(backend, version)))
         if None in steps:
             return None
         found.extend(step for step in steps if step is not None)
     return found
 
 
-def _texts(configuration: Configuration) -> dict[str, tuple[object, ...]]:
+def _static_parts(configuration: Configuration) -> dict[str, tuple[object, ...]]:
     """The frontends without their lists of certificates, which ``certificates`` changes at run time."""
     return {n: (f.text, f.binds, bool(f.certificates)) for n, f in configuration.frontends.items()}
 
@@ -69,29 +69,29 @@ def _is_dynamic(backend: Backend, version: Version | None) -> bool:
     return backend.dynamic or (sets_cookies and has(version, DYNAMIC_COOKIES))
 
 
-def _backend(
-    old: Backend, new: Backend, leaving: frozenset[tuple[str, str]], *, dynamic: bool
+def _backend_commands(
+    old: Backend, new: Backend, pending_removals: frozenset[tuple[str, str]], *, dynamic: bool
 ) -> Iterator[Command | None]:
     """Additions first: a backend must not be without servers in between. None: not sayable."""
     addable = dynamic and "default-server" not in new.text.split()
     for name, server in new.servers.items():
         if name in old.servers:
             continue
-        if not addable or (new.name, name) in leaving:
+        if not addable or (new.name, name) in pending_removals:
             yield None
             return
-        yield from _added(new, server)
+        yield from _add_server(new, server)
     for name, server in new.servers.items():
         before = old.servers.get(name)
         if before is not None and before != server:
-            yield from _changed(new.name, before, server)
+            yield from _change_server(new.name, before, server)
     for name in old.servers.keys() - new.servers.keys():
-        yield from _removed(new, name) if dynamic else (None,)
+        yield from _remove_server(new, name) if dynamic else (None,)
 
 
-def _added(backend: Backend, server: Server) -> Iterator[Command]:
+def _add_server(backend: Backend, server: Server) -> Iterator[Command]:
     at = f"{backend.name}/{server.name}"
-    words = [f"add server {at} {_address(server)}:{server.port} weight {server.weight} {POOLING}", server.options]
+    words = [f"add server {at} {_address(server)}:{server.port} weight {server.weight} {POOL_OPTIONS}", server.options]
     yield Command(" ".join(words).rstrip(), ("New server registered",))
     if is_checked(backend, server):
         yield Command(f"enable health {at}")
@@ -101,7 +101,7 @@ def _added(backend: Backend, server: Server) -> Iterator[Command]:
         yield Command(f"set server {at} state ready")
 
 
-def _changed(backend: str, old: Server, new: Server) -> Iterator[Command | None]:
+def _change_server(backend: str, old: Server, new: Server) -> Iterator[Command | None]:
     at = f"{backend}/{new.name}"
     if old.options != new.options:
         yield None
@@ -117,7 +117,7 @@ def _changed(backend: str, old: Server, new: Server) -> Iterator[Command | None]
         yield Command(f"set server {at} state ready")
 
 
-def _removed(backend: Backend, name: str) -> Iterator[Command]:
+def _remove_server(backend: Backend, name: str) -> Iterator[Command]:
     at = f"{backend.name}/{name}"
     yield Command(f"set server {at} state maint")
     yield removal(backend.name, name)
@@ -125,7 +125,7 @@ def _removed(backend: Backend, name: str) -> Iterator[Command]:
 
 def removal(backend: str, name: str) -> Command:
     """Take away a server in maintenance. haproxy says no while connections are left; then it is collected later."""
-    return Command(f"del server {backend}/{name}", ("Server deleted", "No such server"), leaving=(backend, name))
+    return Command(f"del server {backend}/{name}", ("Server deleted", "No such server"), removes=(backend, name))
 
 
 def _address(server: Server) -> str:

@@ -18,7 +18,7 @@ from typing import TypeVar
 import msgspec
 
 from octavia_amphora.wire.config import Configuration, digest
-from octavia_amphora.wire.messages import Stamp
+from octavia_amphora.wire.messages import VersionStamp
 
 log = logging.getLogger("octavia_amphora.apply")
 
@@ -26,7 +26,7 @@ log = logging.getLogger("octavia_amphora.apply")
 class PushRecord(msgspec.Struct, frozen=True, omit_defaults=True):
     """A stamp with its configuration; without one for a push that was refused, or (``removed``) a tombstone."""
 
-    stamp: Stamp
+    stamp: VersionStamp
     configuration: Configuration | None = None
     removed: bool = False
 
@@ -47,11 +47,11 @@ class Disk:
         """What is in force, or was before a crash."""
         record = _record(self._accepted)
         if record is not None and record.configuration is None:
-            set_aside(self._accepted, "it holds no configuration")
+            quarantine(self._accepted, "it holds no configuration")
             return None
         return record
 
-    def put_newest(self, record: PushRecord) -> None:
+    def save_newest(self, record: PushRecord) -> None:
         """Keep it; it is on disk when this returns."""
         write(self._newest, msgspec.json.encode(record), durable=True)
 
@@ -63,9 +63,9 @@ class Disk:
         link.replace(self._accepted)
         _sync_directory(self._directory)
 
-    def bury(self, record: PushRecord) -> None:
+    def write_tombstone(self, record: PushRecord) -> None:
         """Keep the tombstone and nothing else."""
-        self.put_newest(record)
+        self.save_newest(record)
         for path in self._directory.iterdir():
             if path != self._newest:
                 remove(path)
@@ -103,13 +103,13 @@ def read(path: Path, kind: type[T]) -> T | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
-        set_aside(path, error)
+        quarantine(path, error)
         return None
 
 
-def set_aside(path: Path, why: object) -> None:
+def quarantine(path: Path, reason: object) -> None:
     """Rename what cannot be used."""
-    log.error("%s is damaged, and set aside: %s", path, why)
+    log.error("%s is damaged, and set aside: %s", path, reason)
     damaged = path.with_name(f"{path.name}.damaged")
     try:
         remove(damaged)
@@ -131,7 +131,7 @@ def _record(path: Path) -> PushRecord | None:
     record = read(path, PushRecord)
     if record is None or record.configuration is None or digest(record.configuration) == record.stamp.digest:
         return record
-    set_aside(path, "its configuration is another than its stamp says")
+    quarantine(path, "its configuration is another than its stamp says")
     return None
 
 

@@ -16,13 +16,13 @@ from octavia_amphora.haproxy import runtime
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire.config import Configuration
 
-LOOK = 0.02
+POLL_SECONDS = 0.02
 """haproxy 2.6 cannot be waited for here (``wait srv-removable`` came later), so it is asked, so often."""
 _SERVERS = 4  # the type of lines that are servers
 _SESSIONS = 4  # "scur", a column: idle connections, which are kept for a while, are none of these
 
 
-def removed(old: Configuration | None, new: Configuration | None) -> set[str]:
+def removed_servers(old: Configuration | None, new: Configuration | None) -> set[str]:
     """The servers that one has and the other has not, as ``BACKEND/SERVER``. UDP's are none: nobody knows when a flow ends."""
     if old is None or new is None or old is new:
         return set()
@@ -34,28 +34,28 @@ def removed(old: Configuration | None, new: Configuration | None) -> set[str]:
     return gone
 
 
-async def let_finish(paths: Paths, servers: set[str], workers: Iterable[int], seconds: float) -> None:
+async def wait_until_idle(paths: Paths, servers: set[str], workers: Iterable[int], seconds: float) -> None:
     """Wait until no worker, current or old, has a session with one of these servers, no longer than ``seconds``."""
     deadline = time.monotonic() + seconds
-    while servers and await _busy(paths, servers, workers):
+    while servers and await _have_sessions(paths, servers, workers):
         if time.monotonic() >= deadline:
             return
-        await asyncio.sleep(LOOK)
+        await asyncio.sleep(POLL_SECONDS)
 
 
-async def _busy(paths: Paths, servers: set[str], workers: Iterable[int]) -> bool:
+async def _have_sessions(paths: Paths, servers: set[str], workers: Iterable[int]) -> bool:
     backends = {name.partition("/")[0] for name in servers}
     for pid, backend in itertools.product(workers, backends):
         try:
-            said = await runtime.ask(paths.master_socket, f"@!{pid} show stat {backend} {_SERVERS} -1", timeout=1.0)
-        except runtime.Silent:
+            text = await runtime.execute(paths.master_socket, f"@!{pid} show stat {backend} {_SERVERS} -1", timeout=1.0)
+        except runtime.RuntimeApiError:
             continue
-        if not servers.isdisjoint(in_use(said)):
+        if not servers.isdisjoint(servers_with_sessions(text)):
             return True
     return False
 
 
-def in_use(text: str) -> Iterator[str]:
+def servers_with_sessions(text: str) -> Iterator[str]:
     """``BACKEND/SERVER`` of each server with sessions (management guide, section 9.1, ``show stat``)."""
     for line in text.splitlines():
         words = line.split(",")

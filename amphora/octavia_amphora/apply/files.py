@@ -14,10 +14,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from octavia_amphora.haproxy.paths import Paths
-from octavia_amphora.wire.config import Configuration, File, bare, crt_line, crt_list
+from octavia_amphora.wire.config import Configuration, File, crt_line, crt_list, without_contents
 from octavia_amphora.wire.messages import Refusal
 
-from .disk import remove, set_aside, write
+from .disk import quarantine, remove, write
 from .errors import PushRefused
 
 
@@ -27,11 +27,11 @@ class Files:
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
 
-    def take(self, configuration: Configuration) -> Configuration:
+    def store(self, configuration: Configuration) -> Configuration:
         """Keep the contents that came; the configuration without them. ``PushRefused`` when one is neither here nor came."""
         for one in configuration.files.values():
-            _named_well(one)
-            self._forget_damaged(one)
+            _check_names(one)
+            self._quarantine_damaged(one)
             path = self._paths.contents / one.digest
             if one.content and hashlib.sha256(one.content.encode()).hexdigest() != one.digest:
                 raise PushRefused(
@@ -43,9 +43,9 @@ class Files:
                 raise PushRefused(
                     Refusal("base", f"file {one.name} came without content and is not here. Push the whole")
                 )
-        return bare(configuration)
+        return without_contents(configuration)
 
-    def _forget_damaged(self, one: File) -> None:
+    def _quarantine_damaged(self, one: File) -> None:
         """A content that is not what its name says is as good as none."""
         path = self._paths.contents / one.digest
         try:
@@ -55,9 +55,9 @@ class Files:
         except OSError:
             good = False
         if not good:
-            set_aside(path, "its content has not the digest that is its name")
+            quarantine(path, "its content has not the digest that is its name")
 
-    def has_all(self, configuration: Configuration) -> bool:
+    def has_contents(self, configuration: Configuration) -> bool:
         """Whether every content is here: not after a reboot."""
         return all((self._paths.contents / one.digest).exists() for one in configuration.files.values())
 
@@ -65,9 +65,9 @@ class Files:
         """The content of a file."""
         return (self._paths.contents / one.digest).read_text()
 
-    def lay_out(self, configuration: Configuration, directory: Path) -> None:
+    def link_files(self, configuration: Configuration, directory: Path) -> None:
         """Make a directory hold what this configuration names, and nothing else."""
-        if not self.has_all(configuration):
+        if not self.has_contents(configuration):
             raise PushRefused(Refusal("failed", "certificates are not here any more (a reboot). Push the whole"))
         for one in configuration.files.values():
             link = directory / f".{one.name}.tmp"
@@ -80,7 +80,7 @@ class Files:
             write(directory / name, text.encode(), mode=self._paths.mode)
         _keep_only(directory, {*configuration.files, *lists})
 
-    def forget_others(self, *kept: Configuration | None) -> None:
+    def remove_unused(self, *kept: Configuration | None) -> None:
         """Contents that no configuration needs any more leave the memory."""
         _keep_only(self._paths.contents, {f.digest for one in kept if one for f in one.files.values()})
         _keep_only(self._paths.candidate_files, ())
@@ -93,7 +93,7 @@ def _keep_only(directory: Path, names: Iterable[str]) -> None:
             remove(path)
 
 
-def _named_well(one: File) -> None:
+def _check_names(one: File) -> None:
     """Names and digests become paths: neither may lead elsewhere."""
     for text in (one.name, one.digest):
         if not text or "/" in text or text.startswith(".") or not text.isprintable():

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from octavia_amphora.haproxy import global_section, runtime, servers
 from octavia_amphora.haproxy.paths import Paths
-from octavia_amphora.wire.config import Configuration, Frontend, streams
+from octavia_amphora.wire.config import Configuration, Frontend, without_udp
 
 from . import binds
 
@@ -18,13 +18,13 @@ _MAXCONN = re.compile(r"^global\n(?:[ \t]+.*\n)*?[ \t]+maxconn (\d+)$", re.MULTI
 async def has_loaded(paths: Paths, configuration: Configuration) -> bool:
     """Whether haproxy's worker has these lines, servers aside."""
     try:
-        _, description = await runtime.describe(paths.stats_socket)
-    except runtime.Silent:
+        _, description = await runtime.current_worker(paths.stats_socket)
+    except runtime.RuntimeApiError:
         return False
     return description.split(" ")[0] == global_section.structure(configuration)
 
 
-async def leaving(paths: Paths, configuration: Configuration) -> frozenset[tuple[str, str]] | None:
+async def find_pending_removals(paths: Paths, configuration: Configuration) -> frozenset[tuple[str, str]] | None:
     """None when haproxy has not what the configuration says; else the servers in maintenance beside it: they leave.
 
     haproxy does not tell its servers' options: see ``keeps_what_is_not_told``.
@@ -32,36 +32,38 @@ async def leaving(paths: Paths, configuration: Configuration) -> frozenset[tuple
     if not await has_loaded(paths, configuration):
         return None
     try:
-        text = await runtime.ask(paths.stats_socket, "show servers state")
-    except runtime.Silent:
+        text = await runtime.execute(paths.stats_socket, "show servers state")
+    except runtime.RuntimeApiError:
         return None
-    expected = {(b.name, s.name): s for b in streams(configuration).backends.values() for s in b.servers.values()}
+    expected = {(b.name, s.name): s for b in without_udp(configuration).backends.values() for s in b.servers.values()}
     found = set()
-    for one in servers.seen(text):
+    for one in servers.parse_states(text):
         server = expected.pop((one.backend, one.name), None)
         if server is None and one.in_maintenance:
             found.add((one.backend, one.name))
-        elif server is None or not one.agrees(server):
+        elif server is None or not one.matches(server):
             return None
     return None if expected else frozenset(found)
 
 
-def found(load_balancer_id: str, workers: Iterable[int]) -> Configuration:
+def running_ports(load_balancer_id: str, workers: Iterable[int]) -> Configuration:
     """Of a haproxy that runs, and whose configuration nobody knows any more (records are lost): its ports alone."""
-    held = tuple(binds.held(workers))
+    held = tuple(binds.listening_sockets(workers))
     return Configuration(load_balancer_id, "", {"found": Frontend("found", "", held)}, {})
 
 
-def connections(configuration: Configuration) -> int | None:
+def global_maxconn(configuration: Configuration) -> int | None:
     """The global ``maxconn``; None where none is set."""
-    told = _MAXCONN.search(configuration.base)
-    return int(told[1]) if told else None
+    match = _MAXCONN.search(configuration.base)
+    return int(match[1]) if match else None
 
 
-def keeps_what_is_not_told(old: Configuration | None, new: Configuration) -> bool:
+def is_distinguishable(old: Configuration | None, new: Configuration) -> bool:
     """Whether one look tells which of both is in force: what is in both has the same options (servers), content (files)
     and list of certificates (frontends). What is in one alone is seen by the lines that name it."""
-    if old is not None and not (_agree(old.files, new.files) and _agree(_certificates(old), _certificates(new))):
+    if old is not None and not (
+        _common_entries_equal(old.files, new.files) and _common_entries_equal(_certificates(old), _certificates(new))
+    ):
         return False
     before = {(b.name, s.name): s.options for b in old.backends.values() for s in b.servers.values()} if old else {}
     return all(
@@ -71,7 +73,7 @@ def keeps_what_is_not_told(old: Configuration | None, new: Configuration) -> boo
     )
 
 
-def _agree(old: Mapping[str, object], new: Mapping[str, object]) -> bool:
+def _common_entries_equal(old: Mapping[str, object], new: Mapping[str, object]) -> bool:
     return all(old[name] == new[name] for name in old.keys() & new.keys())
 
 

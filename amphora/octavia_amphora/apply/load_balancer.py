@@ -14,12 +14,12 @@ from octavia_amphora.haproxy.process import Haproxy
 from octavia_amphora.haproxy.watchdog import Watchdog
 from octavia_amphora.supervision import supervised
 from octavia_amphora.wire.config import Configuration
-from octavia_amphora.wire.messages import Applied, Outcome, Push, Refusal, Stamp, Standing, States
+from octavia_amphora.wire.messages import Applied, LoadBalancerStatus, Outcome, Push, Refusal, States, VersionStamp
 
 from . import changes, drain, inspection, version_fence
+from .config_applier import ConfigApplier
 from .disk import Disk, PushRecord
 from .errors import PushRefused
-from .exchange import Exchange
 from .files import Files
 from .runtime_certificates import RuntimeCertificates
 from .settings import AgentSettings
@@ -29,24 +29,24 @@ from .udp_and_probes import UdpAndProbes
 log = logging.getLogger("octavia_amphora.apply")
 
 
-class Balancer:
+class LoadBalancer:
     """Applies pushes one after the other. ``changed`` is called when what a heartbeat says may be another now."""
 
     def __init__(self, load_balancer_id: str, settings: AgentSettings, changed: Callable[[], None]) -> None:
         self.id = load_balancer_id
         self._settings = settings
-        self._changed = changed
+        self._on_change = changed
         self._paths = settings.paths(load_balancer_id)
-        self._paths.make()
+        self._paths.create()
         self._files = Files(self._paths)
         self._runtime_certificates = RuntimeCertificates(self._paths, self._files)
         self._disk = Disk(self._paths.state)
         self._accepted = self._disk.accepted()
         self._newest = self._disk.newest() or self._accepted
-        self._haproxy = Haproxy(settings.haproxy, self._paths, on_death=self._died, on_log=self._stirred)
+        self._haproxy = Haproxy(settings.haproxy, self._paths, on_death=self._on_death, on_log=self._on_log_write)
         self._stats = StatsCollector(self._paths)
-        self._udp_and_probes = UdpAndProbes(load_balancer_id, self._paths, self._judged)
-        self._exchange = Exchange(
+        self._udp_and_probes = UdpAndProbes(load_balancer_id, self._paths, self._on_verdict)
+        self._applier = ConfigApplier(
             load_balancer_id,
             settings,
             self._paths,
@@ -56,18 +56,18 @@ class Balancer:
             self._udp_and_probes,
             self._runtime_certificates,
         )
-        self._watchdog = Watchdog(load_balancer_id, self._paths, self._haproxy, self._exchange)
-        self._judging: asyncio.Task[None] | None = None
-        self._watching: asyncio.Task[None] | None = None
-        self._last: States | None = None
-        self._stir: asyncio.TimerHandle | None = None
+        self._watchdog = Watchdog(load_balancer_id, self._paths, self._haproxy, self._applier)
+        self._verdict_task: asyncio.Task[None] | None = None
+        self._watchdog_task: asyncio.Task[None] | None = None
+        self._last_states: States | None = None
+        self._log_timer: asyncio.TimerHandle | None = None
         self._unsaved = False
-        self._complained = ""
+        self._last_warning = ""
         self._lock = asyncio.Lock()
-        self._revival: asyncio.Task[None] | None = None
-        self._known = asyncio.Event()
+        self._restart_task: asyncio.Task[None] | None = None
+        self._recovered = asyncio.Event()
         if self._newest is None:
-            self._known.set()
+            self._recovered.set()
 
     # ── What is asked ────────────────────────────────────────────────────────────────────────────────────────────────
     async def push(self, push: Push) -> Applied:
@@ -75,83 +75,89 @@ class Balancer:
         async with self._lock:
             old, workers = self.configuration, self._haproxy.workers
             try:
-                applied = await self._put(push)
+                applied = await self._apply(push)
             except OSError as error:  # of the machine: nothing that is configured is to blame
                 raise PushRefused(Refusal("transient", f"cannot be put in force now: {error}")) from error
-            gone = drain.removed(old, self.configuration)
-        await drain.let_finish(self._paths, gone, workers, self._settings.finish)
+            removed = drain.removed_servers(old, self.configuration)
+        await drain.wait_until_idle(self._paths, removed, workers, self._settings.idle_timeout)
         return applied
 
-    async def _put(self, push: Push) -> Applied:
+    async def _apply(self, push: Push) -> Applied:
         began = time.monotonic()
-        version_fence.admit(push.stamp, self._newest)
+        version_fence.check_order(push.stamp, self._newest)
         if self._accepted and self._accepted.stamp == push.stamp and self._haproxy.alive:
-            return self._applied(push.stamp, "unchanged", began)
-        new = version_fence.configuration(self.id, push, self._accepted)
-        self._paths.make()
-        new = self._files.take(new)
-        self._keep(PushRecord(push.stamp, new))
+            return self._result(push.stamp, "unchanged", began)
+        new = version_fence.resolve(self.id, push, self._accepted)
+        self._paths.create()
+        new = self._files.store(new)
+        self._save_newest(PushRecord(push.stamp, new))
         old = self.configuration
         try:
-            await self._udp_and_probes.put(new, old, linger=True)
-            outcome = await self._exchange.bring_about(old, new)
+            await self._udp_and_probes.apply_rules(new, old, linger=True)
+            outcome = await self._applier.apply(old, new)
         except (PushRefused, OSError):
-            await self._put_back(push.stamp, old, new)
+            await self._restore(push.stamp, old, new)
             raise
         self._accept()
-        await self._udp_and_probes.settle(new)
-        return self._applied(push.stamp, outcome, began)
+        await self._udp_and_probes.sync(new)
+        return self._result(push.stamp, outcome, began)
 
-    async def _put_back(self, stamp: Stamp, old: Configuration | None, new: Configuration) -> None:
+    async def _restore(self, stamp: VersionStamp, old: Configuration | None, new: Configuration) -> None:
         try:
-            await self._udp_and_probes.put(old, new)
+            await self._udp_and_probes.apply_rules(old, new)
             # Nothing to repeat after a crash: the stamp alone says that it came.
-            self._keep(PushRecord(stamp))
-            self._files.forget_others(self.configuration)
+            self._save_newest(PushRecord(stamp))
+            self._files.remove_unused(self.configuration)
         except (PushRefused, OSError) as error:
             log.warning("not all is put back load_balancer=%s: %s", self.id, error)
 
-    async def remove(self, stamp: Stamp) -> None:
+    async def remove(self, stamp: VersionStamp) -> None:
         """Stop serving; a tombstone stays, so that an older push does not bring it back."""
         async with self._lock:
             if self._newest and self._newest.removed and stamp.order == self._newest.stamp.order:
                 return
             if self._newest and stamp.order < self._newest.stamp.order:
-                version_fence.admit(stamp, self._newest)
-            self._paths.make()
-            self._keep(PushRecord(stamp, removed=True))
-            await self._end()
-        self._changed()
+                version_fence.check_order(stamp, self._newest)
+            self._paths.create()
+            self._save_newest(PushRecord(stamp, removed=True))
+            await self._stop_and_clean()
+        self._on_change()
 
-    async def standing(self) -> Standing | None:
+    async def status(self) -> LoadBalancerStatus | None:
         """What is in force, once the agent has made sure of it; None when nothing is."""
-        await self._known.wait()
+        await self._recovered.wait()
         if self._accepted is None:
             return None
         haproxy = self._haproxy
-        return Standing(self._accepted.stamp, haproxy.serving, haproxy.master, haproxy.workers, self._exchange.reloads)
+        return LoadBalancerStatus(
+            self._accepted.stamp, haproxy.serving, haproxy.master, haproxy.workers, self._applier.reloads
+        )
 
-    async def look(self) -> States | None:
+    async def collect_states(self) -> States | None:
         """States and counters now (during a reload: as last seen); None when nothing is in force."""
         accepted = self._accepted
         if accepted is None or accepted.configuration is None:
             return None
-        if self._stats.steady.locked() and self._last is not None and self._last.digest == accepted.stamp.digest:
-            return self._last
+        if (
+            self._stats.lock.locked()
+            and self._last_states is not None
+            and self._last_states.digest == accepted.stamp.digest
+        ):
+            return self._last_states
         if self._haproxy.alive:
             try:
-                found = await self._stats.look(accepted.configuration, accepted.stamp.digest)
+                found = await self._stats.collect(accepted.configuration, accepted.stamp.digest)
             except OSError as error:  # we cannot ask now, which says nothing of haproxy
-                self._complain(f"cannot look at haproxy: {error}")
-                return self._last
+                self._warn_once(f"cannot look at haproxy: {error}")
+                return self._last_states
         else:
             # keys do not outlive a reboot: no digest tells the control plane that the whole is to be pushed
-            digest = accepted.stamp.digest if self._files.has_all(accepted.configuration) else ""
-            found = self._stats.blind(accepted.configuration, digest)
+            digest = accepted.stamp.digest if self._files.has_contents(accepted.configuration) else ""
+            found = self._stats.stopped_states(accepted.configuration, digest)
         if self._haproxy.alive and not found.serving:
-            self._watchdog.suspect()
-        found = await self._udp_and_probes.see(accepted.configuration, found)
-        self._last = found
+            self._watchdog.trigger()
+        found = await self._udp_and_probes.add_states(accepted.configuration, found)
+        self._last_states = found
         return found
 
     @property
@@ -165,25 +171,25 @@ class Balancer:
         return self._accepted.stamp.generation if self._accepted else 0
 
     @property
-    def is_polled(self) -> bool:
+    def needs_polling(self) -> bool:
         """Whether states can change without a word from haproxy."""
-        if self.configuration is None or self._haproxy.tells_states:
+        if self.configuration is None or self._haproxy.watches_log:
             return False
-        return servers.any_is_checked(self.configuration)
+        return servers.has_checks(self.configuration)
 
     @property
-    def is_waiting(self) -> bool:
+    def has_pending_work(self) -> bool:
         """Whether servers are to be collected, or haproxy to be started."""
-        return bool(self._exchange.leaving) or not self._haproxy.alive
+        return bool(self._applier.pending_removals) or not self._haproxy.alive
 
-    async def collect(self) -> None:
+    async def remove_idle_servers(self) -> None:
         """Take away servers that were removed with live connections and have none any more."""
-        if not self._exchange.leaving or self._lock.locked():
+        if not self._applier.pending_removals or self._lock.locked():
             return
         async with self._lock:
-            await self._exchange.run([changes.removal(*one) for one in sorted(self._exchange.leaving)])
+            await self._applier.run_commands([changes.removal(*one) for one in sorted(self._applier.pending_removals)])
 
-    def save(self) -> None:
+    def save_counters(self) -> None:
         """At each heartbeat: keep the counters, and haproxy's log short. A disk that is full is waited for."""
         try:
             if self._unsaved and not self._lock.locked():
@@ -194,15 +200,15 @@ class Balancer:
             if not self._lock.locked():
                 self._haproxy.trim_log()
         except OSError as error:
-            self._complain(f"cannot be kept on disk: {error}")
+            self._warn_once(f"cannot be kept on disk: {error}")
         else:
-            self._complained = ""
+            self._last_warning = ""
 
-    def _complain(self, what: str) -> None:
+    def _warn_once(self, what: str) -> None:
         """Once, not at each beat."""
-        if what != self._complained:
+        if what != self._last_warning:
             log.warning("%s load_balancer=%s", what, self.id)
-            self._complained = what
+            self._last_warning = what
 
     # ── Coming and going ─────────────────────────────────────────────────────────────────────────────────────────────
     async def recover(self) -> None:
@@ -212,62 +218,62 @@ class Balancer:
                 await self._recover()
             except OSError as error:
                 log.error("not recovered yet load_balancer=%s: %s", self.id, error)  # noqa: TRY400
-                self._died()
+                self._on_death()
             finally:
-                self._known.set()
-        self._watch()
+                self._recovered.set()
+        self._start_watchdog()
 
     async def _recover(self) -> None:
         found = await self._haproxy.adopt()
         if self._newest is None or self._newest.removed:
-            await self._end()
+            await self._stop_and_clean()
             return
         unfinished = self._newest.configuration is not None and self._newest != self._accepted
-        if not (found and await self._adopted(unfinished=unfinished)):
-            await self._resume(unfinished=unfinished)
+        if not (found and await self._adopt_running(unfinished=unfinished)):
+            await self._finish_or_restart(unfinished=unfinished)
         if configuration := self.configuration:
-            self._udp_and_probes.follow(configuration)
-            await self._udp_and_probes.settle(configuration)
+            self._udp_and_probes.set_configuration(configuration)
+            await self._udp_and_probes.sync(configuration)
 
-    async def _adopted(self, *, unfinished: bool) -> bool:
+    async def _adopt_running(self, *, unfinished: bool) -> bool:
         """Whether the haproxy that was found has what it should have."""
         configuration = self._newest.configuration if unfinished and self._newest else self.configuration
-        if configuration is None or not inspection.keeps_what_is_not_told(self.configuration, configuration):
+        if configuration is None or not inspection.is_distinguishable(self.configuration, configuration):
             return False
-        leaving = await inspection.leaving(self._paths, configuration)
+        leaving = await inspection.find_pending_removals(self._paths, configuration)
         if leaving is None:
             return False
         log.info("adopted haproxy load_balancer=%s master=%d", self.id, self._haproxy.master)
-        self._exchange.leaving = leaving
+        self._applier.pending_removals = leaving
         await stick_tables.restore(
             self._paths, configuration
         )  # if the agent before was killed in the middle of a reload
         if unfinished:
-            self._exchange.write_config(configuration)
+            self._applier.write_config(configuration)
             self._accept()
         return True
 
     async def close(self) -> None:
         """Let go: haproxy goes on serving."""
-        for task in (self._revival, self._judging, self._watching):
+        for task in (self._restart_task, self._verdict_task, self._watchdog_task):
             if task:
                 task.cancel()
-        if self._stir:
-            self._stir.cancel()
+        if self._log_timer:
+            self._log_timer.cancel()
         self._udp_and_probes.close()
         async with self._lock:
-            self.save()
+            self.save_counters()
             self._haproxy.release()
 
-    async def _resume(self, *, unfinished: bool) -> None:
+    async def _finish_or_restart(self, *, unfinished: bool) -> None:
         """The agent was killed while it put the newest in force, or haproxy is not as the records say."""
         if unfinished and self._newest and self._newest.configuration:
             log.warning("finishing an interrupted push load_balancer=%s", self.id)
             try:
-                await self._exchange.replace(self.configuration, self._newest.configuration)
+                await self._applier.reload_or_start(self.configuration, self._newest.configuration)
             except PushRefused as error:
                 log.warning("the interrupted push is refused load_balancer=%s: %s", self.id, error)
-                self._keep(PushRecord(self._newest.stamp))
+                self._save_newest(PushRecord(self._newest.stamp))
             else:
                 self._accept()
                 return
@@ -275,32 +281,32 @@ class Balancer:
             return
         try:
             if self._haproxy.alive:
-                await self._exchange.replace(configuration, configuration)
+                await self._applier.reload_or_start(configuration, configuration)
             else:  # it was proven when it came
-                await self._exchange.start(configuration)
+                await self._applier.start(configuration)
         except (PushRefused, OSError) as error:
             log.error("haproxy does not come up load_balancer=%s: %s", self.id, error)  # noqa: TRY400
-            self._died()
+            self._on_death()
 
-    async def _end(self) -> None:
+    async def _stop_and_clean(self) -> None:
         if self._newest is None:
             return
         if self._haproxy.alive:
-            await self._haproxy.stop(timeout=self._settings.drain)
-        self._udp_and_probes.follow(None)
-        await self._udp_and_probes.put(None, self.configuration)
-        self._accepted, self._last, self._exchange.leaving = None, None, frozenset()
-        self._stats = self._exchange.stats = StatsCollector(self._paths)
-        self._disk.bury(self._newest)
+            await self._haproxy.stop(timeout=self._settings.drain_timeout)
+        self._udp_and_probes.set_configuration(None)
+        await self._udp_and_probes.apply_rules(None, self.configuration)
+        self._accepted, self._last_states, self._applier.pending_removals = None, None, frozenset()
+        self._stats = self._applier.stats = StatsCollector(self._paths)
+        self._disk.write_tombstone(self._newest)
         shutil.rmtree(self._paths.run)
 
-    def _died(self) -> None:
+    def _on_death(self) -> None:
         """haproxy ended and nobody wanted it: start it again, at once, then with growing pauses."""
-        self._changed()
-        if self._revival is None or self._revival.done():
-            self._revival = asyncio.ensure_future(supervised(f"revival {self.id}", self._revive))
+        self._on_change()
+        if self._restart_task is None or self._restart_task.done():
+            self._restart_task = asyncio.ensure_future(supervised(f"revival {self.id}", self._restart))
 
-    async def _revive(self) -> None:
+    async def _restart(self) -> None:
         pause = 0.0
         while True:
             async with self._lock:
@@ -309,47 +315,47 @@ class Balancer:
                     return
                 log.error("haproxy is gone, starting it load_balancer=%s", self.id)
                 try:
-                    await self._exchange.start(configuration)
+                    await self._applier.start(configuration)
                 except (PushRefused, OSError) as error:
                     log.error("haproxy does not start load_balancer=%s: %s", self.id, error)  # noqa: TRY400
                 else:
-                    await self._udp_and_probes.settle(configuration)
-                    self._changed()
+                    await self._udp_and_probes.sync(configuration)
+                    self._on_change()
                     return
-            pause = min(max(0.2, pause * 2), self._settings.longest_pause)
+            pause = min(max(0.2, pause * 2), self._settings.max_restart_pause)
             await asyncio.sleep(pause)
 
-    def _stirred(self) -> None:
+    def _on_log_write(self) -> None:
         """haproxy has written to its log: the state of a server may be another now. Many lines are one look."""
-        if self._stir is None:
-            self._stir = asyncio.get_running_loop().call_later(self._stats.rest, self._look_again)
+        if self._log_timer is None:
+            self._log_timer = asyncio.get_running_loop().call_later(self._stats.min_interval, self._after_log_write)
 
-    def _look_again(self) -> None:
-        self._stir = None
-        self._changed()
+    def _after_log_write(self) -> None:
+        self._log_timer = None
+        self._on_change()
 
-    def _judged(self) -> None:
+    def _on_verdict(self) -> None:
         """Our checks found a server dead, or alive again."""
-        self._changed()
-        if self._judging is None or self._judging.done():
-            self._judging = asyncio.ensure_future(supervised(f"verdicts {self.id}", self._judge))
+        self._on_change()
+        if self._verdict_task is None or self._verdict_task.done():
+            self._verdict_task = asyncio.ensure_future(supervised(f"verdicts {self.id}", self._apply_verdicts))
 
-    async def _judge(self) -> None:
-        told = None
-        while told != self._udp_and_probes.down:
+    async def _apply_verdicts(self) -> None:
+        applied = None
+        while applied != self._udp_and_probes.down:
             async with self._lock:
-                told = self._udp_and_probes.down
+                applied = self._udp_and_probes.down
                 if configuration := self.configuration:
-                    await self._udp_and_probes.settle(configuration)
+                    await self._udp_and_probes.sync(configuration)
 
-    def _watch(self) -> None:
+    def _start_watchdog(self) -> None:
         """Look for a haproxy that hangs, from now on."""
-        if self._watching is None:
-            self._watching = asyncio.ensure_future(supervised(f"watchdog {self.id}", self._watchdog.run))
+        if self._watchdog_task is None:
+            self._watchdog_task = asyncio.ensure_future(supervised(f"watchdog {self.id}", self._watchdog.run))
 
     # ── Small things ─────────────────────────────────────────────────────────────────────────────────────────────────
-    def _keep(self, record: PushRecord) -> None:
-        self._disk.put_newest(record)
+    def _save_newest(self, record: PushRecord) -> None:
+        self._disk.save_newest(record)
         self._newest = record
 
     def _accept(self) -> None:
@@ -357,14 +363,14 @@ class Balancer:
         try:
             self._disk.accept_newest()
             self._unsaved = False
-            self._files.forget_others(self.configuration)
+            self._files.remove_unused(self.configuration)
         except OSError as error:  # it is in force; written down it is as soon as it can be
             self._unsaved = True
-            self._complain(f"cannot be kept on disk: {error}")
-        self._last = None
-        self._udp_and_probes.follow(self.configuration)
-        self._watch()
-        self._changed()
+            self._warn_once(f"cannot be kept on disk: {error}")
+        self._last_states = None
+        self._udp_and_probes.set_configuration(self.configuration)
+        self._start_watchdog()
+        self._on_change()
 
-    def _applied(self, stamp: Stamp, outcome: Outcome, began: float) -> Applied:
+    def _result(self, stamp: VersionStamp, outcome: Outcome, began: float) -> Applied:
         return Applied(stamp, outcome, self._haproxy.workers, round(time.monotonic() - began, 6))

@@ -8,10 +8,10 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from octavia_amphora.wire.messages import Applied, Push, Refusal, Stamp, Standing, States
+from octavia_amphora.wire.messages import Applied, LoadBalancerStatus, Push, Refusal, States, VersionStamp
 
 from .errors import PushRefused
-from .load_balancer import Balancer
+from .load_balancer import LoadBalancer
 from .settings import AgentSettings
 
 
@@ -20,47 +20,47 @@ class LoadBalancers:
 
     def __init__(self, settings: AgentSettings, changed: Callable[[], None]) -> None:
         self._settings = settings
-        self._changed = changed
-        self._balancers: dict[str, Balancer] = {}
+        self._on_change = changed
+        self._balancers: dict[str, LoadBalancer] = {}
         self._recovered: set[str] = set()
 
     async def recover(self) -> None:
         """Take up every load balancer that is on disk, all at once. One that fails is tried again by who calls again."""
-        found = [name for name in self._known() if name not in self._recovered]
+        found = [name for name in self._ids_on_disk() if name not in self._recovered]
         results = await asyncio.gather(*(self._recover(name) for name in found), return_exceptions=True)
-        self._changed()
+        self._on_change()
         failed = [result for result in results if isinstance(result, Exception)]
         if failed:
             raise failed[0]
 
     async def _recover(self, name: str) -> None:
-        await self._of(name).recover()
+        await self._get_or_create(name).recover()
         self._recovered.add(name)
 
     async def push(self, load_balancer_id: str, push: Push) -> Applied:
         """Put a configuration in force, or raise ``PushRefused``."""
-        return await self._of(load_balancer_id).push(push)
+        return await self._get_or_create(load_balancer_id).push(push)
 
-    async def remove(self, load_balancer_id: str, stamp: Stamp) -> None:
+    async def remove(self, load_balancer_id: str, stamp: VersionStamp) -> None:
         """Stop serving a load balancer."""
-        await self._of(load_balancer_id).remove(stamp)
+        await self._get_or_create(load_balancer_id).remove(stamp)
 
-    async def standing(self, load_balancer_id: str) -> Standing | None:
+    async def status(self, load_balancer_id: str) -> LoadBalancerStatus | None:
         """What is in force for it."""
         balancer = self._balancers.get(load_balancer_id)
-        return await balancer.standing() if balancer else None
+        return await balancer.status() if balancer else None
 
     async def states(self, load_balancer_id: str) -> States | None:
         """All that haproxy says of it now."""
         balancer = self._balancers.get(load_balancer_id)
-        return await balancer.look() if balancer else None
+        return await balancer.collect_states() if balancer else None
 
-    def serving(self, load_balancer_id: str) -> Balancer | None:
+    def get_serving(self, load_balancer_id: str) -> LoadBalancer | None:
         """The load balancer of this id, if it has something in force."""
         balancer = self._balancers.get(load_balancer_id)
         return balancer if balancer and balancer.configuration else None
 
-    def balancers(self) -> list[Balancer]:
+    def balancers(self) -> list[LoadBalancer]:
         """Those that have something in force, in order of their ids."""
         return [one for _, one in sorted(self._balancers.items()) if one.configuration]
 
@@ -68,16 +68,16 @@ class LoadBalancers:
         """Let go of every haproxy; they go on serving."""
         await asyncio.gather(*(one.close() for one in self._balancers.values()))
 
-    def _known(self) -> list[str]:
+    def _ids_on_disk(self) -> list[str]:
         directory = Path(self._settings.state_directory)
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         return [path.name for path in directory.iterdir() if path.is_dir() and _is_id(path.name)]
 
-    def _of(self, load_balancer_id: str) -> Balancer:
+    def _get_or_create(self, load_balancer_id: str) -> LoadBalancer:
         if not _is_id(load_balancer_id):
             raise PushRefused(Refusal("bad_request", f"{load_balancer_id!r} is not the id (a UUID) of a load balancer"))
         if load_balancer_id not in self._balancers:
-            self._balancers[load_balancer_id] = Balancer(load_balancer_id, self._settings, self._changed)
+            self._balancers[load_balancer_id] = LoadBalancer(load_balancer_id, self._settings, self._on_change)
         return self._balancers[load_balancer_id]
 
 

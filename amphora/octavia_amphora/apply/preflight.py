@@ -15,20 +15,20 @@ from .files import Files
 from .settings import AgentSettings
 
 
-async def prove(
+async def check_configuration(
     settings: AgentSettings, paths: Paths, files: Files, running: list[Configuration], new: Configuration
 ) -> None:
     """``PushRefused`` with what haproxy or the kernel complains of; ``running``: whose ports are ours already."""
-    files.lay_out(new, paths.candidate_files)
+    files.link_files(new, paths.candidate_files)
     head = global_section.render(paths, mark="check", files=paths.candidate_files)
     write(paths.candidate, compose(new, global_section=head).encode(), mode=paths.mode)
-    output = await check.check(settings.haproxy, paths.candidate, settings.account)
+    output = await check.check(settings.haproxy, paths.candidate, settings.haproxy_user)
     paths.candidate.unlink()
     if output is not None:
         found = check.complaints(output, new, skipped_lines=len(head.splitlines()))
         message = "; ".join(one.message for one in found) or output.strip()[-1000:]
         raise PushRefused(Refusal("refused", f"haproxy refuses the configuration: {message}", found))
-    found = binds.complaints(running, new)
+    found = binds.bind_errors(running, new)
     if found:
         message = "; ".join(one.message for one in found)
         raise PushRefused(Refusal("bind", f"cannot listen: {message}", found))

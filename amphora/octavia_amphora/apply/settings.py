@@ -19,12 +19,12 @@ class AgentSettings:
     state_directory: str
     run_directory: str
     haproxy: str = "haproxy"
-    account: HaproxyUser | None = None
-    settle: float = 15.0
-    drain: float = 10.0
-    finish: float = 1.0
-    longest_pause: float = 10.0
+    haproxy_user: HaproxyUser | None = None
+    start_timeout: float = 15.0
+    drain_timeout: float = 10.0
+    idle_timeout: float = 1.0
+    max_restart_pause: float = 10.0
 
     def paths(self, load_balancer_id: str) -> Paths:
         """Where the files of a load balancer are."""
-        return Paths.of(self.state_directory, self.run_directory, load_balancer_id, self.account)
+        return Paths.for_load_balancer(self.state_directory, self.run_directory, load_balancer_id, self.haproxy_user)

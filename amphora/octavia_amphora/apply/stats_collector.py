@@ -17,13 +17,13 @@ from octavia_amphora.wire.messages import Counters, ListenerState, ServerState, 
 from .disk import read, write
 
 # A worker that takes longer does not serve well either; a heartbeat must not wait for it.
-LOOK_SECONDS = 2.0
+QUERY_TIMEOUT = 2.0
 # A look takes a millisecond with a few servers; with thousands it takes longer, and then comes less often: looking takes
 # a twentieth of the time at most.
-LOOK_SHARE = 20
-REST_SECONDS = 0.01
+COST_FACTOR = 20
+MIN_INTERVAL = 0.01
 # While there is one worker only the master is not asked who is there, but at every so many looks.
-LOOKS_BY_WORKER = 20
+RECHECK_WORKERS = 20
 SHOW_STAT = "show stat -1 1 -1"  # of every proxy its frontend
 
 
@@ -35,75 +35,78 @@ class StatsCollector:
 
     def __init__(self, paths: Paths) -> None:
         self._paths = paths
-        self._ledger = read(paths.counters, counters.CounterTotals) or counters.CounterTotals()
+        self._totals = read(paths.counters, counters.CounterTotals) or counters.CounterTotals()
         self._saved = b""
-        self._sole: tuple[int, str] | None = None
-        self._looks = 0
+        self._single_worker: tuple[int, str] | None = None
+        self._collections = 0
         self._cost = 0.0
-        self.steady = asyncio.Lock()
+        self.lock = asyncio.Lock()
 
-    async def look(self, configuration: Configuration, digest: str) -> States:
+    async def collect(self, configuration: Configuration, digest: str) -> States:
         """All states and counters; ``serving`` is False when haproxy does not answer."""
         try:
-            async with self.steady:
+            async with self.lock:
                 began = time.monotonic()
-                found = await self._look(configuration, digest)
+                found = await self._collect(configuration, digest)
                 self._cost = time.monotonic() - began
                 return found
-        except runtime.Silent:
-            return self.blind(configuration, digest)
+        except runtime.RuntimeApiError:
+            return self.stopped_states(configuration, digest)
 
     @property
-    def rest(self) -> float:
+    def min_interval(self) -> float:
         """Seconds to let pass between two looks that nothing but haproxy's log asks for."""
-        return max(REST_SECONDS, self._cost * LOOK_SHARE)
+        return max(MIN_INTERVAL, self._cost * COST_FACTOR)
 
-    def forget_workers(self) -> None:
+    def reset_workers(self) -> None:
         """After a reload: the master is to be asked which workers there are."""
-        self._sole = None
+        self._single_worker = None
 
-    def blind(self, configuration: Configuration, digest: str) -> States:
+    def stopped_states(self, configuration: Configuration, digest: str) -> States:
         """What can be said while there is no haproxy."""
         return States(
             load_balancer_id=configuration.load_balancer_id,
             digest=digest,
             serving=False,
-            listeners={n: ListenerState("stopped", self._idle(n)) for n in configuration.frontends},
+            listeners={n: ListenerState("stopped", self._idle_counters(n)) for n in configuration.frontends},
             servers={n: dict.fromkeys(b.servers, "unknown") for n, b in configuration.backends.items()},
         )
 
-    async def count(self) -> dict[str, ListenerState]:
+    async def collect_counters(self) -> dict[str, ListenerState]:
         """Write down the counters of every worker there is; the current one's listeners."""
         current: dict[str, ListenerState] = {}
         workers: dict[str, int] = {}
-        for process in await runtime.processes(self._paths.master_socket, timeout=LOOK_SECONDS):
+        for process in await runtime.processes(self._paths.master_socket, timeout=QUERY_TIMEOUT):
             if process.kind != "worker":
                 continue
             path, prefix = self._paths.stats_socket, ""
             if not process.current:
                 path, prefix = self._paths.master_socket, f"@!{process.pid} "
-            found = counters.parse(await runtime.ask(path, f"{prefix}{SHOW_STAT}", timeout=LOOK_SECONDS))
+            found = counters.parse(await runtime.execute(path, f"{prefix}{SHOW_STAT}", timeout=QUERY_TIMEOUT))
             key = counters.worker_key(process.pid)
             workers[key] = process.pid
-            self._ledger.see(key, {name: one.counters for name, one in found.items()})
+            self._totals.update(key, {name: one.counters for name, one in found.items()})
             if process.current:
                 current = found
-        self._ledger.keep_only(set(workers))
-        self._sole = next(iter((pid, key) for key, pid in workers.items())) if len(workers) == 1 else None
-        self._looks = 0
+        self._totals.fold_ended(set(workers))
+        self._single_worker = next(iter((pid, key) for key, pid in workers.items())) if len(workers) == 1 else None
+        self._collections = 0
         return current
 
     def save(self) -> None:
         """Keep the counters on disk, if they changed."""
-        content = msgspec.json.encode(self._ledger)
+        content = msgspec.json.encode(self._totals)
         if content != self._saved:
             write(self._paths.counters, content)
             self._saved = content
 
-    async def _look(self, configuration: Configuration, digest: str) -> States:
-        listeners, text = await self._ask_sole() or (await self.count(), await self._ask("show servers state"))
-        self._ledger.forget_others(set(configuration.frontends))
-        states = {(one.backend, one.name): one.state() for one in servers.seen(text)}
+    async def _collect(self, configuration: Configuration, digest: str) -> States:
+        listeners, text = await self._query_single_worker() or (
+            await self.collect_counters(),
+            await self._query("show servers state"),
+        )
+        self._totals.drop_listeners(set(configuration.frontends))
+        states = {(one.backend, one.name): one.state() for one in servers.parse_states(text)}
         return States(
             load_balancer_id=configuration.load_balancer_id,
             digest=digest,
@@ -112,28 +115,28 @@ class StatsCollector:
             servers={name: _states(name, backend.servers, states) for name, backend in configuration.backends.items()},
         )
 
-    async def _ask_sole(self) -> tuple[dict[str, ListenerState], str] | None:
+    async def _query_single_worker(self) -> tuple[dict[str, ListenerState], str] | None:
         """Listeners and servers of the only worker, by one request; None when it is time to ask who is there."""
-        self._looks += 1
-        if self._sole is None or self._looks >= LOOKS_BY_WORKER:
+        self._collections += 1
+        if self._single_worker is None or self._collections >= RECHECK_WORKERS:
             return None
-        pid, key = self._sole
+        pid, key = self._single_worker
         if counters.worker_key(pid) != key:
             return None
-        stat, _, servers_state = (await self._ask(f"{SHOW_STAT};show servers state")).partition("\n\n")
+        stat, _, servers_state = (await self._query(f"{SHOW_STAT};show servers state")).partition("\n\n")
         found = counters.parse(stat)
-        self._ledger.see(key, {name: one.counters for name, one in found.items()})
+        self._totals.update(key, {name: one.counters for name, one in found.items()})
         return found, servers_state
 
-    async def _ask(self, command: str) -> str:
-        return await runtime.ask(self._paths.stats_socket, command, timeout=LOOK_SECONDS)
+    async def _query(self, command: str) -> str:
+        return await runtime.execute(self._paths.stats_socket, command, timeout=QUERY_TIMEOUT)
 
     def _listener(self, name: str, listeners: dict[str, ListenerState]) -> ListenerState:
         status = listeners[name].status if name in listeners else "stopped"
-        return ListenerState(status, self._ledger.total(name))
+        return ListenerState(status, self._totals.total(name))
 
-    def _idle(self, name: str) -> Counters:
-        return msgspec.structs.replace(self._ledger.total(name), active_connections=0)
+    def _idle_counters(self, name: str) -> Counters:
+        return msgspec.structs.replace(self._totals.total(name), active_connections=0)
 
 
 def _states(backend: str, names: Iterable[str], states: dict[tuple[str, str], ServerState]) -> dict[str, ServerState]:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from octavia_amphora.shortage import Shortage, in_words
+from octavia_amphora.shortage import Shortage, is_shortage_text
 from octavia_amphora.wire.config import Configuration, compose
 from octavia_amphora.wire.messages import Complaint
 
-from .user import HaproxyUser, options
+from .user import HaproxyUser, popen_options
 
 TIMEOUT_SECONDS = 40.0
 _ENDED_BY_OTHERS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGXCPU)
@@ -28,14 +28,14 @@ _SUMMARY = ("Error(s) found in configuration file", "Fatal errors found in confi
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class LineOwner:
     """Whose line it is: of which frontend or backend, of which server."""
 
     proxy: str = ""
     server: str = ""
 
 
-def places(configuration: Configuration) -> list[Place]:
+def line_owners(configuration: Configuration) -> list[LineOwner]:
     """For each line of ``compose(configuration)``, whose it is; the first line is at index 0."""
     found, proxy = [], ""
     for line in compose(configuration).splitlines():
@@ -43,13 +43,13 @@ def places(configuration: Configuration) -> list[Place]:
         if line[:1].strip() and words:
             proxy = words[1] if words[0] in {"frontend", "backend"} and len(words) > 1 else ""
         server = words[1] if proxy and len(words) > 1 and words[0] == "server" else ""
-        found.append(Place(proxy, server))
+        found.append(LineOwner(proxy, server))
     return found
 
 
 def complaints(output: str, configuration: Configuration, *, skipped_lines: int) -> tuple[Complaint, ...]:
     """The alerts of ``haproxy -c``, each with its place. ``skipped_lines``: of the global section, before the first of compose."""
-    owners = places(configuration)
+    owners = line_owners(configuration)
     found: dict[Complaint, None] = {}
     for line in output.splitlines():
         alert = _ALERT.match(line)
@@ -58,7 +58,7 @@ def complaints(output: str, configuration: Configuration, *, skipped_lines: int)
     return tuple(found)
 
 
-def _complaint(text: str, configuration: Configuration, owners: Sequence[Place], skipped: int) -> Complaint:
+def _complaint(text: str, configuration: Configuration, owners: Sequence[LineOwner], skipped: int) -> Complaint:
     number, proxy, server = None, "", ""
     at = _LINE.search(text)
     if at:
@@ -68,12 +68,12 @@ def _complaint(text: str, configuration: Configuration, owners: Sequence[Place],
         else:
             number = None
     if not proxy:
-        proxy, server = _named(text, configuration)
+        proxy, server = _owner_in_text(text, configuration)
     message = _LINE.sub(lambda m: f"[haproxy.cfg:{number or m['line']}]", text)
     return Complaint(message=message, line=number, proxy=proxy, server=server)
 
 
-def _named(text: str, configuration: Configuration) -> tuple[str, str]:
+def _owner_in_text(text: str, configuration: Configuration) -> tuple[str, str]:
     """Proxy and server named in the words, if the configuration has them."""
     known = configuration.frontends.keys() | configuration.backends.keys()
     proxy = next((m["name"] for m in _PROXY.finditer(text) if m["name"] in known), "")
@@ -103,16 +103,16 @@ def _check(haproxy: str, path: Path, account: HaproxyUser | None) -> str | None:
             text=True,
             timeout=TIMEOUT_SECONDS,
             check=False,
-            **options(account),
+            **popen_options(account),
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise Shortage(f"{haproxy} -c did not run: {error}") from error
-    said = f"{run.stdout}{run.stderr}"
+    output = f"{run.stdout}{run.stderr}"
     if -run.returncode in _ENDED_BY_OTHERS:
         raise Shortage(f"{haproxy} -c was ended by {signal.Signals(-run.returncode).name}; for want of memory, perhaps")
-    if run.returncode != 0 and in_words(said):
-        raise Shortage(f"{haproxy} -c came to no verdict: {said.strip()[-500:]}")
-    return None if run.returncode == 0 else said
+    if run.returncode != 0 and is_shortage_text(output):
+        raise Shortage(f"{haproxy} -c came to no verdict: {output.strip()[-500:]}")
+    return None if run.returncode == 0 else output
 
 
 async def version(haproxy: str) -> str:

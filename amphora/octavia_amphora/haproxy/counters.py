@@ -24,17 +24,17 @@ class CounterTotals(msgspec.Struct):
     base: dict[str, Counters] = {}
     workers: dict[str, dict[str, Counters]] = {}
 
-    def see(self, worker: str, counted: dict[str, Counters]) -> None:
+    def update(self, worker: str, counted: dict[str, Counters]) -> None:
         """Write down what a worker has counted so far."""
         self.workers[worker] = counted
 
-    def keep_only(self, workers: set[str]) -> None:
+    def fold_ended(self, workers: set[str]) -> None:
         """Fold in those that have gone."""
         for gone in self.workers.keys() - workers:
             for name, counters in self.workers.pop(gone).items():
                 self.base[name] = _sum(self.base.get(name, Counters()), _ended(counters))
 
-    def forget_others(self, listeners: set[str]) -> None:
+    def drop_listeners(self, listeners: set[str]) -> None:
         """Counters of listeners that are no more take no room."""
         self.base = {name: counters for name, counters in self.base.items() if name in listeners}
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from octavia_amphora.wire.config import Backend, Configuration, compose, streams
+from octavia_amphora.wire.config import Backend, Configuration, compose, without_udp
 
 from .paths import Paths
 
@@ -21,7 +21,7 @@ MAX_RELOADS = 50
 
 def structure(configuration: Configuration) -> str:
     """A hash of all that only a reload can change: every line that is not a server's, in no particular order."""
-    configuration = streams(configuration)
+    configuration = without_udp(configuration)
     frontends = dict(sorted(configuration.frontends.items()))
     backends = {name: Backend(name, b.pool_id, b.text) for name, b in sorted(configuration.backends.items())}
     bare = Configuration(configuration.load_balancer_id, configuration.base, frontends, backends)

@@ -26,7 +26,7 @@ class LogWatch:
 
     def __init__(self, path: Path, written: Callable[[], None]) -> None:
         self._path = path
-        self._written = written
+        self._on_write = written
         self._descriptor: int | None = None
 
     @property
@@ -57,4 +57,4 @@ class LogWatch:
         if self._descriptor is not None:
             with contextlib.suppress(BlockingIOError):
                 os.read(self._descriptor, _EVENTS_BYTES)
-        self._written()
+        self._on_write()

@@ -22,38 +22,38 @@ class Paths:
 
     state: Path
     run: Path
-    account: HaproxyUser | None = None
+    haproxy_user: HaproxyUser | None = None
 
     @classmethod
-    def of(
+    def for_load_balancer(
         cls, state_directory: str, run_directory: str, load_balancer_id: str, account: HaproxyUser | None = None
     ) -> Paths:
         """Of one load balancer."""
         return cls(Path(state_directory) / load_balancer_id, Path(run_directory) / load_balancer_id, account)
 
-    def make(self) -> None:
+    def create(self) -> None:
         """Make both directories, for our eyes alone but for what haproxy's user has to see."""
         self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.run.mkdir(mode=0o700, parents=True, exist_ok=True)
         for directory in (self.contents, self.files, self.candidate_files):
             directory.mkdir(mode=0o700, exist_ok=True)
-        if self.account:
-            self.made.mkdir(mode=0o700, exist_ok=True)
+        if self.haproxy_user:
+            self.runtime_dir.mkdir(mode=0o700, exist_ok=True)
             for directory in (self.state.parent, self.run.parent, self.state, self.run, self.contents):
-                self.account.share(directory, 0o711 if directory == self.run.parent else 0o710)
+                self.haproxy_user.share_directory(directory, 0o711 if directory == self.run.parent else 0o710)
             for directory in (self.files, self.candidate_files):
-                self.account.share(directory, 0o750)
-            self.account.share(self.made, 0o770)
+                self.haproxy_user.share_directory(directory, 0o750)
+            self.haproxy_user.share_directory(self.runtime_dir, 0o770)
 
     @property
     def mode(self) -> int:
         """Of files that haproxy reads."""
-        return 0o640 if self.account else 0o600
+        return 0o640 if self.haproxy_user else 0o600
 
     @property
-    def made(self) -> Path:
+    def runtime_dir(self) -> Path:
         """What haproxy makes itself: its sockets, and the file with its process id."""
-        return self.run / "haproxy" if self.account else self.run
+        return self.run / "haproxy" if self.haproxy_user else self.run
 
     @property
     def config(self) -> Path:
@@ -103,12 +103,12 @@ class Paths:
     @property
     def stats_socket(self) -> Path:
         """The worker's runtime API."""
-        return self.made / "stats.sock"
+        return self.runtime_dir / "stats.sock"
 
     @property
     def master_socket(self) -> Path:
         """The master's CLI."""
-        return self.made / "master.sock"
+        return self.runtime_dir / "master.sock"
 
     @property
     def notify_socket(self) -> Path:
@@ -118,7 +118,7 @@ class Paths:
     @property
     def exporter_socket(self) -> Path:
         """haproxy's own metrics, for the agent alone."""
-        return self.made / EXPORTER_SOCKET
+        return self.runtime_dir / EXPORTER_SOCKET
 
     @property
     def metrics_socket(self) -> Path:
@@ -128,7 +128,7 @@ class Paths:
     @property
     def pid(self) -> Path:
         """The master's process id, written by haproxy."""
-        return self.made / "haproxy.pid"
+        return self.runtime_dir / "haproxy.pid"
 
     @property
     def log(self) -> Path:

@@ -23,8 +23,8 @@ from octavia_amphora.wire.haproxy_versions import OLDEST, Version, parse
 from . import orphans, runtime, startup_errors
 from .log_watch import LogWatch
 from .paths import Paths
-from .sd_notify import Notices
-from .user import options
+from .sd_notify import NotifySocket
+from .user import popen_options
 
 T = TypeVar("T")
 
@@ -32,17 +32,17 @@ T = TypeVar("T")
 LOG_LIMIT, LOG_KEPT = 1024 * 1024, 256 * 1024
 # A socket that refuses is asked again after this: the master of 2.6 to 3.0 replaces itself after READY=1, and nobody
 # listens meanwhile (measured: 15 ms on an idle machine).
-AGAIN_SECONDS = 0.01
+RETRY_SECONDS = 0.01
 # How long a haproxy that runs may refuse before an agent that comes new takes it for broken.
 ADOPT_SECONDS = 10.0
-STAYED = "haproxy went on with its former configuration"
+KEPT_OLD_CONFIGURATION = "haproxy went on with its former configuration"
 
 
-class Failed(Exception):
+class HaproxyFailed(Exception):
     """haproxy did not come up with a file; the message is in its own words."""
 
 
-class _GaveUp(Exception):
+class _NotServing(Exception):
     """haproxy did not do what was waited for, and will not."""
 
 
@@ -60,27 +60,27 @@ class Haproxy:
         self.version: Version | None = None
         self._binary = binary
         self._paths = paths
-        self._notices = Notices(paths.notify_socket, paths.account)
+        self._notices = NotifySocket(paths.notify_socket, paths.haproxy_user)
         self._on_death = on_death
         self._log_watch = LogWatch(paths.log, on_log)
         self._pidfd: int | None = None
-        self._gone = asyncio.Event()
-        self._end = ""  # how it ended
-        self._problem = ""  # what is in the way of what is waited for
+        self._exited = asyncio.Event()
+        self._exit_reason = ""  # how it ended
+        self._last_problem = ""  # what is in the way of what is waited for
 
     async def adopt(self) -> bool:
         """Find the haproxy that an earlier agent started; False when none answers."""
-        deadline, missed = time.monotonic() + ADOPT_SECONDS, 0
+        deadline, misses = time.monotonic() + ADOPT_SECONDS, 0
         while True:
             try:
-                found = await self._learn()
+                found = await self._query_processes()
                 break
-            except runtime.Silent:
+            except runtime.RuntimeApiError:
                 # One that replaces itself at this moment has no command line: it has to be missed twice.
-                missed = 0 if orphans.find(self._paths.config) else missed + 1
-                if missed == 2 or time.monotonic() > deadline:
+                misses = 0 if orphans.find(self._paths.config) else misses + 1
+                if misses == 2 or time.monotonic() > deadline:
                     return False
-            await asyncio.sleep(AGAIN_SECONDS)
+            await asyncio.sleep(RETRY_SECONDS)
         orphans.kill(orphans.find(self._paths.config) - found)
         self._notices.open()
         return self._watch(self.master)
@@ -90,7 +90,7 @@ class Haproxy:
 
         ``connections``: so many at most, whatever the file says.
         """
-        self._paths.make()
+        self._paths.create()
         orphans.kill(orphans.find(self._paths.config))
         for stale in (self._paths.stats_socket, self._paths.master_socket):
             stale.unlink(missing_ok=True)
@@ -98,21 +98,21 @@ class Haproxy:
             self._paths.server_states.write_text("1\n")
         self.trim_log()
         self._notices.open()
-        self._notices.expect()
-        began = self._log_size()
+        self._notices.reset()
+        log_position = self._log_size()
         pid = self._spawn(connections)
         if not self._watch(pid):
-            raise Failed(f"haproxy ended at once{self._complaints(began)}")
-        async with self._deadline(timeout, began):
-            await self._serves(mark)
+            raise HaproxyFailed(f"haproxy ended at once{self._log_errors(log_position)}")
+        async with self._deadline(timeout, log_position):
+            await self._wait_serving(mark)
 
     async def reload(self, mark: str, *, timeout: float) -> None:
         """Have the master load the file anew; ``Failed`` when the old configuration is what still serves."""
-        began = self._log_size()
-        self._notices.expect()
-        async with self._deadline(timeout, began, frozenset(self.workers)):
-            await self._reloaded(timeout)
-            await self._serves(mark)
+        log_position = self._log_size()
+        self._notices.reset()
+        async with self._deadline(timeout, log_position, frozenset(self.workers)):
+            await self._request_reload(timeout)
+            await self._wait_serving(mark)
 
     async def stop(self, *, timeout: float) -> None:
         """End it: gracefully (SIGUSR1) while ``timeout`` lasts, then at once."""
@@ -122,7 +122,7 @@ class Haproxy:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.master, number)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), patience)
+                await asyncio.wait_for(self._exited.wait(), patience)
         self.release()
 
     def release(self) -> None:
@@ -141,83 +141,83 @@ class Haproxy:
         return bool(self.workers)
 
     @property
-    def tells_states(self) -> bool:
+    def watches_log(self) -> bool:
         """Whether a server that changes its state is told by ``on_log``."""
         return self._log_watch.is_open
 
     # ── Waiting ──────────────────────────────────────────────────────────────────────────────────────────────────────
     @contextlib.asynccontextmanager
     async def _deadline(
-        self, seconds: float, began: int, others: AbstractSet[int] = frozenset()
+        self, seconds: float, log_position: int, others: AbstractSet[int] = frozenset()
     ) -> AsyncIterator[None]:
         """``Failed``, with what stood in the way, when the body is not done in time or haproxy gave up."""
-        start, self._problem = time.monotonic(), "it has not said READY=1"
+        start, self._last_problem = time.monotonic(), "it has not said READY=1"
         try:
             async with asyncio.timeout(seconds):
                 yield
         except TimeoutError as error:
-            passed = f"haproxy is not ready after {time.monotonic() - start:.1f} s: {self._problem}"
-            raise Failed(passed + self._complaints(began, others)) from error
-        except _GaveUp as error:
-            raise Failed(str(error) + self._complaints(began, others)) from error
+            passed = f"haproxy is not ready after {time.monotonic() - start:.1f} s: {self._last_problem}"
+            raise HaproxyFailed(passed + self._log_errors(log_position, others)) from error
+        except _NotServing as error:
+            raise HaproxyFailed(str(error) + self._log_errors(log_position, others)) from error
 
-    async def _reloaded(self, timeout: float) -> None:
+    async def _request_reload(self, timeout: float) -> None:
         """Tell the master to reload, once it listens. A second word does no harm: it loads the same file."""
 
         async def tell() -> str:
-            return await runtime.ask(self._paths.master_socket, "reload", timeout=timeout)
+            return await runtime.execute(self._paths.master_socket, "reload", timeout=timeout)
 
-        if (reason := startup_errors.refusal(await self._patiently(tell))) is not None:
-            with contextlib.suppress(runtime.Silent):
-                await self._learn()
-            raise Failed(f"{STAYED}: {reason}")
+        if (reason := startup_errors.reload_error(await self._retry(tell))) is not None:
+            with contextlib.suppress(runtime.RuntimeApiError):
+                await self._query_processes()
+            raise HaproxyFailed(f"{KEPT_OLD_CONFIGURATION}: {reason}")
 
-    async def _serves(self, mark: str) -> None:
+    async def _wait_serving(self, mark: str) -> None:
         """Wait until haproxy has said that it is ready, and a worker answers that has loaded the file with this mark."""
-        await self._or_gone(self._notices.ready())
-        await self._patiently(self._learn)
-        if not await self._patiently(lambda: self._answering(mark)):
-            raise _GaveUp(STAYED)
+        await self._wait_or_exit(self._notices.wait_ready())
+        await self._retry(self._query_processes)
+        if not await self._retry(lambda: self._has_mark(mark)):
+            raise _NotServing(KEPT_OLD_CONFIGURATION)
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _retry(self, ask: Callable[[], Awaitable[T]]) -> T:
         """The answer. A socket that does not answer is asked again: whoever refuses now may only be starting."""
         while True:
             try:
                 return await ask()
-            except runtime.Silent as error:
-                self._problem = str(error)
-            await self._or_gone(asyncio.sleep(AGAIN_SECONDS))
+            except runtime.RuntimeApiError as error:
+                self._last_problem = str(error)
+            await self._wait_or_exit(asyncio.sleep(RETRY_SECONDS))
 
-    async def _or_gone(self, what: Coroutine[None, None, None]) -> None:
+    async def _wait_or_exit(self, what: Coroutine[None, None, None]) -> None:
         """Wait for it, or for the end of haproxy."""
-        waiting, gone = asyncio.ensure_future(what), asyncio.ensure_future(self._gone.wait())
+        waiting, gone = asyncio.ensure_future(what), asyncio.ensure_future(self._exited.wait())
         try:
             await asyncio.wait((waiting, gone), return_when=asyncio.FIRST_COMPLETED)
         finally:
             waiting.cancel()
             gone.cancel()
-        if self._gone.is_set():
-            raise _GaveUp(f"haproxy ended{self._end}")
+        if self._exited.is_set():
+            raise _NotServing(f"haproxy ended{self._exit_reason}")
 
-    async def _answering(self, mark: str) -> bool:
+    async def _has_mark(self, mark: str) -> bool:
         """Whether the current worker has this mark; an old one may still answer for a moment (they share the socket)."""
         while True:
-            pid, description = await runtime.describe(self._paths.stats_socket)
+            pid, description = await runtime.current_worker(self._paths.stats_socket)
             if description == mark:
                 return True
             if pid in self.workers:
                 return False
-            self._problem = f"process {pid} answers, with its former configuration"
-            await asyncio.sleep(AGAIN_SECONDS)
+            self._last_problem = f"process {pid} answers, with its former configuration"
+            await asyncio.sleep(RETRY_SECONDS)
 
-    async def _learn(self) -> set[int]:
+    async def _query_processes(self) -> set[int]:
         """Ask the master who is who; the process ids of all."""
         found = await runtime.processes(self._paths.master_socket)
         masters = [process.pid for process in found if process.kind == "master"]
         if not masters:
-            raise runtime.Silent("master.sock names no master")
+            raise runtime.RuntimeApiError("master.sock names no master")
         self.master = masters[0]
-        self.workers = runtime.serving(found)
+        self.workers = runtime.serving_workers(found)
         self.version = next((parse(process.version) for process in found if process.pid in self.workers), None)
         return {process.pid for process in found}
 
@@ -236,12 +236,14 @@ class Haproxy:
                     stderr=log,
                     env=environment,
                     start_new_session=True,
-                    **options(paths.account),
+                    **popen_options(paths.haproxy_user),
                 )
             except OSError as error:
                 if is_shortage(error):
                     raise
-                raise Failed(f"{self._binary} cannot be run: {error}. Install haproxy {OLDEST} or newer") from error
+                raise HaproxyFailed(
+                    f"{self._binary} cannot be run: {error}. Install haproxy {OLDEST} or newer"
+                ) from error
         # From here on the pidfd tells of its end, and _ended reaps it.
         process.returncode = 0
         return process.pid
@@ -253,10 +255,10 @@ class Haproxy:
         except ProcessLookupError:
             self.master = 0
             return False
-        self.master, self._end = pid, ""
-        self._gone.clear()
+        self.master, self._exit_reason = pid, ""
+        self._exited.clear()
         self._log_watch.open()
-        asyncio.get_running_loop().add_reader(self._pidfd, self._ended)
+        asyncio.get_running_loop().add_reader(self._pidfd, self._on_exit)
         return True
 
     def _unwatch(self) -> None:
@@ -266,14 +268,14 @@ class Haproxy:
             os.close(self._pidfd)
             self._pidfd = None
 
-    def _ended(self) -> None:
+    def _on_exit(self) -> None:
         with contextlib.suppress(ChildProcessError):  # adopted: another process reaps it
             _, status = os.waitpid(self.master, os.WNOHANG)
             code = os.waitstatus_to_exitcode(status)
-            self._end = f" with exit code {code}" if code >= 0 else f", killed by {signal.Signals(-code).name}"
+            self._exit_reason = f" with exit code {code}" if code >= 0 else f", killed by {signal.Signals(-code).name}"
         self._unwatch()
         self.master, self.workers = 0, ()
-        self._gone.set()
+        self._exited.set()
         self._on_death()
 
     # ── Its words ────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -283,7 +285,7 @@ class Haproxy:
         except FileNotFoundError:
             return 0
 
-    def _complaints(self, position: int, others: AbstractSet[int] = frozenset()) -> str:
+    def _log_errors(self, position: int, others: AbstractSet[int] = frozenset()) -> str:
         """``: `` and the causes that haproxy named since then, in one line; empty when it named none."""
         try:
             with self._paths.log.open("rb") as log:

@@ -15,7 +15,7 @@ PROMPT = b"\n> "
 READ_LIMIT = 64 * 1024 * 1024
 
 
-class Silent(Exception):
+class RuntimeApiError(Exception):
     """The socket does not answer: nobody listens, or not in time. Where we ourselves are short of something, all that asks
     raises that OSError."""
 
@@ -33,7 +33,7 @@ class Process:
     version: str = ""
 
 
-async def ask(path: Path, command: str, *, timeout: float = 5.0) -> str:
+async def execute(path: Path, command: str, *, timeout: float = 5.0) -> str:
     """One command (or several joined by ``;``), one connection; the whole answer. ``Silent`` when there is none."""
     try:
         async with asyncio.timeout(timeout):
@@ -48,20 +48,20 @@ async def ask(path: Path, command: str, *, timeout: float = 5.0) -> str:
     except (OSError, TimeoutError) as error:
         if is_shortage(error):
             raise  # it is we who cannot ask
-        raise Silent(
+        raise RuntimeApiError(
             f"{path.name} did not answer '{' '.join(command.partition(chr(10))[0].split(' ', 3)[:3])}': {str(error) or 'timeout'}"
         ) from error
 
 
-async def say(path: Path, command: str, payload: str = "", *, timeout: float = 5.0) -> str:
+async def execute_with_payload(path: Path, command: str, payload: str = "", *, timeout: float = 5.0) -> str:
     """A command with a payload, where it takes one (section 9.3: it ends at the first empty line, so it may have none)."""
     if not payload:
-        return await ask(path, command, timeout=timeout)
+        return await execute(path, command, timeout=timeout)
     lines = "\n".join(line for line in payload.splitlines() if line.strip())
-    return await ask(path, f"{command} <<\n{lines}\n", timeout=timeout)
+    return await execute(path, f"{command} <<\n{lines}\n", timeout=timeout)
 
 
-async def converse(path: Path, commands: Sequence[str], *, timeout: float = 30.0) -> list[str]:
+async def execute_all(path: Path, commands: Sequence[str], *, timeout: float = 30.0) -> list[str]:
     """Many commands over one connection (``prompt`` mode), the answer to each, stripped.
 
     All are written at once, so this is as fast as haproxy reads. ``Silent`` when the connection breaks on the way.
@@ -79,13 +79,13 @@ async def converse(path: Path, commands: Sequence[str], *, timeout: float = 30.0
     except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
         if is_shortage(error):
             raise
-        raise Silent(f"{path.name} broke off: {str(error) or 'timeout'}") from error
+        raise RuntimeApiError(f"{path.name} broke off: {str(error) or 'timeout'}") from error
     return [answer.removesuffix(PROMPT).decode(errors="replace").strip() for answer in answers[1:]]
 
 
 async def processes(master: Path, *, timeout: float = 5.0) -> list[Process]:
     """The master and its workers (``show proc``)."""
-    return parse_processes(await ask(master, "show proc", timeout=timeout))
+    return parse_processes(await execute(master, "show proc", timeout=timeout))
 
 
 def parse_processes(text: str) -> list[Process]:
@@ -104,7 +104,7 @@ def parse_processes(text: str) -> list[Process]:
     return found
 
 
-def serving(found: Sequence[Process]) -> tuple[int, ...]:
+def serving_workers(found: Sequence[Process]) -> tuple[int, ...]:
     """The workers that serve: the current ones; where none is called so, the newest of the others."""
     workers = [process for process in found if process.kind == "worker"]
     newest = min((process.reloads for process in workers), default=0)
@@ -112,11 +112,11 @@ def serving(found: Sequence[Process]) -> tuple[int, ...]:
     return tuple(process.pid for process in current or workers if process.current or process.reloads == newest)
 
 
-async def describe(stats: Path) -> tuple[int, str]:
+async def current_worker(stats: Path) -> tuple[int, str]:
     """Which worker answers, and the description in the configuration that it has loaded (``show info``)."""
-    text = await ask(stats, "show info")
+    text = await execute(stats, "show info")
     pid = re.search(r"^Pid: (\d+)", text, re.MULTILINE)
     description = re.search(r"^description: (.*)", text, re.MULTILINE)
     if pid is None:
-        raise Silent(f"{stats.name} gave no process id")
+        raise RuntimeApiError(f"{stats.name} gave no process id")
     return int(pid[1]), description[1].strip() if description else ""

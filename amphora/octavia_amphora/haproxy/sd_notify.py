@@ -8,10 +8,10 @@ import contextlib
 import socket
 from pathlib import Path
 
-from .user import HaproxyUser, grant
+from .user import HaproxyUser, grant_socket
 
 
-class Notices:
+class NotifySocket:
     """The datagram socket that the master knows as ``NOTIFY_SOCKET``; its path outlives this process's restarts."""
 
     def __init__(self, path: Path, account: HaproxyUser | None = None) -> None:
@@ -27,7 +27,7 @@ class Notices:
         self._path.unlink(missing_ok=True)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         self._socket.bind(str(self._path))
-        grant(self._path, self._account)
+        grant_socket(self._path, self._account)
         asyncio.get_running_loop().add_reader(self._socket, self._read)
 
     def close(self) -> None:
@@ -37,12 +37,12 @@ class Notices:
             self._socket.close()
             self._socket = None
 
-    def expect(self) -> None:
+    def reset(self) -> None:
         """From now on: what was said before does not count."""
         self._read()
         self._ready.clear()
 
-    async def ready(self) -> None:
+    async def wait_ready(self) -> None:
         """Return when the master has said READY=1 since ``expect``. It says so after a failed reload, too."""
         await self._ready.wait()
 

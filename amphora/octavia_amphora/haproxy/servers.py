@@ -53,13 +53,13 @@ class StateRow:
             return "drain"
         return "up" if self.checked else "no_check"
 
-    def agrees(self, server: Server) -> bool:
+    def matches(self, server: Server) -> bool:
         """Whether haproxy has what the configuration says (less the options, which it does not tell)."""
         wanted = (server.address, server.port, server.weight, server.admin == "maint")
         return (self.address, self.port, self.weight, self.in_maintenance) == wanted
 
 
-def seen(text: str) -> Iterator[StateRow]:
+def parse_states(text: str) -> Iterator[StateRow]:
     """The lines of ``show servers state``."""
     for line in text.splitlines():
         words = line.split(" ")
@@ -86,7 +86,7 @@ def is_checked(backend: Backend, server: Server) -> bool:
     return any(words[:1] == ["default-server"] and "check" in words for words in defaults)
 
 
-def any_is_checked(configuration: Configuration) -> bool:
+def has_checks(configuration: Configuration) -> bool:
     """Whether states can change by themselves: one server of a backend stands for all of it."""
     return any(
         backend.probe or is_checked(backend, server)
@@ -95,7 +95,7 @@ def any_is_checked(configuration: Configuration) -> bool:
     )
 
 
-def health_file(text: str, configuration: Configuration, down: AbstractSet[tuple[str, str]] = frozenset()) -> str:
+def state_file(text: str, configuration: Configuration, down: AbstractSet[tuple[str, str]] = frozenset()) -> str:
     """``show servers state`` of the old worker → what the new one reads: health, and nothing but health.
 
     Left out are servers without checks (one that was down would stay so for ever) and those in maintenance (their

@@ -8,7 +8,7 @@ from collections.abc import Set as AbstractSet
 
 _ALERT = re.compile(r"\[ALERT\]\s+\((?P<pid>\d+)\)\s*:\s*(?P<text>.*)")
 # With "no strict-limits" haproxy goes on after the first; the second is a health check's; the others are consequences.
-_BESIDE_THE_POINT = re.compile(
+_IRRELEVANT = re.compile(
     r"FD limit \(\d+\) too low"
     r"|has no server available"
     r"|exit-on-failure: killing every processes"
@@ -22,12 +22,12 @@ def reasons(text: str, others: AbstractSet[int] = frozenset()) -> str:
     found = {
         alert[0]: None
         for alert in map(_ALERT.match, text.splitlines())
-        if alert and int(alert["pid"]) not in others and not _BESIDE_THE_POINT.search(alert["text"])
+        if alert and int(alert["pid"]) not in others and not _IRRELEVANT.search(alert["text"])
     }
     return "; ".join(found)
 
 
-def refusal(answer: str) -> str | None:
+def reload_error(answer: str) -> str | None:
     """The master's answer to ``reload`` (2.7 and newer say how it went) → why it failed; None when it does not say so."""
     if not answer.startswith("Success=0"):
         return None

@@ -20,7 +20,7 @@ from octavia_amphora.wire.config import Configuration
 from . import runtime, servers
 from .paths import Paths
 
-MOST = 100_000
+MAX_ENTRIES = 100_000
 """Entries that are carried over; a table holds about ten thousand, and ten thousand take a tenth of a second."""
 
 log = logging.getLogger("octavia_amphora.haproxy")
@@ -38,7 +38,7 @@ class Table(msgspec.Struct, frozen=True):
     entries: dict[str, str]
 
 
-def declared(configuration: Configuration) -> dict[str, str]:
+def declared_tables(configuration: Configuration) -> dict[str, str]:
     """The backends that have a table, with the type of its keys."""
     found = ((name, _DECLARED.search(backend.text)) for name, backend in configuration.backends.items())
     return {name: line["type"] for name, line in found if line}
@@ -47,32 +47,32 @@ def declared(configuration: Configuration) -> dict[str, str]:
 async def save(paths: Paths, new: Configuration) -> None:
     """Keep the tables that the new configuration has too. What cannot be read is lost, and no reason not to reload."""
     discard(paths.tables)
-    wanted = declared(new)
+    wanted = declared_tables(new)
     if not wanted:
         return
     found: dict[str, Table] = {}
     try:
-        names = {(b, number): name for (b, name), number in (await _numbers(paths.stats_socket)).items()}
+        names = {(b, number): name for (b, name), number in (await _server_ids(paths.stats_socket)).items()}
         for backend in wanted:
-            text = await runtime.ask(paths.stats_socket, f"show table {backend}")
-            room = MOST - sum(len(table.entries) for table in found.values())
+            text = await runtime.execute(paths.stats_socket, f"show table {backend}")
+            room = MAX_ENTRIES - sum(len(table.entries) for table in found.values())
             if header := _HEADER.match(text):  # or there is no such table yet
                 found[backend] = Table(header["type"], dict(_entries(text, backend, names, room)))
         paths.tables.write_bytes(msgspec.json.encode(found))
-    except (runtime.Silent, OSError) as error:
+    except (runtime.RuntimeApiError, OSError) as error:
         log.warning("reloading without what the stick tables remember: %s", error)
 
 
 async def restore(paths: Paths, configuration: Configuration) -> None:
     """Put back what was kept, once. Clients that were given another server meanwhile return to theirs."""
     try:
-        kept = msgspec.json.decode(paths.tables.read_bytes(), type=dict[str, Table])
-        numbers, there = await _numbers(paths.stats_socket), declared(configuration)
-        same = {backend: table for backend, table in kept.items() if there.get(backend) == table.type}
-        await runtime.converse(paths.stats_socket, list(_commands(same, numbers)))
+        saved = msgspec.json.decode(paths.tables.read_bytes(), type=dict[str, Table])
+        numbers, declared_now = await _server_ids(paths.stats_socket), declared_tables(configuration)
+        restorable = {backend: table for backend, table in saved.items() if declared_now.get(backend) == table.type}
+        await runtime.execute_all(paths.stats_socket, list(_commands(restorable, numbers)))
     except FileNotFoundError:
         return
-    except (runtime.Silent, OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
+    except (runtime.RuntimeApiError, OSError, ValueError, RecursionError, msgspec.MsgspecError) as error:
         log.warning("what the stick tables remembered is lost: %s", error)
     discard(paths.tables)
 
@@ -85,33 +85,33 @@ def discard(path: Path) -> None:
         log.warning("%s cannot be removed: %s", path, error)
 
 
-async def _numbers(stats: Path) -> dict[tuple[str, str], int]:
+async def _server_ids(stats: Path) -> dict[tuple[str, str], int]:
     """(backend, server) → its number in the worker that answers."""
-    text = await runtime.ask(stats, "show servers state")
-    return {(one.backend, one.name): one.number for one in servers.seen(text)}
+    text = await runtime.execute(stats, "show servers state")
+    return {(one.backend, one.name): one.number for one in servers.parse_states(text)}
 
 
 def _entries(text: str, backend: str, names: dict[tuple[str, int], str], most: int) -> Iterator[tuple[str, str]]:
     for found in _ENTRY.finditer(text):
         name = names.get((backend, int(found["server"])))
-        key = escaped(found["key"])
+        key = escape_key(found["key"])
         if name is None or key is None:
             continue
         if most == 0:
-            log.warning("more than %d entries of stick tables: the rest is not carried over", MOST)
+            log.warning("more than %d entries of stick tables: the rest is not carried over", MAX_ENTRIES)
             return
         most -= 1
         yield key, name
 
 
-def escaped(shown: str) -> str | None:
+def escape_key(key: str) -> str | None:
     """A key as haproxy shows it → as it takes it; None for one that it shows in numbers (control characters, not ASCII).
 
     A key may be a cookie that a client made up: whatever could end a word or a command has a backslash before it.
     """
-    if not shown or any(not one[1].isascii() or one[1].isalnum() for one in _ESCAPED.finditer(shown)):
+    if not key or any(not one[1].isascii() or one[1].isalnum() for one in _ESCAPED.finditer(key)):
         return None
-    return re.sub(r"([^A-Za-z0-9])", r"\\\1", _ESCAPED.sub(r"\1", shown))
+    return re.sub(r"([^A-Za-z0-9])", r"\\\1", _ESCAPED.sub(r"\1", key))
 
 
 def _commands(kept: dict[str, Table], numbers: dict[tuple[str, str], int]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any
 
 log = logging.getLogger("octavia_amphora.haproxy")
 
-LAST_RESORT = "nobody"
+FALLBACK_USER = "nobody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,29 +26,29 @@ class HaproxyUser:
     gid: int
 
     @classmethod
-    def named(cls, name: str) -> HaproxyUser | None:
+    def from_name(cls, name: str) -> HaproxyUser | None:
         """Of this user; None for no name: haproxy runs as the agent does. An image without that user has ``nobody``."""
         if not name:
             return None
         try:
             entry = pwd.getpwnam(name)
         except KeyError:
-            log.warning("this amphora has no user %s: haproxy runs as %s", name, LAST_RESORT)
-            entry = pwd.getpwnam(LAST_RESORT)
+            log.warning("this amphora has no user %s: haproxy runs as %s", name, FALLBACK_USER)
+            entry = pwd.getpwnam(FALLBACK_USER)
         return cls(entry.pw_uid, entry.pw_gid)
 
-    def share(self, directory: Path, mode: int) -> None:
+    def share_directory(self, directory: Path, mode: int) -> None:
         """Give a directory of ours to the group; what is made in it later is the group's too (setgid)."""
         os.chown(directory, -1, self.gid)
         directory.chmod(0o2000 | mode)
 
 
-def options(account: HaproxyUser | None) -> dict[str, Any]:
+def popen_options(account: HaproxyUser | None) -> dict[str, Any]:
     """For ``subprocess``: the child becomes that user, with its group alone; a user other than root has no capabilities."""
     return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": ()}
 
 
-def grant(socket: Path, account: HaproxyUser | None) -> None:
+def grant_socket(socket: Path, account: HaproxyUser | None) -> None:
     """A socket of ours: who may write to it, besides us."""
     if account is not None:
         os.chown(socket, -1, account.gid)

@@ -21,10 +21,10 @@ from .process import Haproxy
 
 log = logging.getLogger("octavia_amphora.haproxy")
 
-LOOK_SECONDS = 1.0
+CHECK_INTERVAL = 1.0
 """A look reads one file of /proc for each process; a question is asked only where something is amiss."""
-ANSWER_SECONDS = 1.0
-CONFIRMED = 2
+ANSWER_TIMEOUT = 1.0
+SLEEP_LIMIT = 2
 """So many questions in a row that a process slept through."""
 BUSY_SECONDS = 3.0
 """Processor time without an answer: haproxy ends by itself what takes a second at a stretch."""
@@ -32,7 +32,7 @@ STOPPED = ("T", "t")
 PROC = Path("/proc")
 
 
-class Reloading(Protocol):
+class ReloadState(Protocol):
     """Who knows whether haproxy may be silent for good reason."""
 
     @property
@@ -46,7 +46,7 @@ class ProcessSample:
     """A process now: its state (proc(5)), and the seconds that it has had of a processor."""
 
     state: str
-    spent: float
+    cpu_seconds: float
 
 
 def state_of(pid: int) -> str:
@@ -57,7 +57,7 @@ def state_of(pid: int) -> str:
         return "X"
 
 
-def see(pid: int) -> ProcessSample | None:
+def sample(pid: int) -> ProcessSample | None:
     """Look at a process and all of its threads; None when it is gone."""
     state = state_of(pid)
     try:
@@ -67,55 +67,55 @@ def see(pid: int) -> ProcessSample | None:
     return None if state in ("Z", "X") else ProcessSample(state, spent / 1e9)
 
 
-class Judgement:
+class HangDetector:
     """Of one process, question by question."""
 
     def __init__(self, first: ProcessSample) -> None:
         self._first = self._last = first
-        self._slept = 0
+        self._sleep_count = 0
 
-    def silent(self, now: ProcessSample) -> bool:
+    def record_timeout(self, now: ProcessSample) -> bool:
         """It did not answer; whether it hangs."""
-        asleep = now.state in STOPPED or (now.state != "R" and now.spent == self._last.spent)
-        self._slept = self._slept + 1 if asleep else 0
+        asleep = now.state in STOPPED or (now.state != "R" and now.cpu_seconds == self._last.cpu_seconds)
+        self._sleep_count = self._sleep_count + 1 if asleep else 0
         self._last = now
-        return self._slept >= CONFIRMED or now.spent - self._first.spent >= BUSY_SECONDS
+        return self._sleep_count >= SLEEP_LIMIT or now.cpu_seconds - self._first.cpu_seconds >= BUSY_SECONDS
 
 
 class Watchdog:
     """Of one haproxy. A process that hangs is ended with all others of its haproxy: whoever sees that starts it anew."""
 
-    def __init__(self, load_balancer_id: str, paths: Paths, haproxy: Haproxy, exchange: Reloading) -> None:
+    def __init__(self, load_balancer_id: str, paths: Paths, haproxy: Haproxy, reload_state: ReloadState) -> None:
         self._id = load_balancer_id
         self._paths = paths
         self._haproxy = haproxy
-        self._exchange = exchange
-        self._suspicion = asyncio.Event()
+        self._reload_state = reload_state
+        self._triggered = asyncio.Event()
 
-    def suspect(self) -> None:
+    def trigger(self) -> None:
         """Somebody asked haproxy and got no answer."""
-        self._suspicion.set()
+        self._triggered.set()
 
     async def run(self) -> None:
         """For ever."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await self._suspicion.wait()
-            suspected = self._suspicion.is_set()
-            self._suspicion.clear()
-            if self._haproxy.alive and not self._exchange.reloading and (suspected or self._is_stopped()):
-                await self._examine()
+                async with asyncio.timeout(CHECK_INTERVAL):
+                    await self._triggered.wait()
+            suspected = self._triggered.is_set()
+            self._triggered.clear()
+            if self._haproxy.alive and not self._reload_state.reloading and (suspected or self._is_stopped()):
+                await self._check()
 
     def _is_stopped(self) -> bool:
         return any(state_of(pid) in STOPPED for pid in (self._haproxy.master, *self._haproxy.workers))
 
-    async def _examine(self) -> None:
+    async def _check(self) -> None:
         def worker() -> Awaitable[object]:
-            return runtime.ask(self._paths.stats_socket, "show info", timeout=ANSWER_SECONDS)
+            return runtime.execute(self._paths.stats_socket, "show info", timeout=ANSWER_TIMEOUT)
 
         def master() -> Awaitable[object]:
-            return runtime.ask(self._paths.master_socket, "show proc", timeout=ANSWER_SECONDS)
+            return runtime.execute(self._paths.master_socket, "show proc", timeout=ANSWER_TIMEOUT)
 
         for what, pids, question in (
             ("worker", self._haproxy.workers, worker),
@@ -127,20 +127,20 @@ class Watchdog:
                 return
 
     async def _hangs(self, pid: int, question: Callable[[], Awaitable[object]]) -> bool:
-        first = see(pid)
+        first = sample(pid)
         if first is None:
             return False
-        judgement = Judgement(first)
+        judgement = HangDetector(first)
         while True:
             try:
                 await question()
-            except runtime.Silent as error:
+            except runtime.RuntimeApiError as error:
                 if not isinstance(error.__cause__, TimeoutError):
                     return False  # it refuses: it is ending or beginning
             else:
                 return False
-            now = see(pid)
-            if now is None or self._exchange.reloading:
+            now = sample(pid)
+            if now is None or self._reload_state.reloading:
                 return False
-            if judgement.silent(now):
+            if judgement.record_timeout(now):
                 return True

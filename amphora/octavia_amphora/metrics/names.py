@@ -27,7 +27,7 @@ _NAMES = {
 _NAME = re.compile(r"haproxy_(process|frontend|backend|server)_\w+")
 _PROXY = re.compile(r'proxy="([^"]*)"')
 # UDP is the kernel's: haproxy's families, with what the kernel counted
-_DATAGRAMS: Mapping[str, str] = {
+_UDP_COUNTERS: Mapping[str, str] = {
     "octavia_listener_bytes_in_total": "bytes_in",
     "octavia_listener_bytes_out_total": "bytes_out",
     "octavia_listener_current_sessions": "active_connections",
@@ -51,22 +51,22 @@ def _lines(lines: Iterable[str], configuration: Configuration, states: States | 
         found = _NAME.search(line)
         if found is None:
             continue
-        kind, name = found[1], _name(found[0])
+        kind, name = found[1], _octavia_name(found[0])
         if line.startswith("#"):
             yield line.replace(found[0], name)
             if line.startswith("# TYPE"):
-                yield from _datagrams(name, configuration, states)
-        elif (told := _labelled(line.replace(found[0], name, 1), kind, configuration)) is not None:
-            yield told
+                yield from _udp_samples(name, configuration, states)
+        elif (sample := _relabel(line.replace(found[0], name, 1), kind, configuration)) is not None:
+            yield sample
 
 
-def _name(haproxys: str) -> str:
-    _, kind, rest = haproxys.split("_", 2)
+def _octavia_name(haproxy_name: str) -> str:
+    _, kind, rest = haproxy_name.split("_", 2)
     name = f"octavia_{_KINDS[kind]}_{rest}"
     return _NAMES.get(name, name)
 
 
-def _labelled(line: str, kind: str, configuration: Configuration) -> str | None:
+def _relabel(line: str, kind: str, configuration: Configuration) -> str | None:
     """A sample with the ids of its objects; None where it is of no object."""
     proxy = _PROXY.search(line)
     if kind == "process" or proxy is None:
@@ -81,8 +81,8 @@ def _labelled(line: str, kind: str, configuration: Configuration) -> str | None:
     return line.replace(',server="', ',member="') if kind == "server" else line
 
 
-def _datagrams(name: str, configuration: Configuration, states: States | None) -> Iterator[str]:
-    counter = _DATAGRAMS.get(name)
+def _udp_samples(name: str, configuration: Configuration, states: States | None) -> Iterator[str]:
+    counter = _UDP_COUNTERS.get(name)
     if counter is None or states is None:
         return
     for listener, state in states.listeners.items():

@@ -11,7 +11,7 @@ from pathlib import Path
 from octavia_amphora.apply.load_balancers import LoadBalancers
 from octavia_amphora.apply.settings import AgentSettings
 from octavia_amphora.haproxy.paths import METRICS_SOCKET
-from octavia_amphora.haproxy.user import grant
+from octavia_amphora.haproxy.user import grant_socket
 from octavia_amphora.server import http
 from octavia_amphora.server.http import Request, Response
 
@@ -31,7 +31,7 @@ async def serve(load_balancers: LoadBalancers, settings: AgentSettings) -> http.
     path = Path(settings.run_directory) / METRICS_SOCKET
     path.parent.mkdir(parents=True, exist_ok=True)
     await server.listen_unix(path)
-    grant(path, settings.account)
+    grant_socket(path, settings.haproxy_user)
     return server
 
 
@@ -44,24 +44,24 @@ class Metrics:
 
     async def answer(self, request: Request) -> Response:
         """``GET /{load balancer}``: all its metrics in Prometheus' text format."""
-        balancer = self._load_balancers.serving(request.path.removeprefix("/"))
+        balancer = self._load_balancers.get_serving(request.path.removeprefix("/"))
         configuration = balancer.configuration if balancer else None
         if request.method != "GET" or balancer is None or configuration is None:
             return Response(404, b"this amphora serves no such load balancer\n")
         try:
             async with asyncio.timeout(SCRAPE_SECONDS):
                 path = self._settings.paths(balancer.id).exporter_socket
-                said = (await http.get(path, "/metrics", limit=SCRAPE_BYTES)).decode()
+                exposition = (await http.get(path, "/metrics", limit=SCRAPE_BYTES)).decode()
         except (TimeoutError, OSError, ValueError) as error:
             log.warning("haproxy's exporter does not answer load_balancer=%s: %s", balancer.id, error)
             return Response(502, f"haproxy does not tell its metrics: {error}\n".encode())
         udp = any(frontend.datagrams for frontend in configuration.frontends.values())
-        states = await balancer.look() if udp else None
-        text = names.gauges(_host()) + names.translate(said, configuration, states)
+        states = await balancer.collect_states() if udp else None
+        text = names.gauges(_host_gauges()) + names.translate(exposition, configuration, states)
         return Response(200, text.encode(), names.CONTENT_TYPE, {"Cache-Control": "no-cache"})
 
 
-def _host() -> dict[str, tuple[str, float]]:
+def _host_gauges() -> dict[str, tuple[str, float]]:
     """How much of the amphora is in use, in per cent."""
     facts = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
     total, free = (int(facts[name].split()[0]) for name in ("MemTotal", "MemAvailable"))

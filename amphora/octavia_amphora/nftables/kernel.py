@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
-from octavia_amphora.shortage import Shortage, in_words, is_shortage
+from octavia_amphora.shortage import Shortage, is_shortage, is_shortage_text
 from octavia_amphora.wire.messages import Counters
 
 from .ruleset import Flow, Ruleset, counter
@@ -30,11 +30,11 @@ COUNT_SECONDS = 2.0
 # A member that leaves may still answer what it was asked before; then its flows move.
 LINGER_SECONDS = 1.0
 COUNT_SHARE = 20
-Entrance = tuple[str, int]
+Endpoint = tuple[str, int]
 _FORWARDING = {4: "/proc/sys/net/ipv4/ip_forward", 6: "/proc/sys/net/ipv6/conf/all/forwarding"}
 
 
-class Failed(Exception):
+class KernelError(Exception):
     """The kernel, or a tool that we need, said no; the message is in its own words."""
 
 
@@ -46,10 +46,10 @@ class Kernel:
         self.current: Ruleset | None = None
         self._counted: dict[str, Counters] = {}
         self._count_at = 0.0
-        self._leaving: dict[Flow, float] = {}
-        self._sweeps: set[asyncio.Task[None]] = set()
+        self._lingering: dict[Flow, float] = {}
+        self._cleanup_tasks: set[asyncio.Task[None]] = set()
 
-    async def put(self, new: Ruleset, assumed: Ruleset | None = None, *, linger: bool = False) -> None:
+    async def apply(self, new: Ruleset, assumed: Ruleset | None = None, *, linger: bool = False) -> None:
         """Put rules in force; ``Failed`` leaves those before. ``assumed``: what an earlier agent may have left.
 
         Flows that they do not allow are cut at once, or ``linger`` for a moment.
@@ -60,60 +60,60 @@ class Kernel:
         if self.current is None and not new.text and not old.text:
             self.current = new  # the usual case: neither UDP nor a filter, and no tool is needed
             return
-        await asyncio.to_thread(_put, new, old)
+        await asyncio.to_thread(_apply, new, old)
         known, self.current = self.current is not None, new
-        if known and not old.flows - new.flows and old.entrances == new.entrances:
+        if known and not old.flows - new.flows and old.endpoints == new.endpoints:
             return
-        if linger and old.entrances == new.entrances:
+        if linger and old.endpoints == new.endpoints:
             now = time.monotonic()
-            self._leaving = {f: at for f, at in self._leaving.items() if f not in new.flows}
-            self._leaving.update(dict.fromkeys(old.flows - new.flows, now + LINGER_SECONDS))
-            sweep = asyncio.ensure_future(self._sweep_later(old))
-            self._sweeps.add(sweep)
-            sweep.add_done_callback(self._sweeps.discard)
+            self._lingering = {f: at for f, at in self._lingering.items() if f not in new.flows}
+            self._lingering.update(dict.fromkeys(old.flows - new.flows, now + LINGER_SECONDS))
+            sweep = asyncio.ensure_future(self._cleanup_later(old))
+            self._cleanup_tasks.add(sweep)
+            sweep.add_done_callback(self._cleanup_tasks.discard)
         else:
-            await asyncio.to_thread(_sweep, old.entrances | new.entrances, new.flows)
+            await asyncio.to_thread(_delete_stale_flows, old.endpoints | new.endpoints, new.flows)
 
-    async def _sweep_later(self, old: Ruleset) -> None:
+    async def _cleanup_later(self, old: Ruleset) -> None:
         await asyncio.sleep(LINGER_SECONDS)
         now = time.monotonic()
-        self._leaving = {f: at for f, at in self._leaving.items() if at > now}  # those that began to leave since
+        self._lingering = {f: at for f, at in self._lingering.items() if at > now}  # those that began to leave since
         try:
             if self.current is not None:
-                await asyncio.to_thread(_sweep, old.entrances, self.current.flows | self._leaving.keys())
-        except (Failed, OSError) as error:
+                await asyncio.to_thread(_delete_stale_flows, old.endpoints, self.current.flows | self._lingering.keys())
+        except (KernelError, OSError) as error:
             log.warning("cutting flows table=%s: %s", old.table, error)
 
-    async def count(self, listeners: Mapping[str, AbstractSet[Entrance]]) -> dict[str, Counters]:
+    async def count(self, listeners: Mapping[str, AbstractSet[Endpoint]]) -> dict[str, Counters]:
         """Counters of UDP listeners: bytes and flows."""
-        if self.current is None or not self.current.entrances or time.monotonic() < self._count_at:
+        if self.current is None or not self.current.endpoints or time.monotonic() < self._count_at:
             return self._counted
         began = time.monotonic()
         try:
             self._counted = await asyncio.to_thread(_count, self.current, listeners)
-        except (Failed, OSError) as error:
+        except (KernelError, OSError) as error:
             log.warning("counting table=%s: %s", self.current.table, error)
         now = time.monotonic()
         self._count_at = now + max(COUNT_SECONDS, (now - began) * COUNT_SHARE)
         return self._counted
 
 
-def _put(new: Ruleset, old: Ruleset) -> None:
+def _apply(new: Ruleset, old: Ruleset) -> None:
     for version in old.families - new.families:
-        _forward(version, "0")  # before the rules go that keep it to what is ours
-    _run(["nft", "-f", "-"], new.after(old))
+        _set_forwarding(version, "0")  # before the rules go that keep it to what is ours
+    _run(["nft", "-f", "-"], new.transaction_from(old))
     for version in new.families:
-        _forward(version, "1")  # after the rules: they say that nothing is forwarded but what is ours
+        _set_forwarding(version, "1")  # after the rules: they say that nothing is forwarded but what is ours
 
 
-def _forward(version: int, value: str) -> None:
+def _set_forwarding(version: int, value: str) -> None:
     try:
         Path(_FORWARDING[version]).write_text(value, encoding="ascii")
     except OSError as error:
-        raise Failed(f"forwarding of IPv{version} cannot be set: {error.strerror}") from error
+        raise KernelError(f"forwarding of IPv{version} cannot be set: {error.strerror}") from error
 
 
-def _sweep(entrances: AbstractSet[Entrance], allowed: AbstractSet[Flow]) -> None:
+def _delete_stale_flows(entrances: AbstractSet[Endpoint], allowed: AbstractSet[Flow]) -> None:
     """Cut every flow that came in there and goes where none may: to a member that has gone, or to nobody.
 
     Such of nobody: packets that came before the listener was there are tracked, too.
@@ -124,24 +124,24 @@ def _sweep(entrances: AbstractSet[Entrance], allowed: AbstractSet[Flow]) -> None
     for flow in found - allowed:
         if (flow.address, flow.port) in entrances:
             words = ["--orig-dst", flow.address, "--orig-port-dst", str(flow.port)]
-            _cut([*words, "--reply-src", flow.server, "--reply-port-src", str(flow.server_port)], flow.address)
+            _delete_flows([*words, "--reply-src", flow.server, "--reply-port-src", str(flow.server_port)], flow.address)
 
 
-def _cut(words: list[str], address: str) -> None:
+def _delete_flows(words: list[str], address: str) -> None:
     family = "ipv6" if ":" in address else "ipv4"
     _run(["conntrack", "-D", "-f", family, "-p", "udp", *words], good=(0, 1))  # 1: there is none
 
 
-def _count(current: Ruleset, listeners: Mapping[str, AbstractSet[Entrance]]) -> dict[str, Counters]:
-    told = json.loads(_run(["nft", "-j", "list", "counters", "table", "inet", current.table]))["nftables"]
-    seen = {one["counter"]["name"]: one["counter"] for one in told if "counter" in one}
-    flows: Counter[Entrance] = Counter()
+def _count(current: Ruleset, listeners: Mapping[str, AbstractSet[Endpoint]]) -> dict[str, Counters]:
+    listing = json.loads(_run(["nft", "-j", "list", "counters", "table", "inet", current.table]))["nftables"]
+    kernel_counters = {one["counter"]["name"]: one["counter"] for one in listing if "counter" in one}
+    flows: Counter[Endpoint] = Counter()
     for version in current.families:
         listed = _flows(_run(["conntrack", "-L", "-f", f"ipv{version}", "-p", "udp"]))
         flows.update((flow.address, flow.port) for flow in listed)
     found = {}
     for listener, entrances in listeners.items():
-        into, out, new = (seen.get(counter(direction, listener), {}) for direction in ("in", "out", "new"))
+        into, out, new = (kernel_counters.get(counter(direction, listener), {}) for direction in ("in", "out", "new"))
         found[listener] = Counters(
             bytes_in=into.get("bytes", 0),
             bytes_out=out.get("bytes", 0),
@@ -155,12 +155,12 @@ def _flows(text: str) -> Iterator[Flow]:
     """``conntrack -L``: each line tells a flow as it came (src, dst, sport, dport), then as its answers come."""
     for line in text.splitlines():
         words = [word.partition("=") for word in line.split()]
-        told: dict[str, list[str]] = {}
+        fields: dict[str, list[str]] = {}
         for name, _, value in words:
-            told.setdefault(name, []).append(value)
-        if all(len(told.get(name, ())) > 1 for name in ("src", "dst", "sport", "dport")):
-            came, server = (str(ipaddress.ip_address(one)) for one in (told["dst"][0], told["src"][1]))
-            yield Flow(came, int(told["dport"][0]), server, int(told["sport"][1]))
+            fields.setdefault(name, []).append(value)
+        if all(len(fields.get(name, ())) > 1 for name in ("src", "dst", "sport", "dport")):
+            entry, server = (str(ipaddress.ip_address(one)) for one in (fields["dst"][0], fields["src"][1]))
+            yield Flow(entry, int(fields["dport"][0]), server, int(fields["sport"][1]))
 
 
 def _run(command: list[str], text: str = "", *, good: Sequence[int] = (0,)) -> str:
@@ -171,9 +171,9 @@ def _run(command: list[str], text: str = "", *, good: Sequence[int] = (0,)) -> s
     except OSError as error:
         if is_shortage(error):
             raise
-        raise Failed(f"{command[0]} did not run: {error}. The amphora needs nftables and conntrack") from error
+        raise KernelError(f"{command[0]} did not run: {error}. The amphora needs nftables and conntrack") from error
     if done.returncode not in good:
-        if done.returncode < 0 or in_words(done.stderr):
+        if done.returncode < 0 or is_shortage_text(done.stderr):
             raise Shortage(f"{command[0]} came to no end: {' '.join(done.stderr.split())[:500] or done.returncode}")
-        raise Failed(f"{command[0]} refused: {' '.join(done.stderr.split())[:1000]}")
+        raise KernelError(f"{command[0]} refused: {' '.join(done.stderr.split())[:1000]}")
     return done.stdout

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Datagrams, Frontend, Server
 
-from . import buckets
+from . import server_selection
 
 # Clients that persistence remembers for one listener; the kernel forgets none before its time and takes no more.
 STICKY_SIZE = 65_536
@@ -50,23 +50,25 @@ class Ruleset:
     text: str = ""
     objects: frozenset[str] = frozenset()
     flows: frozenset[Flow] = frozenset()
-    entrances: frozenset[tuple[str, int]] = frozenset()
+    endpoints: frozenset[tuple[str, int]] = frozenset()
 
     @property
     def families(self) -> frozenset[int]:
         """IP versions that UDP comes in by."""
-        return frozenset(_version(address) for address, _ in self.entrances)
+        return frozenset(_version(address) for address, _ in self.endpoints)
 
-    def after(self, old: Ruleset) -> str:
+    def transaction_from(self, old: Ruleset) -> str:
         """The whole transaction that leads here from ``old``."""
         if not self.text:
             return f"add table inet {self.table}\ndelete table inet {self.table}\n"
         gone = sorted(old.objects - self.objects)
-        return self.text + "".join(f"delete {kind} inet {self.table} {name}\n" for kind, _, name in map(_parted, gone))
+        return self.text + "".join(
+            f"delete {kind} inet {self.table} {name}\n" for kind, _, name in map(_split_object, gone)
+        )
 
 
-def _parted(thing: str) -> tuple[str, str, str]:
-    return thing.partition(" ")
+def _split_object(text: str) -> tuple[str, str, str]:
+    return text.partition(" ")
 
 
 def table_name(load_balancer_id: str) -> str:
@@ -88,7 +90,9 @@ def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = f
         return Ruleset(table)
     lines = [f"add table inet {table}"]
     objects = {name: spec for part in parts for name, spec in part.objects()}
-    lines += [f"add {kind} inet {table} {name}{objects[f'{kind} {name}']}" for kind, _, name in map(_parted, objects)]
+    lines += [
+        f"add {kind} inet {table} {name}{objects[f'{kind} {name}']}" for kind, _, name in map(_split_object, objects)
+    ]
     lines += [f"add chain inet {table} {chain} {{ {spec} }}" for chain, spec in _CHAINS.items()]
     lines += [f"flush chain inet {table} {chain}" for chain in _CHAINS]
     rules = [rule for part in parts for rule in part.rules()]
@@ -105,7 +109,7 @@ def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = f
         text="\n".join(lines) + "\n",
         objects=frozenset(objects),
         flows=frozenset(flow for part in parts for flow in part.flows()),
-        entrances=frozenset((b.address, b.port) for part in parts if part.datagrams for b in part.frontend.binds),
+        endpoints=frozenset((b.address, b.port) for part in parts if part.datagrams for b in part.frontend.binds),
     )
 
 
@@ -117,13 +121,13 @@ class _Listener:
         self.datagrams = frontend.datagrams
         self._id = frontend.name.replace("-", "")
         servers = backend.servers.values() if backend else ()
-        self._alive = [s for s in servers if s.admin == "ready" and backend and (backend.name, s.name) not in down]
+        self._up_servers = [s for s in servers if s.admin == "ready" and backend and (backend.name, s.name) not in down]
 
     def flows(self) -> Iterator[Flow]:
         """What may go on: drained servers keep what they have."""
         if self.datagrams:
             for bind in self.frontend.binds:
-                for server in self._alive:
+                for server in self._up_servers:
                     if _version(server.address) == _version(bind.address):
                         yield Flow(bind.address, bind.port, server.address, server.port)
 
@@ -149,23 +153,23 @@ class _Listener:
         for bind in self.frontend.binds:
             at = f"{_ip(bind.address)} daddr {bind.address} {transport} dport {bind.port}"
             if not bind.proxy:
-                yield from self._allowed(bind, at)
+                yield from self._filter_rules(bind, at)
             if self.datagrams:
-                yield from self._spread(bind, at, self.datagrams)
+                yield from self._dnat_rules(bind, at, self.datagrams)
 
-    def _allowed(self, bind: Bind, at: str) -> Iterator[tuple[str, str]]:
+    def _filter_rules(self, bind: Bind, at: str) -> Iterator[tuple[str, str]]:
         if not self.frontend.allowed:
             return
         networks = [n for n in self.frontend.allowed if _version(n.partition("/")[0]) == _version(bind.address)]
-        among = _merged(networks)
+        among = _collapse_networks(networks)
         if not networks:
             yield "filter", f"{at} drop"
         elif "0.0.0.0/0" not in among and "::/0" not in among:
             yield "filter", f"{at} {_ip(bind.address)} saddr != {{ {', '.join(among)} }} drop"
 
-    def _spread(self, bind: Bind, at: str, datagrams: Datagrams) -> Iterator[tuple[str, str]]:
-        chosen = _chosen([s for s in self._alive if _version(s.address) == _version(bind.address)])
-        if not chosen:
+    def _dnat_rules(self, bind: Bind, at: str, datagrams: Datagrams) -> Iterator[tuple[str, str]]:
+        selectable = _selectable([s for s in self._up_servers if _version(s.address) == _version(bind.address)])
+        if not selectable:
             # Said at once, and no flow is tracked that would keep to "nobody" when there is somebody again.
             yield "filter", f"{at} ct state new reject"
         if datagrams.limit == 0:
@@ -177,14 +181,14 @@ class _Listener:
         ip = _ip(bind.address)
         entered = f"meta l4proto udp ct original {ip} daddr {bind.address} ct original proto-dst {bind.port}"
         yield "forward", f"ct direction reply {entered} counter name {counter('out', self._id)}"
-        if not chosen:
+        if not selectable:
             return
         yield "nat", f"{at} counter name {counter('new', self._id)}"
         if not datagrams.persistence:
-            yield "nat", f"{at} dnat {ip} to {_pick(_targets(chosen), datagrams.spreading, ip)}"
+            yield "nat", f"{at} dnat {ip} to {_select_expression(_targets(selectable), datagrams.spreading, ip)}"
             return
         sticky, client = self._sticky(datagrams, _version(bind.address)), _client(bind.address, datagrams)
-        numbers = _numbers(chosen)
+        numbers = _numbers(selectable)
         weights = {f"0x{number:08x}": server.weight for number, server in numbers.items()}
         servers = ", ".join(f"0x{number:08x} : {server.address} . {server.port}" for number, server in numbers.items())
         yield "nat", f"{at} meta mark set 0"
@@ -192,7 +196,7 @@ class _Listener:
         # Nobody remembered, or a server that has gone, is dead or drained: it is somebody else's turn.
         yield (
             "nat",
-            f"{at} meta mark != {{ {', '.join(weights)} }} meta mark set {_pick(weights, datagrams.spreading, ip)}",
+            f"{at} meta mark != {{ {', '.join(weights)} }} meta mark set {_select_expression(weights, datagrams.spreading, ip)}",
         )
         yield "nat", f"{at} update @{sticky} {{ {client} timeout {datagrams.persistence}s : meta mark }}"
         yield "nat", f"{at} dnat {ip} to meta mark map {{ {servers} }}"
@@ -205,7 +209,7 @@ class _Listener:
         return f"sticky{version}_{self._id}_{datagrams.persistence}_{prefix}"
 
 
-def _chosen(alive: Sequence[Server]) -> list[Server]:
+def _selectable(alive: Sequence[Server]) -> list[Server]:
     """Who gets new flows: those with a weight; backups when nobody else is left."""
     weighty = [server for server in alive if server.weight]
     return [s for s in weighty if not s.backup] or weighty
@@ -227,15 +231,15 @@ def _numbers(servers: Sequence[Server]) -> dict[int, Server]:
     return found
 
 
-def _pick(weights: Mapping[str, int], spreading: str, ip: str) -> str:
+def _select_expression(weights: Mapping[str, int], spreading: str, ip: str) -> str:
     """An expression that gives one of the names."""
     if spreading == "round_robin":
-        size, places = buckets.in_turn(weights)
+        size, places = server_selection.round_robin(weights)
         expression = f"numgen inc mod {size}"
     else:
-        size, places = buckets.hashed(weights)
+        size, places = server_selection.maglev(weights)
         source = f"{ip} saddr . udp sport" if spreading == "source_ip_port" else f"{ip} saddr"
-        expression = f"jhash {source} mod {size} seed 0x{buckets.SEED:x}"
+        expression = f"jhash {source} mod {size} seed 0x{server_selection.SEED:x}"
     elements = ", ".join(f"{f'{a}-{b}' if b > a else a} : {target}" for a, b, target in places)
     return f"{expression} map {{ {elements} }}"
 
@@ -250,7 +254,7 @@ def _client(address: str, datagrams: Datagrams) -> str:
     return f"{saddr} & {ipaddress.IPv4Address(mask) if version == 4 else ipaddress.IPv6Address(mask)}"
 
 
-def _merged(networks: Sequence[str]) -> list[str]:
+def _collapse_networks(networks: Sequence[str]) -> list[str]:
     """Sets of nftables take no networks that overlap."""
     four = [n for one in networks if isinstance(n := ipaddress.ip_network(one), ipaddress.IPv4Network)]
     six = [n for one in networks if isinstance(n := ipaddress.ip_network(one), ipaddress.IPv6Network)]

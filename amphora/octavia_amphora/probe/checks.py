@@ -13,7 +13,7 @@ from octavia_amphora.shortage import is_shortage
 from octavia_amphora.wire.config import Probe
 
 from . import grpc, icmp
-from .errors import Unwell
+from .errors import ProbeFailed
 from .tls import ALPN
 
 READ_LIMIT = 64 * 1024
@@ -58,10 +58,10 @@ async def http(probe: Probe, address: str, port: int) -> None:
         writer.write("\r\n".join([*lines, "", ""]).encode("ascii"))
         words = (await reader.readline()).split()
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or not words[1].isdigit():
-        raise Unwell("the answer is not HTTP")
+        raise ProbeFailed("the answer is not HTTP")
     code = int(words[1])
     if not any(low <= code <= high for low, high in probe.codes):
-        raise Unwell(f"HTTP status {code}")
+        raise ProbeFailed(f"HTTP status {code}")
 
 
 def _authority(address: str, port: int, *, without: int) -> str:
@@ -78,9 +78,9 @@ async def tls_hello(probe: Probe, address: str, port: int) -> None:
         try:
             head = await reader.readexactly(6)
         except asyncio.IncompleteReadError as error:
-            raise Unwell("it closed the connection at our ClientHello") from error
+            raise ProbeFailed("it closed the connection at our ClientHello") from error
     if head[0] != _HANDSHAKE or head[5] != _SERVER_HELLO:
-        raise Unwell("it did not answer our ClientHello with a ServerHello")
+        raise ProbeFailed("it did not answer our ClientHello with a ServerHello")
 
 
 def _client_hello() -> bytes:
@@ -110,26 +110,26 @@ async def ping(_: Probe, address: str, port: int) -> None:  # noqa: ARG001 - eve
     await icmp.echo(address)
 
 
-async def grpc_health(probe: Probe, address: str, port: int, secured: Secured | None) -> None:
+async def grpc_health(probe: Probe, address: str, port: int, make_context: TlsContextFactory | None) -> None:
     """grpc.health.v1.Health/Check says SERVING, by TLS where ``secured`` makes a context."""
     scheme, default = ("https", 443) if probe.tls else ("http", 80)
     authority = probe.host or _authority(address, port, without=default)
     async with _connection(probe, address, port) as (reader, writer):
-        if probe.tls and secured:
-            await writer.start_tls(secured(), server_hostname=probe.tls.name or None)
+        if probe.tls and make_context:
+            await writer.start_tls(make_context(), server_hostname=probe.tls.name or None)
             if writer.get_extra_info("ssl_object").selected_alpn_protocol() != ALPN:
-                raise Unwell("it does not speak HTTP/2 (ALPN)")
+                raise ProbeFailed("it does not speak HTTP/2 (ALPN)")
         await grpc.check(reader, writer, scheme, authority, probe.service)
 
 
-Secured = Callable[[], ssl.SSLContext]
+TlsContextFactory = Callable[[], ssl.SSLContext]
 Check = Callable[[Probe, str, int], Awaitable[None]]
 CHECKS: Mapping[str, Check] = {
     "ping": ping, "tcp": tcp, "http": http, "tls-hello": tls_hello, "udp-connect": udp_connect,
 }  # fmt: skip
 
 
-async def check(probe: Probe, address: str, port: int, secured: Secured | None = None) -> str:
+async def check(probe: Probe, address: str, port: int, make_context: TlsContextFactory | None = None) -> str:
     """One check; empty when the server is well, else why not. ``secured`` makes the context where it is by TLS.
 
     OSError: we could not ask, which says nothing of it.
@@ -137,7 +137,7 @@ async def check(probe: Probe, address: str, port: int, secured: Secured | None =
     try:
         async with asyncio.timeout(probe.timeout):
             if probe.type == "grpc":
-                await grpc_health(probe, address, port, secured)
+                await grpc_health(probe, address, port, make_context)
             else:
                 await CHECKS[probe.type](probe, address, port)
     except TimeoutError:
@@ -146,6 +146,6 @@ async def check(probe: Probe, address: str, port: int, secured: Secured | None =
         if is_shortage(error):
             raise
         return error.strerror or str(error) or type(error).__name__
-    except (Unwell, ValueError, asyncio.IncompleteReadError) as error:
+    except (ProbeFailed, ValueError, asyncio.IncompleteReadError) as error:
         return str(error)
     return ""

@@ -4,5 +4,5 @@
 from __future__ import annotations
 
 
-class Unwell(Exception):
+class ProbeFailed(Exception):
     """The server answers, and what it answers is not what a healthy one would."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from .errors import Unwell
+from .errors import ProbeFailed
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
 END_STREAM, ACK, END_HEADERS, PADDED = 0x1, 0x1, 0x4, 0x8
-LONGEST_FRAME = 16_384
+MAX_FRAME = 16_384
 SERVING = 1
 _STATES: Mapping[int, str] = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
 
@@ -31,15 +31,17 @@ async def check(
         if kind in {SETTINGS, PING} and not flags & ACK:
             writer.write(_frame(kind, ACK, 0, payload if kind == PING else b""))
         elif kind in {RST_STREAM, GOAWAY}:
-            raise Unwell("it refused the call (HTTP/2 RST_STREAM or GOAWAY)")
+            raise ProbeFailed("it refused the call (HTTP/2 RST_STREAM or GOAWAY)")
         elif stream == 1 and kind == DATA:
             message += _unpadded(payload, flags)
         if stream == 1 and (state := _state(message)) is not None:
             if state != SERVING:
-                raise Unwell(f"gRPC health is {_STATES.get(state, state)}")
+                raise ProbeFailed(f"gRPC health is {_STATES.get(state, state)}")
             return
         if stream == 1 and kind in {DATA, HEADERS} and flags & END_STREAM:
-            raise Unwell("it answered the call with an error: it has no grpc.health.v1.Health, or not that service")
+            raise ProbeFailed(
+                "it answered the call with an error: it has no grpc.health.v1.Health, or not that service"
+            )
 
 
 def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
@@ -49,8 +51,8 @@ def _frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
 async def _read(reader: asyncio.StreamReader) -> tuple[int, int, int, bytes]:
     head = await reader.readexactly(9)
     length = int.from_bytes(head[:3], "big")
-    if length > LONGEST_FRAME:
-        raise Unwell("the answer is not HTTP/2")
+    if length > MAX_FRAME:
+        raise ProbeFailed("the answer is not HTTP/2")
     return head[3], head[4], int.from_bytes(head[5:9], "big") & 0x7FFFFFFF, await reader.readexactly(length)
 
 

@@ -41,7 +41,7 @@ class Target:
 
 
 @dataclass(slots=True)
-class _Judged:
+class _Verdict:
     """``streak``: how many checks in a row said the opposite of ``down``."""
 
     down: bool = False
@@ -76,33 +76,33 @@ class Prober:
 
     def __init__(self, changed: Callable[[], None], contents: Path, known_down: Iterable[Key] = ()) -> None:
         self._contents = contents
-        self._changed = changed
-        self._judged: dict[Key, _Judged] = {key: _Judged(down=True) for key in known_down}
+        self._on_change = changed
+        self._verdicts: dict[Key, _Verdict] = {key: _Verdict(down=True) for key in known_down}
         self._running: dict[Key, tuple[Target, asyncio.Task[None]]] = {}
         self._slots = asyncio.Semaphore(CONCURRENT)
 
     @property
     def down(self) -> frozenset[Key]:
         """Servers known dead."""
-        return frozenset(key for key, judged in self._judged.items() if judged.down)
+        return frozenset(key for key, judged in self._verdicts.items() if judged.down)
 
-    def begin_down(self, key: Key) -> None:
+    def assume_down(self, key: Key) -> None:
         """It was found dead by others: that holds until our checks say otherwise. What we know ourselves goes before."""
-        self._judged.setdefault(key, _Judged(down=True))
+        self._verdicts.setdefault(key, _Verdict(down=True))
 
-    def follow(self, configuration: Configuration | None) -> None:
+    def set_configuration(self, configuration: Configuration | None) -> None:
         """Check what this configuration says from now on; what stays as it was goes on undisturbed."""
         wanted = targets(configuration) if configuration else {}
         for key, (target, task) in list(self._running.items()):
             if wanted.get(key) != target:
                 task.cancel()
                 del self._running[key]
-        self._judged = {key: judged for key, judged in self._judged.items() if key in wanted}
+        self._verdicts = {key: judged for key, judged in self._verdicts.items() if key in wanted}
         for key, target in wanted.items():
             if key not in self._running:
-                judged = self._judged.setdefault(key, _Judged())
+                judged = self._verdicts.setdefault(key, _Verdict())
                 judged.streak = 0
-                self._running[key] = (target, asyncio.ensure_future(self._kept(key, target, judged)))
+                self._running[key] = (target, asyncio.ensure_future(self._run_supervised(key, target, judged)))
 
     def close(self) -> None:
         """Check nothing more; the verdicts stay."""
@@ -110,25 +110,25 @@ class Prober:
             task.cancel()
         self._running.clear()
 
-    async def _kept(self, key: Key, target: Target, judged: _Judged) -> None:
-        await supervised(f"checks of {'/'.join(key)}", partial(self._watch, key, target, judged))
+    async def _run_supervised(self, key: Key, target: Target, judged: _Verdict) -> None:
+        await supervised(f"checks of {'/'.join(key)}", partial(self._probe_loop, key, target, judged))
 
-    def _secured(self, target: Target) -> ssl.SSLContext:
+    def _make_context(self, target: Target) -> ssl.SSLContext:
         return tls.context(target.probe.tls or ProbeTls(), target.files, self._contents)
 
-    async def _watch(self, key: Key, target: Target, judged: _Judged) -> None:
+    async def _probe_loop(self, key: Key, target: Target, judged: _Verdict) -> None:
         probe = target.probe
         await asyncio.sleep(random.uniform(0, min(FIRST_LONGEST, probe.interval * FIRST_SPREAD)))  # noqa: S311
         while True:
             async with self._slots:
-                complaint = await check(probe, target.address, target.port, partial(self._secured, target))
-            if _judge(judged, probe, well=not complaint):
-                log.info("server %s is %s: %s", "/".join(key), "down" if judged.down else "up", complaint or "well")
-                self._changed()
+                failure = await check(probe, target.address, target.port, partial(self._make_context, target))
+            if _record(judged, probe, well=not failure):
+                log.info("server %s is %s: %s", "/".join(key), "down" if judged.down else "up", failure or "well")
+                self._on_change()
             await asyncio.sleep(probe.interval * random.uniform(1 - JITTER, 1 + JITTER))  # noqa: S311
 
 
-def _judge(judged: _Judged, probe: Probe, *, well: bool) -> bool:
+def _record(judged: _Verdict, probe: Probe, *, well: bool) -> bool:
     """Take in one check; whether the verdict changed."""
     if well != judged.down:
         judged.streak = 0

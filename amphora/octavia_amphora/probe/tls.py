@@ -27,18 +27,18 @@ def files(tls: ProbeTls, digests: dict[str, str]) -> Files:
 def context(tls: ProbeTls, needed: Files, contents: Path) -> ssl.SSLContext:
     """A client's context; ``contents``: where contents lie by digest. ``OSError`` when one is not there, or is not PEM."""
     paths = {name: contents / digest for name, digest in needed}
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.check_hostname = bool(tls.ca and tls.name)
-    made.verify_mode = ssl.CERT_REQUIRED if tls.ca else ssl.CERT_NONE
+    tls_context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    tls_context.check_hostname = bool(tls.ca and tls.name)
+    tls_context.verify_mode = ssl.CERT_REQUIRED if tls.ca else ssl.CERT_NONE
     for name in (tls.ca, tls.crl):
         if name:
-            made.load_verify_locations(cafile=paths[name])
+            tls_context.load_verify_locations(cafile=paths[name])
     if tls.crl:
-        made.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN
+        tls_context.verify_flags |= ssl.VerifyFlags.VERIFY_CRL_CHECK_CHAIN
     if tls.certificate:
-        made.load_cert_chain(paths[tls.certificate])
+        tls_context.load_cert_chain(paths[tls.certificate])
     if tls.ciphers:
-        made.set_ciphers(tls.ciphers)
-    made.minimum_version, made.maximum_version = _VERSIONS[tls.oldest], _VERSIONS[tls.newest]
-    made.set_alpn_protocols([ALPN])
-    return made
+        tls_context.set_ciphers(tls.ciphers)
+    tls_context.minimum_version, tls_context.maximum_version = _VERSIONS[tls.oldest], _VERSIONS[tls.newest]
+    tls_context.set_alpn_protocols([ALPN])
+    return tls_context

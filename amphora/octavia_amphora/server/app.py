@@ -12,7 +12,7 @@ from octavia_amphora import __version__
 from octavia_amphora.apply.errors import PushRefused
 from octavia_amphora.apply.load_balancers import LoadBalancers
 from octavia_amphora.haproxy import check
-from octavia_amphora.wire.messages import Info, Push, Refusal, ServerCertificate, Settings, Stamp
+from octavia_amphora.wire.messages import AgentConfig, Info, Push, Refusal, ServerCertificate, VersionStamp
 
 from .http import Request, Response
 from .tls import ServerTls, is_controller
@@ -40,7 +40,7 @@ def _body(request: Request, kind: type[T]) -> T:
 class Api:
     """The handlers."""
 
-    def __init__(self, settings: Settings, load_balancers: LoadBalancers, tls: ServerTls, boot: int) -> None:
+    def __init__(self, settings: AgentConfig, load_balancers: LoadBalancers, tls: ServerTls, boot: int) -> None:
         self._settings = settings
         self._load_balancers = load_balancers
         self._tls = tls
@@ -73,11 +73,11 @@ class Api:
             case "PUT", ["v1", "load-balancers", identity]:
                 return await self._push(identity, _body(request, Push))
             case "GET", ["v1", "load-balancers", identity]:
-                return _found(await self._load_balancers.standing(identity))
+                return _found(await self._load_balancers.status(identity))
             case "GET", ["v1", "load-balancers", identity, "states"]:
                 return _found(await self._load_balancers.states(identity))
             case "DELETE", ["v1", "load-balancers", identity]:
-                await self._load_balancers.remove(identity, _body(request, Stamp))
+                await self._load_balancers.remove(identity, _body(request, VersionStamp))
             case "PUT", ["v1", "certificate"] if self._tls.renewable:
                 self._tls.renew(_body(request, ServerCertificate).pem)
                 log.info("certificate renewed")

@@ -11,7 +11,7 @@ from typing import Any
 
 from octavia_amphora.apply.disk import remove, write
 from octavia_amphora.apply.errors import PushRefused
-from octavia_amphora.wire.messages import Refusal, Settings
+from octavia_amphora.wire.messages import AgentConfig, Refusal
 
 HANDSHAKE_TURNS = 8
 """A handshake in memory is over after fewer."""
@@ -20,7 +20,7 @@ HANDSHAKE_TURNS = 8
 class ServerTls:
     """What the agent listens with: ``context``, whose certificate is replaced while it is in use."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AgentConfig) -> None:
         self._settings = settings
         self.context = _server(Path(settings.certificate), Path(settings.key))
         self.context.verify_mode = ssl.CERT_REQUIRED

@@ -7,7 +7,7 @@ control plane uses the same function for previews and for finding the object beh
 
 What haproxy has no words for stays data altogether: UDP (``Frontend.datagrams``, ``Backend.datagrams``), the packet
 filter (``Frontend.allowed``), and checks that the agent makes itself (``Backend.probe``). The agent, which alone knows
-what is alive, makes nftables rules of the first two (``packets.ruleset``).
+what is alive, makes nftables rules of the first two (``nftables.ruleset``).
 
 
 Certificates with their keys, authorities and revocation lists are *files*: named, known by the digests of their contents, and
@@ -211,7 +211,7 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     remove_files: tuple[str, ...] = ()
 
 
-def streams(configuration: Configuration) -> Configuration:
+def without_udp(configuration: Configuration) -> Configuration:
     """The configuration less what is not haproxy's."""
     if not any(f.datagrams for f in configuration.frontends.values()) and not any(
         b.datagrams for b in configuration.backends.values()
@@ -226,10 +226,10 @@ def streams(configuration: Configuration) -> Configuration:
 
 def digest(configuration: Configuration) -> str:
     """SHA-256 (hex) of the configuration's canonical encoding, order included; files count by their digests."""
-    return hashlib.sha256(msgspec.json.encode(bare(configuration))).hexdigest()
+    return hashlib.sha256(msgspec.json.encode(without_contents(configuration))).hexdigest()
 
 
-def bare(configuration: Configuration) -> Configuration:
+def without_contents(configuration: Configuration) -> Configuration:
     """The configuration without the contents of its files: what may be on a disk."""
     if not any(one.content for one in configuration.files.values()):
         return configuration
@@ -270,7 +270,7 @@ def compose(configuration: Configuration, *, global_section: str = "") -> str:
     reload breaks idle connections).
     Checks of servers stand in ``Server.options``: a server added at run time takes nothing from ``default-server``.
     """
-    configuration = streams(configuration)
+    configuration = without_udp(configuration)
     parts = [global_section, configuration.base]
     parts.extend(f"\nfrontend {frontend.name}\n{frontend.text}" for frontend in configuration.frontends.values())
     for backend in configuration.backends.values():

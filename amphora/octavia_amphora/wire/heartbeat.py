@@ -77,7 +77,7 @@ class _Packed(msgspec.Struct, array_like=True):
     servers: bytes
 
 
-def short(digest: str) -> str:
+def short_digest(digest: str) -> str:
     """The first 64 bits of a configuration's digest, which is what a heartbeat names it by."""
     return digest[:16]
 
@@ -109,7 +109,7 @@ def _pack(balancer: BalancerBeat) -> _Packed:
         codes.append(0)
     return _Packed(
         id=balancer.load_balancer_id,
-        digest=short(balancer.digest),
+        digest=short_digest(balancer.digest),
         generation=balancer.generation,
         serving=balancer.serving,
         listeners=listeners,
@@ -283,7 +283,11 @@ def states(beat: BalancerBeat, configuration: Configuration, digest: str) -> Sta
     Then the receiver has to ask for the agent's ``/states``.
     """
     count = sum(len(backend.servers) for backend in configuration.backends.values())
-    if (beat.digest, len(beat.listeners), len(beat.servers)) != (short(digest), len(configuration.frontends), count):
+    if (beat.digest, len(beat.listeners), len(beat.servers)) != (
+        short_digest(digest),
+        len(configuration.frontends),
+        count,
+    ):
         return None
     each = iter(beat.servers)
     return States(

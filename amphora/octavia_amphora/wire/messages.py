@@ -18,7 +18,7 @@ import msgspec
 from .config import Configuration, Delta
 
 
-class Stamp(msgspec.Struct, frozen=True):
+class VersionStamp(msgspec.Struct, frozen=True):
     """Which configuration a push carries.
 
     The agent keeps the newest on disk before it acts; refuses a smaller (epoch, fence, revision); answers an equal one
@@ -40,7 +40,7 @@ class Stamp(msgspec.Struct, frozen=True):
 class Push(msgspec.Struct, frozen=True, omit_defaults=True):
     """A configuration, whole or as what changed. Exactly one of ``full`` and ``delta`` is given."""
 
-    stamp: Stamp
+    stamp: VersionStamp
     full: Configuration | None = None
     delta: Delta | None = None
 
@@ -51,7 +51,7 @@ Outcome = Literal["unchanged", "runtime", "reload", "start"]
 class Applied(msgspec.Struct, frozen=True, omit_defaults=True):
     """The push is in force. ``workers`` are haproxy's process ids that serve now."""
 
-    stamp: Stamp
+    stamp: VersionStamp
     outcome: Outcome
     workers: tuple[int, ...] = ()
     seconds: float = 0.0
@@ -82,13 +82,13 @@ class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
     kind: Literal["stale", "conflict", "base", "refused", "bind", "failed", "bad_request", "transient"]
     message: str
     complaints: tuple[Complaint, ...] = ()
-    stamp: Stamp | None = None
+    stamp: VersionStamp | None = None
 
 
-class Standing(msgspec.Struct, frozen=True, omit_defaults=True):
+class LoadBalancerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is in force for one load balancer, and the processes that serve it."""
 
-    stamp: Stamp
+    stamp: VersionStamp
     serving: bool
     master: int = 0
     workers: tuple[int, ...] = ()
@@ -145,7 +145,7 @@ class ServerCertificate(msgspec.Struct, frozen=True):
     pem: str
 
 
-class Settings(msgspec.Struct, frozen=True, omit_defaults=True):
+class AgentConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     """The agent's settings: ``/etc/octavia-amphora/agent.json``, written where the amphora is booted.
 
     ``certificate``, ``key`` and ``authority`` are paths of PEM files; a certificate that is in one file with its key can be

@@ -17,7 +17,16 @@ import aiohttp
 import msgspec
 import structlog
 
-from octavia_amphora.wire.messages import Applied, Info, Push, Refusal, ServerCertificate, Stamp, Standing, States
+from octavia_amphora.wire.messages import (
+    Applied,
+    Info,
+    LoadBalancerStatus,
+    Push,
+    Refusal,
+    ServerCertificate,
+    States,
+    VersionStamp,
+)
 from octavia_provider.model.errors import PermanentError, Refused, TransientError, Unreachable
 from octavia_provider.ports import AgentRefused, Authority, CertificateExpired, Credential, Dialer, Instance
 
@@ -53,14 +62,14 @@ class AgentClient:
         body = await self._call("PUT", host, _of(load_balancer_id), body=push, timeout=PUSH_SECONDS)
         return _decode(body, Applied, host)
 
-    async def remove(self, host: Instance, load_balancer_id: str, stamp: Stamp) -> None:
+    async def remove(self, host: Instance, load_balancer_id: str, stamp: VersionStamp) -> None:
         """Stop serving a load balancer."""
         await self._call("DELETE", host, _of(load_balancer_id), body=stamp, timeout=PUSH_SECONDS)
 
-    async def standing(self, host: Instance, load_balancer_id: str) -> Standing | None:
+    async def standing(self, host: Instance, load_balancer_id: str) -> LoadBalancerStatus | None:
         """What is in force, None when the agent has nothing of this load balancer."""
         body = await self._call("GET", host, _of(load_balancer_id))
-        return None if body is None else _decode(body, Standing, host)
+        return None if body is None else _decode(body, LoadBalancerStatus, host)
 
     async def states(self, host: Instance, load_balancer_id: str) -> States | None:
         """Statistics and states in full, None when the agent has nothing of this load balancer."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from octavia_amphora.wire.messages import Settings
+from octavia_amphora.wire.messages import AgentConfig
 from octavia_provider.ports import Amphora, Authority, Dialer
 
 DIRECTORY = "/etc/octavia-amphora"
@@ -35,7 +35,7 @@ def files(
     """
     credential = authority.issue_amphora(amphora.id, address)
     issued(credential.expires)
-    settings = Settings(
+    settings = AgentConfig(
         amphora_id=amphora.id,
         listen_address=address,
         listen_port=port,

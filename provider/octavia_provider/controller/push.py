@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from octavia_amphora.wire.config import Configuration, Delta, apply, bare, difference, digest
-from octavia_amphora.wire.messages import Push, Stamp
+from octavia_amphora.wire.config import Configuration, Delta, apply, difference, digest, without_contents
+from octavia_amphora.wire.messages import Push, VersionStamp
 from octavia_provider.ports import AgentRefused, Agents, Instance, Scope, Store
 
 log = structlog.get_logger(__name__)
@@ -44,11 +44,11 @@ class Pusher:
             if error.refusal.kind != "base" or delta is None:
                 raise
             await self._send(instance, new, wanted, None)
-        self.in_force[instance.amphora_id] = InForce(bare(new), wanted)
+        self.in_force[instance.amphora_id] = InForce(without_contents(new), wanted)
 
     async def _send(self, instance: Instance, new: Configuration, wanted: str, delta: Delta | None) -> None:
         scope = await self.store.write(lambda tx: tx.next_revision(self.lease.id, self.lease.fence))
-        stamp = Stamp(scope.epoch, scope.fence, scope.revision, self.generation, wanted)
+        stamp = VersionStamp(scope.epoch, scope.fence, scope.revision, self.generation, wanted)
         message = Push(stamp=stamp, delta=delta) if delta else Push(stamp=stamp, full=new)
         applied = await self.agents.push(instance, self.lease.id, message)
         log.info(

@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 
 def run_forever(name: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
     """Start a task that is restarted when it fails; failures are logged."""
-    return asyncio.get_running_loop().create_task(supervised(name, work, tell=_log_failure), name=name)
+    return asyncio.get_running_loop().create_task(supervised(name, work, on_failure=_log_failure), name=name)
 
 
 def _log_failure(name: str, error: Exception, pause: float) -> None:

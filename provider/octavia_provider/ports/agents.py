@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from octavia_amphora.wire.messages import Applied, Push, Stamp, Standing, States
+from octavia_amphora.wire.messages import Applied, LoadBalancerStatus, Push, States, VersionStamp
 from octavia_provider.model.errors import Unreachable
 
 from .clouds import Instance
@@ -31,11 +31,11 @@ class Agents(Protocol):
         """Put a configuration in force; ``AgentRefused`` when the agent says no."""
         ...
 
-    async def remove(self, host: Instance, load_balancer_id: str, stamp: Stamp) -> None:
+    async def remove(self, host: Instance, load_balancer_id: str, stamp: VersionStamp) -> None:
         """Stop serving a load balancer."""
         ...
 
-    async def standing(self, host: Instance, load_balancer_id: str) -> Standing | None:
+    async def standing(self, host: Instance, load_balancer_id: str) -> LoadBalancerStatus | None:
         """What is in force, None when the agent has nothing of this load balancer."""
         ...
 

@@ -16,15 +16,15 @@ from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.heartbeat.sender import next_boot
 from octavia_amphora.wire import config
 from octavia_amphora.wire.config import Bind, Configuration, Delta, Frontend
-from octavia_amphora.wire.messages import Push, Stamp
+from octavia_amphora.wire.messages import Push, VersionStamp
 
 ONE = Configuration("lb", "one")
 TWO = Configuration("lb", "two")
 
 
-def stamp(new: Configuration, *order: int) -> Stamp:
+def stamp(new: Configuration, *order: int) -> VersionStamp:
     epoch, fence, revision = order
-    return Stamp(epoch, fence, revision, revision, config.digest(new))
+    return VersionStamp(epoch, fence, revision, revision, config.digest(new))
 
 
 @pytest.mark.parametrize(
@@ -43,17 +43,17 @@ def stamp(new: Configuration, *order: int) -> Stamp:
 def test_which_stamp_comes_next(order: tuple[int, ...], new: Configuration, kind: str | None) -> None:
     newest = PushRecord(stamp(ONE, 1, 1, 1), ONE)
     if kind is None:
-        version_fence.admit(stamp(new, *order), newest)
+        version_fence.check_order(stamp(new, *order), newest)
         return
     with pytest.raises(PushRefused) as caught:
-        version_fence.admit(stamp(new, *order), newest)
+        version_fence.check_order(stamp(new, *order), newest)
     assert caught.value.refusal.kind == kind
 
 
 def test_what_a_push_means() -> None:
     accepted = PushRecord(stamp(ONE, 1, 1, 1), ONE)
     delta = config.difference(ONE, TWO)
-    assert version_fence.configuration("lb", Push(stamp(TWO, 1, 1, 2), delta=delta), accepted) == TWO
+    assert version_fence.resolve("lb", Push(stamp(TWO, 1, 1, 2), delta=delta), accepted) == TWO
     bad = {
         "base": [(Push(stamp(TWO, 1, 1, 2), delta=delta), None), (Push(stamp(ONE, 1, 1, 2), delta=delta), accepted)],
         "bad_request": [
@@ -65,7 +65,7 @@ def test_what_a_push_means() -> None:
     for kind, pushes in bad.items():
         for push, before in pushes:
             with pytest.raises(PushRefused) as caught:
-                version_fence.configuration("lb", push, before)
+                version_fence.resolve("lb", push, before)
             assert caught.value.refusal.kind == kind
 
 
@@ -73,16 +73,16 @@ def test_records_survive_and_a_half_written_one_does_not_count(tmp_path: Path) -
     disk = Disk(tmp_path)
     assert (disk.newest(), disk.accepted()) == (None, None)
     first, second = PushRecord(stamp(ONE, 1, 1, 1), ONE), PushRecord(stamp(TWO, 1, 1, 2), TWO)
-    disk.put_newest(first)
+    disk.save_newest(first)
     disk.accept_newest()
-    disk.put_newest(second)
+    disk.save_newest(second)
     (tmp_path / "newest.json.tmp").write_bytes(b"{")
     again = Disk(tmp_path)
     assert (again.newest(), again.accepted()) == (second, first)
     again.accept_newest()
     assert again.accepted() == second
     tombstone = PushRecord(stamp(TWO, 1, 1, 3), removed=True)
-    again.bury(tombstone)
+    again.write_tombstone(tombstone)
     assert [path.name for path in tmp_path.iterdir()] == ["newest.json"]
     assert again.newest() == tombstone
 
@@ -94,19 +94,19 @@ def listening(port: int) -> Configuration:
 def test_a_taken_port_is_named_unless_it_is_our_own() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        (complaint,) = binds.complaints((), listening(port))
+        (complaint,) = binds.bind_errors((), listening(port))
         assert complaint.proxy == "f"
         assert f"127.0.0.1:{port}: another process" in complaint.message
-        assert binds.complaints([listening(port)], listening(port)) == ()
+        assert binds.bind_errors([listening(port)], listening(port)) == ()
         anywhere = Configuration("lb", "", {"f": Frontend("f", "", (Bind("0.0.0.0", port),))})
-        assert binds.complaints([anywhere], listening(port)) == ()
-    assert binds.complaints((), listening(port)) == ()
+        assert binds.bind_errors([anywhere], listening(port)) == ()
+    assert binds.bind_errors((), listening(port)) == ()
 
 
 def test_one_port_for_two_listeners_is_refused() -> None:
     new = Configuration("lb", "", {name: Frontend(name, "", (Bind("192.0.2.1", 80),)) for name in ("f", "g")})
     held = Configuration("lb", "", {"f": new.frontends["f"]})
-    (complaint,) = binds.complaints([held], new)
+    (complaint,) = binds.bind_errors([held], new)
     assert complaint.proxy == "g"
     assert "listener f" in complaint.message
 

@@ -16,7 +16,7 @@ from octavia_amphora.apply.runtime_certificates import RuntimeCertificates
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire import config
 from octavia_amphora.wire.config import Configuration, Datagrams, File, Frontend, file
-from octavia_amphora.wire.messages import Stamp
+from octavia_amphora.wire.messages import VersionStamp
 
 
 def made(*listed: str, **contents: str) -> Configuration:
@@ -105,31 +105,33 @@ def test_keys_are_never_shown() -> None:
 
 def test_a_digest_is_that_of_the_bare_configuration() -> None:
     whole = made("a", a="1")
-    assert config.digest(whole) == config.digest(config.bare(whole)) != config.digest(made("a", a="2"))
-    delta = config.difference(config.bare(whole), made("a", "b", a="1", b="1"))
+    assert config.digest(whole) == config.digest(config.without_contents(whole)) != config.digest(made("a", a="2"))
+    delta = config.difference(config.without_contents(whole), made("a", "b", a="1", b="1"))
     assert [one.name for one in delta.set_files] == ["b"]
-    assert config.digest(config.apply(config.bare(whole), delta)) == config.digest(made("a", "b", a="1", b="1"))
+    assert config.digest(config.apply(config.without_contents(whole), delta)) == config.digest(
+        made("a", "b", a="1", b="1")
+    )
 
 
 def test_contents_are_in_memory_alone(tmp_path: Path) -> None:
     paths = Paths(tmp_path / "state", tmp_path / "run")
-    paths.make()
+    paths.create()
     files = Files(paths)
-    bare = files.take(made("a", a="-----KEY-----"))
+    bare = files.store(made("a", a="-----KEY-----"))
     disk = Disk(paths.state)
-    disk.put_newest(PushRecord(Stamp(0, 0, 1, 1, config.digest(bare)), bare))
+    disk.save_newest(PushRecord(VersionStamp(0, 0, 1, 1, config.digest(bare)), bare))
     assert b"KEY" not in (paths.state / "newest.json").read_bytes()
-    files.lay_out(bare, paths.files)
+    files.link_files(bare, paths.files)
     assert (paths.files / "a").read_text() == "-----KEY-----"
     assert (paths.files / "f.list").read_text() == "a\n"
     assert (paths.files / "a").stat().st_mode & 0o777 == 0o600
-    files.forget_others(None)
+    files.remove_unused(None)
     assert list(paths.contents.iterdir()) == []
-    assert not files.has_all(bare)
+    assert not files.has_contents(bare)
     with pytest.raises(PushRefused, match="Push the whole"):
-        files.take(bare)
+        files.store(bare)
     with pytest.raises(PushRefused, match="a reboot"):
-        files.lay_out(bare, paths.files)
+        files.link_files(bare, paths.files)
 
 
 @pytest.mark.parametrize(
@@ -142,10 +144,10 @@ def test_contents_are_in_memory_alone(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_not_what_it_says_is_refused(tmp_path: Path, one: File, says: str) -> None:
     paths = Paths(tmp_path / "state", tmp_path / "run")
-    paths.make()
+    paths.create()
     configuration = msgspec.structs.replace(made(), files={one.name: one})
     with pytest.raises(PushRefused, match=says):
-        Files(paths).take(configuration)
+        Files(paths).store(configuration)
 
 
 async def test_a_worker_lets_go_of_so_many_certificates__then_a_reload_does_it(
@@ -156,24 +158,24 @@ async def test_a_worker_lets_go_of_so_many_certificates__then_a_reload_does_it(
     async def done(*_: object) -> str:
         return "New empty transaction Success! deleted in crtlist, deleted!"
 
-    monkeypatch.setattr(runtime_certificates.runtime, "say", done)
-    monkeypatch.setattr(runtime_certificates, "MOST_REMOVALS", 3)
+    monkeypatch.setattr(runtime_certificates.runtime, "execute_with_payload", done)
+    monkeypatch.setattr(runtime_certificates, "MAX_REMOVALS", 3)
     paths = Paths(tmp_path / "state", tmp_path / "run")
-    paths.make()
+    paths.create()
     files = Files(paths)
     one, two, other = made("a", a="1"), made("a", "b", a="1", b="1"), made("a", "b", a="1", b="2")
     for each in (one, two, other):
-        files.take(each)
+        files.store(each)
     teller = RuntimeCertificates(paths, files)
 
     async def told(workers: int, times: int) -> list[bool | None]:
         found = []
         for _ in range(times):
-            assert await teller.tell(one, two, (workers,)) is True
-            assert await teller.tell(two, other, (workers,)) is True
-            found.append(await teller.tell(other, one, (workers,)))
+            assert await teller.update(one, two, (workers,)) is True
+            assert await teller.update(two, other, (workers,)) is True
+            found.append(await teller.update(other, one, (workers,)))
         return found
 
     assert await told(1, 5) == [True, True, True, None, None]
     assert await told(2, 4) == [True, True, True, None]
-    assert await teller.tell(two, two, (2,)) is False
+    assert await teller.update(two, two, (2,)) is False

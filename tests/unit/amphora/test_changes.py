@@ -6,7 +6,7 @@ from __future__ import annotations
 import msgspec
 
 from octavia_amphora.apply import changes
-from octavia_amphora.apply.changes import POOLING
+from octavia_amphora.apply.changes import POOL_OPTIONS
 from octavia_amphora.wire.config import Backend, Configuration, Frontend, Server
 from octavia_amphora.wire.haproxy_versions import Version
 
@@ -27,7 +27,7 @@ def texts(old: Configuration, new: Configuration) -> list[str] | None:
 
 def test_additions_come_before_removals() -> None:
     assert texts(made(A), made(B)) == [
-        f"add server x/b [fd00::2]:80 weight 1 {POOLING}",
+        f"add server x/b [fd00::2]:80 weight 1 {POOL_OPTIONS}",
         "set server x/b state ready",
         "set server x/a state maint",
         "del server x/a",
@@ -37,12 +37,12 @@ def test_additions_come_before_removals() -> None:
 def test_a_checked_server_has_its_checks_begun() -> None:
     disabled = msgspec.structs.replace(A, admin="maint", weight=0)
     assert texts(made(), made(A)) == [
-        f"add server x/a 10.0.0.1:80 weight 1 {POOLING} check inter 1s",
+        f"add server x/a 10.0.0.1:80 weight 1 {POOL_OPTIONS} check inter 1s",
         "enable health x/a",
         "set server x/a state ready",
     ]
     assert texts(made(), made(disabled)) == [
-        f"add server x/a 10.0.0.1:80 weight 0 {POOLING} check inter 1s",
+        f"add server x/a 10.0.0.1:80 weight 0 {POOL_OPTIONS} check inter 1s",
         "enable health x/a",
     ]
 
@@ -71,7 +71,7 @@ def test_servers_with_cookies_come_and_go_where_haproxy_can_be_told() -> None:
         found = changes.commands(old, new, NOBODY, version)
         assert found is not None
         assert [command.text for command in found] == [
-            f"add server x/b [fd00::2]:80 weight 1 {POOLING} cookie b",
+            f"add server x/b [fd00::2]:80 weight 1 {POOL_OPTIONS} cookie b",
             "set server x/b state ready",
             "set server x/a state maint",
             "del server x/a",
@@ -106,7 +106,7 @@ def test_a_name_that_is_still_leaving_is_not_free() -> None:
 
 def test_answers() -> None:
     plain, delete = changes.Command("set weight"), changes.removal("x", "a")
-    assert plain.done("")
-    assert not plain.done("No such server.")
-    assert delete.done("Server deleted.")
-    assert not delete.done("Server still has connections attached to it, cannot remove it.")
+    assert plain.succeeded("")
+    assert not plain.succeeded("No such server.")
+    assert delete.succeeded("Server deleted.")
+    assert not delete.succeeded("Server still has connections attached to it, cannot remove it.")

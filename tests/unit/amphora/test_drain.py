@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from octavia_amphora.apply.drain import in_use, removed
+from octavia_amphora.apply.drain import removed_servers, servers_with_sessions
 from octavia_amphora.wire.config import Backend, Configuration, Server
 
 SAID = """\
@@ -21,13 +21,13 @@ def configuration(*backends: Backend) -> Configuration:
 
 
 def test_servers_with_sessions() -> None:
-    assert list(in_use(SAID)) == ["p:l/a"]
-    assert list(in_use("Can't find the target PID matching the prefix '@!12'.\n")) == []
+    assert list(servers_with_sessions(SAID)) == ["p:l/a"]
+    assert list(servers_with_sessions("Can't find the target PID matching the prefix '@!12'.\n")) == []
 
 
 def test_what_is_removed() -> None:
     same = backend("same", "x")
     old = configuration(backend("p:l", "a", "b"), backend("gone", "c"), same, backend("u", "d", datagrams=True))
     new = configuration(backend("p:l", "b", "e"), same)
-    assert removed(old, new) == {"p:l/a", "gone/c"}
-    assert removed(new, new) == removed(None, new) == removed(old, None) == set()
+    assert removed_servers(old, new) == {"p:l/a", "gone/c"}
+    assert removed_servers(new, new) == removed_servers(None, new) == removed_servers(old, None) == set()

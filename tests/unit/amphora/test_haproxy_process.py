@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from octavia_amphora.haproxy import global_section, runtime, startup_errors
 from octavia_amphora.haproxy.paths import Paths
-from octavia_amphora.haproxy.process import Failed, Haproxy
+from octavia_amphora.haproxy.process import Haproxy, HaproxyFailed
 from octavia_amphora.shortage import OWN_DESCRIPTORS
 from octavia_amphora.wire.haproxy_versions import DYNAMIC_COOKIES, RELOAD_ANSWERS, has
 
@@ -67,7 +67,7 @@ class Stand(Haproxy):
 
     def write(self, mark: str, more: str = "") -> None:
         """The file that is loaded next."""
-        self.paths.make()
+        self.paths.create()
         lines = LINES.format(run=self.paths.run) + more
         self.paths.config.write_text(global_section.render(self.paths, mark=mark) + lines)
 
@@ -130,11 +130,11 @@ async def test_a_worker_that_refuses_for_a_while_is_asked_again(stand: Callable[
     haproxy.write("two")
     stats.rename(away)
     reload = asyncio.ensure_future(haproxy.reload("two", timeout=30))
-    await until(lambda: reload.done() or stats.exists() or "stats.sock" in haproxy._problem)
+    await until(lambda: reload.done() or stats.exists() or "stats.sock" in haproxy._last_problem)
     if not stats.exists():  # or the new worker has made one of its own
         away.rename(stats)
     await reload
-    assert await runtime.describe(stats) == (haproxy.workers[0], "two")
+    assert await runtime.current_worker(stats) == (haproxy.workers[0], "two")
 
 
 async def test_a_master_that_refuses_is_told_to_reload_again(stand: Callable[[str], Stand]) -> None:
@@ -145,17 +145,17 @@ async def test_a_master_that_refuses_is_told_to_reload_again(stand: Callable[[st
     haproxy.write("two")
     master.rename(away)
     reload = asyncio.ensure_future(haproxy.reload("two", timeout=30))
-    await until(lambda: "master.sock" in haproxy._problem)
+    await until(lambda: "master.sock" in haproxy._last_problem)
     away.rename(master)
     await reload
-    assert (await runtime.describe(haproxy.paths.stats_socket))[1] == "two"
+    assert (await runtime.current_worker(haproxy.paths.stats_socket))[1] == "two"
 
 
 async def test_one_that_runs_but_refuses_is_found_by_the_next_agent(stand: Callable[[str], Stand]) -> None:
     first = stand("say(b'READY=1'); listener.bind(master); time.sleep(0.3)")
     first.write("one")
     start = asyncio.ensure_future(first.start("one", timeout=30))
-    await until(lambda: "master.sock" in first._problem)
+    await until(lambda: "master.sock" in first._last_problem)
     second = stand("")
     assert await second.adopt()
     assert second.master == first.master
@@ -168,7 +168,7 @@ async def test_one_that_ends_is_told_with_its_code_and_its_reason(stand: Callabl
     real = "[ALERT]    (7) : Binding [haproxy.cfg:9] for frontend f: cannot bind socket."
     haproxy = stand(f"print({LIMIT!r}); print({real!r}, flush=True); sys.exit(3)")
     haproxy.write("one")
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(HaproxyFailed) as caught:
         await haproxy.start("one", timeout=30)
     assert str(caught.value) == f"haproxy ended with exit code 3: {real}"
 
@@ -176,7 +176,7 @@ async def test_one_that_ends_is_told_with_its_code_and_its_reason(stand: Callabl
 async def test_one_that_is_killed_is_told_so(stand: Callable[[str], Stand]) -> None:
     haproxy = stand(f"print({LIMIT!r}, flush=True); say(b'READY=1'); os.kill(os.getpid(), 9)")
     haproxy.write("one")
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(HaproxyFailed) as caught:
         await haproxy.start("one", timeout=30)
     assert str(caught.value) == "haproxy ended, killed by SIGKILL"
 
@@ -194,7 +194,7 @@ async def test_one_that_does_not_get_ready_is_told_with_the_time_and_what_is_mis
 ) -> None:
     haproxy = stand(f"print({LIMIT!r}); print({NO_SERVER!r}, flush=True); {before}")
     haproxy.write("one")
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(HaproxyFailed) as caught:
         await haproxy.start("one", timeout=0.5)
     words = str(caught.value)
     assert re.match(r"haproxy is not ready after [0-9]\.\d s: ", words)
@@ -210,7 +210,7 @@ async def test_a_reload_that_fails_says_why_and_leaves_what_serves(stand: Callab
     workers = haproxy.workers
     for more in ("    nonsense\n", f"frontend g\n    bind unix@{haproxy.paths.run}/none/g.sock\n"):
         haproxy.write("two", more)
-        with pytest.raises(Failed) as caught:
+        with pytest.raises(HaproxyFailed) as caught:
             await haproxy.reload("two", timeout=30)
         words = str(caught.value)
         assert words.startswith("haproxy went on with its former configuration: [ALERT]"), words
@@ -219,7 +219,7 @@ async def test_a_reload_that_fails_says_why_and_leaves_what_serves(stand: Callab
     haproxy.write("three")
     await haproxy.reload("three", timeout=30)
     assert haproxy.workers != workers
-    assert (await runtime.describe(haproxy.paths.stats_socket))[1] == "three"
+    assert (await runtime.current_worker(haproxy.paths.stats_socket))[1] == "three"
 
 
 async def test_it_starts_with_as_many_connections_as_the_limit_of_open_files_has_room_for(
@@ -235,7 +235,7 @@ async def test_a_limit_that_ended_it_is_its_reason(stand: Callable[[str], Stand]
     fatal = "[ALERT]    (7) : [haproxy.main()] Cannot raise FD limit to 20002, limit is 20000."
     haproxy = stand(f"print({fatal!r}, flush=True); sys.exit(1)")
     haproxy.write("one")
-    with pytest.raises(Failed) as caught:
+    with pytest.raises(HaproxyFailed) as caught:
         await haproxy.start("one", timeout=30)
     assert str(caught.value) == f"haproxy ended with exit code 1: {fatal}"
 
@@ -244,12 +244,12 @@ async def test_the_haproxy_that_runs_offers_what_the_table_says(stand: Callable[
     haproxy = stand("")
     haproxy.write("one", "    cookie SRV insert indirect nocache\n")
     await haproxy.start("one", timeout=30)
-    answer = await runtime.ask(haproxy.paths.stats_socket, "show info")
+    answer = await runtime.execute(haproxy.paths.stats_socket, "show info")
     assert haproxy.version is not None
     assert f"\nVersion: {haproxy.version}." in answer
-    added = await runtime.ask(haproxy.paths.stats_socket, "add server b/x 127.0.0.1:8 cookie x")
+    added = await runtime.execute(haproxy.paths.stats_socket, "add server b/x 127.0.0.1:8 cookie x")
     assert added.startswith("New server registered") is has(haproxy.version, DYNAMIC_COOKIES), added
-    reloaded = await runtime.ask(haproxy.paths.master_socket, "reload", timeout=30)
+    reloaded = await runtime.execute(haproxy.paths.master_socket, "reload", timeout=30)
     assert reloaded.startswith("Success=1") is has(haproxy.version, RELOAD_ANSWERS), reloaded
 
 
@@ -274,7 +274,7 @@ def test_after_a_reload_that_failed_the_newest_old_worker_serves() -> None:
         "#<PID>  <type>  <reloads>  <uptime>  <version>\n14  master  2 [failed: 1]  0d00h00m00s  3.2.26-1\n# workers\n"
     )
     old = "# old workers\n19  worker  1  0d00h00m00s  3.2.26-1\n12  worker  2  0d00h00m00s  3.2.26-1\n"
-    assert runtime.serving(runtime.parse_processes(head + old)) == (19,)
+    assert runtime.serving_workers(runtime.parse_processes(head + old)) == (19,)
     current = "22  worker  0  0d00h00m00s  3.2.26-1\n"
-    assert runtime.serving(runtime.parse_processes(head + current + old)) == (22,)
-    assert runtime.serving(runtime.parse_processes(head)) == ()
+    assert runtime.serving_workers(runtime.parse_processes(head + current + old)) == (22,)
+    assert runtime.serving_workers(runtime.parse_processes(head)) == ()

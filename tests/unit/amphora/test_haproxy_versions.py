@@ -5,7 +5,16 @@ from __future__ import annotations
 
 import pytest
 
-from octavia_amphora.wire.haproxy_versions import DYNAMIC_COOKIES, OFFERS, OLDEST, TRIED, Version, has, parse, told
+from octavia_amphora.wire.haproxy_versions import (
+    DYNAMIC_COOKIES,
+    FEATURES,
+    OLDEST,
+    TESTED,
+    Version,
+    has,
+    implications,
+    parse,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,10 +41,10 @@ def test_what_is_not_known_has_nothing_that_came_later() -> None:
 
 
 def test_every_version_is_told_what_it_has_and_what_it_has_not() -> None:
-    assert all(offer.since > OLDEST for offer in OFFERS), "what every haproxy has is no offer"
-    for version in (*TRIED, Version(2, 9), Version(9, 9)):
-        first, *rest = told(version)
-        assert ("the tests run with it" in first) is (version in TRIED)
-        assert rest == [offer.there if version >= offer.since else offer.before for offer in OFFERS]
-    assert "nobody has tried" in told(Version(9, 9))[0]
-    assert "too old" in told(Version(2, 4))[0]
+    assert all(offer.since > OLDEST for offer in FEATURES), "what every haproxy has is no offer"
+    for version in (*TESTED, Version(2, 9), Version(9, 9)):
+        first, *rest = implications(version)
+        assert ("the tests run with it" in first) is (version in TESTED)
+        assert rest == [offer.with_feature if version >= offer.since else offer.without_feature for offer in FEATURES]
+    assert "nobody has tried" in implications(Version(9, 9))[0]
+    assert "too old" in implications(Version(2, 4))[0]

@@ -39,23 +39,23 @@ def line(name: str, *, op: int = 2, admin: int = 0, weight: int = 1, checks: int
     ],
 )
 def test_states(text: str, state: str) -> None:
-    (one,) = servers.seen(HEADER + text)
+    (one,) = servers.parse_states(HEADER + text)
     assert one.state() == state
 
 
 def test_agreement_is_of_all_that_can_be_seen() -> None:
-    (good,) = servers.seen(line("a", weight=3))
-    assert good.agrees(A)
+    (good,) = servers.parse_states(line("a", weight=3))
+    assert good.matches(A)
     for wrong in (line("a"), line("a", weight=3, admin=1), line("a", weight=3, address="10.0.0.9")):
-        (one,) = servers.seen(wrong)
-        assert not one.agrees(A)
+        (one,) = servers.parse_states(wrong)
+        assert not one.matches(A)
 
 
 def test_of_the_saved_states_only_health_is_kept() -> None:
     text = HEADER + line("a", op=0, weight=9, address="10.9.9.9", admin=4) + line("b", op=0) + line("gone")
-    kept = servers.health_file(text, ONE)
+    kept = servers.state_file(text, ONE)
     assert kept == HEADER + line("a", op=0, weight=3)
-    assert servers.health_file(HEADER + line("a", op=0, admin=1), ONE) == HEADER
+    assert servers.state_file(HEADER + line("a", op=0, admin=1), ONE) == HEADER
 
 
 def test_old_workers_are_told_apart() -> None:
@@ -74,13 +74,13 @@ def test_counters_add_up_over_workers() -> None:
     parsed = counters.parse(text)
     assert parsed["f"].status == "open"
     assert list(parsed) == ["f"]
-    ledger.see("1", {"f": parsed["f"].counters})
-    ledger.see("2", {"f": Counters(1, 1, 1, 1, 0)})
+    ledger.update("1", {"f": parsed["f"].counters})
+    ledger.update("2", {"f": Counters(1, 1, 1, 1, 0)})
     assert ledger.total("f") == Counters(101, 1001, 3, 11, 1)
-    ledger.keep_only({"2"})
-    ledger.see("2", {"f": Counters(2, 2, 0, 2, 0)})
+    ledger.fold_ended({"2"})
+    ledger.update("2", {"f": Counters(2, 2, 0, 2, 0)})
     assert ledger.total("f") == Counters(102, 1002, 0, 12, 1)
-    ledger.forget_others(set())
+    ledger.drop_listeners(set())
     assert ledger.total("f") == Counters(2, 2, 0, 2, 0)
 
 
@@ -106,7 +106,7 @@ def test_complaints_name_line_proxy_and_server() -> None:
 
 
 def test_the_prelude_is_one_section_and_marks_what_was_loaded() -> None:
-    text = global_section.render(Paths.of("/s", "/r", "lb"), mark="abc 1")
+    text = global_section.render(Paths.for_load_balancer("/s", "/r", "lb"), mark="abc 1")
     assert text.startswith("global\n    description abc 1\n")
     assert "user" not in text  # haproxy never was another one, so there is nobody whom it would have to become
 

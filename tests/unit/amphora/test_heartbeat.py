@@ -165,7 +165,7 @@ def test_positions_are_read_with_the_configuration_of_that_digest_alone() -> Non
     one = Configuration(ID, "", {"f": Frontend("f", "")}, {"b": Backend("b", "p", "", servers)})
     digest = config.digest(one)
     listener = ListenerState("full", Counters(1, 2, 3, 4, 5))
-    beat = BalancerBeat(ID, heartbeat.short(digest), 7, True, (listener,), ("up", "down"))
+    beat = BalancerBeat(ID, heartbeat.short_digest(digest), 7, True, (listener,), ("up", "down"))
     read = heartbeat.states(beat, one, digest)
     assert read
     assert read.listeners == {"f": listener}

@@ -6,14 +6,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octavia_amphora.nftables import buckets
+from octavia_amphora.nftables import server_selection
 from octavia_amphora.nftables.kernel import _flows
 from octavia_amphora.nftables.ruleset import Flow
 
 WEIGHTS = st.dictionaries(st.text("abcdef", min_size=1), st.integers(1, 256), min_size=1, max_size=12)
 
 
-def shares(size: int, ranges: list[buckets.Range]) -> dict[str, int]:
+def shares(size: int, ranges: list[server_selection.Range]) -> dict[str, int]:
     found: dict[str, int] = {}
     at = 0
     for start, end, name in ranges:
@@ -26,7 +26,7 @@ def shares(size: int, ranges: list[buckets.Range]) -> dict[str, int]:
 
 @given(WEIGHTS)
 def test_in_turn_each_has_its_weight(weights: dict[str, int]) -> None:
-    size, ranges = buckets.in_turn(weights)
+    size, ranges = server_selection.round_robin(weights)
     found = shares(size, ranges)
     total = sum(weights.values())
     assert all(found[name] * total == weight * size for name, weight in weights.items())
@@ -34,7 +34,7 @@ def test_in_turn_each_has_its_weight(weights: dict[str, int]) -> None:
 
 @given(WEIGHTS)
 def test_hashed_each_has_about_its_share(weights: dict[str, int]) -> None:
-    size, ranges = buckets.hashed(weights)
+    size, ranges = server_selection.maglev(weights)
     found = shares(size, ranges)
     total = sum(weights.values())
     for name, weight in weights.items():
@@ -45,7 +45,7 @@ def test_hashed_few_others_move_when_one_leaves() -> None:
     weights = {f"10.0.0.{n}": 1 for n in range(10)}
     owners = {}
     for some in (weights, dict.fromkeys(list(weights)[1:], 1)):
-        _, ranges = buckets.hashed(some)
+        _, ranges = server_selection.maglev(some)
         owners[len(some)] = [name for start, end, name in ranges for _ in range(start, end + 1)]
     stayed = [a == b for a, b in zip(owners[10], owners[9], strict=True) if a != "10.0.0.0"]
     assert stayed.count(False) <= len(stayed) * 0.1

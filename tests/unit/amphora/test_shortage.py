@@ -16,11 +16,11 @@ from octavia_amphora import shortage
 from octavia_amphora.apply import disk
 from octavia_amphora.apply.disk import Disk, PushRecord
 from octavia_amphora.haproxy import check
-from octavia_amphora.haproxy.watchdog import Judgement, ProcessSample, see
+from octavia_amphora.haproxy.watchdog import HangDetector, ProcessSample, sample
 from octavia_amphora.heartbeat.sender import next_boot
-from octavia_amphora.log_limit import ALL, SAME, WINDOW, FloodFilter, LogRateLimiter
+from octavia_amphora.log_limit import MAX_PER_KIND, MAX_TOTAL, WINDOW, FloodFilter, LogRateLimiter
 from octavia_amphora.wire.config import Configuration, digest
-from octavia_amphora.wire.messages import Stamp
+from octavia_amphora.wire.messages import VersionStamp
 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EROFS])
@@ -49,17 +49,17 @@ def test_what_others_do_is_no_shortage(error: Exception) -> None:
     ],
 )
 def test_what_haproxy_says_of_its_end(said: str, passes: bool) -> None:
-    assert shortage.passes(said) is passes
+    assert shortage.may_pass(said) is passes
 
 
 def test_as_many_connections_as_descriptors_allow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shortage.resource, "getrlimit", lambda _: (128, 1024))
-    assert shortage.connections(50_000, 10) == (1024 - shortage.OWN_DESCRIPTORS - 10) // 2
-    assert shortage.connections(100, 10) == 100
+    assert shortage.possible_connections(50_000, 10) == (1024 - shortage.OWN_DESCRIPTORS - 10) // 2
+    assert shortage.possible_connections(100, 10) == 100
     monkeypatch.setattr(shortage.resource, "getrlimit", lambda _: (32, 32))
-    assert shortage.connections(100, 10) == 0
+    assert shortage.possible_connections(100, 10) == 0
     monkeypatch.setattr(shortage.resource, "getrlimit", lambda _: (32, shortage.resource.RLIM_INFINITY))
-    assert shortage.connections(100, 10) == 100
+    assert shortage.possible_connections(100, 10) == 100
 
 
 @pytest.mark.parametrize("program", ["/nowhere/haproxy", "/bin/sh", "/bin/sleep"])
@@ -76,8 +76,8 @@ async def test_a_check_that_does_not_come_to_a_verdict(
 
 # ── hangs ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 def verdicts(first: ProcessSample, *sights: ProcessSample) -> list[bool]:
-    judgement = Judgement(first)
-    return [judgement.silent(one) for one in sights]
+    judgement = HangDetector(first)
+    return [judgement.record_timeout(one) for one in sights]
 
 
 def test_a_stopped_process_hangs_when_it_was_silent_twice() -> None:
@@ -104,30 +104,30 @@ def test_one_that_gets_on_slowly_is_waited_for() -> None:
 
 
 def test_a_process_is_seen_with_its_processor_time() -> None:
-    first = see(os.getpid())
+    first = sample(os.getpid())
     assert first is not None
     sum(range(2_000_000))
-    second = see(os.getpid())
+    second = sample(os.getpid())
     assert second is not None
-    assert second.spent > first.spent > 0
-    assert see(2**22 + 1) is None
+    assert second.cpu_seconds > first.cpu_seconds > 0
+    assert sample(2**22 + 1) is None
 
 
 # ── damaged files ────────────────────────────────────────────────────────────────────────────────────────────────────
 CONFIGURATION = Configuration("lb", "global\n", {}, {})
-RECORD = PushRecord(Stamp(0, 1, 7, 7, digest(CONFIGURATION)), CONFIGURATION)
+RECORD = PushRecord(VersionStamp(0, 1, 7, 7, digest(CONFIGURATION)), CONFIGURATION)
 GARBAGE = [b"", b"{", b"null", b"[]", b"\xff\xfe\x00", b"[" * 200_000, b'{"stamp": {}}', b"9" * 5000]
 
 
 @pytest.mark.parametrize("garbage", GARBAGE)
 def test_a_damaged_record_is_none_and_is_set_aside(tmp_path: Path, garbage: bytes) -> None:
     made = Disk(tmp_path)
-    made.put_newest(RECORD)
+    made.save_newest(RECORD)
     (tmp_path / "newest.json").write_bytes(garbage)
     assert made.newest() is None
     assert (tmp_path / "newest.json.damaged").read_bytes() == garbage
     assert made.newest() is None  # there is none any more
-    made.put_newest(RECORD)
+    made.save_newest(RECORD)
     made.accept_newest()
     assert made.newest() == made.accepted() == RECORD
 
@@ -138,19 +138,19 @@ def test_a_folder_in_the_place_of_a_record(tmp_path: Path) -> None:
     (tmp_path / "accepted.json" / "x").touch()
     assert made.accepted() is None
     (tmp_path / "newest.json").mkdir()
-    made.put_newest(RECORD)
+    made.save_newest(RECORD)
     made.accept_newest()
     assert made.newest() == made.accepted() == RECORD
 
 
 def test_a_record_whose_configuration_is_not_that_of_its_stamp_is_damaged(tmp_path: Path) -> None:
     made = Disk(tmp_path)
-    made.put_newest(RECORD)
+    made.save_newest(RECORD)
     text = json.loads((tmp_path / "newest.json").read_bytes())
     text["configuration"]["base"] = "glowal\n"
     (tmp_path / "newest.json").write_text(json.dumps(text))
     assert made.newest() is None
-    made.put_newest(PushRecord(RECORD.stamp))
+    made.save_newest(PushRecord(RECORD.stamp))
     made.accept_newest()
     assert made.accepted() is None  # a refused push is nothing that is in force
     assert made.newest() == PushRecord(RECORD.stamp)
@@ -186,16 +186,16 @@ def test_the_number_of_a_start_is_had_whatever_is_on_disk(tmp_path: Path, garbag
 def test_the_same_complaint_is_written_a_few_times_and_counted() -> None:
     now = [0.0]
     limiter = LogRateLimiter(lambda: now[0])
-    assert [limiter.admit("x") for _ in range(1000)] == [0] * SAME + [None] * (1000 - SAME)
+    assert [limiter.admit("x") for _ in range(1000)] == [0] * MAX_PER_KIND + [None] * (1000 - MAX_PER_KIND)
     assert limiter.admit("y") == 0
     now[0] += WINDOW
-    assert limiter.admit("x") == 1000 - SAME
+    assert limiter.admit("x") == 1000 - MAX_PER_KIND
     assert limiter.admit("x") == 0
 
 
 def test_many_different_complaints_are_limited_too() -> None:
     limiter = LogRateLimiter(lambda: 0.0)
-    assert sum(limiter.admit(n) is not None for n in range(10_000)) == ALL
+    assert sum(limiter.admit(n) is not None for n in range(10_000)) == MAX_TOTAL
 
 
 def test_a_log_does_not_take_12_000_lines_in_12_seconds(tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_a_log_does_not_take_12_000_lines_in_12_seconds(tmp_path: Path) -> None:
     logger.removeHandler(handler)
     handler.close()
     lines = (tmp_path / "log").read_text().splitlines()
-    assert lines.count("socket.accept() out of system resource") == SAME
+    assert lines.count("socket.accept() out of system resource") == MAX_PER_KIND
 
 
 async def test_a_silent_socket_is_no_shortage_and_a_shortage_is_no_silence(
@@ -217,13 +217,13 @@ async def test_a_silent_socket_is_no_shortage_and_a_shortage_is_no_silence(
 ) -> None:
     from octavia_amphora.haproxy import runtime
 
-    with pytest.raises(runtime.Silent):
-        await runtime.ask(tmp_path / "none.sock", "show info")
+    with pytest.raises(runtime.RuntimeApiError):
+        await runtime.execute(tmp_path / "none.sock", "show info")
 
     async def short(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr(asyncio, "open_unix_connection", short)
-    for asked in (runtime.ask(tmp_path / "x", "a"), runtime.converse(tmp_path / "x", ["a"])):
+    for asked in (runtime.execute(tmp_path / "x", "a"), runtime.execute_all(tmp_path / "x", ["a"])):
         with pytest.raises(OSError, match="Too many"):
             await asked

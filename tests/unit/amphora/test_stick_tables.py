@@ -23,7 +23,7 @@ from octavia_amphora.wire.config import Backend, Configuration
     ],
 )
 def test_a_key_can_end_neither_its_word_nor_its_command(shown: str, taken: str | None) -> None:
-    assert stick_tables.escaped(shown) == taken
+    assert stick_tables.escape_key(shown) == taken
 
 
 def test_entries_are_read__those_of_unknown_servers_left_out__no_more_than_there_is_room_for() -> None:
@@ -43,4 +43,4 @@ def test_a_table_is_known_by_its_line() -> None:
         "a": Backend("a", "p", "    balance roundrobin\n    stick-table type ipv6 size 10k\n"),
         "b": Backend("b", "p", "    balance roundrobin\n"),
     }
-    assert stick_tables.declared(Configuration("lb", "", {}, backends)) == {"a": "ipv6"}
+    assert stick_tables.declared_tables(Configuration("lb", "", {}, backends)) == {"a": "ipv6"}

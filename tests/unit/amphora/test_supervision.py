@@ -29,7 +29,7 @@ async def test_it_begins_again_later_each_time_until_it_returns(monkeypatch: pyt
     monkeypatch.setattr(supervision, "LONGEST_PAUSE", 0.004)
     told: list[tuple[str, str, float]] = []
     work = Work(4)
-    await supervised("heartbeats", work, tell=lambda name, error, pause: told.append((name, str(error), pause)))
+    await supervised("heartbeats", work, on_failure=lambda name, error, pause: told.append((name, str(error), pause)))
     assert work.begun == 5
     assert [pause for _, _, pause in told] == [0.001, 0.002, 0.004, 0.004]
     assert {(name, why) for name, why, _ in told} == {("heartbeats", "[Errno 28] No space left on device")}
@@ -37,9 +37,9 @@ async def test_it_begins_again_later_each_time_until_it_returns(monkeypatch: pyt
 
 async def test_after_a_good_run_it_begins_again_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervision, "SHORTEST_PAUSE", 0.001)
-    monkeypatch.setattr(supervision, "GOOD_RUN", 0.0)
+    monkeypatch.setattr(supervision, "STABLE_SECONDS", 0.0)
     pauses: list[float] = []
-    await supervised("w", Work(3), tell=lambda _name, _error, pause: pauses.append(pause))
+    await supervised("w", Work(3), on_failure=lambda _name, _error, pause: pauses.append(pause))
     assert pauses == [0.001] * 3
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from octavia_amphora.apply.disk import write
 from octavia_amphora.haproxy.paths import Paths
-from octavia_amphora.haproxy.user import HaproxyUser, options
+from octavia_amphora.haproxy.user import HaproxyUser, popen_options
 
 NOBODY = HaproxyUser(65534, 65534)
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
@@ -25,15 +25,15 @@ def paths() -> Iterator[Paths]:
     """In a folder that others may pass through, unlike pytest's."""
     with tempfile.TemporaryDirectory(prefix="oct-") as folder:
         Path(folder).chmod(0o711)
-        made = Paths.of(f"{folder}/state", f"{folder}/run", "lb", NOBODY)
-        made.make()
+        made = Paths.for_load_balancer(f"{folder}/state", f"{folder}/run", "lb", NOBODY)
+        made.create()
         yield made
 
 
 def as_haproxy(code: str, *arguments: object) -> str:
     command = [sys.executable, "-I", "-S", "-c", f"import os, sys\n{code}", *map(str, arguments)]
     command[0] = "/usr/bin/python3"
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", **options(NOBODY))
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", **popen_options(NOBODY))
     return done.stdout.strip() or done.stderr.strip().splitlines()[-1]
 
 
@@ -66,5 +66,5 @@ def test_it_has_no_capability_and_no_other_group(paths: Paths) -> None:
 
 
 def test_an_image_without_that_user_has_nobody() -> None:
-    assert HaproxyUser.named("") is None
-    assert HaproxyUser.named("no-such-user") == NOBODY
+    assert HaproxyUser.from_name("") is None
+    assert HaproxyUser.from_name("no-such-user") == NOBODY

@@ -39,7 +39,7 @@ def test_the_version_of_haproxy_is_told_with_what_it_implies(
     assert found.ok is ok
     assert implied in "\n".join(found.implies)
     version = haproxy_versions.parse(said)
-    assert list(found.implies) == (haproxy_versions.told(version) if version else [])
+    assert list(found.implies) == (haproxy_versions.implications(version) if version else [])
     assert said in found.detail or version is None
 
 

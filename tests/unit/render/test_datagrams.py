@@ -67,7 +67,7 @@ def made(case: str) -> Ruleset:
 @pytest.mark.parametrize("case", CASES)
 def test_golden(case: str, request: pytest.FixtureRequest) -> None:
     path = GOLDEN / f"{case}.nft"
-    text = made(case).after(Ruleset("lb_lb"))
+    text = made(case).transaction_from(Ruleset("lb_lb"))
     if request.config.getoption("--update-golden"):
         path.write_text(text)
     assert path.read_text() == text
@@ -77,9 +77,9 @@ def test_golden(case: str, request: pytest.FixtureRequest) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_nft_accepts_it__and_every_way_from_one_to_another(case: str) -> None:
     assert shutil.which("nft")
-    texts = [made(case).after(Ruleset("lb_lb"))]
+    texts = [made(case).transaction_from(Ruleset("lb_lb"))]
     for other in CASES:
-        texts += [made(other).after(made(case)), made(case).after(made(other))]
+        texts += [made(other).transaction_from(made(case)), made(case).transaction_from(made(other))]
     script = "set -e\n" + "".join(f"nft -f - <<'END'\n{text}END\n" for text in texts)
     done = subprocess.run(["unshare", "--net", "bash", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

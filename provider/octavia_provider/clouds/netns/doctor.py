@@ -116,7 +116,7 @@ def _haproxy() -> Check:
     version = haproxy_versions.parse(said)
     if version is None:
         return Check(name, ok=False, detail=f"{path}: says no version", fix=fix)
-    implied = tuple(haproxy_versions.told(version))
+    implied = tuple(haproxy_versions.implications(version))
     return Check(name, version >= OLDEST, f"{path}: {said.splitlines()[0]}", fix, implied)
 
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from octavia_amphora.wire.messages import Stamp
+from octavia_amphora.wire.messages import VersionStamp
 from octavia_provider.ports import StateVersion
 
 
 class _Newest(msgspec.Struct):
     """Of an agent's record of its newest push, the stamp alone (the configuration may be large)."""
 
-    stamp: Stamp
+    stamp: VersionStamp
 
 
 def pushed(home: Path) -> dict[str, dict[str, StateVersion]]:

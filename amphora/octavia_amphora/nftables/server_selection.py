@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 SEED = 0x0C7A71A
 # Primes (Maglev needs one): the share of a server is true to about one bucket.
 _SIZES = (2_039, 16_381, 131_071)
-_BUCKETS_A_SERVER = 32
+_BUCKETS_PER_SERVER = 32
 
 Range = tuple[int, int, str]
 
 
-def in_turn(weights: Mapping[str, int]) -> tuple[int, list[Range]]:
+def round_robin(weights: Mapping[str, int]) -> tuple[int, list[Range]]:
     """Size and ranges for numbers that count up: each server has as many as its weight."""
     divisor = math.gcd(*weights.values())
     ranges, start = [], 0
@@ -27,15 +27,15 @@ def in_turn(weights: Mapping[str, int]) -> tuple[int, list[Range]]:
     return start, ranges
 
 
-def hashed(weights: Mapping[str, int]) -> tuple[int, list[Range]]:
+def maglev(weights: Mapping[str, int]) -> tuple[int, list[Range]]:
     """Size and ranges for hashes: when a server comes or goes, few buckets of the others change hands.
 
     Eisenbud et al., "Maglev: A Fast and Reliable Software Network Load Balancer" (NSDI 2016), section 3.4; a server
     takes its turn as often as its weight says against the greatest.
     """
-    size = next((s for s in _SIZES if s >= len(weights) * _BUCKETS_A_SERVER), _SIZES[-1])
+    size = next((s for s in _SIZES if s >= len(weights) * _BUCKETS_PER_SERVER), _SIZES[-1])
     greatest = max(weights.values())
-    walks = {name: _walk(name, size) for name in sorted(weights)}
+    walks = {name: _permutation(name, size) for name in sorted(weights)}
     credit = dict.fromkeys(walks, 0)
     owners: list[str] = [""] * size
     free = size
@@ -50,7 +50,7 @@ def hashed(weights: Mapping[str, int]) -> tuple[int, list[Range]]:
     return size, list(_runs(owners))
 
 
-def _walk(name: str, size: int) -> Iterable[int]:
+def _permutation(name: str, size: int) -> Iterable[int]:
     """All places, in an order of this server's own."""
     digest = hashlib.sha256(name.encode()).digest()
     offset = int.from_bytes(digest[:8], "big") % size

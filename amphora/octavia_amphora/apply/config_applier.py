@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from octavia_amphora import shortage
 from octavia_amphora.haproxy import global_section, runtime, servers, stick_tables
 from octavia_amphora.haproxy.paths import Paths
-from octavia_amphora.haproxy.process import Failed, Haproxy
-from octavia_amphora.wire.config import Configuration, compose, streams
+from octavia_amphora.haproxy.process import Haproxy, HaproxyFailed
+from octavia_amphora.wire.config import Configuration, compose, without_udp
 from octavia_amphora.wire.messages import Outcome, Refusal
 
 from . import changes, inspection, preflight
@@ -27,7 +27,7 @@ log = logging.getLogger("octavia_amphora.apply")
 
 
 @dataclass(slots=True)
-class Exchange:
+class ConfigApplier:
     """Of one load balancer's haproxy. ``leaving``: servers that were removed with live connections. ``reloading``: haproxy
     may be silent for a moment."""
 
@@ -38,50 +38,52 @@ class Exchange:
     haproxy: Haproxy
     stats: StatsCollector
     udp_and_probes: UdpAndProbes
-    teller: RuntimeCertificates
-    leaving: frozenset[tuple[str, str]] = frozenset()
+    runtime_certificates: RuntimeCertificates
+    pending_removals: frozenset[tuple[str, str]] = frozenset()
     reloads: int = 0
     reloading: bool = False
 
-    async def bring_about(self, old: Configuration | None, new: Configuration) -> Outcome:
+    async def apply(self, old: Configuration | None, new: Configuration) -> Outcome:
         """Put a configuration in force after another one; ``PushRefused``, or OSError for a shortage: the old one is."""
         if old is not None and self.haproxy.alive:
-            commands = changes.commands(old, new, self.leaving, self.haproxy.version)
-            said = None if commands is None else await self.teller.tell(old, new, self.haproxy.workers)
-            if said is not None and commands is not None and await self.run(commands):
+            commands = changes.commands(old, new, self.pending_removals, self.haproxy.version)
+            certificates_changed = (
+                None if commands is None else await self.runtime_certificates.update(old, new, self.haproxy.workers)
+            )
+            if certificates_changed is not None and commands is not None and await self.run_commands(commands):
                 self.write_config(new)
-                return "runtime" if said or commands else "unchanged"
-        return await self.replace(old, new)
+                return "runtime" if certificates_changed or commands else "unchanged"
+        return await self.reload_or_start(old, new)
 
-    async def run(self, commands: list[changes.Command]) -> bool:
+    async def run_commands(self, commands: list[changes.Command]) -> bool:
         """Run commands of the runtime API; False when haproxy did not do one of them as it should."""
         try:
-            answers = await runtime.converse(self.paths.stats_socket, [command.text for command in commands])
-        except runtime.Silent as error:
+            answers = await runtime.execute_all(self.paths.stats_socket, [command.text for command in commands])
+        except runtime.RuntimeApiError as error:
             log.warning("runtime API load_balancer=%s: %s", self.id, error)
             return False
-        leaving = set(self.leaving)
+        pending = set(self.pending_removals)
         for command, answer in zip(commands, answers, strict=True):
-            if command.leaving and command.done(answer):
-                leaving.discard(command.leaving)
-            elif command.leaving:
-                leaving.add(command.leaving)
-            elif not command.done(answer):
+            if command.removes and command.succeeded(answer):
+                pending.discard(command.removes)
+            elif command.removes:
+                pending.add(command.removes)
+            elif not command.succeeded(answer):
                 log.warning("runtime API load_balancer=%s command=%r answer=%r", self.id, command.text, answer)
                 return False
-        self.leaving = frozenset(leaving)
+        self.pending_removals = frozenset(pending)
         return True
 
-    async def replace(self, old: Configuration | None, new: Configuration) -> Outcome:
+    async def reload_or_start(self, old: Configuration | None, new: Configuration) -> Outcome:
         """Check the file, try its binds, then start or reload with it; on failure, what was before is in force."""
         if not self.haproxy.alive:
-            await preflight.prove(self.settings, self.paths, self.files, [], new)
+            await preflight.check_configuration(self.settings, self.paths, self.files, [], new)
             await self.start(new)
             return "start"
-        running = [old] if old else [inspection.found(new.load_balancer_id, self.haproxy.workers)]
+        running = [old] if old else [inspection.running_ports(new.load_balancer_id, self.haproxy.workers)]
         if await inspection.has_loaded(self.paths, new):
             running.append(new)  # a push that was cut off may have come that far: its ports are ours
-        await preflight.prove(self.settings, self.paths, self.files, running, new)
+        await preflight.check_configuration(self.settings, self.paths, self.files, running, new)
         await self._reload(old, new)
         return "reload"
 
@@ -92,70 +94,73 @@ class Exchange:
             remove(memory)
         self.reloading = True
         try:
-            await self.haproxy.start(mark, timeout=self.settings.settle, connections=self._connections(new))
-        except Failed as error:
+            await self.haproxy.start(mark, timeout=self.settings.start_timeout, connections=self._connections(new))
+        except HaproxyFailed as error:
             await self.haproxy.stop(timeout=0.0)
             raise _refused("haproxy did not start", error) from error
         finally:
             self.reloading = False
-        self.leaving = frozenset()
+        self.pending_removals = frozenset()
 
     def _connections(self, new: Configuration) -> int | None:
         """As many as our limit of open files has room for, where that is less than what is configured."""
-        wanted = inspection.connections(new)
+        wanted = inspection.global_maxconn(new)
         if wanted is None:
             return None
-        sockets = sum(len(f.binds) for f in streams(new).frontends.values())
+        sockets = sum(len(f.binds) for f in without_udp(new).frontends.values())
         sockets += sum(1 for b in new.backends.values() for s in b.servers.values() if "check" in s.options.split())
-        room = shortage.connections(wanted, sockets)
-        if room == wanted:
+        possible = shortage.possible_connections(wanted, sockets)
+        if possible == wanted:
             return None
-        if room == 0:
+        if possible == 0:
             raise shortage.Shortage("the limit of open files (ulimit -n) leaves haproxy room for no connection")
         log.warning(
-            "the limit of open files has room for %d connections, not for %d load_balancer=%s", room, wanted, self.id
+            "the limit of open files has room for %d connections, not for %d load_balancer=%s",
+            possible,
+            wanted,
+            self.id,
         )
-        return room
+        return possible
 
     async def _reload(self, old: Configuration | None, new: Configuration) -> None:
-        async with self.stats.steady:
-            await self._save_health(new)
+        async with self.stats.lock:
+            await self._save_runtime_state(new)
             mark = self.write_config(new)
             try:
-                await self._load(mark)
-            except (Failed, OSError) as error:
+                await self._wait_for_reload(mark)
+            except (HaproxyFailed, OSError) as error:
                 rolled_back = await self._roll_back(old)
                 if isinstance(error, OSError):
                     raise
                 raise _refused("the reload failed", error, rolled_back) from error
             finally:
-                self.stats.forget_workers()
+                self.stats.reset_workers()
             await stick_tables.restore(self.paths, new)
-        self.leaving = frozenset()
+        self.pending_removals = frozenset()
         self.reloads += 1
 
-    async def _load(self, mark: str) -> None:
+    async def _wait_for_reload(self, mark: str) -> None:
         self.reloading = True
         try:
-            await self.haproxy.reload(mark, timeout=self.settings.settle)
+            await self.haproxy.reload(mark, timeout=self.settings.start_timeout)
         finally:
             self.reloading = False
 
-    async def _save_health(self, new: Configuration) -> None:
+    async def _save_runtime_state(self, new: Configuration) -> None:
         """So that the new worker sends nothing to servers known dead, and clients to theirs; and the counters, for its
         own begin at nought."""
         await stick_tables.save(self.paths, new)
         try:
-            text = await runtime.ask(self.paths.stats_socket, "show servers state")
-            await self.stats.count()
-        except runtime.Silent as error:
+            text = await runtime.execute(self.paths.stats_socket, "show servers state")
+            await self.stats.collect_counters()
+        except runtime.RuntimeApiError as error:
             log.warning("reloading without the servers' health load_balancer=%s: %s", self.id, error)
             self.paths.server_states.write_text("1\n")
             return
         self.udp_and_probes.inherit(text, new)
         write(
             self.paths.server_states,
-            servers.health_file(text, new, self.udp_and_probes.down).encode(),
+            servers.state_file(text, new, self.udp_and_probes.down).encode(),
             mode=self.paths.mode,
         )
         self.stats.save()
@@ -164,9 +169,9 @@ class Exchange:
         if old is None:
             return "What was in force before goes on"  # haproxy keeps its worker; we do not know its configuration
         try:
-            await self._save_health(old)
-            await self._load(self.write_config(old))
-        except (Failed, OSError) as error:
+            await self._save_runtime_state(old)
+            await self._wait_for_reload(self.write_config(old))
+        except (HaproxyFailed, OSError) as error:
             log.error("rolling back failed load_balancer=%s: %s", self.id, error)  # noqa: TRY400
             return f"The former file is back, but haproxy did not load it: {error}"
         await stick_tables.restore(self.paths, old)
@@ -176,11 +181,11 @@ class Exchange:
         """Replace ``haproxy.cfg``; the mark by which a worker that loaded it is known."""
         mark = f"{global_section.structure(configuration)} {time.time_ns():x}"
         head = global_section.render(self.paths, mark=mark)
-        self.files.lay_out(configuration, self.paths.files)
+        self.files.link_files(configuration, self.paths.files)
         write(self.paths.config, compose(configuration, global_section=head).encode(), mode=self.paths.mode)
         return mark
 
 
-def _refused(what: str, error: Failed, more: str = "") -> PushRefused:
+def _refused(what: str, error: HaproxyFailed, more: str = "") -> PushRefused:
     message = f"{what}: {error}. {more}".rstrip()
-    return PushRefused(Refusal("transient" if shortage.passes(message) else "failed", message))
+    return PushRefused(Refusal("transient" if shortage.may_pass(message) else "failed", message))
