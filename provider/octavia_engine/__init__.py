@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The embedded deployment engine: runs a Pulumi program where no ``pulumi`` is installed.
+"""The embedded deployment engine: runs a Pulumi program without the ``pulumi`` CLI.
 
-It serves Pulumi's ResourceMonitor and Engine protocols, starts the program and the plugins as the CLI would, and keeps
-Pulumi's own checkpoint format, so a stack moves to the CLI with ``pulumi stack import`` at any time. Its decisions are
-those of Pulumi's step generator (``pkg/resource/deploy/step_generator.go``); they are judged by recorded runs of it.
+It serves Pulumi's ResourceMonitor and Engine protocols, starts the program and the plugins as the CLI does, and writes
+Pulumi's checkpoint format, so a stack moves to the CLI with ``pulumi stack import`` at any time. Its decisions follow
+Pulumi's step generator (``pkg/resource/deploy/step_generator.go``) and are tested against recorded runs of it.
 
-    values, urns, propertypath   the wire's values and names; pure
-    state, journal, backend      what is remembered, and how it survives a crash
-    secrets, project             the passphrase secrets provider; Pulumi.yaml and Pulumi.<stack>.yaml
-    plugins, providers           plugin processes, and the provider resources configured in them
-    goals, decisions             what the program asks for, and what that means for what exists; pure
-    deployment, steps, removal   carrying it out
-    monitor, program             the gRPC services, the program's process
-    display                      what people and programs read
-    run, commands                up, preview, destroy, refresh: as functions, as ``octaviactl`` commands
+    values, urns, propertypath               property values, URNs and property paths; pure
+    state, snapshot, journal, backend        resource states, and how they survive a crash
+    snapshot_manager                         the snapshot of a run, and its journal
+    secrets, project, stacks                 the passphrase secrets provider; Pulumi.yaml; operations on stacks
+    plugins, provider, providers             plugin processes, and the provider resources configured in them
+    goals, decisions                         what the program registers, and the resulting step; pure
+    deployment, registration, removal, refresh   executing the steps
+    monitor, program, runner                 the gRPC services, the program's process
+    events, display, traffic_effects         what is printed
+    run                                      up, preview, destroy, refresh as functions
 """
 
 import os
 
-# before gRPC is loaded, here and in the programs and plugins that inherit it: its own log lines are nobody's business
+# before gRPC is loaded, here and in programs and plugins that inherit it: hide gRPC's own log lines
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where stacks are kept: Pulumi's file backend layout, so that ``pulumi`` with ``file://<state dir>`` reads it.
+"""The storage of stacks: Pulumi's file backend layout, so that ``pulumi`` with ``file://<state dir>`` reads it.
 
     .pulumi/meta.yaml                               version: 1
-    .pulumi/stacks/<project>/<stack>.json[.bak]     the checkpoint, and the one before
-    .pulumi/locks/organization/<project>/<stack>/   one JSON file by whoever is at work
-    journal/<project>/<stack>.jsonl                 what a run has done since the checkpoint (:mod:`journal`)
+    .pulumi/stacks/<project>/<stack>.json[.bak]     the checkpoint, and the previous one
+    .pulumi/locks/organization/<project>/<stack>/   one JSON file per running process
+    journal/<project>/<stack>.jsonl                 changes of a run since the checkpoint (:mod:`journal`)
 
 Checkpoints are replaced whole (write, fsync, rename). One resource a line: fast to write, readable in a diff.
 """
@@ -42,11 +42,11 @@ class LoadedStack:
     digest: str
     exists: bool
     interrupted: list[dict[str, Any]] = field(default_factory=list)
-    """Operations that an earlier run began and nobody saw the end of."""
+    """Operations of an earlier run whose outcome is unknown."""
 
     @property
     def salt(self) -> str | None:
-        """The passphrase salt, when the checkpoint says one."""
+        """The passphrase salt, if the checkpoint has one."""
         provider = self.deployment.get("secrets_providers") or {}
         if provider and provider.get("type") != "passphrase":
             raise Invalid(
@@ -75,7 +75,7 @@ class Backend:
         return sorted(path.stem for path in (self._pulumi / "stacks" / project).glob("*.json"))
 
     def open(self, project: str, stack: str) -> LoadedStack:
-        """Load a stack; an interrupted run is folded in first. Call it with the lock held."""
+        """Load a stack; the journal of an interrupted run is folded in first. Call it with the lock held."""
         data, digest = self._read(project, stack)
         journal = journals.read(self.journal_path(project, stack))
         if journal is None:
@@ -93,7 +93,7 @@ class Backend:
         return LoadedStack(data, digest, bool(digest), list(data.get("pending_operations") or []))
 
     def peek(self, project: str, stack: str) -> LoadedStack:
-        """Look at a stack, with what a run has journaled so far; writes nothing and needs no lock."""
+        """Read a stack, including the journal of a running update; writes nothing and needs no lock."""
         data, digest = self._read(project, stack)
         journal = journals.read(self.journal_path(project, stack))
         if journal is not None and journal.base == digest:
@@ -133,7 +133,7 @@ class Backend:
         operations = snapshot.operations()
         resources = snapshot.resources()
         updating = {op["resource"]["urn"] for op in operations if op["type"] == "updating"}
-        for resource in resources:  # the next Update is told to carry on, whatever the inputs are by then
+        for resource in resources:  # forces an Update in the next run, whatever the inputs are then
             if resource["urn"] in updating and not resource.get("delete"):
                 resource["initErrors"] = [_INTERRUPTED]
         unknown_outcome = [op for op in operations if op["type"] in {"creating", "deleting"}]
@@ -146,11 +146,11 @@ class Backend:
 
     @staticmethod
     def _salt(journal: journals.JournalContents) -> dict[str, Any] | None:
-        """A first run's checkpoint names no secrets provider yet; its journal does."""
+        """The secrets provider of a first run, which is only in the journal so far."""
         return next((change["provider"] for change in journal.changes if change["do"] == "secrets"), None)
 
     def write(self, project: str, stack: str, deployment: dict[str, Any], run: journals.Journal | None = None) -> str:
-        """Replace the checkpoint, telling the journal first; the SHA-256 of what was written."""
+        """Replace the checkpoint after recording its digest in the journal; return its SHA-256."""
         path = self.path(project, stack)
         path.parent.mkdir(parents=True, exist_ok=True)
         meta = self._pulumi / "meta.yaml"
@@ -165,7 +165,7 @@ class Backend:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        if path.exists():  # copied, not renamed: at no moment is there no checkpoint
+        if path.exists():  # copied, not renamed: there is a checkpoint at every moment
             shutil.copyfile(path, path.with_suffix(".json.bak"))
         temporary.replace(path)
         _fsync_folder(path.parent)
@@ -181,7 +181,7 @@ class Backend:
 
     @contextmanager
     def lock(self, project: str, stack: str) -> Iterator[None]:
-        """Hold the stack alone. Raises Conflict, naming who holds it."""
+        """Lock the stack. Raises Conflict, naming the holder."""
         folder = self._pulumi / "locks" / ORGANIZATION / project / stack
         folder.mkdir(parents=True, exist_ok=True)
         flock_path = self.root / "journal" / project / f"{stack}.lock"
@@ -194,7 +194,7 @@ class Backend:
             for other in folder.glob("*.json"):
                 if _ENGINE_MARK not in json.loads(other.read_text()):
                     raise _locked(stack, folder)
-                other.unlink()  # an engine like this one that died: it does not hold the flock any more
+                other.unlink()  # left by a dead process of this engine, which no longer holds the flock
             owner_path = folder / f"{uuid.uuid4()}.json"
             owner_path.write_text(json.dumps(_owner()))
             try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a difference means: nothing, an update or a replacement, and in which order. Pure."""
+"""Which step a difference requires: none, an update or a replacement; and their order. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SAME, UPDATE, REPLACE = "same", "update", "replace"
 
 
 def compare(olds: Props, news: Props) -> Diff:
-    """The difference of two property maps, for when no provider can say."""
+    """The difference of two property maps, when no provider computes it."""
     olds, news = values.plain(olds), values.plain(news)
     changed = sorted(key for key in {*olds, *news} if olds.get(key) != news.get(key))
     detailed = {
@@ -24,7 +24,7 @@ def compare(olds: Props, news: Props) -> Diff:
 
 
 def resolve_diff(diff: Diff, old: ResourceState, news: Props, replace_on_changes: list[str]) -> Diff:
-    """The provider's diff with its doubts resolved and ``replaceOnChanges`` applied."""
+    """The provider's diff with DIFF_UNKNOWN resolved and ``replaceOnChanges`` applied."""
     if diff.changes == UNSURE:
         diff = Diff(compare(old.inputs, news).changes, diff.replace_keys, diff.changed_keys, detailed=diff.detailed)
     if diff.changes == NONE or not replace_on_changes:
@@ -47,7 +47,7 @@ def _as_replacement(found: PropertyDiff) -> PropertyDiff:
 
 
 def choose_step(diff: Diff, old: ResourceState) -> str:
-    """same, update or replace. What was half made is updated."""
+    """same, update or replace. A partially created resource is updated."""
     if diff.changes == SOME and diff.replace:
         return REPLACE
     return UPDATE if diff.changes == SOME or old.init_errors else SAME
@@ -67,7 +67,7 @@ def dependents(root: str, states: Iterable[ResourceState]) -> list[ResourceState
 
 
 def inputs_with_unknowns(state: ResourceState, replaced: set[str]) -> Props | None:
-    """The inputs with unknowns where they depend on what is condemned; None when none does."""
+    """The inputs, unknown where they depend on replaced resources; None when none does."""
     hit = {key for key, deps in state.property_dependencies.items() if replaced.intersection(deps)} & set(state.inputs)
     if not hit:
         return None

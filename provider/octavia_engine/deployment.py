@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One run over a stack: what all registrations share, and what makes their results last.
+"""One run over a stack: the state shared by all registrations.
 
-Everything here happens in one event loop; a decision between two awaits is never interrupted. A failed resource fails
-alone: what depends on it is skipped, the rest goes on, and nothing that left the program is deleted in that run.
+Everything runs in one event loop, so code between two awaits is never interrupted. When a resource fails, its dependents
+are skipped and the rest continues; resources that were removed from the program are not deleted in that run.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ from octavia_provider.model.errors import NotFound, OctaviaError, PermanentError
 
 T = TypeVar("T")
 CREATES_ONCE = frozenset({"octavia"})
-"""Packages whose Create, called again for the same provider and URN, takes up what an interrupted one left."""
+"""Packages whose Create is idempotent: called again for the same provider and URN, it adopts what an interrupted call left."""
 
 
 class StepFailed(PermanentError):
-    """A resource could not be brought to what was asked; it has been shown already."""
+    """A step of a resource failed; the error has been displayed."""
 
 
 class Skipped(StepFailed):
-    """A resource was left alone, because what it depends on failed or the run was cancelled."""
+    """A resource was skipped, because a dependency failed or the run was cancelled."""
 
 
 @dataclass(frozen=True)
 class StackNames:
-    """Whose resources these are."""
+    """The project and the stack."""
 
     project: str
     stack: str
@@ -71,21 +71,21 @@ class Deployment:
         self.display, self.preview, self.creates_once = display, preview, creates_once
         self.summary = Summary()
         self.olds: dict[str, int] = {}
-        """URN → key of what existed before; not what is only waiting to be deleted."""
+        """URN → key of the old state; without states that are pending deletion."""
         self.news: dict[str, int] = {}
-        """URN → key of what this run has registered."""
+        """URN → key of the state registered in this run."""
         self.registered_urns: set[str] = set()
         self.failed: set[str] = set()
         self.replaced: set[str] = set()
         self.urns_before_alias: dict[str, str] = {}
-        """New URN → the URN it had before, where an alias said so."""
+        """New URN → the old URN, for resources found by an alias."""
         self.dependent_replacements: dict[str, asyncio.Future[None]] = {}
-        """URNs deleted before a replacement they depend on: made again when the program registers them."""
+        """URNs deleted because a resource they depend on is replaced; recreated when the program registers them."""
         self.dependent_replace_keys: dict[str, list[str]] = {}
-        """URN → the properties because of which it is among the condemned."""
+        """URN → the properties that cause its dependent replacement."""
         self.cancelled = False
         self.idle = asyncio.Event()
-        """No step is under way."""
+        """Set while no step is running."""
         self.idle.set()
         self._running = 0
         self._slots = asyncio.Semaphore(parallel)
@@ -101,12 +101,12 @@ class Deployment:
     # --- what exists -------------------------------------------------------------------------------------------
 
     def old(self, urn: str) -> ResourceState | None:
-        """What existed before under that URN."""
+        """The old state of that URN."""
         key = self.olds.get(urn)
         return None if key is None else self.snapshots.states.get(key)
 
     def new(self, urn: str) -> ResourceState | None:
-        """What this run has registered under that URN."""
+        """The state of that URN registered in this run."""
         key = self.news.get(urn)
         return None if key is None else self.snapshots.states[key]
 
@@ -130,7 +130,7 @@ class Deployment:
         return await self.providers.ensure(owner)
 
     async def provider_for(self, goal: Goal) -> tuple[Provider | None, str]:
-        """The provider of a goal and the reference to it; a default provider comes into being here."""
+        """The provider of a goal and its reference; registers the default provider if needed."""
         if not goal.custom:
             return None, ""
         if urns.is_provider(goal.type):
@@ -163,21 +163,21 @@ class Deployment:
     # --- what the program asks ---------------------------------------------------------------------------------
 
     async def register(self, goal: Goal) -> ResourceState:
-        """Bring a resource to its goal. Raises StepFailed, after it was shown."""
+        """Run the step for a goal. Raises StepFailed after displaying the error."""
         from octavia_engine.registration import Registration
 
         registration = Registration(self, goal)
         return await self._report_failure(registration.urn, registration.run())
 
     async def read(self, goal: Goal) -> ResourceState:
-        """Read an object that others own. Raises StepFailed, after it was shown."""
+        """Read an external resource. Raises StepFailed after displaying the error."""
         from octavia_engine.registration import Registration
 
         registration = Registration(self, goal)
         return await self._report_failure(registration.urn, registration.read())
 
     async def _report_failure(self, urn: str, work: Awaitable[ResourceState]) -> ResourceState:
-        """What goes wrong with a resource is shown once, with its URN, and kept from what depends on it."""
+        """Display a resource's error once, and mark it failed so that its dependents are skipped."""
         try:
             return await work
         except Skipped:
@@ -192,7 +192,7 @@ class Deployment:
             raise StepFailed(str(error), subject=urn) from error
 
     def error(self, urn: str, message: str) -> None:
-        """Show an error, and let the run end as failed."""
+        """Display an error and count it: the run fails."""
         self.summary.errors += 1
         self.display.diagnostic(events.ERROR, urn, message)
 
@@ -206,7 +206,7 @@ class Deployment:
         if key is None:
             raise NotFound("outputs came for a resource that is not registered", subject=urn)
         state = self.snapshots.states[key]
-        if not self.preview:  # the state holds no unknowns: what a failure left open stays as it was
+        if not self.preview:  # the state holds no unknowns: outputs left unknown by a failure keep their old value
             before = self.summary.old_outputs if urn == self.names.root else state.outputs
             outputs = {
                 name: before.get(name) if values.has_unknown(value) else value
@@ -233,7 +233,7 @@ class Deployment:
 
     @asynccontextmanager
     async def step(self, step: Step) -> AsyncIterator[None]:
-        """While a step runs: it has a place among the parallel ones, and is shown from start to end."""
+        """Run a step: acquires a slot, and displays start and end."""
         async with self._slots:
             if self.cancelled:
                 raise Skipped("the run was cancelled", subject=step.urn)
@@ -254,9 +254,9 @@ class Deployment:
             self.display.finished(step, time.monotonic() - began, None)
 
     async def mutate(self, kind: str, state: ResourceState, call: Callable[[], Awaitable[T]]) -> tuple[T, list[Change]]:
-        """A call that changes the world, noted before it is made; the changes that settle it come back with it.
+        """Make a mutating call with a pending operation recorded around it; returns the changes that end the operation.
 
-        When nobody knows whether it took effect, a create or delete stays noted as pending; an update is repeated anyhow.
+        When the outcome is unknown, a create or delete stays pending; an update is repeated in any case.
         """
         operation = self.snapshots.begin(kind, state)
         await self.snapshots.sync()
@@ -269,7 +269,7 @@ class Deployment:
         return result, [self.snapshots.end(operation)]
 
     async def finish(self) -> None:
-        """The run is over: what it did is on disk, the summary complete."""
+        """End the run: sync the journal and complete the summary."""
         await self.snapshots.sync()
         self.summary.seconds = time.monotonic() - self._started
         self.summary.cancelled = self.cancelled

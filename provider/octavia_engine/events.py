@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens in a run, told to whoever shows it."""
+"""Events of a run, and the protocol of displays."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ class Step:
 
     @property
     def hidden(self) -> bool:
-        """Default providers are nobody's business."""
+        """Whether it is a default provider, which is not displayed."""
         return is_default_provider(self.urn)
 
     @property
     def retained(self) -> bool:
-        """Whether this deletes the state alone, because the object is to outlive it."""
+        """Whether only the state is deleted and the object is retained."""
         return self.op in ("delete", "delete-replaced") and self.state.retain_on_delete
 
     @property
     def counted(self) -> bool:
-        """A replacement counts once; reading what exists counts by what it finds."""
+        """Whether the step counts: a replacement counts once, a refresh by its result."""
         return not self.hidden and self.op not in _UNCOUNTED
 
 
@@ -73,7 +73,7 @@ class Summary:
 
     changes: Counter[str] = field(default_factory=Counter)
     retained: int = 0
-    """Of those deleted, how many in the state alone."""
+    """How many of the deleted ones were only removed from the state."""
     errors: int = 0
     seconds: float = 0.0
     outputs: Props = field(default_factory=dict)
@@ -96,13 +96,13 @@ class Display(Protocol):
         """A step starts."""
 
     def finished(self, step: Step, seconds: float, error: str | None) -> None:
-        """A step is over; ``error`` tells of a failure (which comes as a diagnostic too)."""
+        """A step ended; ``error`` is set on failure (which is also a diagnostic)."""
 
     def status(self, urn: str, message: str) -> None:
-        """What a resource is busy with, for the status column."""
+        """The status column of a resource."""
 
     def diagnostic(self, severity: str, urn: str, message: str) -> None:
-        """Something to tell: debug, info, info#err, warning, error. ``urn`` may be empty."""
+        """A message: debug, info, info#err, warning or error. ``urn`` may be empty."""
 
     def end(self, summary: Summary) -> None:
         """The run is over."""

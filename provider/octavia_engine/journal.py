@@ -3,9 +3,9 @@
 
 The first line names the checkpoint it starts from by its SHA-256; each further line is one or more changes of the
 :mod:`snapshot` that hold together. A line that a crash cut short was never waited for and is left out. When the run
-ends, or the next one starts, the journal is folded into the checkpoint: a line ``folded`` with the new checkpoint's
-SHA-256 is written first, so a crash between the checkpoint and the journal's removal is told apart from a checkpoint
-that somebody else changed.
+ends, or the next one starts, the journal is folded into the checkpoint. A line ``folded`` with the new checkpoint's
+SHA-256 is written first, to distinguish a crash before the journal's removal from a checkpoint that somebody else
+changed.
 
 Writers that wait at the same time share one fsync.
 """
@@ -25,7 +25,7 @@ VERSION = 1
 
 
 class Journal:
-    """An open journal; :meth:`note` is cheap, :meth:`sync` returns when all that was noted is on disk."""
+    """An open journal; :meth:`append` is cheap, :meth:`sync` returns when everything appended is on disk."""
 
     def __init__(self, path: Path, base: str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,12 +36,12 @@ class Journal:
         self._lock = asyncio.Lock()
 
     def append(self, *changes: Change) -> None:
-        """Changes that hold together: after a crash there are all of them or none."""
+        """Append changes atomically: after a crash there are all of them or none."""
         self._lines.append(_line({"changes": changes}))
         self._appended += 1
 
     async def sync(self) -> None:
-        """Wait until everything noted so far would survive a crash."""
+        """Wait until everything appended so far is on disk."""
         target = self._appended
         async with self._lock:
             if self._synced >= target:
@@ -56,13 +56,13 @@ class Journal:
         os.fsync(self._file)
 
     def fold(self, digest: str) -> None:
-        """Say that all this is in the checkpoint with that digest, which is about to be written."""
+        """Record the digest of the checkpoint that is about to be written with all these changes."""
         self._lines.append(_line({"folded": digest}))
         self._write("".join(self._lines).encode())
         self._lines = []
 
     def close(self, *, remove: bool) -> None:
-        """Done; removed when it is folded."""
+        """Close the file; ``remove`` deletes it after folding."""
         os.close(self._file)
         if remove:
             self.path.unlink(missing_ok=True)
@@ -74,14 +74,14 @@ def _line(data: dict[str, Any]) -> str:
 
 @dataclass
 class JournalContents:
-    """A journal as found: the digest it starts from, the changes, and the digests it may already be folded into."""
+    """The contents of a journal: base digest, changes, and digests of checkpoints it may already be folded into."""
 
     base: str
     changes: list[Change] = field(default_factory=list)
     folded: set[str] = field(default_factory=set)
 
     def fold_into(self, deployment: dict[str, Any]) -> Snapshot:
-        """The ledger after all changes."""
+        """The snapshot after all changes."""
         snapshot = Snapshot(deployment)
         for change in self.changes:
             snapshot.apply(change)
@@ -89,13 +89,13 @@ class JournalContents:
 
 
 def read(path: Path) -> JournalContents | None:
-    """What a journal holds; None when there is none, or it was cut short before its first line was whole."""
+    """Read a journal; None when there is none, or its first line is incomplete."""
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
         return None
     contents: JournalContents | None = None
-    for line in lines[:-1]:  # what follows the last newline was never synced
+    for line in lines[:-1]:  # text after the last newline was never synced
         record = json.loads(line)
         if "journal" in record:
             contents = JournalContents(record["base"])

@@ -14,7 +14,7 @@ from octavia_provider.model.errors import OctaviaError
 from octavia_provider.pulumirpc.proto import CHANNEL_OPTIONS, stub
 
 FEATURES = ("SECRETS", "RESOURCE_REFERENCES", "ALIAS_SPECS", "DELETED_WITH", "INVOKE_DEPENDS_ON")
-"""What the monitor can do, of ``ResourceMonitorFeature``. Others: the SDK says so, or does without."""
+"""The supported ``ResourceMonitorFeature`` values. SDKs report missing ones or do without."""
 _LEGACY_FEATURES = {"secrets", "resourceReferences", "aliasSpecs", "deletedWith"}
 _SEVERITIES = (events.DEBUG, events.INFO, events.WARNING, events.ERROR)
 
@@ -36,7 +36,7 @@ class Monitor:
         self._deployment, self._parallel = deployment, parallel
 
     async def GetDeploymentInfo(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
-        """Whose run this is, and what this engine can do."""
+        """Project, stack, configuration and supported features."""
         pb, config = _pb(), self._deployment.config
         features = [getattr(pb, f"RESOURCE_MONITOR_FEATURE_{name}") for name in FEATURES]
         return pb.DeploymentInfo(
@@ -51,11 +51,11 @@ class Monitor:
         )
 
     async def SupportsFeature(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
-        """What older SDKs ask one by one."""
+        """Feature query of older SDKs."""
         return _pb().SupportsFeatureResponse(hasSupport=request.id in _LEGACY_FEATURES)
 
     async def RegisterResource(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Bring a resource to its goal."""
+        """Register a resource."""
         response = _pb().RegisterResourceResponse
         if request.remote:
             await _refuse(context, "remote components are not run by the embedded engine; use pulumi")
@@ -73,7 +73,7 @@ class Monitor:
         return answer
 
     async def ReadResource(self, request: Any, context: Any) -> Any:  # noqa: N802
-        """Read an object that others own."""
+        """Read an external resource."""
         try:
             state = await self._deployment.read(goals.goal_from_read(request))
         except OctaviaError as error:
@@ -108,21 +108,21 @@ class Monitor:
         return answer
 
     async def SignalAndWaitForShutdown(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
-        """The program is through. (Hooks, for which it would have to stay, are not supported.)"""
+        """The program has finished. (Resource hooks, which would keep it running, are not supported.)"""
         return _empty()
 
 
 class EngineService:
-    """Engine for one run: logging, and the root resource that older SDKs ask for."""
+    """Engine for one run: logging, and the root resource for older SDKs."""
 
     def __init__(self, display: Display) -> None:
         self._display = display
         self._root = ""
         self.errors = 0
-        """Errors logged: by the program, or by a plugin, which thereby fails the run."""
+        """Errors logged by the program or a plugin; any of them fails the run."""
 
     async def Log(self, request: Any, context: Any) -> Any:  # noqa: N802, ARG002
-        """A diagnostic, or (ephemeral) what goes into the status column."""
+        """A diagnostic, or the status column if ephemeral."""
         severity = _SEVERITIES[request.severity]
         if request.ephemeral:
             self._display.status(request.urn, request.message)
@@ -149,7 +149,7 @@ async def _refuse(context: Any, message: str) -> NoReturn:
 
 
 def _id_or_empty(ident: str) -> str:
-    """An id that a preview does not know is empty for the SDK."""
+    """The id; empty for the SDK when it is unknown in a preview."""
     return "" if values.is_unknown(ident) else ident
 
 
@@ -160,7 +160,7 @@ def _adapt_to_sdk(props: Props, request: Any) -> Props:
 
 
 class Services:
-    """The engine's gRPC server; the monitor is attached when the stack is open."""
+    """The engine's gRPC server; the monitor is added when the stack is open."""
 
     def __init__(self, display: Display) -> None:
         import grpc
@@ -170,7 +170,7 @@ class Services:
         self.address = ""
 
     async def start(self) -> None:
-        """Listen on a port of the loopback; :attr:`address` says which."""
+        """Bind a loopback port; :attr:`address` is set."""
         stub("engine_pb2_grpc").add_EngineServicer_to_server(
             _ServicerAdapter("engine", "Engine", self.engine), self._server
         )
@@ -178,19 +178,19 @@ class Services:
         self.address = f"127.0.0.1:{port}"
 
     async def serve(self, monitor: Monitor | None) -> None:
-        """Answer from now on."""
+        """Start serving."""
         if monitor is not None:
             servicer = _ServicerAdapter("resource", "ResourceMonitor", monitor)
             stub("resource_pb2_grpc").add_ResourceMonitorServicer_to_server(servicer, self._server)
         await self._server.start()
 
     async def stop(self) -> None:
-        """Stop answering."""
+        """Stop serving."""
         await self._server.stop(grace=0)
 
 
 class _ServicerAdapter:
-    """A servicer whose missing methods answer UNIMPLEMENTED, as the generated base class has them."""
+    """A servicer whose missing methods return UNIMPLEMENTED, like the generated base class."""
 
     def __init__(self, module: str, service: str, target: Any) -> None:
         base = getattr(stub(f"{module}_pb2_grpc"), f"{service}Servicer")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plugin processes: found, started and spoken to as the ``pulumi`` CLI does.
+"""Plugin processes: found, started and called as the ``pulumi`` CLI does.
 
 A plugin gets the engine's address as its last argument, prints the port it listens on as its first line, and may log
 after that. Each provider resource has a process of its own, as with the CLI.
@@ -29,7 +29,7 @@ _END_TIMEOUT = 1.0
 _MAX_LINE = 1 << 20
 
 OnOutput = Callable[[str, str], None]
-"""(severity, line): what becomes of a plugin's output."""
+"""Callback for a line of a plugin's output: (severity, line)."""
 
 
 @dataclass
@@ -45,13 +45,13 @@ class Plugin:
     version: str = ""
 
     async def has_ended(self) -> bool:
-        """Whether the process is gone: its connection breaks a moment before that is known."""
+        """Whether the process has exited: its connection breaks a moment earlier."""
         with suppress(TimeoutError):
             await asyncio.wait_for(self.process.wait(), _END_TIMEOUT)
         return self.process.returncode is not None
 
     async def cancel(self) -> None:
-        """Ask it to give up what it is doing. Never waits long, never fails."""
+        """Ask it to cancel its calls. Never waits long, never fails."""
         import grpc
         from google.protobuf import empty_pb2
 
@@ -78,8 +78,8 @@ class Plugin:
 class PluginHost:
     """Starts plugins for one run.
 
-    ``folders`` are those of ``plugins.providers`` in Pulumi.yaml; ``environment`` is added to ours; ``say`` shows a
-    line of output.
+    ``folders`` are those of ``plugins.providers`` in Pulumi.yaml; ``environment`` is added to ours; ``on_output`` gets
+    each line of output.
     """
 
     engine_address: str
@@ -90,7 +90,7 @@ class PluginHost:
     running: list[Plugin] = field(default_factory=list)
 
     def find(self, package: str) -> Path:
-        """The executable ``pulumi-resource-<package>``. Raises NotFound, saying where it was looked for."""
+        """The executable ``pulumi-resource-<package>``. Raises NotFound with the places searched."""
         name = f"pulumi-resource-{package}"
         own_folder = Path(sys.executable).parent
         folders = [self.folders[package]] if package in self.folders else []
@@ -118,7 +118,7 @@ class PluginHost:
             cwd=self.working_dir,
             env=os.environ | self.environment,
             limit=_MAX_LINE,
-            start_new_session=True,  # Ctrl-C reaches us alone: we tell plugins with Cancel
+            start_new_session=True,  # Ctrl-C reaches only us; plugins get Cancel
         )
         readers = [asyncio.create_task(self._forward_output(process.stderr, "info#err"))]
         try:
@@ -160,11 +160,11 @@ class PluginHost:
                 self.on_output(severity, text)
 
     async def cancel(self) -> None:
-        """Tell every plugin to give up what it is doing."""
+        """Cancel the calls of every plugin."""
         await asyncio.gather(*(plugin.cancel() for plugin in self.running))
 
     def kill(self) -> None:
-        """Leave none behind, now."""
+        """Kill every plugin."""
         for plugin in self.running:
             with suppress(ProcessLookupError):
                 plugin.process.kill()

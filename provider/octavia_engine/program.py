@@ -61,7 +61,7 @@ class Program:
             cwd=project.working_dir,
             env=os.environ | environment(config),
             limit=_MAX_LINE,
-            start_new_session=True,  # Ctrl-C reaches us alone, from its first moment on
+            start_new_session=True,  # Ctrl-C reaches only us, from the start
         )
         kinds.prepare()
         readers = [
@@ -72,7 +72,7 @@ class Program:
         return cls(process, readers)
 
     async def wait(self) -> int:
-        """Its exit code, once all its output was shown."""
+        """Wait for its exit and all its output; return the exit code."""
         await asyncio.gather(*self._readers)
         return await self._process.wait()
 
@@ -85,7 +85,7 @@ class Program:
 
 
 def environment(config: Config) -> dict[str, str]:
-    """The configuration as programs and plugins find it."""
+    """The configuration as environment variables of programs and plugins."""
     return {
         "PULUMI_CONFIG": json.dumps(config.values),
         "PULUMI_CONFIG_SECRET_KEYS": json.dumps(sorted(config.secret_keys)),

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One provider instance: Pulumi's ResourceProvider calls with plain data instead of messages.
 
-Values are adapted to what the plugin said it accepts; what a plugin without secrets answers is made secret again where
-the question was.
+Values are adapted to what the plugin accepts. Outputs of a plugin without secrets support are marked secret again where
+the inputs were.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from octavia_provider.pulumirpc.proto import stub
 NONE, SOME, UNSURE = "none", "some", "unknown"
 KINDS = ("add", "add-replace", "delete", "delete-replace", "update", "update-replace")
 INTERNAL = "__internal"
-"""An input of provider resources that is the engine's own; plugins never see it."""
+"""An input of provider resources that only the engine uses; plugins never see it."""
 _DETAILS = "grpc-status-details-bin"
 
 
@@ -59,7 +59,7 @@ class Diff:
 
 @dataclass
 class PartialState:
-    """What ``ErrorResourceInitFailed`` tells of an object that exists but is not well."""
+    """The object of an ``ErrorResourceInitFailed``: it exists but its initialization failed."""
 
     id: str
     outputs: Props
@@ -68,7 +68,7 @@ class PartialState:
 
 
 class ProviderError(OctaviaError):
-    """A provider's call failed, in the provider's words.
+    """A provider's call failed, with the provider's message.
 
     ``partial`` is set when the object exists all the same; ``outcome_unknown`` when nobody knows (the plugin died or the call
     was cut off).
@@ -81,25 +81,25 @@ class ProviderError(OctaviaError):
 
 
 class Provider(Protocol):
-    """What the engine asks of a provider, for resources and for providers themselves alike."""
+    """The calls to a provider, for resources and provider resources alike."""
 
     async def check(self, state: ResourceState, olds: Props, news: Props, seed: bytes) -> tuple[Props, list[Failure]]:
-        """The inputs with defaults, and what is wrong with them."""
+        """The checked inputs with defaults, and the failures."""
 
     async def diff(self, old: ResourceState, news: Props, ignore: list[str]) -> Diff:
         """What changes between the old state and new inputs."""
 
     async def create(self, state: ResourceState, *, preview: bool) -> tuple[str, Props]:
-        """Make it: its id and outputs."""
+        """Create it; return its id and outputs."""
 
     async def update(self, old: ResourceState, new: ResourceState, *, preview: bool) -> Props:
-        """Change it in place: its outputs."""
+        """Update it in place; return its outputs."""
 
     async def delete(self, state: ResourceState) -> None:
         """Remove it."""
 
     async def read(self, state: ResourceState) -> tuple[str, Props, Props | None] | None:
-        """What is there now: id, outputs, inputs; None when it is gone."""
+        """Its current id, outputs and inputs; None when it is gone."""
 
 
 class PluginProvider:
@@ -111,7 +111,7 @@ class PluginProvider:
         self.accept_resources = False
         self.handshaken = False
         self.unknown_config = False
-        """Preview of a provider whose configuration is not known yet: its resources cannot be asked about."""
+        """In a preview, the provider's configuration is unknown, so its resources are not previewed."""
         self._pb = stub("provider_pb2")
 
     async def call(self, method: str, request: Any) -> Any:
@@ -148,7 +148,7 @@ class PluginProvider:
         return None
 
     async def handshake(self, engine_address: str) -> None:
-        """Introduce each other; plugins from before Handshake say what they accept at Configure."""
+        """Handshake; plugins without Handshake report what they accept in Configure."""
         import grpc
         from google.protobuf import empty_pb2
 
@@ -183,7 +183,7 @@ class PluginProvider:
 
     @staticmethod
     def resource_fields(state: ResourceState) -> dict[str, Any]:
-        """What every request says of its resource."""
+        """The fields of the resource in every request."""
         return {"urn": state.urn, "name": urns.name_of(state.urn), "type": state.type}
 
     def _fill(self, request: Any, **structs: Props) -> Any:
@@ -209,7 +209,7 @@ class PluginProvider:
         return diff_from_response(await self.call("Diff", self._fill(request, **structs)))
 
     async def diff_config(self, old: ResourceState, new: ResourceState) -> Diff:
-        """DiffConfig between two provider resources: is what the old one managed out of reach for the new one?"""
+        """DiffConfig between two provider resources: must resources of the old one be replaced under the new one?"""
         request = self._pb.DiffRequest(**self.resource_fields(new))
         values.fill_struct(request.olds, values.plain(configuration(old.outputs)))
         values.fill_struct(request.old_inputs, values.plain(configuration(old.inputs)))
@@ -217,7 +217,7 @@ class PluginProvider:
         return diff_from_response(await self.call("DiffConfig", request))
 
     async def check_config(self, state: ResourceState, olds: Props, news: Props) -> tuple[Props, list[Failure]]:
-        """CheckConfig: the checked configuration, and what is wrong with it."""
+        """CheckConfig: the checked configuration, and the failures."""
         request = self._pb.CheckRequest(**self.resource_fields(state))
         values.fill_struct(request.olds, values.plain(configuration(olds)))
         values.fill_struct(request.news, values.plain(configuration(news)))
@@ -227,7 +227,7 @@ class PluginProvider:
         return checked, [Failure(item.property, item.reason) for item in answer.failures]
 
     async def configure(self, state: ResourceState, inputs: Props, ident: str) -> None:
-        """Configure; what is not known yet (in a preview) leaves the provider unconfigured."""
+        """Configure; with unknown values (in a preview) the provider stays unconfigured."""
         inputs = configuration(inputs)
         if values.has_unknown(inputs):
             self.unknown_config = True
@@ -294,7 +294,7 @@ class PluginProvider:
         return answer.id, self._read_outputs(answer.properties, state.outputs), inputs
 
     async def invoke(self, token: str, args: Props, *, preview: bool) -> tuple[Props, list[Failure]]:
-        """A function's result, or what is wrong with its arguments."""
+        """A function's result, or the failures of its arguments."""
         request = self._pb.InvokeRequest(tok=token, preview=preview)
         answer = await self.call("Invoke", self._fill(request, args=args))
         found = values.from_struct(getattr(answer, "return"))
@@ -302,12 +302,12 @@ class PluginProvider:
 
 
 def configuration(inputs: Props) -> Props:
-    """A provider's inputs without those that are the engine's own."""
+    """A provider's inputs without the engine's own."""
     return {key: value for key, value in inputs.items() if key != INTERNAL}
 
 
 def _text(value: Any) -> str:
-    """A configuration value as plugins of old got it: strings as they are, the rest as JSON."""
+    """A configuration value in the legacy form: strings unchanged, the rest as JSON."""
     bare = values.plain(value)
     return bare if isinstance(bare, str) else json.dumps(bare)
 

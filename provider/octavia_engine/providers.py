@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Provider resources: ``pulumi:providers:<package>``, whose Check, Diff and Create configure a plugin.
 
-To the engine a provider is a resource like any other; the provider of providers is this registry, as in Pulumi
-(``pkg/resource/deploy/providers/registry.go``). Others are reached by their reference.
+A provider is a resource like any other. The provider of provider resources is this registry, as in Pulumi
+(``pkg/resource/deploy/providers/registry.go``). Other providers are found by their reference.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Providers:
             raise NotFound("it is not registered in this run", subject=f"provider {reference}") from None
 
     async def ensure(self, state: ResourceState) -> PluginProvider:
-        """The provider of that state, started and configured as it was when it is not there yet."""
+        """The provider of that state, started and configured on first use."""
         reference = urns.reference(state.urn, state.id)
         if reference not in self._configured:
             if reference not in self._loading:
@@ -79,11 +79,11 @@ class Providers:
         return configuration(new.inputs)
 
     async def same(self, old: ResourceState) -> None:
-        """Nothing changed that matters to the plugin: configured as it was."""
+        """Configure an unchanged provider."""
         await self._configure(old, old.inputs, old.id)
 
     async def delete(self, state: ResourceState) -> None:
-        """Nothing: a provider has no existence beyond the run."""
+        """Does nothing: a provider exists only during the run."""
 
     async def read(self, state: ResourceState) -> tuple[str, Props, Props | None] | None:
         """As it is."""

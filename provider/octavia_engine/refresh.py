@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read what exists into the state: drift becomes visible to the next preview, what is gone leaves the state.
+"""Refresh: read every object into the state. Drift becomes visible in the next preview; missing objects leave the state.
 
-A Read that fails changes nothing: only a provider's word that an object is gone removes it.
+A failed Read changes nothing: only a provider's confirmation that an object is gone removes it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Refresh:
         self._deleted: dict[str, str] = {}
 
     async def refresh_all(self) -> None:
-        """All at once, as far as the run's parallelism goes."""
+        """Refresh all resources concurrently, within the run's parallelism."""
         states = dict(self._deployment.snapshots.states)
         await asyncio.gather(*(self._refresh_one(key, state) for key, state in states.items()))
         self._remove_references()
@@ -63,8 +63,8 @@ class Refresh:
         fresh.inputs = state.inputs if not found[2] else values.annotate_secrets(found[2], state.inputs)
         diff = await provider.diff(fresh, state.inputs, state.ignore_changes)
         outputs_changed = values.plain(fresh.outputs) != values.plain(state.outputs)
-        # as Pulumi: what the next `up` would not change is no drift, though its outputs may have moved by themselves;
-        # of what others own, no `up` changes anything
+        # as in Pulumi: outputs that changed by themselves are no drift if the next `up` would not change them;
+        # no `up` changes an external resource
         drifted = outputs_changed if state.external else diff.changes != NONE
         if not (outputs_changed or drifted):
             fresh.modified = state.modified
@@ -82,7 +82,7 @@ class Refresh:
         self._deployment.display.finished(step, 0.0, None)
 
     def _remove_references(self) -> None:
-        """Nothing refers to what is gone any more."""
+        """Remove references to deleted resources."""
         deleted = {
             urn: parent
             for urn, parent in self._deleted.items()

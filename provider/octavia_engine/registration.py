@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One resource on its way from what the program asks to what there is (Pulumi's step generator, for one goal)."""
+"""The steps that bring one resource to its goal (Pulumi's step generator, for one goal)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from octavia_provider.model.errors import Conflict
 
 @dataclass
 class _CallResult:
-    """What a provider's Create gave: a whole object, or one that is not well (then ``error`` says why)."""
+    """The result of Create or Update: a complete object, or a partial one with ``error``."""
 
     id: str
     outputs: Props
@@ -34,7 +34,7 @@ class _CallResult:
 
 
 class Registration:
-    """A goal being carried out; :meth:`run` for RegisterResource, :meth:`read` for ReadResource."""
+    """Executes one goal; :meth:`run` for RegisterResource, :meth:`read` for ReadResource."""
 
     def __init__(self, deployment: Deployment, goal: Goal) -> None:
         self._deployment, self.goal = deployment, goal
@@ -46,10 +46,10 @@ class Registration:
         self._provider: Provider | None = None
         self._seed = os.urandom(32)
 
-    # --- the ways in -------------------------------------------------------------------------------------------
+    # --- entry points ------------------------------------------------------------------------------------------
 
     async def run(self) -> ResourceState:
-        """Bring the resource to the goal; its new state."""
+        """Bring the resource to the goal; return its new state."""
         old = await self._claim_urn()
         state = await self._new_state()
         if self._needs_import(old):
@@ -69,12 +69,12 @@ class Registration:
         return await self._apply_diff(state, old)
 
     async def read(self) -> ResourceState:
-        """Read an object that others own; its state."""
+        """Read an external resource; return its state."""
         await self._claim_urn()
         state = await self._new_state()
         state.external, state.id = True, self.goal.id
         state.inputs = self.goal.inputs
-        if values.has_unknown(state.id):  # of something that a preview has not made
+        if values.has_unknown(state.id):  # the id of a resource that only the preview created
             self._store(state, self._deployment.olds.get(self.urn))
             return state
         provider = self._required_provider()
@@ -88,7 +88,7 @@ class Registration:
         return state
 
     async def _claim_urn(self) -> ResourceState | None:
-        """Claim the URN; what existed under it, or under an alias."""
+        """Claim the URN; return the old state of it or of an alias."""
         if self.urn in self._deployment.registered_urns:
             raise Conflict("two resources have this type and name", subject=self.urn, hint="give one another name")
         self._deployment.registered_urns.add(self.urn)
@@ -123,7 +123,7 @@ class Registration:
         return None
 
     async def _resolve_pending_delete(self, old: ResourceState) -> ResourceState:
-        """What existed, as gone when a delete whose end nobody saw did take it away."""
+        """The old state, marked deleted if a delete of unknown outcome did remove the object."""
         snapshots = self._deployment.snapshots
         pending = snapshots.pending_deletes(old)
         if not pending:
@@ -136,7 +136,7 @@ class Registration:
         return old
 
     async def _new_state(self) -> ResourceState:
-        """The goal as a state without id and outputs, its provider at hand."""
+        """The goal as a state without id and outputs; resolves its provider."""
         goal = self.goal
         self._provider, reference = await self._deployment.provider_for(goal)
         state = ResourceState(
@@ -165,7 +165,7 @@ class Registration:
             raise self._fail("an input is not known, and this is no preview")
         return state
 
-    # --- questions to the provider -----------------------------------------------------------------------------
+    # --- provider calls ----------------------------------------------------------------------------------------
 
     def _fail(self, *messages: str) -> StepFailed:
         for message in messages:
@@ -178,7 +178,7 @@ class Registration:
         return self._provider
 
     async def _check(self, state: ResourceState, olds: Props) -> None:
-        """``state.inputs`` checked, with defaults. Raises StepFailed with every failure shown."""
+        """Check ``state.inputs`` and fill in defaults. Raises StepFailed after displaying every failure."""
         news = propertypath.keep_old(self.goal.inputs, olds, self.goal.ignore_changes) if olds else self.goal.inputs
         if self._provider is None:
             state.inputs = news
@@ -199,7 +199,7 @@ class Registration:
         return decisions.resolve_diff(diff, old, state.inputs, goal.replace_on_changes)
 
     async def _provider_changed(self, old: ResourceState, state: ResourceState) -> bool:
-        """Whether the resource is out of reach for its new provider, which that provider's DiffConfig says."""
+        """Whether the new provider requires a replacement, according to its DiffConfig."""
         if old.provider == state.provider or not (old.provider and state.provider):
             return old.provider != state.provider
         urn = urns.split_reference(state.provider)[0]
@@ -217,7 +217,7 @@ class Registration:
         return bool(import_id) and (old is None or old.external or import_id not in (old.import_id, old.id))
 
     async def _import(self, state: ResourceState) -> ResourceState:
-        """Take an existing object over: what was read becomes the old state."""
+        """Import an existing object: the result of Read becomes the old state."""
         provider = self._required_provider()
         import_state = state.copy(id=self.goal.import_id, inputs={}, outputs={})
         async with self._deployment.step(Step("import", self.urn, new=import_state)):
@@ -248,7 +248,7 @@ class Registration:
             return self._require_initialized(state, result)
 
     async def _create_object(self, state: ResourceState, delete_later: list[int], old_key: int | None) -> _CallResult:
-        """Create the object and store it, even when it is not well. ``also``: old states that wait for deletion now."""
+        """Create the object and store it, even a partial one. ``delete_later``: old states that become pending deletes."""
         provider, snapshots = self._required_provider(), self._deployment.snapshots
         pending = snapshots.pending_creates(self.urn)
         result, end_changes = await self._deployment.mutate(
@@ -275,7 +275,7 @@ class Registration:
         return _CallResult(ident, outputs, state.inputs)
 
     def _require_initialized(self, state: ResourceState, result: _CallResult) -> ResourceState:
-        """The state of a whole object. Raises StepFailed, shown, when it is not well."""
+        """The state of a complete object. Raises StepFailed, displayed, when its initialization failed."""
         if result.error is not None:
             raise self._fail(*result.reasons)
         return state
@@ -291,7 +291,7 @@ class Registration:
                 return await self._plan_replacement(state, old, diff)
 
     async def _same(self, state: ResourceState, old: ResourceState, diff: Diff) -> ResourceState:
-        """Nothing to do for the object; options and dependencies may have changed all the same."""
+        """The object is unchanged; options and dependencies may have changed."""
         step = Step("same", self.urn, old=old, new=state, diff=diff)
         state.id, state.created, state.modified = old.id, old.created, old.modified
         outputs = values.annotate_secrets(old.outputs, state.inputs)
@@ -316,14 +316,14 @@ class Registration:
             return self._require_initialized(state, made)
 
     async def _update_object(self, state: ResourceState, old: ResourceState, key: int) -> _CallResult:
-        """Update the object and store the result, even when it is not well."""
+        """Update the object and store the result, even a partial one."""
         provider, snapshots = self._required_provider(), self._deployment.snapshots
         try:
             result, end_changes = await self._deployment.mutate(
                 "updating", state, lambda: self._update_call(provider, old, state)
             )
         except ProviderError as error:
-            if error.outcome_unknown:  # the next run carries on with it, whatever the inputs are by then
+            if error.outcome_unknown:  # forces an Update in the next run, whatever the inputs are then
                 snapshots.record(snapshots.put(old.copy(init_errors=[str(error)]), key=key)[1])
             raise
         state.inputs, state.init_errors, state.modified = result.inputs, result.reasons, now()
@@ -343,7 +343,7 @@ class Registration:
         return _CallResult(old.id, outputs, state.inputs)
 
     async def _plan_replacement(self, state: ResourceState, old: ResourceState, diff: Diff) -> ResourceState:
-        """Which goes first? Defaults are worked out anew: they had been carried over from the old object."""
+        """Decide the order, and check the inputs again: defaults were carried over from the old object."""
         if state.protect and old.protect:
             raise self._fail("it is protected and would have to be replaced; remove `protect` in the program first")
         if self.goal.import_id:
@@ -361,7 +361,7 @@ class Registration:
     async def _replace(
         self, state: ResourceState, old: ResourceState, diff: Diff, *, delete_first: bool
     ) -> ResourceState:
-        """Create the replacement. The old object is gone already, or waits to be deleted at the end of the run."""
+        """Create the replacement. The old object is deleted already, or pending deletion at the end of the run."""
         self._deployment.replaced.add(self.urn)
         key = self._deployment.olds[self.urn]
         step = Step("create-replacement", self.urn, old=old, new=state, diff=diff)
@@ -373,7 +373,7 @@ class Registration:
         self._deployment.display.finished(replace_step, 0.0, None)
         return self._require_initialized(state, result)
 
-    # --- books -------------------------------------------------------------------------------------------------
+    # --- snapshot ----------------------------------------------------------------------------------------------
 
     def _store_change(self, state: ResourceState, old_key: int | None) -> list[Change]:
         """The change that stores the state as this URN's new one."""

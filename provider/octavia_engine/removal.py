@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Deleting: what left the program, what was replaced, what stands in the way of a replacement, or everything.
+"""Deletes resources: those removed from the program, replaced ones, dependents of a replacement, or all.
 
-Whatever depends on a resource goes before it; independent ones go at the same time. So does what a run began to create
-and nobody saw the end of: where the provider makes a create once (``creates_once``), it is created again, which takes
-up what is there, and deleted.
+Dependents are deleted first, independent resources concurrently. Creates of unknown outcome are removed too: if the
+provider's Create is idempotent (``creates_once``), it is called again, which adopts the object, and then deleted.
 
-Where anything of it is protected, nothing is deleted. (Pulumi deletes the rest.)
+If one of the resources is protected, none is deleted. (Pulumi deletes the rest.)
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ class Removal:
         self._deployment = deployment
 
     async def delete_unregistered(self) -> None:
-        """At the end of a run that went well: everything that the program did not register."""
+        """Delete everything that the program did not register, at the end of a successful run."""
         done = set(self._deployment.news.values())
         await self._delete_states(
             {key: state for key, state in self._deployment.snapshots.states.items() if key not in done}
@@ -44,7 +43,7 @@ class Removal:
         await self._delete_states(dict(self._deployment.snapshots.states))
 
     async def _delete_states(self, states: dict[int, ResourceState]) -> None:
-        """Delete these states, each as soon as all that need it are gone; none where one is protected."""
+        """Delete these states, each as soon as its dependents are deleted; none if one is protected."""
         unfinished = self._removable_creates()
         if self._report_protected([*states.values(), *unfinished.values()]):
             return
@@ -53,7 +52,7 @@ class Removal:
         tasks: dict[int, asyncio.Task[bool]] = {}
 
         async def delete_after_dependents(key: int) -> bool:
-            # each was created before any runs, so every task that it waits for is there
+            # all tasks are created before any runs, so every task that it waits for exists
             gone = await asyncio.gather(*(asyncio.shield(tasks[other]) for other in waits_for[key]))
             if not all(gone):
                 return False
@@ -66,15 +65,15 @@ class Removal:
         await asyncio.gather(*tasks.values())
 
     def _report_protected(self, states: list[ResourceState]) -> bool:
-        """Whether any of these may not be deleted; which ones is shown. What was replaced may be: its replacement was
-        allowed because the program took ``protect`` away, which the state of the old object does not know."""
+        """Whether any of these is protected; reports them. Replaced ones do not count: their replacement was allowed
+        because the program removed ``protect``, which the old state does not show."""
         found = dict.fromkeys(state.urn for state in states if state.protect and not state.delete)
         for urn in found:
             self._deployment.error(urn, _PROTECTED)
         return bool(found)
 
     def _removable_creates(self) -> dict[int, ResourceState]:
-        """Pending creates that can be ended here."""
+        """Pending creates that can be removed."""
         return {
             key: state
             for key, state in self._deployment.snapshots.unfinished_creates().items()
@@ -82,7 +81,7 @@ class Removal:
         }
 
     async def _remove_unfinished(self, state: ResourceState, deleted_urns: set[str]) -> bool:
-        """End the pending creates of a URN; whether nothing of them is left. What goes wrong is shown."""
+        """Remove the objects of pending creates of a URN; return whether none is left. Errors are reported."""
         snapshots = self._deployment.snapshots
         end_changes = [snapshots.end(key) for key in snapshots.pending_creates(state.urn)]
         if urns.is_provider(state.type) or state.retain_on_delete or state.deleted_with in deleted_urns:
@@ -105,7 +104,7 @@ class Removal:
         return True
 
     async def _create_and_delete(self, provider: Provider, state: ResourceState, end_changes: list[Change]) -> None:
-        """Create with the inputs that the journal has (as Check gave them), then delete. Known in between as doomed."""
+        """Create with the journaled inputs, then delete. In between the state is marked for deletion."""
         snapshots = self._deployment.snapshots
         (ident, outputs), last = await self._deployment.mutate(
             "creating", state, lambda: _create_again(provider, state)
@@ -119,7 +118,7 @@ class Removal:
         await snapshots.sync()
 
     async def _delete_one(self, key: int, state: ResourceState, deleted_urns: set[str]) -> bool:
-        """Delete one state; whether it is gone. What goes wrong is shown."""
+        """Delete one state; return whether it is gone. Errors are reported."""
         op = "delete-replaced" if state.delete else "delete"
         try:
             await self._delete(Step(op, state.urn, old=state), key, with_parent=state.deleted_with in deleted_urns)
@@ -152,9 +151,9 @@ class Removal:
             await snapshots.sync()
 
     async def delete_before_replacement(self, urn: str, old: ResourceState, diff: Diff) -> None:
-        """Delete what must go before ``old`` can be made again: what it would take along, then itself.
+        """Delete ``old`` before its replacement, after its dependents that must be replaced too.
 
-        They stay in the state as *pending replacement* until they are made again, so a crash in between is known.
+        They stay in the state as *pending replacement* until they are recreated, so a crash in between is detected.
         """
         dependents = await self._dependent_replacements(old)
         protected = [state.urn for state in dependents if state.protect]
@@ -184,7 +183,7 @@ class Removal:
         await self._delete(step, self._deployment.olds[urn], with_parent=with_parent, keep=kept)
 
     async def _dependent_replacements(self, root: ResourceState) -> list[ResourceState]:
-        """What depends on ``root`` and would have to be replaced, were its inputs unknown; dependencies first."""
+        """Dependents of ``root`` that must be replaced if its outputs become unknown; dependencies first."""
         old_urns = set(self._deployment.olds)
         order = [
             state
@@ -200,7 +199,7 @@ class Removal:
                 or not state.custom
                 or state.external
             ):
-                continue  # registered already in this run: it does not depend on it any more
+                continue  # registered already in this run: it no longer depends on it
             if state.pending_replacement or await self._would_be_replaced(state, replaced):
                 replaced.add(state.urn)
                 found.append(state)
@@ -223,7 +222,7 @@ class Removal:
 
 
 async def _create_again(provider: Provider, state: ResourceState) -> tuple[str, Props]:
-    """The id and outputs of what is there after a Create, well or not."""
+    """Create again; return the id and outputs, even of a partial object."""
     try:
         return await provider.create(state, preview=False)
     except ProviderError as error:
@@ -233,7 +232,7 @@ async def _create_again(provider: Provider, state: ResourceState) -> tuple[str, 
 
 
 def _deletion_order(states: dict[int, ResourceState], unfinished: dict[int, ResourceState]) -> dict[int, set[int]]:
-    """Which of these wait for which others to be gone."""
+    """For each key, the keys that must be deleted first."""
     by_urn: dict[str, list[int]] = {}
     for key, state in states.items():
         by_urn.setdefault(state.urn, []).append(key)
@@ -243,7 +242,7 @@ def _deletion_order(states: dict[int, ResourceState], unfinished: dict[int, Reso
             for needed in by_urn.get(urn, ()):
                 if needed != key:
                     waits_for[needed].add(key)
-    for key, state in unfinished.items():  # its Create must not take up what another state speaks of
+    for key, state in unfinished.items():  # its Create must not adopt the object of another state
         for other in by_urn.get(state.urn, ()):
             if not _waits_for(waits_for, other, key):
                 waits_for[key].add(other)

@@ -4,8 +4,8 @@
     result = run.up(project_dir, "dev")            # or preview, destroy, refresh
     result.ok, result.summary.changes, result.summary.outputs
 
-Each takes the same keywords (:class:`Options`). What goes wrong with a resource is shown by the display and makes
-``result.ok`` false; what keeps the run from starting is raised (:mod:`octavia_provider.model.errors`).
+Each takes the same keywords (:class:`Options`). Errors of resources are displayed and make ``result.ok`` false; errors
+that prevent the run are raised (:mod:`octavia_provider.model.errors`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from octavia_provider.model.errors import NotFound
 from octavia_provider.model.near import did_you_mean
 
 PROGRAM_EXIT_SECONDS = 3.0
-"""Seconds that a program has to end by itself after Ctrl-C."""
+"""Seconds for the program to exit after Ctrl-C."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,19 @@ class Options:
     parallel: int = field(default_factory=lambda: 4 * (os.cpu_count() or 1))
     config: dict[str, str] = field(default_factory=dict)
     creates_once: frozenset[str] = CREATES_ONCE
-    """Packages that promise it; see :mod:`octavia_engine.removal`."""
+    """Packages with an idempotent Create; see :mod:`octavia_engine.removal`."""
 
 
 @dataclass
 class Result:
-    """How a run went."""
+    """The result of a run."""
 
     ok: bool
     summary: Summary
 
 
 class StackSession:
-    """A project's stack, opened: what every kind of run needs."""
+    """A project's stack with its backend, settings and display."""
 
     def __init__(self, project_dir: Path, stack: str, options: Options) -> None:
         self.project = Project.load(project_dir)
@@ -80,7 +80,7 @@ class StackSession:
         return opened
 
     def peek(self) -> LoadedStack:
-        """The stack as it is, for those who change nothing. Raises NotFound."""
+        """Read the stack without a lock. Raises NotFound."""
         opened = self.backend.peek(self.names.project, self.stack)
         if not opened.exists:
             raise self._not_found()
@@ -90,7 +90,7 @@ class StackSession:
         return stack_not_found(self.stack, self.backend.stacks(self.names.project))
 
     def secrets(self, opened: LoadedStack, *, required: bool) -> Secrets | None:
-        """The stack's key; a new stack gets a salt. None when nothing needs one and none is required."""
+        """The stack's secrets; a new stack gets a salt. None when no secrets exist and none are required."""
         salt = self.settings.salt or opened.salt
         if salt is None:
             if not required:
@@ -104,7 +104,7 @@ class StackSession:
 
 
 def stack_not_found(stack: str, known: list[str]) -> NotFound:
-    """That there is no such stack, what may have been meant, and how to make one."""
+    """The error for a missing stack, with a suggestion and a hint."""
     here = f" (there are {', '.join(known)})" if known else " (there are none)"
     return NotFound(
         f"there is no such stack{here}{did_you_mean(stack, known)}", subject=f"stack {stack}",
@@ -113,9 +113,7 @@ def stack_not_found(stack: str, known: list[str]) -> NotFound:
 
 
 def check_passphrase(project_dir: Path, stack: str) -> None:
-    """Get the passphrase of a stack, and see that it is the right one, before anything is done or shown.
-
-    Raises Forbidden."""
+    """Ask for the passphrase of a stack and check it, before anything else happens. Raises Forbidden."""
     session = StackSession(Path(project_dir), stack, Options())
     salt = session.settings.salt or session.backend.peek(session.names.project, stack).salt
     entered = passphrase(stack)
@@ -151,12 +149,12 @@ class Run:
         self._background: set[asyncio.Task[None]] = set()
 
     def connect(self) -> None:
-        """Load gRPC, which takes its time: Ctrl-C is handled already."""
+        """Load gRPC, which takes time, after Ctrl-C handling is installed."""
         self.services = Services(self.session.display)
 
     @asynccontextmanager
     async def deployment(self) -> AsyncIterator[Deployment]:
-        """The deployment, its services answering; at the end everything is stopped and the state written."""
+        """The deployment with its services running; at the end everything is stopped and the state written."""
         journal = snapshots = None
         try:
             await self.services.start()
@@ -206,7 +204,7 @@ class Run:
         journal.close(remove=True)
 
     def interrupt(self) -> None:
-        """Ctrl-C asks nicely; the second one leaves at once (the journal has everything)."""
+        """Ctrl-C cancels; the second one exits at once (the journal is complete)."""
         self._interrupts += 1
         if self._interrupts > 1:
             if self._host is not None:
@@ -223,7 +221,7 @@ class Run:
             self._background.add(asyncio.get_running_loop().create_task(ending))
 
     async def program(self, deployment: Deployment) -> bool:
-        """Run the program to its end; whether it and all its resources went well."""
+        """Run the program; return whether it and all its resources succeeded."""
         session = self.session
         if deployment.cancelled:
             return False
@@ -248,7 +246,7 @@ class Run:
 
 
 async def _end_program(program: Program, deployment: Deployment) -> None:
-    """End a program that does not end by itself once nothing is done for it any more: it may wait for what will not come."""
+    """Kill a program that does not exit once no step is running: it may wait for a result that will not come."""
     await deployment.idle.wait()
     await asyncio.wait([asyncio.ensure_future(program.wait())], timeout=PROGRAM_EXIT_SECONDS)
     await program.kill()
@@ -309,7 +307,7 @@ async def _run_async(
 
 
 def _warn_interrupted(session: StackSession, kind: str, operation: dict[str, Any]) -> None:
-    """That an earlier run did not see the end of something, and what becomes of it."""
+    """Warn about a pending operation of an earlier run, and what happens to it."""
     resource, doing = operation["resource"], operation["type"]
     message = f"an earlier run was interrupted while {doing} it"
     if doing == "creating":
@@ -353,30 +351,30 @@ async def _destroy(run: Run, deployment: Deployment) -> bool:
 
 
 def up(project_dir: Path, stack: str, options: Options = Options()) -> Result:
-    """Bring the stack to what the program says; a stack that does not exist yet is made."""
+    """Deploy the program; creates the stack if needed."""
     return _run(project_dir, stack, options, "update", _update, preview=False, new=True)
 
 
 def preview(project_dir: Path, stack: str, options: Options = Options()) -> Result:
-    """What :func:`up` would do; nothing is changed, and no stack need exist."""
+    """Preview :func:`up`; changes nothing, and the stack need not exist."""
     return _run(project_dir, stack, options, "update", _update, preview=True, new=True)
 
 
 def destroy(project_dir: Path, stack: str, options: Options = Options()) -> Result:
-    """Delete everything of the stack. Configuration and the stack itself stay."""
+    """Delete all resources of the stack. Its configuration and the stack itself stay."""
     return _run(project_dir, stack, options, "destroy", _destroy, preview=False, new=False)
 
 
 def refresh(project_dir: Path, stack: str, options: Options = Options()) -> Result:
-    """Read what exists into the state."""
+    """Refresh the state from the providers."""
     return _run(project_dir, stack, options, "refresh", _refresh, preview=False, new=False)
 
 
 def preview_refresh(project_dir: Path, stack: str, options: Options = Options()) -> Result:
-    """What :func:`refresh` would find."""
+    """Preview :func:`refresh`."""
     return _run(project_dir, stack, options, "refresh", _refresh, preview=True, new=False)
 
 
 def preview_destroy(project_dir: Path, stack: str, options: Options = Options()) -> Result:
-    """What :func:`destroy` would do."""
+    """Preview :func:`destroy`."""
     return _run(project_dir, stack, options, "destroy", _destroy, preview=True, new=False)

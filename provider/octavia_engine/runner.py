@@ -4,7 +4,7 @@
 The engine starts this file by its path with the project's own Python, so it imports nothing but the standard library
 and ``pulumi``. Its one argument is a JSON object: ``program``, ``monitor``, ``engine``, ``project``, ``stack``,
 ``organization``, ``parallel``, ``dry_run``, ``root_directory``; the configuration is in ``PULUMI_CONFIG`` and
-``PULUMI_CONFIG_SECRET_KEYS``. Exit codes: 0; 32 when what went wrong was shown through the engine; 1 otherwise.
+``PULUMI_CONFIG_SECRET_KEYS``. Exit codes: 0; 32 when the error was reported through the engine; 1 otherwise.
 """
 
 import asyncio
@@ -47,7 +47,7 @@ def main() -> int:
 
 
 def _die_with_the_engine() -> None:
-    """A program without its engine can do nothing; nothing of it stays behind when the engine is killed."""
+    """Make the kernel kill this process when the engine dies."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle
 
@@ -86,7 +86,7 @@ def _folder(program: str) -> Path:
 
 
 def _format_error(error: BaseException, program: str) -> str:
-    """The error with the frames of the user's own files: where in *their* program it is."""
+    """The error with only the frames in the user's own files."""
     folder = _folder(program)
     frames = [
         f"  {Path(frame.filename).resolve().relative_to(folder)}, line {frame.lineno}: {frame.line}"
@@ -98,4 +98,4 @@ def _format_error(error: BaseException, program: str) -> str:
 
 if __name__ == "__main__":
     code = main()
-    os._exit(code)  # threads that wait for an engine which is going away must not hold us
+    os._exit(code)  # do not wait for threads that wait for the exiting engine

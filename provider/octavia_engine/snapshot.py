@@ -4,9 +4,8 @@
 The same changes are applied live and, after a crash, when the journal is read again. Resources are in the checkpoint's
 JSON form here (secrets encrypted), so folding a journal needs no passphrase.
 
-Those of the checkpoint have the keys 0, 1, …; what the run makes gets higher ones. In the result what was made or
-confirmed comes first, in the order in which it was finished, then what the run has not come to: an order in which
-everything comes after what it depends on.
+Resources of the checkpoint have the keys 0, 1, …; new ones get higher keys. The result lists the resources of this run in
+the order of their completion, then those that the run has not reached: everything comes after its dependencies.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _REFERENCES = ("urn", "parent", "deletedWith")
 
 
 class Snapshot:
-    """The state of a stack, changed by :meth:`apply` alone."""
+    """The state of a stack, changed only by :meth:`apply`."""
 
     def __init__(self, deployment: dict[str, Any]) -> None:
         self.olds: dict[int, dict[str, Any]] = dict(enumerate(deployment.get("resources") or []))
@@ -30,7 +29,7 @@ class Snapshot:
             self.pending[self.take_key()] = operation
 
     def take_key(self) -> int:
-        """A key never used before in this ledger."""
+        """A key that is new in this snapshot."""
         self.next_key += 1
         return self.next_key - 1
 
@@ -54,7 +53,7 @@ class Snapshot:
             case "settle":
                 self.pending.pop(key, None)
             case "secrets":
-                pass  # which passphrase a first run encrypts with; read by the backend
+                pass  # the secrets provider of a first run; read by the backend
             case "rename":
                 self.renamed[change["urn"]] = change["to"]
             case other:
@@ -77,7 +76,7 @@ class Snapshot:
         return [*self.news.values(), *olds]
 
     def _with_renames(self, state: dict[str, Any]) -> dict[str, Any]:
-        """A state that the run has not come to, with what an alias renamed called by its new name."""
+        """A state that the run has not reached, with references to renamed resources updated."""
         renamed = self.renamed
         updated = dict(state)
         for name in _REFERENCES:

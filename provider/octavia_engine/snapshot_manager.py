@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The books of a run: the ledger, and the journal that makes it last.
+"""The snapshot of a run and its journal.
 
-Changes that are noted together survive a crash together. A preview keeps none of it.
+Changes that are recorded together are atomic across a crash. A preview records nothing.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SnapshotManager:
         return self._secrets
 
     def record(self, *changes: Change) -> None:
-        """Apply changes, and remember them together."""
+        """Apply changes and append them to the journal atomically."""
         if self.journal is None:
             return
         for change in changes:
@@ -45,7 +45,7 @@ class SnapshotManager:
         self.journal.append(*changes)
 
     async def sync(self) -> None:
-        """Wait until all that was noted would survive a crash."""
+        """Wait until everything recorded is on disk."""
         if self.journal is not None:
             await self.journal.sync()
 
@@ -70,7 +70,7 @@ class SnapshotManager:
         return {"do": "drop", "key": key}
 
     def begin(self, kind: str, state: ResourceState) -> int:
-        """Note a pending operation (creating, updating, deleting, reading, importing); its key."""
+        """Record a pending operation (creating, updating, deleting, reading, importing); return its key."""
         key = self.snapshot.take_key()
         self.record({"do": "begin", "key": key, "type": kind, "state": self._to_raw(state, None)})
         return key
@@ -81,7 +81,7 @@ class SnapshotManager:
         return {"do": "settle", "key": key}
 
     def pending_creates(self, urn: str) -> list[int]:
-        """Creates of that URN that some run began and none saw the end of."""
+        """Keys of creates of that URN whose outcome is unknown."""
         return [
             key
             for key, operation in self.snapshot.pending.items()
@@ -89,7 +89,7 @@ class SnapshotManager:
         ]
 
     def pending_deletes(self, state: ResourceState) -> list[int]:
-        """Deletes of that object that some run began and none saw the end of."""
+        """Keys of deletes of that object whose outcome is unknown."""
         return [
             key
             for key, operation in self.snapshot.pending.items()
@@ -99,7 +99,7 @@ class SnapshotManager:
         ]
 
     def unfinished_creates(self) -> dict[int, ResourceState]:
-        """What runs began to create and none saw the end of: the last such operation of each URN."""
+        """The last create of unknown outcome of each URN."""
         last = {
             operation["resource"]["urn"]: key
             for key, operation in self.snapshot.pending.items()
@@ -109,7 +109,7 @@ class SnapshotManager:
         return {key: ResourceState.from_json(pending[key]["resource"], self._decipher) for key in last.values()}
 
     def _to_raw(self, state: ResourceState, old_key: int | None) -> dict[str, Any]:
-        """The checkpoint's form; ciphertext of what did not change stays, so an unchanged stack stays the same."""
+        """The checkpoint's form; unchanged values keep their ciphertext, so an unchanged stack stays identical."""
         if self.journal is None:
             return {}
         before = self.states.get(old_key) if old_key is not None else None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stacks as a whole: list, make, select, export, import, remove."""
+"""Operations on stacks: create, select, export, import, remove."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from octavia_engine.values import Props
 from octavia_provider.model.errors import Conflict, Invalid, NotFound, Violation
 
 DEFAULT = "dev"
-"""The stack that the first `up` of a project makes, where none is named."""
+"""The stack that the first `up` of a project creates by default."""
 
 
 class _NullDisplay:
-    """A display for what shows nothing."""
+    """A display without output."""
 
     def __getattr__(self, name: str) -> Any:
         return lambda *_args, **_kw: None
@@ -33,7 +33,7 @@ def session(project_dir: Path, stack: str) -> StackSession:
 
 
 def init(project_dir: Path, stack: str) -> None:
-    """Make an empty stack. Raises Conflict when there is one."""
+    """Create an empty stack. Raises Conflict when it exists."""
     stack_session = session(project_dir, stack)
     with stack_session.backend.lock(stack_session.names.project, stack):
         opened = stack_session.open(create=True)
@@ -44,7 +44,7 @@ def init(project_dir: Path, stack: str) -> None:
 
 
 def export(project_dir: Path, stack: str, *, show_secrets: bool = False) -> dict[str, Any]:
-    """The document that ``pulumi stack import`` takes; secrets stay encrypted unless they are to be shown."""
+    """The document for ``pulumi stack import``; secrets stay encrypted without ``show_secrets``."""
     stack_session = session(project_dir, stack)
     deployment = stack_session.peek().deployment
     if show_secrets:
@@ -54,7 +54,7 @@ def export(project_dir: Path, stack: str, *, show_secrets: bool = False) -> dict
 
 
 def import_(project_dir: Path, stack: str, document: Any) -> int:
-    """Replace a stack's state by an export, its secrets encrypted with this stack's key; how many resources."""
+    """Replace a stack's state by an export, re-encrypted with this stack's key; return the number of resources."""
     deployment = document.get("deployment") if isinstance(document, dict) else None
     if not isinstance(deployment, dict) or document.get("version") != 3:
         raise Invalid([Violation((), "it is not an export of version 3")], subject=f"stack {stack}")
@@ -73,7 +73,7 @@ def import_(project_dir: Path, stack: str, document: Any) -> int:
 
 
 def _reencrypt(resources: Any, salt: str | None, secrets: Secrets, stack: str) -> Any:
-    """Decrypted with the key they came with, encrypted with ours."""
+    """Decrypt with the source's key and encrypt with this stack's."""
     from octavia_engine.secrets import passphrase
 
     def decipher(text: str) -> str:
@@ -85,7 +85,7 @@ def _reencrypt(resources: Any, salt: str | None, secrets: Secrets, stack: str) -
 
 
 def _check_order(resources: list[dict[str, Any]], stack: str) -> None:
-    """Everything comes after what it refers to. Raises Invalid."""
+    """Raise Invalid unless everything comes after what it refers to."""
     defined: set[str] = set()
     for resource in resources:
         missing = state.ResourceState.from_json(_without_properties(resource), str).required_urns() - defined
@@ -156,9 +156,9 @@ def remove(project_dir: Path, stack: str, *, force: bool = False) -> None:
 
 
 def find_urns(project_dir: Path, stack: str, names: list[str], *, everything: bool = False) -> list[str]:
-    """The URNs of a stack that are meant by these names or URNs: resources, and those that a run began to create.
+    """The URNs that match these names or URNs: resources, and pending creates.
 
-    Raises NotFound and, where a name means several, Invalid.
+    Raises NotFound and, for an ambiguous name, Invalid.
     """
     deployment = session(project_dir, stack).peek().deployment
     urns = list(dict.fromkeys(resource["urn"] for resource in _all_of(deployment)))
@@ -176,9 +176,9 @@ def find_urns(project_dir: Path, stack: str, names: list[str], *, everything: bo
 
 
 def forget(project_dir: Path, stack: str, urns: list[str]) -> None:
-    """Drop resources from the state alone; what they stand for is left as it is. The passphrase is not needed.
+    """Remove resources from the state only; the objects are left alone. The passphrase is not needed.
 
-    Raises Conflict where others that stay depend on them.
+    Raises Conflict when remaining resources depend on them.
     """
     stack_session = session(project_dir, stack)
     with stack_session.backend.lock(stack_session.names.project, stack):
@@ -208,13 +208,13 @@ def _selection(project: Project) -> Path:
 
 
 def exists(project_dir: Path, stack: str) -> bool:
-    """Whether there is such a stack, if only as what an interrupted first run has noted."""
+    """Whether the stack exists, possibly only in the journal of an interrupted first run."""
     stack_session = session(project_dir, stack)
     return stack_session.backend.peek(stack_session.names.project, stack).exists
 
 
 def default_stack(project_dir: Path, name: str | None = None) -> str:
-    """The stack that is named, else the selected one, else the only one, else `dev`; whether there is one or not."""
+    """The given stack, else the selected one, else the only one, else `dev`; it need not exist."""
     if name:
         return name
     project = Project.load(project_dir)
@@ -226,9 +226,9 @@ def default_stack(project_dir: Path, name: str | None = None) -> str:
 
 
 def require_stack(project_dir: Path, name: str | None = None, *, first: bool = False, create: bool = False) -> str:
-    """The stack that is meant, which must be there. Raises NotFound, telling how to make one.
+    """The name of an existing stack, by default as in :func:`default_stack`. Raises NotFound with a hint.
 
-    ``first``: in a project without any stack, and where none is named, `dev` need not be there. ``create``: none need be.
+    ``first``: in a project without stacks the default `dev` need not exist. ``create``: no stack need exist.
     """
     stack = default_stack(project_dir, name)
     if create or exists(project_dir, stack):
@@ -246,7 +246,7 @@ def require_stack(project_dir: Path, name: str | None = None, *, first: bool = F
 
 
 def select(project_dir: Path, stack: str) -> None:
-    """Choose the stack of later commands."""
+    """Select the default stack of later commands."""
     stack_session = session(project_dir, stack)
     stack_session.peek()
     selection = _selection(stack_session.project)

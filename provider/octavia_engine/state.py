@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is remembered of a resource: Pulumi's ``apitype.ResourceV3``, and the deployment around it.
+"""The state of a resource: Pulumi's ``apitype.ResourceV3``, and the deployment document.
 
-:class:`ResourceState` is what the engine works with (secrets in the clear, in memory). Its JSON form is that of the
-checkpoint; :meth:`ResourceState.to_json` leaves out what is empty, as Pulumi does.
+:class:`ResourceState` is the in-memory form, with decrypted secrets. Its JSON form is that of the checkpoint;
+:meth:`ResourceState.to_json` omits empty values, as Pulumi does.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class ResourceState:
     created: str = ""
     modified: str = ""
     unknown_keys: dict[str, Any] = field(default_factory=dict)
-    """Keys of the checkpoint that this engine does not use; they are kept."""
+    """Keys of the checkpoint that this engine does not use; they are preserved."""
 
     def to_json(self, cipher: Callable[[str], str]) -> dict[str, Any]:
         """The checkpoint's form, secrets encrypted."""
@@ -102,7 +102,7 @@ class ResourceState:
         return dataclasses.replace(self, **changes)
 
     def required_urns(self) -> set[str]:
-        """The URNs that must exist for this one to: parent, provider, dependencies and ``deletedWith``."""
+        """The URNs this one requires: parent, provider, dependencies and ``deletedWith``."""
         found = {*self.dependencies, self.parent, self.deleted_with}
         found.update(urn for urns in self.property_dependencies.values() for urn in urns)
         if self.provider:
@@ -125,7 +125,7 @@ def check(deployment: Any, subject: str) -> None:
 
 
 def _invalid_shape(resource: Any) -> str:
-    """What a resource of a checkpoint lacks."""
+    """What is missing or malformed in a resource of a checkpoint; "" when nothing is."""
     if not isinstance(resource, dict):
         return "is not a mapping"
     without = [name for name in ("urn", "type") if not isinstance(resource.get(name), str)]

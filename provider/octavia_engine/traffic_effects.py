@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the steps of a preview do to the traffic of load balancers, from the model: with each step, and the worst first.
+"""Effects of a preview's steps on traffic, from the model: per step, and worst first.
 
-Under the ``pulumi`` CLI the plugin tells it, as far as it is asked: engines call no provider for what a preview would delete.
+Under the ``pulumi`` CLI the plugin reports them where it can: no provider is called for deletes in a preview.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _kind(type_: str) -> Any:
 
 
 def effects_of_step(step: Step) -> list[NamedEffect]:
-    """The effects of a step, the worst first; each with what it comes from: an input, or how the object changes."""
+    """The effects of a step, worst first, each with its cause: an input, or the operation."""
     kind = _kind(step.type)
     if kind is None or step.retained or step.hidden:
         return []
@@ -55,7 +55,7 @@ def _update_effects(step: Step, kind: Any) -> Iterator[NamedEffect]:
 
 
 def _to_model(kind: Any, properties: dict[str, Any]) -> dict[str, Any]:
-    """The inputs by the model's names, as the effects look at them."""
+    """The inputs by the model's names."""
     return {attr.name: _to_plain(properties[attr.camel]) for attr in inputs(kind).values() if attr.camel in properties}
 
 
@@ -64,14 +64,14 @@ def _to_plain(value: Any) -> Any:
 
 
 def ignore_changes_problems(type_: str, paths: list[str]) -> list[str]:
-    """What is wrong with ``ignore_changes`` of a resource of ours; the plugin says it of what is there already."""
+    """Problems with ``ignore_changes`` of a new resource of ours; the plugin reports those of existing ones."""
     kind = _kind(type_)
     return list(ignoring.problems(kind, paths, underscores=True)) if kind and paths else []
 
 
 def python_path(type_: str, path: str) -> str:
-    """A property path as a program in Python writes it, where the type is ours: ``rateLimit.periodSeconds`` →
-    ``rate_limit.period_seconds``. Others' are left in Pulumi's spelling: what is a name in them is not known here."""
+    """A property path of one of our types as Python spells it: ``rateLimit.periodSeconds`` → ``rate_limit.period_seconds``.
+    Paths of other types are unchanged."""
     kind = _kind(type_)
     if kind is None:
         return path
@@ -99,7 +99,7 @@ class EffectSummary:
         self._without_effect = 0
 
     def add(self, step: Step) -> None:
-        """Take a step's effects in."""
+        """Add the effects of a step."""
         for name, effect in effects_of_step(step):
             if effect.severity > Severity.NONE:
                 self._found.append((f"{urns.display_name(step.urn)} {name}", effect))
@@ -107,7 +107,7 @@ class EffectSummary:
                 self._without_effect += 1
 
     def lines(self) -> Iterator[str]:
-        """A list for people, the worst first; nothing where no load balancer is concerned."""
+        """The list of effects, worst first; nothing when no load balancer is affected."""
         if not self._found and not self._without_effect:
             return
         if not self._found:

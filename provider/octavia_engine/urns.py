@@ -48,7 +48,7 @@ def name_of(value: str) -> str:
 
 
 def display_name(value: str) -> str:
-    """For people: ``probe:index:Member m0``."""
+    """``probe:index:Member m0``, for messages."""
     return f"{type_of(value)} {name_of(value)}"
 
 

@@ -85,7 +85,7 @@ def rewrite(value: Json, special: Callable[[dict[str, Any]], Json]) -> Json:
 
 
 def plain(value: Json) -> Json:
-    """The value without secrecy: what is compared, and what a peer gets that knows no secrets."""
+    """The value without secret markers: for comparisons, and for peers without secrets support."""
 
     def special(item: dict[str, Any]) -> Json:
         if item[SIGNATURE] == SECRET:
@@ -96,7 +96,7 @@ def plain(value: Json) -> Json:
 
 
 def without_references(value: Json) -> Json:
-    """The value for a peer that knows no references to resources: the id, or the URN of a component."""
+    """The value for a peer without resource references: the id, or the URN of a component."""
 
     def special(item: dict[str, Any]) -> Json:
         if item[SIGNATURE] == RESOURCE:
@@ -119,7 +119,7 @@ def without_outputs(value: Json) -> Json:
 
 
 def redacted(value: Json) -> Json:
-    """The value fit to be shown: ``[secret]`` for a secret."""
+    """The value for display: ``[secret]`` for a secret."""
 
     def special(item: dict[str, Any]) -> Json:
         if item[SIGNATURE] == SECRET:
@@ -130,7 +130,7 @@ def redacted(value: Json) -> Json:
 
 
 def annotate_secrets(outputs: Props, inputs: Props) -> Props:
-    """What a peer without secrets answered, secret again where the question's property of that name was."""
+    """Outputs of a peer without secrets support, marked secret where the input of that name was."""
     return {key: _annotate(value, inputs[key]) if key in inputs else value for key, value in outputs.items()}
 
 

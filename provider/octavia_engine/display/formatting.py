@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The words of a run: how steps, differences, outputs and counts are written. Pure."""
+"""Text of steps, differences, outputs and counts. Pure."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def headline(kind: str, stack: str, *, preview: bool) -> str:
 
 
 def resource_name(urn: str) -> str:
-    """A resource for people: its type and name."""
+    """A resource's type and name."""
     return urns.display_name(urn) if urn else ""
 
 
 def is_shown(step: Step, error: str | None, *, preview: bool) -> bool:
-    """Whether a person wants a line of this step: not of what is unchanged, and one of each replacement."""
+    """Whether the step gets a line: unchanged resources get none, a replacement gets one."""
     if error is not None:
         return True
     quiet = ("create-replacement", "delete-replaced") if preview else ("replace",)
@@ -108,7 +108,7 @@ def format_value(value: Any, *, show_secrets: bool) -> str:
 
 
 def diff_lines(step: Step, *, show_secrets: bool) -> Iterator[str]:
-    """What a step changes, a property a line: ``~ weight: 1 → 5``."""
+    """The changes of a step, one property per line: ``~ weight: 1 → 5``."""
     if step.op in ("create", "import", "read") and step.new is not None:
         for key, value in sorted(step.new.inputs.items()):
             yield f"+ {traffic_effects.python_path(step.type, key)}: {format_value(value, show_secrets=show_secrets)}"
@@ -137,7 +137,7 @@ def _changed_lines(step: Step, olds: Props, news: Props, *, show_secrets: bool) 
 
 
 def changed_paths(step: Step) -> set[str]:
-    """The property paths that differ, as the provider told them."""
+    """The property paths that differ, from the provider's diff."""
     if step.diff is None:
         return set()
     return set(step.diff.detailed or ()) or {*step.diff.changed_keys, *step.diff.replace_keys}
@@ -152,7 +152,7 @@ def _replaces(step: Step, path: str) -> bool:
 
 
 def _value_at(props: Any, path: str) -> Any:
-    """The value at a path; secret when anything on the way was."""
+    """The value at a path; secret if any parent is."""
     hidden = False
     for part in propertypath.parse(path):
         if values.is_secret(props):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What programs read: ``preview --json`` as the ``pulumi`` CLI writes it, and event lines of the other commands."""
+"""JSON output: ``preview --json`` as the ``pulumi`` CLI writes it, and event lines of the other commands."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""For a person at a terminal: what is in flight, live, with its status column; a line for what is done."""
+"""The terminal display: running steps in a live table with a status column, a line for each finished step."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _COLOURS = {
 }
 _SEVERITIES = {events.ERROR: "bold red", events.WARNING: "yellow", "info#err": "dim"}
 _MAX_ROWS = 12
-"""Rows in flight that are shown; the rest is a number."""
+"""Rows of running steps; the rest is shown as a number."""
 
 
 class LiveDisplay:
@@ -70,7 +70,7 @@ class LiveDisplay:
         self._console.print(Text(terminal.escape_line(text), style=self._style(style)))
 
     def _style(self, style: str) -> str:
-        """None with NO_COLOR: rich would still write bold and dim."""
+        """The style; empty with NO_COLOR, because rich would still write bold and dim."""
         return "" if self._console.no_color else style
 
     def begin(self, kind: str, stack: str, *, preview: bool) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plain lines: for logs, pipes and tests. One line when a resource is done, one for each thing to tell."""
+"""Plain lines, for logs, pipes and tests: one per finished resource, one per message."""
 
 from __future__ import annotations
 
