@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 from octavia_amphora.wire.config import apply, digest
-from octavia_amphora.wire.messages import Applied, Push, Refusal, Stamp, States
-from octavia_amphora.wire.messages import Standing as InForce
+from octavia_amphora.wire.messages import Applied, Push, Refusal, States, VersionStamp
+from octavia_amphora.wire.messages import LoadBalancerStatus as InForce
 from octavia_provider.model.errors import Unreachable
 from octavia_provider.ports import AgentRefused, Credential, Instance
 
@@ -44,7 +44,7 @@ class SimulationAgents:
         server.history.append(push.stamp)
         return Applied(push.stamp, "runtime" if push.delta else "reload")
 
-    async def remove(self, host: Instance, load_balancer_id: str, stamp: Stamp) -> None:
+    async def remove(self, host: Instance, load_balancer_id: str, stamp: VersionStamp) -> None:
         (await self._reach("remove", host)).standing.pop(load_balancer_id, None)
 
     async def standing(self, host: Instance, load_balancer_id: str) -> InForce | None:

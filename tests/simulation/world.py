@@ -18,7 +18,7 @@ import msgspec
 
 from octavia_amphora.wire.config import Configuration
 from octavia_amphora.wire.heartbeat import BalancerBeat, Heartbeat, encode
-from octavia_amphora.wire.messages import Counters, ListenerState, Refusal, Settings, Stamp
+from octavia_amphora.wire.messages import AgentConfig, Counters, ListenerState, Refusal, VersionStamp
 from octavia_provider.ports import Instance
 
 HEARTBEAT_SECONDS = 3.0
@@ -34,8 +34,8 @@ class Ended(Exception):
 class Standing:
     """What an agent has of one load balancer."""
 
-    newest: Stamp
-    stamp: Stamp | None = None
+    newest: VersionStamp
+    stamp: VersionStamp | None = None
     configuration: Configuration | None = None
 
 
@@ -46,14 +46,14 @@ class Server:
     instance: Instance
     files: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
     standing: dict[str, Standing] = field(default_factory=dict)
-    history: list[Stamp] = field(default_factory=list)
+    history: list[VersionStamp] = field(default_factory=list)
     answering: bool = True
     beating: bool = True
     boot: int = 1
 
     @property
-    def settings(self) -> Settings:
-        return msgspec.json.decode(self.files[SETTINGS][1], type=Settings)
+    def settings(self) -> AgentConfig:
+        return msgspec.json.decode(self.files[SETTINGS][1], type=AgentConfig)
 
 
 class World:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which push comes next: the rules of ``wire.messages.Stamp``. Pure."""
+"""Which push comes next: the rules of ``wire.messages.VersionStamp``. Pure."""
 
 from __future__ import annotations
 

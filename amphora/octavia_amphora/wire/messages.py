@@ -3,9 +3,9 @@
 
 GET    /v1/info                           → Info
 PUT    /v1/load-balancers/{id}            Push → 200 Applied | 409 Refusal (stale, conflict, base) | 503 Refusal (transient) | 422 Refusal
-GET    /v1/load-balancers/{id}            → Standing | 404
+GET    /v1/load-balancers/{id}            → LoadBalancerStatus | 404
 GET    /v1/load-balancers/{id}/states     → States | 404
-DELETE /v1/load-balancers/{id}            Stamp in the body → 204 | 409 Refusal
+DELETE /v1/load-balancers/{id}            VersionStamp in the body → 204 | 409 Refusal
 PUT    /v1/certificate                    ServerCertificate → 204 | 422 Refusal | 405 (its key and certificate are two files)
 """
 

@@ -227,7 +227,7 @@ async def _restore(home: Path, cloud: NetnsCloud, inspection: _Inspection, outpu
 
 
 async def _raise_epochs(inspection: _Inspection) -> None:
-    """Raise the epochs (``Stamp.epoch``), so that amphorae accept the store's older state."""
+    """Raise the epochs (``VersionStamp.epoch``), so that amphorae accept the store's older state."""
     newer = {orphan.id: orphan.order[0] + 1 for orphan in inspection.unknown if orphan.kind == "newer"}
 
     def work(tx: Transaction) -> None:
