@@ -2,7 +2,7 @@
 """PostgreSQL, the database that several control planes share. The driver (psycopg 3) is imported when it is used.
 
 - A write transaction begins by taking one advisory lock, which COMMIT gives back: writers of all processes are serial,
-  as SQLite's are, so uniqueness, quotas and exchanges hold with no transaction that must be run again (ADR 0015).
+  as SQLite's are, so uniqueness, quotas and exchanges hold with no transaction that must be run again (ADR 0016).
 - A paused writer must not keep the lock: the server ends a session that does nothing inside a transaction for longer
   than ``PAUSED_SECONDS``, which is less than the third of a lease after which leases are renewed.
 - Readers have one snapshot from their first look to their last, and cannot write.
