@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from logging import Logger
-from typing import cast
+from typing import Any, cast
 
 import structlog
 from aiohttp import web
@@ -47,6 +47,11 @@ class JsonRequestHandler(web.RequestHandler):
         response = fault(status, said)
         response.force_close()
         return response
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Without bodies that cannot be read: aiohttp reads what is left of one after the answer, which tells of it."""
+        if not isinstance(kw.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **kw)
 
 
 class Runner(web.AppRunner):

@@ -73,11 +73,19 @@ async def read_body(request: web.Request, most: int = BODY) -> Mapping[str, Any]
     try:
         body = msgspec.json.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid([Violation((), f"the body is not JSON: {error}")]) from None
+        raise Invalid([Violation((), _no_json(request, error))]) from None
     request[_SIZE] = len(raw)
     if not isinstance(body, dict):
         raise Invalid([Violation((), "the body must be a JSON object")])
     return body
+
+
+def _no_json(request: web.Request, error: Exception) -> str:
+    """aiohttp hands over what it got of a gzip body that ends too early."""
+    encoding = request.headers.get("Content-Encoding", "").strip().lower()
+    if encoding in DECODED and "truncated" in str(error):
+        return f"the body is not whole: the {encoding} data is damaged or ends too early ({error})"
+    return f"the body is not JSON: {error}"
 
 
 async def _content(request: web.Request, most: int) -> bytes:

@@ -117,11 +117,20 @@ async def test_addresses_without_measure(plane: Plane, path: str) -> None:
         ("gzip", gzip.compress(b" " * (requests.BODY + 1), mtime=0), 413),
     ],
 )  # fmt: skip
-async def test_bodies_that_are_not_encoded_as_they_say(plane: Plane, encoding: str, body: bytes, status: int) -> None:
+async def test_bodies_that_are_not_encoded_as_they_say(
+    plane: Plane, caplog: pytest.LogCaptureFixture, encoding: str, body: bytes, status: int
+) -> None:
     path = "/octavia/tls-containers" if status == 413 else URL
     found, text = await post(plane, body, path, Content_Encoding=encoding)
     assert found == status, text
     assert status != 415 or "gzip or deflate" in fault(text)
+    assert not caplog.records, "what a client does wrong is not in the log"
+
+
+async def test_a_gzip_body_that_ends_too_early_is_told_as_damaged(plane: Plane) -> None:
+    body = gzip.compress(b'{"loadbalancer": {}}', mtime=0)[:-12]
+    _, text = await post(plane, body, Content_Encoding="gzip")
+    assert "the gzip data is damaged or ends too early" in fault(text)
 
 
 @pytest.mark.parametrize(
