@@ -3,14 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
 
 from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.quota import Quota
-from octavia_provider.model.validation import validated
+from octavia_provider.model.validation import validate, validated
 from octavia_provider.ports import Record, Transaction
 
 from . import create_update, deletion, list_query
@@ -56,8 +56,12 @@ async def update(request: web.Request) -> web.Response:
     given = read_object(await read_body(request), Quota.KIND)
     given = {name: value for name, value in given.items() if name not in PROJECT}
     older = {old: new for old, new in OLDER.items() if old in given and new not in given}
+    wrong = list(_contradictions(given))
     given = {older.get(name, name): value for name, value in given.items() if name in older or name not in OLDER}
     given = understood(Quota.KIND, given)
+    if wrong:
+        others = validate(Quota, {**given, Quota.KEY: project_id}).violations
+        raise Invalid([*wrong, *_as_said(others, older)], subject=f"quota of project {project_id}")
 
     def work(tx: Transaction) -> dict[str, Any]:
         begun = create_update.ObjectWriter.begin(tx, context.networks)
@@ -66,11 +70,25 @@ async def update(request: web.Request) -> web.Response:
     try:
         return answer({"quota": await context.store.write(work)})
     except Invalid as error:
-        said = {new: old for old, new in older.items()}
-        violations = [
-            Violation(tuple(said.get(str(part), part) for part in v.path), v.message) for v in error.violations
-        ]
-        raise Invalid(violations, subject=error.subject) from None
+        raise Invalid(_as_said(error.violations, older), subject=error.subject) from None
+
+
+def _contradictions(given: Mapping[str, Any]) -> Iterator[Violation]:
+    """What is wrong with limits that are given in both spellings: each must be valid, and both the same."""
+    for old, new in OLDER.items():
+        if old not in given or new not in given:
+            continue
+        one, other = (understood(Quota.KIND, {new: given[name]}) for name in (old, new))
+        if faults := validate(Quota, {**one, Quota.KEY: "any"}).violations:
+            yield from _as_said(faults, {old: new})
+        elif one != other:
+            yield Violation((old,), f"is the older spelling of {new}, and its value is not the same")
+
+
+def _as_said(violations: Iterable[Violation], older: Mapping[str, str]) -> list[Violation]:
+    """In the spelling of the request."""
+    said = {new: old for old, new in older.items()}
+    return [Violation(tuple(said.get(str(part), part) for part in v.path), v.message) for v in violations]
 
 
 async def delete(request: web.Request) -> web.Response:

@@ -60,8 +60,14 @@ async def test_two_limits_have_an_older_spelling(plane: Plane) -> None:
     put = await plane.call("PUT", OWN, {"quota": {"load_balancer": 3, "health_monitor": 4}})
     both = {"loadbalancer": 3, "load_balancer": 3, "healthmonitor": 4, "health_monitor": 4}
     assert both.items() <= put.body["quota"].items()
-    put = await plane.call("PUT", OWN, {"quota": {"load_balancer": 5, "loadbalancer": 6}})
+    put = await plane.call("PUT", OWN, {"quota": {"load_balancer": "6", "loadbalancer": 6}})
     assert (put.body["quota"]["load_balancer"], put.body["quota"]["healthmonitor"]) == (6, 4)
+    for older in (-5, 5, None):
+        both = {"load_balancer": older, "loadbalancer": 6, "health_monitor": -5, "healthmonitor": -6, "pool": "x"}
+        wrong = await plane.call("PUT", OWN, {"quota": both})
+        names = ("load_balancer", "health_monitor", "healthmonitor", "pool")
+        assert (wrong.status, sorted(path for path, _ in wrong.violations)) == (400, sorted((n,) for n in names))
+    assert (await plane.call("GET", OWN)).body["quota"]["loadbalancer"] == 6
     wrong = await plane.call("PUT", OWN, {"quota": {"health_monitor": -2, "loadbalancer": "x", "y": 1}})
     assert {path for path, _ in wrong.violations} == {("health_monitor",), ("loadbalancer",), ("y",)}
 
