@@ -15,7 +15,7 @@ from octavia_provider.ports import Record, Transaction
 from .context import CONTEXT, Context
 from .errors import answer
 from .representation import wants_model
-from .requests import path_id
+from .requests import flag, path_id
 from .status_tree import tree
 from .views import View, statistics
 
@@ -52,11 +52,11 @@ async def listener_statistics(request: web.Request) -> web.Response:
 
 async def configuration(request: web.Request) -> web.Response:
     """GET /v2/octavia/loadbalancers/{id}/configuration: haproxy's; with ``?rendered=true`` what templates make of it, too."""
-    context, id_ = request.app[CONTEXT], path_id(request)
+    context, id_, rendered = request.app[CONTEXT], path_id(request), flag(request, "rendered")
     await context.store.read(lambda tx: _existing(tx, "load_balancer", id_))
     configurations = context.callbacks.configurations
     found = {"haproxy": await configurations.in_force(id_)}
-    if request.query.get("rendered", "").lower() == "true":
+    if rendered:
         found.update(await configurations.rendered(id_))
     return answer(found)
 

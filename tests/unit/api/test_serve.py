@@ -191,6 +191,7 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
     assert (await plane.call("GET", url)).body == {"haproxy": text}
     assert (await plane.call("POST", url)).status == 202
     shown = (await plane.call("GET", f"{url}?rendered=true")).body
+    assert (await plane.call("GET", f"{url}?rendered=zz")).violations[0][0] == ("rendered",)
     assert shown == {"haproxy": text, "next": f"{text} 1", "shipped": ""}
     assert (await plane.call("POST", "/octavia/loadbalancers/nobody/configuration")).status == 404
 
