@@ -148,9 +148,14 @@ def read_claim(body: Mapping[str, Any]) -> Claim | None:
 
 def read_owner(request: web.Request) -> Owner | None:
     """The owner in the header of a GET or PUT: ``<provider uuid> <urn>``, the URN percent-encoded where need be."""
-    provider, _, quoted = request.headers.get(OWNER_HEADER, "").partition(" ")
-    urn = unquote(quoted)
-    return Owner(provider=provider, urn=urn) if provider and urn else None
+    given = request.headers.get(OWNER_HEADER, "").strip()
+    if not given:
+        return None
+    provider, _, quoted = given.partition(" ")
+    urn = unquote(quoted).strip()
+    if not urn:
+        raise Invalid([Violation((OWNER_HEADER,), f"must be <provider uuid> <urn>, and is {echo.quoted(given)}")])
+    return Owner(provider=provider, urn=urn)
 
 
 def read_wait(request: web.Request) -> float | None:

@@ -53,6 +53,9 @@ async def test_a_get_or_put_with_the_owner_confirms(plane: Plane) -> None:
 async def test_another_owner_confirms_nothing_and_takes_up_nothing(plane: Plane) -> None:
     made = object_of(await plane.post("local_network", {}, owner=owner()))
     await plane.call("GET", f"/local/networks/{made['id']}", **{"X-Octavia-Owner": f"{uuid.uuid4()} urn:x"})
+    for method, body in (("GET", None), ("PUT", {"network": {}})):
+        malformed = await plane.call(method, f"/local/networks/{made['id']}", body, **{"X-Octavia-Owner": "zz"})
+        assert (malformed.status, malformed.violations[0][0]) == (400, ("X-Octavia-Owner",))
     stranger = await plane.post("local_network", {}, owner={**owner(known=[made["id"]]), "provider": str(uuid.uuid4())})
     assert stranger.status == 201
     mine = await plane.post("local_network", {}, owner=owner())
