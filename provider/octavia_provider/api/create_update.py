@@ -238,18 +238,20 @@ class ObjectWriter:
         return record
 
 
-def duplicates(create_requests: Sequence[CreateRequest]) -> list[Violation]:
-    """Members of one batch that are the same server."""
-    seen: set[tuple[str, int]] = set()
-    found: list[Violation] = []
-    for create_request in create_requests:
-        server = _server(create_request.values)
-        if server in seen:
-            found.append(
-                Violation((*create_request.path, "address"), f"{server[0]}:{server[1]} is named twice in this request")
-            )
-        seen.add(server)
-    return found
+class Servers:
+    """The servers of one batch of members, to find those that are named twice."""
+
+    def __init__(self) -> None:
+        self._seen: set[tuple[str, int]] = set()
+
+    def add(self, path: Path, values: Mapping[str, Any]) -> Iterator[Violation]:
+        """What is wrong where it is there already. ``values``: those that are valid."""
+        address, port = values.get("address"), values.get("protocol_port")
+        if not isinstance(address, str) or not isinstance(port, int):
+            return
+        if (address, port) in self._seen:
+            yield Violation((*path, "address"), f"{address}:{port} is named twice in this request")
+        self._seen.add((address, port))
 
 
 def _server(spec: Mapping[str, Any]) -> tuple[str, int]:

@@ -13,6 +13,7 @@ from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.metadata import Attribute
 
+from .faults import Faults
 from .requests import FLAGS
 
 Object = Mapping[str, Any]
@@ -53,8 +54,18 @@ def page(
     query = url.query
     if known is None and objects:
         known = dict.fromkeys(objects[0])
-    found, links = _cut(_sorted(_filtered(objects, query, known), query, known), url)
-    names = _fields(query, known)
+    faults, found, limit = Faults(), objects, None
+    with faults.collected():
+        found = _filtered(objects, query, known)
+    with faults.collected():
+        found = _sorted(found, query, known)
+    with faults.collected():
+        limit = _limit(query.get("limit"))
+    with faults.collected():
+        names = _fields(query, known)
+    with faults.collected():
+        found, links = _cut(found, url, limit)
+    faults.check()
     return {words: [_only(item, names) if names else render(item) for item in found], f"{words}_links": links}
 
 
@@ -152,11 +163,15 @@ def _sorted(objects: Sequence[T], query: MultiMapping[str], known: Known | None)
     directions = _words(query, "sort_dir")
     for i, key in enumerate(_words(query, "sort_key")):
         pairs.append((key, directions[i] if i < len(directions) else ""))
-    for key, direction in reversed(pairs):
+    wrong: list[Violation] = []
+    for key, direction in pairs:
         if direction not in ("", "asc", "desc"):
-            raise Invalid([Violation(("sort",), f"{quoted(direction)} is no direction; asc and desc are")])
+            wrong.append(Violation(("sort",), f"{quoted(direction)} is no direction; asc and desc are"))
         if known is not None and key not in known:
-            raise Invalid([Violation(("sort",), f"{quoted(key)} is not an attribute that can be sorted by")])
+            wrong.append(Violation(("sort",), f"{quoted(key)} is not an attribute that can be sorted by"))
+    if wrong:
+        raise Invalid(wrong)
+    for key, direction in reversed(pairs):
         objects = sorted(objects, key=_rank(key), reverse=direction == "desc")
     return objects
 
@@ -169,8 +184,8 @@ def _rank(key: str) -> Callable[[Object], tuple[bool, Any]]:
     return rank
 
 
-def _cut(objects: Sequence[T], url: URL) -> tuple[Sequence[T], list[dict[str, str]]]:
-    limit, marker = _limit(url.query.get("limit")), url.query.get("marker")
+def _cut(objects: Sequence[T], url: URL, limit: int | None) -> tuple[Sequence[T], list[dict[str, str]]]:
+    marker = url.query.get("marker")
     backwards = url.query.get("page_reverse", "").lower() == "true"
     ids = [
         str(item["id" if "id" in item else "name"]) for item in objects

@@ -12,12 +12,14 @@ from aiohttp import web
 from octavia_provider.model import statuses
 from octavia_provider.model.errors import VIOLATIONS, Invalid, NotFound, Violation
 from octavia_provider.model.kinds import KINDS, PARENTS, reconciled
+from octavia_provider.model.validation import validate
 from octavia_provider.ports import Record, Transaction
 
 from . import create_update, deletion, list_query
 from .compat.coercion import understood
 from .context import CONTEXT
 from .errors import answer
+from .faults import Faults
 from .graph_create import PROJECT, CreateRequest, create_requests, misnamed
 from .lazy_view import LazyView
 from .representation import wants_model
@@ -26,13 +28,13 @@ from .requests import (
     MANY,
     apart,
     flag,
-    only,
     path_id,
     read_body,
     read_claim,
     read_object,
     read_owner,
     read_wait,
+    strangers,
     word,
     words,
 )
@@ -103,10 +105,14 @@ class Objects:
         """POST: one object, or a load balancer with all that is in it."""
         context, wait = request.app[CONTEXT], read_wait(request)
         body = await read_body(request, MANY if self.kind in NESTING else BODY)
-        claim, project_id = read_claim(body), context.settings.project_id
-        parent_id = self._parent_id(request)
-        given = self._given(read_object(body, self.kind, "owner"), parent_id)
-        wanted = await apart(request, create_requests, self.kind, given, project_id)
+        parent_id, project_id = self._parent_id(request), context.settings.project_id
+        faults = Faults(strangers(body, self.word, "owner"))
+        with faults.collected():
+            claim = read_claim(body)
+        with faults.collected():
+            given = self._given(read_object(body, self.kind), parent_id, faults)
+            wanted = await apart(request, create_requests, self.kind, given, project_id)
+        faults.check()
         nested = len(wanted) > 1 and self.kind == "load_balancer"
 
         def work(tx: Transaction) -> tuple[create_update.Created, Shown]:
@@ -124,15 +130,17 @@ class Objects:
         """PUT: the attributes that are given."""
         context, wait, owner = request.app[CONTEXT], read_wait(request), read_owner(request)
         named, parent_id = self._named(request), self._parent_id(request)
-        given = read_object(await read_body(request), self.kind)
-        if wrong := list(misnamed(given)):
-            raise Invalid(wrong, subject=self.label)
+        body = await read_body(request)
+        given = read_object(body, self.kind)
+        wrong = [*strangers(body, self.word), *misnamed(given)]
         given = {n: v for n, v in understood(self.kind, given).items() if n not in PROJECT}
 
         def work(tx: Transaction) -> tuple[Record, Shown]:
             id_ = self._find(tx, named, parent_id).id
-            begun = create_update.ObjectWriter.begin(tx, context.networks)
-            record = begun.update(self.kind, id_, given, owner)
+            begun, faults = create_update.ObjectWriter.begin(tx, context.networks), Faults(wrong)
+            with faults.collected():
+                record = begun.update(self.kind, id_, given, owner)
+            faults.check()
             return record, _view(tx, request, own=wait is not None).show(record)
 
         before = await context.store.read(lambda tx: self._find(tx, named, parent_id))
@@ -179,13 +187,14 @@ class Objects:
     def _parent_id(self, request: web.Request) -> str | None:
         return path_id(request, self.parent_name) if self.parent_name else None
 
-    def _given(self, raw: Mapping[str, Any], parent_id: str | None) -> Mapping[str, Any]:
+    def _given(self, raw: Mapping[str, Any], parent_id: str | None, faults: Faults) -> Mapping[str, Any]:
         """The body's object; a member's pool is that of the URL."""
         if parent_id is None:
             return raw
         if raw.get(self.parent_name) not in (None, parent_id):
-            message = f"is not the {KINDS[self.parent_kind].LABEL} of the URL, {parent_id}"
-            raise Invalid([Violation((self.parent_name,), message)], subject=self.label)
+            with faults.collected():
+                message = f"is not the {KINDS[self.parent_kind].LABEL} of the URL, {parent_id}"
+                raise Invalid([Violation((self.parent_name,), message)], subject=self.label)
         return {**raw, self.parent_name: parent_id}
 
     def _find(self, tx: Transaction, id_: str, parent_id: str | None) -> Record:
@@ -201,11 +210,10 @@ async def update_members(request: web.Request) -> web.Response:
     context, wait, additive = request.app[CONTEXT], read_wait(request), flag(request, "additive_only")
     pool_id, project_id = path_id(request, "pool_id"), context.settings.project_id
     body = await read_body(request, MANY)
-    given = body.get("members")
-    if not isinstance(given, list):
-        raise Invalid([Violation(("members",), 'the body must be {"members": [{…}, …]}')])
-    only(body, "members")
-    wanted = await apart(request, _batch, given, pool_id, project_id)
+    faults = Faults(strangers(body, "members"))
+    with faults.collected():
+        wanted = await apart(request, _batch, body.get("members"), pool_id, project_id)
+    faults.check()
 
     def work(tx: Transaction) -> tuple[str, int]:
         _parent(tx, "pool", "pool_id", pool_id)
@@ -225,8 +233,11 @@ async def update_members(request: web.Request) -> web.Response:
     return answer({"members": await context.store.read(members)}, headers=_applied(wait))
 
 
-def _batch(given: list[Any], pool_id: str, project_id: str) -> list[CreateRequest]:
+def _batch(given: Any, pool_id: str, project_id: str) -> list[CreateRequest]:
     """Each member as an order with its place in the list, all violations together."""
+    if not isinstance(given, list):
+        raise Invalid([Violation(("members",), 'the body must be {"members": [{…}, …]}')])
+    servers = create_update.Servers()
     wanted: list[CreateRequest] = []
     found: list[Violation] = []
     for i, item in enumerate(given):
@@ -238,17 +249,26 @@ def _batch(given: list[Any], pool_id: str, project_id: str) -> list[CreateReques
             continue
         if item.get("pool_id") not in (None, pool_id):
             found.append(Violation((*path, "pool_id"), f"is not the pool of the URL, {pool_id}"))
+        member = {**item, "pool_id": pool_id}
         try:
-            (create_request,) = create_requests("member", {**item, "pool_id": pool_id}, project_id)
+            (create_request,) = create_requests("member", member, project_id)
         except Invalid as error:
             found.extend(Violation((*path, *v.path), v.message) for v in error.violations)
+            found.extend(servers.add(path, _valid(member)))
             continue
         create_request.path = path
         wanted.append(create_request)
-    found.extend(create_update.duplicates(wanted))
+        found.extend(servers.add(path, create_request.values))
     if found:
         raise Invalid(found, subject=f"members of pool {pool_id}")
     return wanted
+
+
+def _valid(member: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are right, of one that is not."""
+    result = validate(KINDS["member"], understood("member", member))
+    wrong = {violation.path[0] for violation in result.violations if violation.path}
+    return {name: value for name, value in result.values.items() if name not in wrong}
 
 
 def _parent(tx: Transaction, kind: str, name: str, id_: str) -> Record:

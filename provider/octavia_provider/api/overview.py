@@ -22,6 +22,7 @@ from octavia_provider.ports import Record, StatusCache, Transaction
 from .admin import control_plane_facts
 from .context import CONTEXT
 from .errors import answer
+from .faults import Faults
 from .views import WARNINGS, View, statistics
 
 PAGE = 100
@@ -48,12 +49,14 @@ async def status(request: web.Request) -> web.Response:
     context, query = request.app[CONTEXT], request.query
     asked = query.getall("load_balancer", [])
     limit, marker = query.get("limit", str(PAGE)), query.get("marker")
-    if not limit.isdecimal() or len(limit) > 5 or not 0 < int(limit) <= 10_000:
-        raise Invalid([Violation(("limit",), f"must be between 1 and 10000, and is {quoted(limit)}")])
+    sound = limit.isdecimal() and len(limit) <= 5 and 0 < int(limit) <= 10_000
+    wrong = [] if sound else [Violation(("limit",), f"must be between 1 and 10000, and is {quoted(limit)}")]
 
     def work(tx: Transaction) -> dict[str, Any]:
-        overview = Overview(tx, context.status_cache, context.store.control_plane_id)
-        page = overview.balancers(asked, marker, int(limit))
+        overview, faults = Overview(tx, context.status_cache, context.store.control_plane_id), Faults(wrong)
+        with faults.collected():
+            page = overview.balancers(asked, marker, int(limit) if sound else PAGE)
+        faults.check()
         return page if marker else {**page, **overview.shared()}
 
     found = await context.store.read(work)

@@ -19,7 +19,7 @@ from .context import CONTEXT, Context
 from .errors import answer
 from .graph_create import PROJECT, CreateRequest
 from .quota_check import DEFAULTS
-from .requests import read_body, read_object
+from .requests import read_body, read_object, strangers
 from .rules import key
 from .views import View, shown_names
 
@@ -53,10 +53,11 @@ async def show(request: web.Request) -> web.Response:
 async def update(request: web.Request) -> web.Response:
     """PUT …/quotas/{project_id}: the limits that are given; null puts one back to its default."""
     context, project_id = request.app[CONTEXT], request.match_info["project_id"]
-    given = read_object(await read_body(request), Quota.KIND)
+    body = await read_body(request)
+    given = read_object(body, Quota.KIND)
     given = {name: value for name, value in given.items() if name not in PROJECT}
     older = {old: new for old, new in OLDER.items() if old in given and new not in given}
-    wrong = list(_contradictions(given))
+    wrong = [*strangers(body, "quota"), *_contradictions(given)]
     given = {older.get(name, name): value for name, value in given.items() if name in older or name not in OLDER}
     given = understood(Quota.KIND, given)
     if wrong:

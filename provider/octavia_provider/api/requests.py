@@ -110,12 +110,11 @@ async def apart(request: web.Request, work: Callable[..., T], *arguments: Any) -
     return await asyncio.to_thread(work, *arguments)
 
 
-def read_object(body: Mapping[str, Any], kind: str, *beside: str) -> dict[str, Any]:
-    """The object under its word; ``beside``: what else may stand in the body."""
+def read_object(body: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The object under its word."""
     found = body.get(word(kind))
     if not isinstance(found, dict):
         raise Invalid([Violation((), f'the body must be {{"{word(kind)}": {{…}}}}')])
-    only(body, word(kind), *beside)
     if len(found) > ATTRIBUTES:
         known = inputs(KINDS[kind])
         some = ", ".join(echo.name(name) for name in itertools.islice((n for n in found if n not in known), 3))
@@ -126,9 +125,14 @@ def read_object(body: Mapping[str, Any], kind: str, *beside: str) -> dict[str, A
 
 def only(body: Mapping[str, Any], *names: str) -> None:
     """Nothing stands in a body that nobody would read: ``Invalid`` names what does."""
-    strangers = (name for name in body if name not in names)
-    if some := list(itertools.islice(strangers, VIOLATIONS)):
-        raise Invalid([Violation((name,), f"cannot be given here, beside {names[0]}") for name in some])
+    if wrong := strangers(body, *names):
+        raise Invalid(wrong)
+
+
+def strangers(body: Mapping[str, Any], *names: str) -> list[Violation]:
+    """What stands in a body that nobody would read."""
+    some = itertools.islice((name for name in body if name not in names), VIOLATIONS)
+    return [Violation((name,), f"cannot be given here, beside {names[0]}") for name in some]
 
 
 def read_claim(body: Mapping[str, Any]) -> Claim | None:
