@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 from typing import Any
 
 import pytest
@@ -93,6 +94,41 @@ def test_what_one_of_a_pair_refuses_is_refused__and_both_serve_the_rest(by_line:
             made.world.refuse = refuse
             answers = await asyncio.gather(*(add_listener(plane, lb, port) for port in (4444, 81)))
             assert [one["provisioning_status"] for one in answers] == ["ERROR", "ACTIVE"]
+            await checks.is_whole(made, lb["id"])
+
+    run(story())
+
+
+def test_what_is_in_force_stays_known_while_pushes_are_refused__and_when_the_amphora_is_started_again() -> None:
+    async def story() -> None:
+        async with site() as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            path = f"/octavia/loadbalancers/{lb['id']}/configuration"
+            before = (await plane.api.call("GET", path)).body
+            made.world.refuse = lambda _amphora, _configuration: Refusal("refused", "unknown keyword")
+            plane.controller.poke(lb["id"], forget=True)
+            await made.until(lambda: "unknown keyword" in plane.controller.troubles().get(lb["id"], ""))
+            await asyncio.sleep(30)  # it is tried again, and heartbeats come
+            assert (await plane.api.call("GET", path)).body == before
+            assert (await made.show(plane, lb))["operating_status"] == "ONLINE"
+
+            (server,) = made.world.live(lb["id"])
+            server.instance, server.files = dataclasses.replace(server.instance, alive=False), {}
+            await made.until(lambda: server.instance.alive)
+            await asyncio.sleep(30)
+            assert (await made.show(plane, lb))["operating_status"] == "ONLINE"
+            assert (await plane.api.call("GET", path)).body == before
+
+            del made.world.servers[server.instance.amphora_id]
+            await made.until(lambda: len(made.world.live(lb["id"])) == 1 and made.world.calls["boot"] == 2)
+            await asyncio.sleep(30)
+            assert (await plane.api.call("GET", path)).status == 404, "the new one has nothing"
+            assert (await made.show(plane, lb))["operating_status"] == "ERROR"
+
+            made.world.refuse = lambda _amphora, _configuration: None
+            await made.until(lambda: plane.controller.troubles() == {})
+            assert (await plane.api.call("GET", path)).body == before
             await checks.is_whole(made, lb["id"])
 
     run(story())

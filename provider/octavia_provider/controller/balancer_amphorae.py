@@ -11,7 +11,7 @@ from typing import TypeVar
 
 import structlog
 
-from octavia_provider.model.errors import LeaseLost, OctaviaError
+from octavia_provider.model.errors import LeaseLost, OctaviaError, TransientError
 from octavia_provider.ports import Amphora, AmphoraSpec, CertificateExpired, Instance, Transaction, fenced
 
 from . import agent_care, amphorae
@@ -28,6 +28,7 @@ log = structlog.get_logger(__name__)
 class BalancerAmphorae:
     """``amphorae``: the store's; ``instances``: the cloud's (None: to be asked for); ``in_force``: what their agents have.
 
+    ``unproven``: those of which ``in_force`` is what was last known, and is not relied on: the next push is whole.
     ``suspects``: those whose agents are silent; ``failing``: those left aside in this pass, since something of them failed;
     ``renewed``: those whose certificate it has tried to renew.
     """
@@ -37,6 +38,7 @@ class BalancerAmphorae:
     amphorae: tuple[Amphora, ...] = ()
     instances: dict[str, Instance] | None = None
     in_force: dict[str, InForce] = field(default_factory=dict)
+    unproven: set[str] = field(default_factory=set)
     suspects: set[str] = field(default_factory=set)
     failing: dict[str, OctaviaError | OSError] = field(default_factory=dict)
     renewed: set[str] = field(default_factory=set)
@@ -88,7 +90,25 @@ class BalancerAmphorae:
         ready = replace(amphora, status="ALLOCATED", management_address=instance.agent[0], certificate_expires=expires)
         await self._keep(ready)
         self.instances = {**(self.instances or {}), amphora_id: instance}
+        if not await self._kept_in_force(instance):
+            self.forget_in_force(amphora_id)
+
+    async def _kept_in_force(self, instance: Instance) -> bool:
+        """Whether an instance that was started again still has what was last known to be in force."""
+        known = self.in_force.get(instance.amphora_id)
+        if known is None:
+            return False
+        self.unproven.add(instance.amphora_id)
+        try:
+            found = await self.ports.agents.standing(instance, self.desired_state.scope.id)
+        except TransientError:
+            return False
+        return found is not None and found.stamp.digest == known.digest
+
+    def forget_in_force(self, amphora_id: str) -> None:
+        """Nothing is known to be in force there."""
         self.in_force.pop(amphora_id, None)
+        self.unproven.discard(amphora_id)
 
     async def recover_agent(self, amphora_id: str) -> None:
         """Its agent answers, if need be after a restart."""
@@ -137,7 +157,7 @@ class BalancerAmphorae:
         await self.write(lambda tx: tx.delete_amphora(amphora_id))
         self.amphorae = tuple(a for a in self.amphorae if a.id != amphora_id)
         self.instances = {i: one for i, one in (self.instances or {}).items() if i != amphora_id}
-        self.in_force.pop(amphora_id, None)
+        self.forget_in_force(amphora_id)
         self.ports.status_cache.forget_amphora(self.desired_state.scope.id, amphora_id)
 
     def due(self, amphora: Amphora) -> bool:

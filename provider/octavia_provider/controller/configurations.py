@@ -25,10 +25,11 @@ class Configurations:
 
     async def in_force(self, load_balancer_id: str) -> str:
         """The text that an amphora has put in force."""
-        known = list(self._reconciler(load_balancer_id).in_force.values())
-        if not known:
+        reconciler = self._reconciler(load_balancer_id)
+        if not reconciler.in_force:
             raise _nothing(load_balancer_id)
-        return compose(known[0].configuration)
+        amphora_id = min(reconciler.in_force, key=reconciler.unproven.__contains__)
+        return compose(reconciler.in_force[amphora_id].configuration)
 
     async def rendered(self, load_balancer_id: str) -> Mapping[str, str]:
         """``next``: by the templates as they are now; ``shipped``: by ours alone."""

@@ -71,7 +71,7 @@ class BalancerReconciler(BalancerAmphorae):
         """
         if self._stale:
             self._stale, self.instances, self._access = False, None, None
-            self.in_force.clear()
+            self.unproven.update(self.in_force)
         await self._read()
         self.last = None
         for found in (self.shut, self.healed, self.failing, self.renewed):
@@ -135,8 +135,9 @@ class BalancerReconciler(BalancerAmphorae):
         if self.instances is None:
             self.instances = {one.amphora_id: one for one in await self.ports.compute.instances(scope_id)}
             self._access = None
-            for amphora_id in self.in_force.keys() - self.instances.keys():
-                del self.in_force[amphora_id]
+            self.unproven.update(self.in_force.keys() - self.instances.keys())
+            for amphora_id in self.in_force.keys() - {amphora.id for amphora in self.amphorae}:
+                self.forget_in_force(amphora_id)
         if self._access is None:
             self._access = await self.ports.access.observe(scope_id)
 
@@ -187,7 +188,7 @@ class BalancerReconciler(BalancerAmphorae):
         return planner.Observed(
             amphorae=self.amphorae,
             instances=self.instances or {},
-            digests={amphora: known.digest for amphora, known in self.in_force.items()},
+            digests={a: known.digest for a, known in self.in_force.items() if a not in self.unproven},
             suspects=frozenset(self.suspects),
             due=frozenset(a.id for a in self.amphorae if self.due(a)),
             failing=frozenset(self.failing),
@@ -258,10 +259,12 @@ class BalancerReconciler(BalancerAmphorae):
         state, instance = self.desired_state, (self.instances or {})[amphora_id]
         pusher = Pusher(self.ports.store, self.ports.agents, state.scope, state.generation, self.in_force)
         try:
-            await pusher.push(instance, rendered.configuration, self._render_cache.digest(rendered))
+            whole = amphora_id in self.unproven
+            await pusher.push(instance, rendered.configuration, self._render_cache.digest(rendered), whole=whole)
         except AgentRefused as error:
             refusal: Refusal = error.refusal
             return refusal
+        self.unproven.discard(amphora_id)
         self.ports.status_cache.applied(amphora_id, rendered.configuration)
         return None
 
@@ -302,8 +305,9 @@ class BalancerReconciler(BalancerAmphorae):
     def _show_what_stands_aside(self) -> None:
         graph = self.desired_state.graph(*self._standing_refusals())
         if graph is not None:
-            for known in self.in_force.values():
-                self.ports.status_cache.stands_aside(graph, known.configuration)
+            for amphora_id, known in self.in_force.items():
+                if amphora_id not in self.unproven:
+                    self.ports.status_cache.stands_aside(graph, known.configuration)
 
 
 def _root(desired_state: DesiredState) -> Any:

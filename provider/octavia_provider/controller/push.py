@@ -32,9 +32,9 @@ class Pusher:
     generation: int
     in_force: dict[str, InForce]
 
-    async def push(self, instance: Instance, new: Configuration, wanted: str) -> None:
-        """Put it in force; ``wanted`` is its digest. ``AgentRefused`` where the agent says no."""
-        known = self.in_force.get(instance.amphora_id)
+    async def push(self, instance: Instance, new: Configuration, wanted: str, *, whole: bool) -> None:
+        """Put it in force; ``wanted`` is its digest. ``whole``: not as a delta. ``AgentRefused`` where the agent says no."""
+        known = None if whole else self.in_force.get(instance.amphora_id)
         delta = difference(known.configuration, new, since=known.digest) if known else None
         if known and delta and digest(apply(known.configuration, delta)) != wanted:
             delta = None  # the order of names changed: that only the whole can say
