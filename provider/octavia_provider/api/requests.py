@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import re
 import uuid
 from collections.abc import Callable, Mapping
@@ -36,6 +37,8 @@ UNKNOWN_ENCODING = "a body is sent as it is, or by Content-Encoding gzip or defl
 _ENCODINGS = ("", "identity", *DECODED)
 _SIZE = web.RequestKey("size", int)
 MAX_WAIT = 300.0
+DIGITS = 400
+"""Of a whole number; one that has more is beyond every double, and is read as infinite."""
 OWNER_HEADER = "X-Octavia-Owner"
 _WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?(\d+(?:\.\d+)?)\"?", re.IGNORECASE)
 T = TypeVar("T")
@@ -71,13 +74,32 @@ async def read_body(request: web.Request, most: int = BODY) -> Mapping[str, Any]
         said = f"the body has more than {most // VALUE} values, which is all that this call takes"
         raise web.HTTPRequestEntityTooLarge(most, text=said)
     try:
-        body = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        body = _decode(raw)
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise Invalid([Violation((), _no_json(request, error))]) from None
     request[_SIZE] = len(raw)
     if not isinstance(body, dict):
         raise Invalid([Violation((), "the body must be a JSON object")])
     return body
+
+
+def _decode(raw: bytes) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except msgspec.ValidationError:  # a number beyond a double, which JSON allows (RFC 8259, section 6)
+        if len(raw) > BODY:  # Python's own takes its time
+            raise
+    body = json.loads(raw.decode(), parse_int=_whole, parse_constant=_no_number)
+    json.dumps(body, ensure_ascii=False).encode()  # fails where msgspec would: at half a character
+    return body
+
+
+def _whole(digits: str) -> float:
+    return int(digits) if len(digits) <= DIGITS else float(digits)
+
+
+def _no_number(word: str) -> float:
+    raise ValueError(f"{word} is no number in JSON")
 
 
 def _no_json(request: web.Request, error: Exception) -> str:

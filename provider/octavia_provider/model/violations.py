@@ -113,12 +113,24 @@ def _message(error: Any, attr: Attribute) -> str:
     if sort in _LIMITS and abs(given) <= INTEGERS:
         limit, words = _LIMITS[sort]
         return f"must be {words} {_plain(error['ctx'][limit])}, not {_plain(given)}"
+    if (beyond := _beyond(attr, given)) is not None:
+        return beyond
     if attr.choices and isinstance(given, str):
         values = [choice.value for choice in attr.choices]
         return f"{quoted(given)} is not one of {', '.join(values)}{did_you_mean(given, values)}"
     if sort == "string_unicode":
         return _no_text(attr, given)
     return _another_type(attr.item if len(error["loc"]) > 1 else attr.annotation, given)
+
+
+def _beyond(attr: Attribute, given: Any) -> str | None:
+    """The attribute's own limit, for a number that is beyond all that could be held."""
+    if not isinstance(given, (int, float)) or isinstance(given, bool) or not abs(given) > INTEGERS:
+        return None
+    limit = attr.maximum if given > 0 else attr.minimum
+    if limit is None or not {attr.annotation, attr.item} & {int, float}:
+        return None
+    return f"must be at {'most' if given > 0 else 'least'} {_plain(limit)}"
 
 
 _SAID: Mapping[str, Callable[[Any], str]] = {

@@ -91,6 +91,22 @@ async def test_numbers_without_measure_are_400(plane: Plane, number: str) -> Non
     assert status == 400, text
 
 
+@pytest.mark.parametrize(("number", "limit"), [("1e400", "at most 2073600"), ("-1e400", "at least 1"), ("1e30", "at most 2073600"), ("9" * 5000, "at most 2073600"), ("5000000000", "at most 2073600")])  # fmt: skip
+async def test_a_number_without_measure_hides_nothing_and_is_told_the_attributes_own_limit(
+    plane: Plane, number: str, limit: str
+) -> None:
+    body = f'{{"healthmonitor": {{"delay": {number}, "bogus": "\u00fc"}}}}'.encode()
+    _, text = await post(plane, body, "/lbaas/healthmonitors")
+    found = {tuple(v["path"]): v["message"] for v in json.loads(text)["violations"]}
+    assert found[("delay",)].startswith(f"must be {limit}")
+    assert ("bogus",) in found
+    for other in (b"NaN", rb'"\ud800"', b"[" * 100_000):
+        status, text = await post(
+            plane, b'{"healthmonitor": {"delay": 1e400, "type": ' + other + b"}}", "/lbaas/healthmonitors"
+        )
+        assert (status, "is not JSON" in fault(text)) == (400, True)
+
+
 @pytest.mark.parametrize("query", ["limit=" + "9" * 5000, "limit=" + "9" * 400, "protocol_port=" + "9" * 5000, "connection_limit=1e999", "name=" + "x" * 5000, "marker=" + "x" * 5000, "sort_key=" + "x" * 5000, "fields=" + "x" * 5000, "x" * 5000 + "=1"])  # fmt: skip
 async def test_queries_without_measure(plane: Plane, query: str) -> None:
     async with plane.session.get(f"{BASE}/lbaas/listeners?{query}") as answer:
