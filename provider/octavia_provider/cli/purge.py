@@ -20,6 +20,9 @@ OWN_FILES = (
     "serve.lock", "start.lock", "cloud", "log",
 )  # fmt: skip
 
+OF_FAILED_START = ("control-plane.log", "stderr.log", "start.lock", "serve.lock", "api.sock", "database.url")
+"""What a control plane that never served may leave; beside them, ``cloud`` and ``log`` with nothing in them."""
+
 RENAMED_PREFIXES = (
     "control-plane.log.",
     "octavia.db.lost-",
@@ -46,7 +49,7 @@ def purge(home: str | None, yes: bool, as_json: bool) -> None:
     if not where.exists() or not any(where.iterdir()):
         options.print_result(f"{where}: nothing there", as_json=as_json, home=str(where), removed=False, left=[])
         return
-    if not _is_installation(where, paths.key_file(where)):
+    if not _is_installation(where, paths.key_file(where)) and not _is_failed_start(where):
         raise PermanentError(
             "has no key of an installation of this program; nothing was removed.", subject=str(where),
             hint="name the home that is meant: --home, or OCTAVIA_HOME",
@@ -78,6 +81,20 @@ def _is_installation(home: Path, key: Path) -> bool:
         return False
     with store.open("rb") as file:
         return file.read(15) == b"SQLite format 3"
+
+
+def _is_failed_start(home: Path) -> bool:
+    """Whether there is a lock of a start, and nothing but what a failed one leaves."""
+    left = list(home.iterdir())
+    return any(path.name in ("start.lock", "serve.lock") for path in left) and all(_of_failed_start(p) for p in left)
+
+
+def _of_failed_start(path: Path) -> bool:
+    if path.is_symlink():
+        return False
+    if path.is_dir():
+        return path.name in ("cloud", "log") and not any(path.iterdir())
+    return path.name in OF_FAILED_START or path.name.startswith("control-plane.log.")
 
 
 def _remove(path: Path) -> None:

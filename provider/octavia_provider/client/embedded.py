@@ -21,7 +21,15 @@ from typing import Any
 
 from octavia_provider import __version__
 from octavia_provider.kit import homes, logs, paths, urls
-from octavia_provider.model.errors import Conflict, Forbidden, Invalid, OctaviaError, PermanentError, Violation
+from octavia_provider.model.errors import (
+    Conflict,
+    Forbidden,
+    Invalid,
+    OctaviaError,
+    PermanentError,
+    Unreachable,
+    Violation,
+)
 
 from .client import Client
 from .deadline import Deadline
@@ -128,6 +136,9 @@ def stop(home: Path, deadline: Deadline) -> None:
             os.close(ended)
     except ProcessLookupError:
         return
+    except Unreachable:
+        if running(home):
+            raise  # else it has ended since it was looked for: it was killed, and its socket is left
     finally:
         client.close()
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import http.server
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ import pytest
 from octavia_provider.cli.main import COMMANDS
 from octavia_provider.client import embedded
 from octavia_provider.client.deadline import Deadline
+from octavia_provider.model.errors import Unreachable
 from real_plane import RealPlane
 
 
@@ -247,6 +249,34 @@ def test_a_fault_of_ours_is_one_line_and_a_file() -> None:
     log = Path(done.stderr.split()[-1])
     assert "Traceback" in log.read_text()
     log.unlink()
+
+
+def test_purge_takes_what_a_failed_start_left(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    for name in ("control-plane.log", "start.lock", "mine.txt"):
+        (home / name).touch()
+    (home / "log").mkdir()
+    assert octaviactl("purge", "--home", str(home), "--yes").returncode == 1
+    (home / "mine.txt").unlink()
+    done = octaviactl("purge", "--home", str(home), "--yes")
+    assert (done.returncode, done.stdout) == (0, f"removed {home}\n")
+
+
+def test_stop_takes_a_control_plane_that_was_killed_meanwhile_as_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answers when it is looked for, and its socket is dead when it is asked to stop."""
+    path = tmp_path / "api.sock"
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind(str(path))
+    answers = iter([True])
+    monkeypatch.setattr(embedded, "running", lambda _: next(answers, False))
+    embedded.stop(tmp_path, Deadline(0.1))
+    monkeypatch.setattr(embedded, "running", lambda _: True)
+    with pytest.raises(Unreachable):
+        embedded.stop(tmp_path, Deadline(0.1))
+    listening.close()
 
 
 def test_purge_takes_a_home_whose_key_is_lost(tmp_path: Path) -> None:
