@@ -17,7 +17,7 @@ import click
 
 from octavia_provider.kit import console, urls
 from octavia_provider.kit.console import Styled, styled
-from octavia_provider.model.errors import Invalid, Unreachable, Violation
+from octavia_provider.model.errors import Unreachable
 
 from . import options
 
@@ -79,7 +79,9 @@ def _tls_context(cacert: str | None, *, insecure: bool) -> ssl.SSLContext:
             context.load_verify_locations(cafile=cacert)
         except ssl.SSLError as error:
             reason = error.reason or str(error)
-            raise Invalid([Violation(("--cacert",), f"{cacert} holds no certificates in PEM ({reason})")]) from None
+            raise click.BadParameter(
+                f"{cacert} holds no certificates in PEM ({reason})", param_hint="--cacert"
+            ) from None
     return context
 
 
