@@ -7,11 +7,13 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from octavia_engine.secrets import Secrets
+from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, NotFound, Violation
 
 _STACK_NAME = re.compile(r"^[A-Za-z0-9_.-]{1,100}$")
@@ -38,18 +40,10 @@ class Project:
         folder = find(start)
         data = _load_yaml(folder / "Pulumi.yaml")
         name = data.get("name")
-        if not isinstance(name, str) or not name:
-            raise Invalid([Violation(("name",), "a project needs a name")], subject=str(folder / "Pulumi.yaml"))
-        runtime, options = _runtime(data, folder)
-        if runtime != "python":
-            raise Invalid(
-                [
-                    Violation(
-                        ("runtime",), f"{runtime!r}: the embedded engine runs Python programs; use pulumi for others"
-                    )
-                ],
-                subject=str(folder / "Pulumi.yaml"),
-            )
+        runtime, options = _runtime(data)
+        if wrong := [*_wrong_name(name), *_wrong_runtime(data, runtime)]:
+            raise Invalid(wrong, subject=str(folder / "Pulumi.yaml"))
+        name = str(name)
         main = (folder / str(data.get("main") or ".")).resolve()
         return cls(
             name=name,
@@ -108,13 +102,28 @@ def _load_yaml(path: Path) -> dict[str, Any]:
     return data
 
 
-def _runtime(data: dict[str, Any], folder: Path) -> tuple[str, dict[str, Any]]:
+def _runtime(data: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     runtime = data.get("runtime")
-    if isinstance(runtime, str):
-        return runtime, {}
-    if isinstance(runtime, dict) and isinstance(runtime.get("name"), str):
-        return runtime["name"], runtime.get("options") or {}
-    raise Invalid([Violation(("runtime",), "is missing; write `runtime: python`")], subject=str(folder / "Pulumi.yaml"))
+    if isinstance(runtime, dict):
+        return runtime.get("name"), runtime.get("options") or {}
+    return runtime, {}
+
+
+def _wrong_name(name: Any) -> Iterator[Violation]:
+    if name is None or name == "":
+        yield Violation(("name",), "a project needs a name")
+    elif not isinstance(name, str):
+        yield Violation(("name",), f"must be text, and is {quoted(name)}")
+
+
+def _wrong_runtime(data: dict[str, Any], runtime: Any) -> Iterator[Violation]:
+    at = ("runtime", "name") if isinstance(data.get("runtime"), dict) else ("runtime",)
+    if runtime is None:
+        yield Violation(("runtime",), "is missing; write `runtime: python`")
+    elif not isinstance(runtime, str):
+        yield Violation(at, f"must be text, as `python` is, and is {quoted(runtime)}")
+    elif runtime != "python":
+        yield Violation(at, f"{runtime!r}: the embedded engine runs Python programs; use pulumi for others")
 
 
 def _python(folder: Path, options: dict[str, Any]) -> Path:
@@ -123,6 +132,10 @@ def _python(folder: Path, options: dict[str, Any]) -> Path:
     if not venv:
         return Path(sys.executable)
     python = folder / Path(str(venv)).expanduser() / "bin" / "python"
+    if not python.parent.parent.is_dir():
+        raise NotFound(
+            f"the virtualenv {venv} does not exist", subject="Pulumi.yaml", hint=f"python3 -m venv {venv} and install"
+        )
     if not python.exists():
         raise NotFound(
             f"the virtualenv {venv} has no Python", subject="Pulumi.yaml", hint=f"python3 -m venv {venv} and install"

@@ -167,6 +167,21 @@ PROJECT = "name: p\nruntime: python\n"
 IMPORT = ("stack", "import", "--file", "document")
 BROKEN: dict[str, tuple[dict[str, bytes], tuple[str, ...], str]] = {
     "a project that is not UTF-8": ({"Pulumi.yaml": b"name: \xff"}, ("stack", "ls"), "is not UTF-8"),
+    "a name and a runtime that are numbers": (
+        {"Pulumi.yaml": b"name: 5\nruntime: 7"}, ("stack", "ls"),
+        "name: must be text, and is 5; runtime: must be text, as `python` is, and is 7",
+    ),
+    "another runtime without a name": (
+        {"Pulumi.yaml": b"runtime: {name: go}"}, ("stack", "ls"), "a project needs a name; runtime.name: 'go': the embedded",
+    ),
+    "a virtualenv that does not exist": (
+        {"Pulumi.yaml": b"name: p\nruntime: {name: python, options: {virtualenv: none}}"}, ("stack", "ls"),
+        "the virtualenv none does not exist",
+    ),
+    "a virtualenv that is none": (
+        {"Pulumi.yaml": b"name: p\nruntime: {name: python, options: {virtualenv: venv}}", "venv/x": b""}, ("stack", "ls"),
+        "the virtualenv venv has no Python",
+    ),
     "a stack's file of another shape": ({"Pulumi.dev.yaml": b"config: 7"}, ("preview",), "config: is not a mapping"),
     "a document that is not UTF-8": ({"document": b"\xff"}, IMPORT, "not JSON"),
     "a document of endless brackets": ({"document": b"[" * 100_000}, IMPORT, "not JSON"),
