@@ -38,6 +38,7 @@ from .settlement import accepted_forms
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
+_FENCED = (planner.AddAmphora, planner.Push)
 _AT_ONCE = (planner.Boot, planner.RecoverAgent, planner.RenewCertificate, planner.Readdress)
 
 
@@ -198,8 +199,8 @@ class BalancerReconciler(BalancerAmphorae):
 
     async def _carry_out(self, steps: tuple[planner.Step, ...]) -> None:
         lease = self.desired_state.scope
-        # What a cloud is asked for nobody can fence: so ask whether it is for us to do.
-        await self.ports.store.read(lambda tx: tx.require_lease(lease.id, lease.fence))
+        if any(not isinstance(step, _FENCED) for step in steps):  # what a cloud is asked for, nobody fences there
+            await self.ports.store.read(lambda tx: tx.require_lease(lease.id, lease.fence))
         for kind, group in itertools.groupby(steps, type):
             alike = tuple(group)
             if kind is planner.Push:
