@@ -159,6 +159,8 @@ class SimulationNetworks:
         if found := self._world.ports.get((load_balancer_id, subnet_id)):
             return found
         await self._lifeline.effect("create_port")
+        if found := self._world.ports.get((load_balancer_id, subnet_id)):  # another control plane was faster
+            return found
         taken = {address for (_, subnet), address in self._world.ports.items() if subnet == subnet_id}
         if given in taken:
             raise Conflict(f"{given} is in use", path=("vip_address",))

@@ -19,6 +19,7 @@ import msgspec
 from octavia_amphora.wire.config import Configuration
 from octavia_amphora.wire.heartbeat import BalancerBeat, Heartbeat, encode
 from octavia_amphora.wire.messages import AgentConfig, Counters, ListenerState, Refusal, VersionStamp
+from octavia_provider.model.errors import Unreachable
 from octavia_provider.ports import Instance
 
 HEARTBEAT_SECONDS = 3.0
@@ -138,11 +139,14 @@ class Lifeline:
             await asyncio.Event().wait()
 
     async def effect(self, name: str) -> None:
-        """Comes before each effect, and raises what is to fail."""
+        """Comes before each effect, and raises what is to fail. A call over the network does not outlive a pause."""
         await asyncio.sleep(self.world.times.get(name, self.world.latency))
         if self.crash_at is not None and len(self.effects) >= self.crash_at:
             self.ended.set()
+        paused = not self.going.is_set()
         await self.alive()
+        if paused and name != "write":
+            raise Unreachable(f"{name}: the connection was closed by the other end")
         self.effects.append(name)
         self.world.calls[name] += 1
         if errors := self.world.failures.get(name):
