@@ -72,10 +72,10 @@ async def control_plane(
             parts.store, parts.driver.cloud, controller, heartbeats, parts.status_cache,
             idle_seconds=facts.idle_seconds, when_idle=stop,
         )  # fmt: skip
-        await controller.start()
         stack.push_async_callback(controller.stop)
-        await heartbeats.start()
+        await controller.start()
         stack.push_async_callback(heartbeats.stop)
+        await heartbeats.start()
         housekeeper.start()
         stack.push_async_callback(housekeeper.stop)
         rotation = CertificateRotation(parts.store, parts.authority, controller)
