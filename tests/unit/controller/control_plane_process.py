@@ -20,7 +20,7 @@ from octavia_provider.controller import controller as module
 from octavia_provider.ports import Scope, Settlement, Transaction, fenced
 from octavia_provider.store import SqlStore, open_store
 
-module.LEASE_SECONDS = 3.0
+LEASE_SECONDS = 3.0
 
 
 class Reconciler:
@@ -57,6 +57,7 @@ class Reconciler:
 
 
 async def main(url: str, key: str, holder: str) -> None:
+    module.LEASE_SECONDS = LEASE_SECONDS  # of this process: a test imports this file for its path
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     store = open_store(url, Path(key))
     makers = {"load_balancer": lambda leased: Reconciler(store, leased, holder)}
