@@ -32,3 +32,11 @@ def test_a_bad_setting_is_refused_by_its_name(
     monkeypatch.setattr("octavia_provider.cli.serve._preflight", lambda _: None)
     answer = CliRunner().invoke(serve, ["--home", str(tmp_path), *options], env=environment)
     assert (answer.exit_code, f"Invalid value for {named}: " in answer.output) == (2, True)
+
+
+def test_all_bad_settings_are_named(tmp_path: Path) -> None:
+    wrong = {"OCTAVIA_IDLE_SECONDS": "abc", "OCTAVIA_LOG_LEVEL": "zz"}
+    answer = CliRunner().invoke(serve, ["--home", str(tmp_path / "home"), "--check"], env=wrong)
+    assert answer.exit_code == 2
+    assert all(f"{name}: Input should be" in answer.output for name in wrong)
+    assert not (tmp_path / "home").exists()

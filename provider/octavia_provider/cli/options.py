@@ -23,6 +23,7 @@ endpoint = click.option(
 templates_dir = click.option(
     "--templates-dir",
     envvar="OCTAVIA_TEMPLATES_DIR",
+    show_envvar=True,
     type=click.Path(exists=True, file_okay=False, resolve_path=True, path_type=Path),
     help="A folder of templates that stand in place of those of haproxy's configuration.",
 )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,11 +52,6 @@ def serve(
     """Run the control plane of this machine's embedded cloud until it is told to end; traffic goes on without it."""
     from octavia_provider.kit import paths
 
-    _preflight(paths.home(home))
-    if check:
-        return
-    from octavia_provider import app
-
     given = {
         "home": paths.home(home),
         "idle_seconds": idle_seconds,
@@ -63,7 +59,13 @@ def serve(
         "database": database,
         "log_level": log_level,
     }
-    app.serve(_settings({n: v for n, v in given.items() if v is not None} | ({"idle_seconds": None} if stay else {})))
+    settings = _settings({n: v for n, v in given.items() if v is not None} | ({"idle_seconds": None} if stay else {}))
+    _preflight(paths.home(home))
+    if check:
+        return
+    from octavia_provider import app
+
+    app.serve(settings)
 
 
 def _settings(given: dict[str, Any]) -> Settings:
@@ -72,10 +74,18 @@ def _settings(given: dict[str, Any]) -> Settings:
     try:
         return Settings(**given)
     except ValueError as error:  # pydantic's: of an option, or of a variable of the environment
-        (one, *_) = error.errors(include_url=False)  # type: ignore[attr-defined]
-        name = str(one["loc"][0])
-        hint = f"--{name.replace('_', '-')}" if name in given else f"OCTAVIA_{name.upper()}"
-        raise click.BadParameter(f"{one['msg']}, and is {one['input']!r}", param_hint=hint) from None
+        faults = [
+            (_spelling(str(one["loc"][0]), given), f"{one['msg']}, and is {one['input']!r}")
+            for one in error.errors(include_url=False)  # type: ignore[attr-defined]
+        ]
+        (first, what), *others = faults
+        text = "; ".join((what, *(f"{name}: {why}" for name, why in others)))
+        raise click.BadParameter(text, param_hint=first) from None
+
+
+def _spelling(name: str, given: Mapping[str, Any]) -> str:
+    """A setting as the user gave it: by an option or by the environment."""
+    return f"--{name.replace('_', '-')}" if name in given else f"OCTAVIA_{name.upper()}"
 
 
 def _preflight(where: Path) -> None:

@@ -240,10 +240,11 @@ def _start_error(home: Path, log_offset: int, what: str) -> OctaviaError:
 
 
 def _last_error(lines: Sequence[str]) -> tuple[str, str]:
-    """The last error among the lines, and its hint."""
-    errors = [line.partition("error: ")[2].rstrip(".") for line in lines if line.startswith("error: ")]
-    message, _, hint = (errors[-1] if errors else "").partition(". Try: ")
-    return f"{message}." if message else "", hint
+    """The last error among the lines, and its hint. ``Error:`` is click's: a setting has a wrong value."""
+    errors = [line for line in lines if line.startswith(("error: ", "Error: "))]
+    kind, _, text = (errors[-1] if errors else "").partition(": ")
+    message, _, hint = text.rstrip(".").partition(". Try: ")
+    return f"{message}." if message else "", hint or ("octaviactl serve --help" if kind == "Error" else "")
 
 
 def _socket(home: Path) -> Path:

@@ -67,6 +67,19 @@ def test_a_start_that_fails_says_what_the_log_says(home: Path) -> None:
     (home / "octavia.db").rmdir()
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [("TEMPLATES_DIR", "/nonexistent", "'/nonexistent' does not exist"), ("IDLE_SECONDS", "abc", "and is 'abc'")],
+)
+def test_a_start_with_a_wrong_setting_names_it(
+    name: str, value: str, words: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"OCTAVIA_{name}", value)
+    with pytest.raises(PermanentError, match=rf"OCTAVIA_{name}.*: .*{words}.*Try: octaviactl serve --help"):
+        embedded.ensure_running(home, Deadline(30))
+    assert list(home.iterdir()) == []
+
+
 def test_a_cancelled_start_does_not_wait_for_another_process(home: Path) -> None:
     cancelled = threading.Event()
     cancelled.set()
