@@ -10,6 +10,7 @@ A file of an operator's folder stands in place of ours of the same name; ours is
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from .quoting import FILTERS, quote
 Macro = Callable[..., str]
 OURS = "octavia"
 HINT = "docs/how-to/templates.md"
+_OBJECT = re.compile(r"'octavia_provider\.(?:\w+\.)*(\w+) object'")
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 
 class TemplateFault(PermanentError):
@@ -88,7 +91,7 @@ class Templates:
 
     def fault(self, error: Exception, template: str, owner: str = "") -> TemplateFault:
         """What went wrong in a template, with its file and line."""
-        from jinja2 import TemplateNotFound, TemplateSyntaxError
+        from jinja2 import TemplateNotFound, TemplateSyntaxError, UndefinedError
 
         if isinstance(error, TemplateFault):
             return error
@@ -97,6 +100,10 @@ class Templates:
             place, what = f"{error.filename or error.name}, line {error.lineno}", error.message or what
         elif isinstance(error, TemplateNotFound):
             what = f"there is no template {what}"
+        elif isinstance(error, RecursionError):
+            what = f"it extends or includes itself, without end; ours is {OURS}/haproxy/{template}.j2"
+        elif isinstance(error, AttributeError | UndefinedError):
+            what = _OBJECT.sub(lambda match: _WORD.sub("_", match[1]).lower(), what)
         where = f" (for {owner})" if owner else ""
         return TemplateFault(
             f"{what.rstrip('.')}{where}.", subject=f"template {place or self.file(template)}", hint=HINT

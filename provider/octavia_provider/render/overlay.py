@@ -7,6 +7,7 @@ What it holds is tried before it is taken (``rehearsal``). Where a change is no 
 from __future__ import annotations
 
 from pathlib import Path
+from stat import S_ISDIR
 
 import structlog
 
@@ -54,21 +55,36 @@ class Overlay:
 
 def _fingerprint(folder: Path) -> Fingerprint:
     try:
-        files = [(path, path.stat()) for path in sorted(folder.rglob("*.j2"))]
         folder.stat()
+        found = [(path, path.stat()) for path in sorted(folder.rglob("*")) if not _set_aside(path.relative_to(folder))]
     except OSError as error:
+        named = Path(error.filename or folder)
         raise TemplateFault(
-            f"cannot be read: {error.strerror}.", subject=f"templates in {folder}", hint=HINT
+            f"cannot be read: {error.strerror}.", hint=HINT,
+            subject=f"templates in {folder}" if named == folder else f"template {named}",
         ) from None  # fmt: skip
-    return tuple((str(path.relative_to(folder)), stat.st_mtime_ns, stat.st_size) for path, stat in files)
+    return tuple(
+        (f"{path.relative_to(folder)}{'/' if S_ISDIR(stat.st_mode) else ''}", stat.st_mtime_ns, stat.st_size)
+        for path, stat in found
+    )
+
+
+def _set_aside(name: Path) -> bool:
+    """What editors and version control leave beside the templates."""
+    return name.name.endswith("~") or any(part.startswith(".") for part in name.parts)
 
 
 def _known(templates: Templates, folder: Path, seen: Fingerprint) -> None:
     """A file that nothing would ever read is a mistake; those that begin with an underscore are for others to include."""
     ours = templates.names()
+    folders = {f"{Path(name).parent}/" for name in ours}
     for name, _, _ in seen:
-        if name not in ours and not Path(name).name.startswith("_"):
-            raise TemplateFault(
-                f"stands in place of none of ours: {', '.join(ours)}.", subject=f"template {folder / name}",
-                hint=f"a name that begins with an underscore, if others include it: {HINT}",
-            )  # fmt: skip
+        if name in ours or name in folders or any(part.startswith("_") for part in Path(name).parts):
+            continue
+        what = f"replaces none of ours: {', '.join(ours)}."
+        if name.rstrip("/") in ours:
+            what = "is a folder, and has to be a file."
+        raise TemplateFault(
+            what, subject=f"template {folder / name}",
+            hint=f"a name that begins with an underscore, if others include it: {HINT}",
+        )  # fmt: skip

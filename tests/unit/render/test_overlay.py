@@ -95,13 +95,13 @@ def test_a_value_of_a_user_is_quoted_in_their_templates_too(tmp_path: Path) -> N
     ("text", "words"),
     [
         (extending("listener", "frontend", "    a {{ listner.id }}"), ["line 3", "'listner' is undefined"]),
-        (extending("listener", "frontend", "    a {{ listener.nmae }}"), ["line 3", "nmae"]),
+        (extending("listener", "frontend", "    a {{ listener.nmae }}"), ["line 3: listener has no attribute 'nmae'"]),
         (extending("listener", "frontend", "    a {{ listener.default_tls_container_ref }}"), ["line 3", "None"]),
         (extending("listener", "frontend", "    a {% if %}"), ["line 3"]),
         (extending("listener", "frontend", "    a {{ listener.id | nothing }}"), ["line 3", "nothing"]),
         (extending("listener", "frontend", "backend theirs"), ["indented", "backend theirs"]),
         ('{% extends "octavia/haproxy/listner.j2" %}', ["listner"]),
-        ('{% extends "haproxy/listener.j2" %}', ["listener.j2"]),
+        ('{% extends "haproxy/listener.j2" %}', ["itself", "ours is octavia/haproxy/listener.j2"]),
         ("{% macro begin(listener, frontend) %}{% endmacro %}", ["has no macro end", "extends"]),
     ],
 )
@@ -120,6 +120,41 @@ def test_a_file_that_nothing_reads_is_refused__but_for_those_that_others_include
     path = lay(tmp_path, "listner", "")
     with pytest.raises(TemplateFault, match=str(path)):
         Overlay(tmp_path).load()
+
+
+@pytest.mark.parametrize("name", ["foo.txt", "haproxy/listener.txt", "other/listener.j2"])
+def test_any_other_file_is_refused(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("")
+    with pytest.raises(
+        TemplateFault, match=f"{path.parent if path.parent.name == 'other' else path}: replaces none of ours"
+    ):
+        Overlay(tmp_path).load()
+
+
+@pytest.mark.parametrize(("name", "words"), [("listener.j2", "is a folder"), ("listener.d", "replaces none of ours")])
+def test_a_folder_that_holds_no_templates_is_refused(name: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "haproxy" / name
+    path.mkdir(parents=True)
+    with pytest.raises(TemplateFault, match=f"{path}: {words}"):
+        Overlay(tmp_path).load()
+
+
+def test_a_link_to_nowhere_is_named(tmp_path: Path) -> None:
+    path = lay(tmp_path, "listener", "")
+    path.unlink()
+    path.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(TemplateFault, match=f"template {path}: cannot be read: No such file"):
+        Overlay(tmp_path).load()
+
+
+def test_what_editors_and_version_control_leave_is_no_template(tmp_path: Path) -> None:
+    for name in (".git/config", "haproxy/.listener.j2.swp", "haproxy/listener.j2~"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("")
+    Overlay(tmp_path).load()
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
