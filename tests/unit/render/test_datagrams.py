@@ -88,7 +88,7 @@ def test_nft_accepts_it__and_every_way_from_one_to_another(case: str) -> None:
 def test_is_the_same_in_every_process() -> None:
     assert hash_seeds.printed(
         "from unit.render.test_datagrams import CASES, Ruleset, made\n"
-        "for name in CASES: print(name, made(name).after(Ruleset('lb_lb')))"
+        "for name in CASES: print(name, made(name).transaction_from(Ruleset('lb_lb')))"
     )
 
 
