@@ -143,7 +143,12 @@ class Objects:
             faults.check()
             return record, _view(tx, request, own=wait is not None).show(record)
 
-        before = await context.store.read(lambda tx: self._find(tx, named, parent_id))
+        try:
+            before = await context.store.read(lambda tx: self._find(tx, named, parent_id))
+        except NotFound:
+            if wrong:
+                raise Invalid(wrong, subject=self.label) from None
+            raise
         record, shown = await context.unique_swaps.write(before.id, work, wait or 0)
         shown = await self._settled(request, record, record.generation, shown, wait)
         return answer({self.word: shown}, _status(200, shown, wait), _applied(wait))

@@ -97,7 +97,7 @@ async def test_a_body_of_the_wrong_shape_is_refused(empty: Plane, body: bytes) -
 @pytest.mark.parametrize(
     ("method", "path", "body", "at"),
     [
-        ("POST", "pools", {"pool": {}, "listener": {}}, ["listener"]),
+        ("POST", "pools", {"pool": {}, "listener": {}}, ["listener", "protocol", "lb_algorithm", "loadbalancer_id"]),
         ("PUT", "pools/x", {"pool": {}, "owner": {}}, ["owner"]),
         ("PUT", "pools/x/members", {"members": [], "pool": {}}, ["pool"]),
         ("PUT", "quotas/demo", {"quota": {}, "a": 1, "b": 2}, ["a", "b"]),
