@@ -64,6 +64,10 @@ def test_a_line_of_an_operator__from_diff_to_clients__and_one_that_haproxy_refus
     for word in (str(path), f"listener {stack.listener['id']}", "http-respond"):
         assert word in refused["provisioning_error"]
     assert header(stack.url) == "two", "what was in force still is"
+    applied = octaviactl(site, "config", "--apply")
+    assert applied.returncode == 1
+    assert f"not in force: template {path}" in applied.stderr
+    assert "X-Operator two" in octaviactl(site, "config").stdout, "it stays known"
 
     lay(tmp_path, "http-response set-header X-Operator {{ nobody }}")
     said = octaviactl(site, "config", "--diff")

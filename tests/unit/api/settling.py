@@ -47,12 +47,13 @@ class StatusCache:
 
     def __init__(self) -> None:
         self.counters: dict[str, Counters] = {}
+        self.troubles: dict[str, str | None] = {}
 
     def operating_status(self, record: Record) -> str:
         return statuses.ONLINE
 
     def trouble(self, scope_id: str) -> str | None:
-        return None
+        return self.troubles.get(scope_id)
 
     def statistics(self, load_balancer_id: str, listener_id: str, amphora_id: str | None = None) -> Counters:
         return self.counters.get(listener_id, Counters())
@@ -84,6 +85,7 @@ class Plane:
     stopped: list[bool] = field(default_factory=list)
     activity: list[int] = field(default_factory=list)
     busy: asyncio.Event = field(default_factory=asyncio.Event)
+    texts: Any = None
 
     async def call(
         self, method: str, path: str, body: Any = None, *, wait: float | None = None, **headers: str
@@ -146,19 +148,24 @@ class Plane:
 
 
 class Texts:
-    """What haproxy is told; who was rendered anew."""
+    """What haproxy is told. ``change``: what a changed template adds to it; ``refused``: why haproxy does not take that."""
 
-    def __init__(self) -> None:
-        self.anew: list[str] = []
+    def __init__(self, status_cache: StatusCache) -> None:
+        self._status_cache = status_cache
+        self._in_force: dict[str, str] = {}
+        self.change = ""
+        self.refused: str | None = None
 
     async def in_force(self, load_balancer_id: str) -> str:
-        return f"# {load_balancer_id}"
+        return self._in_force.get(load_balancer_id, f"# {load_balancer_id}")
 
     async def rendered(self, load_balancer_id: str) -> dict[str, str]:
-        return {"next": f"# {load_balancer_id} {len(self.anew)}", "shipped": ""}
+        return {"next": f"# {load_balancer_id}{self.change}", "shipped": ""}
 
     async def render(self, load_balancer_id: str) -> None:
-        self.anew.append(load_balancer_id)
+        self._status_cache.troubles[load_balancer_id] = self.refused
+        if self.refused is None:
+            self._in_force[load_balancer_id] = f"# {load_balancer_id}{self.change}"
 
 
 @contextlib.asynccontextmanager
@@ -174,7 +181,8 @@ async def plane(folder: Path) -> AsyncIterator[Plane]:
         if change > 0:
             busy.set()
 
-    callbacks = Callbacks(stop=lambda: stopped.append(True), activity=count, configurations=Texts())
+    texts = Texts(status_cache)
+    callbacks = Callbacks(stop=lambda: stopped.append(True), activity=count, configurations=texts)
     settings = Settings(
         project_id=PROJECT, home=str(folder), cloud="netns", schema=store.schema, started_at="now",
         certificate_authority_expires="2036-01-01T00:00:00+00:00",
@@ -189,7 +197,9 @@ async def plane(folder: Path) -> AsyncIterator[Plane]:
         server = await serve_unix(app, path)
         connector = aiohttp.UnixConnector(path=str(path), limit=0)
         async with aiohttp.ClientSession(connector=connector) as session:
-            found = Plane(store, status_cache, server, path, session, stopped=stopped, activity=activity, busy=busy)
+            found = Plane(
+                store, status_cache, server, path, session, stopped=stopped, activity=activity, busy=busy, texts=texts
+            )
             found.held.set()
             reconciler = asyncio.create_task(found.settle())
             try:
