@@ -189,8 +189,10 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
     url = f"/octavia/loadbalancers/{lb['id']}/configuration"
     text = f"# {lb['id']}"
     assert (await plane.call("GET", url)).body == {"haproxy": text}
-    assert (await plane.call("POST", url)).status == 202
+    plane.texts.change = " 1"
     shown = (await plane.call("GET", f"{url}?rendered=true")).body
+    assert (await plane.call("POST", url)).status == 202
+    assert (await plane.call("GET", url)).body == {"haproxy": f"{text} 1"}
     assert (await plane.call("GET", f"{url}?rendered=zz")).violations[0][0] == ("rendered",)
     assert shown == {"haproxy": text, "next": f"{text} 1", "shipped": ""}
     assert (await plane.call("POST", "/octavia/loadbalancers/nobody/configuration")).status == 404
