@@ -145,7 +145,9 @@ from octavia_provider.cli import main, serve
 from octavia_provider.client import embedded
 from octavia_provider.clouds.netns import doctor
 from octavia_provider.kit import paths
+from octavia_provider.settings import Settings
 from octavia_provider.store import offline
+Settings(home=sys.argv[1])  # what it imports may lie where only root reads
 os.setgroups([]); os.setresgid(65534, 65534, 65534); os.setresuid(65534, 65534, 65534)
 sys.argv = ["octaviactl", "serve", "--home", sys.argv[1]]
 main.main()
