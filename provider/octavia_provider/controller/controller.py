@@ -22,7 +22,6 @@ from octavia_provider.ports import AgentRefused, Incomplete, Reconciler, Scope, 
 log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 60.0
-RESYNC_SECONDS = 10.0
 FIRST_RETRY, LAST_RETRY = 0.2, 10.0
 
 

@@ -218,13 +218,6 @@ def command_argument(value: str) -> str:
     return value
 
 
-def environment_name(value: str) -> str:
-    """The name of an environment variable."""
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-        raise ValueError(f"{quoted(value)} is not the name of an environment variable")
-    return value
-
-
 def user_name(value: str) -> str:
     """The name of a user of this machine."""
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value):

@@ -96,11 +96,6 @@ def mount_proc() -> None:
     kernel.mount("proc", "/proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
 
 
-def mount_memory(path: str, size: str) -> None:
-    """A folder in memory, which is gone with the mount namespace; keys are kept in such ones."""
-    kernel.mount("octavia", path, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, f"mode=0755,size={size}")
-
-
 def name_network(name: str, pid: int) -> int:
     """Give the network namespace of a process a name that ``ip netns`` knows; returns what ``named_network`` returns."""
     path = Path(NAMES, name)
