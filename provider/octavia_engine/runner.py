@@ -9,6 +9,7 @@ and ``pulumi``. Its one argument is a JSON object: ``program``, ``monitor``, ``e
 
 import asyncio
 import ctypes
+import importlib.machinery
 import json
 import logging
 import os
@@ -43,6 +44,7 @@ def main() -> int:
     program = arguments["program"]
     sys.argv = [program]
     sys.path.insert(0, str(_folder(program)))
+    _compile_afresh(_folder(program))
     return _run(pulumi, program, arguments["parallel"])
 
 
@@ -50,6 +52,36 @@ def _die_with_the_engine() -> None:
     """Make the kernel kill this process when the engine dies."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the engine's to handle
+
+
+class _SourceLoader(importlib.machinery.SourceFileLoader):
+    """Compiles the source each time.
+
+    Bytecode in ``__pycache__`` counts as current while the source's size and its time in whole seconds are the same: an
+    edit within one second, and files unpacked with one fixed time, would run in their former form.
+    """
+
+    def path_stats(self, path: str) -> Any:
+        """What the times of bytecode are compared with: none, so bytecode is neither read nor written."""
+        raise OSError(f"{path} is always compiled")
+
+
+def _compile_afresh(folder: Path) -> None:
+    """Import what the user edits from its source; installed packages keep their bytecode."""
+    loaders = (
+        (importlib.machinery.ExtensionFileLoader, importlib.machinery.EXTENSION_SUFFIXES),
+        (_SourceLoader, importlib.machinery.SOURCE_SUFFIXES),
+        (importlib.machinery.SourcelessFileLoader, importlib.machinery.BYTECODE_SUFFIXES),
+    )
+    find = importlib.machinery.FileFinder.path_hook(*loaders)
+
+    def hook(path: str) -> Any:
+        if not _is_user_code(str(Path(path) / "any.py"), folder):
+            raise ImportError(f"{path} is not a folder of the program")
+        return find(path)
+
+    sys.path_hooks.insert(0, hook)
+    sys.path_importer_cache.clear()
 
 
 def _run(pulumi: Any, program: str, parallel: int) -> int:

@@ -81,6 +81,7 @@ def stack(tmp_path: Path, plane: RealPlane) -> Stack:
         (tmp_path / name).mkdir()
     here = Path(sys.executable).parent
     environment = {
+        "PYTHONDONTWRITEBYTECODE": "1",  # a program rewritten within one second would run in its former form
         "HOME": str(tmp_path), "PATH": f"{here}:{os.environ['PATH']}", "PULUMI_HOME": str(tmp_path / "pulumi"),
         "PULUMI_BACKEND_URL": f"file://{tmp_path / 'state'}", "PULUMI_CONFIG_PASSPHRASE": "x",
         "PULUMI_SKIP_UPDATE_CHECK": "true", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",

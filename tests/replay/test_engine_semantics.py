@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,28 @@ def test_a_program_that_raises_shows_its_own_frames_alone(stack: Any) -> None:
     assert "__main__.py, line 13: raise ValueError" in shown
     assert "site-packages" not in shown
     assert "runpy" not in shown
+
+
+def test_a_program_edited_within_one_second_runs_as_it_is(stack: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytecode of before has the size and, in whole seconds, the time of the source."""
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
+    parts = stack.folder / "parts"
+    parts.mkdir()
+    sources = (stack.folder / "__main__.py", parts / "__init__.py", parts / "at.py")
+    for at in ("a", "b"):
+        (parts / "__init__.py").write_text(f'AT = "{at}"\n')
+        (parts / "at.py").write_text(f'AT = "{at}"\n')
+        stack.program(
+            "import parts, parts.at\n"
+            f'for n, at in {{"m": "{at}", "p": parts.AT, "q": parts.at.AT}}.items():\n'
+            '    Member(n, balancerId="b", address=at)\n'
+        )
+        for source in sources:
+            os.utime(source, (1_700_000_000, 1_700_000_000))
+        result, shown = stack.up()
+        assert result.ok, shown
+        assert {one["address"] for one in stack.cloud().values()} == {at}
+    assert not list(stack.folder.rglob("__pycache__"))
 
 
 def test_a_missing_plugin_is_one_clear_error(stack: Any) -> None:
