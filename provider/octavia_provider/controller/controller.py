@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -19,9 +19,13 @@ from octavia_provider.kit import tasks
 from octavia_provider.model.errors import LeaseLost, PermanentError, TransientError
 from octavia_provider.ports import AgentRefused, Incomplete, Reconciler, Scope, Store, Transaction
 
+from .membership import Membership
+
 log = structlog.get_logger(__name__)
 
 LEASE_SECONDS = 60.0
+CLAIMED = 16
+"""Leases taken in one transaction: of many that have run out, those who claim them at once get some each."""
 FIRST_RETRY, LAST_RETRY = 0.2, 10.0
 
 
@@ -41,13 +45,17 @@ def _nobody(_scope_id: str, _reason: str | None) -> None:
 
 class Controller:
     """Runs the reconcilers. ``makers``: for each kind of scope what builds one (its lease is held); other kinds are nothing
-    to be brought about here. ``troubled`` is told what is in the way of a scope, and (None) that nothing is any more."""
+    to be brought about here. ``troubled`` is told what is in the way of a scope, and (None) that nothing is any more.
+    ``membership``: this process among those that share the store, where others can."""
 
     def __init__(
         self, store: Store, makers: Mapping[str, Callable[[Scope], Reconciler]], *, holder: str,
-        troubled: Callable[[str, str | None], None] = _nobody,
+        troubled: Callable[[str, str | None], None] = _nobody, lease_seconds: float = LEASE_SECONDS,
+        membership: Membership | None = None,
     ) -> None:  # fmt: skip
         self._store = store
+        self._lease_seconds = lease_seconds
+        self._membership = membership
         self._troubled = troubled
         self._makers = makers
         self._holder = holder
@@ -56,6 +64,7 @@ class Controller:
 
     async def start(self) -> None:
         """Begin: every scope is looked at once, then whenever it is written to."""
+        await self._renew()
         await self._dispatch(everything=True)
         self._loops = [
             tasks.run_forever("following the store", self._follow),
@@ -68,7 +77,13 @@ class Controller:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._store.write(lambda tx: tx.release(self._holder))
+
+        def work(tx: Transaction) -> None:
+            tx.release(self._holder)
+            if self._membership:
+                self._membership.leave(tx)
+
+        await self._store.write(work)
 
     def poke(self, scope_id: str, *, forget: bool = False) -> None:
         """Look at a scope now; ``forget``: something outside changed, trust nothing that was seen."""
@@ -108,21 +123,35 @@ class Controller:
 
     async def _dispatch(self, written: Collection[str] | None = None, *, everything: bool = False) -> None:
         """Wake what has something to do, of the scopes that were written or of all."""
+        claimed = []
         for scope in await self.scopes(written):
             worker = self._workers.get(scope.id)
             if worker is None:
-                await self._adopt(scope)
+                claimed.append(scope.id)
             elif everything or scope.generation > scope.applied:
                 worker.wake.set()
+        if claimed:
+            claimable = await self._store.read(lambda tx: tx.claimable(self._holder))
+            await self._claim([scope_id for scope_id in claimed if scope_id in claimable])
 
-    async def _adopt(self, scope: Scope) -> None:
-        scope_id = scope.id
-        leased = await self._store.write(lambda tx: tx.acquire(scope_id, self._holder, LEASE_SECONDS))
-        if leased is None:
-            return
+    async def _claim(self, scope_ids: Sequence[str]) -> None:
+        """Take the leases of these, as far as nobody else was faster."""
+        for first in range(0, len(scope_ids), CLAIMED):
+            some = scope_ids[first : first + CLAIMED]
+
+            def work(tx: Transaction, some: Sequence[str] = some) -> list[Scope | None]:
+                return [tx.acquire(scope_id, self._holder, self._lease_seconds) for scope_id in some]
+
+            for leased in await self._store.write(work):
+                if leased is not None and leased.id not in self._workers:
+                    self._adopt(leased)
+
+    def _adopt(self, leased: Scope) -> None:
+        if leased.fence > 1:
+            log.info("lease taken", scope=leased.id, fence=leased.fence)
         worker = _Worker(self._makers[leased.kind](leased))
-        self._workers[scope_id] = worker
-        worker.task = tasks.run_forever(f"reconcile {scope_id}", partial(self._work, scope_id, worker))
+        self._workers[leased.id] = worker
+        worker.task = tasks.run_forever(f"reconcile {leased.id}", partial(self._work, leased.id, worker))
 
     async def _work(self, scope_id: str, worker: _Worker) -> None:
         delay = FIRST_RETRY
@@ -190,14 +219,25 @@ class Controller:
 
     async def _keep_leases(self) -> None:
         while True:
-            await asyncio.sleep(LEASE_SECONDS / 3)
-            for scope_id in list(self._workers):
-                await self._renew(scope_id)
+            await asyncio.sleep(self._lease_seconds / 3)
+            await self._renew()
             await self._dispatch()  # a lease that another one had may have run out
 
-    async def _renew(self, scope_id: str) -> None:
-        if await self._store.write(lambda tx: tx.acquire(scope_id, self._holder, LEASE_SECONDS)) is None:
-            worker = self._workers.pop(scope_id, None)
-            log.warning("lease lost", scope=scope_id)
-            if worker and worker.task:
-                worker.task.cancel()
+    async def _renew(self) -> None:
+        """All leases at once; and say that we are alive. What another one has taken meanwhile is dropped here."""
+        mine = list(self._workers)
+
+        def work(tx: Transaction) -> set[str]:
+            if self._membership:
+                self._membership.stay(tx, self._lease_seconds)
+            return tx.renew(self._holder, self._lease_seconds)
+
+        held = await self._store.write(work)
+        for scope_id in mine:
+            worker = self._workers.get(scope_id)
+            if scope_id not in held and worker is not None:
+                del self._workers[scope_id]
+                log.warning("lease lost", scope=scope_id)
+                self._troubled(scope_id, None)
+                if worker.task:
+                    worker.task.cancel()

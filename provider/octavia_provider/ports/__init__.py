@@ -37,7 +37,19 @@ from .networks import (
     Networks,
     RemoteAllocation,
 )
-from .store import Amphora, Owner, Record, Scope, Settlement, StatusCache, Store, Transaction, Watch, fenced
+from .store import (
+    Amphora,
+    ControlPlane,
+    Owner,
+    Record,
+    Scope,
+    Settlement,
+    StatusCache,
+    Store,
+    Transaction,
+    Watch,
+    fenced,
+)
 
 __all__ = [
     "AgentRefused",
@@ -52,6 +64,7 @@ __all__ = [
     "CloudResource",
     "CloudStep",
     "Compute",
+    "ControlPlane",
     "Credential",
     "Dialer",
     "Incomplete",

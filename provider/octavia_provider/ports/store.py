@@ -78,6 +78,21 @@ class Amphora:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ControlPlane:
+    """A process that serves the database. ``name`` is the holder of its leases; ``heartbeat_receiver``: where it hears the
+    amphorae ("address:port"), None while it has no socket for them. ``alive``: it has said so within its lease.
+    """
+
+    name: str
+    machine: str = ""
+    pid: int = 0
+    version: str = ""
+    started_at: str = ""
+    heartbeat_receiver: str | None = None
+    alive: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settlement:
     """The outcome of one apply: every object of ``scope_id`` up to ``generation`` is settled.
 
@@ -193,8 +208,32 @@ class Transaction(Protocol):
         """Take or renew the lease by compare-and-swap (the fence rises when the holder changes); None: another has it."""
         ...
 
+    def claimable(self, holder: str) -> set[str]:
+        """The scopes that ``acquire`` would give this holder: nobody's, those whose lease has run out, its own."""
+        ...
+
+    def renew(self, holder: str, seconds: float) -> set[str]:
+        """Renew all leases of this holder; the scopes that it has. What is not among them another one has taken, or is gone."""
+        ...
+
     def release(self, holder: str) -> None:
-        """Give up all leases of this holder."""
+        """Give up all leases of this holder; who waits for them is woken."""
+        ...
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the clock that all who share the store share."""
+        ...
+
+    def put_control_plane(self, process: ControlPlane, seconds: float) -> None:
+        """It is alive for so long, as it is now. One of the same name gives way to it."""
+        ...
+
+    def forget_control_plane(self, name: str) -> None:
+        """It has ended."""
+        ...
+
+    def control_planes(self) -> list[ControlPlane]:
+        """All that have not said that they ended, by name."""
         ...
 
     def amphorae(self, load_balancer_id: str | None = None) -> list[Amphora]:

@@ -11,11 +11,11 @@ from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from octavia_provider.model.errors import LeaseLost, NotFound
-from octavia_provider.ports import Amphora, Scope
+from octavia_provider.ports import Amphora, ControlPlane, Scope
 
 from . import rows
 from .cipher import Cipher
-from .tables import ADDRESSES, AMPHORAE, SCOPES, SECRETS
+from .tables import ADDRESSES, AMPHORAE, CONTROL_PLANES, SCOPES, SECRETS
 
 
 class Coordination:
@@ -58,7 +58,7 @@ class Coordination:
         mine = SCOPES.c.holder == holder
         row = self._db.execute(
             update(SCOPES)
-            .where(SCOPES.c.id == scope_id, or_(mine, SCOPES.c.holder.is_(None), SCOPES.c.lease_expires < now))
+            .where(SCOPES.c.id == scope_id, _claimable(holder, now))
             .values(
                 holder=holder,
                 lease_expires=now + seconds,
@@ -68,9 +68,47 @@ class Coordination:
         ).first()
         return rows.scope(row) if row else None
 
+    def claimable(self, holder: str) -> set[str]:
+        """The scopes that ``acquire`` would give this holder."""
+        return set(self._db.execute(select(SCOPES.c.id).where(_claimable(holder, self._clock()))).scalars())
+
+    def renew(self, holder: str, seconds: float) -> set[str]:
+        """Renew all leases of this holder; the scopes that it has."""
+        renewed = update(SCOPES).where(SCOPES.c.holder == holder).values(lease_expires=self._clock() + seconds)
+        return set(self._db.execute(renewed.returning(SCOPES.c.id)).scalars())
+
     def release(self, holder: str) -> None:
         """Give up all leases of this holder; who takes them next raises the fence."""
-        self._db.execute(update(SCOPES).where(SCOPES.c.holder == holder).values(holder=None, lease_expires=None))
+        given_up = update(SCOPES).where(SCOPES.c.holder == holder).values(holder=None, lease_expires=None)
+        self.touched.update(self._db.execute(given_up.returning(SCOPES.c.id)).scalars())
+
+    def now(self) -> float:
+        """Seconds since the epoch, by the clock that all who share the store share."""
+        return self._clock()
+
+    def put_control_plane(self, process: ControlPlane, seconds: float) -> None:
+        """It is alive for so long, as it is now. One of the same name gives way to it."""
+        values = {
+            "machine": process.machine,
+            "pid": process.pid,
+            "version": process.version,
+            "started_at": process.started_at,
+            "heartbeat_receiver": process.heartbeat_receiver,
+            "expires": self._clock() + seconds,
+        }
+        known = update(CONTROL_PLANES).where(CONTROL_PLANES.c.name == process.name).values(values)
+        if self._db.execute(known).rowcount == 0:
+            self._db.execute(insert(CONTROL_PLANES), {"name": process.name, **values})
+
+    def forget_control_plane(self, name: str) -> None:
+        """It has ended."""
+        self._db.execute(delete(CONTROL_PLANES).where(CONTROL_PLANES.c.name == name))
+
+    def control_planes(self) -> list[ControlPlane]:
+        """All that have not said that they ended, by name."""
+        found = list(self._db.execute(select(CONTROL_PLANES).order_by(CONTROL_PLANES.c.name)))
+        now = self._clock() if found else 0.0
+        return [rows.control_plane(row, alive=row.expires > now) for row in found]
 
     def amphorae(self, load_balancer_id: str | None = None) -> list[Amphora]:
         """Amphorae in the order they were made."""
@@ -144,6 +182,10 @@ class Coordination:
 
 def _lost(scope_id: str) -> LeaseLost:
     return LeaseLost("another control plane has taken the lease", subject=scope_id, hint="let it do the work")
+
+
+def _claimable(holder: str, now: float) -> ColumnElement[bool]:
+    return or_(SCOPES.c.holder == holder, SCOPES.c.holder.is_(None), SCOPES.c.lease_expires < now)
 
 
 def _held_by(holder: str) -> ColumnElement[bool]:

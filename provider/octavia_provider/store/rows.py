@@ -11,7 +11,7 @@ from typing import Any
 
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.metadata import inputs
-from octavia_provider.ports import Amphora, Owner, Record, Scope
+from octavia_provider.ports import Amphora, ControlPlane, Owner, Record, Scope
 
 from .cipher import Cipher
 
@@ -160,6 +160,19 @@ def amphora(row: Any, cipher: Cipher) -> Amphora:
         management_address=row.management_address,
         created_at=row.created_at,
         updated_at=row.updated_at,
+    )
+
+
+def control_plane(row: Any, *, alive: bool) -> ControlPlane:
+    """A row of ``control_planes``."""
+    return ControlPlane(
+        name=row.name,
+        machine=row.machine,
+        pid=row.pid,
+        version=row.version,
+        started_at=row.started_at,
+        heartbeat_receiver=row.heartbeat_receiver,
+        alive=alive,
     )
 
 

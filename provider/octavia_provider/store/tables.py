@@ -126,6 +126,19 @@ ADDRESSES = Table(
     Index("ix_addresses_holder", "holder"),
 )
 
+# The processes that serve this database. expires: as lease_expires; who has not said so until then is not alive.
+CONTROL_PLANES = Table(
+    "control_planes",
+    METADATA,
+    Column("name", String(255), primary_key=True),
+    Column("machine", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("version", String(64), nullable=False),
+    Column("started_at", String(32), nullable=False),
+    Column("heartbeat_receiver", String(64)),
+    Column("expires", Float, nullable=False),
+)
+
 SECRETS = Table(
     "secrets",
     METADATA,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from octavia_provider.controller import controller as module
+from octavia_provider.controller.controller import Controller
 from octavia_provider.ports import Scope, Settlement, Transaction, fenced
 from octavia_provider.store import SqlStore, open_store
 
@@ -57,11 +57,10 @@ class Reconciler:
 
 
 async def main(url: str, key: str, holder: str) -> None:
-    module.LEASE_SECONDS = LEASE_SECONDS  # of this process: a test imports this file for its path
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     store = open_store(url, Path(key))
     makers = {"load_balancer": lambda leased: Reconciler(store, leased, holder)}
-    controller = module.Controller(store, makers, holder=holder)
+    controller = Controller(store, makers, holder=holder, lease_seconds=LEASE_SECONDS)
     await controller.start()
     print(json.dumps(["started"]), flush=True)
     while line := await asyncio.to_thread(sys.stdin.readline):

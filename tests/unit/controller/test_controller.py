@@ -256,6 +256,28 @@ async def test_who_has_lost_the_lease_drops_its_work_and_marks_nothing(
     await second.controller.stop()
 
 
+async def test_who_waits_for_a_lease_is_woken_when_it_is_given_up(store: SqlStore) -> None:
+    first, second = Site(store, "first"), Site(store, "second")
+    await first.insert()
+    await first.controller.start()
+    await until(lambda: applied(store))
+    await second.controller.start()
+    assert second.controller.reconciler("lb") is None
+    await first.controller.stop()
+    await until(lambda: second.controller.reconciler("lb") is not None)
+    await second.controller.stop()
+
+
+async def test_all_of_many_leases_are_taken(store: SqlStore) -> None:
+    site = Site(store)
+    ids = [f"lb{number}" for number in range(2 * module.CLAIMED + 1)]
+    for id_ in ids:
+        await site.insert(id_)
+    await site.controller.start()
+    assert set(site.workers) == set(ids)
+    await site.controller.stop()
+
+
 def test_the_fence_stays_that_of_our_own_lease() -> None:
     from dataclasses import replace
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
 from octavia_provider.model.errors import Conflict, LeaseLost, NotFound
-from octavia_provider.ports import Amphora, Owner, Scope, Settlement, Transaction, fenced
+from octavia_provider.ports import Amphora, ControlPlane, Owner, Scope, Settlement, Transaction, fenced
 from octavia_provider.store import SqlStore
-from unit.store.opening import member, record, with_pool
+from unit.store.opening import member, opened, record, with_pool
 
 
 async def test_what_is_written_is_read(store: SqlStore) -> None:
@@ -312,3 +313,38 @@ async def test_who_has_lost_the_lease_writes_nothing(store: SqlStore) -> None:
     assert await store.read(lambda tx: [a.id for a in tx.amphorae()]) == ["a"]
     gone = Scope(id="gone", kind="load_balancer", fence=7)
     await store.write(fenced(gone, lambda tx: tx.free_addresses("gone")))  # of what is gone nobody can have the lease
+
+
+async def test_leases_are_renewed_together_and_what_nobody_has_is_claimable(tmp_path: Path, url: str) -> None:
+    time = [1000.0]
+    store = opened(tmp_path, url, lambda: time[0])
+    ids = [f"lb{number}" for number in range(3)]
+    await store.write(lambda tx: [tx.insert(record("load_balancer", id_=id_)) for id_ in ids])
+    assert await store.read(lambda tx: tx.claimable("first")) == set(ids)
+    await store.write(lambda tx: [tx.acquire(id_, "first", 10) for id_ in ids[:2]])
+    assert await store.read(lambda tx: (tx.claimable("first"), tx.claimable("second"))) == (set(ids), {"lb2"})
+    time[0] += 8
+    assert await store.write(lambda tx: tx.renew("first", 10)) == {"lb0", "lb1"}
+    time[0] += 8
+    assert await store.read(lambda tx: tx.claimable("second")) == {"lb2"}
+    time[0] += 8
+    assert await store.write(lambda tx: tx.acquire("lb0", "second", 10))
+    assert await store.write(lambda tx: tx.renew("first", 10)) == {"lb1"}, "the other has been taken"
+    await store.close()
+
+
+async def test_control_planes_say_that_they_are_alive(tmp_path: Path, url: str) -> None:
+    time = [1000.0]
+    store = opened(tmp_path, url, lambda: time[0])
+    one = ControlPlane(
+        name="one", machine="m", pid=7, version="1", started_at="now", heartbeat_receiver="10.0.0.1:5555"
+    )
+    two = ControlPlane(name="two")
+    await store.write(lambda tx: [tx.put_control_plane(two, 5), tx.put_control_plane(one, 10)])
+    assert await store.read(lambda tx: tx.control_planes()) == [one, two]
+    time[0] += 6
+    assert await store.read(lambda tx: tx.control_planes()) == [one, replace(two, alive=False)]
+    await store.write(lambda tx: tx.put_control_plane(replace(two, pid=8), 5))
+    await store.write(lambda tx: tx.forget_control_plane("one"))
+    assert await store.read(lambda tx: tx.control_planes()) == [replace(two, pid=8)]
+    await store.close()
