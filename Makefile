@@ -55,7 +55,7 @@ dependencies: setup # what each distribution declares is what it imports; tests 
 schema: setup ## write schema.json from the model
 	@$(PY) -m octavia_provider.plugin.schema > schema.json.new && mv schema.json.new schema.json
 
-docs: setup ## write docs/reference/resources.md, replacements.md and octaviactl.md from the code
+docs: setup ## write docs/reference/resources.md, replacements.md, events.md and octaviactl.md from the code
 	@$(PY) scripts/reference.py
 
 proven: setup ## run the tests that show what each input does, and write docs/reference/proven.md (about six minutes)

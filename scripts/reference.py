@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write docs/reference/resources.md and replacements.md from the model, octaviactl.md from its commands; ``--check`` fails when one
-is stale."""
+"""Write docs/reference/resources.md, replacements.md and events.md from the model, octaviactl.md from its commands; ``--check`` fails
+when one is stale."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any
 import commands
 
 from octavia_provider.model import effects
+from octavia_provider.model.events import Reason
 from octavia_provider.model.kinds import KINDS, token
 from octavia_provider.model.metadata import Attribute, Rule, attributes
 from octavia_provider.model.naming import camel
@@ -37,6 +38,15 @@ would want the same unique value.
 | resource | input | why a change makes a new one |
 |---|---|---|
 """
+EVENTS = """# Events
+
+Made from the code by `make docs`; not written by hand.
+
+An event is one decision of a control plane. `message` is a sentence for people, `reason` one of these words for programs.
+
+| reason | severity | what it means | equal ones are counted as one for |
+|---|---|---|---|
+"""
 
 
 def main() -> int:
@@ -44,6 +54,7 @@ def main() -> int:
         "resources.md": HEAD + "".join(kind(k) for k in KINDS.values()),
         "octaviactl.md": commands.page(),
         "replacements.md": REPLACEMENTS + "".join(replacements(k) for k in KINDS.values()),
+        "events.md": EVENTS + "".join(reason(r) for r in sorted(Reason, key=lambda r: r.name)),
     }
     stale = 0
     for name, text in texts.items():
@@ -54,6 +65,12 @@ def main() -> int:
             print(f"{name} is not what the code says. Try: make docs", file=sys.stderr)
             stale = 1
     return stale
+
+
+def reason(one: Reason) -> str:
+    minutes = one.fold_seconds // 60
+    folded = f"{minutes} min" if minutes else "each is kept"
+    return f"| `{one.name}` | {one.severity} | {one.doc} | {folded} |\n"
 
 
 def title(cls: Any) -> str:

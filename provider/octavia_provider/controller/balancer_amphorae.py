@@ -18,6 +18,7 @@ from . import agent_care, amphorae
 from .addresses import Addresses
 from .context import Ports
 from .desired_state import DesiredState
+from .event_recorder import EventRecorder, with_events
 from .push import InForce
 
 T = TypeVar("T")
@@ -43,10 +44,12 @@ class BalancerAmphorae:
     failing: dict[str, OctaviaError | OSError] = field(default_factory=dict)
     renewed: set[str] = field(default_factory=set)
     addresses: Addresses = field(init=False)
+    events: EventRecorder = field(init=False)
 
     def __post_init__(self) -> None:
         """Its addresses come from the cloud's networks."""
         self.addresses = Addresses(self.ports.networks)
+        self.events = EventRecorder(self.desired_state.scope.id, self.ports.holder)
 
     def carried(self) -> set[str]:
         """Addresses that any of its instances carries."""
@@ -166,5 +169,17 @@ class BalancerAmphorae:
         return known and self.ports.authority.due(amphora.certificate_expires)
 
     async def write(self, work: Callable[[Transaction], object]) -> None:
-        """Write as the holder of the lease."""
-        await self.ports.store.write(fenced(self.desired_state.scope, work))
+        """Write as the holder of the lease, with the events that were noted since the last write."""
+        taken = self.events.take()
+        try:
+            await self.ports.store.write(fenced(self.desired_state.scope, with_events(taken, work)))
+        except LeaseLost:
+            raise  # what is decided now is for another one to record
+        except Exception:
+            self.events.put_back(taken)
+            raise
+
+    async def write_events(self) -> None:
+        """Those that no other write has taken along."""
+        if self.events.noted:
+            await self.write(lambda tx: None)

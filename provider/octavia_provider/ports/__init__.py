@@ -38,6 +38,7 @@ from .networks import (
     RemoteAllocation,
 )
 from .store import (
+    EVENTS_CHANGED,
     Amphora,
     ControlPlane,
     Owner,
@@ -52,6 +53,7 @@ from .store import (
 )
 
 __all__ = [
+    "EVENTS_CHANGED",
     "AgentRefused",
     "Agents",
     "Allocation",

@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
 from octavia_amphora.wire.messages import Counters
+from octavia_provider.model.events import Event, EventFilter
 
 T = TypeVar("T")
+EVENTS_CHANGED = "events"
+"""What ``Store.watch`` is asked for to be woken by events; it is the id of no scope."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +266,27 @@ class Transaction(Protocol):
         """Give back all addresses of a holder and its parts but those of ``keep``."""
         ...
 
+    def record(self, event: Event) -> None:
+        """Write an event down with what else this transaction writes; an equal one that is there is counted instead.
+
+        The load balancer's name, project and generation are filled in, and the time where the event has none.
+        """
+        ...
+
+    def events(
+        self, wanted: EventFilter, *, limit: int, newest: bool = False, before: int | None = None
+    ) -> list[Event]:
+        """Events in the order of their sequence: the earliest ones, or with ``newest`` the latest (``before`` a sequence)."""
+        ...
+
+    def newest_event(self) -> int:
+        """The sequence of the newest event; 0 when there is none. It never falls."""
+        ...
+
+    def trim_events(self, before: float, keep: int) -> int:
+        """Forget events that came last before this time, and of each load balancer all but the latest ``keep``."""
+        ...
+
     def secret(self, name: str, make: Callable[[], bytes]) -> bytes:
         """A secret of the installation (the CA's key), made on first use, encrypted at rest."""
         ...
@@ -306,7 +330,7 @@ class Store(Protocol):
         ...
 
     def watch(self, scope_id: str | None = None) -> AbstractAsyncContextManager[Watch]:
-        """Be woken by commits of a scope (None: of any)."""
+        """Be woken by commits of a scope (None: of any), or by events (``EVENTS_CHANGED``)."""
         ...
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -19,10 +20,15 @@ from .tables import ADDRESSES, AMPHORAE, CONTROL_PLANES, SCOPES, SECRETS
 
 
 class Coordination:
-    """``clock`` answers seconds since the epoch: leases are shared by processes, so it is one that they share."""
+    """``clock`` answers seconds since the epoch: leases are shared by processes, so it is one that they share. Events have
+    the time of the process that records them (``event_clock``), which costs no look at the database."""
 
-    def __init__(self, connection: Connection, cipher: Cipher, clock: Callable[[], float], *, writable: bool) -> None:
+    def __init__(
+        self, connection: Connection, cipher: Cipher, clock: Callable[[], float], *, writable: bool,
+        event_clock: Callable[[], float] = time.time,
+    ) -> None:  # fmt: skip
         self._db = connection
+        self._event_clock = event_clock
         self._cipher = cipher
         self._clock = clock
         self._writable = writable

@@ -17,6 +17,8 @@ from typing import Any
 import psycopg
 import structlog
 
+from octavia_provider.ports import EVENTS_CHANGED
+
 FIRST_RETRY, LAST_RETRY = 0.1, 5.0
 
 log = structlog.get_logger(__name__)
@@ -55,6 +57,7 @@ class Listener:
         try:
             connection.execute(f"LISTEN {self._channel}")
             self._known.update(row[0] for row in connection.execute("SELECT id FROM scopes"))
+            self._known.add(EVENTS_CHANGED)
         except BaseException:
             connection.close()
             raise

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -101,7 +102,8 @@ class SqlStore:
 
     def _transaction(self, connection: Connection, *, writable: bool) -> SqlTransaction:
         clock = self._clock or partial(self._database.now, connection)
-        return SqlTransaction(connection, self._cipher, clock, writable=writable)
+        event_clock = self._clock or time.time
+        return SqlTransaction(connection, self._cipher, clock, writable=writable, event_clock=event_clock)
 
 
 def open_store(url: str, key_file: Path, *, clock: Callable[[], float] | None = None) -> SqlStore:

@@ -145,3 +145,29 @@ SECRETS = Table(
     Column("name", String(255), primary_key=True),
     Column("value", LargeBinary, nullable=False),
 )
+
+# No foreign key: events outlive their load balancer. id: the sequence it was first recorded at. Times: seconds since the epoch.
+EVENTS = Table(
+    "events",
+    METADATA,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("sequence", BigInteger, nullable=False, unique=True),
+    Column("fold_key", String(32), nullable=False),
+    Column("reason", String(64), nullable=False),
+    Column("severity", String(16), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("load_balancer_id", ID),
+    Column("load_balancer_name", String(255)),
+    Column("project_id", String(64)),
+    Column("object_kind", String(32)),
+    Column("object_id", String(64)),
+    Column("amphora_id", ID),
+    Column("generation", BigInteger),
+    Column("control_plane", String(255)),
+    Column("data", JSON, nullable=False),
+    Column("count", BigInteger, nullable=False),
+    Column("first_at", Float, nullable=False),
+    Column("last_at", Float, nullable=False),
+    Index("ix_events_fold_key", "fold_key"),
+    Index("ix_events_load_balancer_id_sequence", "load_balancer_id", "sequence"),
+)

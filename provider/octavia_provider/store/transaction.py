@@ -17,6 +17,7 @@ from octavia_provider.ports import Owner, Record, Scope, Settlement
 
 from . import rows
 from .coordination import Coordination
+from .events import EventLog
 from .tables import ADDRESSES, OBJECTS, REFERENCES, SCOPES
 
 CHUNK = 500  # ids in one statement: databases limit how many parameters it may have
@@ -39,7 +40,7 @@ _TOUCH = (
 )
 
 
-class SqlTransaction(Coordination):
+class SqlTransaction(Coordination, EventLog):
     """The transaction that ``read`` and ``write`` hand out. ``touched``: the scopes whose watchers are to be woken."""
 
     # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -8,6 +8,8 @@ import contextlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
+from octavia_provider.ports import EVENTS_CHANGED
+
 
 class SqlWatch:
     """One watcher; wakes of the same time are one wake."""
@@ -52,10 +54,11 @@ class Watches:
                 del self._by_scope[scope_id]
 
     def wake(self, scopes: Iterable[str]) -> None:
-        """Wake the watchers of these scopes, and those of all when there are any."""
-        written = list(scopes)
-        for scope_id in (*written, None) if written else ():
-            for watch in self._by_scope.get(scope_id, ()):
+        """Wake the watchers of these scopes, and those of all when there are any. Events are no scope."""
+        names = set(scopes)
+        written = list(names - {EVENTS_CHANGED})
+        for name in (*names, None) if written else names:
+            for watch in self._by_scope.get(name, ()):
                 watch.wake(written)
 
     def wake_from_thread(self, scopes: Iterable[str]) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from octavia_provider.model.errors import TransientError
-from octavia_provider.ports import Watch
+from octavia_provider.model.events import Reason
+from octavia_provider.ports import EVENTS_CHANGED, Watch
 from octavia_provider.store import SqlStore
 from postgresql import Server
 from unit.store import writers
@@ -183,3 +184,11 @@ async def test_leases_run_out_by_the_clock_of_the_server(
     assert await other.write(lambda tx: tx.acquire(lb.id, "two", 60)) is None
     assert await store.write(lambda tx: tx.acquire(lb.id, "one", -1))
     assert await other.write(lambda tx: tx.acquire(lb.id, "two", 60))
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+async def test_events_of_other_processes_wake_those_who_watch_them(store: SqlStore, other: SqlStore) -> None:
+    async with store.watch(EVENTS_CHANGED) as watch:
+        await other.write(lambda tx: tx.record(Reason.ControlPlaneStarted.event("began")))
+        await watch.changed()
+        assert await store.read(lambda tx: tx.newest_event()) == 1
