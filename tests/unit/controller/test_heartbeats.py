@@ -33,7 +33,7 @@ class Site:
     def __init__(self) -> None:
         self.status_cache = StatusCache()
         self.known = BalancerReconciler(
-            cast("Any", SimpleNamespace(networks=None)),
+            cast("Any", SimpleNamespace(networks=None, holder="one")),
             DesiredState(scope()),
             instances={"amp": cast("Any", "the host")},
         )
