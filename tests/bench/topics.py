@@ -18,6 +18,7 @@ TOPICS = (
     "first",
     "health",
     "members",
+    "change",
     "runtime",
     "traffic",
     "tls",
