@@ -40,6 +40,10 @@ _CONTAINER_SORTS: Mapping[str, str] = {
     "client_ca_tls_container_ref": "ca_certificates", "client_crl_container_ref": "crl",
     "tls_container_ref": "certificate", "ca_tls_container_ref": "ca_certificates", "crl_container_ref": "crl",
 }  # fmt: skip
+# The kinds that have such references. All others, members above all, are not even looked at.
+_CONTAINER_REFS: Mapping[type[Resource], tuple[str, ...]] = {
+    cls: names for cls in KINDS.values() if (names := tuple(n for n in _CONTAINER_SORTS if n in cls.model_fields))
+}
 
 
 def build(kind: str, values: Mapping[str, Any], **extra: Any) -> Resource:
@@ -106,8 +110,8 @@ class Graph:
 
 def container_refs(resource: Resource) -> Iterator[tuple[Path, str]]:
     """The TLS containers that a listener or a pool names, each with the path of the property that does."""
-    for name in _CONTAINER_SORTS:
-        named = getattr(resource, name, None)
+    for name in _CONTAINER_REFS.get(type(resource), ()):
+        named = getattr(resource, name)
         if isinstance(named, str):
             yield (name,), named
         else:
