@@ -8,7 +8,6 @@ that counts (``schedstat``), its heartbeats and housekeeping meanwhile included,
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
