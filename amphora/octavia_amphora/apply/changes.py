@@ -8,10 +8,10 @@ start of haproxy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from octavia_amphora.haproxy.servers import is_checked
+from octavia_amphora.haproxy.servers import Location, is_checked
 from octavia_amphora.wire.config import Backend, Configuration, Server, without_udp
 from octavia_amphora.wire.haproxy_versions import DYNAMIC_COOKIES, Version, has
 
@@ -22,11 +22,17 @@ POOL_OPTIONS = "pool-max-conn -1 pool-purge-delay 5s"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One command and how haproxy's answer begins when it did it. ``leaving``: the server is removed when it is idle."""
+    """One command and how haproxy's answer begins when it did it.
+
+    ``removes``: the server is removed when it is idle. ``moves``: the server has its new address a moment later;
+    ``after_move``: what must not come before that.
+    """
 
     text: str
     expected: tuple[str, ...] = ("",)
     removes: tuple[str, str] | None = None
+    moves: Location | None = None
+    after_move: bool = False
 
     def succeeded(self, answer: str) -> bool:
         """Whether this answer says that it is done (an empty expectation means an empty answer)."""
@@ -108,13 +114,27 @@ def _change_server(backend: str, old: Server, new: Server) -> Iterator[Command |
         return
     if new.admin == "maint" != old.admin:
         yield Command(f"set server {at} state maint")
-    if (old.address, old.port) != (new.address, new.port):
+    moves = (old.address, old.port) != (new.address, new.port)
+    if moves:
         answers = ("IP changed", "port changed", "no need to change")
-        yield Command(f"set server {at} addr {new.address} port {new.port}", answers)
+        location = Location(backend, new.name, new.address, new.port)
+        yield Command(f"set server {at} addr {new.address} port {new.port}", answers, moves=location)
     if old.weight != new.weight:
         yield Command(f"set server {at} weight {new.weight}")
     if new.admin == "ready" != old.admin:
-        yield Command(f"set server {at} state ready")
+        yield Command(f"set server {at} state ready", after_move=moves)
+
+
+def batches(commands: Sequence[Command]) -> Iterator[list[Command]]:
+    """The commands in order, cut where a move has to be done before the next."""
+    batch: list[Command] = []
+    for command in commands:
+        if command.after_move and batch:
+            yield batch
+            batch = []
+        batch.append(command)
+    if batch:
+        yield batch
 
 
 def _remove_server(backend: Backend, name: str) -> Iterator[Command]:

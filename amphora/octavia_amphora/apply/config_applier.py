@@ -58,10 +58,17 @@ class ConfigApplier:
     async def run_commands(self, commands: list[changes.Command]) -> bool:
         """Run commands of the runtime API; False when haproxy did not do one of them as it should."""
         try:
-            answers = await runtime.execute_all(self.paths.stats_socket, [command.text for command in commands])
+            for batch in changes.batches(commands):
+                answers = await runtime.execute_all(self.paths.stats_socket, [command.text for command in batch])
+                if not self._succeeded(batch, answers):
+                    return False
+                await inspection.wait_located(self.paths, {command.moves for command in batch if command.moves})
         except runtime.RuntimeApiError as error:
             log.warning("runtime API load_balancer=%s: %s", self.id, error)
             return False
+        return True
+
+    def _succeeded(self, commands: list[changes.Command], answers: list[str]) -> bool:
         pending = set(self.pending_removals)
         for command, answer in zip(commands, answers, strict=True):
             if command.removes and command.succeeded(answer):

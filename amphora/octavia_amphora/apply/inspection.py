@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Comparing the haproxy that an agent finds with a configuration that it has on disk."""
+"""Comparing the haproxy that an agent finds with a configuration that it has on disk, or with what it was told."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from octavia_amphora.haproxy import global_section, runtime, servers
 from octavia_amphora.haproxy.paths import Paths
@@ -13,6 +15,10 @@ from octavia_amphora.wire.config import Configuration, Frontend, without_udp
 from . import binds
 
 _MAXCONN = re.compile(r"^global\n(?:[ \t]+.*\n)*?[ \t]+maxconn (\d+)$", re.MULTILINE)
+
+# haproxy 3.0 and newer answer to an address first, and give it to the server a moment later (server_atomic_sync).
+MOVE_POLL_SECONDS = 0.002
+MOVE_TIMEOUT = 5.0
 
 
 async def has_loaded(paths: Paths, configuration: Configuration) -> bool:
@@ -44,6 +50,29 @@ async def find_pending_removals(paths: Paths, configuration: Configuration) -> f
         elif server is None or not one.matches(server):
             return None
     return None if expected else frozenset(found)
+
+
+async def wait_located(paths: Paths, locations: AbstractSet[servers.Location]) -> None:
+    """Wait until these servers are where they were told to be; ``RuntimeApiError`` when they are not in time.
+
+    haproxy changes the address and drops idle connections to the former one while all its threads stand still: once one
+    sees it, all do.
+    """
+    try:
+        async with asyncio.timeout(MOVE_TIMEOUT):
+            for backend in {location.backend for location in locations}:
+                wanted = {location for location in locations if location.backend == backend}
+                await _wait_located(paths, backend, wanted)
+    except TimeoutError as error:
+        raise runtime.RuntimeApiError(f"servers have not moved after {MOVE_TIMEOUT:.0f} s") from error
+
+
+async def _wait_located(paths: Paths, backend: str, wanted: set[servers.Location]) -> None:
+    while True:
+        text = await runtime.execute(paths.stats_socket, f"show servers state {backend}")
+        if wanted <= {row.location for row in servers.parse_states(text)}:
+            return
+        await asyncio.sleep(MOVE_POLL_SECONDS)
 
 
 def running_ports(load_balancer_id: str, workers: Iterable[int]) -> Configuration:

@@ -25,6 +25,16 @@ _CHECK_STATE, _PORT, _USE_SSL, _FIELDS = 13, 18, 20, 25
 
 
 @dataclass(frozen=True, slots=True)
+class Location:
+    """Where connections to a server go."""
+
+    backend: str
+    server: str
+    address: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
 class StateRow:
     """One server at run time. ``op``: 0 stopped, 1 starting, 2 running, 3 stopping; ``number``: its ``id``."""
 
@@ -37,6 +47,11 @@ class StateRow:
     admin: int
     checked: bool
     number: int = 0
+
+    @property
+    def location(self) -> Location:
+        """Where it is."""
+        return Location(self.backend, self.name, self.address, self.port)
 
     @property
     def in_maintenance(self) -> bool:

@@ -3,10 +3,17 @@
 
 from __future__ import annotations
 
-import msgspec
+import itertools
+from pathlib import Path
 
-from octavia_amphora.apply import changes
+import msgspec
+import pytest
+
+from octavia_amphora.apply import changes, inspection
 from octavia_amphora.apply.changes import POOL_OPTIONS
+from octavia_amphora.haproxy import runtime
+from octavia_amphora.haproxy.paths import Paths
+from octavia_amphora.haproxy.servers import Location
 from octavia_amphora.wire.config import Backend, Configuration, Frontend, Server
 from octavia_amphora.wire.haproxy_versions import Version
 
@@ -102,6 +109,38 @@ def test_what_is_a_reload() -> None:
 def test_a_name_that_is_still_leaving_is_not_free() -> None:
     assert changes.commands(made(), made(A), frozenset({("x", "a")})) is None
     assert changes.commands(made(), made(A), frozenset({("y", "a")})) is not None
+
+
+def test_nothing_is_sent_to_the_former_address_of_a_server_that_becomes_ready() -> None:
+    asleep = msgspec.structs.replace(A, admin="maint")
+    moved = msgspec.structs.replace(A, port=81)
+    found = changes.commands(made(asleep, B), made(moved, B), NOBODY)
+    assert found
+    assert [[command.text for command in batch] for batch in changes.batches(found)] == [
+        ["set server x/a addr 10.0.0.1 port 81"],
+        ["set server x/a state ready"],
+    ]
+    assert found[0].moves == Location("x", "a", "10.0.0.1", 81)
+
+
+async def test_a_move_is_done_when_haproxy_shows_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """haproxy 3.0 and newer answer before they do it."""
+    row = "4 x 1 a 10.0.0.1 2 0 1 1 1 6 3 7 6 0 0 0 - {port} - 0 0 - - 0"
+    asked: list[str] = []
+    ports = itertools.chain((80, 80), itertools.repeat(81))
+
+    async def execute(path: Path, command: str) -> str:
+        asked.append(command)
+        return "1\n# be_id\n" + row.format(port=next(ports)) + "\n"
+
+    monkeypatch.setattr(runtime, "execute", execute)
+    monkeypatch.setattr(inspection, "MOVE_POLL_SECONDS", 0)
+    paths = Paths(tmp_path, tmp_path)
+    await inspection.wait_located(paths, {Location("x", "a", "10.0.0.1", 81)})
+    assert asked == ["show servers state x"] * 3
+    monkeypatch.setattr(inspection, "MOVE_TIMEOUT", 0)
+    with pytest.raises(runtime.RuntimeApiError, match="not moved"):
+        await inspection.wait_located(paths, {Location("x", "a", "10.0.0.1", 80)})
 
 
 def test_answers() -> None:
