@@ -140,6 +140,7 @@ def _balancer_beat(balancer: LoadBalancer, states: States) -> BalancerBeat:
         serving=states.serving,
         listeners=tuple(states.listeners.values()),
         servers=tuple(state for each in states.servers.values() for state in each.values()),
+        vrrp=states.vrrp,
     )
 
 
@@ -147,7 +148,15 @@ def _significant_part(one: tuple[LoadBalancer, States]) -> object:
     """What is told at once when it changes: everything but the counters."""
     balancer, states = one
     status = {name: listener.status for name, listener in states.listeners.items()}
-    return (states.load_balancer_id, states.digest, balancer.generation, states.serving, status, states.servers)
+    return (
+        states.load_balancer_id,
+        states.digest,
+        balancer.generation,
+        states.serving,
+        status,
+        states.servers,
+        states.vrrp,
+    )
 
 
 def _address(text: str) -> tuple[int, tuple[str, int]]:

@@ -23,6 +23,8 @@ from typing import Literal
 
 import msgspec
 
+from .vrrp import Vrrp
+
 Admin = Literal["ready", "maint"]
 FileKind = Literal["certificate", "ca", "crl"]
 
@@ -173,6 +175,7 @@ class Configuration(msgspec.Struct, frozen=True, omit_defaults=True):
     """All of one load balancer. ``base`` holds ``global`` and ``defaults`` (less what is the agent's: see ``compose``).
 
     Dictionaries keep their order; it is part of the configuration (and of the digest), and heartbeats count by it.
+    ``vrrp``: of an amphora of a pair.
     """
 
     load_balancer_id: str
@@ -180,6 +183,7 @@ class Configuration(msgspec.Struct, frozen=True, omit_defaults=True):
     frontends: dict[str, Frontend] = {}
     backends: dict[str, Backend] = {}
     files: dict[str, File] = {}
+    vrrp: Vrrp | None = None
 
 
 class BackendDelta(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -199,7 +203,10 @@ class BackendDelta(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What changed since the configuration whose digest is ``since``. A name that is new is appended."""
+    """What changed since the configuration whose digest is ``since``. A name that is new is appended.
+
+    ``vrrp`` not set: as it was; None: the amphora is one of a pair no longer.
+    """
 
     since: str
     base: str | None = None
@@ -209,6 +216,7 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     remove_backends: tuple[str, ...] = ()
     set_files: tuple[File, ...] = ()
     remove_files: tuple[str, ...] = ()
+    vrrp: Vrrp | msgspec.UnsetType | None = msgspec.UNSET
 
 
 def without_udp(configuration: Configuration) -> Configuration:
@@ -300,6 +308,7 @@ def difference(old: Configuration, new: Configuration, *, since: str = "") -> De
         remove_backends=tuple(n for n in old.backends if n not in new.backends),
         set_files=tuple(f for n, f in new.files.items() if _digest_of(old.files.get(n)) != f.digest),
         remove_files=tuple(n for n in old.files if n not in new.files),
+        vrrp=msgspec.UNSET if old.vrrp == new.vrrp else new.vrrp,
     )
 
 
@@ -338,6 +347,7 @@ def apply(old: Configuration, delta: Delta) -> Configuration:
         frontends=frontends,
         backends=backends,
         files=files,
+        vrrp=old.vrrp if delta.vrrp is msgspec.UNSET else delta.vrrp,
     )
 
 

@@ -29,6 +29,7 @@ import msgspec
 
 from .config import Configuration
 from .messages import Counters, ListenerState, ServerState, States
+from .vrrp import STATES, VrrpState
 
 PART_BYTES = 1200
 MAGIC = b"OCT1"
@@ -53,6 +54,7 @@ class BalancerBeat(msgspec.Struct, frozen=True):
     serving: bool
     listeners: tuple[ListenerState, ...] = ()
     servers: tuple[ServerState, ...] = ()
+    vrrp: VrrpState = ""
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -66,7 +68,10 @@ class Heartbeat(msgspec.Struct, frozen=True):
 
 
 class _Packed(msgspec.Struct, array_like=True):
-    """A ``BalancerBeat`` on the wire; ``servers`` holds two states a byte, the first in the upper half."""
+    """A ``BalancerBeat`` on the wire; ``servers`` holds two states a byte, the first in the upper half.
+
+    What comes last came last: older agents do not send it, and older control planes pass over it.
+    """
 
     id: str
     digest: str
@@ -75,6 +80,7 @@ class _Packed(msgspec.Struct, array_like=True):
     listeners: list[tuple[int, int, int, int, int, int]]
     count: int
     servers: bytes
+    vrrp: str = ""
 
 
 def short_digest(digest: str) -> str:
@@ -115,6 +121,7 @@ def _pack(balancer: BalancerBeat) -> _Packed:
         listeners=listeners,
         count=len(balancer.servers),
         servers=bytes(high << 4 | low for high, low in zip(codes[::2], codes[1::2], strict=True)),
+        vrrp=balancer.vrrp,
     )
 
 
@@ -268,6 +275,7 @@ def _unpack(packed: _Packed) -> BalancerBeat:
         serving=packed.serving,
         listeners=listeners,
         servers=states,
+        vrrp=STATES.get(packed.vrrp, ""),
     )
 
 
@@ -299,4 +307,5 @@ def states(beat: BalancerBeat, configuration: Configuration, digest: str) -> Sta
             backend.name: {server: next(each) for server in backend.servers}
             for backend in configuration.backends.values()
         },
+        vrrp=beat.vrrp,
     )

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from .config import Configuration, Delta
+from .vrrp import VrrpState
 
 
 class VersionStamp(msgspec.Struct, frozen=True):
@@ -86,13 +87,14 @@ class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class LoadBalancerStatus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is in force for one load balancer, and the processes that serve it."""
+    """What is in force for one load balancer, and the processes that serve it. ``vrrp``: empty where it is not one of a pair."""
 
     stamp: VersionStamp
     serving: bool
     master: int = 0
     workers: tuple[int, ...] = ()
     reloads: int = 0
+    vrrp: VrrpState = ""
 
 
 class Counters(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -120,6 +122,7 @@ class States(msgspec.Struct, frozen=True, omit_defaults=True):
     serving: bool
     listeners: dict[str, ListenerState] = {}
     servers: dict[str, dict[str, ServerState]] = {}
+    vrrp: VrrpState = ""
 
 
 class ListenerState(msgspec.Struct, frozen=True, omit_defaults=True):

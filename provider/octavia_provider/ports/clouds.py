@@ -16,7 +16,8 @@ StateVersion = tuple[int, int, int]
 class Vip:
     """An address (IPv4 or IPv6) that an amphora carries. ``prefix`` is the length of its subnet's prefix, ``gateway`` its router.
 
-    ``served``: listeners listen on it. Else it is there to reach members of its family by.
+    ``served``: listeners listen on it. Else it is there to reach members of its family by, and the amphora's own.
+    ``shared``: VRRP decides which amphora of a pair has it on the network; each has it where listeners can listen on it.
     """
 
     address: str
@@ -24,6 +25,7 @@ class Vip:
     prefix: int
     gateway: str | None = None
     served: bool = True
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

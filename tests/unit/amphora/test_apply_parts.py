@@ -6,6 +6,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from octavia_amphora.apply import binds, version_fence
@@ -17,6 +18,7 @@ from octavia_amphora.heartbeat.sender import next_boot
 from octavia_amphora.wire import config
 from octavia_amphora.wire.config import Bind, Configuration, Delta, Frontend
 from octavia_amphora.wire.messages import Push, VersionStamp
+from octavia_amphora.wire.vrrp import Vrrp
 
 ONE = Configuration("lb", "one")
 TWO = Configuration("lb", "two")
@@ -48,6 +50,14 @@ def test_which_stamp_comes_next(order: tuple[int, ...], new: Configuration, kind
     with pytest.raises(PushRefused) as caught:
         version_fence.check_order(stamp(new, *order), newest)
     assert caught.value.refusal.kind == kind
+
+
+def test_an_amphora_becomes_one_of_a_pair_and_one_alone_by_deltas() -> None:
+    pair = msgspec.structs.replace(ONE, vrrp=Vrrp("vrrp_instance …", 51, {"INTERFACE_1": "192.0.2.5"}, ("192.0.2.6",)))
+    for old, new in ((ONE, pair), (pair, ONE), (pair, pair), (pair, msgspec.structs.replace(pair, base="two"))):
+        delta = msgspec.json.decode(msgspec.json.encode(config.difference(old, new)), type=Delta)
+        assert config.apply(old, delta) == new
+    assert b"vrrp" not in msgspec.json.encode(ONE)  # nor does its digest say anything of it
 
 
 def test_what_a_push_means() -> None:

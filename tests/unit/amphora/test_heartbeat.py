@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import random
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -32,6 +33,7 @@ balancers = st.builds(
     st.booleans(),
     st.lists(listeners, max_size=5).map(tuple),
     st.lists(states, max_size=50).map(tuple),
+    st.sampled_from(["", "MASTER", "BACKUP", "FAULT"]),
 )
 beats = st.builds(
     Heartbeat,
@@ -67,6 +69,17 @@ def test_what_is_sent_is_what_is_read(beat: Heartbeat) -> None:
     assert (read.amphora_id, read.boot, read.sequence, read.balancers) == (
         beat.amphora_id, beat.boot, beat.sequence, beat.balancers,
     )  # fmt: skip
+
+
+def test_an_agent_that_knows_nothing_of_vrrp_is_heard_and_hears_us_do() -> None:
+    """A field that came later is the last of its list."""
+    packed = heartbeat._pack(BalancerBeat(ID, "0" * 16, 1, True, vrrp="MASTER"))
+    new = msgspec.msgpack.encode(packed)
+    old = msgspec.msgpack.encode(msgspec.msgpack.decode(new)[:-1])
+    assert heartbeat._unpack(msgspec.msgpack.decode(old, type=heartbeat._Packed)).vrrp == ""
+    newer = msgspec.msgpack.encode([*msgspec.msgpack.decode(new), "what comes next"])
+    assert heartbeat._unpack(msgspec.msgpack.decode(newer, type=heartbeat._Packed)).vrrp == "MASTER"
+    assert heartbeat._unpack(msgspec.structs.replace(packed, vrrp="KING")).vrrp == ""
 
 
 @given(st.randoms(use_true_random=False), st.data())
