@@ -47,7 +47,8 @@ class Instance:
 
     ``agent``: address and port of its agent on the management network. ``proxy_address``: where its haproxy must bind
     each listener once more, accepting the PROXY protocol, for publishing; None where nothing is published. ``vips``: the
-    addresses that it carries.
+    addresses that it carries by itself; ``shared``: those that it carries as one of a pair (``Vip.shared``). For a moment it
+    may carry one in both ways (``Compute.readdress``).
     """
 
     amphora_id: str
@@ -56,6 +57,7 @@ class Instance:
     proxy_address: str | None = None
     alive: bool = True
     vips: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 class Compute(Protocol):

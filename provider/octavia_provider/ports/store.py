@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 from octavia_amphora.wire.messages import Counters
 from octavia_provider.model.events import Event, EventFilter
 
+from .clouds import Vip
+
 T = TypeVar("T")
 EVENTS_CHANGED = "events"
 """What ``Store.watch`` is asked for to be woken by events; it is the id of no scope."""
@@ -67,7 +69,11 @@ class Scope:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amphora:
-    """An amphora as the store knows it: made before it is booted, gone after it is deleted."""
+    """An amphora as the store knows it: made before it is booted, gone after it is deleted.
+
+    ``retiring``: it is to be replaced. ``own``: its own addresses, one in each subnet of the VIPs' network, where it shares
+    the VIPs with others. ``flavor``: what it was booted by (``model.flavor.BOOTED``). ``agent_version``: as its agent tells.
+    """
 
     id: str
     load_balancer_id: str
@@ -76,6 +82,10 @@ class Amphora:
     heartbeat_key: bytes = b""
     certificate_expires: str | None = None
     management_address: str | None = None
+    retiring: bool = False
+    own: tuple[Vip, ...] = ()
+    flavor: Mapping[str, Any] = field(default_factory=dict)
+    agent_version: str | None = None
     created_at: str | None = field(default=None, compare=False)
     updated_at: str | None = field(default=None, compare=False)
 
@@ -244,11 +254,16 @@ class Transaction(Protocol):
         ...
 
     def put_amphora(self, amphora: Amphora) -> None:
-        """Insert or replace. ``heartbeat_key`` is encrypted at rest; the store sets ``created_at`` and ``updated_at``."""
+        """Insert or replace, but ``retiring``, which ``retire`` alone sets. ``heartbeat_key`` is encrypted at rest; the store
+        sets ``created_at`` and ``updated_at``."""
+        ...
+
+    def retire(self, ids: Iterable[str]) -> None:
+        """These amphorae are to be replaced. Who is not the reconciler of their load balancer ``touch``es its scope too."""
         ...
 
     def delete_amphora(self, id: str) -> None:  # noqa: A002
-        """Forget an amphora; nothing happens when there is none."""
+        """Forget an amphora and give back its own addresses; nothing happens when there is none."""
         ...
 
     def take_address(self, pool: str, holder: str, candidates: Iterable[str]) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, case, delete, insert, or_, select, update
@@ -17,6 +18,11 @@ from octavia_provider.ports import Amphora, ControlPlane, Scope
 from . import rows
 from .cipher import Cipher
 from .tables import ADDRESSES, AMPHORAE, CONTROL_PLANES, SCOPES, SECRETS
+
+
+def own_holder(load_balancer_id: str, amphora_id: str) -> str:
+    """Who holds an amphora's own addresses: a part of its load balancer."""
+    return f"{load_balancer_id}/{amphora_id}"
 
 
 class Coordination:
@@ -133,16 +139,25 @@ class Coordination:
             "heartbeat_key": self._cipher.encrypt(amphora.heartbeat_key, rows.heartbeat_context(amphora.id)),
             "certificate_expires": amphora.certificate_expires,
             "management_address": amphora.management_address,
+            "own": [asdict(vip) for vip in amphora.own],
+            "flavor": rows.plain(amphora.flavor),
+            "agent_version": amphora.agent_version,
         }
         change = {**values, "updated_at": rows.now()}
         changed = self._db.execute(update(AMPHORAE).where(AMPHORAE.c.id == amphora.id).values(change))
         if changed.rowcount == 0:
-            self._db.execute(insert(AMPHORAE), {**values, "created_at": rows.now()})
+            self._db.execute(insert(AMPHORAE), {**values, "retiring": amphora.retiring, "created_at": rows.now()})
+
+    def retire(self, ids: Iterable[str]) -> None:
+        """They are to be replaced."""
+        change = {"retiring": True, "updated_at": rows.now()}
+        self._db.execute(update(AMPHORAE).where(AMPHORAE.c.id.in_(list(ids))).values(change))
 
     def delete_amphora(self, id: str) -> None:  # noqa: A002
         """Forget an amphora and give back its addresses."""
-        self._db.execute(delete(AMPHORAE).where(AMPHORAE.c.id == id))
-        self.free_addresses(id)
+        gone = delete(AMPHORAE).where(AMPHORAE.c.id == id).returning(AMPHORAE.c.load_balancer_id)
+        for (load_balancer_id,) in self._db.execute(gone).all():
+            self.free_addresses(own_holder(load_balancer_id, id))
 
     def take_address(self, pool: str, holder: str, candidates: Iterable[str]) -> str | None:
         """The address this holder has, else the first candidate that is free, taken now; None: all taken."""

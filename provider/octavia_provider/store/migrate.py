@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from octavia_provider.model.errors import Refused
 
-HEAD = "0004"
+HEAD = "0005"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 log = structlog.get_logger(__name__)

@@ -11,7 +11,7 @@ from typing import Any
 
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.metadata import inputs
-from octavia_provider.ports import Amphora, ControlPlane, Owner, Record, Scope
+from octavia_provider.ports import Amphora, ControlPlane, Owner, Record, Scope, Vip
 
 from .cipher import Cipher
 
@@ -158,6 +158,10 @@ def amphora(row: Any, cipher: Cipher) -> Amphora:
         heartbeat_key=cipher.decrypt(row.heartbeat_key, heartbeat_context(row.id)),
         certificate_expires=row.certificate_expires,
         management_address=row.management_address,
+        retiring=row.retiring,
+        own=tuple(Vip(**vip) for vip in row.own),
+        flavor=row.flavor,
+        agent_version=row.agent_version,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

@@ -113,6 +113,10 @@ AMPHORAE = Table(
     Column("management_address", String(64)),
     Column("created_at", String(32)),
     Column("updated_at", String(32)),
+    Column("retiring", Boolean(create_constraint=False), nullable=False),
+    Column("own", JSON, nullable=False),
+    Column("flavor", JSON, nullable=False),
+    Column("agent_version", String(64)),
     Index("ix_amphorae_load_balancer_id", "load_balancer_id"),
 )
 

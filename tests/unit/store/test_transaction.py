@@ -12,7 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
 from octavia_provider.model.errors import Conflict, LeaseLost, NotFound
-from octavia_provider.ports import Amphora, ControlPlane, Owner, Scope, Settlement, Transaction, fenced
+from octavia_provider.ports import Amphora, ControlPlane, Owner, Scope, Settlement, Transaction, Vip, fenced
 from octavia_provider.store import SqlStore
 from unit.store.opening import member, opened, record, with_pool
 
@@ -184,8 +184,13 @@ async def test_amphorae(store: SqlStore) -> None:
     await store.write(lambda tx: tx.put_amphora(ready))
     assert await store.read(lambda tx: tx.amphorae()) == [ready, two]
     assert await store.read(lambda tx: tx.amphorae("y")) == [two]
+    own = Vip(address="10.0.0.3", network_id="n", prefix=24, served=False)
+    of_pair = replace(ready, own=(own,), flavor={"compute_flavor": "big"}, agent_version="0.2")
+    await store.write(lambda tx: [tx.retire([one.id]), tx.put_amphora(of_pair)])
+    assert await store.read(lambda tx: tx.amphorae("x")) == [replace(of_pair, retiring=True)]
+    await store.write(lambda tx: tx.take_address("n", f"x/{one.id}", [own.address]))
     await store.write(lambda tx: [tx.delete_amphora(one.id), tx.delete_amphora(one.id)])
-    assert await store.read(lambda tx: tx.amphorae()) == [two]
+    assert await store.read(lambda tx: (tx.amphorae(), tx.addresses("x"))) == ([two], [])
 
 
 async def test_writing_one_member_scans_no_table(store: SqlStore) -> None:
