@@ -73,7 +73,7 @@ async def run(settings: AgentConfig) -> None:
     load_balancers = LoadBalancers(runtime, wake.set)
     sender = HeartbeatSender(settings, load_balancers, wake)
     tls = ServerTls(settings)
-    api = Server(Api(settings, load_balancers, tls, sender.boot).answer, max_body=MAX_BODY)
+    api = Server(Api(settings, load_balancers, tls, sender).answer, max_body=MAX_BODY)
     recovery = asyncio.ensure_future(supervised("recovery", load_balancers.recover))
     await api.listen(settings.listen_address, settings.listen_port, tls.context)
     metrics = await serve_metrics(load_balancers, runtime)

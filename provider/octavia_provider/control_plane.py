@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from octavia_provider.controller.certificate_rotation import CertificateRotation
 from octavia_provider.controller.configurations import Configurations
 from octavia_provider.controller.context import Ports
-from octavia_provider.controller.controller import Controller
+from octavia_provider.controller.controller import LEASE_SECONDS, Controller
 from octavia_provider.controller.desired_state import DesiredState
 from octavia_provider.controller.heartbeats import Heartbeats
 from octavia_provider.controller.housekeeping import Housekeeper
 from octavia_provider.controller.load_balancer import BalancerReconciler
+from octavia_provider.controller.membership import Membership
+from octavia_provider.controller.receivers import HeartbeatReceivers
 from octavia_provider.controller.shared_resources import SharedResourceReconciler
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.model.kinds import SHARED_KINDS
@@ -37,7 +39,7 @@ Serve = Callable[[Any], Awaitable["Server"]]
 class Parts:
     """What a control plane is made of. ``holder`` names it in leases; ``templates``: an operator's own over ours.
 
-    ``roles``: of the amphorae that every load balancer has.
+    ``roles``: of the amphorae that every load balancer has. ``membership``: where several share the store.
     """
 
     store: Store
@@ -46,6 +48,8 @@ class Parts:
     authority: Authority
     status_cache: StatusCache
     holder: str
+    membership: Membership | None = None
+    lease_seconds: float = LEASE_SECONDS
     templates: Overlay = field(default_factory=Overlay)
     roles: tuple[str, ...] = ("STANDALONE",)
 
@@ -65,9 +69,15 @@ async def control_plane(
 ) -> AsyncIterator[Controller]:
     """Everything, running. What it started is ended in reverse; the cloud goes on. ``stop`` is called when it wants to end."""
     async with AsyncExitStack() as stack:
-        controller = Controller(parts.store, _makers(parts), holder=parts.holder, troubled=parts.status_cache.troubled)
+        controller = Controller(
+            parts.store, _makers(parts), holder=parts.holder, troubled=parts.status_cache.troubled,
+            lease_seconds=parts.lease_seconds, membership=parts.membership,
+        )  # fmt: skip
         clock = asyncio.get_running_loop().time
-        heartbeats = Heartbeats(parts.store, parts.status_cache, controller, parts.agents, clock=clock)
+        heartbeats = Heartbeats(
+            parts.store, parts.status_cache, controller, parts.agents, parts.driver.cloud, clock=clock,
+            membership=parts.membership,
+        )  # fmt: skip
         housekeeper = Housekeeper(
             parts.store, parts.driver.cloud, controller, heartbeats, parts.status_cache,
             idle_seconds=facts.idle_seconds, when_idle=stop,
@@ -80,6 +90,10 @@ async def control_plane(
         stack.push_async_callback(housekeeper.stop)
         rotation = CertificateRotation(parts.store, parts.authority, controller)
         rotation.start()
+        if parts.membership is not None:
+            receivers = HeartbeatReceivers(controller, parts.agents, parts.membership)
+            receivers.start()
+            stack.push_async_callback(receivers.stop)
         stack.push_async_callback(rotation.stop)
         await asyncio.to_thread(importlib.import_module, "octavia_provider.api")  # the cloud is built meanwhile
         server = await serve(_application(parts, facts, controller, stop))
@@ -93,7 +107,6 @@ def _makers(parts: Parts) -> Mapping[str, Callable[[Scope], Reconciler]]:
     ports = Ports(
         store=parts.store,
         compute=driver.cloud,
-        dialer=driver.cloud,
         agents=parts.agents,
         authority=parts.authority,
         status_cache=parts.status_cache,
@@ -102,6 +115,7 @@ def _makers(parts: Parts) -> Mapping[str, Callable[[Scope], Reconciler]]:
         holder=parts.holder,
         templates=parts.templates.current,
         roles=parts.roles,
+        receivers=partial(_receivers, parts),
     )
     shared = dict.fromkeys(SHARED_KINDS, partial(_shared_resource, parts.store))
     return {"load_balancer": partial(_load_balancer, ports), **shared, **driver.reconcilers}
@@ -109,6 +123,12 @@ def _makers(parts: Parts) -> Mapping[str, Callable[[Scope], Reconciler]]:
 
 def _load_balancer(ports: Ports, scope: Scope) -> Reconciler:
     return BalancerReconciler(ports, DesiredState(scope))
+
+
+def _receivers(parts: Parts) -> tuple[str, ...]:
+    """Where a new agent sends its heartbeats."""
+    found = parts.membership.receivers if parts.membership else ()
+    return found or (parts.driver.cloud.heartbeat_receiver,)
 
 
 def _shared_resource(store: Store, scope: Scope) -> Reconciler:

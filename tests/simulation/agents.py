@@ -4,8 +4,16 @@
 from __future__ import annotations
 
 from octavia_amphora.wire.config import apply, digest
-from octavia_amphora.wire.messages import Applied, Push, Refusal, States, VersionStamp
-from octavia_amphora.wire.messages import LoadBalancerStatus as InForce
+from octavia_amphora.wire.messages import (
+    Applied,
+    InForce,
+    LoadBalancerStatus,
+    Push,
+    Receivers,
+    Refusal,
+    States,
+    VersionStamp,
+)
 from octavia_provider.model.errors import Unreachable
 from octavia_provider.ports import AgentRefused, Credential, Instance
 
@@ -47,13 +55,23 @@ class SimulationAgents:
     async def remove(self, host: Instance, load_balancer_id: str, stamp: VersionStamp) -> None:
         (await self._reach("remove", host)).standing.pop(load_balancer_id, None)
 
-    async def standing(self, host: Instance, load_balancer_id: str) -> InForce | None:
+    async def standing(self, host: Instance, load_balancer_id: str) -> LoadBalancerStatus | None:
         found = (await self._reach("standing", host)).standing.get(load_balancer_id)
-        return InForce(found.stamp, serving=True) if found and found.stamp else None
+        return LoadBalancerStatus(found.stamp, serving=True) if found and found.stamp else None
 
     async def states(self, host: Instance, load_balancer_id: str) -> States | None:
         found = (await self._reach("states", host)).standing.get(load_balancer_id)
         return States(load_balancer_id, found.stamp.digest, serving=True) if found and found.stamp else None
+
+    async def in_force(self, host: Instance, load_balancer_id: str) -> InForce | None:
+        found = (await self._reach("in_force", host)).standing.get(load_balancer_id)
+        if found is None or found.stamp is None or found.configuration is None:
+            return None
+        return InForce(found.stamp.digest, found.configuration)
+
+    async def send_heartbeats_to(self, host: Instance, receivers: Receivers) -> bool:
+        (await self._reach("send_heartbeats_to", host)).receivers = receivers
+        return True
 
     async def ready(self, host: Instance, timeout: float) -> None:
         await self._reach("ready", host)

@@ -13,8 +13,17 @@ from octavia_amphora.haproxy import servers, stick_tables
 from octavia_amphora.haproxy.process import Haproxy
 from octavia_amphora.haproxy.watchdog import Watchdog
 from octavia_amphora.supervision import supervised
-from octavia_amphora.wire.config import Configuration
-from octavia_amphora.wire.messages import Applied, LoadBalancerStatus, Outcome, Push, Refusal, States, VersionStamp
+from octavia_amphora.wire.config import Configuration, without_contents
+from octavia_amphora.wire.messages import (
+    Applied,
+    InForce,
+    LoadBalancerStatus,
+    Outcome,
+    Push,
+    Refusal,
+    States,
+    VersionStamp,
+)
 
 from . import changes, drain, inspection, version_fence
 from .config_applier import ConfigApplier
@@ -164,6 +173,14 @@ class LoadBalancer:
     def configuration(self) -> Configuration | None:
         """The configuration in force; None when nothing is."""
         return self._accepted.configuration if self._accepted else None
+
+    @property
+    def in_force(self) -> InForce | None:
+        """The configuration in force, for who has not pushed it."""
+        configuration = self.configuration
+        if self._accepted is None or configuration is None:
+            return None
+        return InForce(self._accepted.stamp.digest, without_contents(configuration))
 
     @property
     def generation(self) -> int:

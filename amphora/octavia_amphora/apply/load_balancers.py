@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
-from octavia_amphora.wire.messages import Applied, LoadBalancerStatus, Push, Refusal, States, VersionStamp
+from octavia_amphora.wire.messages import Applied, InForce, LoadBalancerStatus, Push, Refusal, States, VersionStamp
 
 from .errors import PushRefused
 from .load_balancer import LoadBalancer
@@ -54,6 +54,11 @@ class LoadBalancers:
         """All that haproxy says of it now."""
         balancer = self._balancers.get(load_balancer_id)
         return await balancer.collect_states() if balancer else None
+
+    def in_force(self, load_balancer_id: str) -> InForce | None:
+        """The configuration that is in force for it."""
+        balancer = self._balancers.get(load_balancer_id)
+        return balancer.in_force if balancer else None
 
     def get_serving(self, load_balancer_id: str) -> LoadBalancer | None:
         """The load balancer of this id, if it has something in force."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import socket
 import time
@@ -18,6 +17,8 @@ from octavia_amphora.apply.load_balancers import LoadBalancers
 from octavia_amphora.apply.stats_collector import COST_FACTOR
 from octavia_amphora.wire.heartbeat import BalancerBeat, Heartbeat, encode, short_digest
 from octavia_amphora.wire.messages import AgentConfig, States
+
+from .receivers import HeartbeatReceivers
 
 log = logging.getLogger("octavia_amphora.heartbeat")
 
@@ -35,7 +36,7 @@ class HeartbeatSender:
         self._load_balancers = load_balancers
         self._wake = wake
         self._key = bytes.fromhex(settings.heartbeat_key)
-        self._receivers = [_address(one) for one in settings.receivers]
+        self.receivers = HeartbeatReceivers(settings)
         self._sockets: dict[int, socket.socket] = {}
         self._sequence = 0
         self._warned: set[object] = set()
@@ -98,7 +99,7 @@ class HeartbeatSender:
             balancers=tuple(_balancer_beat(balancer, states) for balancer, states in collected),
         )
         parts = encode(beat, self._key)
-        for family, address in self._receivers:
+        for family, address in self.receivers.addresses:
             self._send_to(family, address, parts)
         for balancer, _ in collected:
             balancer.save_counters()
@@ -157,10 +158,3 @@ def _significant_part(one: tuple[LoadBalancer, States]) -> object:
         states.servers,
         states.vrrp,
     )
-
-
-def _address(text: str) -> tuple[int, tuple[str, int]]:
-    host, _, port = text.rpartition(":")
-    host = host.strip("[]")
-    family = socket.AF_INET6 if ipaddress.ip_address(host).version == 6 else socket.AF_INET
-    return family, (host, int(port))

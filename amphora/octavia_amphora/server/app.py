@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TypeVar
 
 import msgspec
@@ -12,7 +13,8 @@ from octavia_amphora import __version__
 from octavia_amphora.apply.errors import PushRefused
 from octavia_amphora.apply.load_balancers import LoadBalancers
 from octavia_amphora.haproxy import check
-from octavia_amphora.wire.messages import AgentConfig, Info, Push, Refusal, ServerCertificate, VersionStamp
+from octavia_amphora.heartbeat.sender import HeartbeatSender
+from octavia_amphora.wire.messages import AgentConfig, Info, Push, Receivers, Refusal, ServerCertificate, VersionStamp
 
 from .http import Request, Response
 from .tls import ServerTls, is_controller
@@ -37,14 +39,20 @@ def _body(request: Request, kind: type[T]) -> T:
         raise PushRefused(Refusal("bad_request", f"the body is not a {kind.__name__}: {error}")) from error
 
 
+class _NoSuchCall(Exception):
+    """This agent has no such method and path."""
+
+
 class Api:
     """The handlers."""
 
-    def __init__(self, settings: AgentConfig, load_balancers: LoadBalancers, tls: ServerTls, boot: int) -> None:
+    def __init__(
+        self, settings: AgentConfig, load_balancers: LoadBalancers, tls: ServerTls, sender: HeartbeatSender
+    ) -> None:
         self._settings = settings
         self._load_balancers = load_balancers
         self._tls = tls
-        self._boot = boot
+        self._sender = sender
         self._haproxy_version: str | None = None
 
     async def answer(self, request: Request) -> Response:
@@ -55,6 +63,8 @@ class Api:
             return _answer(refusal, 403)
         try:
             return await self._route(request)
+        except _NoSuchCall:
+            return _answer(Refusal("bad_request", f"this agent has no {request.method} {request.path}"), 405)
         except PushRefused as error:
             log.info("refused path=%s kind=%s: %s", request.path, error.refusal.kind, error)
             return _answer(error.refusal, _STATUS.get(error.refusal.kind, 422))
@@ -68,29 +78,38 @@ class Api:
 
     async def _route(self, request: Request) -> Response:
         match request.method, request.path.split("/")[1:]:
-            case "GET", ["v1", "info"]:
-                return await self._info()
+            case "GET", ["v1", *what]:
+                return _found(await self._look(what))
             case "PUT", ["v1", "load-balancers", identity]:
                 return await self._push(identity, _body(request, Push))
-            case "GET", ["v1", "load-balancers", identity]:
-                return _found(await self._load_balancers.status(identity))
-            case "GET", ["v1", "load-balancers", identity, "states"]:
-                return _found(await self._load_balancers.states(identity))
             case "DELETE", ["v1", "load-balancers", identity]:
                 await self._load_balancers.remove(identity, _body(request, VersionStamp))
             case "PUT", ["v1", "certificate"] if self._tls.renewable:
                 self._tls.renew(_body(request, ServerCertificate).pem)
                 log.info("certificate renewed")
+            case "PUT", ["v1", "receivers"]:
+                self._sender.receivers.replace(_body(request, Receivers))
             case _:
-                return _answer(Refusal("bad_request", f"this agent has no {request.method} {request.path}"), 405)
+                raise _NoSuchCall
         return Response(204)
 
-    async def _info(self) -> Response:
+    async def _look(self, what: Sequence[str]) -> object | None:
+        match what:
+            case ["info"]:
+                return await self._info()
+            case ["load-balancers", identity]:
+                return await self._load_balancers.status(identity)
+            case ["load-balancers", identity, "states"]:
+                return await self._load_balancers.states(identity)
+            case ["load-balancers", identity, "configuration"]:
+                return self._load_balancers.in_force(identity)
+        raise _NoSuchCall
+
+    async def _info(self) -> Info:
         if self._haproxy_version is None:
             self._haproxy_version = await check.version(self._settings.haproxy)
         balancers = tuple(one.id for one in self._load_balancers.balancers())
-        info = Info(self._settings.amphora_id, __version__, self._haproxy_version, str(self._boot), balancers)
-        return _answer(info)
+        return Info(self._settings.amphora_id, __version__, self._haproxy_version, str(self._sender.boot), balancers)
 
     async def _push(self, identity: str, push: Push) -> Response:
         applied = await self._load_balancers.push(identity, push)

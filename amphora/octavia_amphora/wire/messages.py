@@ -6,6 +6,8 @@ PUT    /v1/load-balancers/{id}            Push → 200 Applied | 409 Refusal (st
 GET    /v1/load-balancers/{id}            → LoadBalancerStatus | 404
 GET    /v1/load-balancers/{id}/states     → States | 404
 DELETE /v1/load-balancers/{id}            VersionStamp in the body → 204 | 409 Refusal
+GET    /v1/load-balancers/{id}/configuration → InForce | 404
+PUT    /v1/receivers                      Receivers → 204 | 400 Refusal | 409 Refusal (stale)
 PUT    /v1/certificate                    ServerCertificate → 204 | 422 Refusal | 405 (its key and certificate are two files)
 """
 
@@ -146,6 +148,20 @@ class ServerCertificate(msgspec.Struct, frozen=True):
     """What the agent is to show from the next connection on: its key and its certificate, PEM, one after the other."""
 
     pem: str
+
+
+class Receivers(msgspec.Struct, frozen=True):
+    """Where heartbeats go from now on, in place of the ``receivers`` of the settings. ``as_of``: what was so later comes later."""
+
+    receivers: tuple[str, ...]
+    as_of: float
+
+
+class InForce(msgspec.Struct, frozen=True):
+    """The configuration that is in force, without the contents of files, and its digest."""
+
+    digest: str
+    configuration: Configuration
 
 
 class AgentConfig(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -20,8 +20,10 @@ import structlog
 from octavia_amphora.wire.messages import (
     Applied,
     Info,
+    InForce,
     LoadBalancerStatus,
     Push,
+    Receivers,
     Refusal,
     ServerCertificate,
     States,
@@ -75,6 +77,26 @@ class AgentClient:
         """Statistics and states in full, None when the agent has nothing of this load balancer."""
         body = await self._call("GET", host, f"{_of(load_balancer_id)}/states")
         return None if body is None else _decode(body, States, host)
+
+    async def in_force(self, host: Instance, load_balancer_id: str) -> InForce | None:
+        """The configuration in force; None when the agent has none, or is of a version that does not tell."""
+        try:
+            body = await self._call("GET", host, f"{_of(load_balancer_id)}/configuration")
+        except MethodNotAllowed:
+            return None
+        return None if body is None else _decode(body, InForce, host)
+
+    async def send_heartbeats_to(self, host: Instance, receivers: Receivers) -> bool:
+        """From the next one on; False when this agent cannot change it, or knows of a later change."""
+        try:
+            await self._call("PUT", host, "/v1/receivers", body=receivers)
+        except MethodNotAllowed:
+            return False
+        except AgentRefused as error:
+            if error.refusal.kind != "stale":
+                raise
+            return False
+        return True
 
     async def info(self, host: Instance) -> Info:
         """Who answers."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from octavia_amphora.wire.messages import AgentConfig
-from octavia_provider.ports import Amphora, Authority, Dialer
+from octavia_provider.ports import Amphora, Authority
 
 DIRECTORY = "/etc/octavia-amphora"
 CERTIFICATE = "/run/octavia-amphora/agent.pem"
@@ -27,7 +27,13 @@ def new(load_balancer_id: str, role: str) -> Amphora:
 
 
 def files(
-    amphora: Amphora, authority: Authority, dialer: Dialer, address: str, port: int, *, issued: Callable[[str], None]
+    amphora: Amphora,
+    authority: Authority,
+    receivers: Callable[[], tuple[str, ...]],
+    address: str,
+    port: int,
+    *,
+    issued: Callable[[str], None],
 ) -> Mapping[str, tuple[int, bytes]]:
     """The files of the agent: settings, key with certificate, the authority; keys are readable by root alone.
 
@@ -44,7 +50,7 @@ def files(
         authority=f"{DIRECTORY}/authority.pem",
         controller=authority.controller_name,
         heartbeat_key=amphora.heartbeat_key.hex(),
-        receivers=(dialer.heartbeat_receiver,),
+        receivers=receivers(),
         haproxy_user=HAPROXY_USER,
     )
     return {

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from octavia_provider.ports import Agents, Authority, Compute, Dialer, ListenerAccess, Networks, Store
+from octavia_provider.ports import Agents, Authority, Compute, ListenerAccess, Networks, Store
 from octavia_provider.render.environment import Templates, shipped
 
 from .status_cache import StatusCache
@@ -14,16 +14,16 @@ from .status_cache import StatusCache
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What a reconciler works with. ``roles``: of the amphorae that every load balancer has."""
+    """What a reconciler works with. ``roles``: of the amphorae that every load balancer has. ``receivers``: of heartbeats."""
 
     store: Store
     compute: Compute
-    dialer: Dialer
     agents: Agents
     authority: Authority
     status_cache: StatusCache
     access: ListenerAccess
     networks: Networks
     holder: str
+    receivers: Callable[[], tuple[str, ...]]
     roles: tuple[str, ...] = ("STANDALONE",)
     templates: Callable[[], Templates] = shipped

@@ -103,6 +103,10 @@ class Controller:
         worker = self._workers.get(scope_id)
         return worker.reconciler if worker else None
 
+    def reconcilers(self) -> list[Reconciler]:
+        """All that work here."""
+        return [worker.reconciler for worker in self._workers.values()]
+
     async def scopes(self, among: Collection[str] | None = None) -> list[Scope]:
         """All that something has to be brought about for, or those ``among`` these ids."""
 

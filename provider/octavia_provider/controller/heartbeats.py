@@ -9,6 +9,8 @@ again. Silence alone condemns nobody: the cloud and the agent are asked before a
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 from collections.abc import Callable, Collection
 from typing import Any
@@ -18,16 +20,19 @@ import structlog
 from octavia_amphora.wire.heartbeat import Assembler, BalancerBeat, Heartbeat, states
 from octavia_provider.kit import tasks
 from octavia_provider.model.errors import TransientError
-from octavia_provider.ports import Agents, Amphora, Dialer, Store, Transaction
+from octavia_provider.ports import Agents, Amphora, Compute, Dialer, Store, Transaction
 
 from .controller import Controller
+from .followed import Followed
 from .load_balancer import BalancerReconciler
+from .membership import Membership
 from .status_cache import StatusCache
 
 log = structlog.get_logger(__name__)
 
 LOST = "nothing"
 SILENCE_SECONDS = 10.0  # three heartbeats of 3 s fit in it
+PAUSE_SECONDS = 10.0  # twice the time between two looks
 
 
 class Heartbeats(asyncio.DatagramProtocol):
@@ -35,7 +40,7 @@ class Heartbeats(asyncio.DatagramProtocol):
 
     def __init__(
         self, store: Store, status_cache: StatusCache, controller: Controller, agents: Agents,
-        *, clock: Callable[[], float] = time.monotonic,
+        compute: Compute, *, clock: Callable[[], float] = time.monotonic, membership: Membership | None = None,
     ) -> None:  # fmt: skip
         self._store, self._status_cache, self._controller, self._agents = store, status_cache, controller, agents
         self._clock = clock
@@ -47,10 +52,15 @@ class Heartbeats(asyncio.DatagramProtocol):
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._transport: asyncio.DatagramTransport | None = None
+        self._socket: socket.socket | None = None
+        self._membership = membership
+        self._followed = Followed(store, compute, agents, status_cache, self._spawn)
+        self._looked = float("inf")
 
     async def start(self) -> None:
         """Learn the amphorae and begin to watch for silence."""
         await self._learn()
+        self._looked = asyncio.get_running_loop().time()
         self._loops = [
             tasks.run_forever("watch for silence", self._watch_silence),
             tasks.run_forever("following the amphorae", self._follow_amphorae),
@@ -59,13 +69,18 @@ class Heartbeats(asyncio.DatagramProtocol):
     async def open(self, dialer: Dialer) -> None:
         """Open the socket in the management network."""
         loop = asyncio.get_running_loop()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=dialer.heartbeat_socket())
+        self._socket = dialer.heartbeat_socket()
+        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=self._socket)
+        if self._membership:
+            self._membership.hears_at(dialer.heartbeat_receiver)
 
     def close(self) -> None:
         """Close the socket: the network it was in has gone."""
         if self._transport:
             self._transport.close()
-            self._transport = None
+            self._transport = self._socket = None
+        if self._membership:
+            self._membership.hears_at(None)
 
     async def stop(self) -> None:
         """End."""
@@ -77,6 +92,8 @@ class Heartbeats(asyncio.DatagramProtocol):
 
     def datagram_received(self, data: bytes, addr: Any) -> None:  # noqa: ARG002
         """One part of a heartbeat."""
+        if self._pause() > PAUSE_SECONDS:
+            return  # it waited while this process was paused, and may be as old as the pause is long
         beat = self._assembler.feed(data, self._keys.get)
         if beat is not None:
             self.hear(beat)
@@ -112,6 +129,7 @@ class Heartbeats(asyncio.DatagramProtocol):
     def _hear_balancer(self, amphora_id: str, beat: BalancerBeat) -> None:
         reconciler = self._controller.reconciler(beat.load_balancer_id)
         if not isinstance(reconciler, BalancerReconciler):
+            self._followed.hear(amphora_id, beat)
             return
         known = reconciler.in_force.get(amphora_id)
         seen = states(beat, known.configuration, known.digest) if known else None
@@ -144,16 +162,36 @@ class Heartbeats(asyncio.DatagramProtocol):
     async def _watch_silence(self) -> None:
         while True:
             await asyncio.sleep(SILENCE_SECONDS / 2)
+            self._notice_pause()
             await self._learn()  # an amphora that was replaced is no write of an object
             now = self._clock()
             for amphora_id, (at, balancers) in list(self._seen.items()):
                 if now - at > SILENCE_SECONDS and amphora_id in self._keys:
-                    log.warning("silent", amphora=amphora_id, seconds=round(now - at, 1))
                     self._seen[amphora_id] = (now, balancers)  # looked at once per period, not at every tick
                     for load_balancer_id in balancers:
+                        if self._controller.reconciler(load_balancer_id) is None:  # it is for another to look
+                            self._followed.forget(amphora_id, load_balancer_id)
+                            continue
+                        log.warning("silent", amphora=amphora_id, seconds=round(now - at, 1))
                         self._status_cache.lost(load_balancer_id, amphora_id)
                         self._suspect(amphora_id, load_balancer_id)
                         self._controller.poke(load_balancer_id, forget=True)
+
+    def _pause(self) -> float:
+        """Seconds since we last looked at the time, which is every few: more where this process was paused."""
+        return asyncio.get_running_loop().time() - self._looked
+
+    def _notice_pause(self) -> None:
+        """After a pause it is not the amphorae that were silent: what is known is forgotten, and what waited is not read."""
+        seconds = self._pause()
+        if seconds > PAUSE_SECONDS:
+            log.warning("this process was paused", seconds=round(seconds, 1))
+            with contextlib.suppress(OSError):  # BlockingIOError: it is empty
+                while self._socket is not None:
+                    self._socket.recv(1)
+            self._seen = {id_: (self._clock(), balancers) for id_, (_, balancers) in self._seen.items()}
+            self._status_cache.unheard_all()
+        self._looked = asyncio.get_running_loop().time()
 
     def _suspect(self, amphora_id: str, load_balancer_id: str) -> None:
         """Its agent may hang, or be unable to start: if it does not answer either, it is started anew."""
@@ -180,7 +218,10 @@ class Heartbeats(asyncio.DatagramProtocol):
             self._keys[amphora.id] = amphora.heartbeat_key
             self._seen.setdefault(amphora.id, (now, (amphora.load_balancer_id,)))
         for amphora_id in gone:
-            del self._load_balancers[amphora_id], self._keys[amphora_id]
+            load_balancer_id = self._load_balancers.pop(amphora_id)
+            if self._controller.reconciler(load_balancer_id) is None:
+                self._followed.forget(amphora_id, load_balancer_id)
+            del self._keys[amphora_id]
             self._seen.pop(amphora_id, None)
             self._assembler.forget(amphora_id)
 

@@ -113,6 +113,19 @@ class StatusCache:
             sight.amphorae[amphora_id].lost = True
             _merge(load_balancer_id, sight)
 
+    def unheard(self, load_balancer_id: str, amphora_id: str) -> None:
+        """Who has not heard an amphora does not know how it is: it says nothing of it, until it hears it again."""
+        sight = self._sights.get(load_balancer_id)
+        if sight and sight.amphorae.pop(amphora_id, None):
+            if sight.amphorae:
+                _merge(load_balancer_id, sight)
+            else:
+                del self._sights[load_balancer_id]
+
+    def unheard_all(self) -> None:
+        """Nothing was heard for so long that all may be otherwise."""
+        self._sights.clear()
+
     def forget_amphora(self, load_balancer_id: str, amphora_id: str) -> None:
         """This amphora is gone, and what it counted with it."""
         sight = self._sights.get(load_balancer_id)

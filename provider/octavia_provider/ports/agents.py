@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from octavia_amphora.wire.messages import Applied, LoadBalancerStatus, Push, States, VersionStamp
+from octavia_amphora.wire.messages import Applied, InForce, LoadBalancerStatus, Push, Receivers, States, VersionStamp
 from octavia_provider.model.errors import Unreachable
 
 from .clouds import Instance
@@ -41,6 +41,14 @@ class Agents(Protocol):
 
     async def states(self, host: Instance, load_balancer_id: str) -> States | None:
         """Statistics and states in full."""
+        ...
+
+    async def in_force(self, host: Instance, load_balancer_id: str) -> InForce | None:
+        """The configuration that is in force, None when the agent has none: for who has not pushed it."""
+        ...
+
+    async def send_heartbeats_to(self, host: Instance, receivers: Receivers) -> bool:
+        """From the next one on; False: this agent cannot change it, or knows of a later change."""
         ...
 
     async def renew_certificate(self, host: Instance, credential: Credential) -> bool:

@@ -2,13 +2,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 
+from octavia_amphora.apply.errors import PushRefused
+from octavia_amphora.heartbeat.receivers import HeartbeatReceivers
 from octavia_amphora.heartbeat.sender import HeartbeatSender
+from octavia_amphora.wire.messages import Receivers
 
 SETTINGS: Any = SimpleNamespace(amphora_id="a", heartbeat_key="00", receivers=(), heartbeat_interval=60.0)
 IDLE: Any = SimpleNamespace(balancers=list)
@@ -39,3 +43,39 @@ async def test_it_ends_when_it_is_cancelled_in_the_moment_in_which_it_is_woken(t
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(running, 20)
+
+
+def receivers(folder: Path, *settings: str) -> HeartbeatReceivers:
+    return HeartbeatReceivers(cast("Any", SimpleNamespace(receivers=settings, state_directory=str(folder))))
+
+
+def test_receivers_are_those_of_the_settings_until_others_are_told_and_stay_over_a_restart(tmp_path: Path) -> None:
+    first = receivers(tmp_path, "10.0.0.1:5555")
+    assert first.addresses == [(socket.AF_INET, ("10.0.0.1", 5555))]
+    first.replace(Receivers(("10.0.0.1:5556", "[fd00::1]:5557"), as_of=2.0))
+    told = [(socket.AF_INET, ("10.0.0.1", 5556)), (socket.AF_INET6, ("fd00::1", 5557))]
+    assert (first.addresses, receivers(tmp_path, "10.0.0.1:5555").addresses) == (told, told)
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        (Receivers(("10.0.0.2:1",), as_of=1.0), "stale"),
+        (Receivers((), as_of=3.0), "bad_request"),
+        (Receivers(("10.0.0.2:1",) * 17, as_of=3.0), "bad_request"),
+        (Receivers(("example.org:1",), as_of=3.0), "bad_request"),
+        (Receivers(("10.0.0.2",), as_of=3.0), "bad_request"),
+    ],
+)
+def test_receivers_that_are_older_or_no_addresses_are_refused(tmp_path: Path, said: Receivers, kind: str) -> None:
+    found = receivers(tmp_path)
+    found.replace(Receivers(("10.0.0.1:1",), as_of=2.0))
+    with pytest.raises(PushRefused) as refused:
+        found.replace(said)
+    assert refused.value.refusal.kind == kind
+    assert found.addresses == receivers(tmp_path).addresses == [(socket.AF_INET, ("10.0.0.1", 1))]
+
+
+def test_receivers_that_cannot_be_read_do_not_stop_the_agent(tmp_path: Path) -> None:
+    (tmp_path / "receivers.json").write_text("{")
+    assert receivers(tmp_path, "10.0.0.1:1").addresses == [(socket.AF_INET, ("10.0.0.1", 1))]

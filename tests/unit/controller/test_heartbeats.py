@@ -45,7 +45,12 @@ class Site:
         self.now, self.looks, self.sequence = 0.0, 0, 0
         self.changed = asyncio.Event()
         self.heartbeats = Heartbeats(
-            cast("Any", self), self.status_cache, cast("Any", self), cast("Any", self), clock=self.clock
+            cast("Any", self),
+            self.status_cache,
+            cast("Any", self),
+            cast("Any", self),
+            cast("Any", self),
+            clock=self.clock,
         )
 
     def clock(self) -> float:
@@ -251,6 +256,19 @@ async def test_silence__its_balancer_is_lost_and_looked_at_once_a_period(site: S
     assert site.status_cache.operating_status(record("load_balancer", "lb")) == "ERROR"
     site.beat(OURS)
     assert site.status_cache.operating_status(record("load_balancer", "lb")) == "ONLINE"
+
+
+async def test_after_a_pause_nothing_is_claimed_and_what_waited_is_not_believed(site: Site) -> None:
+    """It is this process that was silent, not the amphora."""
+    site.beat(OURS)
+    assert site.member() == "ONLINE"
+    site.heartbeats._looked -= 100.0
+    site.beat(OURS)
+    site.now += 1.0
+    await come(lambda: site.heartbeats._pause() < 50)
+    assert (site.member(), site.pokes, site.known.suspects) == ("OFFLINE", [], set())
+    site.beat(OURS, "down")
+    assert site.member() == "ERROR"
 
 
 async def test_an_amphora_that_never_said_a_word_is_silent_too(site: Site) -> None:
