@@ -25,18 +25,35 @@ CONTAINER_REFS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(slots=True)
+class _Known:
+    """The graph that was made last, for what it was asked for, and the object of each record that stands in it.
+
+    ``written``: the records that were written since; whether each of them is new.
+    """
+
+    refused: frozenset[str]
+    dropped: frozenset[str]
+    graph: Graph | None
+    standing: dict[str, Resource]
+    written: dict[str, bool] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class DesiredState:
     """The records of one load balancer, by id, in the order of creation; ``generation`` is what has been read.
 
-    ``containers``: the TLS containers that any of them names; they belong to no load balancer.
+    ``containers``: the TLS containers that any of them names; they belong to no load balancer. A change costs what it
+    changes: ``_open`` are the records of which a settlement may say something, ``_naming`` those that may name containers.
     """
 
     scope: Scope
     records: dict[str, Record] = field(default_factory=dict)
     generation: int = -1
     containers: dict[str, Record] = field(default_factory=dict)
+    _open: dict[str, None] = field(default_factory=dict)
+    _naming: set[str] = field(default_factory=set)
     _built: dict[str, tuple[Mapping[str, Any], Resource]] = field(default_factory=dict)
-    _graph: tuple[frozenset[str], frozenset[str], Graph | None] | None = None
+    _known: _Known | None = None
 
     def read(
         self, scope: Scope, changed: Iterable[Record], container: Callable[[str], Record | None] = lambda _: None
@@ -45,30 +62,47 @@ class DesiredState:
 
         The fence stays that of our own lease, whoever has one now.
         """
-        self.scope = replace(scope, fence=self.scope.fence)
+        before, self.scope = self.scope, replace(scope, fence=self.scope.fence)
         self.generation = scope.generation
         changed = list(changed)
+        if before.applied != scope.applied:  # another form may stand of one with an error
+            changed = [*(self.records[id_] for id_ in self._open), *changed]
         for record in changed:
-            self.records[record.id] = record
-            self._graph = None
+            self._put(record)
         for record in changed:
             if record.kind == "l7_rule":
                 self._retry(record.spec["l7policy_id"])
         found = {id_: one for id_ in self._container_ids() if (one := container(id_)) is not None}
         if found != self.containers:
-            self.containers, self._graph = found, None
+            self.containers, self._known = found, None
+
+    def _put(self, record: Record) -> None:
+        if self._known is not None:
+            self._known.written.setdefault(record.id, record.id not in self.records)
+        self.records[record.id] = record
+        if record.deleting or record.error is not None or record.generation > self.scope.applied:
+            self._open[record.id] = None
+        else:
+            self._open.pop(record.id, None)
+        if record.kind in CONTAINER_REFS:
+            self._naming.add(record.id)
+
+    def _forget(self, id_: str) -> None:
+        for known in (self.records, self._built, self._open):
+            known.pop(id_, None)
+        self._naming.discard(id_)
 
     def _retry(self, id_: str) -> None:
         """A policy is refused for what its rules say: once one is changed or deleted it counts as written again."""
         record = self.records.get(id_)
         if record is not None and record.error is not None:
-            self.records[id_] = replace(record, generation=self.generation)
+            self._put(replace(record, generation=self.generation))
 
     def _container_ids(self) -> set[str]:
         """Those of the accepted forms too: an object that is refused goes back to its."""
         named: set[str] = set()
-        for record in self.records.values():
-            for name in CONTAINER_REFS.get(record.kind, ()):
+        for record in map(self.records.__getitem__, self._naming):
+            for name in CONTAINER_REFS[record.kind]:
                 for form in (record.spec, record.accepted or {}):
                     given = form.get(name)
                     named.update([given] if isinstance(given, str) else given or ())
@@ -76,15 +110,13 @@ class DesiredState:
 
     def fill(self, record: Record) -> None:
         """Take in what the control plane has chosen for a record."""
-        self.records[record.id] = record
-        self._graph = None
+        self._put(record)
 
     def clear(self) -> None:
         """The store has nothing of it any more."""
-        self.records.clear()
-        self.containers.clear()
-        self._built.clear()
-        self._graph = None
+        for known in (self.records, self.containers, self._built, self._open, self._naming):
+            known.clear()
+        self._known = None
 
     @property
     def gone(self) -> bool:
@@ -94,7 +126,8 @@ class DesiredState:
 
     def changed(self) -> dict[str, Record]:
         """What was written since the last settlement and is to stay."""
-        return {i: r for i, r in self.records.items() if r.generation > self.scope.applied and not r.deleting}
+        written = (record for record in map(self.records.__getitem__, self._open) if not record.deleting)
+        return {record.id: record for record in written if record.generation > self.scope.applied}
 
     def graph(self, refused: Iterable[str] = (), dropped: Iterable[str] = ()) -> Graph | None:
         """The graph to put in force; ``refused`` in their accepted form, ``dropped`` not at all. None: no root.
@@ -102,29 +135,59 @@ class DesiredState:
         The same object is answered until something changes: it is to be read only.
         """
         refused, dropped = frozenset(refused), frozenset(dropped)
-        if self._graph is None or self._graph[:2] != (refused, dropped):
-            self._graph = (refused, dropped, self._made(refused, dropped))
-        return self._graph[2]
+        known = self._known
+        if known is None or (known.refused, known.dropped) != (refused, dropped) or not self._follow(known):
+            known = self._known = self._made(refused, dropped)
+        return known.graph
 
-    def _made(self, refused: frozenset[str], dropped: frozenset[str]) -> Graph | None:
-        graph: Graph | None = None
-        later: list[Resource] = []
+    def _made(self, refused: frozenset[str], dropped: frozenset[str]) -> _Known:
+        known = _Known(refused, dropped, None, {})
         for record in self.records.values():
-            spec = None if record.deleting or record.id in dropped else self._spec(record, record.id in refused)
-            if spec is None:
-                continue
-            resource = self._resource(record, spec)
-            if isinstance(resource, LoadBalancer):
-                graph = Graph(resource)
-            else:
-                later.append(resource)
-        if graph is not None:
+            if (resource := self._form(record, known)) is not None:
+                known.standing[record.id] = resource
+        root = known.standing.get(self.scope.id)
+        if isinstance(root, LoadBalancer):
+            known.graph = Graph(root)
             for container in self.containers.values():
-                graph.add(self._resource(container, container.spec))
-            for resource in later:
-                if all(id_ in self.containers for _, id_ in container_refs(resource)):
-                    graph.add(resource)  # else: an accepted form whose container is gone; it cannot stand
-        return graph
+                known.graph.add(self._resource(container, container.spec))
+            for resource in known.standing.values():
+                known.graph.add(resource)
+        return known
+
+    def _follow(self, known: _Known) -> bool:
+        """Bring the graph that is known up to date; False where it has to be made anew, since the order may be another."""
+        added: list[Resource] = []
+        removed: list[Resource] = []
+        for id_, new in known.written.items():
+            record, before = self.records.get(id_), known.standing.get(id_)
+            after = self._form(record, known) if record is not None else None
+            if after is before:
+                continue
+            if known.graph is None or (before is None and not new) or (after is None and id_ == self.scope.id):
+                return False
+            if after is None:
+                removed.append(known.standing[id_])
+            else:
+                added.append(after)
+        known.written.clear()
+        if known.graph is not None and (added or removed):
+            known.graph = known.graph.changed(added, removed)
+            known.standing.update((one.id, one) for one in added)
+            for one in removed:
+                del known.standing[one.id]
+        return True
+
+    def _form(self, record: Record, known: _Known) -> Resource | None:
+        """The object that stands for a record; None where none does."""
+        if record.deleting or record.id in known.dropped:
+            return None
+        spec = self._spec(record, record.id in known.refused)
+        if spec is None:
+            return None
+        resource = self._resource(record, spec)
+        if all(id_ in self.containers for _, id_ in container_refs(resource)):
+            return resource
+        return None  # an accepted form whose container is gone; it cannot stand
 
     def _spec(self, record: Record, refused: bool) -> Mapping[str, Any] | None:
         if refused or (record.error is not None and record.generation <= self.scope.applied):
@@ -144,12 +207,16 @@ class DesiredState:
     ) -> None:
         """Mirror a settlement that the store has taken, so that nothing need be read again."""
         self.scope = replace(self.scope, applied=applied)
-        for id_, record in list(self.records.items()):
-            if record.deleting or record.error is not None or id_ in errors:
-                self._graph = None
+        for id_ in {**self._open, **accepted, **errors}:
+            record = self.records.get(id_)
+            if record is None:
+                continue
             if record.deleting and record.generation <= applied:
-                del self.records[id_]
-                self._built.pop(id_, None)
+                if self._known is not None:
+                    self._known.written.setdefault(id_, False)
+                self._forget(id_)
             elif id_ in accepted or id_ in errors:
                 form = accepted.get(id_, record.accepted)
-                self.records[id_] = replace(record, accepted=form, error=errors.get(id_))
+                self._put(replace(record, accepted=form, error=errors.get(id_)))
+            else:
+                self._put(record)  # of one with an error another form may stand now

@@ -7,8 +7,8 @@ The API asks these rules before anything is written; a violation's path is that 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .certificates import certificates, revocation_lists, revokes_for
@@ -51,9 +51,28 @@ def build(kind: str, values: Mapping[str, Any], **extra: Any) -> Resource:
     return KINDS[kind].trusted({**values, **extra})
 
 
+# Where a graph has objects of a class: in which map, by what they are grouped, and by what they are known
+_PLACES: Mapping[type[Resource], tuple[str, str, str]] = {
+    Listener: ("listeners", "", "id"), Pool: ("pools", "", "id"), Member: ("members", "pool_id", "id"),
+    HealthMonitor: ("health_monitors", "", "pool_id"), L7Policy: ("l7_policies", "", "id"),
+    L7Rule: ("l7_rules", "l7policy_id", "id"), TlsContainer: ("tls_containers", "", "id"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """What a graph was made of: the ``identity`` of another one, and the ids of the objects that differ."""
+
+    identity: object
+    ids: frozenset[str]
+
+
 @dataclass(slots=True)
 class Graph:
-    """The objects of one load balancer, by id. Dictionaries keep the order of creation."""
+    """The objects of one load balancer, by id. Dictionaries keep the order of creation.
+
+    ``lineage``: of a graph that ``changed`` has made. Who knows what came of the other one need look at the difference alone.
+    """
 
     load_balancer: LoadBalancer
     listeners: dict[str, Listener] = field(default_factory=dict)
@@ -63,28 +82,48 @@ class Graph:
     l7_policies: dict[str, L7Policy] = field(default_factory=dict)
     l7_rules: dict[str, dict[str, L7Rule]] = field(default_factory=dict)
     tls_containers: dict[str, TlsContainer] = field(default_factory=dict)
+    identity: object = field(default_factory=object, compare=False, repr=False)
+    lineage: Lineage | None = field(default=None, compare=False, repr=False)
+
+    def changed(self, added: Iterable[Resource] = (), removed: Iterable[Resource] = ()) -> Graph:
+        """Another graph: without ``removed``, then with ``added``, each in the place of the one of its id, or else last.
+
+        Groups of members and rules in which nothing differs are shared: none of the two may be written to afterwards.
+        """
+        added, removed = tuple(added), tuple(removed)
+        lineage = Lineage(self.identity, frozenset(one.id for one in (*added, *removed)))
+        maps: dict[str, Any] = {name: dict(getattr(self, name)) for name, _, _ in _PLACES.values()}
+        made = replace(self, **maps, identity=object(), lineage=lineage)
+        for name, group in {_group(one) for one in (*added, *removed)}:
+            if group in maps[name]:
+                maps[name][group] = dict(maps[name][group])
+        for resource in removed:
+            made.remove(resource)
+        for resource in added:
+            made.add(resource)
+        return made
 
     def add(self, resource: Resource) -> None:
         """Put an object where it belongs (members and monitors by their pool, L7 rules by their policy)."""
-        match resource:
-            case LoadBalancer():
-                self.load_balancer = resource
-            case Listener():
-                self.listeners[resource.id] = resource
-            case Pool():
-                self.pools[resource.id] = resource
-            case Member():
-                self.members.setdefault(resource.pool_id, {})[resource.id] = resource
-            case HealthMonitor():
-                self.health_monitors[resource.pool_id] = resource
-            case L7Policy():
-                self.l7_policies[resource.id] = resource
-            case L7Rule():
-                self.l7_rules.setdefault(resource.l7policy_id, {})[resource.id] = resource
-            case TlsContainer():
-                self.tls_containers[resource.id] = resource
-            case _:
-                raise TypeError(f"{type(resource).__name__} is no part of a load balancer")
+        if isinstance(resource, LoadBalancer):
+            self.load_balancer = resource
+            return
+        if type(resource) not in _PLACES:
+            raise TypeError(f"{type(resource).__name__} is no part of a load balancer")
+        name, group, key = _PLACES[type(resource)]
+        found = getattr(self, name)
+        if group:
+            found = found.setdefault(getattr(resource, group), {})
+        found[getattr(resource, key)] = resource
+
+    def remove(self, resource: Resource) -> None:
+        """Take out an object that is in it."""
+        name, group, key = _PLACES[type(resource)]
+        found = getattr(self, name)
+        within = found[getattr(resource, group)] if group else found
+        del within[getattr(resource, key)]
+        if group and not within:
+            del found[getattr(resource, group)]
 
     def default_pool(self, listener: Listener) -> Pool | None:
         """The pool a listener sends to: the one it names, else the one that names it, unless it was told to have none."""
@@ -106,6 +145,12 @@ class Graph:
             li for li in self.listeners.values()
             if li.id in redirecting or ((pool := self.default_pool(li)) and pool.id == pool_id)
         ]  # fmt: skip
+
+
+def _group(resource: Resource) -> tuple[str, str]:
+    """The map that has an object, and its group there."""
+    name, group, _ = _PLACES.get(type(resource), ("listeners", "", ""))
+    return name, getattr(resource, group) if group else ""
 
 
 def container_refs(resource: Resource) -> Iterator[tuple[Path, str]]:

@@ -4,6 +4,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builders import record, scope
 from octavia_provider.controller.desired_state import DesiredState
@@ -87,3 +92,103 @@ def test_an_object_is_built_once() -> None:
     assert first is not None
     assert second is not None
     assert first.listeners["web"] is second.listeners["web"]
+
+
+OBJECTS = {
+    "lb": "load_balancer", "web": "listener", "tls": "listener", "pool": "pool", "spare": "pool", "check": "health_monitor",
+    "policy": "l7_policy", "rule": "l7_rule", **{f"m{number}": "member" for number in range(4)},
+}  # fmt: skip
+MORE = {
+    "lb": {}, "tls": {"default_tls_container_ref": "certificate"}, "spare": {"listener_id": None},
+    "m3": {"pool_id": "spare"}, "m2": {"pool_id": "spare"},
+}  # fmt: skip
+ids = st.sampled_from(list(OBJECTS))
+some, asked = st.sets(ids, max_size=4), st.sampled_from([set(), set(), {"m0"}, {"web"}, {"rule"}])
+moves = st.one_of(
+    st.tuples(st.just("write"), st.lists(ids, max_size=3), st.sampled_from([True, True, True, False])),
+    st.tuples(st.just("delete"), st.lists(ids, max_size=2)),
+    st.tuples(st.just("settle"), some, some),
+    st.tuples(st.just("settled by another")),
+)  # fmt: skip
+
+
+class Written:
+    """A desired state that is written to piece by piece."""
+
+    def __init__(self) -> None:
+        self.state = DesiredState(scope(0, 0))
+        self.container: Record | None = None
+        self.names = itertools.count()
+
+    def write(self, chosen: list[str], with_container: bool) -> None:
+        self.container = record("member", "certificate") if with_container else None
+        if self.container is not None:
+            spec = {"name": "c", "certificate": "x"}
+            self.container = dataclasses.replace(self.container, kind="tls_container", spec=spec)
+        now = self.state.generation + 1
+        values = [(i, {**MORE.get(i, {}), "name": str(next(self.names))}) for i in dict.fromkeys(chosen)]
+        known = self.state.records
+        self._read(
+            [
+                dataclasses.replace(record(OBJECTS[i], i, generation=now, **v), accepted=known[i].accepted if i in known else None)
+                for i, v in values
+            ]
+        )  # fmt: skip
+
+    def delete(self, chosen: list[str]) -> None:
+        known = [self.state.records[i] for i in dict.fromkeys(chosen) if i in self.state.records]
+        now = self.state.generation + 1
+        self._read([dataclasses.replace(one, deleting=True, generation=now) for one in known])
+
+    def _read(self, records: list[Record]) -> None:
+        self.state.read(scope(self.state.generation + 1, self.state.scope.applied), records, lambda _: self.container)
+
+    def settle(self, good: set[str], bad: set[str]) -> None:
+        records = self.state.records
+        accepted = {i: records[i].spec for i in good if i in records and not records[i].deleting}
+        self.state.settled(self.state.generation, accepted, {i: "no" for i in bad if i in records})
+
+    def settled_by_another(self) -> None:
+        self.state.read(scope(self.state.generation, self.state.generation), [], lambda _: self.container)
+
+
+def shape(graph: object) -> object:
+    """A graph with the order of what is in it (that of groups and of monitors means nothing)."""
+    if graph is None:
+        return None
+    plain = {f.name: getattr(graph, f.name) for f in dataclasses.fields(graph) if f.compare}  # type: ignore[arg-type]
+    ordered = {name: list(plain[name]) for name in ("listeners", "pools", "l7_policies")}
+    groups = {name: {i: list(one) for i, one in plain[name].items()} for name in ("members", "l7_rules")}
+    return plain, ordered, groups
+
+
+@given(st.lists(st.tuples(moves, asked, asked), max_size=25))
+def test_the_graph_of_many_small_changes_is_that_of_all_records_at_once(
+    steps: list[tuple[tuple[Any, ...], set[str], set[str]]],
+) -> None:
+    written = Written()
+    written.write(list(OBJECTS), True)
+    for (step, *told), refused, dropped in steps:
+        state = written.state
+        state.graph(refused, dropped)
+        getattr(written, step.replace(" ", "_"))(*told)
+        whole = DesiredState(state.scope, dict(state.records), state.generation, dict(state.containers))
+        assert shape(state.graph(refused, dropped)) == shape(whole.graph(refused, dropped))
+        pending = {i for i, r in state.records.items() if r.generation > state.scope.applied and not r.deleting}
+        assert set(state.changed()) == pending
+
+
+def test_a_change_looks_at_what_changed_and_shares_the_rest() -> None:
+    many = [record("member", f"m{number}") for number in range(50)]
+    known = desired_state(record("listener", "web"), record("pool", "pool"), record("pool", "other"), *many,
+                          record("member", "theirs", pool_id="other"))  # fmt: skip
+    before = known.graph()
+    known.read(scope(2, 1), [record("member", "new", generation=2)])
+    after = known.graph()
+    assert before is not None
+    assert after is not None
+    assert after.lineage is not None
+    assert (after.lineage.identity, after.lineage.ids) == (before.identity, {"new"})
+    assert after.members["other"] is before.members["other"]
+    assert "new" not in before.members["pool"]
+    assert all(after.members["pool"][one.id] is before.members["pool"][one.id] for one in many)
