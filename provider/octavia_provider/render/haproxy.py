@@ -15,6 +15,7 @@ from typing import NamedTuple
 import msgspec
 
 from octavia_amphora.wire.config import Backend, Configuration, Frontend, compose
+from octavia_amphora.wire.vrrp import PEERS_PORT
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.l7_policy import HEADER_ROOM
 from octavia_provider.model.listener import METRICS, Listener
@@ -23,10 +24,10 @@ from octavia_provider.model.pool import Pool
 
 from . import tls
 from .environment import Templates, shipped
-from .listener import DEFAULT_CONNECTION_LIMIT, Placement, connection_limit, frontend
+from .listener import DEFAULT_CONNECTION_LIMIT, Peer, Placement, connection_limit, frontend
 from .pool import backend
 
-__all__ = ["Placement", "Rendered", "render"]
+__all__ = ["Peer", "Placement", "Rendered", "render"]
 BESIDE = ("octavia-exporter", "octavia-metrics")  # the sections of metrics.j2; ids are UUIDs: none is one of these
 MAX_CONNECTIONS = 1_000_000
 REWRITE_ROOM = HEADER_ROOM + 1024  # what policies put in, and what listeners insert
@@ -61,6 +62,8 @@ class Rendered:
             return own if index < 0 else sources[index] if index < len(sources) else "member"
         if section.name in BESIDE:
             return "metrics"
+        if section.kind == "peers":
+            return "peers"
         return "global" if section.kind == "global" else "defaults"  # an operator may add sections after "defaults"
 
     def laid_over(self, *, line: int | None = None, proxy: str = "") -> str | None:
@@ -138,11 +141,11 @@ def sections(
         frontends[name], section, pools = frontend(graph, listener, placement, templates)
         owners[name], sources[name] = section.owners, section.sources
         for pool in pools:
-            made, section = backend(graph, listener, pool, templates)
+            made, section = backend(graph, listener, pool, templates, peers=bool(placement.peers))
             backends[made.name] = made
             owners[made.name], sources[made.name] = section.owners, section.sources
         used += pools
-    base = _base(graph.load_balancer, listeners, templates)
+    base = _base(graph.load_balancer, listeners, placement, templates)
     return Rendered(Configuration(graph.load_balancer.id, base, frontends, backends), owners, sources), used
 
 
@@ -157,13 +160,15 @@ class ProcessValues:
     asks_clients: bool
 
 
-def _base(load_balancer: LoadBalancer, listeners: list[Listener], templates: Templates) -> str:
+def _base(load_balancer: LoadBalancer, listeners: list[Listener], placement: Placement, templates: Templates) -> str:
     values = _process(load_balancer, [li for li in listeners if li.protocol != "UDP"])
     me = load_balancer.id
     base = templates.call(me, "global", "global", load_balancer, values)
     base += templates.call(me, "defaults", "defaults", load_balancer)
     if any(listener.protocol == METRICS for listener in listeners):
         base += templates.call(me, "metrics", "sections", load_balancer)
+    if placement.peers:
+        base += templates.call(me, "peers", "section", load_balancer, placement.peers, PEERS_PORT)
     return base
 
 

@@ -18,16 +18,29 @@ DEFAULT_CONNECTION_LIMIT = 50_000  # octavia's [haproxy_amphora] default_connect
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """An amphora of a pair: its id, and an address of its own."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Where an amphora's haproxy listens: the VIPs, and the address on which publishing comes in (PROXY protocol)."""
+    """Where an amphora's haproxy listens: the VIPs, and the address on which publishing comes in (PROXY protocol).
+
+    ``peers``: all amphorae of a pair, itself included, which share what stick tables remember; none where it is alone.
+    """
 
     vips: tuple[str, ...]
     proxy_address: str | None = None
+    peers: tuple[Peer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FrontendValues:
-    """What ``listener.j2`` is told beside the listener. ``tls``: None where no TLS ends; ``default_backend``: empty for none."""
+    """What ``listener.j2`` is told beside the listener. ``tls``: None where no TLS ends; ``default_backend``: empty for none;
+    ``peers``: there are others who are told what tables remember."""
 
     mode: str
     binds: tuple[Bind, ...]
@@ -38,6 +51,7 @@ class FrontendValues:
     allowed_ipv4: tuple[str, ...]
     allowed_ipv6: tuple[str, ...]
     default_backend: str
+    peers: bool
 
 
 def mode(listener: Listener) -> str:
@@ -81,7 +95,7 @@ def frontend(
         return datagrams.frontend(listener, default, backend, binds), section, pools(default, [], graph)
     deciding = l7_policy.policies(graph, listener)
     used = pools(default, deciding, graph)
-    values = _values(listener, binds, backend)
+    values = _values(listener, binds, backend, peers=bool(placement.peers))
     section.write(me, "listener", "begin", listener, values)
     l7_policy.write(section, deciding, {pool.id: backend_name(pool.id, me) for pool in used})
     section.write(me, "listener", "end", listener, values)
@@ -98,7 +112,7 @@ def _binds(listener: Listener, placement: Placement) -> tuple[Bind, ...]:
     return tuple(binds)
 
 
-def _values(listener: Listener, binds: tuple[Bind, ...], backend: str) -> FrontendValues:
+def _values(listener: Listener, binds: tuple[Bind, ...], backend: str, *, peers: bool) -> FrontendValues:
     return FrontendValues(
         mode=mode(listener),
         binds=binds,
@@ -109,4 +123,5 @@ def _values(listener: Listener, binds: tuple[Bind, ...], backend: str) -> Fronte
         allowed_ipv4=tuple(one for one in listener.allowed_cidrs if ":" not in one),
         allowed_ipv6=tuple(one for one in listener.allowed_cidrs if ":" in one),
         default_backend=backend,
+        peers=peers,
     )

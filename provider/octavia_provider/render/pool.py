@@ -29,8 +29,10 @@ class BackendValues:
     http2: bool
 
 
-def backend(graph: Graph, listener: Listener, pool: Pool, templates: Templates) -> tuple[Backend, Section]:
-    """The section, and its lines but the servers'."""
+def backend(
+    graph: Graph, listener: Listener, pool: Pool, templates: Templates, *, peers: bool = False
+) -> tuple[Backend, Section]:
+    """The section, and its lines but the servers'. ``peers``: there are others who are told what tables remember."""
     section, name = Section(templates), backend_name(pool.id, listener.id)
     monitor = graph.health_monitors.get(pool.id)
     monitor = monitor if monitor and monitor.admin_state_up else None
@@ -40,7 +42,7 @@ def backend(graph: Graph, listener: Listener, pool: Pool, templates: Templates) 
     values = _values(listener, pool)
     section.write(pool.id, "pool", "begin", pool, listener, values)
     section.write(listener.id, "listener", "timeouts", listener)
-    _persistence(section, listener, pool)
+    _persistence(section, listener, pool, peers=peers)
     checker = None if monitor is None or health_monitor.is_by_agent(monitor) else monitor
     check = health_monitor.check(listener, pool, checker) if checker else None
     if checker:
@@ -80,7 +82,7 @@ def _sets_cookies(pool: Pool) -> bool:
     return pool.session_persistence is not None and pool.session_persistence.type == "HTTP_COOKIE"
 
 
-def _persistence(section: Section, listener: Listener, pool: Pool) -> None:
+def _persistence(section: Section, listener: Listener, pool: Pool, *, peers: bool) -> None:
     """Cookies are secure where clients speak TLS; browsers take ``SameSite=None`` with Secure alone (RFC 6265, section 4.1.2)."""
     persistence = pool.session_persistence
     if persistence is None:
@@ -88,4 +90,4 @@ def _persistence(section: Section, listener: Listener, pool: Pool) -> None:
     secure = persistence.cookie_secure
     if secure is None:
         secure = tls.ends_here(listener) or persistence.cookie_same_site == "NONE"
-    section.write(pool.id, "session_persistence", "persistence", persistence, secure)
+    section.write(pool.id, "session_persistence", "persistence", persistence, secure, peers)

@@ -10,9 +10,11 @@ from octavia_provider.model.graph import Graph, build
 from octavia_provider.model.listener import HEADERS, TLS_HEADERS
 
 from .environment import Templates
-from .haproxy import Placement, sections
+from .haproxy import Peer, Placement, sections
 
-_PLACEMENT = Placement(vips=("192.0.2.1", "2001:db8::1"), proxy_address="127.0.0.2")
+_PLACEMENT = Placement(
+    vips=("192.0.2.1", "2001:db8::1"), proxy_address="127.0.0.2", peers=(Peer(name="amphora", address="192.0.2.2"),)
+)
 _TERMINATED = {
     "protocol": "TERMINATED_HTTPS", "default_tls_container_ref": "certificate", "client_authentication": "OPTIONAL",
     "client_ca_tls_container_ref": "authorities", "client_crl_container_ref": "revoked", "hsts_max_age": 1,

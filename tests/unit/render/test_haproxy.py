@@ -16,12 +16,15 @@ from builders import graph, resource, web
 from octavia_amphora.wire.config import compose
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.listener import HEADERS
-from octavia_provider.render.haproxy import Placement, render
+from octavia_provider.render.haproxy import Peer, Placement, render
 from octavia_provider.render.member import numbers
 from unit.render import tls_cases as tls
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "haproxy"
 HERE = Placement(vips=("127.0.0.1",))
+PAIR = Placement(
+    vips=("127.0.0.1",), peers=(Peer(name="a1", address="127.0.0.11"), Peer(name="a2", address="fd00::12"))
+)
 
 
 def policies(*given: dict[str, object]) -> Graph:
@@ -86,6 +89,14 @@ CASES: dict[str, tuple[Graph, Placement]] = {
     ),
     "l7-off": (policies({"admin_state_up": False}, {"rules": []}, {"rules": [{"admin_state_up": False}]}), HERE),
     "rate-limit": (graph(resource("listener", "web", rate_limit={"requests": 10, "period_seconds": 60})), HERE),
+    "pair": (
+        graph(
+            resource("listener", "web", rate_limit={"requests": 10, "period_seconds": 60}),
+            resource("pool", "pool", session_persistence={"type": "SOURCE_IP"}),
+            resource("pool", "other", session_persistence={"type": "APP_COOKIE", "cookie_name": "sid"}),
+        ),
+        PAIR,
+    ),
     "http": (web(), HERE),
     "published": (web(), Placement(vips=("127.0.0.1",), proxy_address="127.0.0.2")),
     "tcp": (

@@ -80,6 +80,7 @@ def _parts() -> Iterator[Check]:
     yield _program("ip", "apt-get install iproute2")
     yield _program("nft", "apt-get install nftables")
     yield _program("conntrack", "apt-get install conntrack")
+    yield _program("keepalived", "apt-get install keepalived")
     yield _program("unshare", "apt-get install util-linux")
     yield _program("setpriv", "apt-get install util-linux")
     yield _haproxy()
