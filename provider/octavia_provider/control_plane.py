@@ -17,6 +17,7 @@ from octavia_provider.controller.configurations import Configurations
 from octavia_provider.controller.context import Ports
 from octavia_provider.controller.controller import LEASE_SECONDS, Controller
 from octavia_provider.controller.desired_state import DesiredState
+from octavia_provider.controller.event_retention import EventRetention
 from octavia_provider.controller.heartbeats import Heartbeats
 from octavia_provider.controller.housekeeping import Housekeeper
 from octavia_provider.controller.load_balancer import BalancerReconciler
@@ -95,6 +96,9 @@ async def control_plane(
             receivers.start()
             stack.push_async_callback(receivers.stop)
         stack.push_async_callback(rotation.stop)
+        retention = EventRetention(parts.store)
+        retention.start()
+        stack.push_async_callback(retention.stop)
         await asyncio.to_thread(importlib.import_module, "octavia_provider.api")  # the cloud is built meanwhile
         server = await serve(_application(parts, facts, controller, stop))
         stack.push_async_callback(server.close)

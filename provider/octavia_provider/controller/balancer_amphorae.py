@@ -12,6 +12,7 @@ from typing import TypeVar
 import structlog
 
 from octavia_provider.model.errors import LeaseLost, OctaviaError, TransientError
+from octavia_provider.model.events import Reason
 from octavia_provider.ports import Amphora, AmphoraSpec, CertificateExpired, Instance, Transaction, fenced
 
 from . import agent_care, amphorae
@@ -71,6 +72,8 @@ class BalancerAmphorae:
                 done[amphora_id] = result
         if all(amphora.id in self.failing for amphora in self.amphorae):
             raise next(iter(self.failing.values()))
+        for amphora_id in work.keys() - done.keys():
+            self.events.note(Reason.AmphoraFailed, str(self.failing[amphora_id]), amphora_id=amphora_id)
         return done
 
     def amphora(self, amphora_id: str) -> Amphora:
@@ -86,11 +89,18 @@ class BalancerAmphorae:
     async def boot(self, amphora_id: str) -> None:
         """Make its instance, or find it made, and wait for its agent."""
         issued: list[str] = []
+        clock = asyncio.get_running_loop().time
+        began = clock()
         instance = await self.ports.compute.boot(self._order(amphora_id, issued.append))
         await self.ports.agents.ready(instance, agent_care.START_TIMEOUT)
         amphora = self.amphora(amphora_id)
         expires = issued[-1] if issued else amphora.certificate_expires
         ready = replace(amphora, status="ALLOCATED", management_address=instance.agent[0], certificate_expires=expires)
+        seconds = round(clock() - began, 3)
+        self.events.note(
+            Reason.AmphoraBooted, f"An amphora ({amphora.role}) runs, and its agent answers", amphora_id=amphora_id,
+            data={"seconds": seconds},
+        )  # fmt: skip
         await self._keep(ready)
         self.instances = {**(self.instances or {}), amphora_id: instance}
         if not await self._kept_in_force(instance):
@@ -117,23 +127,37 @@ class BalancerAmphorae:
         """Its agent answers, if need be after a restart."""
         self.suspects.discard(amphora_id)
         amphora, instance, restart = self._cared_for(amphora_id)
-        await self._keep(await agent_care.recover(self.ports.agents, instance, amphora, restart))
+        recovered = await agent_care.recover(self.ports.agents, instance, amphora, restart)
+        if recovered is amphora:
+            self.events.note(Reason.AgentRecovered, "The agent answers", amphora_id=amphora_id)
+        await self._keep(recovered)
 
     async def renew_certificate(self, amphora_id: str) -> None:
         """Its agent has another certificate, where it can take one."""
         self.renewed.add(amphora_id)
         amphora, instance, restart = self._cared_for(amphora_id)
         agents, authority = self.ports.agents, self.ports.authority
-        await self._keep(await agent_care.renew_certificate(agents, authority, instance, amphora, restart))
+        renewed = await agent_care.renew_certificate(agents, authority, instance, amphora, restart)
+        if renewed is amphora:
+            message = f"The agent took no new certificate; the present one is good until {amphora.certificate_expires}"
+            self.events.note(Reason.CertificateNotRenewed, message, amphora_id=amphora_id)
+        else:
+            until = renewed.certificate_expires
+            message = f"The agent has a new certificate, good until {until}"
+            self.events.note(Reason.CertificateRenewed, message, amphora_id=amphora_id, data={"expires": until})
+        await self._keep(renewed)
 
     def _cared_for(self, amphora_id: str) -> tuple[Amphora, Instance, agent_care.Restart]:
         amphora, instance = self.amphora(amphora_id), (self.instances or {})[amphora_id]
         make = partial(self._order, amphora_id)
-        return (
-            amphora,
-            instance,
-            partial(agent_care.restart, self.ports.compute, self.ports.agents, instance, make=make),
-        )
+        start_anew = partial(agent_care.restart, self.ports.compute, self.ports.agents, instance, make=make)
+
+        async def restart(amphora: Amphora, reason: str) -> Amphora:
+            restarted = await start_anew(amphora, reason)
+            self.events.note(Reason.AgentRestarted, f"The agent was started again: {reason}", amphora_id=amphora_id)
+            return restarted
+
+        return amphora, instance, restart
 
     async def _keep(self, changed: Amphora) -> None:
         if changed == self.amphora(changed.id):
@@ -157,6 +181,7 @@ class BalancerAmphorae:
     async def discard(self, amphora_id: str) -> None:
         """Take its instance away and forget it."""
         await self.ports.compute.delete(amphora_id)
+        self.events.note(Reason.AmphoraDeleted, "An amphora was taken away", amphora_id=amphora_id)
         await self.write(lambda tx: tx.delete_amphora(amphora_id))
         self.amphorae = tuple(a for a in self.amphorae if a.id != amphora_id)
         self.instances = {i: one for i, one in (self.instances or {}).items() if i != amphora_id}

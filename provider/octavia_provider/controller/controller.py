@@ -15,10 +15,13 @@ from functools import partial
 
 import structlog
 
+from octavia_provider import __version__
 from octavia_provider.kit import tasks
 from octavia_provider.model.errors import LeaseLost, PermanentError, TransientError
+from octavia_provider.model.events import Reason
 from octavia_provider.ports import AgentRefused, Incomplete, Reconciler, Scope, Store, Transaction
 
+from .event_recorder import ControlPlaneEvents
 from .membership import Membership
 
 log = structlog.get_logger(__name__)
@@ -27,16 +30,23 @@ LEASE_SECONDS = 60.0
 CLAIMED = 16
 """Leases taken in one transaction: of many that have run out, those who claim them at once get some each."""
 FIRST_RETRY, LAST_RETRY = 0.2, 10.0
+TOLD_SECONDS = 60.0
+LEASE_LOST = "Another control plane has taken the lease; this one does nothing more here"
 
 
 @dataclass(slots=True)
 class _Worker:
-    """One scope's task and what wakes it."""
+    """One scope's task and what wakes it. ``trouble``: what is in the way now, after ``tries`` ``since`` then; ``told``: what an
+    event has been recorded of, and when."""
 
     reconciler: Reconciler
+    scope: Scope
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     task: asyncio.Task[None] | None = None
     trouble: str | None = None
+    tries: int = 0
+    since: float = 0.0
+    told: tuple[str | None, float] = (None, 0.0)
 
 
 def _nobody(_scope_id: str, _reason: str | None) -> None:
@@ -59,12 +69,14 @@ class Controller:
         self._troubled = troubled
         self._makers = makers
         self._holder = holder
+        self.events = ControlPlaneEvents(store, holder)
         self._workers: dict[str, _Worker] = {}
         self._loops: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Begin: every scope is looked at once, then whenever it is written to."""
         await self._renew()
+        await self.events.record(Reason.ControlPlaneStarted, "The control plane has started", version=__version__)
         await self._dispatch(everything=True)
         self._loops = [
             tasks.run_forever("following the store", self._follow),
@@ -80,6 +92,7 @@ class Controller:
 
         def work(tx: Transaction) -> None:
             tx.release(self._holder)
+            tx.record(self.events.event(Reason.ControlPlaneStopped, "The control plane ends; traffic goes on"))
             if self._membership:
                 self._membership.leave(tx)
 
@@ -144,7 +157,12 @@ class Controller:
             some = scope_ids[first : first + CLAIMED]
 
             def work(tx: Transaction, some: Sequence[str] = some) -> list[Scope | None]:
-                return [tx.acquire(scope_id, self._holder, self._lease_seconds) for scope_id in some]
+                leased = [tx.acquire(scope_id, self._holder, self._lease_seconds) for scope_id in some]
+                for scope in leased:
+                    if scope is not None and scope.fence > 1 and scope.id not in self._workers:
+                        message = "This control plane has taken the lease, and reconciles it from now on"
+                        tx.record(self.events.event(Reason.LeaseTaken, message, scope, fence=scope.fence))
+                return leased
 
             for leased in await self._store.write(work):
                 if leased is not None and leased.id not in self._workers:
@@ -153,7 +171,7 @@ class Controller:
     def _adopt(self, leased: Scope) -> None:
         if leased.fence > 1:
             log.info("lease taken", scope=leased.id, fence=leased.fence)
-        worker = _Worker(self._makers[leased.kind](leased))
+        worker = _Worker(self._makers[leased.kind](leased), leased)
         self._workers[leased.id] = worker
         worker.task = tasks.run_forever(f"reconcile {leased.id}", partial(self._work, leased.id, worker))
 
@@ -181,17 +199,19 @@ class Controller:
         try:
             alive = await worker.reconciler.reconcile()
         except LeaseLost:
-            return self._deposed(scope_id)
-        except Incomplete as error:
-            worker.trouble = str(error)
+            return await self._deposed(scope_id, worker)
+        except Incomplete as error:  # the reconciler has recorded what
+            worker.trouble, worker.tries = str(error), worker.tries + 1
             self._troubled(scope_id, worker.trouble)
             return None
         except Exception as error:  # noqa: BLE001 - whatever it is, this scope is tried again and the others go on
             worker.reconciler.forget()
             verdict = await self._failed(scope_id, worker, error)
             self._troubled(scope_id, worker.trouble)
+            await self._record_trouble(worker)
             return verdict
         worker.trouble = None
+        await self._record_recovery(worker)
         self._troubled(scope_id, None)
         return alive
 
@@ -202,6 +222,8 @@ class Controller:
                 log.warning("refused", scope=scope_id, reason=str(error))
                 if await worker.reconciler.fail(str(error)):
                     worker.trouble = None
+                    if worker.scope.kind != "load_balancer":  # whose reconciler has recorded it
+                        await self.events.record(Reason.ConfigurationRefused, str(error), worker.scope)
                     return True
             elif isinstance(error, (TransientError, OSError)):
                 log.warning("trouble", scope=scope_id, reason=str(error))
@@ -210,15 +232,34 @@ class Controller:
                 log.error("internal error", scope=scope_id, exc_info=error)
         except LeaseLost:
             worker.trouble = None
-            return self._deposed(scope_id)
+            return await self._deposed(scope_id, worker)
         except Exception:
             log.exception("not written down", scope=scope_id)
         return None
 
-    def _deposed(self, scope_id: str) -> bool:
+    async def _record_trouble(self, worker: _Worker) -> None:
+        """Once for each trouble, and again each minute: not at each try."""
+        if worker.trouble is None:
+            return
+        now = asyncio.get_running_loop().time()
+        worker.since = worker.since if worker.tries else now
+        worker.tries += 1
+        if worker.told[0] != worker.trouble or now - worker.told[1] >= TOLD_SECONDS:
+            worker.told = (worker.trouble, now)
+            await self.events.record(Reason.ReconcileFailed, worker.trouble, worker.scope, tries=worker.tries)
+
+    async def _record_recovery(self, worker: _Worker) -> None:
+        told, tries, worker.told, worker.tries = worker.told, worker.tries, (None, 0.0), 0
+        if told[0] is not None:
+            seconds = round(asyncio.get_running_loop().time() - worker.since, 3)
+            message = "What was in the way is gone"
+            await self.events.record(Reason.ReconcileRecovered, message, worker.scope, tries=tries, seconds=seconds)
+
+    async def _deposed(self, scope_id: str, worker: _Worker) -> bool:
         """Who has the lease now does what there is to do; we have said nothing of it, and look for leases that run out."""
         log.warning("lease lost", scope=scope_id)
         self._troubled(scope_id, None)
+        await self.events.record(Reason.LeaseLost, LEASE_LOST, worker.scope)
         return False
 
     async def _keep_leases(self) -> None:
@@ -241,7 +282,6 @@ class Controller:
             worker = self._workers.get(scope_id)
             if scope_id not in held and worker is not None:
                 del self._workers[scope_id]
-                log.warning("lease lost", scope=scope_id)
-                self._troubled(scope_id, None)
                 if worker.task:
                     worker.task.cancel()
+                await self._deposed(scope_id, worker)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events of one reconciler: noted when something is decided, written with what follows from it.
+"""Recording events. Those of a reconciler are noted when something is decided, and written with what follows from it.
 
 They cost no transaction of their own where the reconciler writes anyway, and they are fenced as its writes are: who has
 lost the lease records nothing.
@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from time import time
 from typing import Any, TypeVar
 
+import structlog
+
+from octavia_provider.model.errors import OctaviaError
 from octavia_provider.model.events import Event, Reason
-from octavia_provider.ports import Record, Transaction
+from octavia_provider.ports import Record, Scope, Store, Transaction
 
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -41,7 +44,6 @@ class EventRecorder:
                 generation=generation,
                 control_plane=self.control_plane,
                 data=data or {},
-                last_at=time(),
             )
         )
 
@@ -64,3 +66,26 @@ def with_events(taken: list[Event], work: Callable[[Transaction], T]) -> Callabl
         return work(tx)
 
     return recorded
+
+
+@dataclass(frozen=True, slots=True)
+class ControlPlaneEvents:
+    """Events of the control plane itself, which follow from no write. ``name``: this process, as in leases."""
+
+    store: Store
+    name: str
+
+    def event(self, reason: Reason, message: str, scope: Scope | None = None, **data: Any) -> Event:
+        """An event, about a scope or none."""
+        about = {} if scope is None else {"object_kind": scope.kind, "object_id": scope.id}
+        if scope is not None and scope.kind == "load_balancer":
+            about = {"load_balancer_id": scope.id}
+        return reason.event(message, control_plane=self.name, data=data, **about)
+
+    async def record(self, reason: Reason, message: str, scope: Scope | None = None, **data: Any) -> None:
+        """Write it down now. Where that is not possible the log has it: what is recorded goes on all the same."""
+        event = self.event(reason, message, scope, **data)
+        try:
+            await self.store.write(lambda tx: tx.record(event))
+        except OctaviaError as error:
+            log.warning("event not recorded", event=reason.name, message=message, reason=str(error))

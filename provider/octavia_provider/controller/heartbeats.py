@@ -20,6 +20,7 @@ import structlog
 from octavia_amphora.wire.heartbeat import Assembler, BalancerBeat, Heartbeat, states
 from octavia_provider.kit import tasks
 from octavia_provider.model.errors import TransientError
+from octavia_provider.model.events import Reason
 from octavia_provider.ports import Agents, Amphora, Compute, Dialer, Store, Transaction
 
 from .controller import Controller
@@ -124,6 +125,8 @@ class Heartbeats(asyncio.DatagramProtocol):
         self._odd.pop(amphora_id)
         log.warning("lost", amphora=amphora_id, load_balancer=load_balancer_id)
         self._status_cache.lost(load_balancer_id, amphora_id)
+        message = "The amphora does not have what was in force; it is pushed again"
+        reconciler.events.note(Reason.ConfigurationLost, message, amphora_id=amphora_id)
         self._controller.poke(load_balancer_id, forget=True)
 
     def _hear_balancer(self, amphora_id: str, beat: BalancerBeat) -> None:
@@ -198,6 +201,8 @@ class Heartbeats(asyncio.DatagramProtocol):
         reconciler = self._controller.reconciler(load_balancer_id)
         if isinstance(reconciler, BalancerReconciler):
             reconciler.suspects.add(amphora_id)
+            message = f"No heartbeat for {SILENCE_SECONDS:g} s; the cloud and the agent are asked"
+            reconciler.events.note(Reason.AgentSilent, message, amphora_id=amphora_id)
 
     async def _follow_amphorae(self) -> None:
         async with self._store.watch() as watch:

@@ -15,6 +15,7 @@ import structlog
 
 from octavia_provider.kit import tasks
 from octavia_provider.model.errors import OctaviaError
+from octavia_provider.model.events import Reason
 from octavia_provider.ports import Cloud, Scope, Store, Watch
 
 from .controller import Controller
@@ -78,6 +79,7 @@ class Housekeeper:
                     await self._until_lost()
                 except (OctaviaError, OSError) as error:
                     log.warning("no cloud", reason=str(error))
+                    await self._controller.events.record(Reason.CloudLost, str(error))
                     await asyncio.sleep(1.0)
                 again = True
                 self._heartbeats.close()
@@ -143,6 +145,7 @@ class Housekeeper:
         if not there.empty:
             unknown = await orphans(there, self._store)
             log.error("the store does not know what runs: the cloud stays", what=sentence(unknown), hint=HINT)
+            await self._controller.events.record(Reason.OrphanFound, sentence(unknown))
         return not there.empty
 
     async def _scopes(self) -> list[Scope]:

@@ -15,6 +15,7 @@ import structlog
 
 from octavia_amphora.wire.messages import Refusal
 from octavia_provider.model.errors import PermanentError, Refused
+from octavia_provider.model.events import Reason
 from octavia_provider.model.graph import Graph
 from octavia_provider.planner import plan as planner
 from octavia_provider.ports import (
@@ -93,6 +94,7 @@ class BalancerReconciler(BalancerAmphorae):
                 subject=f"load balancer {self.desired_state.scope.id}", hint="octaviactl logs",
             )  # fmt: skip
         await self._settle()
+        await self.write_events()
         if self.failing:
             self.instances = None
             raise Incomplete(str(next(iter(self.failing.values()))))
@@ -110,9 +112,21 @@ class BalancerReconciler(BalancerAmphorae):
         settlement = Settlement(
             scope_id=self.desired_state.scope.id, generation=self.desired_state.generation, errors=errors
         )
+        self.events.note(
+            Reason.ConfigurationRefused, reason, generation=settlement.generation, data={"objects": [*errors][:20]}
+        )
         await self.write(lambda tx: tx.settle(settlement))
         self.desired_state.settled(self.desired_state.generation, {}, errors)
         return True
+
+    def _note_refusals(self, errors: Mapping[str, str]) -> None:
+        """What is refused now, and was not for this reason before."""
+        for id_, why in errors.items():
+            record = self.desired_state.records.get(id_)
+            if record is None or record.error == why:
+                continue
+            reason = Reason.ListenerNotReachable if id_ in self.shut else Reason.ConfigurationRefused
+            self.events.note(reason, why, of=record, generation=self.desired_state.generation)
 
     async def _read(self) -> None:
         scope_id, since = self.desired_state.scope.id, self.desired_state.generation
@@ -201,6 +215,8 @@ class BalancerReconciler(BalancerAmphorae):
         lease = self.desired_state.scope
         if any(not isinstance(step, _FENCED) for step in steps):  # what a cloud is asked for, nobody fences there
             await self.ports.store.read(lambda tx: tx.require_lease(lease.id, lease.fence))
+        self._note_losses(steps)
+        await self.write_events()
         for kind, group in itertools.groupby(steps, type):
             alike = tuple(group)
             if kind is planner.Push:
@@ -210,12 +226,25 @@ class BalancerReconciler(BalancerAmphorae):
             if kind in (planner.Boot, planner.Discard):
                 self._access = None
 
+    def _note_losses(self, steps: Iterable[planner.Step]) -> None:
+        """Of amphorae that did run and are booted again."""
+        for step in steps:
+            if isinstance(step, planner.Boot) and self.amphora(step.amphora_id).status == "ALLOCATED":
+                self.events.note(
+                    Reason.AmphoraLost,
+                    "The amphora does not run any more; it is made again",
+                    amphora_id=step.amphora_id,
+                )
+
     async def _in_turn(self, steps: Iterable[planner.Step]) -> None:
         for step in steps:
             match step:
                 case planner.AllocateVips():
                     root, lease = self.desired_state.records[self.desired_state.scope.id], self.desired_state.scope
                     self.desired_state.fill(await self.addresses.allocate(self.ports.store, lease, root))
+                    allocated = [vip.address for vip in self.addresses.vips]
+                    message = f"The cloud has allocated {', '.join(allocated)}"
+                    self.events.note(Reason.VipAllocated, message, data={"addresses": allocated})
                 case planner.ReleaseVips(keep):
                     await self.addresses.release(self.desired_state.scope.id, keep)
                 case planner.AddAmphora(role):
@@ -292,9 +321,16 @@ class BalancerReconciler(BalancerAmphorae):
             scope_id=scope.id, generation=self.desired_state.generation, accepted=accepted, errors=dict(errors)
         )
         self._show_what_stands_aside()
+        self._note_refusals(errors)
         if self.desired_state.gone:
             await self.write(lambda tx: tx.free_addresses(scope.id))
+            self.events.note(Reason.LoadBalancerDeleted, "The load balancer is gone")
             self.ports.status_cache.forget(scope.id)
+
+        if scope.applied < self.desired_state.generation and not self.desired_state.gone:
+            self.events.note(
+                Reason.ConfigurationApplied, "What was written is in force", generation=settlement.generation
+            )
 
         def work(tx: Transaction) -> None:
             tx.settle(settlement)
