@@ -21,6 +21,7 @@ from octavia_provider.api.rules import living
 from octavia_provider.control_plane import Facts, Parts, control_plane
 from octavia_provider.controller.controller import Controller
 from octavia_provider.controller.status_cache import StatusCache
+from octavia_provider.model.events import Event, EventFilter
 from octavia_provider.ports import Record
 from octavia_provider.store import SqlStore, open_store
 from unit.api import settling
@@ -187,6 +188,11 @@ class Site:
             if not ended:
                 return number - first
         raise AssertionError
+
+    async def events(self, load_balancer_id: str | None = None) -> list[Event]:
+        """In their order."""
+        wanted = EventFilter(load_balancer_id=load_balancer_id)
+        return await self.store.read(lambda tx: tx.events(wanted, limit=1000))
 
     async def show(self, plane: ControlPlane, lb: dict[str, Any]) -> dict[str, Any]:
         answer = await plane.api.call("GET", f"/lbaas/loadbalancers/{lb['id']}")

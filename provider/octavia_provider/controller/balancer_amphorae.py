@@ -19,7 +19,7 @@ from . import agent_care, amphorae
 from .addresses import Addresses
 from .context import Ports
 from .desired_state import DesiredState
-from .event_recorder import EventRecorder, with_events
+from .event_recorder import EventRecorder
 from .push import InForce
 
 T = TypeVar("T")
@@ -93,6 +93,7 @@ class BalancerAmphorae:
         began = clock()
         instance = await self.ports.compute.boot(self._order(amphora_id, issued.append))
         await self.ports.agents.ready(instance, agent_care.START_TIMEOUT)
+        self.suspects.discard(amphora_id)
         amphora = self.amphora(amphora_id)
         expires = issued[-1] if issued else amphora.certificate_expires
         ready = replace(amphora, status="ALLOCATED", management_address=instance.agent[0], certificate_expires=expires)
@@ -195,14 +196,8 @@ class BalancerAmphorae:
 
     async def write(self, work: Callable[[Transaction], object]) -> None:
         """Write as the holder of the lease, with the events that were noted since the last write."""
-        taken = self.events.take()
-        try:
-            await self.ports.store.write(fenced(self.desired_state.scope, with_events(taken, work)))
-        except LeaseLost:
-            raise  # what is decided now is for another one to record
-        except Exception:
-            self.events.put_back(taken)
-            raise
+        with self.events.taken_along(work) as recorded:
+            await self.ports.store.write(fenced(self.desired_state.scope, recorded))
 
     async def write_events(self) -> None:
         """Those that no other write has taken along."""

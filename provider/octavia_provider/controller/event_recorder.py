@@ -7,13 +7,15 @@ lost the lease records nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import structlog
 
-from octavia_provider.model.errors import OctaviaError
+from octavia_provider.model.errors import LeaseLost, OctaviaError
 from octavia_provider.model.events import Event, Reason
 from octavia_provider.ports import Record, Scope, Store, Transaction
 
@@ -23,49 +25,47 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class EventRecorder:
-    """Of one load balancer; ``control_plane`` is who decides."""
+    """Of one load balancer; ``control_plane`` is who decides. ``noted``: what no write has taken along yet, and when it was."""
 
     load_balancer_id: str
     control_plane: str
-    noted: list[Event] = field(default_factory=list)
+    noted: list[tuple[float, Event]] = field(default_factory=list)
 
     def note(
         self, reason: Reason, message: str, *, amphora_id: str | None = None, of: Record | None = None,
         generation: int | None = None, data: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """An event that the next write takes along. ``of``: the object that it is about, where that is a part."""
-        self.noted.append(
-            reason.event(
-                message,
-                load_balancer_id=self.load_balancer_id,
-                amphora_id=amphora_id,
-                object_kind=of.kind if of else None,
-                object_id=of.id if of else None,
-                generation=generation,
-                control_plane=self.control_plane,
-                data=data or {},
-            )
+        event = reason.event(
+            message,
+            load_balancer_id=self.load_balancer_id,
+            amphora_id=amphora_id,
+            object_kind=of.kind if of else None,
+            object_id=of.id if of else None,
+            generation=generation,
+            control_plane=self.control_plane,
+            data=data or {},
         )
+        self.noted.append((asyncio.get_running_loop().time(), event))
 
-    def take(self) -> list[Event]:
-        """What is to be written now. ``put_back`` what was not."""
+    @contextmanager
+    def taken_along(self, work: Callable[[Transaction], T]) -> Iterator[Callable[[Transaction], T]]:
+        """``work``, and before it (it may delete what they are about) the events; a write that fails leaves them noted."""
         taken, self.noted = self.noted, []
-        return taken
+        now = asyncio.get_running_loop().time()
 
-    def put_back(self, taken: list[Event]) -> None:
-        """These were not written: the next write takes them along, before what was noted since."""
-        self.noted[:0] = taken
+        def recorded(tx: Transaction) -> T:
+            for at, event in taken:
+                tx.record(event, ago=now - at)
+            return work(tx)
 
-
-def with_events(taken: list[Event], work: Callable[[Transaction], T]) -> Callable[[Transaction], T]:
-    """``work``, and before it the events: it may delete what they are about."""
-
-    def recorded(tx: Transaction) -> T:
-        for event in taken:
-            tx.record(event)
-        return work(tx)
-
-    return recorded
+        try:
+            yield recorded
+        except LeaseLost:
+            raise  # what is decided now is for another one to record
+        except Exception:
+            self.noted[:0] = taken
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,5 +87,5 @@ class ControlPlaneEvents:
         event = self.event(reason, message, scope, **data)
         try:
             await self.store.write(lambda tx: tx.record(event))
-        except OctaviaError as error:
+        except (OctaviaError, OSError) as error:
             log.warning("event not recorded", event=reason.name, message=message, reason=str(error))

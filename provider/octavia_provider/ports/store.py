@@ -281,11 +281,9 @@ class Transaction(Protocol):
         """Give back all addresses of a holder and its parts but those of ``keep``."""
         ...
 
-    def record(self, event: Event) -> None:
-        """Write an event down with what else this transaction writes; an equal one that is there is counted instead.
-
-        The load balancer's name, project and generation are filled in, and the time where the event has none.
-        """
+    def record(self, event: Event, *, ago: float = 0.0) -> None:
+        """Write an event of so many seconds ago down with what else this transaction writes; an equal one that is there is
+        counted instead. The load balancer's name, project and generation are filled in."""
         ...
 
     def events(

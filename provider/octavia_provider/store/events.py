@@ -56,9 +56,9 @@ class EventLog:
     _event_clock: Callable[[], float]
     touched: set[str]
 
-    def record(self, event: Event) -> None:
+    def record(self, event: Event, *, ago: float = 0.0) -> None:
         """Write an event down, or count it where an equal one is there."""
-        at, key = event.last_at or self._event_clock(), _key(event)
+        at, key = self._event_clock() - ago, _key(event)
         facts = {"root": event.load_balancer_id, "of_generation": event.generation}
         latest = {"last_at": at, "control_plane": event.control_plane, "data": plain(event.data)}
         self.touched.add(EVENTS_CHANGED)

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the events tell of a life: each decision once, in its order; retries do not flood."""
+
+from __future__ import annotations
+
+import asyncio
+
+from octavia_amphora.wire.config import Configuration, compose
+from octavia_amphora.wire.messages import Complaint, Refusal
+from octavia_provider.model.errors import Unreachable
+
+from .cloud import NETWORK
+from .loop import run
+from .site import PAIR, Site, site
+
+
+async def told(made: Site, load_balancer_id: str | None) -> list[str]:
+    """The reasons, with how often where that is not once."""
+    found = await made.events(load_balancer_id)
+    for e in found:
+        print(e.sequence, e.first_at, e.last_at, e.reason, e.count, e.message, e.amphora_id, e.data)
+    return [event.reason + (f" ×{event.count}" if event.count > 1 else "") for event in found]
+
+
+def test_a_life_without_trouble() -> None:
+    async def story() -> None:
+        async with site(roles=PAIR) as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            made_of = ["VipAllocated", "AmphoraBooted", "AmphoraBooted"]
+            assert await told(made, lb["id"]) == [*made_of, "ConfigurationApplied ×5"]
+            await asyncio.sleep(100)
+            await plane.api.make("listener", loadbalancer_id=lb["id"], protocol="TCP", protocol_port=81)
+            await plane.api.call("DELETE", f"/lbaas/loadbalancers/{lb['id']}?cascade=true", wait=300)
+            await plane.stop()
+            found = await made.events()
+            assert [event.reason for event in found] == [
+                "ControlPlaneStarted", *made_of, "ConfigurationApplied", "ConfigurationApplied", "AmphoraDeleted",
+                "AmphoraDeleted", "LoadBalancerDeleted", "ControlPlaneStopped",
+            ]  # fmt: skip
+            assert {event.load_balancer_name for event in found} == {"lb", None}
+            assert {event.control_plane for event in found} == {"one"}
+            booted = [event for event in found if event.reason == "AmphoraBooted"]
+            assert all(20 < event.data["seconds"] < 60 for event in booted)
+            assert {event.amphora_id for event in booted} == {
+                e.amphora_id for e in found if e.reason == "AmphoraDeleted"
+            }
+            assert [event.generation for event in found if event.reason == "ConfigurationApplied"] == [5, 6]
+
+    run(story())
+
+
+def test_what_is_lost_or_hangs() -> None:
+    async def story() -> None:
+        async with site(roles=PAIR) as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            begin = len(await told(made, lb["id"]))
+            lost, hung = made.world.live(lb["id"])
+            del made.world.servers[lost.instance.amphora_id]
+            await made.until(lambda: len(made.world.live(lb["id"])) == 2)
+            await made.until(lambda: all(server.standing for server in made.world.live(lb["id"])))
+            await asyncio.sleep(60)
+            found = await told(made, lb["id"])
+            assert [reason for reason in found[begin:] if reason != "AgentSilent"] == ["AmphoraLost", "AmphoraBooted"]
+            begin = len(found)
+            hung.answering = hung.beating = False
+            await made.until(lambda: hung.answering)
+            hung.beating = True
+            await asyncio.sleep(60)
+            assert (await told(made, lb["id"]))[begin:] == ["AgentSilent", "AgentRestarted"]
+
+    run(story())
+
+
+def test_what_is_refused_is_told_at_its_object_once() -> None:
+    async def story() -> None:
+        async with site() as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            wanted = {"loadbalancer_id": lb["id"], "protocol": "TCP"}
+            shut = (await plane.api.post("listener", {**wanted, "protocol_port": 666})).body["listener"]
+            await asyncio.sleep(100)
+            made.world.refuse = lambda _amphora, configuration: (
+                Refusal("refused", "no", (Complaint("no such socket", line=line_of(configuration, ":4444")),))
+                if line_of(configuration, ":4444")
+                else None
+            )
+            refused = (await plane.api.post("listener", {**wanted, "protocol_port": 4444})).body["listener"]
+            assert refused["provisioning_status"] == "ERROR"
+            await plane.api.make("listener", **wanted, protocol_port=81)
+            errors = [event for event in await made.events(lb["id"]) if event.severity == "error"]
+            assert [(e.reason, e.object_kind, e.object_id, e.count) for e in errors] == [
+                ("ListenerNotReachable", "listener", shut["id"], 1),
+                ("ConfigurationRefused", "listener", refused["id"], 1),
+            ]
+            assert "not allowed by policy" in errors[0].message
+            assert errors[1].message == "no such socket"
+
+    run(story())
+
+
+def line_of(configuration: Configuration, word: str) -> int:
+    lines = compose(configuration).splitlines()
+    return next((number for number, line in enumerate(lines, start=1) if line.endswith(word)), 0)
+
+
+def test_retries_are_one_event__and_the_end_of_the_trouble_is_another() -> None:
+    async def story() -> None:
+        async with site() as made:
+            plane = await made.start()
+            made.world.fail("boot", *(Unreachable("gateway timeout") for _ in range(40)))
+            lb_id = await made.write("load_balancer", vip_network_id=NETWORK)
+            await made.when_settled(lb_id)
+            assert plane.controller.troubles() == {}
+            _vip, trouble, _booted, _applied, recovered = await made.events(lb_id)
+            assert (trouble.reason, trouble.message) == ("ReconcileFailed", "gateway timeout")
+            assert 2 < trouble.count < 20
+            assert recovered.reason == "ReconcileRecovered"
+            assert recovered.data["tries"] == 40
+
+    run(story())
+
+
+def test_who_takes_over_says_so() -> None:
+    async def story() -> None:
+        async with site() as made:
+            first = await made.start(holder="one")
+            lb = await made.balancer(first)
+            await first.kill()
+            await made.start(holder="two")
+            await asyncio.sleep(120)
+            taken = (await made.events(lb["id"]))[-1]
+            assert (taken.reason, taken.control_plane, taken.data) == ("LeaseTaken", "two", {"fence": 2})
+
+    run(story())
