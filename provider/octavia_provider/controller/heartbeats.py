@@ -201,8 +201,7 @@ class Heartbeats(asyncio.DatagramProtocol):
         reconciler = self._controller.reconciler(load_balancer_id)
         if isinstance(reconciler, BalancerReconciler):
             reconciler.suspects.add(amphora_id)
-            instance = (reconciler.instances or {}).get(amphora_id)
-            if instance is not None and instance.alive:
+            if amphora_id in (reconciler.instances or {}):  # it is not being booted
                 message = f"No heartbeat for {SILENCE_SECONDS:g} s; the cloud and the agent are asked"
                 reconciler.events.note(Reason.AgentSilent, message, amphora_id=amphora_id)
                 self._spawn(reconciler.write_events())  # it may have enough to do for a while

@@ -33,7 +33,7 @@ class Site:
     def __init__(self) -> None:
         self.status_cache = StatusCache()
         self.known = BalancerReconciler(
-            cast("Any", SimpleNamespace(networks=None, holder="one")),
+            cast("Any", SimpleNamespace(networks=None, holder="one", store=self)),
             DesiredState(scope()),
             instances={"amp": cast("Any", "the host")},
         )
@@ -42,6 +42,7 @@ class Site:
         self.asked: list[tuple[Any, str]] = []
         self.answer: States | Exception | None = None
         self.pokes: list[tuple[str, bool]] = []
+        self.written = 0
         self.now, self.looks, self.sequence = 0.0, 0, 0
         self.changed = asyncio.Event()
         self.heartbeats = Heartbeats(
@@ -60,6 +61,9 @@ class Site:
     # what the store, the controller and the agents are asked for
     async def read(self, _: Callable[..., Any]) -> list[Any]:
         return list(self.amphorae)
+
+    async def write(self, _: Callable[..., Any]) -> None:
+        self.written += 1
 
     def watch(self) -> Any:
         return _Watch(self.changed)
@@ -223,6 +227,7 @@ async def test_a_silent_amphora_is_suspected(site: Site) -> None:
     site.now += 1.0
     await come(lambda: bool(site.pokes))
     assert site.known.suspects == {"amp"}
+    await come(lambda: site.written == 1 and not site.known.events.noted)
 
 
 async def test_an_amphora_that_was_made_anew_and_has_nothing_in_force_yet_is_not_online(site: Site) -> None:
