@@ -34,12 +34,13 @@ def main() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     logging.getLogger().handlers[0].addFilter(FloodFilter())
     try:
-        settings = msgspec.json.decode(path.read_bytes(), type=AgentConfig)
+        source = path.read_bytes()
+        settings = msgspec.json.decode(source, type=AgentConfig)
     except (OSError, msgspec.MsgspecError) as error:
         sys.exit(_log_error(f"cannot read the settings {path}: {error}. It is written where the amphora is booted"))
     shortage.raise_open_files_limit()
     try:
-        asyncio.run(run(settings))
+        asyncio.run(run(settings, source))
     except OSError as error:
         sys.exit(_log_error(f"cannot serve on {settings.listen_address} port {settings.listen_port}: {error}"))
 
@@ -49,13 +50,14 @@ def _log_error(message: str) -> int:
     return 2
 
 
-async def run(settings: AgentConfig) -> None:
-    """Serve until a signal says to end."""
+async def run(settings: AgentConfig, source: bytes) -> None:
+    """Serve until a signal says to end. ``source``: the file that the settings were read from."""
     from .apply.load_balancers import LoadBalancers
     from .apply.settings import AgentSettings
     from .haproxy.user import HaproxyUser
     from .heartbeat.sender import HeartbeatSender
     from .metrics.server import serve as serve_metrics
+    from .options import Options
     from .server.app import MAX_BODY, Api
     from .server.http import Server
     from .server.tls import ServerTls
@@ -71,9 +73,10 @@ async def run(settings: AgentConfig) -> None:
         idle_timeout=settings.finish,
     )
     load_balancers = LoadBalancers(runtime, wake.set)
-    sender = HeartbeatSender(settings, load_balancers, wake)
+    options = Options(settings, source)
+    sender = HeartbeatSender(options, load_balancers, wake)
     tls = ServerTls(settings)
-    api = Server(Api(settings, load_balancers, tls, sender).answer, max_body=MAX_BODY)
+    api = Server(Api(options, load_balancers, tls, sender).answer, max_body=MAX_BODY)
     recovery = asyncio.ensure_future(supervised("recovery", load_balancers.recover))
     await api.listen(settings.listen_address, settings.listen_port, tls.context)
     metrics = await serve_metrics(load_balancers, runtime)

@@ -112,6 +112,7 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
             status_cache=status_cache,
             holder=f"embedded {settings.home}",
             templates=templates,
+            timing=settings.timing(),
         )
         facts = Facts(project_id=PROJECT, home=str(settings.home), idle_seconds=settings.idle_seconds)
         if settings.database is None:  # a server's databases are copied by its own tools

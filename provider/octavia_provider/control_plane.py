@@ -24,6 +24,7 @@ from octavia_provider.controller.load_balancer import BalancerReconciler
 from octavia_provider.controller.membership import Membership
 from octavia_provider.controller.receivers import HeartbeatReceivers
 from octavia_provider.controller.shared_resources import SharedResourceReconciler
+from octavia_provider.controller.silence import HeartbeatTiming
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.model.kinds import SHARED_KINDS
 from octavia_provider.ports import Agents, Authority, CloudDriver, Reconciler, Scope, Store
@@ -40,7 +41,8 @@ Serve = Callable[[Any], Awaitable["Server"]]
 class Parts:
     """What a control plane is made of. ``holder`` names it in leases; ``templates``: an operator's own over ours.
 
-    ``roles``: of the amphorae that every load balancer has. ``membership``: where several share the store.
+    ``roles``: of the amphorae that every load balancer has. ``membership``: where several share the store. ``timing``: of
+    heartbeats.
     """
 
     store: Store
@@ -53,6 +55,7 @@ class Parts:
     lease_seconds: float = LEASE_SECONDS
     templates: Overlay = field(default_factory=Overlay)
     roles: tuple[str, ...] = ("STANDALONE",)
+    timing: HeartbeatTiming = field(default_factory=HeartbeatTiming)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +80,7 @@ async def control_plane(
         clock = asyncio.get_running_loop().time
         heartbeats = Heartbeats(
             parts.store, parts.status_cache, controller, parts.agents, parts.driver.cloud, clock=clock,
-            membership=parts.membership,
+            membership=parts.membership, timing=parts.timing,
         )  # fmt: skip
         housekeeper = Housekeeper(
             parts.store, parts.driver.cloud, controller, heartbeats, parts.status_cache,
@@ -100,7 +103,7 @@ async def control_plane(
         retention.start()
         stack.push_async_callback(retention.stop)
         await asyncio.to_thread(importlib.import_module, "octavia_provider.api")  # the cloud is built meanwhile
-        server = await serve(_application(parts, facts, controller, stop))
+        server = await serve(_application(parts, facts, controller, heartbeats, stop))
         stack.push_async_callback(server.close)
         yield controller
 
@@ -120,6 +123,7 @@ def _makers(parts: Parts) -> Mapping[str, Callable[[Scope], Reconciler]]:
         templates=parts.templates.current,
         roles=parts.roles,
         receivers=partial(_receivers, parts),
+        heartbeat_interval=parts.timing.interval,
     )
     shared = dict.fromkeys(SHARED_KINDS, partial(_shared_resource, parts.store))
     return {"load_balancer": partial(_load_balancer, ports), **shared, **driver.reconcilers}
@@ -139,7 +143,9 @@ def _shared_resource(store: Store, scope: Scope) -> Reconciler:
     return SharedResourceReconciler(store, scope)
 
 
-def _application(parts: Parts, facts: Facts, controller: Controller, stop: Callable[[], None]) -> Any:
+def _application(
+    parts: Parts, facts: Facts, controller: Controller, heartbeats: Heartbeats, stop: Callable[[], None]
+) -> Any:
     from octavia_provider import api
 
     settings = api.Settings(
@@ -150,7 +156,9 @@ def _application(parts: Parts, facts: Facts, controller: Controller, stop: Calla
         certificate_authority_expires=parts.authority.expires,
     )
     configurations = Configurations(controller, parts.templates)
-    callbacks = api.Callbacks(stop=stop, activity=lambda _: None, configurations=configurations)
+    callbacks = api.Callbacks(
+        stop=stop, activity=lambda _: None, configurations=configurations, heartbeats=heartbeats.facts
+    )
     return api.create_app(
         parts.store, parts.status_cache, parts.driver.networks, settings=settings, callbacks=callbacks,
         local_kinds=tuple(parts.driver.reconcilers), directory=parts.driver.directory,

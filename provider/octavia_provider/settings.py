@@ -4,15 +4,19 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from octavia_provider.controller.silence import HeartbeatTiming
 from octavia_provider.kit import paths
 
 
 class Settings(BaseSettings):
     """Of one embedded control plane. ``idle_seconds`` None: it stays when nothing is left to serve. ``templates_dir``: an operator's
-    templates, which stand in place of ours. ``database``: the URL of a PostgreSQL database that keeps the state in place of the home."""
+    templates, which stand in place of ours. ``database``: the URL of a PostgreSQL database that keeps the state in place of the home.
+
+    ``heartbeat_interval`` and ``heartbeat_timeout`` in seconds; ``breaker_share``: more than this part of all amphorae silent at once
+    is taken for the control plane's own failure, and none of them is replaced."""
 
     model_config = SettingsConfigDict(env_prefix="OCTAVIA_", env_ignore_empty=True, frozen=True)
 
@@ -21,3 +25,18 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning"] = "info"
     templates_dir: Path | None = None
     database: str | None = None
+    heartbeat_interval: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+    heartbeat_timeout: Annotated[float, Field(ge=0.3, le=600, validate_default=True)] = 4.0
+    breaker_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+    @field_validator("heartbeat_timeout")
+    @classmethod
+    def _three_beats_fit(cls, timeout: float, info: ValidationInfo) -> float:
+        HeartbeatTiming(interval=info.data.get("heartbeat_interval", 0.0), timeout=timeout)
+        return timeout
+
+    def timing(self) -> HeartbeatTiming:
+        """Of heartbeats and silence."""
+        return HeartbeatTiming(
+            interval=self.heartbeat_interval, timeout=self.heartbeat_timeout, breaker_share=self.breaker_share
+        )

@@ -20,6 +20,7 @@ from octavia_amphora.apply.disk import Disk, PushRecord
 from octavia_amphora.wire import config
 from octavia_amphora.wire.config import Configuration, Server
 from octavia_amphora.wire.heartbeat import Assembler, Heartbeat, states
+from octavia_amphora.wire.messages import AgentOptions
 from octavia_provider.model.errors import TransientError
 from octavia_provider.ports import AgentRefused
 
@@ -270,7 +271,8 @@ async def test_heartbeats_tell_of_a_dead_member_before_the_next_is_due(amphora: 
     ear = Ear(amphora)
     first = await ear.next()
     assert first.balancers == ()
-    await amphora.push(new)
+    told_before = (await amphora.push(new)).heartbeat
+    assert (first.boot, first.sequence) <= told_before
 
     async def told(state_of_b: str) -> Heartbeat:
         while True:
@@ -290,6 +292,11 @@ async def test_heartbeats_tell_of_a_dead_member_before_the_next_is_due(amphora: 
     again = await told("up")
     assert up.sequence < down.sequence < back.sequence
     assert again.boot > back.boot
+    assert told_before < (up.boot, up.sequence)
+    await amphora.client.configure(amphora.host, AgentOptions(heartbeat_interval=0.06))
+    last = await ear.next()
+    while (one := await ear.next()).time - last.time > 0.3:  # the interval it was started with is 0.5 s
+        last = one
     ear.close()
 
 

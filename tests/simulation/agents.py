@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from octavia_amphora.wire.config import apply, digest
 from octavia_amphora.wire.messages import (
+    AgentOptions,
     Applied,
     InForce,
     LoadBalancerStatus,
@@ -75,6 +76,9 @@ class SimulationAgents:
 
     async def ready(self, host: Instance, timeout: float) -> None:
         await self._reach("ready", host)
+
+    async def configure(self, host: Instance, options: AgentOptions) -> None:
+        (await self._reach("configure", host)).options.append(options)
 
     async def renew_certificate(self, host: Instance, credential: Credential) -> bool:
         await self._reach("renew_certificate", host)

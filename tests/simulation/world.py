@@ -18,11 +18,11 @@ import msgspec
 
 from octavia_amphora.wire.config import Configuration
 from octavia_amphora.wire.heartbeat import BalancerBeat, Heartbeat, encode
-from octavia_amphora.wire.messages import AgentConfig, Counters, ListenerState, Refusal, VersionStamp
+from octavia_amphora.wire.messages import AgentConfig, AgentOptions, Counters, ListenerState, Refusal, VersionStamp
 from octavia_provider.model.errors import Unreachable
 from octavia_provider.ports import Instance
 
-HEARTBEAT_SECONDS = 3.0
+HEARTBEAT_SECONDS = 1.0
 SETTINGS = "/etc/octavia-amphora/agent.json"
 Verdict = Callable[[str, Configuration], Refusal | None]
 
@@ -51,6 +51,7 @@ class Server:
     answering: bool = True
     beating: bool = True
     boot: int = 1
+    options: list[AgentOptions] = field(default_factory=list)
 
     @property
     def settings(self) -> AgentConfig:

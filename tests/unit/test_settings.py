@@ -24,6 +24,10 @@ def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPat
         (["--idle-seconds", "nan"], {}, "--idle-seconds"),
         ([], {"OCTAVIA_IDLE_SECONDS": "soon"}, "OCTAVIA_IDLE_SECONDS"),
         ([], {"OCTAVIA_LOG_LEVEL": "loud"}, "OCTAVIA_LOG_LEVEL"),
+        ([], {"OCTAVIA_HEARTBEAT_INTERVAL": "0"}, "OCTAVIA_HEARTBEAT_INTERVAL"),
+        ([], {"OCTAVIA_HEARTBEAT_INTERVAL": "2"}, "OCTAVIA_HEARTBEAT_TIMEOUT"),
+        ([], {"OCTAVIA_HEARTBEAT_TIMEOUT": "2.9"}, "OCTAVIA_HEARTBEAT_TIMEOUT"),
+        ([], {"OCTAVIA_BREAKER_SHARE": "1.5"}, "OCTAVIA_BREAKER_SHARE"),
     ],
 )
 def test_a_bad_setting_is_refused_by_its_name(

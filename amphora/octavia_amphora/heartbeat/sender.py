@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +14,12 @@ from octavia_amphora.apply.disk import write
 from octavia_amphora.apply.load_balancer import LoadBalancer
 from octavia_amphora.apply.load_balancers import LoadBalancers
 from octavia_amphora.apply.stats_collector import COST_FACTOR
+from octavia_amphora.options import Options
 from octavia_amphora.wire.heartbeat import BalancerBeat, Heartbeat, encode, short_digest
 from octavia_amphora.wire.messages import AgentConfig, States
 
 from .receivers import HeartbeatReceivers
+from .sockets import HeartbeatSockets
 
 log = logging.getLogger("octavia_amphora.heartbeat")
 
@@ -31,16 +32,21 @@ MAX_BOOT_AHEAD = 10 * 366 * 86_400_000
 class HeartbeatSender:
     """Sends heartbeats until it is cancelled."""
 
-    def __init__(self, settings: AgentConfig, load_balancers: LoadBalancers, wake: asyncio.Event) -> None:
-        self._settings = settings
+    def __init__(self, options: Options, load_balancers: LoadBalancers, wake: asyncio.Event) -> None:
+        settings = options.config
         self._load_balancers = load_balancers
         self._wake = wake
-        self._key = bytes.fromhex(settings.heartbeat_key)
+        self._amphora_id, self._key = settings.amphora_id, bytes.fromhex(settings.heartbeat_key)
+        self._interval = settings.heartbeat_interval
         self.receivers = HeartbeatReceivers(settings)
-        self._sockets: dict[int, socket.socket] = {}
-        self._sequence = 0
+        self._sockets = HeartbeatSockets()
         self._warned: set[object] = set()
-        self.boot = next_boot(Path(settings.state_directory))
+        self.boot, self.sequence = next_boot(Path(settings.state_directory)), 0
+        options.subscribe(self._changed)
+
+    def _changed(self, settings: AgentConfig) -> None:
+        self._interval = settings.heartbeat_interval
+        self._wake.set()
 
     async def run(self) -> None:
         """Look and tell, for ever."""
@@ -52,15 +58,13 @@ class HeartbeatSender:
                 self._wake.clear()
                 states = await self._collect_all()
                 significant = tuple(_significant_part(one) for one in states)
-                if significant != last_sent or began - sent_at >= self._settings.heartbeat_interval:
+                if significant != last_sent or began - sent_at >= self._interval:
                     self._send(states)
                     last_sent, sent_at = significant, began
                 cost = time.monotonic() - began
-                await self._wait(sent_at + self._settings.heartbeat_interval, cost)
+                await self._wait(sent_at + self._interval, cost)
         finally:
-            for one in self._sockets.values():
-                one.close()
-            self._sockets.clear()
+            self._sockets.close()
 
     async def _wait(self, next_beat: float, cost: float) -> None:
         """Until the next look: when somebody says that something changed, soon if there are checks, else at the beat."""
@@ -90,31 +94,17 @@ class HeartbeatSender:
         return states
 
     def _send(self, collected: Sequence[tuple[LoadBalancer, States]]) -> None:
-        self._sequence += 1
+        self.sequence += 1
         beat = Heartbeat(
-            amphora_id=self._settings.amphora_id,
+            amphora_id=self._amphora_id,
             boot=self.boot,
-            sequence=self._sequence,
+            sequence=self.sequence,
             time=time.time(),
             balancers=tuple(_balancer_beat(balancer, states) for balancer, states in collected),
         )
-        parts = encode(beat, self._key)
-        for family, address in self.receivers.addresses:
-            self._send_to(family, address, parts)
+        self._sockets.send(self.receivers.addresses, encode(beat, self._key))
         for balancer, _ in collected:
             balancer.save_counters()
-
-    def _send_to(self, family: int, address: tuple[str, int], parts: Sequence[bytes]) -> None:
-        try:
-            if family not in self._sockets:
-                self._sockets[family] = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-            for part in parts:
-                self._sockets[family].sendto(part, address)
-            self._warned.discard(address)
-        except OSError as error:
-            if address not in self._warned:  # once, not at each beat
-                log.warning("heartbeat to %s port %d: %s", *address, error)
-                self._warned.add(address)
 
 
 def next_boot(directory: Path) -> int:

@@ -14,7 +14,8 @@ from octavia_amphora.apply.errors import PushRefused
 from octavia_amphora.apply.load_balancers import LoadBalancers
 from octavia_amphora.haproxy import check
 from octavia_amphora.heartbeat.sender import HeartbeatSender
-from octavia_amphora.wire.messages import AgentConfig, Info, Push, Receivers, Refusal, ServerCertificate, VersionStamp
+from octavia_amphora.options import Options
+from octavia_amphora.wire.messages import AgentOptions, Info, Push, Receivers, Refusal, ServerCertificate, VersionStamp
 
 from .http import Request, Response
 from .tls import ServerTls, is_controller
@@ -47,9 +48,10 @@ class Api:
     """The handlers."""
 
     def __init__(
-        self, settings: AgentConfig, load_balancers: LoadBalancers, tls: ServerTls, sender: HeartbeatSender
+        self, options: Options, load_balancers: LoadBalancers, tls: ServerTls, sender: HeartbeatSender
     ) -> None:
-        self._settings = settings
+        self._settings = options.config
+        self._options = options
         self._load_balancers = load_balancers
         self._tls = tls
         self._sender = sender
@@ -89,6 +91,9 @@ class Api:
                 log.info("certificate renewed")
             case "PUT", ["v1", "receivers"]:
                 self._sender.receivers.replace(_body(request, Receivers))
+            case "PUT", ["v1", "options"]:
+                self._options.change(_body(request, AgentOptions))
+                log.info("options changed")
             case _:
                 raise _NoSuchCall
         return Response(204)
@@ -117,7 +122,8 @@ class Api:
             "applied load_balancer=%s revision=%d outcome=%s seconds=%.4f",
             identity, push.stamp.revision, applied.outcome, applied.seconds,
         )  # fmt: skip
-        return _answer(applied)
+        last = (self._sender.boot, self._sender.sequence)
+        return _answer(msgspec.structs.replace(applied, heartbeat=last))
 
 
 def _found(body: object | None) -> Response:

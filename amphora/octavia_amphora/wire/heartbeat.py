@@ -22,7 +22,8 @@ import hmac
 import struct
 import zlib
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from itertools import chain
 from typing import Literal
 
 import msgspec
@@ -265,7 +266,7 @@ def _parse(datagram: bytes) -> _Part | None:
 
 def _unpack(packed: _Packed) -> BalancerBeat:
     listeners = tuple(ListenerState(_STATUSES[status], Counters(*numbers)) for status, *numbers in packed.listeners)
-    states = tuple(_nibbles(packed.servers))[: packed.count]
+    states = tuple(chain.from_iterable(map(_PAIRS.__getitem__, packed.servers)))[: packed.count]
     if len(states) != packed.count:
         raise IndexError("fewer states than servers")
     return BalancerBeat(
@@ -279,10 +280,13 @@ def _unpack(packed: _Packed) -> BalancerBeat:
     )
 
 
-def _nibbles(packed: bytes) -> Iterator[ServerState]:
-    for byte in packed:
-        yield _STATES[byte >> 4]
-        yield _STATES[byte & 15]
+def _pair(byte: int) -> tuple[ServerState, ...]:
+    codes = (byte >> 4, byte & 15)
+    return tuple(_STATES[code] for code in codes) if max(codes) < len(_STATES) else ()
+
+
+_PAIRS = tuple(map(_pair, range(256)))
+"""Byte → two states; none where it holds a code that is no state."""
 
 
 def states(beat: BalancerBeat, configuration: Configuration, digest: str) -> States | None:

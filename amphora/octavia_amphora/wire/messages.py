@@ -9,6 +9,7 @@ DELETE /v1/load-balancers/{id}            VersionStamp in the body → 204 | 409
 GET    /v1/load-balancers/{id}/configuration → InForce | 404
 PUT    /v1/receivers                      Receivers → 204 | 400 Refusal | 409 Refusal (stale)
 PUT    /v1/certificate                    ServerCertificate → 204 | 422 Refusal | 405 (its key and certificate are two files)
+PUT    /v1/options                        AgentOptions → 204 | 422 Refusal
 """
 
 from __future__ import annotations
@@ -52,12 +53,17 @@ Outcome = Literal["unchanged", "runtime", "reload", "start"]
 
 
 class Applied(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The push is in force. ``workers`` are haproxy's process ids that serve now."""
+    """The push is in force. ``workers`` are haproxy's process ids that serve now.
+
+    ``heartbeat``: boot and sequence of the last heartbeat before this answer. An older one that comes later is a replay,
+    also for a control plane that has just started and has heard none.
+    """
 
     stamp: VersionStamp
     outcome: Outcome
     workers: tuple[int, ...] = ()
     seconds: float = 0.0
+    heartbeat: tuple[int, int] = (0, 0)
 
 
 class Complaint(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -164,6 +170,17 @@ class InForce(msgspec.Struct, frozen=True):
     configuration: Configuration
 
 
+LogLevel = Literal["debug", "info", "warning"]
+
+
+class AgentOptions(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What changes of an agent's settings while it runs; UNSET: it stays. The agent keeps it over a restart of its own,
+    until ``agent.json`` is written anew."""
+
+    heartbeat_interval: float | msgspec.UnsetType = msgspec.UNSET
+    log_level: LogLevel | msgspec.UnsetType = msgspec.UNSET
+
+
 class AgentConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     """The agent's settings: ``/etc/octavia-amphora/agent.json``, written where the amphora is booted.
 
@@ -183,9 +200,10 @@ class AgentConfig(msgspec.Struct, frozen=True, omit_defaults=True):
     controller: str
     heartbeat_key: str
     receivers: tuple[str, ...] = ()
-    heartbeat_interval: float = 3.0
+    heartbeat_interval: float = 1.0
     finish: float = 1.0
     state_directory: str = "/var/lib/octavia-amphora"
     run_directory: str = "/run/octavia-amphora"
     haproxy: str = "haproxy"
     haproxy_user: str = ""
+    log_level: LogLevel = "info"

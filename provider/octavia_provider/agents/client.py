@@ -18,6 +18,7 @@ import msgspec
 import structlog
 
 from octavia_amphora.wire.messages import (
+    AgentOptions,
     Applied,
     Info,
     InForce,
@@ -101,6 +102,10 @@ class AgentClient:
     async def info(self, host: Instance) -> Info:
         """Who answers."""
         return _decode(await self._call("GET", host, "/v1/info"), Info, host)
+
+    async def configure(self, host: Instance, options: AgentOptions) -> None:
+        """Change settings of an agent while it runs; ``PermanentError`` where its version cannot."""
+        await self._call("PUT", host, "/v1/options", body=options)
 
     async def renew_certificate(self, host: Instance, credential: Credential) -> bool:
         """The agent takes another certificate without a restart; False when it is of a version that cannot."""

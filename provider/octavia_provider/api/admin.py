@@ -89,6 +89,7 @@ def control_plane_facts(context: Context) -> dict[str, Any]:
         "cloud": settings.cloud,
         "project_id": settings.project_id,
         "certificate_authority_expires": settings.certificate_authority_expires or None,
+        "heartbeats": context.callbacks.heartbeats(),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -51,11 +51,13 @@ class Callbacks:
     """What the control plane around the API does.
 
     ``stop`` ends the process (soon, after the answer). ``activity`` hears +1 when a request begins and −1 when it ends.
+    ``heartbeats``: what came in, and whether the control plane suspects itself.
     """
 
     stop: Callable[[], None]
     activity: Callable[[int], None]
     configurations: Configurations
+    heartbeats: Callable[[], Mapping[str, Any]] = dict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,10 @@ import datetime as dt
 import importlib.util
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +18,7 @@ from octavia_provider.kit import console
 from octavia_provider.kit.console import styled
 from octavia_provider.model.errors import OctaviaError
 
-from . import exit_codes, options
+from . import exit_codes, health, options
 
 RUNS = "runs"
 AUTHORITY_WARNING = dt.timedelta(days=365)
@@ -123,8 +124,16 @@ def _control_plane(where: Path) -> Finding:
     return Finding(name, False, detail, "octaviactl start; octaviactl service install, to have it at every boot")
 
 
+def _heartbeats(heard: Mapping[str, Any]) -> Finding:
+    fix = "look whether the control plane is reached (octaviactl logs); amphorae that are really lost: octaviactl failover"
+    if heard.get("breaker_open"):
+        return Finding("heartbeats", False, health.BREAKER.format(**heard), fix)
+    silent, amphorae = heard.get("silent", 0), heard.get("amphorae", 0)
+    return Finding("heartbeats", not silent, f"of {amphorae - silent} amphorae of {amphorae}", fix)
+
+
 def _certificates(where: Path) -> Iterator[Finding]:
-    """Of the control plane and its agents, for each other: users' certificates are told of by ``status``."""
+    """Of agents: whether they are heard, and their certificates (users' certificates are told of by ``status``)."""
     from octavia_provider.client.client import Client
     from octavia_provider.client.deadline import Deadline
     from octavia_provider.kit import paths
@@ -132,13 +141,15 @@ def _certificates(where: Path) -> Iterator[Finding]:
     name, deadline = "certificates of agents", Deadline(10.0)
     client = Client(start=lambda _: paths.api_socket(where))
     try:
-        authority = client.control_plane(deadline=deadline).get("certificate_authority_expires")
+        facts = client.control_plane(deadline=deadline)
+        authority = facts.get("certificate_authority_expires")
         found = client.request("GET", "/v2/octavia/amphorae", deadline=deadline).json()["amphorae"]
     except OctaviaError as error:
         yield Finding(name, False, error.message, error.hint)
         return
     finally:
         client.close()
+    yield _heartbeats(facts.get("heartbeats") or {})
     if authority:
         end = dt.datetime.fromisoformat(authority)
         fix = "with `octaviactl purge` and `up` the installation gets another one"

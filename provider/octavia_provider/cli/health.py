@@ -13,6 +13,7 @@ from octavia_provider.model.kinds import KINDS
 from . import exit_codes
 
 Node = Mapping[str, Any]
+BREAKER = "{silent} of {amphorae} amphorae are silent at once: it suspects itself, and replaces none until most are heard again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,9 @@ def exit_code(found: list[Problem]) -> int:
 
 def problems(overview: Mapping[str, Any]) -> Iterator[Problem]:
     """All problems in an overview, by load balancer."""
+    heartbeats = (overview.get("control_plane") or {}).get("heartbeats") or {}
+    if heartbeats.get("breaker_open"):
+        yield Problem(exit_codes.DEGRADED, "control plane", BREAKER.format(**heartbeats))
     for balancer in overview["load_balancers"]:
         yield from _balancer(balancer)
     for kind in ("network", "host", "tls_container"):

@@ -34,6 +34,7 @@ def files(
     port: int,
     *,
     issued: Callable[[str], None],
+    heartbeat_interval: float = 1.0,
 ) -> Mapping[str, tuple[int, bytes]]:
     """The files of the agent: settings, key with certificate, the authority; keys are readable by root alone.
 
@@ -51,6 +52,7 @@ def files(
         controller=authority.controller_name,
         heartbeat_key=amphora.heartbeat_key.hex(),
         receivers=receivers(),
+        heartbeat_interval=heartbeat_interval,
         haproxy_user=HAPROXY_USER,
     )
     return {

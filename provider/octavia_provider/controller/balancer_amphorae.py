@@ -169,7 +169,10 @@ class BalancerAmphorae:
     def _order(self, amphora_id: str, issued: Callable[[str], None]) -> AmphoraSpec:
         """``issued`` is told until when its new certificate is good."""
         amphora = self.amphora(amphora_id)
-        make = partial(amphorae.files, amphora, self.ports.authority, self.ports.receivers, issued=issued)
+        make = partial(
+            amphorae.files, amphora, self.ports.authority, self.ports.receivers,
+            issued=issued, heartbeat_interval=self.ports.heartbeat_interval,
+        )  # fmt: skip
         return AmphoraSpec(
             id=amphora_id, load_balancer_id=self.desired_state.scope.id, vips=self.addresses.vips, files=make
         )

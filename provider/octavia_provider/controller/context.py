@@ -26,4 +26,5 @@ class Ports:
     holder: str
     receivers: Callable[[], tuple[str, ...]]
     roles: tuple[str, ...] = ("STANDALONE",)
+    heartbeat_interval: float = 1.0
     templates: Callable[[], Templates] = shipped

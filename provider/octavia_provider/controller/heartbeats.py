@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Listening to amphorae: what they say goes to the board; silence makes the controller look.
+"""Listening to amphorae: what they say goes to the status cache; silence makes the controller look.
 
 A heartbeat counts by position in the configuration that the amphora names by its digest. Where that is not the one we
 know of, the agent is asked for its states in full, over mTLS; where it stays another one, the configuration is pushed
-again. Silence alone condemns nobody: the cloud and the agent are asked before anything is done.
+again. Silence alone condemns nobody: the agent and the cloud are asked before anything is done, and nobody is where it
+may be our own (``silence``).
 """
 
 from __future__ import annotations
@@ -12,48 +13,56 @@ import asyncio
 import contextlib
 import socket
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import structlog
 
-from octavia_amphora.wire.heartbeat import Assembler, BalancerBeat, Heartbeat, states
+from octavia_amphora.wire.heartbeat import PART_BYTES, Assembler, BalancerBeat, Heartbeat, short_digest, states
 from octavia_provider.kit import tasks
-from octavia_provider.model.errors import TransientError
+from octavia_provider.model.errors import OctaviaError, TransientError
 from octavia_provider.model.events import Reason
-from octavia_provider.ports import Agents, Amphora, Compute, Dialer, Store, Transaction
+from octavia_provider.ports import AgentRefused, Agents, Amphora, Compute, Dialer, Instance, Store, Transaction
 
 from .controller import Controller
 from .followed import Followed
 from .load_balancer import BalancerReconciler
 from .membership import Membership
+from .silence import HeartbeatTiming, SilenceDetector
 from .status_cache import StatusCache
 
 log = structlog.get_logger(__name__)
 
 LOST = "nothing"
-SILENCE_SECONDS = 10.0  # three heartbeats of 3 s fit in it
-PAUSE_SECONDS = 10.0  # twice the time between two looks
+BATCH = 128
+"""Datagrams that are read before others of this process have their turn."""
+ASKED_AT_ONCE = 32
+LEARN_SECONDS = 5.0
+PAUSE_SECONDS = 10.0
+"""Of this process: what came before may be as old as the pause is long."""
 
 
-class Heartbeats(asyncio.DatagramProtocol):
+class Heartbeats:
     """One UDP socket for all amphorae."""
 
     def __init__(
         self, store: Store, status_cache: StatusCache, controller: Controller, agents: Agents,
-        compute: Compute, *, clock: Callable[[], float] = time.monotonic, membership: Membership | None = None,
+        compute: Compute, *, timing: HeartbeatTiming | None = None, clock: Callable[[], float] = time.monotonic,
+        membership: Membership | None = None,
     ) -> None:  # fmt: skip
         self._store, self._status_cache, self._controller, self._agents = store, status_cache, controller, agents
         self._clock = clock
         self._assembler = Assembler()
+        self._silence = SilenceDetector(timing or HeartbeatTiming(), clock())
         self._keys: dict[str, bytes] = {}
         self._load_balancers: dict[str, str] = {}
-        self._seen: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._told: dict[str, tuple[str, ...]] = {}
         self._odd: dict[str, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
-        self._transport: asyncio.DatagramTransport | None = None
         self._socket: socket.socket | None = None
+        self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
+        self._accepted = 0
         self._membership = membership
         self._followed = Followed(store, compute, agents, status_cache, self._spawn)
         self._looked = float("inf")
@@ -64,22 +73,26 @@ class Heartbeats(asyncio.DatagramProtocol):
         self._looked = asyncio.get_running_loop().time()
         self._loops = [
             tasks.run_forever("watch for silence", self._watch_silence),
+            tasks.run_forever("learning the amphorae", self._learn_all),
             tasks.run_forever("following the amphorae", self._follow_amphorae),
         ]
 
     async def open(self, dialer: Dialer) -> None:
         """Open the socket in the management network."""
-        loop = asyncio.get_running_loop()
+        self.close()
         self._socket = dialer.heartbeat_socket()
-        self._transport, _ = await loop.create_datagram_endpoint(lambda: self, sock=self._socket)
+        self._socket.setblocking(False)
+        self._silence.listen_again(self._clock())
+        asyncio.get_running_loop().add_reader(self._socket, self._read, self._socket)
         if self._membership:
             self._membership.hears_at(dialer.heartbeat_receiver)
 
     def close(self) -> None:
         """Close the socket: the network it was in has gone."""
-        if self._transport:
-            self._transport.close()
-            self._transport = self._socket = None
+        if self._socket is not None:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
         if self._membership:
             self._membership.hears_at(None)
 
@@ -91,7 +104,28 @@ class Heartbeats(asyncio.DatagramProtocol):
         await asyncio.gather(*ending, return_exceptions=True)
         self.close()
 
-    def datagram_received(self, data: bytes, addr: Any) -> None:  # noqa: ARG002
+    def facts(self) -> Mapping[str, Any]:
+        """For operators: what came in, what was thrown away and why, and whether the control plane suspects itself."""
+        return {
+            "accepted": self._accepted,
+            "rejected": dict(self._assembler.rejected),
+            "amphorae": self._silence.known,
+            "silent": self._silence.quiet,
+            "breaker_open": self._silence.tripped,
+        }
+
+    def _read(self, opened: socket.socket) -> None:
+        for _ in range(BATCH):
+            try:
+                data = opened.recv(PART_BYTES + 1)  # a longer one shows as such
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as error:
+                log.warning("heartbeats cannot be read", reason=str(error))
+                return
+            self.datagram_received(data)
+
+    def datagram_received(self, data: bytes) -> None:
         """One part of a heartbeat."""
         if self._pause() > PAUSE_SECONDS:
             return  # it waited while this process was paused, and may be as old as the pause is long
@@ -101,13 +135,27 @@ class Heartbeats(asyncio.DatagramProtocol):
 
     def hear(self, beat: Heartbeat) -> None:
         """A whole heartbeat, its signature proven."""
-        told = {b.load_balancer_id for b in beat.balancers}
-        before = self._seen.get(beat.amphora_id)
-        self._seen[beat.amphora_id] = (self._clock(), tuple(told.union(before[1] if before else ())))
+        if self._is_replay(beat):
+            self._assembler.rejected["replayed"] += 1
+            return
+        self._accepted += 1
+        self._silence.heard(beat.amphora_id, self._clock())
+        before, told = self._told.get(beat.amphora_id, ()), tuple(b.load_balancer_id for b in beat.balancers)
         for balancer in beat.balancers:
             self._hear_balancer(beat.amphora_id, balancer)
-        for load_balancer_id in set(before[1] if before else ()) - told:
+        if told == before:
+            return
+        self._told[beat.amphora_id] = tuple(dict.fromkeys((*told, *before)))
+        for load_balancer_id in set(before).difference(told):
             self._miss_balancer(beat.amphora_id, load_balancer_id)
+
+    def _is_replay(self, beat: Heartbeat) -> bool:
+        """Whether it is older than the agent's last answer to a push: a control plane that has just started knows no better."""
+        reconciler = self._controller.reconciler(self._load_balancers.get(beat.amphora_id, ""))
+        if not isinstance(reconciler, BalancerReconciler):
+            return False
+        known = reconciler.in_force.get(beat.amphora_id)
+        return known is not None and (beat.boot, beat.sequence) <= known.heartbeat
 
     def _miss_balancer(self, amphora_id: str, load_balancer_id: str) -> None:
         """The amphora does not speak of a load balancer: it is new, or it has lost its records of what we put in force."""
@@ -135,10 +183,14 @@ class Heartbeats(asyncio.DatagramProtocol):
             self._followed.hear(amphora_id, beat)
             return
         known = reconciler.in_force.get(amphora_id)
+        same = known is not None and beat.digest == short_digest(known.digest)
+        if known and same and self._status_cache.counted(amphora_id, known.configuration, beat):
+            self._odd.pop(amphora_id, None)
+            return
         seen = states(beat, known.configuration, known.digest) if known else None
         if known and seen:
             self._odd.pop(amphora_id, None)
-            self._status_cache.see(amphora_id, known.configuration, seen)
+            self._status_cache.see(amphora_id, known.configuration, seen, beat=beat)
             return
         if not beat.serving:  # of which configuration it speaks is no matter then
             self._status_cache.lost(beat.load_balancer_id, amphora_id)
@@ -148,6 +200,7 @@ class Heartbeats(asyncio.DatagramProtocol):
             self._odd[amphora_id] = beat.digest
 
     async def _ask(self, reconciler: BalancerReconciler, amphora_id: str) -> None:
+        """What it has in force, in full; where that is not what we know, the reconciler looks. ``TransientError``: no answer."""
         self._odd.pop(amphora_id, None)
         instance = (reconciler.instances or {}).get(amphora_id)
         scope_id = reconciler.desired_state.scope.id
@@ -164,24 +217,14 @@ class Heartbeats(asyncio.DatagramProtocol):
 
     async def _watch_silence(self) -> None:
         while True:
-            await asyncio.sleep(SILENCE_SECONDS / 2)
+            await asyncio.sleep(self._silence.timing.interval)
             self._notice_pause()
-            await self._learn()  # an amphora that was replaced is no write of an object
-            now = self._clock()
-            for amphora_id, (at, balancers) in list(self._seen.items()):
-                if now - at > SILENCE_SECONDS and amphora_id in self._keys:
-                    self._seen[amphora_id] = (now, balancers)  # looked at once per period, not at every tick
-                    for load_balancer_id in balancers:
-                        if self._controller.reconciler(load_balancer_id) is None:  # it is for another to look
-                            self._followed.forget(amphora_id, load_balancer_id)
-                            continue
-                        log.warning("silent", amphora=amphora_id, seconds=round(now - at, 1))
-                        self._status_cache.lost(load_balancer_id, amphora_id)
-                        self._suspect(amphora_id, load_balancer_id)
-                        self._controller.poke(load_balancer_id, forget=True)
+            if self._socket is None:
+                self._silence.listen_again(self._clock())
+            self._judge()
 
     def _pause(self) -> float:
-        """Seconds since we last looked at the time, which is every few: more where this process was paused."""
+        """Seconds since we last looked at the time, which is once an interval: more where this process was paused."""
         return asyncio.get_running_loop().time() - self._looked
 
     def _notice_pause(self) -> None:
@@ -192,19 +235,64 @@ class Heartbeats(asyncio.DatagramProtocol):
             with contextlib.suppress(OSError):  # BlockingIOError: it is empty
                 while self._socket is not None:
                     self._socket.recv(1)
-            self._seen = {id_: (self._clock(), balancers) for id_, (_, balancers) in self._seen.items()}
+            self._silence.listen_again(self._clock())
             self._status_cache.unheard_all()
         self._looked = asyncio.get_running_loop().time()
 
-    def _suspect(self, amphora_id: str, load_balancer_id: str) -> None:
-        """Its agent may hang, or be unable to start: if it does not answer either, it is started anew."""
+    def _judge(self) -> None:
+        found = self._silence.look(self._clock())
+        quiet, known = self._silence.quiet, self._silence.known
+        if found.opened:
+            log.error("breaker open: nothing is replaced for silence", silent=quiet, amphorae=known)
+            message = f"{quiet} of {known} amphorae are silent at once; none is replaced until most are heard again"
+            self._spawn(self._controller.events.record(Reason.BreakerOpened, message, silent=quiet))
+        if found.closed:
+            log.warning("breaker closed", silent=quiet, amphorae=known)
+            self._spawn(
+                self._controller.events.record(Reason.BreakerClosed, f"{known - quiet} of {known} amphorae are heard")
+            )
+        for amphora_id, seconds in found.silent.items():
+            for load_balancer_id in self._told[amphora_id]:
+                if self._controller.reconciler(load_balancer_id) is None:  # it is for another to look
+                    self._followed.forget(amphora_id, load_balancer_id)
+                    continue
+                log.warning("silent", amphora=amphora_id, seconds=round(seconds, 1))
+                self._spawn(self._confirm(amphora_id, load_balancer_id))
+
+    async def _confirm(self, amphora_id: str, load_balancer_id: str) -> None:
+        """Ask its agent, over mTLS. One that answers is well, though its heartbeats get lost; of one that does not the
+        reconciler asks the cloud, and starts its agent anew or makes the amphora anew."""
         reconciler = self._controller.reconciler(load_balancer_id)
-        if isinstance(reconciler, BalancerReconciler):
+        if not isinstance(reconciler, BalancerReconciler):
+            return
+        instance = (reconciler.instances or {}).get(amphora_id)
+        try:
+            if instance is not None and await self._answers(reconciler, instance):
+                return
+        except (OctaviaError, AgentRefused) as error:
+            log.warning("silence confirmed", amphora=amphora_id, load_balancer=load_balancer_id, reason=str(error))
             reconciler.suspects.add(amphora_id)
-            if amphora_id in (reconciler.instances or {}):  # it is not being booted
-                message = f"No heartbeat for {SILENCE_SECONDS:g} s; the cloud and the agent are asked"
+            if instance is not None:  # it is not being booted
+                timeout = self._silence.timing.timeout
+                message = f"No heartbeat for {timeout:g} s, and its agent does not answer; the cloud is asked"
                 reconciler.events.note(Reason.AgentSilent, message, amphora_id=amphora_id)
                 self._spawn(reconciler.write_events())  # it may have enough to do for a while
+        self._status_cache.lost(load_balancer_id, amphora_id)
+        self._controller.poke(load_balancer_id, forget=True)
+
+    async def _answers(self, reconciler: BalancerReconciler, instance: Instance) -> bool:
+        """Whether it serves what we know, though its heartbeats do not come."""
+        async with self._asking:
+            seen = await self._agents.states(instance, reconciler.desired_state.scope.id)
+            known = reconciler.in_force.get(instance.amphora_id)
+            if seen is None or known is None or seen.digest != known.digest:
+                return False
+            self._status_cache.see(instance.amphora_id, known.configuration, seen)
+            log.warning("heartbeats do not arrive, its agent answers", amphora=instance.amphora_id)
+            message = "Its agent answers and serves; its heartbeats do not arrive"
+            reconciler.events.note(Reason.HeartbeatsLost, message, amphora_id=instance.amphora_id)
+        self._spawn(reconciler.write_events())
+        return True
 
     async def _follow_amphorae(self) -> None:
         async with self._store.watch() as watch:
@@ -212,24 +300,32 @@ class Heartbeats(asyncio.DatagramProtocol):
             while True:
                 await self._learn(await watch.changed())
 
+    async def _learn_all(self) -> None:
+        while True:
+            await asyncio.sleep(LEARN_SECONDS)
+            await self._learn()  # an amphora that was replaced is no write of an object
+
     async def _learn(self, written: Collection[str] | None = None) -> None:
         """Of the load balancers that were written, or of all."""
 
         def work(tx: Transaction) -> list[Amphora]:
             return tx.amphorae() if written is None else [a for id_ in written for a in tx.amphorae(id_)]
 
-        now, found = self._clock(), await self._store.read(work)
+        found = await self._store.read(work)
         gone = {i for i, of in self._load_balancers.items() if written is None or of in written} - {a.id for a in found}
         for amphora in found:
             self._load_balancers[amphora.id] = amphora.load_balancer_id
             self._keys[amphora.id] = amphora.heartbeat_key
-            self._seen.setdefault(amphora.id, (now, (amphora.load_balancer_id,)))
+            self._told.setdefault(amphora.id, (amphora.load_balancer_id,))
+        self._silence.expect([amphora.id for amphora in found], self._clock())
         for amphora_id in gone:
             load_balancer_id = self._load_balancers.pop(amphora_id)
             if self._controller.reconciler(load_balancer_id) is None:
                 self._followed.forget(amphora_id, load_balancer_id)
             del self._keys[amphora_id]
-            self._seen.pop(amphora_id, None)
+            self._told.pop(amphora_id, None)
+            self._odd.pop(amphora_id, None)
+            self._silence.forget(amphora_id)
             self._assembler.forget(amphora_id)
 
     def _spawn(self, work: Any) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from octavia_amphora.wire.config import Configuration, Delta, apply, difference, digest, without_contents
-from octavia_amphora.wire.messages import Push, VersionStamp
+from octavia_amphora.wire.messages import Applied, Push, VersionStamp
 from octavia_provider.ports import AgentRefused, Agents, Instance, Scope, Store
 
 log = structlog.get_logger(__name__)
@@ -16,10 +16,14 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class InForce:
-    """A configuration that an amphora has put in force (without the contents of files), with its digest."""
+    """A configuration that an amphora has put in force (without the contents of files), with its digest.
+
+    ``heartbeat``: boot and sequence of the last heartbeat before the agent said so.
+    """
 
     configuration: Configuration
     digest: str
+    heartbeat: tuple[int, int] = (0, 0)
 
 
 @dataclass(slots=True)
@@ -39,14 +43,14 @@ class Pusher:
         if known and delta and digest(apply(known.configuration, delta)) != wanted:
             delta = None  # the order of names changed: that only the whole can say
         try:
-            await self._send(instance, new, wanted, delta)
+            applied = await self._send(instance, new, wanted, delta)
         except AgentRefused as error:
             if error.refusal.kind != "base" or delta is None:
                 raise
-            await self._send(instance, new, wanted, None)
-        self.in_force[instance.amphora_id] = InForce(without_contents(new), wanted)
+            applied = await self._send(instance, new, wanted, None)
+        self.in_force[instance.amphora_id] = InForce(without_contents(new), wanted, applied.heartbeat)
 
-    async def _send(self, instance: Instance, new: Configuration, wanted: str, delta: Delta | None) -> None:
+    async def _send(self, instance: Instance, new: Configuration, wanted: str, delta: Delta | None) -> Applied:
         scope = await self.store.write(lambda tx: tx.next_revision(self.lease.id, self.lease.fence))
         stamp = VersionStamp(scope.epoch, scope.fence, scope.revision, self.generation, wanted)
         message = Push(stamp=stamp, delta=delta) if delta else Push(stamp=stamp, full=new)
@@ -61,3 +65,4 @@ class Pusher:
             seconds=round(applied.seconds, 4),
             whole=delta is None,
         )
+        return applied

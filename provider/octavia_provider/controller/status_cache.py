@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from octavia_amphora.wire.config import Backend, Configuration, Server
+from octavia_amphora.wire.heartbeat import BalancerBeat
 from octavia_amphora.wire.messages import Counters, ListenerState, ServerState, States
 from octavia_provider.model import statuses
 from octavia_provider.model.graph import Graph
@@ -36,13 +37,17 @@ _BEST_FIRST = (
 
 @dataclass(slots=True)
 class AmphoraStatus:
-    """What one amphora was last heard to say of a load balancer. ``members``: by pool. ``lost``: it says nothing now."""
+    """What one amphora was last heard to say of a load balancer. ``members``: by pool. ``lost``: it says nothing now.
+
+    ``heard``: the states in the heartbeat it was made of; None where it was made of something else.
+    """
 
     serving: bool
     members: Mapping[str, Mapping[str, str]]
     listeners: Mapping[str, str]
     counters: Mapping[str, Counters]
     lost: bool = False
+    heard: object = None
 
 
 @dataclass(slots=True)
@@ -63,8 +68,10 @@ class StatusCache:
         self._resources: Mapping[str, bool] = {}
         self._troubles: dict[str, str] = {}
 
-    def see(self, amphora_id: str, configuration: Configuration, states: States) -> None:
-        """Take in what an amphora says of a load balancer whose configuration this is."""
+    def see(
+        self, amphora_id: str, configuration: Configuration, states: States, *, beat: BalancerBeat | None = None
+    ) -> None:
+        """Take in what an amphora says of a load balancer whose configuration this is, by ``beat`` if by a heartbeat."""
         pools: dict[str, dict[str, str]] = {b.pool_id: {} for b in configuration.backends.values()}
         for backend in configuration.backends.values():
             seen = states.servers.get(backend.name, {})
@@ -77,8 +84,20 @@ class StatusCache:
             listeners[name] = _LISTENER[listener.status] if listener and states.serving else statuses.OFFLINE
         counters = {name: listener.counters for name, listener in states.listeners.items()}
         sight = self._sights.setdefault(configuration.load_balancer_id, OperatingStatus())
-        sight.amphorae[amphora_id] = AmphoraStatus(states.serving, pools, listeners, counters)
+        sight.amphorae[amphora_id] = AmphoraStatus(
+            states.serving, pools, listeners, counters, heard=None if beat is None else _heard(beat)
+        )
         _merge(configuration.load_balancer_id, sight)
+
+    def counted(self, amphora_id: str, configuration: Configuration, beat: BalancerBeat) -> bool:
+        """Take in a heartbeat that brings new counters and no new state, as nearly all do; False: ``see`` has to."""
+        sight = self._sights.get(configuration.load_balancer_id)
+        known = sight.amphorae.get(amphora_id) if sight else None
+        if sight is None or known is None or known.lost or known.heard != _heard(beat):
+            return False
+        known.counters = dict(zip(configuration.frontends, (one.counters for one in beat.listeners), strict=True))
+        sight.counters = _summed([one.counters for one in sight.amphorae.values()])
+        return True
 
     def applied(self, amphora_id: str, configuration: Configuration) -> None:
         """Take in what an amphora has just put in force, until its next heartbeat: what was seen before is still so, and
@@ -173,6 +192,10 @@ class StatusCache:
         sight = self._sights.get(load_balancer_id)
         seen = sight if sight is None or amphora_id is None else sight.amphorae.get(amphora_id)
         return seen.counters.get(listener_id, Counters()) if seen else Counters()
+
+
+def _heard(beat: BalancerBeat) -> object:
+    return beat.serving, beat.servers, [listener.status for listener in beat.listeners]
 
 
 def _begins(backend: Backend, server: Server, before: str | None) -> ServerState:

@@ -45,6 +45,12 @@ class Reason(Enum):
     )
     LeaseLost = WARNING, "This control plane does nothing more for the load balancer: another one has taken its lease."
     CloudLost = ERROR, "The cloud does not answer; it is tried again every second."
+    BreakerOpened = (
+        ERROR,
+        "Too many amphorae are silent at once: the control plane suspects itself and replaces none. `data`: how many.",
+        _EACH_COUNTS,
+    )
+    BreakerClosed = INFO, "Most amphorae are heard again; silent ones are replaced again.", _EACH_COUNTS
     OrphanFound = ERROR, "Something runs in the cloud that the store does not know; it was left alone."
 
     # ── a load balancer ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -71,7 +77,11 @@ class Reason(Enum):
     )
     AmphoraDeleted = INFO, "The amphora was taken away and is forgotten.", _EACH_COUNTS
     AmphoraFailed = WARNING, "Something failed at one amphora; it is left aside, and the others go on."
-    AgentSilent = WARNING, "No heartbeat for a while. The cloud and the agent are asked before anything is done."
+    AgentSilent = (
+        WARNING,
+        "No heartbeat for a while, and the agent does not answer. The cloud is asked before anything is done.",
+    )
+    HeartbeatsLost = WARNING, "The agent answers and serves, and its heartbeats do not arrive. It is asked instead."
     AgentRecovered = INFO, "The agent answers again: heartbeats were lost, or it was busy."
     AgentRestarted = WARNING, "The agent did not answer and was started again; haproxy went on meanwhile."
     ConfigurationLost = WARNING, "The amphora does not have the configuration that was in force; it is pushed again."

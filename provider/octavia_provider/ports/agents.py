@@ -6,7 +6,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from octavia_amphora.wire.messages import Applied, InForce, LoadBalancerStatus, Push, Receivers, States, VersionStamp
+from octavia_amphora.wire.messages import (
+    AgentOptions,
+    Applied,
+    InForce,
+    LoadBalancerStatus,
+    Push,
+    Receivers,
+    States,
+    VersionStamp,
+)
 from octavia_provider.model.errors import Unreachable
 
 from .clouds import Instance
@@ -49,6 +58,10 @@ class Agents(Protocol):
 
     async def send_heartbeats_to(self, host: Instance, receivers: Receivers) -> bool:
         """From the next one on; False: this agent cannot change it, or knows of a later change."""
+        ...
+
+    async def configure(self, host: Instance, options: AgentOptions) -> None:
+        """Change settings of an agent while it runs; ``PermanentError`` where its version cannot."""
         ...
 
     async def renew_certificate(self, host: Instance, credential: Credential) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hmac
 import random
 
 import msgspec
@@ -110,6 +111,51 @@ def test_what_is_cut_off_or_noise_is_worthless(beat: Heartbeat, data: st.DataObj
     assembler.feed(part[: data.draw(st.integers(0, len(part) - 1))], lookup)
     assembler.feed(data.draw(st.binary(max_size=1500)), lookup)
     assert assembler.rejected.total() == 2
+
+
+Datagram = tuple[str, bytes]
+
+
+SIZES = (3, 6_000)
+SENT = {
+    (boot, sequence, servers): encode(big(sequence, boot=boot, servers=servers), KEY)
+    for boot in (1, 2, 3) for sequence in (1, 2, 3) for servers in SIZES
+}  # fmt: skip
+
+
+@st.composite
+def traffic(draw: st.DrawFn) -> list[Datagram]:
+    """What comes in: datagrams of ours, in any order and number, and what somebody without the key makes of them."""
+    beats = draw(st.dictionaries(st.tuples(st.integers(1, 3), st.integers(1, 3)), st.sampled_from(SIZES), min_size=1))
+    parts = [part for (boot, sequence), servers in beats.items() for part in SENT[boot, sequence, servers]]
+    came = [(ID, part) for part in draw(st.lists(st.sampled_from(parts), max_size=25))]
+    for part in draw(st.lists(st.sampled_from(parts), max_size=10)):
+        place = draw(st.integers(0, len(part) - 1))
+        forged = {
+            "cut": part[:place],
+            "longer": part + bytes(draw(st.integers(1, 2000))),
+            "changed": part[:place] + bytes([part[place] ^ draw(st.integers(1, 255))]) + part[place + 1 :],
+            "resigned": part[:-32] + hmac.digest(b"x" * 32, part[:-32], "sha256"),
+            "noise": draw(st.binary(max_size=1500)),
+        }
+        kind = draw(st.sampled_from(sorted(forged)))
+        came.insert(draw(st.integers(0, len(came))), ("forged", forged[kind]))
+    return came
+
+
+def orders(heard: list[Heartbeat]) -> list[tuple[int, int]]:
+    return [(beat.boot, beat.sequence) for beat in heard]
+
+
+@given(traffic())
+def test_what_is_replayed_reordered_truncated_forged_or_oversized_changes_nothing(came: list[Datagram]) -> None:
+    """What is read is as if only our datagrams had come; each beat is one of ours, whole, and newer than all before."""
+    assembler = Assembler()
+    heard = fed(assembler, [datagram for _, datagram in came])
+    assert heard == fed(Assembler(), [datagram for who, datagram in came if who == ID])
+    assert all(beat.balancers in [big(servers=size).balancers for size in SIZES] for beat in heard)
+    replayed = fed(assembler, [datagram for _, datagram in came])
+    assert orders(heard + replayed) == sorted(set(orders(heard + replayed)))
 
 
 def test_a_lost_part_costs_its_beat_alone() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal, cast
@@ -12,9 +13,21 @@ import pytest
 from octavia_amphora.apply.errors import PushRefused
 from octavia_amphora.heartbeat.receivers import HeartbeatReceivers
 from octavia_amphora.heartbeat.sender import HeartbeatSender
-from octavia_amphora.wire.messages import Receivers
+from octavia_amphora.options import Options
+from octavia_amphora.wire.heartbeat import Assembler
+from octavia_amphora.wire.messages import AgentConfig, AgentOptions, Receivers
 
-SETTINGS: Any = SimpleNamespace(amphora_id="a", heartbeat_key="00", receivers=(), heartbeat_interval=60.0)
+KEY = b"k" * 32
+
+
+def options(folder: Path, *receivers: str, source: bytes = b"{}") -> Options:
+    config = AgentConfig(
+        "a", "127.0.0.1", 9443, "", "", "", "", KEY.hex(), receivers, heartbeat_interval=60.0,
+        state_directory=str(folder),
+    )  # fmt: skip
+    return Options(config, source)
+
+
 IDLE: Any = SimpleNamespace(balancers=list)
 
 
@@ -32,10 +45,9 @@ class Wake(asyncio.Event):
 
 async def test_it_ends_when_it_is_cancelled_in_the_moment_in_which_it_is_woken(tmp_path: Path) -> None:
     """Or the agent does not end: a push wakes it, and the signal comes right after."""
-    settings: Any = SimpleNamespace(**vars(SETTINGS), state_directory=str(tmp_path))
     for turns in range(4):
         wake = Wake()
-        running = asyncio.ensure_future(HeartbeatSender(settings, IDLE, wake).run())
+        running = asyncio.ensure_future(HeartbeatSender(options(tmp_path), IDLE, wake).run())
         await wake.awaited.wait()
         wake.set()
         for _ in range(turns):
@@ -79,3 +91,51 @@ def test_receivers_that_are_older_or_no_addresses_are_refused(tmp_path: Path, sa
 def test_receivers_that_cannot_be_read_do_not_stop_the_agent(tmp_path: Path) -> None:
     (tmp_path / "receivers.json").write_text("{")
     assert receivers(tmp_path, "10.0.0.1:1").addresses == [(socket.AF_INET, ("10.0.0.1", 1))]
+
+
+@pytest.fixture
+def receiver() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+        opened.bind(("127.0.0.1", 0))
+        opened.settimeout(20)
+        yield opened
+
+
+def beat(opened: socket.socket) -> int:
+    heard = Assembler().feed(opened.recv(2000), lambda _: KEY)
+    assert heard
+    return heard.sequence
+
+
+async def test_the_interval_changes_while_it_runs__a_receiver_that_cannot_be_reached_delays_none(
+    tmp_path: Path, receiver: socket.socket
+) -> None:
+    """Nothing listens at the first, and there is no route to the second."""
+    port = receiver.getsockname()[1]
+    made, wake = options(tmp_path, "127.0.0.1:1", "255.255.255.255:9", f"127.0.0.1:{port}"), Wake()
+    running = asyncio.ensure_future(HeartbeatSender(made, IDLE, wake).run())
+    await wake.awaited.wait()
+    made.change(AgentOptions(heartbeat_interval=0.05))
+    heard = [await asyncio.to_thread(beat, receiver) for _ in range(3)]
+    assert heard == [heard[0], heard[0] + 1, heard[0] + 2]
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(running, 20)
+
+
+def test_options_outlive_the_agent_until_its_settings_are_written_anew(tmp_path: Path) -> None:
+    made = options(tmp_path)
+    made.change(AgentOptions(heartbeat_interval=5.0))
+    made.change(AgentOptions(log_level="debug"))
+    again = options(tmp_path).config
+    assert (again.log_level, again.heartbeat_interval) == ("debug", 5.0)
+    anew = options(tmp_path, source=b"{ }").config
+    assert (anew.log_level, anew.heartbeat_interval) == ("info", 60.0)
+
+
+def test_options_that_cannot_be_used_change_nothing(tmp_path: Path) -> None:
+    made = options(tmp_path)
+    before = made.config
+    with pytest.raises(PushRefused):
+        made.change(AgentOptions(heartbeat_interval=0.0, log_level="debug"))
+    assert made.config == before == options(tmp_path).config

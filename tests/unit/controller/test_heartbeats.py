@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from types import SimpleNamespace
 from typing import Any, Self, cast
@@ -11,20 +12,22 @@ from typing import Any, Self, cast
 import pytest
 
 from builders import record, scope, web
-from octavia_amphora.wire.heartbeat import BalancerBeat, Heartbeat, encode
+from octavia_amphora.wire.heartbeat import BalancerBeat, Heartbeat, encode, short_digest
 from octavia_amphora.wire.messages import Counters, ListenerState, ServerState, States
-from octavia_provider.controller import heartbeats
 from octavia_provider.controller.desired_state import DesiredState
 from octavia_provider.controller.heartbeats import Heartbeats
 from octavia_provider.controller.load_balancer import BalancerReconciler
 from octavia_provider.controller.push import InForce
+from octavia_provider.controller.silence import HeartbeatTiming
 from octavia_provider.controller.status_cache import StatusCache
-from octavia_provider.model.errors import TransientError
+from octavia_provider.model.errors import TransientError, Unreachable
 from octavia_provider.render.haproxy import Placement, render
 
 CONFIGURATION = render(web(2), Placement(vips=("10.0.0.9",))).configuration
 OURS, OTHER, THIRD = "a" * 64, "b" * 64, "c" * 64
 KEY = b"k" * 32
+STEP = 0.25
+TIMING = HeartbeatTiming(interval=0.005, timeout=1.0)  # the interval is that of the looks, by the loop's clock
 
 
 class Site:
@@ -35,7 +38,7 @@ class Site:
         self.known = BalancerReconciler(
             cast("Any", SimpleNamespace(networks=None, holder="one", store=self)),
             DesiredState(scope()),
-            instances={"amp": cast("Any", "the host")},
+            instances={"amp": cast("Any", SimpleNamespace(amphora_id="amp"))},
         )
         self.known.in_force["amp"] = InForce(CONFIGURATION, OURS)
         self.amphorae = [SimpleNamespace(id="amp", heartbeat_key=KEY, load_balancer_id="lb")]
@@ -45,14 +48,11 @@ class Site:
         self.written = 0
         self.now, self.looks, self.sequence = 0.0, 0, 0
         self.changed = asyncio.Event()
+        self.heartbeat_receiver = "192.0.2.1:5555"
         self.heartbeats = Heartbeats(
-            cast("Any", self),
-            self.status_cache,
-            cast("Any", self),
-            cast("Any", self),
-            cast("Any", self),
-            clock=self.clock,
-        )
+            cast("Any", self), self.status_cache, cast("Any", self), cast("Any", self), cast("Any", self),
+            timing=TIMING, clock=self.clock,
+        )  # fmt: skip
 
     def clock(self) -> float:
         self.looks += 1
@@ -74,6 +74,10 @@ class Site:
     def poke(self, scope_id: str, *, forget: bool = False) -> None:
         self.pokes.append((scope_id, forget))
 
+    def heartbeat_socket(self) -> socket.socket:
+        ours, self.sending = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        return ours
+
     async def states(self, host: Any, load_balancer_id: str) -> States | None:
         self.asked.append((host, load_balancer_id))
         if isinstance(self.answer, Exception):
@@ -88,7 +92,14 @@ class Site:
         self.sequence += 1
         balancer = BalancerBeat(lb, digest, 1, serving, (ListenerState(counters=Counters(bytes_in=7)),), (state, state))
         for part in encode(Heartbeat("amp", 1, self.sequence, 1.0, (balancer,)), key):
-            self.heartbeats.datagram_received(part, None)
+            self.heartbeats.datagram_received(part)
+
+    async def pass_(self, seconds: float) -> None:
+        """Time passes, and is looked at often."""
+        for _ in range(round(seconds / STEP)):
+            self.now += STEP
+            looks = self.looks
+            await come(lambda looks=looks: self.looks >= looks + 2)  # type: ignore[misc]
 
     async def quiet(self) -> None:
         """All that was begun has ended (the two watches go on)."""
@@ -129,12 +140,13 @@ async def come(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-async def site(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
-    monkeypatch.setattr(heartbeats, "SILENCE_SECONDS", 0.02)  # of the loop's clock it is half the time between looks
+async def site() -> AsyncIterator[Site]:
     made = Site()
     await made.heartbeats.start()
+    await made.heartbeats.open(cast("Any", made))
     yield made
     await made.heartbeats.stop()
+    made.sending.close()
 
 
 async def test_a_beat_of_the_configuration_in_force__seen_at_once__nobody_is_asked(site: Site) -> None:
@@ -161,7 +173,7 @@ async def test_the_same_odd_digest_twice__the_agent_is_asked__what_it_says_in_fu
     assert site.member() == "OFFLINE"
     site.beat(OTHER)
     await site.quiet()
-    assert site.asked == [("the host", "lb")]
+    assert [lb for _, lb in site.asked] == ["lb"]
     assert site.member() == "ERROR"
     assert site.status_cache.statistics("lb", "web") == Counters(bytes_in=9)
     assert not site.pokes
@@ -222,12 +234,54 @@ async def test_an_amphora_that_has_lost_its_records_is_told_the_whole_again__and
     assert site.member() == "OFFLINE"
 
 
-async def test_a_silent_amphora_is_suspected(site: Site) -> None:
+async def test_a_silent_amphora_whose_agent_does_not_answer_is_suspected(site: Site) -> None:
     site.beat(OURS)
-    site.now += 1.0
+    site.answer = Unreachable("no answer")
+    await site.pass_(1.5)
     await come(lambda: bool(site.pokes))
     assert site.known.suspects == {"amp"}
     await come(lambda: site.written == 1 and not site.known.events.noted)
+    assert site.member() == "OFFLINE"
+
+
+async def test_a_silent_amphora_whose_agent_answers_is_believed(site: Site) -> None:
+    site.beat(OURS)
+    site.answer = full(OURS)
+    await site.pass_(1.5)
+    await come(lambda: bool(site.asked) and site.member() == "ERROR")
+    assert (site.pokes, site.known.suspects) == ([], set())
+
+
+async def test_a_replay_from_before_the_last_push_changes_nothing(site: Site) -> None:
+    """To a control plane that has just started every heartbeat is new; an agent's answer to its push says what is not."""
+    site.known.in_force["amp"] = InForce(CONFIGURATION, OURS, (1, 5))
+    for _ in range(5):
+        site.beat(OURS)
+    assert site.member() == "OFFLINE"
+    assert site.heartbeats.facts()["rejected"] == {"replayed": 5}
+    site.beat(OURS)
+    assert site.member() == "ONLINE"
+    assert site.heartbeats.facts()["accepted"] == 1
+
+
+async def test_what_comes_in_by_the_socket_is_heard__too_long_ones_are_not(site: Site) -> None:
+    (part,) = encode(
+        Heartbeat("amp", 1, 1, 1.0, (BalancerBeat("lb", OURS, 1, True, (ListenerState(),), ("up", "up")),)), KEY
+    )
+    site.sending.send(part + bytes(2000))
+    site.sending.send(part)
+    await come(lambda: site.member() == "ONLINE")
+    assert site.heartbeats.facts()["rejected"] == {"garbled": 1}
+
+
+async def test_counters_of_a_beat_without_a_new_state_count__and_a_new_state_after_them_does(site: Site) -> None:
+    for counted, state in ((1, "up"), (2, "up"), (3, "down"), (4, "up")):
+        beat = BalancerBeat(
+            "lb", short_digest(OURS), 1, True, (ListenerState(counters=Counters(bytes_in=counted)),), (state, state)  # type: ignore[arg-type]
+        )  # fmt: skip
+        site.heartbeats.hear(Heartbeat("amp", 1, counted, 1.0, (beat,)))
+        assert site.status_cache.statistics("lb", "web") == Counters(bytes_in=counted)
+        assert site.member() == {"up": "ONLINE", "down": "ERROR"}[state]
 
 
 async def test_an_amphora_that_was_made_anew_and_has_nothing_in_force_yet_is_not_online(site: Site) -> None:
@@ -235,7 +289,7 @@ async def test_an_amphora_that_was_made_anew_and_has_nothing_in_force_yet_is_not
     site.beat(OURS)
     site.known.in_force.clear()
     for part in encode(Heartbeat("amp", 2, 1, 1.0, ()), KEY):
-        site.heartbeats.datagram_received(part, None)
+        site.heartbeats.datagram_received(part)
     assert site.status_cache.operating_status(record("load_balancer", "lb")) == "ERROR"
     assert site.member() == "OFFLINE"
     assert not site.pokes, "it is pushed to already"
@@ -252,11 +306,10 @@ async def test_an_amphora_that_serves_nothing_is_not_online__whatever_it_has_rec
 
 async def test_silence__its_balancer_is_lost_and_looked_at_once_a_period(site: Site) -> None:
     site.beat(OURS)
+    site.answer = Unreachable("no answer")
     for period in (1, 2):
-        site.now += 1.0
+        await site.pass_(1.25)
         await come(lambda period=period: len(site.pokes) == period)  # type: ignore[misc]
-        looks = site.looks
-        await come(lambda looks=looks: site.looks >= looks + 3)  # type: ignore[misc]
         assert site.pokes == [("lb", True)] * period
     assert site.status_cache.operating_status(record("load_balancer", "lb")) == "ERROR"
     site.beat(OURS)
@@ -277,16 +330,23 @@ async def test_after_a_pause_nothing_is_claimed_and_what_waited_is_not_believed(
 
 
 async def test_an_amphora_that_never_said_a_word_is_silent_too(site: Site) -> None:
-    site.now += 1.0
+    await site.pass_(1.5)
     await come(lambda: site.pokes == [("lb", True)])
+
+
+async def test_a_control_plane_that_was_paused_listens_before_it_judges(site: Site) -> None:
+    site.beat(OURS)
+    site.now += 100
+    looks = site.looks
+    await come(lambda: site.looks >= looks + 3)
+    await site.pass_(0.75)
+    assert (site.asked, site.pokes) == ([], [])
 
 
 async def test_an_amphora_that_is_gone_is_not_missed_and_not_believed(site: Site) -> None:
     site.amphorae.clear()
     site.changed.set()
     await come(lambda: not site.changed.is_set())
-    site.now += 1.0
-    looks = site.looks
-    await come(lambda: site.looks >= looks + 3)
+    await site.pass_(1.5)
     site.beat(OURS)
     assert (site.pokes, site.member()) == ([], "OFFLINE")
