@@ -9,7 +9,7 @@ import random
 import signal
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -150,16 +150,17 @@ async def test_agents_killed_at_any_moment(amphora: Amphora) -> None:
 
 def masters(amphora: Amphora) -> list[int]:
     """Sessions led by a haproxy with this agent's files."""
+    return [pid for pid in haproxies(amphora) if os.getsid(pid) == pid]
+
+
+def haproxies(amphora: Amphora) -> list[int]:
+    """All with this agent's files."""
     wanted = amphora.run_directory.name.encode()
     found = []
     for entry in Path("/proc").iterdir():
         try:
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if (
-                b"-S" in words
-                and any(wanted in word for word in words)
-                and os.getsid(int(entry.name)) == int(entry.name)
-            ):
+            if b"-S" in words and any(wanted in word for word in words):
                 found.append(int(entry.name))
         except (OSError, ValueError):
             continue
@@ -188,6 +189,35 @@ async def test_a_reload_that_does_not_come_up_is_rolled_back(amphora: Amphora) -
     assert Counter(await amphora.bodies(10)) == {"8001": 5, "8002": 5}
     text = "    http-response set-header X-Good 1\n"
     assert (await amphora.push(amphora.configuration(A, B, frontends=(frontend(text=text),)))).outcome == "reload"
+
+
+async def test_no_connection_is_lost_from_the_counters_over_reloads(amphora: Amphora) -> None:
+    """Whichever worker accepted it, and when ever that one ends."""
+
+    async def counted() -> tuple[int, int]:
+        found = await amphora.client.states(amphora.host, amphora.load_balancer_id)
+        assert found
+        counters = found.listeners[LISTENER].counters
+        return counters.total_connections, counters.active_connections
+
+    await amphora.push(amphora.configuration(A))
+    first, rest = await amphora.hold()
+    loads = [Load(amphora) for _ in range(4)]
+    for number in range(4):
+        text = f"    http-response set-header X-Reload {number}\n"
+        assert (await amphora.push(amphora.configuration(A, frontends=(frontend(text=text),)))).outcome == "reload"
+    await asyncio.gather(*(load.stop() for load in loads))
+    expected = 1 + sum(len(load.bodies) for load in loads)
+    await until(lambda: is_counted(counted, (expected, 1)))
+    assert (await amphora.get("/release", port=first, address="127.0.0.1"))[0] == 200
+    assert await rest() == str(first) * 2
+    await until(lambda: is_counted(counted, (expected, 0)))
+    await until(lambda: asyncio.to_thread(lambda: len(haproxies(amphora)) == 2))  # a master and a worker
+    assert await counted() == (expected, 0)
+
+
+async def is_counted(counted: Callable[[], Awaitable[tuple[int, int]]], expected: tuple[int, int]) -> bool:
+    return await counted() == expected
 
 
 async def test_counters_go_on_over_reloads_and_restarts(amphora: Amphora) -> None:

@@ -149,7 +149,8 @@ class ConfigApplier:
     async def _wait_for_reload(self, mark: str) -> None:
         self.reloading = True
         try:
-            await self.haproxy.reload(mark, timeout=self.settings.start_timeout)
+            async with self.stats.follow_worker():
+                await self.haproxy.reload(mark, timeout=self.settings.start_timeout)
         finally:
             self.reloading = False
 

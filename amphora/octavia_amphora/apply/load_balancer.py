@@ -279,6 +279,7 @@ class LoadBalancer:
             self._log_timer.cancel()
         self._udp_and_probes.close()
         async with self._lock:
+            self._stats.release_old_workers()
             self.save_counters()
             self._haproxy.release()
 
@@ -308,6 +309,7 @@ class LoadBalancer:
     async def _stop_and_clean(self) -> None:
         if self._newest is None:
             return
+        self._stats.release_old_workers()
         if self._haproxy.alive:
             await self._haproxy.stop(timeout=self._settings.drain_timeout)
         self._udp_and_probes.set_configuration(None)

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import time
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
 import msgspec
 
 from octavia_amphora.haproxy import counters, runtime, servers
+from octavia_amphora.haproxy.old_worker import SHOW_STAT, OldWorker
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.wire.config import Configuration
 from octavia_amphora.wire.messages import Counters, ListenerState, ServerState, States
@@ -24,7 +27,8 @@ COST_FACTOR = 20
 MIN_INTERVAL = 0.01
 # While there is one worker only the master is not asked who is there, but at every so many looks.
 RECHECK_WORKERS = 20
-SHOW_STAT = "show stat -1 1 -1"  # of every proxy its frontend
+
+log = logging.getLogger("octavia_amphora.apply")
 
 
 class StatsCollector:
@@ -40,6 +44,7 @@ class StatsCollector:
         self._single_worker: tuple[int, str] | None = None
         self._collections = 0
         self._cost = 0.0
+        self._followers: set[asyncio.Task[None]] = set()
         self.lock = asyncio.Lock()
 
     async def collect(self, configuration: Configuration, digest: str) -> States:
@@ -62,6 +67,43 @@ class StatsCollector:
         """After a reload: the master is to be asked which workers there are."""
         self._single_worker = None
 
+    @contextlib.asynccontextmanager
+    async def follow_worker(self) -> AsyncIterator[None]:
+        """Around a reload: what the old worker counts is not lost, and afterwards it accepts no connections."""
+        try:
+            old = await OldWorker.keep(self._paths.stats_socket)
+        except runtime.RuntimeApiError as error:
+            log.warning("what haproxy counts while it reloads may be lost: %s", error)
+            yield
+            return
+        try:
+            yield
+            await old.wait_stopped()
+        except BaseException:
+            old.release()
+            raise
+        task = asyncio.ensure_future(self._follow(old))
+        self._followers.add(task)
+        task.add_done_callback(self._followers.discard)
+
+    async def _follow(self, old: OldWorker) -> None:
+        """Count with it until its last connection has gone."""
+        try:
+            await old.wait_idle()
+            async with self.lock:  # whoever collects now would write down an earlier look after this one
+                listeners = await old.listeners()
+                self._totals.update(old.key, {name: one.counters for name, one in listeners.items()})
+                self.reset_workers()
+        except (runtime.RuntimeApiError, OSError) as error:  # it was killed, or ended by hard-stop-after
+            log.warning("what an old worker counted last may be lost: %s", error)
+        finally:
+            old.release()
+
+    def release_old_workers(self) -> None:
+        """They would keep haproxy from ending."""
+        for task in self._followers:
+            task.cancel()
+
     def stopped_states(self, configuration: Configuration, digest: str) -> States:
         """What can be said while there is no haproxy."""
         return States(
@@ -79,12 +121,12 @@ class StatsCollector:
         for process in await runtime.processes(self._paths.master_socket, timeout=QUERY_TIMEOUT):
             if process.kind != "worker":
                 continue
+            key = counters.worker_key(process.pid)
+            workers[key] = process.pid
             path, prefix = self._paths.stats_socket, ""
             if not process.current:
                 path, prefix = self._paths.master_socket, f"@!{process.pid} "
             found = counters.parse(await runtime.execute(path, f"{prefix}{SHOW_STAT}", timeout=QUERY_TIMEOUT))
-            key = counters.worker_key(process.pid)
-            workers[key] = process.pid
             self._totals.update(key, {name: one.counters for name, one in found.items()})
             if process.current:
                 current = found

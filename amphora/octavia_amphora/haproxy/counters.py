@@ -2,8 +2,9 @@
 """The listeners' counters, which go on when haproxy's own begin at nought again.
 
 Every worker counts for itself: a reload starts a new one while the old one finishes its connections. So what each was
-last seen to have counted is kept by process, and folded into the base when the process has gone. What an old worker
-counts between the last look and its end is lost; a look costs little and comes at each beat.
+last seen to have counted is kept by process, and folded into the base when the process has gone. An old worker does not
+end before it was looked at for the last time (:mod:`.old_worker`). Lost is what one counts between the last look, which
+comes at each beat, and its end when it is killed, or when the agent that made the reload ends before it.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ class CounterTotals(msgspec.Struct):
     workers: dict[str, dict[str, Counters]] = {}
 
     def update(self, worker: str, counted: dict[str, Counters]) -> None:
-        """Write down what a worker has counted so far."""
-        self.workers[worker] = counted
+        """Write down what a worker has counted so far. Nothing is what the master answers for one that has just ended."""
+        if counted:
+            self.workers[worker] = counted
 
     def fold_ended(self, workers: set[str]) -> None:
         """Fold in those that have gone."""

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,26 +61,61 @@ async def execute_with_payload(path: Path, command: str, payload: str = "", *, t
     return await execute(path, f"{command} <<\n{lines}\n", timeout=timeout)
 
 
-async def execute_all(path: Path, commands: Sequence[str], *, timeout: float = 30.0) -> list[str]:
-    """Many commands over one connection (``prompt`` mode), the answer to each, stripped.
+class Session:
+    """A conversation on a socket (``prompt`` mode): many commands over one connection."""
 
-    All are written at once, so this is as fast as haproxy reads. ``Silent`` when the connection breaks on the way.
-    """
-    if not commands:
-        return []
+    def __init__(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._name, self._reader, self._writer = name, reader, writer
+
+    @classmethod
+    async def open(cls, path: Path, *, timeout: float = 5.0) -> Session:
+        """Begin it; ``RuntimeApiError`` when nobody answers."""
+        with _broken_off(path.name):
+            async with asyncio.timeout(timeout):
+                reader, writer = await asyncio.open_unix_connection(path, limit=READ_LIMIT)
+        session = cls(path.name, reader, writer)
+        try:
+            await session.execute(["prompt"], timeout=timeout)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    async def execute(self, commands: Sequence[str], *, timeout: float = 5.0) -> list[str]:
+        """The answer to each, stripped; ``RuntimeApiError`` when the connection breaks on the way.
+
+        All are written at once, so this is as fast as haproxy reads.
+        """
+        with _broken_off(self._name):
+            async with asyncio.timeout(timeout):
+                self._writer.write("".join(f"{line}\n" for line in commands).encode())
+                answers = [await self._reader.readuntil(PROMPT) for _ in commands]
+        return [answer.removesuffix(PROMPT).decode(errors="replace").strip() for answer in answers]
+
+    def close(self) -> None:
+        """End it."""
+        self._writer.close()
+
+
+@contextlib.contextmanager
+def _broken_off(name: str) -> Iterator[None]:
     try:
-        async with asyncio.timeout(timeout):
-            reader, writer = await asyncio.open_unix_connection(path, limit=READ_LIMIT)
-            try:
-                writer.write("".join(f"{line}\n" for line in ("prompt", *commands)).encode())
-                answers = [await reader.readuntil(PROMPT) for _ in range(len(commands) + 1)]
-            finally:
-                writer.close()
+        yield
     except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
         if is_shortage(error):
             raise
-        raise RuntimeApiError(f"{path.name} broke off: {str(error) or 'timeout'}") from error
-    return [answer.removesuffix(PROMPT).decode(errors="replace").strip() for answer in answers[1:]]
+        raise RuntimeApiError(f"{name} broke off: {str(error) or 'timeout'}") from error
+
+
+async def execute_all(path: Path, commands: Sequence[str], *, timeout: float = 30.0) -> list[str]:
+    """Many commands over one connection, the answer to each, stripped."""
+    if not commands:
+        return []
+    session = await Session.open(path, timeout=timeout)
+    try:
+        return await session.execute(commands, timeout=timeout)
+    finally:
+        session.close()
 
 
 async def processes(master: Path, *, timeout: float = 5.0) -> list[Process]:
@@ -114,9 +149,12 @@ def serving_workers(found: Sequence[Process]) -> tuple[int, ...]:
 
 async def current_worker(stats: Path) -> tuple[int, str]:
     """Which worker answers, and the description in the configuration that it has loaded (``show info``)."""
-    text = await execute(stats, "show info")
-    pid = re.search(r"^Pid: (\d+)", text, re.MULTILINE)
-    description = re.search(r"^description: (.*)", text, re.MULTILINE)
-    if pid is None:
+    info = parse_info(await execute(stats, "show info"))
+    if "Pid" not in info:
         raise RuntimeApiError(f"{stats.name} gave no process id")
-    return int(pid[1]), description[1].strip() if description else ""
+    return int(info["Pid"]), info.get("description", "")
+
+
+def parse_info(text: str) -> dict[str, str]:
+    """``show info`` → its fields."""
+    return {name: value.strip() for name, colon, value in (line.partition(":") for line in text.splitlines()) if colon}

@@ -77,6 +77,8 @@ def test_counters_add_up_over_workers() -> None:
     ledger.update("1", {"f": parsed["f"].counters})
     ledger.update("2", {"f": Counters(1, 1, 1, 1, 0)})
     assert ledger.total("f") == Counters(101, 1001, 3, 11, 1)
+    ledger.update("1", counters.parse(""))
+    assert ledger.total("f") == Counters(101, 1001, 3, 11, 1)
     ledger.fold_ended({"2"})
     ledger.update("2", {"f": Counters(2, 2, 0, 2, 0)})
     assert ledger.total("f") == Counters(102, 1002, 0, 12, 1)
