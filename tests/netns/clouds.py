@@ -96,7 +96,8 @@ async def inside(cloud: NetnsCloud, address: tuple[str, int], path: str = "/") -
 
     async def once() -> str | None:
         try:
-            return await asyncio.to_thread(get, cloud.connect_socket(socket.AF_INET), address, path)
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+            return await asyncio.to_thread(get, cloud.connect_socket(family), address, path)
         except (OSError, http.client.HTTPException):
             return None
 

@@ -23,6 +23,7 @@ HAPROXY = """defaults
 frontend all
     bind :8080 accept-proxy
     bind :8081
+    bind :::8081 v6only
     http-request return status 200 content-type text/plain lf-string "%[src] {name}"
 """
 

@@ -123,6 +123,41 @@ async def test_an_address_moves_to_another_amphora_at_once(made: tuple[NetnsClou
     assert known.get("10.1.0.10", right) == right, "an ARP entry that has to expire first"
 
 
+@pytest.mark.parametrize(("vip", "own"), [("10.1.0.9", "10.1.0.1"), ("fd00:1::9", "fd00:1::")])
+async def test_a_shared_address_is_answered_for_by_who_has_it(
+    made: tuple[NetnsCloud, Path], vip: str, own: str
+) -> None:
+    """All can listen on it; the network is told of it by one alone, and at once when that is another."""
+    cloud, _ = made
+    await cloud.ensure_network(NetworkSpec(id="front", cidr="10.1.0.0/24", ipv6_cidr="fd00:1::/64"))
+    prefix = 64 if ":" in vip else 24
+    shared = Vip(address=vip, network_id="front", prefix=prefix, shared=True)
+    fixed = dataclasses.replace(shared, shared=False)
+    mine = {
+        name: dataclasses.replace(fixed, address=f"{own}{n}", served=False)
+        for n, name in enumerate(("one", "two"), start=2)
+    }
+    for name, address in mine.items():
+        order_ = dataclasses.replace(order(name), vips=(address, shared, *([fixed] if name == "one" else [])))
+        booted = await cloud.boot(order_)
+        assert booted.shared == (vip,)
+        await inside(cloud, (address.address, 8081))
+
+    async def answers() -> str:
+        return (await inside(cloud, (vip, 8081))).rpartition("-")[2]
+
+    for old, new in (("one", "two"), ("two", "one")):
+        for _ in range(5):
+            in_cloud(cloud, "ip", "neigh", "flush", "all")
+            assert await answers() == old
+        await cloud.readdress(new, [mine[new], fixed, shared], keep=True)
+        assert await answers() == new  # while the other one has it too: it was told
+        await cloud.readdress(old, [mine[old], shared], keep=False)
+        assert await answers() == new
+    await cloud.readdress("one", [mine["one"], fixed], keep=False)
+    assert await answers() == "one"
+
+
 async def test_vips_on_several_networks(made: tuple[NetnsCloud, Path]) -> None:
     cloud, _ = made
     await cloud.boot(order())

@@ -306,7 +306,7 @@ def _instance(told: Mapping[str, Any]) -> Instance:
     agent, proxy = told["addresses"]
     return Instance(
         amphora_id=told["id"], load_balancer_id=told["load_balancer_id"], agent=(agent, AGENT_PORT),
-        proxy_address=proxy, alive=told["alive"], vips=tuple(told["vips"]),
+        proxy_address=proxy, alive=told["alive"], vips=tuple(told["vips"]), shared=tuple(told["shared"]),
     )  # fmt: skip
 
 

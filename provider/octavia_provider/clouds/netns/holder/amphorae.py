@@ -160,9 +160,19 @@ def _vip_interfaces(vips: Sequence[Mapping[str, Any]]) -> list[Interface]:
     for vip in vips:
         networks.setdefault(str(vip["network_id"]), []).append(vip)
     return [
-        Interface(f"eth{n}", network_id, tuple(f"{v['address']}/{v['prefix']}" for v in here), _gateways(here))
+        Interface(
+            f"eth{n}",
+            network_id,
+            tuple(f"{v['address']}/{v['prefix']}" for v in here if not v["shared"]),
+            _gateways(here),
+            tuple(_shared(v["address"]) for v in here if v["shared"]),
+        )
         for n, (network_id, here) in enumerate(networks.items(), start=1)
     ]
+
+
+def _shared(address: str) -> str:
+    return f"{address}/{128 if ':' in address else 32}"
 
 
 def _gateways(vips: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -174,6 +184,7 @@ def _told(amphora: Amphora) -> dict[str, Any]:
         "id": amphora.id,
         "load_balancer_id": amphora.load_balancer_id,
         "addresses": amphora.addresses,
-        "vips": [vip["address"] for vip in amphora.vips],
+        "vips": [vip["address"] for vip in amphora.vips if not vip["shared"]],
+        "shared": [vip["address"] for vip in amphora.vips if vip["shared"]],
         "started": amphora.started,
     }

@@ -21,7 +21,7 @@ from typing import Any
 
 from octavia_amphora.shortage import is_shortage
 
-from . import credentials, errors, fabric, kernel, namespaces, relays, roots, services, wire
+from . import announcing, credentials, errors, fabric, kernel, namespaces, relays, roots, services, wire
 
 CHANNEL = 3
 """The descriptor of our end of the socket pair; the machine's network namespace is the next one."""
@@ -80,6 +80,9 @@ def _settle(order: Mapping[str, Any], inhabitants: credentials.Inhabitants) -> N
         ("net.ipv4.ip_unprivileged_port_start", "0"),  # a web server that runs as nobody may take port 80 in here
         ("net.ipv4.ip_forward", "0"),  # a host is no router, whatever the machine's own default is
         ("net.ipv4.conf.default.arp_notify", "1"),  # neighbours learn at once when an address moved here
+        # Shared addresses are on the loopback: whoever asks an interface for one hears nothing, and none is told as the asker's.
+        ("net.ipv4.conf.all.arp_ignore", "1"),
+        ("net.ipv4.conf.all.arp_announce", "2"),
         ("net.ipv4.conf.all.promote_secondaries", "1"),  # a VIP that goes must not take the others of its subnet along
         ("net.ipv4.tcp_tw_reuse", "1"),
         *namespaces.IPV6,
@@ -153,7 +156,13 @@ class Init:
 
     def do_readdress(self, message: Mapping[str, Any]) -> None:
         """Other addresses on the interfaces that there are; what is served on the others goes on."""
-        kernel.ip(fabric.readdressed(_interfaces(message["old"]), _interfaces(message["new"])))
+        new = _interfaces(message["new"])
+        added, removed = fabric.readdressed(_interfaces(message["old"]), new)
+        kernel.ip(added)
+        for interface in new:
+            announcing.announce(interface.name, interface.addresses)
+        with contextlib.suppress(errors.Problem):  # what is not there has not to be taken away
+            kernel.ip(removed, force=True)
 
     def do_files(self, message: Mapping[str, Any]) -> None:
         """Write files, path → (mode, text in latin-1), before what reads them is started."""
@@ -232,7 +241,9 @@ class Init:
 
 def _interfaces(given: Sequence[Mapping[str, Any]]) -> list[fabric.Interface]:
     return [
-        fabric.Interface(one["name"], one["network_id"], tuple(one["addresses"]), tuple(one["gateways"]))
+        fabric.Interface(
+            one["name"], one["network_id"], tuple(one["addresses"]), tuple(one["gateways"]), tuple(one["shared"])
+        )
         for one in given
     ]
 

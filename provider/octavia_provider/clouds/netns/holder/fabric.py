@@ -22,13 +22,15 @@ Cidr = ipaddress.IPv4Network | ipaddress.IPv6Network
 class Interface:
     """An interface of an amphora or host: ``addresses`` with prefix (``10.1.0.5/24``), on the bridge of ``network_id``.
 
-    ``gateways``: of IPv4, of IPv6; each at most once.
+    ``gateways``: of IPv4, of IPv6; each at most once. ``shared``: addresses that another program gives the interface and takes
+    from it (``10.1.0.9/32``). They are on the loopback all the time, where a server can listen on them and nobody is told of them.
     """
 
     name: str
     network_id: str
     addresses: tuple[str, ...]
     gateways: tuple[str, ...] = ()
+    shared: tuple[str, ...] = ()
 
 
 def short(kind: str, identity: str) -> str:
@@ -219,26 +221,33 @@ def inside(interfaces: Sequence[Interface]) -> list[str]:
     lines = ["link set lo up"]
     for interface in interfaces:
         lines += [_add(address, interface.name) for address in interface.addresses]
+        lines += [_add_shared(address) for address in interface.shared]
         lines.append(f"link set {interface.name} up")
     return lines + _routes(interfaces)
 
 
-def readdressed(old: Sequence[Interface], new: Sequence[Interface]) -> list[str]:
-    """The same for interfaces that are up: what came is added before what went is taken away."""
-    pairs = list(zip(old, new, strict=True))
-    added = [_add(address, i.name) for was, i in pairs for address in i.addresses if address not in was.addresses]
-    removed = [
-        f"addr del {address} dev {i.name}"
-        for was, i in pairs
-        for address in was.addresses
-        if address not in i.addresses
-    ]
-    return added + removed + _routes(new)
+def readdressed(old: Sequence[Interface], new: Sequence[Interface]) -> tuple[list[str], list[str]]:
+    """The same for interfaces that are up: what is added, and then what is taken away.
+
+    An IPv6 address that becomes a shared one is taken over with another prefix by who shares it: it may have gone by itself.
+    """
+    added, removed = [], []
+    for was, now in zip(old, new, strict=True):
+        added += [_add_shared(one) for one in now.shared if one not in was.shared]
+        added += [_add(one, now.name) for one in now.addresses if one not in was.addresses]
+        removed += [f"addr del {one} dev {now.name}" for one in was.addresses if one not in now.addresses]
+        removed += [f"addr del {one} dev lo" for one in was.shared if one not in now.shared]
+    return added + _routes(new), removed
 
 
 def _add(address: str, interface: str) -> str:
     """An IPv6 address works at once: nobody else can have it, so nothing has to be waited for (RFC 4862, section 5.4)."""
     return f"addr replace {address} dev {interface}{' nodad' if ':' in address else ''}"
+
+
+def _add_shared(address: str) -> str:
+    """Deprecated, where it is of IPv6: nothing that this amphora begins itself may come from an address that another one may have."""
+    return f"{_add(address, 'lo')}{' preferred_lft 0' if ':' in address else ''}"
 
 
 def _routes(interfaces: Sequence[Interface]) -> list[str]:
