@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import fcntl
 import os
 import signal
@@ -17,18 +18,21 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from octavia_amphora.shortage import raise_open_files_limit
+from octavia_provider import __version__
 from octavia_provider.agents import AgentClient
 from octavia_provider.clouds.netns import NetnsCloud, ranges
 from octavia_provider.clouds.netns.driver import driver
 from octavia_provider.clouds.netns.holder.confinement import give_up
 from octavia_provider.clouds.netns.networks import NetnsNetworks, NetworkSettings
 from octavia_provider.control_plane import Facts, Parts, control_plane
+from octavia_provider.controller.controller import LEASE_SECONDS
+from octavia_provider.controller.membership import Membership
 from octavia_provider.controller.orphans import look, require_none
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.kit import homes, logfile, paths
 from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError, Refused
 from octavia_provider.pki import CertificateAuthority
-from octavia_provider.ports import Store
+from octavia_provider.ports import ControlPlane, Store
 from octavia_provider.render.overlay import Overlay
 from octavia_provider.settings import Settings
 from octavia_provider.store import Copies, SqlStore, installed, open_store
@@ -43,11 +47,15 @@ PROJECT = "00000000000000000000000000000000"  # the embedded cloud has one proje
 
 def serve(settings: Settings) -> None:
     """Run the embedded control plane until it is stopped, or idle. ``Conflict`` when one runs already."""
+    if settings.name is not None and settings.database is None:
+        hint = "octaviactl serve --database URL, or OCTAVIA_DATABASE: docs/how-to/postgresql.md"
+        raise Refused("needs a database that control planes can share", subject=f"--name {settings.name}", hint=hint)
     settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     raise_open_files_limit()
     give_up()
-    with only_one(settings.home):
-        logfile.configure(paths.log_file(settings.home), level=settings.log_level)
+    settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with only_one(settings.home, settings.instance):
+        logfile.configure(paths.log_file(settings.instance), level=settings.log_level)
         try:
             asyncio.run(_serve(settings))
         except OctaviaError as error:
@@ -59,15 +67,15 @@ def serve(settings: Settings) -> None:
 
 
 @contextmanager
-def only_one(home: Path) -> Iterator[None]:
-    """No other control plane serves this home meanwhile; ``Conflict`` when one does, ``Forbidden`` where it is not ours."""
+def only_one(home: Path, instance: Path) -> Iterator[None]:
+    """No other control plane of this name serves the home meanwhile; ``Conflict`` when one does, ``Forbidden`` where it is not ours."""
     if (problem := homes.problem(home)) is not None:
         raise Forbidden(problem.message, subject=f"the home {home}", hint=problem.hint)
-    descriptor = os.open(paths.serve_lock(home), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(paths.serve_lock(instance), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise Conflict("a control plane runs already.", subject=str(home), hint="octaviactl status") from None
+        raise Conflict("a control plane runs already.", subject=str(instance), hint="octaviactl status") from None
     else:
         yield
     finally:
@@ -80,7 +88,7 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with embedded(settings, stop=stop.set):
-        log.info("serving", home=str(settings.home), pid=os.getpid())
+        log.info("serving", home=str(settings.home), name=settings.name, pid=os.getpid())
         await stop.wait()
         log.info("stopping")
 
@@ -93,7 +101,7 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
         await asyncio.to_thread(templates.load)
         log.info("templates taken", folder=str(settings.templates_dir))
     async with AsyncExitStack() as stack:
-        cloud = NetnsCloud(settings.home)
+        cloud = NetnsCloud(settings.home, shared=settings.database is not None)
         stack.push_async_callback(cloud.close)
         store = await _store(settings.home, settings.database, cloud)
         stack.push_async_callback(store.close)
@@ -102,15 +110,18 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
         stack.push_async_callback(agents.close)
         status_cache = StatusCache()
         networks = NetnsNetworks(NetworkSettings(published=await _loopback_range(store, settings.home)))
-        # The home's lock admits one control plane at a time: who starts after a crash takes up the leases of the dead
+        # The lock admits one control plane of a name at a time: who starts after a crash takes up the leases of the dead
         # one at once, since they are its own. What that one had on the way has a smaller revision.
+        holder = f"embedded {settings.instance}"
         parts = Parts(
             store=store,
             driver=driver(cloud, networks, store, status_cache.resources_seen),
             agents=agents,
             authority=authority,
             status_cache=status_cache,
-            holder=f"embedded {settings.home}",
+            holder=holder,
+            membership=None if settings.database is None else Membership(_process(holder)),
+            lease_seconds=LEASE_SECONDS if settings.database is None else settings.lease_seconds,
             templates=templates,
             timing=settings.timing(),
         )
@@ -119,7 +130,7 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
             copies = Copies(store, paths.database_copy(settings.home))
             copies.start()
             stack.push_async_callback(copies.stop)
-        serving = partial(_serve_api, paths.api_socket(settings.home))
+        serving = partial(_serve_api, paths.api_socket(settings.instance))
         yield await stack.enter_async_context(control_plane(parts, facts, serve=serving, stop=stop))
 
 
@@ -149,13 +160,25 @@ async def _store(home: Path, database: str | None, cloud: NetnsCloud) -> SqlStor
             )  # fmt: skip
     store = await asyncio.to_thread(open_store, url, key)
     try:
-        await require_none(there, store, str(home))
         if database is not None:
             await _claim(store, home)
+        if not await store.read(lambda tx: any(process.alive for process in tx.control_planes())):
+            await require_none(
+                there, store, str(home)
+            )  # else they go on while we look, and look after what is left over
+            await cloud.forget_fences()
     except BaseException:
         await store.close()
         raise
     return store
+
+
+def _process(holder: str) -> ControlPlane:
+    """Who we are to the other control planes."""
+    return ControlPlane(
+        name=holder, machine=socket.gethostname(), pid=os.getpid(), version=__version__,
+        started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+    )  # fmt: skip
 
 
 def _require_place(home: Path, database: str | None) -> None:

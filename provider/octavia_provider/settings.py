@@ -16,7 +16,10 @@ class Settings(BaseSettings):
     templates, which stand in place of ours. ``database``: the URL of a PostgreSQL database that keeps the state in place of the home.
 
     ``heartbeat_interval`` and ``heartbeat_timeout`` in seconds; ``breaker_share``: more than this part of all amphorae silent at once
-    is taken for the control plane's own failure, and none of them is replaced."""
+    is taken for the control plane's own failure, and none of them is replaced.
+
+    ``name``: of this control plane among several of one home; ``lease_seconds``: what one of them leaves is taken over after that long.
+    """
 
     model_config = SettingsConfigDict(env_prefix="OCTAVIA_", env_ignore_empty=True, frozen=True)
 
@@ -28,6 +31,8 @@ class Settings(BaseSettings):
     heartbeat_interval: Annotated[float, Field(ge=0.1, le=60)] = 1.0
     heartbeat_timeout: Annotated[float, Field(ge=0.3, le=600, validate_default=True)] = 4.0
     breaker_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$")] | None = None
+    lease_seconds: Annotated[float, Field(ge=3, le=3600, allow_inf_nan=False)] = 15.0
 
     @field_validator("heartbeat_timeout")
     @classmethod
@@ -40,3 +45,8 @@ class Settings(BaseSettings):
         return HeartbeatTiming(
             interval=self.heartbeat_interval, timeout=self.heartbeat_timeout, breaker_share=self.breaker_share
         )
+
+    @property
+    def instance(self) -> Path:
+        """The folder of what is this control plane's own."""
+        return paths.instance(self.home, self.name)

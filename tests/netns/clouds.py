@@ -25,8 +25,8 @@ STAND_IN = Path(__file__).with_name("stand_in_agent.py")
 NETWORK = NetworkSpec(id="front", cidr="10.1.0.0/24")
 
 
-def make_cloud(home: Path) -> NetnsCloud:
-    return NetnsCloud(home, agent_command=(sys.executable, str(STAND_IN)))
+def make_cloud(home: Path, *, shared: bool = False) -> NetnsCloud:
+    return NetnsCloud(home, agent_command=(sys.executable, str(STAND_IN)), shared=shared)
 
 
 async def cloud_in_own_home() -> AsyncIterator[tuple[NetnsCloud, Path]]:

@@ -51,16 +51,27 @@ class Installation:
     home: Path
     process: subprocess.Popen[bytes] | None = None
     options: tuple[str, ...] = ()
+    name: str | None = None
+    """Of several control planes of this home."""
     _client: Client | None = None
+
+    @property
+    def instance(self) -> Path:
+        """The folder of what is this control plane's own."""
+        return paths.instance(self.home, self.name)
 
     def start(self) -> None:
         """Start the control plane; return when it answers."""
         command = [sys.executable, "-m", "octavia_provider.cli.main", "serve", "--home", str(self.home), *self.options]
-        self.home.mkdir(mode=0o700, exist_ok=True)
-        with (self.home / "stderr.log").open("ab") as output:
+        command += ["--name", self.name] if self.name else []
+        self.instance.mkdir(mode=0o700, exist_ok=True, parents=True)
+        with (self.instance / "stderr.log").open("ab") as output:
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output)
-        until(lambda: embedded.running(self.home) or self.process.poll() is not None, what="the control plane to start")  # type: ignore[union-attr]
-        assert self.process.poll() is None, (self.home / "stderr.log").read_text()
+        until(
+            lambda: embedded.answers(self.instance) or self.process.poll() is not None,
+            what="the control plane to start",
+        )  # type: ignore[union-attr]
+        assert self.process.poll() is None, (self.instance / "stderr.log").read_text()
 
     def kill(self) -> None:
         """SIGKILL the control plane, and only it."""
@@ -88,7 +99,7 @@ class Installation:
     def client(self) -> Client:
         """A client that does not start anything by itself."""
         if self._client is None:
-            self._client = Client(start=lambda _: paths.api_socket(self.home))
+            self._client = Client(start=lambda _: paths.api_socket(self.instance))
         return self._client
 
     def create(self, kind: str, *, parent: str | None = None, wait: bool = True, **values: Any) -> dict[str, Any]:
@@ -116,7 +127,7 @@ class Installation:
     def events(self, name: str) -> list[dict[str, Any]]:
         """What the control plane has logged under this name."""
         found = []
-        for line in paths.log_file(self.home).read_text().splitlines():
+        for line in paths.log_file(self.instance).read_text().splitlines():
             with contextlib.suppress(ValueError):
                 event = json.loads(line)
                 if event.get("event") == name:

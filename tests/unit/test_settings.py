@@ -28,6 +28,9 @@ def test_what_is_given_goes_before_the_environment(monkeypatch: pytest.MonkeyPat
         ([], {"OCTAVIA_HEARTBEAT_INTERVAL": "2"}, "OCTAVIA_HEARTBEAT_TIMEOUT"),
         ([], {"OCTAVIA_HEARTBEAT_TIMEOUT": "2.9"}, "OCTAVIA_HEARTBEAT_TIMEOUT"),
         ([], {"OCTAVIA_BREAKER_SHARE": "1.5"}, "OCTAVIA_BREAKER_SHARE"),
+        (["--name", "../elsewhere"], {}, "--name"),
+        (["--name", "one\n"], {}, "--name"),
+        (["--lease-seconds", "1"], {}, "--lease-seconds"),
     ],
 )
 def test_a_bad_setting_is_refused_by_its_name(

@@ -101,7 +101,7 @@ async def _adopt(home: Path, output: _Output, *, restore: bool, let_go: bool, ye
     from octavia_provider.kit import paths
 
     cloud = NetnsCloud(home)
-    with only_one(home):
+    with only_one(home, home):
         try:
             inspection = await _inspect(home, cloud, paths.database(home))
             _report(inspection, output)

@@ -19,6 +19,8 @@ VARIABLES: Mapping[str, str] = {
     "OCTAVIA_HEARTBEAT_INTERVAL": "seconds between two heartbeats of an amphora. Default: 1.",
     "OCTAVIA_HEARTBEAT_TIMEOUT": "seconds of silence after which an amphora is asked; three heartbeats have to fit in it. Default: 4.",
     "OCTAVIA_BREAKER_SHARE": "where more than this part of all amphorae (0 to 1) is silent at once, none of them is replaced. Default: 0.5.",
+    "OCTAVIA_NAME": "name of a control plane that serves beside others of its home. The control plane reads it.",
+    "OCTAVIA_LEASE_SECONDS": "seconds after which other control planes take over from one that says nothing. Default: 15.",
     "OCTAVIA_LOG": "`debug`: octaviactl and the plugin write what they do to standard error.",
     "NO_COLOR": "any value: no colours.",
     "XDG_STATE_HOME": "where the home is, for users other than root (XDG Base Directory Specification).",

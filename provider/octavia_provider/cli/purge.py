@@ -17,7 +17,7 @@ from . import options
 OWN_FILES = (
     "database.url", "octavia.db", "octavia.db-shm", "octavia.db-wal", "octavia.db.copy", "octavia.db.copy.new", "octavia.key",
     "octavia.key.new", "control-plane.log", "stderr.log", "api.sock",
-    "serve.lock", "start.lock", "cloud", "log",
+    "serve.lock", "start.lock", "cloud", "log", "instances",
 )  # fmt: skip
 
 OF_FAILED_START = ("control-plane.log", "stderr.log", "start.lock", "serve.lock", "api.sock", "database.url")

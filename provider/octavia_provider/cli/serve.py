@@ -35,6 +35,15 @@ if TYPE_CHECKING:
     help="A PostgreSQL database that keeps the state (postgresql://user@host/name). Default: OCTAVIA_DATABASE, else the home.",
 )
 @click.option(
+    "--name",
+    help="Serve beside other control planes of this home, on one --database. Default: OCTAVIA_NAME, else the one without a name.",
+)
+@click.option(
+    "--lease-seconds",
+    type=float,
+    help="Other control planes take over after so long. Default: OCTAVIA_LEASE_SECONDS, else 15.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning"]),
     help="What is logged. Default: OCTAVIA_LOG_LEVEL, else info.",
@@ -47,6 +56,8 @@ def serve(
     check: bool,
     templates_dir: Path | None,
     database: str | None,
+    name: str | None,
+    lease_seconds: float | None,
     log_level: str | None,
 ) -> None:
     """Run the control plane of this machine's embedded cloud until it is told to end; traffic goes on without it."""
@@ -57,6 +68,8 @@ def serve(
         "idle_seconds": idle_seconds,
         "templates_dir": templates_dir,
         "database": database,
+        "name": name,
+        "lease_seconds": lease_seconds,
         "log_level": log_level,
     }
     settings = _settings({n: v for n, v in given.items() if v is not None} | ({"idle_seconds": None} if stay else {}))

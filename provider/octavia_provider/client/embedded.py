@@ -73,14 +73,24 @@ def _checked_url(where: str) -> str:
 def _require_running(home: Path) -> Path:
     require_private(home)
     if running(home):
-        return _socket(home)
+        return _socket(_running(home))
     raise PermanentError(
         f"does not run (home: {home}), and nothing is started for a look.", subject=SUBJECT, hint="octaviactl serve"
     )
 
 
 def running(home: Path) -> bool:
-    """Whether the embedded control plane of this home accepts connections."""
+    """Whether an embedded control plane of this home accepts connections."""
+    return any(answers(instance) for instance in paths.instances(home))
+
+
+def _running(home: Path) -> Path:
+    """The folder of a control plane that accepts connections; the home where none does."""
+    return next((instance for instance in paths.instances(home) if answers(instance)), home)
+
+
+def answers(home: Path) -> bool:
+    """Whether the control plane of this folder accepts connections."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         try:
             probe.connect(str(_socket(home)))
@@ -107,8 +117,10 @@ def ensure_running(home: Path, deadline: Deadline) -> Path:
         with _lock(home, deadline):
             if not running(home):
                 _start(home, deadline)
-    _match_version(home, deadline)
-    return _socket(home)
+    instance = _running(home)
+    if instance == home:  # one with a name is restarted by who started it
+        _match_version(home, deadline)
+    return _socket(instance)
 
 
 def preflight(home: Path) -> None:
@@ -121,8 +133,13 @@ def preflight(home: Path) -> None:
 
 
 def stop(home: Path, deadline: Deadline) -> None:
-    """Stop the control plane if it runs, and wait until it has exited. Traffic is not affected."""
-    if not running(home):
+    """Stop the control planes that run, and wait until they have exited. Traffic is not affected."""
+    for instance in paths.instances(home):
+        _stop(instance, deadline)
+
+
+def _stop(home: Path, deadline: Deadline) -> None:
+    if not answers(home):
         return
     client = Client(start=lambda _: _socket(home))
     try:
@@ -137,7 +154,7 @@ def stop(home: Path, deadline: Deadline) -> None:
     except ProcessLookupError:
         return
     except Unreachable:
-        if running(home):
+        if answers(home):
             raise  # else it has ended since it was looked for: it was killed, and its socket is left
     finally:
         client.close()
@@ -155,9 +172,9 @@ def _match_version(home: Path, deadline: Deadline) -> None:
         )
     if running_version < own_version:
         with _lock(home, deadline):
-            if running(home) and _version(str(_facts(home, deadline)["version"])) < own_version:
+            if answers(home) and _version(str(_facts(home, deadline)["version"])) < own_version:
                 log.info("restarting the embedded control plane", old=facts["version"], new=__version__)
-                stop(home, deadline)
+                _stop(home, deadline)
                 _start(home, deadline)
 
 

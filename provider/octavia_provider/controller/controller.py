@@ -19,7 +19,7 @@ from octavia_provider import __version__
 from octavia_provider.kit import tasks
 from octavia_provider.model.errors import LeaseLost, PermanentError, TransientError
 from octavia_provider.model.events import Reason
-from octavia_provider.ports import AgentRefused, Incomplete, Reconciler, Scope, Store, Transaction
+from octavia_provider.ports import LEASE, AgentRefused, Incomplete, Reconciler, Scope, Store, Transaction
 
 from .event_recorder import ControlPlaneEvents
 from .membership import Membership
@@ -177,6 +177,7 @@ class Controller:
 
     async def _work(self, scope_id: str, worker: _Worker) -> None:
         delay = FIRST_RETRY
+        LEASE.set(worker.scope)  # of this task and those that it begins
         worker.wake.set()  # what it was woken for may not be done
         while True:
             await worker.wake.wait()

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The files of an installation: all in one home directory, set by ``OCTAVIA_HOME``."""
+"""The files of an installation: all in one home directory, set by ``OCTAVIA_HOME``.
+
+Several control planes can share a home; each has a folder there for its socket, log and lock (``instance``).
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,19 @@ def home(path: str | os.PathLike[str] | None = None) -> Path:
         return Path("/var/lib/octavia")
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "octavia"
+
+
+def instance(home: Path, name: str | None) -> Path:
+    """Where a control plane keeps what is its own (socket, log, lock): the home; with a name, a folder of it."""
+    return home if name is None else home / "instances" / name
+
+
+def instances(home: Path) -> list[Path]:
+    """The folders of all control planes that this home has had; the one without a name first."""
+    try:
+        return [home, *sorted(path for path in (home / "instances").iterdir() if path.is_dir())]
+    except OSError:
+        return [home]
 
 
 def api_socket(home: Path) -> Path:

@@ -28,6 +28,7 @@ from .clouds import (
     Vip,
 )
 from .driver import CloudDriver, Incomplete, Reconciler
+from .lease import LEASE
 from .networks import (
     Allocation,
     ListedNetwork,
@@ -54,6 +55,7 @@ from .store import (
 
 __all__ = [
     "EVENTS_CHANGED",
+    "LEASE",
     "AgentRefused",
     "Agents",
     "Allocation",

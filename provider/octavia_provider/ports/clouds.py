@@ -142,7 +142,7 @@ class Cloud(Compute, Dialer, Protocol):
     async def stop(self, *, unless: Callable[[], Awaitable[bool]] | None = None) -> bool:
         """Nothing is wanted of it any more: take it down where it is ours. True: nothing of ours runs in it.
 
-        ``unless`` is asked once nothing more can be made in it; where it says yes nothing is done.
+        ``unless`` is asked once we make nothing more in it; where it says yes, or others have something in it, nothing is done.
         """
         ...
 

@@ -286,9 +286,9 @@ def test_stop_takes_a_control_plane_that_was_killed_meanwhile_as_ended(
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(str(path))
     answers = iter([True])
-    monkeypatch.setattr(embedded, "running", lambda _: next(answers, False))
+    monkeypatch.setattr(embedded, "answers", lambda _: next(answers, False))
     embedded.stop(tmp_path, Deadline(0.1))
-    monkeypatch.setattr(embedded, "running", lambda _: True)
+    monkeypatch.setattr(embedded, "answers", lambda _: True)
     with pytest.raises(Unreachable):
         embedded.stop(tmp_path, Deadline(0.1))
     listening.close()

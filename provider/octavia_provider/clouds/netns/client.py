@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from octavia_provider.kit.paths import SOCKET_LENGTH
-from octavia_provider.model.errors import NotFound, OctaviaError, Refused, TransientError, Unreachable
+from octavia_provider.model.errors import LeaseLost, NotFound, OctaviaError, Refused, TransientError, Unreachable
+from octavia_provider.ports import LEASE
 
 from .holder import limits, wire
 
@@ -66,9 +67,10 @@ class Hello:
 
 
 class Client:
-    """The holder of one home."""
+    """The holder of one home. ``fenced``: others command it too, and it is to refuse who has lost a lease."""
 
-    def __init__(self, home: Path, management: str, agent: Sequence[str]) -> None:
+    def __init__(self, home: Path, management: str, agent: Sequence[str], *, fenced: bool = False) -> None:
+        self._fenced = fenced
         self.home = home
         self._management = management
         self._agent = tuple(agent)
@@ -77,8 +79,10 @@ class Client:
 
     def ask(self, do: str, *, pass_descriptor: int | None = None, **message: Any) -> dict[str, Any]:
         """One question. NoHolder when none serves; otherwise what the holder says, errors as the model's."""
+        lease = LEASE.get()
+        fenced = {"fence": [lease.id, lease.epoch, lease.fence]} if lease and self._fenced else {}
         with self._connect() as connection:
-            return self._exchange(connection, {"do": do, **message}, pass_descriptor)[0]
+            return self._exchange(connection, {"do": do, **fenced, **message}, pass_descriptor)[0]
 
     def watch(self) -> socket.socket:
         """A connection on which the holder tells what ended by itself, a line each; it is ours to close. NoHolder when
@@ -119,15 +123,29 @@ class Client:
             self._spawn()
             return self.hello()
 
-    def stop(self) -> None:
-        """End the holder, wait until it and all in its namespaces are gone, and remove ``<home>/cloud``."""
+    def stop(self, *, only_empty: bool = False) -> bool:
+        """End the holder, wait until it and all in its namespaces are gone, and remove ``<home>/cloud``.
+
+        ``only_empty``: False where anything is in it. The holder decides that itself, so that nothing which another control
+        plane makes at this moment is lost.
+        """
         if not self._folder.exists():
-            return
+            return True
         with self._locked():
             with contextlib.suppress(NoHolder):
-                self._end(self.hello())
+                found = self.hello()
+                if only_empty and not self._retired():
+                    found.close()
+                    return False
+                self._end(found)
             limits.remove(str(self.home))
             shutil.rmtree(self._folder, ignore_errors=True)
+        return True
+
+    def _retired(self) -> bool:
+        with contextlib.suppress(Refused, HolderEnded):  # one of an earlier version, which has one control plane
+            return bool(self.ask("retire")["retired"])
+        return True
 
     def forget(self, amphora_id: str) -> None:
         """Remove what an amphora kept on disk, where no holder is there to do it."""
@@ -241,7 +259,12 @@ class Client:
         return answer, descriptors
 
 
-_ERRORS: dict[str, type[OctaviaError]] = {"refused": Refused, "transient": TransientError, "not_found": NotFound}
+_ERRORS: dict[str, type[OctaviaError]] = {
+    "refused": Refused,
+    "transient": TransientError,
+    "not_found": NotFound,
+    "lease_lost": LeaseLost,
+}
 
 
 def _raise(answer: dict[str, Any]) -> None:

@@ -30,6 +30,8 @@ AGENT_PORT = 9443
 """Where agents listen, Octavia's ``[haproxy_amphora] bind_port``."""
 SUBNET_BASE = "100.64.0.0/16"
 """The management network: shared address space (RFC 6598), which no local network may use, so none can overlap it."""
+RECEIVER_PORTS = 16
+"""Control planes that can share one cloud."""
 AGENT_COMMAND = (sys.executable, "-P", "-m", "octavia_amphora.main")
 
 log = structlog.get_logger(__name__)
@@ -39,13 +41,16 @@ class NetnsCloud:
     """Network namespaces of this machine, behind walls of their own; root is needed.
 
     What exists is in the holder (a process that goes on when this one ends) and in the kernel; nothing is remembered
-    here. A call that makes something starts the holder when it is gone; one that looks finds nothing then.
+    here. A call that makes something starts the holder when it is gone; one that looks finds nothing then. ``shared``: other
+    control planes use it too.
     """
 
     def __init__(
-        self, home: Path, *, subnet_base: str = SUBNET_BASE, agent_command: Sequence[str] = AGENT_COMMAND
-    ) -> None:
-        self._client = Client(Path(os.path.realpath(home)), subnet_base, agent_command)
+        self, home: Path, *, subnet_base: str = SUBNET_BASE, agent_command: Sequence[str] = AGENT_COMMAND,
+        shared: bool = False,
+    ) -> None:  # fmt: skip
+        self._shared = shared
+        self._client = Client(Path(os.path.realpath(home)), subnet_base, agent_command, fenced=shared)
         self._attaching = threading.Lock()
         self._changing = asyncio.Lock()
         self._holder: Hello | None = None
@@ -65,9 +70,15 @@ class NetnsCloud:
             if unless is not None and await unless():
                 return False
             await asyncio.to_thread(self._detach)
-            await asyncio.to_thread(self._client.stop)
+            if not await asyncio.to_thread(self._client.stop, only_empty=unless is not None):
+                return False
         log.info("cloud.stopped", home=str(self._client.home))
         return True
+
+    async def forget_fences(self) -> None:
+        """Heed any lease again: the store may be an earlier one, and nobody else serves it."""
+        with contextlib.suppress(NoHolder, Refused):  # one of an earlier version knows none
+            await asyncio.to_thread(self._client.ask, "forget_fences")
 
     async def close(self) -> None:
         """Let go of it: everything in it goes on."""
@@ -135,7 +146,7 @@ class NetnsCloud:
 
     def _attach(self, found: Hello) -> tuple[Hello, Dialer]:
         try:
-            dialer = Dialer(found.network, found.gateway)
+            dialer = Dialer(found.network, found.gateway, ports=RECEIVER_PORTS if self._shared else 1)
         except BaseException:
             found.close()
             raise

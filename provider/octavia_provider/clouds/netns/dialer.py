@@ -7,6 +7,7 @@ wrong one. A socket belongs to the namespace in which it was opened, whoever use
 
 from __future__ import annotations
 
+import errno
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -27,10 +28,14 @@ RECEIVE_BUFFER = 4 << 20
 
 
 class Dialer:
-    """Opens sockets in one network namespace (a descriptor, which is needed only while this is made)."""
+    """Opens sockets in one network namespace (a descriptor, which is needed only while this is made).
 
-    def __init__(self, network: int, gateway: str) -> None:
+    ``ports``: so many can receive heartbeats beside each other, each at a port of its own."""
+
+    def __init__(self, network: int, gateway: str, *, ports: int = 1) -> None:
         self._gateway = gateway
+        self._ports = range(HEARTBEAT_PORT, HEARTBEAT_PORT + ports)
+        self._port = HEARTBEAT_PORT
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="octavia-dialer")
         try:
             self._inside(lambda: kernel.setns(network, kernel.CLONE_NEWNET))
@@ -45,7 +50,7 @@ class Dialer:
     @property
     def heartbeat_receiver(self) -> str:
         """Where heartbeats go: ``address:port`` on the management network."""
-        return f"{self._gateway}:{HEARTBEAT_PORT}"
+        return f"{self._gateway}:{self._port}"
 
     def connect_socket(self, family: int) -> socket.socket:
         """A fresh TCP socket, not connected."""
@@ -59,7 +64,7 @@ class Dialer:
         opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         try:
             opened.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER)
-            opened.bind((self._gateway, HEARTBEAT_PORT))
+            self._bind(opened)
         except OSError as error:
             opened.close()
             if is_shortage(error):
@@ -70,6 +75,18 @@ class Dialer:
             ) from error  # fmt: skip
         opened.setblocking(False)
         return opened
+
+    def _bind(self, opened: socket.socket) -> None:
+        """To the first port that no other control plane has."""
+        for port in self._ports:
+            try:
+                opened.bind((self._gateway, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or port == self._ports[-1]:
+                    raise
+            else:
+                self._port = port
+                return
 
     def _open(self, make: Callable[[], socket.socket]) -> socket.socket:
         try:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from octavia_amphora.shortage import is_shortage
 
-Kind = Literal["refused", "transient", "not_found"]
+Kind = Literal["refused", "transient", "not_found", "lease_lost"]
 
 
 class Problem(Exception):

@@ -48,6 +48,7 @@ class Server:
         self._publications = Publications(output, self._log.say, blocks)
         self._network = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         self._complaint = ("", 0.0)
+        self._fences: dict[str, tuple[int, int]] = {}
         self._watchers: list[socket.socket] = []
         self._wake, wake = _pipe()
         signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -125,6 +126,8 @@ class Server:
                 message, descriptors = wire.receive(connection)
                 answer, passed = self._handle(message, descriptors)
                 wire.send(connection, answer, passed)
+                if answer.get("retired"):
+                    os._exit(0)
                 if message.get("do") == "watch":
                     self._watchers.append(connection.dup())
                     self._watchers[-1].setblocking(False)
@@ -132,6 +135,7 @@ class Server:
     def _handle(self, message: Mapping[str, Any], descriptors: list[int]) -> tuple[dict[str, Any], Sequence[int]]:
         do = message.get("do", "")
         try:
+            self._require_fence(*message.get("fence", ("", 0, 0)))
             if do == "hello":
                 return self._hello(), [self._network]
             if do == "watch":
@@ -168,10 +172,24 @@ class Server:
             "hosts": lambda: {"running": self._hosts.running()},
             "withdraw": lambda: self._publications.withdraw(message["id"]),
             "publications": lambda: {"publications": self._publications.told()},
+            "forget_fences": self._fences.clear,
+            "retire": lambda: {"retired": self._empty()},
         }
         if do not in work:
             raise errors.Problem(f"this cloud cannot {do!r}", hint="stop it and start it again: it is older")
         return work[do]() or {}
+
+    def _require_fence(self, scope_id: str, epoch: int, fence: int) -> None:
+        """Who was paused in a call is not heard any more, once who has taken its lease was heard."""
+        if (epoch, fence) < self._fences.get(scope_id, (0, 0)):
+            raise errors.Problem("another control plane has taken the lease", kind="lease_lost", subject=scope_id)
+        if scope_id:
+            self._fences[scope_id] = (epoch, fence)
+
+    def _empty(self) -> bool:
+        return not (
+            self._amphorae.told() or self._hosts.running() or self._publications.told() or self._fabric.networks()
+        )
 
     def _ensure_network(self, network_id: str, cidrs: Sequence[str]) -> None:
         wanted = tuple(ipaddress.ip_network(cidr) for cidr in cidrs)
