@@ -38,7 +38,8 @@ BATCH = 128
 """Datagrams that are read before others of this process have their turn."""
 ASKED_AT_ONCE = 32
 LEARN_SECONDS = 5.0
-PAUSE_SECONDS = 10.0
+STALL_SECONDS = 2.0
+"""So much later than at its time a loop may run on a machine that is busy: no pause."""
 """Of this process: what came before may be as old as the pause is long."""
 
 
@@ -66,6 +67,7 @@ class Heartbeats:
         self._membership = membership
         self._followed = Followed(store, compute, agents, status_cache, self._spawn)
         self._looked = float("inf")
+        self._long = 2 * self._silence.timing.interval + STALL_SECONDS
 
     async def start(self) -> None:
         """Learn the amphorae and begin to watch for silence."""
@@ -127,7 +129,7 @@ class Heartbeats:
 
     def datagram_received(self, data: bytes) -> None:
         """One part of a heartbeat."""
-        if self._pause() > PAUSE_SECONDS:
+        if self._pause() > self._long:
             return  # it waited while this process was paused, and may be as old as the pause is long
         beat = self._assembler.feed(data, self._keys.get)
         if beat is not None:
@@ -230,7 +232,7 @@ class Heartbeats:
     def _notice_pause(self) -> None:
         """After a pause it is not the amphorae that were silent: what is known is forgotten, and what waited is not read."""
         seconds = self._pause()
-        if seconds > PAUSE_SECONDS:
+        if seconds > self._long:
             log.warning("this process was paused", seconds=round(seconds, 1))
             with contextlib.suppress(OSError):  # BlockingIOError: it is empty
                 while self._socket is not None:
