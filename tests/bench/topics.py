@@ -17,6 +17,7 @@ TOPICS = (
     "plugin",
     "first",
     "health",
+    "heartbeats",
     "members",
     "change",
     "runtime",

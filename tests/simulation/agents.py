@@ -51,7 +51,7 @@ class SimulationAgents:
             raise AgentRefused(refusal)
         standing.stamp, standing.configuration = push.stamp, new
         server.history.append(push.stamp)
-        return Applied(push.stamp, "runtime" if push.delta else "reload")
+        return Applied(push.stamp, "runtime" if push.delta else "reload", heartbeat=server.said)
 
     async def remove(self, host: Instance, load_balancer_id: str, stamp: VersionStamp) -> None:
         (await self._reach("remove", host)).standing.pop(load_balancer_id, None)

@@ -51,6 +51,7 @@ class Server:
     answering: bool = True
     beating: bool = True
     boot: int = 1
+    said: tuple[int, int] = (0, 0)
     options: list[AgentOptions] = field(default_factory=list)
 
     @property
@@ -71,6 +72,8 @@ class World:
         self.failures: dict[str, list[Exception]] = {}
         self.refuse: Verdict = lambda _amphora, _configuration: None
         self.receivers: list[socket.socket] = []
+        self.recorder: Callable[[bytes], None] | None = None
+        """Sees each heartbeat on its way."""
         self.calls: Counter[str] = Counter()
         self.down: set[tuple[str, str]] = set()
         """(amphora, member): what it sees down"""
@@ -96,7 +99,10 @@ class World:
         settings = server.settings
         balancers = tuple(self._balancers(server))
         beat = Heartbeat(server.instance.amphora_id, server.boot, sequence, 1.0, balancers)
+        server.said = (server.boot, sequence)
         for part in encode(beat, bytes.fromhex(settings.heartbeat_key)):
+            if self.recorder is not None:
+                self.recorder(part)
             for receiver in list(self.receivers):
                 try:
                     receiver.send(part)

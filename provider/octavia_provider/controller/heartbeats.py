@@ -125,9 +125,9 @@ class Heartbeats:
             except OSError as error:
                 log.warning("heartbeats cannot be read", reason=str(error))
                 return
-            self.datagram_received(data)
+            self.hear_datagram(data)
 
-    def datagram_received(self, data: bytes) -> None:
+    def hear_datagram(self, data: bytes) -> None:
         """One part of a heartbeat."""
         if self._pause() > self._long:
             return  # it waited while this process was paused, and may be as old as the pause is long

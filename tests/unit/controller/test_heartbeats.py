@@ -92,7 +92,7 @@ class Site:
         self.sequence += 1
         balancer = BalancerBeat(lb, digest, 1, serving, (ListenerState(counters=Counters(bytes_in=7)),), (state, state))
         for part in encode(Heartbeat("amp", 1, self.sequence, 1.0, (balancer,)), key):
-            self.heartbeats.datagram_received(part)
+            self.heartbeats.hear_datagram(part)
 
     async def pass_(self, seconds: float) -> None:
         """Time passes, and is looked at often."""
@@ -289,7 +289,7 @@ async def test_an_amphora_that_was_made_anew_and_has_nothing_in_force_yet_is_not
     site.beat(OURS)
     site.known.in_force.clear()
     for part in encode(Heartbeat("amp", 2, 1, 1.0, ()), KEY):
-        site.heartbeats.datagram_received(part)
+        site.heartbeats.hear_datagram(part)
     assert site.status_cache.operating_status(record("load_balancer", "lb")) == "ERROR"
     assert site.member() == "OFFLINE"
     assert not site.pokes, "it is pushed to already"
