@@ -19,7 +19,8 @@ agent's global section says where they are (``crt-base``, ``ca-base``, and ``OCT
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from collections.abc import Iterable
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -27,6 +28,7 @@ from .vrrp import Vrrp
 
 Admin = Literal["ready", "maint"]
 FileKind = Literal["certificate", "ca", "crl"]
+T = TypeVar("T")
 
 
 class Server(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -334,12 +336,12 @@ def _backend_difference(old: Backend | None, new: Backend) -> BackendDelta:
 
 def apply(old: Configuration, delta: Delta) -> Configuration:
     """``old`` with the delta put in: what stays keeps its place, what is new comes last."""
-    frontends = {n: f for n, f in old.frontends.items() if n not in delta.remove_frontends}
+    frontends = _without(old.frontends, delta.remove_frontends)
     frontends.update({f.name: f for f in delta.set_frontends})
-    backends = {n: b for n, b in old.backends.items() if n not in delta.remove_backends}
+    backends = _without(old.backends, delta.remove_backends)
     for change in delta.backends:
         backends[change.name] = _backend_apply(backends.get(change.name), change)
-    files = {n: f for n, f in old.files.items() if n not in delta.remove_files}
+    files = _without(old.files, delta.remove_files)
     files.update({f.name: f for f in delta.set_files})
     return Configuration(
         load_balancer_id=old.load_balancer_id,
@@ -351,11 +353,17 @@ def apply(old: Configuration, delta: Delta) -> Configuration:
     )
 
 
+def _without(known: dict[str, T], names: Iterable[str]) -> dict[str, T]:
+    found = dict(known)
+    for name in names:
+        found.pop(name, None)
+    return found
+
+
 def _backend_apply(old: Backend | None, change: BackendDelta) -> Backend:
     if old is None:
         old = Backend(change.name, change.pool_id, "")
-    removed = frozenset(change.remove_servers)
-    servers = {n: s for n, s in old.servers.items() if n not in removed}
+    servers = _without(old.servers, change.remove_servers)
     servers.update({s.name: s for s in change.set_servers})
     return Backend(
         name=old.name,

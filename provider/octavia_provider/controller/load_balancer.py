@@ -289,8 +289,9 @@ class BalancerReconciler(BalancerAmphorae):
         state, instance = self.desired_state, (self.instances or {})[amphora_id]
         pusher = Pusher(self.ports.store, self.ports.agents, state.scope, state.generation, self.in_force)
         try:
+            wanted, delta = self._render_cache.digest(rendered), self._render_cache.delta(rendered)
             whole = amphora_id in self.unproven
-            await pusher.push(instance, rendered.configuration, self._render_cache.digest(rendered), whole=whole)
+            await pusher.push(instance, rendered.configuration, wanted, whole=whole, delta=delta)
         except AgentRefused as error:
             refusal: Refusal = error.refusal
             return refusal

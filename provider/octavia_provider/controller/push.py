@@ -36,12 +36,16 @@ class Pusher:
     generation: int
     in_force: dict[str, InForce]
 
-    async def push(self, instance: Instance, new: Configuration, wanted: str, *, whole: bool) -> None:
-        """Put it in force; ``wanted`` is its digest. ``whole``: not as a delta. ``AgentRefused`` where the agent says no."""
+    async def push(
+        self, instance: Instance, new: Configuration, wanted: str, *, whole: bool, delta: Delta | None = None
+    ) -> None:
+        """Put it in force; ``wanted`` is its digest. ``whole``: not as a delta. ``AgentRefused`` where the agent says no.
+
+        ``delta``: what leads to it from a configuration that may be the one in force.
+        """
         known = None if whole else self.in_force.get(instance.amphora_id)
-        delta = difference(known.configuration, new, since=known.digest) if known else None
-        if known and delta and digest(apply(known.configuration, delta)) != wanted:
-            delta = None  # the order of names changed: that only the whole can say
+        if known is None or delta is None or delta.since != known.digest:
+            delta = _delta(known, new, wanted) if known else None
         try:
             applied = await self._send(instance, new, wanted, delta)
         except AgentRefused as error:
@@ -66,3 +70,10 @@ class Pusher:
             whole=delta is None,
         )
         return applied
+
+
+def _delta(known: InForce, new: Configuration, wanted: str) -> Delta | None:
+    delta = difference(known.configuration, new, since=known.digest)
+    if digest(apply(known.configuration, delta)) != wanted:
+        return None  # the order of names changed: that only the whole can say
+    return delta

@@ -61,10 +61,11 @@ _PLACES: Mapping[type[Resource], tuple[str, str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """What a graph was made of: the ``identity`` of another one, and the ids of the objects that differ."""
+    """What a graph was made of: the ``identity`` of another one, and what was put into that and taken out of it."""
 
     identity: object
-    ids: frozenset[str]
+    added: tuple[Resource, ...]
+    removed: tuple[Resource, ...]
 
 
 @dataclass(slots=True)
@@ -91,9 +92,8 @@ class Graph:
         Groups of members and rules in which nothing differs are shared: none of the two may be written to afterwards.
         """
         added, removed = tuple(added), tuple(removed)
-        lineage = Lineage(self.identity, frozenset(one.id for one in (*added, *removed)))
         maps: dict[str, Any] = {name: dict(getattr(self, name)) for name, _, _ in _PLACES.values()}
-        made = replace(self, **maps, identity=object(), lineage=lineage)
+        made = replace(self, **maps, identity=object(), lineage=Lineage(self.identity, added, removed))
         for name, group in {_group(one) for one in (*added, *removed)}:
             if group in maps[name]:
                 maps[name][group] = dict(maps[name][group])

@@ -14,17 +14,19 @@ from typing import NamedTuple
 
 import msgspec
 
-from octavia_amphora.wire.config import Backend, Configuration, Frontend, compose
+from octavia_amphora.wire.config import Backend, BackendDelta, Configuration, Delta, Frontend, apply, compose
 from octavia_amphora.wire.vrrp import PEERS_PORT
 from octavia_provider.model.graph import Graph
 from octavia_provider.model.l7_policy import HEADER_ROOM
 from octavia_provider.model.listener import METRICS, Listener
 from octavia_provider.model.load_balancer import HEADER_SIZE, LoadBalancer
+from octavia_provider.model.member import Member
 from octavia_provider.model.pool import Pool
 
 from . import tls
 from .environment import Templates, shipped
 from .listener import DEFAULT_CONNECTION_LIMIT, Peer, Placement, connection_limit, frontend
+from .member import Servers
 from .pool import backend
 
 __all__ = ["Peer", "Placement", "Rendered", "render"]
@@ -36,11 +38,12 @@ REWRITE_ROOM = HEADER_ROOM + 1024  # what policies put in, and what listeners in
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """A configuration, and for each section the owners of its body's lines (the servers' own ids follow them), and the templates
-    that wrote them."""
+    that wrote them. ``servers``: what makes the servers of a backend, where each depends on its member alone."""
 
     configuration: Configuration
     owners: Mapping[str, list[str]] = field(default_factory=dict)
     sources: Mapping[str, list[str]] = field(default_factory=dict)
+    servers: Mapping[str, Servers | None] = field(default_factory=dict)
     templates: Templates | None = None
     shipped: Callable[[], Rendered] | None = None
     """The same by our templates alone, where an operator's are in use."""
@@ -135,18 +138,47 @@ def sections(
     backends: dict[str, Backend] = {}
     owners: dict[str, list[str]] = {}
     sources: dict[str, list[str]] = {}
+    servers: dict[str, Servers | None] = {}
     used: list[Pool] = []
     for listener in listeners:
         name = listener.id
         frontends[name], section, pools = frontend(graph, listener, placement, templates)
         owners[name], sources[name] = section.owners, section.sources
         for pool in pools:
-            made, section = backend(graph, listener, pool, templates, peers=bool(placement.peers))
-            backends[made.name] = made
+            made, section, maker = backend(graph, listener, pool, templates, peers=bool(placement.peers))
+            backends[made.name], servers[made.name] = made, maker
             owners[made.name], sources[made.name] = section.owners, section.sources
         used += pools
     base = _base(graph.load_balancer, listeners, placement, templates)
-    return Rendered(Configuration(graph.load_balancer.id, base, frontends, backends), owners, sources), used
+    return Rendered(Configuration(graph.load_balancer.id, base, frontends, backends), owners, sources, servers), used
+
+
+def followed(before: Rendered, graph: Graph, placement: Placement, *, since: str) -> tuple[Rendered, Delta] | None:
+    """The configuration of a graph made of the one that was rendered ``before``, and the difference between both.
+
+    None where more than members is otherwise, or where servers depend on each other. ``since``: the digest of the one before.
+    """
+    lineage = graph.lineage
+    if lineage is None or not all(isinstance(one, Member) for one in (*lineage.added, *lineage.removed)):
+        return None
+    changes: list[BackendDelta] = []
+    for name, known in before.configuration.backends.items():
+        added = [m for m in lineage.added if isinstance(m, Member) and m.pool_id == known.pool_id]
+        removed = tuple(m.id for m in lineage.removed if isinstance(m, Member) and m.pool_id == known.pool_id)
+        if not added and not removed:
+            continue
+        if (servers := before.servers.get(name)) is None:
+            return None
+        written = tuple(server for server in map(servers.of, added) if server != known.servers.get(server.name))
+        if written or removed:
+            changes.append(BackendDelta(name, known.pool_id, set_servers=written, remove_servers=removed))
+    delta = Delta(since, backends=tuple(changes))
+    made = replace(
+        before,
+        configuration=apply(before.configuration, delta),
+        shipped=partial(render, graph, placement) if before.shipped else None,
+    )
+    return made, delta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from octavia_amphora.wire.config import Server
@@ -14,6 +15,8 @@ from .environment import Templates
 from .quoting import joined
 
 RING = 1 << 20
+MOST = 1_024
+"""Sets of words that a backend remembers."""
 
 
 class ServerValues(NamedTuple):
@@ -38,25 +41,40 @@ class Options:
         """In one line."""
         found = self._known.get(server)
         if found is None:
+            if len(self._known) >= MOST:  # members come and go
+                self._known.clear()
             found = joined(self._templates.call(member_id, "member", "options", server, *self._things))
             self._known[server] = found
         return found
 
 
-def server(member: Member, options: Options, *, by_agent: bool, cookies: bool, number: int | None) -> Server:
-    """``by_agent``: who checks it; ``cookies``: clients are told its name."""
-    cookie = member.id if cookies else ""
-    values = ServerValues(number, member.monitor_address, member.monitor_port, cookie, member.backup)
-    return Server(
-        name=member.id,
-        address=member.address,
-        port=member.protocol_port,
-        weight=member.weight,
-        admin="ready" if member.admin_state_up else "maint",
-        options=options.of(member.id, values),
-        check_address=(member.monitor_address or "") if by_agent else "",
-        check_port=(member.monitor_port or 0) if by_agent else 0,
-    )
+@dataclass(frozen=True, slots=True)
+class Servers:
+    """Makes the servers of a backend, each of its member. ``by_agent``: who checks them; ``cookies``: clients are told their names.
+
+    ``numbers``: the ``id`` of each; what is in it depends on all members.
+    """
+
+    options: Options
+    by_agent: bool
+    cookies: bool
+    numbers: Mapping[str, int]
+
+    def of(self, member: Member) -> Server:
+        """The server of a member."""
+        cookie = member.id if self.cookies else ""
+        number = self.numbers.get(member.id)
+        values = ServerValues(number, member.monitor_address, member.monitor_port, cookie, member.backup)
+        return Server(
+            name=member.id,
+            address=member.address,
+            port=member.protocol_port,
+            weight=member.weight,
+            admin="ready" if member.admin_state_up else "maint",
+            options=self.options.of(member.id, values),
+            check_address=(member.monitor_address or "") if self.by_agent else "",
+            check_port=(member.monitor_port or 0) if self.by_agent else 0,
+        )
 
 
 def numbers(members: Iterable[str]) -> dict[str, int]:

@@ -31,14 +31,17 @@ class BackendValues:
 
 def backend(
     graph: Graph, listener: Listener, pool: Pool, templates: Templates, *, peers: bool = False
-) -> tuple[Backend, Section]:
-    """The section, and its lines but the servers'. ``peers``: there are others who are told what tables remember."""
+) -> tuple[Backend, Section, member.Servers | None]:
+    """The section, and its lines but the servers'. ``peers``: there are others who are told what tables remember.
+
+    Beside them what makes a server, where it needs to know its own member alone.
+    """
     section, name = Section(templates), backend_name(pool.id, listener.id)
     monitor = graph.health_monitors.get(pool.id)
     monitor = monitor if monitor and monitor.admin_state_up else None
     members = graph.members.get(pool.id, {})
     if listener.protocol == "UDP":
-        return datagrams.backend(name, listener, pool, monitor, members.values()), section
+        return datagrams.backend(name, listener, pool, monitor, members.values()), section, None
     values = _values(listener, pool)
     section.write(pool.id, "pool", "begin", pool, listener, values)
     section.write(listener.id, "listener", "timeouts", listener)
@@ -49,21 +52,20 @@ def backend(
         section.write(checker.id, "health_monitor", "check", checker, check)
     section.write(pool.id, "pool", "end", pool, listener, values)
     cookies = _sets_cookies(pool)
-    numbers = member.numbers(members) if pool.lb_algorithm in HASHES else {}
-    options = member.Options(templates, pool, listener, values, checker, check)
-    servers = (
-        member.server(one, options, by_agent=checker is not monitor, cookies=cookies, number=numbers.get(one.id))
-        for one in members.values()
-    )
+    hashes = pool.lb_algorithm in HASHES
+    servers = member.Servers(
+        member.Options(templates, pool, listener, values, checker, check), by_agent=checker is not monitor, cookies=cookies,
+        numbers=member.numbers(members) if hashes else {},
+    )  # fmt: skip
     made = Backend(
         name=name,
         pool_id=pool.id,
         text=section.text,
-        servers={server.name: server for server in servers},
+        servers={id_: servers.of(one) for id_, one in members.items()},
         dynamic=not cookies,  # `add server` refuses the keyword cookie
         probe=health_monitor.probe(monitor, listener, pool),
     )
-    return made, section
+    return made, section, None if hashes else servers
 
 
 def _values(listener: Listener, pool: Pool) -> BackendValues:

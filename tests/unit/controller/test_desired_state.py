@@ -188,7 +188,8 @@ def test_a_change_looks_at_what_changed_and_shares_the_rest() -> None:
     assert before is not None
     assert after is not None
     assert after.lineage is not None
-    assert (after.lineage.identity, after.lineage.ids) == (before.identity, {"new"})
+    assert (after.lineage.identity, after.lineage.removed) == (before.identity, ())
+    assert [one.id for one in after.lineage.added] == ["new"]
     assert after.members["other"] is before.members["other"]
     assert "new" not in before.members["pool"]
     assert all(after.members["pool"][one.id] is before.members["pool"][one.id] for one in many)

@@ -5,14 +5,23 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from typing import Any
+from unittest import mock
 
-from octavia_amphora.wire.config import digest
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from octavia_amphora.wire import encoding
+from octavia_amphora.wire.config import apply, digest
 from octavia_provider.controller.desired_state import DesiredState
 from octavia_provider.controller.render_cache import RenderCache
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.validation import validated
 from octavia_provider.ports import Instance, Record, Scope
+from octavia_provider.render import member as render_member
 from octavia_provider.render.environment import Templates, shipped
+from octavia_provider.render.haproxy import Placement, render
 
 LB, LISTENER, POOL = (str(uuid.UUID(int=n)) for n in range(1, 4))
 HOST = Instance(amphora_id="a", load_balancer_id=LB, agent=("10.0.0.1", 9443))
@@ -23,15 +32,9 @@ def record(kind: str, id_: str, generation: int, **values: object) -> Record:
     return Record(id=id_, kind=kind, scope_id=LB, project_id="p", spec=spec, generation=generation)
 
 
-def member(number: int, generation: int) -> Record:
-    return record(
-        "member",
-        str(uuid.UUID(int=100 + number)),
-        generation,
-        pool_id=POOL,
-        address=f"10.0.0.{number}",
-        protocol_port=80,
-    )
+def member(number: int, generation: int, **values: Any) -> Record:
+    values = {"pool_id": POOL, "address": f"10.0.{number // 250}.{number % 250}", "protocol_port": 80, **values}
+    return record("member", str(uuid.UUID(int=100 + number)), generation, **values)
 
 
 def desired_state() -> DesiredState:
@@ -96,3 +99,69 @@ def test_each_host_is_rendered_once_for_a_graph_and_a_placement() -> None:
     assert moved is not first
     assert render_cache.digest(first) == digest(first.configuration)
     assert "10.0.0.3:80" in moved.configuration.frontends[LISTENER].text
+
+
+POOLS: dict[str, dict[str, Any]] = {
+    "plain": {}, "cookies": {"session_persistence": {"type": "HTTP_COOKIE"}}, "hash": {"lb_algorithm": "SOURCE_IP"},
+    "UDP": {"protocol": "UDP"},
+}  # fmt: skip
+steps = st.one_of(
+    st.tuples(st.just("write"), st.lists(st.tuples(st.integers(1, 8), st.integers(0, 3)), min_size=1, max_size=3)),
+    st.tuples(st.just("delete"), st.sets(st.integers(1, 8), min_size=1, max_size=3)),
+    st.tuples(st.just("pool"), st.just(None)),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", POOLS)
+@given(st.lists(steps, max_size=12))
+def test_what_follows_from_the_last_rendering_is_what_is_rendered_anew(kind: str, moves: list[tuple[str, Any]]) -> None:
+    wanted, render_cache, before = desired_state(), RenderCache(), None
+    pool = {"loadbalancer_id": LB, "protocol": "HTTP", "lb_algorithm": "ROUND_ROBIN", **POOLS[kind]}
+    listener = {"loadbalancer_id": LB, "protocol": "UDP" if kind == "UDP" else "HTTP", "protocol_port": 80}
+    ids = [LISTENER, str(uuid.UUID(int=4))]  # one pool serves two listeners
+    more = [record("pool", POOL, 5, **pool), *(record("listener", id_, 5, default_pool_id=POOL, **{**listener, "protocol_port": 80 + n}) for n, id_ in enumerate(ids))]  # fmt: skip
+    wanted.read(Scope(id=LB, kind="load_balancer", generation=5), more)
+    for number, (move, told) in enumerate([("pool", None), *moves], start=6):
+        if move == "write":
+            written = [member(n, number, weight=weight) for n, weight in dict(told).items()]
+        elif move == "delete":
+            known = [wanted.records[i] for n in told if (i := str(uuid.UUID(int=100 + n))) in wanted.records]
+            written = [dataclasses.replace(one, deleting=True, generation=number) for one in known]
+        else:
+            written = [record("pool", POOL, number, name=str(number), **pool)]
+        wanted.read(Scope(id=LB, kind="load_balancer", generation=number, applied=number - 1), written)
+        graph = wanted.graph()
+        assert graph
+        found = render_cache.of(graph, HOST, ("10.0.0.2",), shipped())
+        anew = render(graph, Placement(vips=("10.0.0.2",)), shipped())
+        assert (found.configuration, found.owners) == (anew.configuration, anew.owners)
+        assert render_cache.digest(found) == digest(anew.configuration)  # the order of servers too
+        if before and found.configuration is not before and (delta := render_cache.delta(found)):
+            assert delta.since == digest(before)
+            assert digest(apply(before, delta)) == digest(anew.configuration)
+        before = found.configuration
+        wanted.settled(number, {id_: one.spec for id_, one in wanted.changed().items()}, {})
+
+
+def test_a_member_more_costs_the_same_among_ten_and_among_a_thousand() -> None:
+    assert work(10) == work(1000) == (1, 1)
+
+
+def work(count: int) -> tuple[int, int]:
+    """How many servers are rendered and encoded when a member is added to so many."""
+    wanted, render_cache = desired_state(), RenderCache()
+    wanted.read(dataclasses.replace(wanted.scope, generation=5), [member(n, 5) for n in range(1, count)])
+    for number in (count, count + 1):
+        graph = wanted.graph()
+        assert graph
+        render_cache.of(graph, HOST, ("10.0.0.2",), shipped())
+        wanted.read(dataclasses.replace(wanted.scope, generation=5 + number), [member(number, 5 + number)])
+    made, encoded = render_member.Servers.of, encoding._of_server
+    with (
+        mock.patch.object(render_member.Servers, "of", autospec=True, side_effect=made) as rendered,
+        mock.patch.object(encoding, "_of_server", side_effect=encoded) as encoder,
+    ):
+        graph = wanted.graph()
+        assert graph
+        render_cache.of(graph, HOST, ("10.0.0.2",), shipped())
+    return rendered.call_count, encoder.call_count
