@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from faults.analysis import report
 from faults.conftest import COST
 from faults.faults import FAULTS, Fault, answers
-from faults.openloop import Client, report
+from faults.openloop import Client
 from netns.installation import Stack, installation, make_stack, until
 
 pytestmark = pytest.mark.timeout(240)
