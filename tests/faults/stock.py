@@ -190,7 +190,9 @@ def _write(name: str, folder: Path) -> None:
 
 def _first(pid: int) -> int:
     """The first process of the namespace that was made under this one."""
-    return next((one for one in descendants(pid) if str(PROGRAM) in command(one) and command(one)[0] == sys.executable), 0)
+    return next(
+        (one for one in descendants(pid) if str(PROGRAM) in command(one) and command(one)[0] == sys.executable), 0
+    )
 
 
 def _state(log: str) -> str:
