@@ -131,7 +131,7 @@ class _Namespace:
     def __init__(self, name: str, pid: int, vip: bytes) -> None:
         self.name, self._vip, self._interfaces = name, vip, set[int]()
         self.ended = os.pidfd_open(pid)
-        self.socket = _socket_inside(pid)
+        self.socket = socket_inside(pid, socket.AF_NETLINK, socket.SOCK_RAW)
         self.socket.bind((0, ADDRESSES_OF_IPV4 | ADDRESSES_OF_IPV6))
         self.socket.send(struct.pack("=IHHII", 17, GET, DUMP, 1, 0) + b"\0")
 
@@ -173,13 +173,14 @@ def _addresses(attributes: bytes) -> Iterator[bytes]:
         attributes = attributes[(length + 3) & ~3 :]
 
 
-def _socket_inside(pid: int) -> socket.socket:
+def socket_inside(pid: int, family: int, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    """A socket of the network namespace of a process."""
     libc = ctypes.CDLL(None, use_errno=True)
     with Path("/proc/self/ns/net").open() as mine, Path(f"/proc/{pid}/ns/net").open() as inside:
         if libc.setns(inside.fileno(), CLONE_NEWNET):
             raise OSError(ctypes.get_errno(), "setns")
         try:
-            return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, socket.NETLINK_ROUTE)
+            return socket.socket(family, kind)
         finally:
             libc.setns(mine.fileno(), CLONE_NEWNET)
 

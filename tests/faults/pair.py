@@ -7,6 +7,7 @@ import abc
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,7 @@ from pathlib import Path
 from netns.processes import command, parent
 from netns.traffic import until
 
-from .ownership import Recorder
+from .ownership import Recorder, socket_inside
 
 
 class Pair(abc.ABC):
@@ -27,12 +28,14 @@ class Pair(abc.ABC):
 
     def __init__(self) -> None:
         self.amphorae: dict[str, int] = {}
+        self.workers: dict[str, list[int]] = {}
         self.recorder = Recorder(self.vip)
 
     def watch(self) -> None:
-        """The recorder hears of every amphora that there is now."""
+        """The recorder hears of every amphora that there is now; their present haproxies are remembered."""
         for name, pid in self.amphorae.items():
             self.recorder.watch(name, pid)
+        self.workers = {name: self.haproxies(name)[1] for name in self.amphorae}
 
     def owner(self) -> str:
         """Who has the VIP, once exactly one has it."""
@@ -60,6 +63,17 @@ class Pair(abc.ABC):
     def link(self, name: str, state: str) -> None:
         """Set the amphora's port ``up`` or ``down``, seen from the network."""
 
+    def serves(self) -> bool:
+        """Whether a request is answered now."""
+        try:
+            return asked(self.inside, self.vip)
+        except OSError:
+            return False
+
+    @abc.abstractmethod
+    def over(self, harmed: str) -> bool:
+        """Whether what was done to this amphora is over for clients, and for all that repairs itself."""
+
     @abc.abstractmethod
     def restored(self) -> bool:
         """Whether two amphorae work, one has the VIP, and the other would take it over."""
@@ -71,6 +85,15 @@ class Pair(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """Nothing of it is left."""
+
+
+def asked(inside: int, address: str, port: int = 80) -> bool:
+    """Whether one request of a process's network is answered well."""
+    with socket_inside(inside, socket.AF_INET6 if ":" in address else socket.AF_INET) as asking:
+        asking.settimeout(1.0)
+        asking.connect((address, port))
+        asking.sendall(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+        return asking.recv(4096).startswith(b"HTTP/1.1 200")
 
 
 def descendants(pid: int) -> list[int]:

@@ -153,6 +153,11 @@ class StockPair(Pair):
     def link(self, name: str, state: str) -> None:
         self.ip(f"link set {self._ports[name]} {state}")
 
+    def over(self, harmed: str) -> bool:
+        """Another has the VIP; or its haproxy was restarted first."""
+        moved = bool(self.recorder.owners() - {harmed})
+        return moved or bool(set(self.haproxies(harmed)[1]) - set(self.workers[harmed]))
+
     def restored(self) -> bool:
         """The master preempts: where both work it has the VIP."""
         states = {name: _state((self._folder / name / "log").read_text()) for name in ADDRESSES}
