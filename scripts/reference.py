@@ -40,7 +40,7 @@ would want the same unique value.
 """
 EVENTS = """# Events
 
-Made from the code by `make docs`; not written by hand.
+Made from the code by `make docs`; not written by hand. [How to read and follow them](../how-to/events.md).
 
 An event is one decision of a control plane. `message` is a sentence for people, `reason` one of these words for programs.
 

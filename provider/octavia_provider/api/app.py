@@ -11,16 +11,16 @@ from aiohttp.typedefs import Handler
 from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, OPERATOR_KINDS, PARENTS, SHARED_KINDS
 from octavia_provider.ports import NetworkDirectory, Networks, StatusCache, Store
 
-from . import admin, amphorae, leftovers, overview, quotas
+from . import admin, amphorae, events, leftovers, overview, quotas
 from .compat import neutron, not_implemented, providers, versions
-from .context import CONTEXT, Callbacks, Context, Settings
+from .context import CONTEXT, CONTROL_PLANE_HEADER, Callbacks, Context, Settings
 from .errors import explain
+from .event_feed import EventFeed
 from .objects import Objects, update_members
 from .prefer_wait import GenerationWaits
 from .requests import MANY
 from .unique_swap import UniqueSwaps
 
-CONTROL_PLANE_HEADER = "X-Octavia-Control-Plane"
 _PREFIXES = ("", "/load-balancer")  # the second: behind a web server, as DevStack puts Octavia
 _VERSIONS = ("/v2", "/v2.0")
 
@@ -36,6 +36,7 @@ def create_app(
     """
     app = web.Application(middlewares=[_around], client_max_size=MANY)
     generation_waits = GenerationWaits(store)
+    event_feed = EventFeed(store)
     app[CONTEXT] = Context(
         store=store,
         status_cache=status_cache,
@@ -44,10 +45,12 @@ def create_app(
         callbacks=callbacks,
         generation_waits=generation_waits,
         unique_swaps=UniqueSwaps(store),
+        event_feed=event_feed,
     )
 
     async def end_waits(_app: web.Application) -> None:
         generation_waits.close()
+        event_feed.close()
 
     app.on_shutdown.append(end_waits)
     for prefix in _PREFIXES:
@@ -81,6 +84,7 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
     router.add_get(f"{base}/octavia/control-plane", admin.control_plane)
     router.add_post(f"{base}/octavia/control-plane/stop", admin.stop)
     router.add_get(f"{base}/octavia/status", overview.status)
+    router.add_get(f"{base}/octavia/events", events.events)
     router.add_get(f"{base}/octavia/leftovers", leftovers.leftovers)
     router.add_post(f"{base}/octavia/confirm", leftovers.confirmed)
 
@@ -95,6 +99,7 @@ def _balancers(router: web.UrlDispatcher, base: str) -> None:
     _operators(router, base)
     balancer = f"{base}/loadbalancers/{{id}}"
     router.add_put(f"{base}/pools/{{pool_id}}/members", update_members)
+    router.add_get(f"{balancer}/events", events.of_load_balancer)
     router.add_get(f"{balancer}/status", admin.status_tree)
     router.add_get(f"{balancer}/statuses", admin.status_tree)
     router.add_get(f"{balancer}/stats", admin.load_balancer_statistics)
@@ -163,7 +168,8 @@ async def _around(request: web.Request, handler: Handler) -> web.StreamResponse:
             response = await _handled(request, handler)
         except Exception as error:  # noqa: BLE001 - no traceback reaches a user; the log has it
             response = explain(error, request)
-        response.headers[CONTROL_PLANE_HEADER] = context.store.control_plane_id
+        if not response.prepared:
+            response.headers[CONTROL_PLANE_HEADER] = context.store.control_plane_id
         return response
     finally:
         context.callbacks.activity(-1)

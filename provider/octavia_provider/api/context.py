@@ -11,6 +11,7 @@ from aiohttp import web
 
 from octavia_provider.ports import Networks, StatusCache, Store
 
+from .event_feed import EventFeed
 from .prefer_wait import GenerationWaits
 from .unique_swap import UniqueSwaps
 
@@ -71,6 +72,8 @@ class Context:
     callbacks: Callbacks
     generation_waits: GenerationWaits
     unique_swaps: UniqueSwaps
+    event_feed: EventFeed
 
 
+CONTROL_PLANE_HEADER = "X-Octavia-Control-Plane"
 CONTEXT: web.AppKey[Context] = web.AppKey("context", Context)

@@ -201,9 +201,9 @@ def _cut(objects: Sequence[T], url: URL, limit: int | None) -> tuple[Sequence[T]
         start, end = (max(start, end - limit), end) if backwards else (start, min(end, start + limit))
     links = []
     if limit is not None and start < end < len(objects):
-        links.append(_link(url, "next", ids[end - 1], backwards=False))
+        links.append(page_link(url, "next", ids[end - 1], backwards=False))
     if limit is not None and 0 < start < end:
-        links.append(_link(url, "previous", ids[start], backwards=True))
+        links.append(page_link(url, "previous", ids[start], backwards=True))
     return objects[start:end], links
 
 
@@ -215,7 +215,8 @@ def _limit(given: str | None) -> int | None:
     return int(given) or None  # 0: no limit, as in Octavia
 
 
-def _link(url: URL, rel: str, marker: str, *, backwards: bool) -> dict[str, str]:
+def page_link(url: URL, rel: str, marker: str, *, backwards: bool) -> dict[str, str]:
+    """Where another page is."""
     query = [(key, value) for key, value in url.query.items() if key not in ("marker", "page_reverse")]
     query.append(("marker", marker))
     if backwards:

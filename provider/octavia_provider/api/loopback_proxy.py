@@ -9,6 +9,7 @@ its own: a page whose name was made to lead here (DNS rebinding) is of the same 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import os
 import re
@@ -25,11 +26,13 @@ from yarl import URL
 from octavia_provider.model.errors import Forbidden, Refused, TransientError
 
 from .errors import explain, fault
+from .events import IDLE_SECONDS, STREAM
 from .requests import DECODED, MANY, MAX_WAIT
 
 _HOP = ("Connection", "Keep-Alive", "Transfer-Encoding", "Upgrade", "TE", "Trailer", "Content-Length", "Expect")
 _ESTABLISHED = "01"  # the only state in which a socket has an owner for certain: one that was closed is shown as root's
 _PATIENCE = 30.0  # beyond what a request may wait
+_LASTING = aiohttp.ClientTimeout(total=None, sock_read=4 * IDLE_SECONDS)
 _OWN_NAMES = "it answers to localhost and its address, with its port; octaviactl listen --name adds others"
 _AUTHORITY = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(:(?P<port>[0-9]{1,5}))?", re.ASCII)
 _SELF = ("localhost", "127.0.0.1", "::1")
@@ -56,6 +59,7 @@ def create_door(find: Callable[[], Path], names: Iterable[str] = ()) -> web.Appl
     called = frozenset(map(_name, names))
     app = web.Application(client_max_size=MANY)
     session: web.AppKey[aiohttp.ClientSession] = web.AppKey("session", aiohttp.ClientSession)
+    streams: set[aiohttp.ClientResponse] = set()
 
     async def connected(app: web.Application) -> AsyncIterator[None]:
         path = await asyncio.to_thread(find)
@@ -65,32 +69,52 @@ def create_door(find: Callable[[], Path], names: Iterable[str] = ()) -> web.Appl
             app[session] = made
             yield
 
+    async def end_streams(_app: web.Application) -> None:
+        for stream in [*streams]:
+            stream.close()
+
     async def handle(request: web.Request) -> web.StreamResponse:
         try:
             if not _is_called(request, called):
                 return fault(421, f"this API is not called {request.headers.get('Host', '')!r}: {_OWN_NAMES}")
             _refuse_web_pages(request)
             await asyncio.to_thread(_admit, request)
-            return await _handed_on(request, request.app[session], find)
+            return await _handed_on(request, request.app[session], find, streams)
         except Exception as error:  # noqa: BLE001 - no traceback reaches a user
             return explain(error, request)
 
     app.cleanup_ctx.append(connected)
+    app.on_shutdown.append(end_streams)
     app.router.add_route("*", "/{path:.*}", handle)
     return app
 
 
-async def _handed_on(request: web.Request, session: aiohttp.ClientSession, find: Callable[[], Path]) -> web.Response:
+async def _handed_on(
+    request: web.Request, session: aiohttp.ClientSession, find: Callable[[], Path],
+    streams: set[aiohttp.ClientResponse],
+) -> web.StreamResponse:  # fmt: skip
     url = URL(f"http://{request.host}{request.rel_url.raw_path_qs}", encoded=True)
     headers = _passed(request.headers)
     body = await request.read()
+    timeout = _LASTING if STREAM in headers.get("Accept", "") else None
     if headers.get("Content-Encoding", "").strip().lower() in DECODED:
         del headers["Content-Encoding"]  # it was decoded here
     for again in (True, False):
         try:
             async with session.request(
-                request.method, url, headers=headers, data=body or None, allow_redirects=False
+                request.method,
+                url,
+                headers=headers,
+                data=body or None,
+                allow_redirects=False,
+                timeout=timeout or session.timeout,
             ) as there:
+                if there.content_type == STREAM:
+                    streams.add(there)
+                    try:
+                        return await _streamed(request, there)
+                    finally:
+                        streams.discard(there)
                 return web.Response(status=there.status, headers=_passed(there.headers), body=await there.read())
         except aiohttp.ClientConnectorError:
             if not again:
@@ -99,6 +123,17 @@ async def _handed_on(request: web.Request, session: aiohttp.ClientSession, find:
         except (aiohttp.ClientError, TimeoutError) as error:
             raise TransientError(f"the control plane did not answer: {error or type(error).__name__}") from None
     raise TransientError("the control plane does not run", hint="octaviactl logs")
+
+
+async def _streamed(request: web.Request, there: aiohttp.ClientResponse) -> web.StreamResponse:
+    """What comes bit by bit is handed on as it comes, until one of both ends."""
+    response = web.StreamResponse(status=there.status, headers=_passed(there.headers))
+    await response.prepare(request)
+    with contextlib.suppress(aiohttp.ClientError, ConnectionError, TimeoutError):
+        async for some in there.content.iter_any():
+            await response.write(some)
+        await response.write_eof()
+    return response
 
 
 def _passed(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:

@@ -7,8 +7,10 @@ made from it. A reason is a word for programs; the message is for people.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
 
@@ -70,11 +72,7 @@ class Reason(Enum):
 
     # ── an amphora ───────────────────────────────────────────────────────────────────────────────────────────────────
     AmphoraBooted = INFO, "The amphora runs and its agent answers. `data`: after how many seconds.", _EACH_COUNTS
-    AmphoraLost = (
-        WARNING,
-        "The cloud does not have the amphora any more, or it has ended. It is made again.",
-        _EACH_COUNTS,
-    )
+    AmphoraLost = WARNING, "The cloud does not have the amphora any more, or it has ended. It is made again."
     AmphoraDeleted = INFO, "The amphora was taken away and is forgotten.", _EACH_COUNTS
     AmphoraFailed = WARNING, "Something failed at one amphora; it is left aside, and the others go on."
     AgentSilent = (
@@ -156,3 +154,24 @@ class EventFilter:
             and (self.since is None or event.last_at >= self.since)
             and event.sequence > self.after
         )
+
+
+_SPAN = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)([smhdw])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+def since(text: str, now: float) -> float:
+    """The time that a person means: ``90s``, ``30m``, ``2h``, ``1d`` or ``1w`` before now, or a date and time (UTC where it
+    names no zone). ``ValueError`` where it is none."""
+    if span := _SPAN.fullmatch(text.strip()):
+        return now - float(span[1]) * _SECONDS[span[2]]
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        raise ValueError("is neither a span like 90s, 30m, 2h or 1d nor a time like 2026-01-31T12:00") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def utc(moment: float) -> str:
+    """A time as the API writes it, with milliseconds."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
