@@ -152,6 +152,7 @@ def _application(
         project_id=facts.project_id,
         home=facts.home,
         cloud=parts.driver.name,
+        shared=parts.membership is not None,
         started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         certificate_authority_expires=parts.authority.expires,
     )

@@ -17,6 +17,7 @@ from .context import CONTEXT, CONTROL_PLANE_HEADER, Callbacks, Context, Settings
 from .errors import explain
 from .event_feed import EventFeed
 from .objects import Objects, update_members
+from .pause import Pauses, TimelyStore
 from .prefer_wait import GenerationWaits
 from .requests import MANY
 from .unique_swap import UniqueSwaps
@@ -35,6 +36,10 @@ def create_app(
     clients cannot ask Neutron.
     """
     app = web.Application(middlewares=[_around], client_max_size=MANY)
+    pauses = Pauses() if settings.shared else None
+    if pauses is not None:
+        store = TimelyStore(store, pauses)
+        app.cleanup_ctx.append(pauses.watch)
     generation_waits = GenerationWaits(store)
     event_feed = EventFeed(store)
     app[CONTEXT] = Context(
@@ -46,6 +51,7 @@ def create_app(
         generation_waits=generation_waits,
         unique_swaps=UniqueSwaps(store),
         event_feed=event_feed,
+        pauses=pauses,
     )
 
     async def end_waits(_app: web.Application) -> None:
@@ -165,6 +171,8 @@ async def _around(request: web.Request, handler: Handler) -> web.StreamResponse:
     context.callbacks.activity(1)
     try:
         try:
+            if context.pauses is not None:
+                context.pauses.admit(request)
             response = await _handled(request, handler)
         except Exception as error:  # noqa: BLE001 - no traceback reaches a user; the log has it
             response = explain(error, request)

@@ -12,6 +12,7 @@ from aiohttp import web
 from octavia_provider.ports import Networks, StatusCache, Store
 
 from .event_feed import EventFeed
+from .pause import Pauses
 from .prefer_wait import GenerationWaits
 from .unique_swap import UniqueSwaps
 
@@ -19,6 +20,7 @@ from .unique_swap import UniqueSwaps
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Facts that the API tells about itself. ``started_at`` is UTC, ISO 8601; ``schema`` is the store's.
+    ``shared``: other control planes share it.
 
     ``certificate_authority_expires``: the end of the authority of agents and control plane (ISO 8601).
     """
@@ -27,6 +29,7 @@ class Settings:
     home: str = ""
     cloud: str = ""
     schema: str = ""
+    shared: bool = False
     started_at: str = ""
     certificate_authority_expires: str = ""
 
@@ -73,6 +76,7 @@ class Context:
     generation_waits: GenerationWaits
     unique_swaps: UniqueSwaps
     event_feed: EventFeed
+    pauses: Pauses | None = None
 
 
 CONTROL_PLANE_HEADER = "X-Octavia-Control-Plane"

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 VARIABLES: Mapping[str, str] = {
     "OCTAVIA_HOME": "the installation's folder: database, keys, sockets, logs. Default: /var/lib/octavia for root, else "
     "$XDG_STATE_HOME/octavia (~/.local/state/octavia). Each home is an installation of its own.",
-    "OCTAVIA_ENDPOINT": "URL of a control plane to use instead of the embedded one of the home.",
+    "OCTAVIA_ENDPOINT": "URL of a control plane to use instead of the embedded one of the home. Several that share their state are "
+    "separated by commas: where one does not answer, the next is asked.",
     "OCTAVIA_STATE": "folder of the stacks' state with octaviactl up. Default: .octavia/state in the project.",
     "PULUMI_CONFIG_PASSPHRASE": "encrypts the secrets in a stack's state, as with the pulumi CLI.",
     "PULUMI_CONFIG_PASSPHRASE_FILE": "a file that holds that passphrase.",

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 home = click.option("--home", envvar="OCTAVIA_HOME", help="The installation's directory.")
 endpoint = click.option(
-    "--endpoint", envvar="OCTAVIA_ENDPOINT", help="URL of a control plane; default: the embedded one."
+    "--endpoint",
+    envvar="OCTAVIA_ENDPOINT",
+    help="URL of a control plane, or several separated by commas; default: the embedded one.",
 )
 templates_dir = click.option(
     "--templates-dir",

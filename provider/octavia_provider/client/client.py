@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from octavia_provider.kit import logs
+from octavia_provider.kit import logs, urls
 from octavia_provider.model import statuses
 from octavia_provider.model.errors import Conflict, NotFound, TransientError, Unreachable, WrongControlPlane
 from octavia_provider.model.kinds import KINDS
@@ -35,6 +35,9 @@ CONFLICT_SECONDS = 6.0
 """Seconds for which an update waits for another object to release the port, address or name that it needs."""
 ANSWER_TIMEOUT = 30.0
 """Seconds for a response, in addition to the ``Prefer: wait``."""
+OTHERS_TIMEOUT = 6.0
+"""The same where another control plane can be asked: a paused one takes connections and says nothing. More than
+``api.pause.WRITE_SECONDS``, after which a control plane does not carry out a write any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,17 +84,27 @@ class ApiObject:
 
 
 class Client:
-    """A connection to one control plane.
+    """A connection to a control plane, or to one of several that share their state: where one fails, the next is asked.
 
-    ``url`` is its URL, ignored with ``start``: ``start(deadline)`` makes sure that the embedded control plane runs and
-    returns the path of its Unix socket. It is called before the first request and after a connection failure.
+    ``url`` is its URL, or several separated by commas, ignored with ``start``: ``start(deadline)`` makes sure that the
+    embedded control plane runs and returns the path of its Unix socket. It is called before the first request and after a
+    connection failure. ``several``: it returns that of another one then.
     """
 
-    def __init__(self, url: str = "http://octavia", *, start: Callable[[Deadline], Path] | None = None) -> None:
-        self.url = url.rstrip("/")
+    def __init__(
+        self, url: str = "http://octavia", *, start: Callable[[Deadline], Path] | None = None, several: bool = False
+    ) -> None:
+        self._urls = urls.endpoints(url)
+        self._turn = 0
         self._start = start
+        self._several = several or len(self._urls) > 1
         self._lock = threading.Lock()
         self._http: httpx2.Client | None = None
+
+    @property
+    def url(self) -> str:
+        """Of the control plane that is asked next."""
+        return self._urls[self._turn % len(self._urls)]
 
     def close(self) -> None:
         """Close the connections."""
@@ -230,6 +243,8 @@ class Client:
             "X-Octavia-Form": "model",
             **(headers or {}),
         }  # values as they were set, in the model's types (docs/reference/api.md)
+        if self._several and idempotent:
+            timeout = min(timeout, OTHERS_TIMEOUT)
         options: dict[str, Any] = {"json": json, "params": params, "headers": all_headers, "timeout": timeout + wait}
         if wait:
             options["headers"]["Prefer"] = f"wait={wait}"  # RFC 7240, section 4.3
@@ -255,18 +270,25 @@ class Client:
         except (httpx2.ConnectError, httpx2.ConnectTimeout, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "closed" not in str(error):
                 raise
+            failure = self._unreachable(_NotSent, str(error), subject)
             self._drop_connection(http)
-            raise self._unreachable(_NotSent, str(error), subject) from error
+            raise failure from error
         except httpx2.TransportError as error:
+            if self._several:
+                failure = self._unreachable(Unreachable, str(error) or type(error).__name__, subject)
+                self._drop_connection(http)
+                raise failure from error
             raise self._unreachable(Unreachable, str(error) or type(error).__name__, subject) from error
         if response.status_code < 400:
             return response
-        failure = errors.from_response(
+        fault = errors.from_response(
             response.status_code, _json(response), subject=subject, retry_after=response.headers.get("Retry-After")
         )
-        if isinstance(failure, NotFound):
-            raise _NotFoundBy(failure, response.headers.get("X-Octavia-Control-Plane", ""))
-        raise failure
+        if self._several and isinstance(fault, TransientError):  # it may be cut off from what they share
+            self._drop_connection(http)
+        if isinstance(fault, NotFound):
+            raise _NotFoundBy(fault, response.headers.get("X-Octavia-Control-Plane", ""))
+        raise fault
 
     def _connect(self, deadline: Deadline) -> httpx2.Client:
         with self._lock:
@@ -276,16 +298,18 @@ class Client:
                 limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64)
                 # without TLS no certificates are loaded; proxies from the environment do not apply to a Unix socket
                 tls = self.url.startswith("https:")
-                uds = None if self._start is None else str(self._start(deadline))
+                uds = urls.socket_path(self.url) if self._start is None else str(self._start(deadline))
                 transport = httpx2.HTTPTransport(uds=uds, limits=limits, verify=tls)
-                self._http = httpx2.Client(base_url=self.url, transport=transport, trust_env=uds is None)
+                base = self.url if uds is None else "http://octavia"
+                self._http = httpx2.Client(base_url=base, transport=transport, trust_env=uds is None)
             return self._http
 
     def _drop_connection(self, http: httpx2.Client) -> None:
-        """Make the next request reconnect, which starts the embedded control plane if it is gone."""
+        """Make the next request reconnect: to the next control plane, or to the embedded one, which is started if it is gone."""
         with self._lock:
-            if self._http is http and self._start is not None:
+            if self._http is http and (self._start is not None or self._several):
                 self._http = None
+                self._turn += 1
 
     def _unreachable(self, error: type[Unreachable], reason: str, subject: str) -> Unreachable:
         where = "the embedded control plane" if self._start else f"the control plane at {self.url}"

@@ -44,7 +44,7 @@ _SERVE = (sys.executable, "-P", "-m", "octavia_provider.cli.main", "serve")
 
 
 def endpoint(url: str | None = None, home: str | None = None) -> str | None:
-    """The URL to use: ``url``, else ``OCTAVIA_ENDPOINT`` unless a home is given; None: the embedded control plane."""
+    """The URL to use (several are separated by commas): ``url``, else ``OCTAVIA_ENDPOINT`` unless a home is given; None: the embedded control plane."""
     return url or (None if home else os.environ.get("OCTAVIA_ENDPOINT") or None)
 
 
@@ -58,22 +58,36 @@ def connect(url: str | None = None, home: str | None = None, *, start: bool = Tr
     if target:
         return Client(_checked_url(target))
     directory = paths.home(home)
-    if start:
-        return Client(start=lambda deadline: ensure_running(directory, deadline))
-    return Client(start=lambda _: _require_running(directory))
+    return Client(start=_Turns(directory, start=start), several=len(paths.instances(directory)) > 1)
+
+
+class _Turns:
+    """The socket of a control plane of this home; each time that of another one, where several answer."""
+
+    def __init__(self, home: Path, *, start: bool) -> None:
+        self._home, self._start = home, start
+        self._last: Path | None = None
+
+    def __call__(self, deadline: Deadline) -> Path:
+        found = (ensure_running if self._start else _require_running)(self._home, deadline, after=self._last)
+        self._last = found.parent
+        return found
 
 
 def _checked_url(where: str) -> str:
-    """The URL; ``Invalid`` when it is not an http(s) URL: requests to it would be retried to no end."""
-    if urls.parse_http(where) is None:
-        raise Invalid([Violation(("endpoint",), f"{where!r} is no URL of a control plane, as http://host:9876 is")])
+    """The URLs; ``Invalid`` where one is not of a control plane: requests to it would be retried to no end."""
+    named = urls.endpoints(where)
+    wrong = [one for one in named if not urls.is_endpoint(one)]
+    if wrong or not named:
+        shown = repr(wrong[0] if wrong else where)
+        raise Invalid([Violation(("endpoint",), f"{shown} is no URL of a control plane, as http://host:9876 is")])
     return where
 
 
-def _require_running(home: Path) -> Path:
+def _require_running(home: Path, _deadline: Deadline, *, after: Path | None = None) -> Path:
     require_private(home)
     if running(home):
-        return _socket(_running(home))
+        return _socket(_running(home, after))
     raise PermanentError(
         f"does not run (home: {home}), and nothing is started for a look.", subject=SUBJECT, hint="octaviactl serve"
     )
@@ -84,9 +98,11 @@ def running(home: Path) -> bool:
     return any(answers(instance) for instance in paths.instances(home))
 
 
-def _running(home: Path) -> Path:
-    """The folder of a control plane that accepts connections; the home where none does."""
-    return next((instance for instance in paths.instances(home) if answers(instance)), home)
+def _running(home: Path, after: Path | None = None) -> Path:
+    """The folder of a control plane that accepts connections, another than ``after`` where there is one; else the home."""
+    every = paths.instances(home)
+    first = every.index(after) + 1 if after in every else 0
+    return next((instance for instance in (*every[first:], *every[:first]) if answers(instance)), home)
 
 
 def answers(home: Path) -> bool:
@@ -109,15 +125,18 @@ def require_private(home: Path) -> None:
         raise Forbidden(problem.message, subject=f"the home {home}", hint=problem.hint)
 
 
-def ensure_running(home: Path, deadline: Deadline) -> Path:
-    """Make sure that this home's control plane runs and is not older than this client; return its socket's path."""
+def ensure_running(home: Path, deadline: Deadline, *, after: Path | None = None) -> Path:
+    """Make sure that this home's control plane runs and is not older than this client; return its socket's path.
+
+    ``after``: the folder of one that has failed; another one is taken, where there is one.
+    """
     require_private(home)
     if not running(home):
         preflight(home)
         with _lock(home, deadline):
             if not running(home):
                 _start(home, deadline)
-    instance = _running(home)
+    instance = _running(home, after)
     if instance == home:  # one with a name is restarted by who started it
         _match_version(home, deadline)
     return _socket(instance)

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from octavia_provider.client import embedded
-from octavia_provider.kit import paths
+from octavia_provider.kit import paths, urls
 from octavia_provider.model.errors import spell
 from octavia_provider.model.near import did_you_mean
 from octavia_provider.model.unknown import Unknown
@@ -57,24 +57,27 @@ def get_text(config: Mapping[str, Any], name: str) -> str | None:
 def diff(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[tuple[str, bool]]:
     """The options that differ, and whether each forces a replacement because the control plane is another one.
 
-    An unknown value counts as another control plane. Two spellings of one URL are equal.
+    An unknown value counts as another control plane. Two spellings of one URL are equal, and so are lists that share one.
     """
-    before, after = _control_plane_key(olds), _control_plane_key(news)
+    before, after = _control_planes(olds), _control_planes(news)
     found = []
     for name in NAMES:
         old, new = values.plain(olds.get(name)) or None, values.plain(news.get(name)) or None
         if isinstance(new, Unknown):
             found.append((name, True))
         elif old != new:
-            found.append((name, before != after))
+            found.append((name, not before & after))
     return found
 
 
-def _control_plane_key(config: Mapping[str, Any]) -> str:
+def _control_planes(config: Mapping[str, Any]) -> frozenset[str]:
+    """Those that are named share their state: who names one of them names them all."""
     home = get_text(config, "home")
     url = embedded.endpoint(get_text(config, "endpoint"), home)
-    if url:
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        return f"{parts.scheme}://{parts.hostname}:{port}{parts.path.rstrip('/')}"
-    return str(paths.home(home))
+    return frozenset(map(_key, urls.endpoints(url))) if url else frozenset({str(paths.home(home))})
+
+
+def _key(url: str) -> str:
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    return f"{parts.scheme}://{parts.hostname}:{port}{parts.path.rstrip('/')}"

@@ -2,18 +2,19 @@
 """The options of the provider. A module of its own: who only reads them needs no pydantic."""
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
+from octavia_provider.kit import urls
 from octavia_provider.model.base import Model
 from octavia_provider.model.echo import quoted
 
 
 def _url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(f"{quoted(value)} is not a URL that begins with http:// or https://")
+    named = urls.endpoints(value)
+    for one in named or [value]:
+        if not urls.is_endpoint(one):
+            raise ValueError(f"{quoted(one)} is not a URL that begins with http:// or https://")
     return value
 
 
@@ -22,8 +23,9 @@ class ProviderConfig(Model):
 
     endpoint: Annotated[str, AfterValidator(_url)] | None = Field(
         None,
-        description="URL of the control plane, such as `http://octavia.example.org:9876`. When not given, the embedded "
-        "control plane of this machine, which is started when it is needed.",
+        description="URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, "
+        "separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this "
+        "machine, which is started when it is needed.",
     )
     home: str | None = Field(
         None, description="Directory of the embedded control plane: its database, certificates, socket and log."

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import contextlib
+import socket
 import uuid
 from collections.abc import Iterator
 
 import pytest
 
 from control_plane import ControlPlane
+from octavia_provider.client import client as module
 from octavia_provider.client import errors
 from octavia_provider.client.client import Client, Ownership
 from octavia_provider.client.deadline import Deadline
@@ -107,3 +110,61 @@ def test_a_deadline_that_passed_ends_a_wait_with_what_was_seen(client: Client, p
     assert client.wait_until_settled("local_network", made, deadline=Deadline(0)) is made
     plane.release("local_network")
     assert client.wait_until_settled("local_network", made, deadline=Deadline(5)).settled
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[str]:
+    """The URL of one that takes connections and says nothing, as one that is paused."""
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+@pytest.fixture
+def nobody() -> str:
+    """The URL of one that has ended."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+def test_where_one_control_plane_refuses_the_next_is_asked_and_stays(
+    plane: ControlPlane, soon: Deadline, nobody: str
+) -> None:
+    client = Client(f"{nobody}, {plane.url}/")
+    made = client.create("local_network", {"name": "n"}, deadline=soon)  # never sent to the first: no owner is needed
+    assert client.url == plane.url
+    assert client.get("local_network", made.id, deadline=soon).object == made.object
+    client.close()
+
+
+def test_where_one_is_silent_what_can_be_repeated_is_asked_of_the_next(
+    plane: ControlPlane, soon: Deadline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "OTHERS_TIMEOUT", 0.05)
+    owner = Ownership(provider=str(uuid.uuid4()), urn="urn:pulumi:dev::prog::octavia:local:Network::n")
+    with silent() as url:
+        monkeypatch.setattr(module, "WAIT_SECONDS", 0)
+        client = Client(f"{url},{plane.url}")
+        made = client.create("local_network", {"name": "n"}, deadline=soon, owner=owner)
+        assert client.url == plane.url
+        assert client.update("local_network", made.id, {"name": "m"}, deadline=soon).object["name"] == "m"
+        client.close()
+    assert len(plane.objects) == 1
+
+
+def test_when_all_have_failed_the_first_is_asked_again(nobody: str) -> None:
+    client = Client(f"{nobody},{nobody}")
+    with pytest.raises(Unreachable, match="does not answer"):
+        client.control_plane(deadline=Deadline(0.5))
+    client.close()
+
+
+def test_a_socket_is_an_endpoint(soon: Deadline) -> None:
+    from real_plane import RealPlane
+
+    with RealPlane() as plane:
+        client = Client(f"unix:///nowhere,unix://{plane.home}/api.sock")
+        assert client.control_plane(deadline=soon)["id"] == plane.id
+        client.close()

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -91,6 +93,19 @@ def test_a_look_starts_nothing(home: Path) -> None:
     with pytest.raises(PermanentError, match="does not run"):
         facts(home)
     assert list(home.iterdir()) == []
+
+
+def test_of_several_control_planes_of_a_home_another_one_is_asked_each_time_one_fails(home: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        for name in (None, "one", "two"):
+            folder = paths.instance(home, name)
+            folder.mkdir(parents=True, exist_ok=True)
+            listening = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listening.bind(str(paths.api_socket(folder)))
+            if name:  # the one without a name has ended, and left its socket
+                listening.listen()
+        turns = embedded._Turns(home, start=False)
+        assert [turns(Deadline(1)).parent.name for _ in range(3)] == ["one", "two", "one"]
 
 
 def test_which_control_plane_is_meant(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
