@@ -8,7 +8,7 @@ declare var exports: any;
 const __config = new pulumi.Config("octavia");
 
 /**
- * URL of the control plane, such as `http://octavia.example.org:9876`. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
+ * URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
  */
 export declare const endpoint: string | undefined;
 Object.defineProperty(exports, "endpoint", {

@@ -16,7 +16,7 @@ from .. import _utilities
 
 endpoint: Optional[str]
 """
-URL of the control plane, such as `http://octavia.example.org:9876`. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
+URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
 """
 
 home: Optional[str]
