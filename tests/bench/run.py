@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``run.py [--only TOPIC]… [--json]``: measures, shows a table, writes ``build/bench.json``.
+"""``run.py [--only TOPIC]… [--runs N] [--minutes M] [--json]``: measures, shows a table, writes ``build/bench.json``.
 
 With ``--only``, the rows of other topics stay in the file as they were. Exit code 1: a goal is missed.
 """
@@ -30,7 +30,10 @@ def main() -> int:
     )
     parser.add_argument("--json", action="store_true", help="show JSON instead of a table")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where the JSON goes (default: build/bench.json)")
+    parser.add_argument("--runs", type=int, help="availability: how often each fault is done (default: 30)")
+    parser.add_argument("--minutes", type=float, help="availability: when no other round begins (default: 120)")
     asked = parser.parse_args()
+    topics.OPTIONS.runs, topics.OPTIONS.minutes = asked.runs, asked.minutes
     console = Console(stderr=True)
     rows = [row for name in asked.only or topics.TOPICS for row in _topic(name, console)]
     written = _write(rows, asked.output, keep=bool(asked.only))

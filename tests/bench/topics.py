@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from .rows import Row
 
@@ -26,7 +27,19 @@ TOPICS = (
     "memory",
     "engines",
     "many",
+    "availability",
 )
+
+
+@dataclass
+class Options:
+    """What the command line says; None: the topic's own default."""
+
+    runs: int | None = None
+    minutes: float | None = None
+
+
+OPTIONS = Options()
 
 
 class NotHere(Exception):

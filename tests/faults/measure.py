@@ -48,7 +48,7 @@ class Outage:
         }  # fmt: skip
 
 
-def measure(pair: Pair, fault: str, act: Act, *, rate: float = RATE, patience: float = 60.0) -> Outage:
+def measure_outage(pair: Pair, fault: str, act: Act, *, rate: float = RATE, patience: float = 60.0) -> Outage:
     """Do it to the amphora that has the VIP, while there is traffic, and wait until it is over."""
     pair.watch()
     owner = pair.owner()
