@@ -171,6 +171,12 @@ class Site:
             while not await self.settled(scope_id):  # noqa: ASYNC110 - as until()
                 await asyncio.sleep(0.5)
 
+    async def until_active(self, plane: ControlPlane, lb: dict[str, Any]) -> None:
+        """Wait for it, virtually."""
+        async with asyncio.timeout(PATIENCE):
+            while (await self.show(plane, lb))["provisioning_status"] != "ACTIVE":  # noqa: ASYNC110 - as until()
+                await asyncio.sleep(0.5)
+
     async def settled(self, scope_id: str) -> bool:
         """Whether the newest generation is settled, or all is gone."""
         scope = await self.store.read(lambda tx: tx.scope(scope_id))

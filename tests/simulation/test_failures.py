@@ -18,6 +18,7 @@ from . import checks
 from .cloud import IPV6, NETWORK
 from .loop import run
 from .site import PAIR, SINGLE, ControlPlane, Site, site
+from .world import Server
 
 BOTH = pytest.mark.parametrize("roles", [SINGLE, PAIR], ids=["single", "pair"])
 CALLS = (
@@ -324,3 +325,66 @@ async def whole(made: Site, ids: list[str]) -> None:
     for lb_id in ids:
         await made.when_settled(lb_id)
         await checks.is_whole(made, lb_id)
+
+
+# ── ERROR is no dead end ─────────────────────────────────────────────────────────────────────────────────────────────
+@BOTH
+def test_what_ended_in_error_is_tried_again_with_growing_pauses_until_it_is_in_force(roles: tuple[str, ...]) -> None:
+    async def story() -> None:
+        async with site(roles=roles) as made:
+            made.world.fail("boot", *(Refused("No valid host was found") for _ in range(5 * len(roles))))
+            plane = await made.start()
+            lb = await plane.api.make("load_balancer", vip_network_id=NETWORK)
+            assert lb["provisioning_status"] == "ERROR"
+            assert "No valid host" in lb["provisioning_error"]
+            listener_id = await made.write("listener", loadbalancer_id=lb["id"], protocol="HTTP", protocol_port=80)
+            await made.until_active(plane, lb)
+            await made.until(lambda: plane.controller.troubles() == {} and len(made.world.live(lb["id"])) == len(roles))
+            await checks.is_whole(made, lb["id"])
+            assert {r.id: r.error for r in await made.records(lb["id"])} == {lb["id"]: None, listener_id: None}
+
+    run(story())
+
+
+def test_a_listener_that_is_refused_is_tried_again__now_and_then__and_holds_up_nothing() -> None:
+    async def story() -> None:
+        async with site() as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            bad = [True]
+
+            def refuse(_amphora: str, configuration: Configuration) -> Refusal | None:
+                found = any(":4444" in line for line in compose(configuration).splitlines())
+                return Refusal("refused", "no such socket", ()) if found and bad[0] else None
+
+            made.world.refuse = refuse
+            assert (await add_listener(plane, lb, 4444))["provisioning_status"] == "ERROR"
+            pushes = made.world.calls["push"]
+            await asyncio.sleep(3600)
+            assert 5 <= made.world.calls["push"] - pushes <= 100, "ten seconds at first, ten minutes at last"
+            assert (await add_listener(plane, lb, 81))["provisioning_status"] == "ACTIVE"
+            bad[0] = False
+            await asyncio.sleep(1000)
+            await made.when_settled(lb["id"])
+            assert all(record.error is None for record in await made.records(lb["id"]))
+            await checks.is_whole(made, lb["id"])
+
+    run(story())
+
+
+def test_an_amphora_that_a_late_call_to_the_cloud_made_is_taken_away() -> None:
+    """A control plane was paused while it called, and another one has deleted what it was for meanwhile."""
+
+    async def story() -> None:
+        async with site() as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            await asyncio.sleep(30)
+            (server,) = made.world.live(lb["id"])
+            for id_, balancer in (("late", lb["id"]), ("later", "gone")):
+                instance = dataclasses.replace(server.instance, amphora_id=id_, load_balancer_id=balancer)
+                made.world.servers[id_] = Server(instance, server.files)
+            await made.until(lambda: not {"late", "later"} & made.world.servers.keys())
+            await checks.is_whole(made, lb["id"])
+
+    run(story())

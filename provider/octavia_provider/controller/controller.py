@@ -12,6 +12,7 @@ import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from random import uniform
 
 import structlog
 
@@ -30,23 +31,36 @@ LEASE_SECONDS = 60.0
 CLAIMED = 16
 """Leases taken in one transaction: of many that have run out, those who claim them at once get some each."""
 FIRST_RETRY, LAST_RETRY = 0.2, 10.0
+FIRST_ERROR_RETRY, LAST_ERROR_RETRY = 10.0, 600.0
+"""Of what ended in ERROR: the cloud may have room again, a template may have been mended."""
+JITTER = 0.2
 TOLD_SECONDS = 60.0
 LEASE_LOST = "Another control plane has taken the lease; this one does nothing more here"
 
 
 @dataclass(slots=True)
 class _Worker:
-    """One scope's task and what wakes it. ``trouble``: what is in the way now, after ``tries`` ``since`` then; ``told``: what an
+    """One scope's task and what wakes it. ``written``: by whom it is for, since the last pass. ``trouble``: what is in the way now, after ``tries`` ``since`` then; ``told``: what an
     event has been recorded of, and when."""
 
     reconciler: Reconciler
     scope: Scope
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    written: bool = True
     task: asyncio.Task[None] | None = None
     trouble: str | None = None
     tries: int = 0
     since: float = 0.0
     told: tuple[str | None, float] = (None, 0.0)
+
+
+async def _woken(worker: _Worker, seconds: float) -> bool:
+    """Wait until it is woken; False when about so many seconds have passed: many that failed together do not come together."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds * uniform(1 - JITTER, 1 + JITTER)):  # noqa: S311
+            await worker.wake.wait()
+            return True
+    return False
 
 
 def _nobody(_scope_id: str, _reason: str | None) -> None:
@@ -146,6 +160,7 @@ class Controller:
             if worker is None:
                 claimed.append(scope.id)
             elif everything or scope.generation > scope.applied:
+                worker.written = True
                 worker.wake.set()
         if claimed:
             claimable = await self._store.read(lambda tx: tx.claimable(self._holder))
@@ -176,20 +191,26 @@ class Controller:
         worker.task = tasks.run_forever(f"reconcile {leased.id}", partial(self._work, leased.id, worker))
 
     async def _work(self, scope_id: str, worker: _Worker) -> None:
-        delay = FIRST_RETRY
+        delay, patience = FIRST_RETRY, FIRST_ERROR_RETRY
         LEASE.set(worker.scope)  # of this task and those that it begins
         worker.wake.set()  # what it was woken for may not be done
         while True:
-            await worker.wake.wait()
+            woken = await _woken(worker, patience)
+            if worker.written:
+                worker.written, patience = False, FIRST_ERROR_RETRY
+            elif not woken:
+                if not worker.reconciler.retry_errors():
+                    patience = LAST_ERROR_RETRY
+                    continue
+                log.info("errors tried again", scope=scope_id)
+                patience = min(patience * 2, LAST_ERROR_RETRY)
             worker.wake.clear()
             verdict = await self._once(scope_id, worker)
             if verdict is False:
                 self._workers.pop(scope_id, None)
                 return
             if verdict is None:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(delay):
-                        await worker.wake.wait()
+                await _woken(worker, delay)
                 worker.wake.set()
                 delay = min(delay * 2, LAST_RETRY)
             else:

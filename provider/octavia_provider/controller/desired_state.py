@@ -53,6 +53,7 @@ class DesiredState:
     _open: dict[str, None] = field(default_factory=dict)
     _naming: set[str] = field(default_factory=set)
     _built: dict[str, tuple[Mapping[str, Any], Resource]] = field(default_factory=dict)
+    _retried: set[str] = field(default_factory=set)
     _known: _Known | None = None
 
     def read(
@@ -98,6 +99,14 @@ class DesiredState:
         if record is not None and record.error is not None:
             self._put(replace(record, generation=self.generation))
 
+    def retry_errors(self) -> bool:
+        """What ended in ERROR counts as written again, until the next settlement; False where nothing did."""
+        records = [self.records[id_] for id_ in self._open]
+        self._retried = {one.id for one in records if one.error is not None and not one.deleting}
+        for id_ in self._retried:
+            self._put(self.records[id_])
+        return bool(self._retried)
+
     def _container_ids(self) -> set[str]:
         """Those of the accepted forms too: an object that is refused goes back to its."""
         named: set[str] = set()
@@ -114,7 +123,7 @@ class DesiredState:
 
     def clear(self) -> None:
         """The store has nothing of it any more."""
-        for known in (self.records, self.containers, self._built, self._open, self._naming):
+        for known in (self.records, self.containers, self._built, self._open, self._naming, self._retried):
             known.clear()
         self._known = None
 
@@ -127,7 +136,10 @@ class DesiredState:
     def changed(self) -> dict[str, Record]:
         """What was written since the last settlement and is to stay."""
         written = (record for record in map(self.records.__getitem__, self._open) if not record.deleting)
-        return {record.id: record for record in written if record.generation > self.scope.applied}
+        return {record.id: record for record in written if self._counts_as_written(record)}
+
+    def _counts_as_written(self, record: Record) -> bool:
+        return record.generation > self.scope.applied or record.id in self._retried
 
     def graph(self, refused: Iterable[str] = (), dropped: Iterable[str] = ()) -> Graph | None:
         """The graph to put in force; ``refused`` in their accepted form, ``dropped`` not at all. None: no root.
@@ -190,7 +202,7 @@ class DesiredState:
         return None  # an accepted form whose container is gone; it cannot stand
 
     def _spec(self, record: Record, refused: bool) -> Mapping[str, Any] | None:
-        if refused or (record.error is not None and record.generation <= self.scope.applied):
+        if refused or (record.error is not None and not self._counts_as_written(record)):
             return record.accepted
         return record.spec
 
@@ -207,6 +219,7 @@ class DesiredState:
     ) -> None:
         """Mirror a settlement that the store has taken, so that nothing need be read again."""
         self.scope = replace(self.scope, applied=applied)
+        self._retried = set()
         for id_ in {**self._open, **accepted, **errors}:
             record = self.records.get(id_)
             if record is None:

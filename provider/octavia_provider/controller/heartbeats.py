@@ -268,17 +268,19 @@ class Heartbeats:
         if not isinstance(reconciler, BalancerReconciler):
             return
         instance = (reconciler.instances or {}).get(amphora_id)
+        if instance is None:  # it is not there yet: the reconciler sees to that
+            self._status_cache.lost(load_balancer_id, amphora_id)
+            return
         try:
-            if instance is not None and await self._answers(reconciler, instance):
+            if await self._answers(reconciler, instance):
                 return
         except (OctaviaError, AgentRefused) as error:
             log.warning("silence confirmed", amphora=amphora_id, load_balancer=load_balancer_id, reason=str(error))
             reconciler.suspects.add(amphora_id)
-            if instance is not None:  # it is not being booted
-                timeout = self._silence.timing.timeout
-                message = f"No heartbeat for {timeout:g} s, and its agent does not answer; the cloud is asked"
-                reconciler.events.note(Reason.AgentSilent, message, amphora_id=amphora_id)
-                self._spawn(reconciler.write_events())  # it may have enough to do for a while
+            timeout = self._silence.timing.timeout
+            message = f"No heartbeat for {timeout:g} s, and its agent does not answer; the cloud is asked"
+            reconciler.events.note(Reason.AgentSilent, message, amphora_id=amphora_id)
+            self._spawn(reconciler.write_events())  # it may have enough to do for a while
         self._status_cache.lost(load_balancer_id, amphora_id)
         self._controller.poke(load_balancer_id, forget=True)
 

@@ -20,7 +20,7 @@ from octavia_provider.ports import Cloud, Scope, Store, Watch
 
 from .controller import Controller
 from .heartbeats import Heartbeats
-from .orphans import HINT, look, orphans, sentence
+from .orphans import HINT, OrphanCollector, look, orphans, sentence
 from .status_cache import StatusCache
 
 log = structlog.get_logger(__name__)
@@ -47,6 +47,7 @@ class Housekeeper:
         self._store, self._cloud, self._controller = store, cloud, controller
         self._heartbeats, self._status_cache = heartbeats, status_cache
         self._idle_seconds, self._when_idle = idle_seconds, when_idle
+        self._orphans = OrphanCollector(store, cloud, controller.events)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -161,6 +162,7 @@ class Housekeeper:
     async def _compare(self, scopes: list[Scope]) -> None:
         inventory = await self._cloud.inventory()
         self._status_cache.resources_seen({resource.id: resource.running for resource in inventory.resources})
+        await self._orphans.collect(inventory)
         for scope in scopes:
             if scope.generation > scope.applied:
                 continue  # being worked on

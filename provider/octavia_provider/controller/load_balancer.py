@@ -61,6 +61,10 @@ class BalancerReconciler(BalancerAmphorae):
         """Trust nothing that was seen: the next cycle asks the cloud and the agents (this one goes on as it is)."""
         self._stale = True
 
+    def retry_errors(self) -> bool:
+        """What ended in ERROR counts as written again for the next pass; False where nothing did."""
+        return self.desired_state.retry_errors()
+
     def missing(self, inventory: Inventory) -> bool:
         """Whether an amphora does not run any more, or clients do not get to a listener as they did."""
         alive = {one.amphora_id for one in inventory.instances if one.alive}

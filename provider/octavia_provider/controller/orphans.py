@@ -2,6 +2,8 @@
 """What runs in the cloud and the store does not know: of another store, or of a later state than a restored one.
 
 A control plane stops what it knows and was told to delete, and nothing else: so it does not start where there are orphans.
+What becomes one while it runs is ours: a call to the cloud that took effect late, after its amphora was discarded (the control
+plane that made it was paused, and another one had its lease). That is taken away.
 """
 
 from __future__ import annotations
@@ -9,9 +11,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from octavia_provider.model.errors import Conflict
-from octavia_provider.ports import Cloud, Inventory, Scope, StateVersion, Store, Transaction
+import structlog
 
+from octavia_provider.model.errors import Conflict, OctaviaError
+from octavia_provider.model.events import Reason
+from octavia_provider.ports import Cloud, Compute, Inventory, Scope, StateVersion, Store, Transaction
+
+from .event_recorder import ControlPlaneEvents
+
+log = structlog.get_logger(__name__)
 HINT = (
     "put the store that made them back, or `octaviactl adopt`: it shows them, restores the store's copy or lets them go"
 )
@@ -78,6 +86,39 @@ def sentence(found: Sequence[Orphan]) -> str:
     """The first few in words."""
     shown = "; ".join(one.words for one in found[:SHOWN])
     return f"{shown}; and {len(found) - SHOWN} more" if len(found) > SHOWN else shown
+
+
+class OrphanCollector:
+    """Takes away amphorae that appear while we run and that the store never knew as running.
+
+    What ran before the first look, and what the store once knew as running, is left alone: there the store may be another one.
+    """
+
+    def __init__(self, store: Store, compute: Compute, events: ControlPlaneEvents) -> None:
+        self._store, self._compute, self._events = store, compute, events
+        self._spared: set[str] | None = None
+        self._suspected: set[str] = set()
+
+    async def collect(self, inventory: Inventory) -> None:
+        """Those that were unknown at the last look too: a look is not made at one moment."""
+        known = await self._store.read(lambda tx: {amphora.id for amphora in tx.amphorae()})
+        running = {one.amphora_id: one for one in inventory.instances}
+        unknown = running.keys() - known
+        if self._spared is None:
+            self._spared = set(running)
+        self._spared |= running.keys() & known
+        unknown -= self._spared
+        for amphora_id in unknown & self._suspected:
+            try:
+                await self._compute.delete(amphora_id)
+            except (OctaviaError, OSError) as error:
+                log.warning("orphan not taken away", amphora=amphora_id, reason=str(error))
+                continue
+            log.warning("orphan taken away", amphora=amphora_id, load_balancer=running[amphora_id].load_balancer_id)
+            message = f"Amphora {amphora_id} ran, and was in no store: a late call had made it"
+            await self._events.record(Reason.OrphanRemoved, message)
+        self._suspected = unknown - self._suspected
+        self._spared &= running.keys()
 
 
 async def require_none(inventory: Inventory, store: Store | None, home: str) -> None:

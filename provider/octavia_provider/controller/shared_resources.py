@@ -27,6 +27,10 @@ class SharedResourceReconciler:
     def forget(self) -> None:
         """What it waits for is in the store."""
 
+    def retry_errors(self) -> bool:
+        """Only what uses it can fail."""
+        return False
+
     def missing(self, inventory: Inventory) -> bool:  # noqa: ARG002
         """It is nothing in a cloud."""
         return False

@@ -55,6 +55,8 @@ class Reason(Enum):
     BreakerClosed = INFO, "Most amphorae are heard again; silent ones are replaced again.", _EACH_COUNTS
     OrphanFound = ERROR, "Something runs in the cloud that the store does not know; it was left alone."
 
+    OrphanRemoved = WARNING, "An amphora that a late call to the cloud had made was taken away.", _EACH_COUNTS
+
     # ── a load balancer ──────────────────────────────────────────────────────────────────────────────────────────────
     VipAllocated = INFO, "The cloud gave the load balancer its addresses. `data`: them.", _EACH_COUNTS
     ConfigurationApplied = INFO, "All that was written up to this generation is in force on all amphorae that work.", 60

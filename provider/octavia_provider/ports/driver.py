@@ -34,6 +34,10 @@ class Reconciler(Protocol):
         """Trust nothing that was seen before."""
         ...
 
+    def retry_errors(self) -> bool:
+        """What ended in ERROR counts as written again for the next pass; False where nothing did."""
+        ...
+
     def missing(self, inventory: Inventory) -> bool:
         """Whether something that it brought about is not in the cloud any more."""
         ...

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from octavia_provider.controller.orphans import orphans, require_none, sentence
-from octavia_provider.model.errors import Conflict
+from octavia_provider.controller.event_recorder import ControlPlaneEvents
+from octavia_provider.controller.orphans import OrphanCollector, orphans, require_none, sentence
+from octavia_provider.model.errors import Conflict, Unreachable
+from octavia_provider.model.events import EventFilter
 from octavia_provider.ports import Amphora, CloudResource, Instance, Inventory
 from octavia_provider.store import SqlStore
 from unit.store.opening import opened, record
@@ -78,3 +80,47 @@ async def test_without_a_store_everything_is_a_stranger() -> None:
 async def test_what_the_store_forgot_of_a_balancer_that_is_gone_is_no_later_state(store: SqlStore) -> None:
     """Folders of amphorae that are gone tell of nothing that runs."""
     assert await orphans(cloud(pushed={"old": {"gone": (0, 5, 5)}}), store) == []
+
+
+class Compute:
+    """Takes amphorae away, but where it does not answer."""
+
+    def __init__(self) -> None:
+        self.deleted: list[str] = []
+        self.answers = True
+
+    async def delete(self, amphora_id: str) -> None:
+        if not self.answers:
+            raise Unreachable("gateway timeout")
+        self.deleted.append(amphora_id)
+
+
+async def test_an_amphora_that_a_late_call_made_is_taken_away_at_the_second_look(store: SqlStore) -> None:
+    compute = Compute()
+    collector = OrphanCollector(store, compute, ControlPlaneEvents(store, "one"))  # type: ignore[arg-type]
+    await collector.collect(cloud())
+    late = cloud(instances=[host("amp"), host("late"), host("other", "gone")])
+    await collector.collect(late)
+    await collector.collect(cloud())
+    await collector.collect(late)
+    assert compute.deleted == [], "twice, but not one look after the other"
+    compute.answers = False
+    await collector.collect(late)
+    compute.answers = True
+    for _ in range(3):
+        await collector.collect(late)
+    assert sorted(set(compute.deleted)) == ["late", "other"]
+    found = await store.read(lambda tx: tx.events(EventFilter(), limit=10))
+    assert [event.reason for event in found].count("OrphanRemoved") >= 2
+
+
+async def test_what_ran_before_we_looked_and_what_the_store_once_knew_is_left_alone(store: SqlStore) -> None:
+    """The store may be another one, or an older copy."""
+    compute = Compute()
+    collector = OrphanCollector(store, compute, ControlPlaneEvents(store, "one"))  # type: ignore[arg-type]
+    there = cloud(instances=[host("amp"), host("before")])
+    await collector.collect(there)
+    await store.write(lambda tx: tx.delete_amphora("amp"))
+    for _ in range(4):
+        await collector.collect(there)
+    assert compute.deleted == []

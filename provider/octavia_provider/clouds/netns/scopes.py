@@ -25,9 +25,14 @@ class LocalReconciler:
     cloud: NetnsCloud
     seen: Callable[[Mapping[str, bool]], None]
     scope: Scope
+    _failed: bool = False
 
     def forget(self) -> None:
         """It remembers nothing of the cloud between cycles."""
+
+    def retry_errors(self) -> bool:
+        """Whether the last pass ended in ERROR: the next one tries again."""
+        return self._failed
 
     def missing(self, inventory: Inventory) -> bool:
         """Whether it is not there any more."""
@@ -44,6 +49,7 @@ class LocalReconciler:
             await self._delete(record)
             return False
         await self._ensure(record)
+        self._failed = False
         if scope.applied < scope.generation or record.error:
             await self._settle(Settlement(
                 scope_id=scope.id, generation=record.generation, accepted={record.id: record.spec}
@@ -56,6 +62,7 @@ class LocalReconciler:
         records = await self.store.read(lambda tx: tx.find(scope_id=self.scope.id))
         if not records or records[0].deleting:
             return False
+        self._failed = True
         errors = {records[0].id: reason}
         await self._settle(Settlement(scope_id=self.scope.id, generation=records[0].generation, errors=errors))
         return True
