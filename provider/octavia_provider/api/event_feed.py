@@ -38,8 +38,9 @@ class EventFeed:
 
     async def follow(
         self, wanted: EventFilter, *, from_now: bool = False, idle_seconds: float = 15.0
-    ) -> AsyncGenerator[list[Event], None]:
-        """Events that are wanted, from ``wanted.after`` on, a few at a time; [] where none came for so long.
+    ) -> AsyncGenerator[tuple[list[Event], int], None]:
+        """Events that are wanted, from ``wanted.after`` on, a few at a time, and up to where that is all; none at the beginning, and
+        where none came for so long.
 
         ``from_now``: those alone that are recorded from now on. A position that no event has had yet is another store's:
         then all there are come first.
@@ -49,7 +50,7 @@ class EventFeed:
         try:
             newest = await self._store.read(lambda tx: tx.newest_event())
             at = newest if from_now else wanted.after if wanted.after <= newest else 0
-            yield []  # whatever is recorded from here on comes
+            yield [], at  # whatever is recorded from here on comes
             while True:
                 await self._running()
                 woken.clear()
@@ -57,9 +58,9 @@ class EventFeed:
                     return
                 found, at = await self._after(at, wanted)
                 if found:
-                    yield found
+                    yield found, at
                 elif at >= self._newest and not await _within(idle_seconds, woken):
-                    yield []
+                    yield [], at
         finally:
             self._followers.discard(woken)
             if not self._followers and self._task is not None:

@@ -6,7 +6,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -16,6 +17,7 @@ from aiohttp import web
 from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, NotFound, Violation
 from octavia_provider.model.events import INFO, SEVERITIES, Event, EventFilter, since, utc
+from octavia_provider.model.naming import means
 from octavia_provider.ports import Transaction
 
 from .context import CONTEXT, CONTROL_PLANE_HEADER
@@ -28,21 +30,45 @@ PAGE, MOST = 100, 1000
 STREAM = "text/event-stream"
 IDLE_SECONDS, SLOW_SECONDS = 15.0, 30.0
 """A comment is sent when nothing else was for so long; a client that takes nothing for so long is sent away."""
-_KNOWN = ("load_balancer_id", "amphora_id", "reason", "severity", "since", "limit", "marker", "page_reverse")
+_KNOWN = (
+    "load_balancer",
+    "load_balancer_id",
+    "amphora_id",
+    "reason",
+    "severity",
+    "since",
+    "limit",
+    "marker",
+    "page_reverse",
+)
 
 
 async def events(request: web.Request) -> web.StreamResponse:
     """GET /v2/octavia/events."""
-    return await _answer(request, _Query(request))
+    query = _Query(request)
+    if query.words:
+        ids = await request.app[CONTEXT].store.read(lambda tx: list(_meant(tx, query.words)))
+        query.filter = replace(query.filter, load_balancer_ids=tuple(ids))
+    return await _answer(request, query)
+
+
+def _meant(tx: Transaction, words: Sequence[str]) -> Iterator[str]:
+    """The load balancers that are called so: those that have events, and those that have none yet."""
+    known = {*tx.event_subjects(), *((one.id, one.spec["name"]) for one in tx.find("load_balancer"))}
+    for word in words:
+        found = [id_ for id_, name in known if means(word, id_, name)]
+        if not found:
+            raise NotFound("does not exist.", subject=f"load balancer {word}", hint="octaviactl status")
+        yield from found
 
 
 async def of_load_balancer(request: web.Request) -> web.StreamResponse:
     """GET …/loadbalancers/{id}/events: of one that is there, or of which there still are events."""
     id_ = path_id(request)
-    query = _Query(request, load_balancer_id=id_)
+    query = _Query(request, of=id_)
 
     def known(tx: Transaction) -> bool:
-        of_it = EventFilter(load_balancer_id=id_)
+        of_it = EventFilter(load_balancer_ids=(id_,))
         return tx.get("load_balancer", id_) is not None or bool(tx.events(of_it, limit=1))
 
     if not await request.app[CONTEXT].store.read(known):
@@ -53,21 +79,22 @@ async def of_load_balancer(request: web.Request) -> web.StreamResponse:
 class _Query:
     """What is asked for. ``marker`` is a sequence; of a stream it may be in ``Last-Event-ID``. ``Invalid`` tells all that is wrong."""
 
-    def __init__(self, request: web.Request, load_balancer_id: str | None = None) -> None:
+    def __init__(self, request: web.Request, of: str | None = None) -> None:
         self._query, self._wrong = request.query, list[Violation]()
         for name in dict.fromkeys(self._query):
-            if name not in _KNOWN or (name == "load_balancer_id" and load_balancer_id is not None):
+            if name not in _KNOWN or (of is not None and name.startswith("load_balancer")):
                 self._refuse(name, "is nothing that events can be filtered by")
         self.streams = STREAM in request.headers.get("Accept", "")
         self.limit = min(self._number("limit", self._query.get("limit")) or PAGE, MOST)
         seen = request.headers.get("Last-Event-ID") if self.streams else None
         self.marker = self._number("Last-Event-ID" if seen else "marker", seen or self._query.get("marker"))
         self.newest = FLAGS.get(self._query.get("page_reverse", "false").lower(), False)
+        self.words = self._query.getall("load_balancer", [])
         self.severity = self._query.get("severity", INFO)
         if self.severity not in SEVERITIES:
             self._refuse("severity", f"{quoted(self.severity)} is not one of {', '.join(SEVERITIES)}")
         self.filter = EventFilter(
-            load_balancer_id=load_balancer_id or self._query.get("load_balancer_id"),
+            load_balancer_ids=(of,) if of else tuple(self._query.getall("load_balancer_id", ())),
             amphora_id=self._query.get("amphora_id"),
             reasons=tuple(word for given in self._query.getall("reason", ()) for word in given.split(",") if word),
             severity=self.severity if self.severity in SEVERITIES else INFO,
@@ -124,7 +151,10 @@ def _links(request: web.Request, query: _Query, page: Sequence[Event], *, more: 
 
 
 async def _stream(request: web.Request, query: _Query) -> web.StreamResponse:
-    """Events from the marker or the time on, else those that come; until the client or the process goes."""
+    """Events from the marker or the time on, else those that come; until the client or the process goes.
+
+    An ``id`` without data tells the client where it is before there is an event for it.
+    """
     context = request.app[CONTEXT]
     from_now = query.marker is None and query.filter.since is None
     feed = context.event_feed.follow(query.filter, from_now=from_now, idle_seconds=IDLE_SECONDS)
@@ -133,12 +163,12 @@ async def _stream(request: web.Request, query: _Query) -> web.StreamResponse:
     )
     response.content_type = STREAM
     async with contextlib.aclosing(feed):
-        await anext(feed)
+        _, begin = await anext(feed)
         await response.prepare(request)
         try:
-            await _send(response, b"retry: 1000\n\n")
-            async for some in feed:
-                await _send(response, b"".join(map(_message, some)) or b": \n\n")
+            await _send(response, b"retry: 1000\nid: %d\n\n" % begin)
+            async for some, at in feed:
+                await _send(response, b"".join(map(_message, some)) or b": \nid: %d\n\n" % at)
             await response.write_eof()
         except TimeoutError:
             log.warning("a client that follows events takes none; it is sent away", seconds=SLOW_SECONDS)

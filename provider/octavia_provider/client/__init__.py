@@ -5,5 +5,6 @@ collections   URLs and body keys of each kind
 errors        HTTP error responses → ``model.errors``
 deadline      a deadline that can be cancelled
 client        ``Client``: get, list, create, update, delete, and the waits
+events        what control planes decided: the latest, and what comes
 embedded      find and start the embedded control plane
 """

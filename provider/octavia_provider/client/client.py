@@ -259,14 +259,19 @@ class Client:
                     raise
                 log.debug("trying again", method=method, path=path, error=str(error))
 
+    def stream(self, path: str, *, deadline: Deadline, headers: Mapping[str, str], timeout: float) -> httpx2.Response:
+        """A GET whose answer comes bit by bit, ``timeout`` seconds apart at most; the caller reads and closes it."""
+        return self._send("GET", path, {"headers": headers, "timeout": timeout}, deadline, "control plane", stream=True)
+
     def _send(
-        self, method: str, path: str, options: Mapping[str, Any], deadline: Deadline, subject: str
-    ) -> httpx2.Response:
+        self, method: str, path: str, options: Mapping[str, Any], deadline: Deadline, subject: str, *,
+        stream: bool = False,
+    ) -> httpx2.Response:  # fmt: skip
         import httpx2
 
         http = self._connect(deadline)
         try:
-            response = http.request(method, path, **options)
+            response = http.send(http.build_request(method, path, **options), stream=stream)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "closed" not in str(error):
                 raise
@@ -281,6 +286,7 @@ class Client:
             raise self._unreachable(Unreachable, str(error) or type(error).__name__, subject) from error
         if response.status_code < 400:
             return response
+        response.read()
         fault = errors.from_response(
             response.status_code, _json(response), subject=subject, retry_after=response.headers.get("Retry-After")
         )

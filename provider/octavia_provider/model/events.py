@@ -134,7 +134,7 @@ class EventFilter:
     """Which events; what is given must all hold. ``severity``: this one or a worse one; ``since``: seconds since the epoch;
     ``after``: those of a later sequence."""
 
-    load_balancer_id: str | None = None
+    load_balancer_ids: tuple[str, ...] = ()
     amphora_id: str | None = None
     reasons: tuple[str, ...] = ()
     severity: str = INFO
@@ -149,7 +149,7 @@ class EventFilter:
     def matches(self, event: Event) -> bool:
         """Whether it is one of them."""
         return (
-            self.load_balancer_id in (None, event.load_balancer_id)
+            (not self.load_balancer_ids or event.load_balancer_id in self.load_balancer_ids)
             and self.amphora_id in (None, event.amphora_id)
             and (not self.reasons or event.reason in self.reasons)
             and event.severity in self.severities

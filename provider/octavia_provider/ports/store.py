@@ -296,6 +296,10 @@ class Transaction(Protocol):
         """The sequence of the newest event; 0 when there is none. It never falls."""
         ...
 
+    def event_subjects(self) -> list[tuple[str, str]]:
+        """Id and name of each load balancer that has events, also of those that are gone."""
+        ...
+
     def trim_events(self, before: float, keep: int) -> int:
         """Forget events that came last before this time, and of each load balancer all but the latest ``keep``."""
         ...

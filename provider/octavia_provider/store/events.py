@@ -85,6 +85,11 @@ class EventLog:
         """The sequence of the newest event; 0 when there is none."""
         return int(self._db.execute(_NEWEST).scalar_one())
 
+    def event_subjects(self) -> list[tuple[str, str]]:
+        """Id and name of each load balancer that has events, also of those that are gone."""
+        query = select(EVENTS.c.load_balancer_id, EVENTS.c.load_balancer_name).distinct()
+        return [(id_, name or "") for id_, name in self._db.execute(query) if id_ is not None]
+
     def trim_events(self, before: float, keep: int) -> int:
         """Forget events that last came before this time, and of each load balancer all but the latest ``keep``; answers
         how many."""
@@ -104,8 +109,8 @@ def _key(event: Event) -> str:
 
 def _where(query: Select[Any], wanted: EventFilter) -> Select[Any]:
     tests: list[ColumnElement[bool]] = []
-    if wanted.load_balancer_id is not None:
-        tests.append(EVENTS.c.load_balancer_id == wanted.load_balancer_id)
+    if wanted.load_balancer_ids:
+        tests.append(EVENTS.c.load_balancer_id.in_(wanted.load_balancer_ids))
     if wanted.amphora_id is not None:
         tests.append(EVENTS.c.amphora_id == wanted.amphora_id)
     if wanted.reasons:

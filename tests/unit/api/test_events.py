@@ -109,6 +109,23 @@ async def test_lists_are_filtered(plane: Plane) -> None:
         assert await messages(plane, f"{OF_ALL}?{query}") == expected, query
 
 
+async def test_load_balancers_are_named_as_people_do__also_those_that_are_gone(plane: Plane) -> None:
+    ids = [(await plane.balancer(name))["id"] for name in ("web-0a1b2c3", "api")]
+    await plane.balancer("quiet")
+    for id_ in ids:
+        await record(plane, f"of {id_}", load_balancer_id=id_)
+    assert (await plane.call("DELETE", f"/lbaas/loadbalancers/{ids[0]}", wait=10)).status == 204
+    for query, expected in {
+        "load_balancer=web": ids[:1],
+        "load_balancer=web&load_balancer=api": ids,
+        f"load_balancer_id={ids[0]}&load_balancer_id={ids[1]}": ids,
+        f"load_balancer={ids[1]}": ids[1:],
+        "load_balancer=quiet": [],
+    }.items():
+        assert await messages(plane, f"{OF_ALL}?{query}") == [f"of {id_}" for id_ in expected]
+    assert (await plane.call("GET", f"{OF_ALL}?load_balancer=nobody")).status == 404
+
+
 async def test_pages_go_both_ways(plane: Plane) -> None:
     await record(plane, *numbers(1, 7))
     for backwards in (False, True):
@@ -188,13 +205,13 @@ async def test_who_is_behind_what_is_kept_reads_the_store(plane: Plane) -> None:
         await anext(slow)
         first = asyncio.ensure_future(anext(fast))  # the reader runs from here on
         await plane.store.write(write)
-        found = [event.message for event in await first]
+        found = [event.message for event in (await first)[0]]
         while len(found) < many:
-            found += [event.message for event in await anext(fast)]
+            found += [event.message for event in (await anext(fast))[0]]
         assert found == numbers(1, many)
         behind: list[str] = []
         while len(behind) < many:  # it has read nothing yet, and the earliest are kept no more
-            behind += [event.message for event in await anext(slow)]
+            behind += [event.message for event in (await anext(slow))[0]]
         assert behind == found
 
 

@@ -75,7 +75,7 @@ async def test_what_outlives_its_load_balancer_keeps_its_name(store: SqlStore) -
             tx.settle(Settlement(scope_id=lb.id, generation=generation)),
         ]
     )
-    (found,) = await events(store, EventFilter(load_balancer_id=lb.id))
+    (found,) = await events(store, EventFilter(load_balancer_ids=(lb.id,)))
     assert (found.load_balancer_name, found.project_id, found.generation) == ("web", "p", 2)
 
 
@@ -127,11 +127,11 @@ async def test_a_filter_finds_in_the_store_what_it_matches(store: SqlStore, cloc
     everything = await events(store)
     assert len(everything) == 12
     for of, amphora, reasons, severity, since, after in itertools.product(
-        (None, lbs[0].id, "nobody"), (None, "a"), ((), ("AmphoraLost", "AmphoraBooted")), ("info", WARNING, ERROR),
+        ((), (lbs[0].id,), ("nobody", lbs[1].id)), (None, "a"), ((), ("AmphoraLost", "AmphoraBooted")), ("info", WARNING, ERROR),
         (None, everything[4].last_at), (0, 7),
     ):  # fmt: skip
         wanted = EventFilter(
-            load_balancer_id=of, amphora_id=amphora, reasons=reasons, severity=severity, since=since, after=after
+            load_balancer_ids=of, amphora_id=amphora, reasons=reasons, severity=severity, since=since, after=after
         )
         matching = [event for event in everything if wanted.matches(event)]
         assert await events(store, wanted) == matching
