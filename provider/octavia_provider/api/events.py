@@ -136,7 +136,9 @@ async def _answer(request: web.Request, query: _Query) -> web.StreamResponse:
     found = await request.app[CONTEXT].store.read(work)
     more = len(found) > query.limit
     page = found[-query.limit :] if query.newest else found[: query.limit]
-    return answer({"events": [shown(event) for event in page], "events_links": _links(request, query, page, more=more)})
+    return answer(
+        {"events": [event_view(event) for event in page], "events_links": _links(request, query, page, more=more)}
+    )
 
 
 def _links(request: web.Request, query: _Query, page: Sequence[Event], *, more: bool) -> list[dict[str, str]]:
@@ -187,10 +189,10 @@ async def _send(response: web.StreamResponse, data: bytes) -> None:
 
 
 def _message(event: Event) -> bytes:
-    return b"id: %d\ndata: %b\n\n" % (event.sequence, msgspec.json.encode(shown(event)))
+    return b"id: %d\ndata: %b\n\n" % (event.sequence, msgspec.json.encode(event_view(event)))
 
 
-def shown(event: Event) -> dict[str, Any]:
+def event_view(event: Event) -> dict[str, Any]:
     """An event as the API shows it."""
     return {
         "id": event.id,

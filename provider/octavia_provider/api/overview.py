@@ -16,12 +16,14 @@ from aiohttp import web
 from octavia_provider.model import statuses
 from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, Violation
+from octavia_provider.model.events import WARNING, EventFilter
 from octavia_provider.model.naming import means
 from octavia_provider.ports import Record, StatusCache, Transaction
 
 from .admin import control_plane_facts
 from .context import CONTEXT
 from .errors import answer
+from .events import event_view
 from .faults import Faults
 from .views import WARNINGS, View, statistics
 
@@ -103,15 +105,19 @@ class Overview:
     def _balancer(self, record: Record) -> dict[str, Any]:
         parts: dict[str, list[Record]] = defaultdict(list)
         below: dict[str, list[Record]] = defaultdict(list)
-        for part in self._tx.find(scope_id=record.id):
+        every = self._tx.find(scope_id=record.id)
+        for part in every:
             parts[part.kind].append(part)
             if part.kind in _PARENT:
                 below[part.spec[_PARENT[part.kind]]].append(part)
         unheard = self._unheard(record)
         listeners = [self._listener(listener, below, unheard=unheard) for listener in parts["listener"]]
         counters = [self._status_cache.statistics(record.id, listener.id) for listener in parts["listener"]]
+        node = self._node(record, unheard=unheard)
+        wrong = node["operating_status"] == statuses.ERROR or node["provisioning_error"] or any(p.error for p in every)
         return {
-            **self._node(record, unheard=unheard),
+            **node,
+            "last_warning": self._last_warning(record.id) if wrong else None,
             "admin_state_up": record.spec["admin_state_up"],
             "vip_address": record.spec["vip_address"],
             "additional_vips": [vip["ip_address"] for vip in record.spec.get("additional_vips") or ()],
@@ -124,6 +130,10 @@ class Overview:
             "listeners": listeners,
             "pools": [self._pool(pool, below, unheard=unheard) for pool in parts["pool"]],
         }  # fmt: skip
+
+    def _last_warning(self, load_balancer_id: str) -> dict[str, Any] | None:
+        wanted = EventFilter(load_balancer_ids=(load_balancer_id,), severity=WARNING)
+        return next((event_view(event) for event in self._tx.events(wanted, limit=1, newest=True)), None)
 
     def _listener(self, record: Record, below: Mapping[str, list[Record]], *, unheard: bool) -> dict[str, Any]:
         whole = self._view.show(record)

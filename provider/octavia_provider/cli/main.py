@@ -26,6 +26,8 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "stack": ("octavia_provider.cli.engine_commands", "stack", "Look at stacks and their state."),
     "start": ("octavia_provider.cli.start", "start", "Start the control plane, and wait until traffic flows."),
     "status": ("octavia_provider.cli.status", "status", "Show the load balancers and how they are."),
+    "events": ("octavia_provider.cli.events", "events", "Show what the control plane decided, and follow it."),
+    "history": ("octavia_provider.cli.history", "history", "Show the life of a load balancer."),
     "config": ("octavia_provider.cli.config", "config", "Show the haproxy configuration of a load balancer."),
     "try": ("octavia_provider.cli.try_requests", "try_", "Send a few requests and show who answers."),
     "logs": ("octavia_provider.cli.logs", "logs", "Show the log of the control plane, an amphora or a host."),

@@ -69,6 +69,9 @@ def _balancer(balancer: Node) -> Branch:
     addresses = ", ".join([str(balancer["vip_address"]), *balancer.get("additional_vips", ())])
     where = addresses + (f" → {published}" if published else "")
     head = Branch((styled(name(balancer), bold=True), f"  {where}  ", _statuses(balancer), _stats(balancer)))
+    if warning := balancer.get("last_warning"):
+        when = warning["last_at"][:19].replace("T", " ")
+        head.add(styled(f"{warning['reason']} at {when}: ", fg="yellow"), warning["message"])
     pools = {pool["id"]: pool for pool in balancer["pools"]}
     shown: set[str] = set()
     for listener in balancer["listeners"]:

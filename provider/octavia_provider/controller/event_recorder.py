@@ -35,7 +35,8 @@ class EventRecorder:
         self, reason: Reason, message: str, *, amphora_id: str | None = None, of: Record | None = None,
         generation: int | None = None, data: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
-        """An event that the next write takes along. ``of``: the object that it is about, where that is a part."""
+        """An event that the next write takes along. ``of``: the object that it is about, where that is a part; its name is told."""
+        named = {"name": of.spec["name"]} if of and of.spec.get("name") else {}
         event = reason.event(
             message,
             load_balancer_id=self.load_balancer_id,
@@ -44,7 +45,7 @@ class EventRecorder:
             object_id=of.id if of else None,
             generation=generation,
             control_plane=self.control_plane,
-            data=data or {},
+            data={**named, **(data or {})},
         )
         self.noted.append((asyncio.get_running_loop().time(), event))
 
