@@ -21,24 +21,12 @@ from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import AgentRefused, CertificateExpired, Credential
 
 from .agents import CHECK, Amphora, Load, server
+from .expiry import EXPIRED, Clock
 from .sandbox import Sandbox
 
 pytestmark = pytest.mark.netns
 A, B = (server(port, options=CHECK) for port in (8001, 8002))
 ADDRESS = "127.0.0.1"
-
-
-class Clock:
-    """The machine's, ``ago`` behind."""
-
-    def __init__(self, ago: dt.timedelta) -> None:
-        self.ago = ago
-
-    def __call__(self) -> dt.datetime:
-        return dt.datetime.now(dt.UTC) - self.ago
-
-
-EXPIRED = Clock(dt.timedelta(days=31))
 
 
 @pytest_asyncio.fixture

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,15 +19,11 @@ import msgspec
 import pytest
 
 from octavia_provider import app
-from octavia_provider.clouds.netns import NetnsCloud
 from octavia_provider.controller import amphorae, certificate_rotation
 from octavia_provider.controller.controller import Controller
-from octavia_provider.pki import CertificateAuthority
-from octavia_provider.ports import AmphoraSpec, Store
-from octavia_provider.store import open_store
 
+from .expiry import EXPIRED, Clock, authority, let_expire
 from .installation import Installation, Load, Stack, make_stack, until
-from .test_agent_certificate import EXPIRED, Clock
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(120)]
 NEAR_ITS_END = dt.timedelta(days=25)
@@ -44,11 +39,6 @@ async def site(short_home: Path) -> AsyncIterator[Installation]:
     made = Installation(short_home)
     yield made
     await asyncio.to_thread(made.purge)
-
-
-async def authority(store: Store, clock: Clock) -> CertificateAuthority:
-    id_ = store.control_plane_id
-    return await store.write(lambda tx: CertificateAuthority.load(tx.secret, id_, clock=clock))
 
 
 @contextlib.asynccontextmanager
@@ -157,16 +147,3 @@ async def test_slept_past_the_end__recovers(site: Installation, monkeypatch: pyt
             stack.change_member("m1", weight=3)
 
         await running.through(wake_up)
-
-
-async def let_expire(site: Installation) -> None:
-    """The agent is started anew with a certificate of long ago, as if no control plane had run since."""
-    cloud = NetnsCloud(site.home)
-    store = open_store(f"sqlite:///{site.home}/octavia.db", site.home / "octavia.key")
-    (known,) = await store.read(lambda tx: tx.amphorae())
-    issued: list[str] = []
-    make = partial(amphorae.files, known, await authority(store, EXPIRED), cloud, issued=issued.append)
-    await cloud.restart_agent(AmphoraSpec(id=known.id, load_balancer_id=known.load_balancer_id, vips=(), files=make))
-    await store.write(lambda tx: tx.put_amphora(replace(known, certificate_expires=issued[-1])))
-    await store.close()
-    await cloud.close()
