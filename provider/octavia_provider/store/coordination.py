@@ -8,16 +8,30 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, insert, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
 from octavia_provider.model.errors import LeaseLost, NotFound
-from octavia_provider.ports import Amphora, ControlPlane, Scope
+from octavia_provider.ports import Amphora, ControlPlane, Record, Scope
 
 from . import rows
 from .cipher import Cipher
 from .tables import ADDRESSES, AMPHORAE, CONTROL_PLANES, SCOPES, SECRETS
+
+# Built once: to build such a statement costs more than to run it.
+_NEXT_REVISION = (
+    update(SCOPES)
+    .where(SCOPES.c.id == bindparam("which"), SCOPES.c.fence == bindparam("ours"))
+    .values(revision=SCOPES.c.revision + 1)
+    .returning(SCOPES)
+)
+_FENCE = select(SCOPES.c.fence).where(SCOPES.c.id == bindparam("which"))
+_AMPHORAE = select(AMPHORAE).order_by(AMPHORAE.c.position)
+_AMPHORAE_OF = _AMPHORAE.where(AMPHORAE.c.load_balancer_id == bindparam("which"))
+_HELD = or_(ADDRESSES.c.holder == bindparam("holder"), ADDRESSES.c.holder.like(bindparam("parts"), escape="!"))
+_ADDRESSES = select(ADDRESSES.c.pool, ADDRESSES.c.address).where(_HELD)
+_FREE = delete(ADDRESSES).where(_HELD, ADDRESSES.c.address.not_in(bindparam("keep", expanding=True)))
 
 
 def own_holder(load_balancer_id: str, amphora_id: str) -> str:
@@ -40,32 +54,32 @@ class Coordination:
         self._writable = writable
         self.touched: set[str] = set()
         self._raised: dict[str, int] = {}
+        self._scopes: dict[str, Scope] = {}
+        self._records: dict[str, Record] = {}
+        self._exchanging = False
 
     def next_revision(self, scope_id: str, fence: int) -> Scope:
         """Raise the revision; ``LeaseLost`` when the fence is no longer ours."""
-        row = self._db.execute(
-            update(SCOPES)
-            .where(SCOPES.c.id == scope_id, SCOPES.c.fence == fence)
-            .values(revision=SCOPES.c.revision + 1)
-            .returning(SCOPES)
-        ).first()
+        self._scopes.pop(scope_id, None)
+        row = self._db.execute(_NEXT_REVISION, {"which": scope_id, "ours": fence}).first()
         if row is None:
             raise _lost(scope_id)
         return rows.scope(row)
 
     def require_lease(self, scope_id: str, fence: int) -> None:
         """``LeaseLost`` when the fence is no longer ours; of a scope that is gone nobody can have another one."""
-        query = select(SCOPES.c.fence).where(SCOPES.c.id == scope_id)
-        if self._db.execute(query).scalar_one_or_none() not in (None, fence):
+        if self._db.execute(_FENCE, {"which": scope_id}).scalar_one_or_none() not in (None, fence):
             raise _lost(scope_id)
 
     def raise_epoch(self, scope_id: str, epoch: int) -> None:
         """The epoch is this one, or a later one that it is already."""
+        self._scopes.pop(scope_id, None)
         older = SCOPES.c.epoch < epoch
         self._db.execute(update(SCOPES).where(SCOPES.c.id == scope_id, older).values(epoch=epoch))
 
     def acquire(self, scope_id: str, holder: str, seconds: float) -> Scope | None:
         """Take or renew the lease; None when another holds it or the scope is gone."""
+        self._scopes.pop(scope_id, None)
         now = self._clock()
         mine = SCOPES.c.holder == holder
         row = self._db.execute(
@@ -124,10 +138,9 @@ class Coordination:
 
     def amphorae(self, load_balancer_id: str | None = None) -> list[Amphora]:
         """Amphorae in the order they were made."""
-        query = select(AMPHORAE).order_by(AMPHORAE.c.position)
-        if load_balancer_id is not None:
-            query = query.where(AMPHORAE.c.load_balancer_id == load_balancer_id)
-        return [rows.amphora(row, self._cipher) for row in self._db.execute(query)]
+        query = _AMPHORAE if load_balancer_id is None else _AMPHORAE_OF
+        found = self._db.execute(query, {} if load_balancer_id is None else {"which": load_balancer_id})
+        return [rows.amphora(row, self._cipher) for row in found]
 
     def put_amphora(self, amphora: Amphora) -> None:
         """Insert or replace."""
@@ -181,12 +194,12 @@ class Coordination:
 
     def addresses(self, holder: str) -> list[tuple[str, str]]:
         """What a holder and its parts hold."""
-        found = self._db.execute(select(ADDRESSES.c.pool, ADDRESSES.c.address).where(_held_by(holder)))
+        found = self._db.execute(_ADDRESSES, _held_by(holder))
         return [(row.pool, row.address) for row in found]
 
     def free_addresses(self, holder: str, keep: Iterable[str] = ()) -> None:
         """Give back all addresses of a holder and its parts but those of ``keep``."""
-        self._db.execute(delete(ADDRESSES).where(_held_by(holder), ADDRESSES.c.address.not_in(list(keep))))
+        self._db.execute(_FREE, {**_held_by(holder), "keep": list(keep)})
 
     def secret(self, name: str, make: Callable[[], bytes]) -> bytes:
         """A secret of the installation, made on first use (in a write transaction)."""
@@ -209,5 +222,6 @@ def _claimable(holder: str, now: float) -> ColumnElement[bool]:
     return or_(SCOPES.c.holder == holder, SCOPES.c.holder.is_(None), SCOPES.c.lease_expires < now)
 
 
-def _held_by(holder: str) -> ColumnElement[bool]:
-    return or_(ADDRESSES.c.holder == holder, ADDRESSES.c.holder.startswith(f"{holder}/", autoescape=True))
+def _held_by(holder: str) -> dict[str, str]:
+    escaped = holder.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    return {"holder": holder, "parts": f"{escaped}/%"}

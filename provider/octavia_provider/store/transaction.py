@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Select, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, case, delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from octavia_provider.model.errors import Conflict, NotFound
@@ -24,6 +25,7 @@ CHUNK = 500  # ids in one statement: databases limit how many parameters it may 
 # What every write of an object says, built once: to build such a statement costs more than to run it.
 _OBJECT = select(OBJECTS).where(OBJECTS.c.id == bindparam("which"))
 _OF_KIND = _OBJECT.where(OBJECTS.c.kind == bindparam("of_kind"))
+_HOLDING = select(OBJECTS).where(OBJECTS.c.kind == bindparam("of_kind"), OBJECTS.c.unique_key == bindparam("key"))
 _LIVING = _OBJECT.where(~OBJECTS.c.deleting)
 _REWRITE = update(OBJECTS).where(OBJECTS.c.id == bindparam("which"))
 _COMPLETED = (
@@ -33,11 +35,27 @@ _COMPLETED = (
     .values(updated_at=bindparam("moment"))
 )
 _TOUCH = (
-    update(SCOPES)
-    .where(SCOPES.c.id == bindparam("which"))
-    .values(generation=SCOPES.c.generation + 1)
-    .returning(SCOPES.c.generation)
+    update(SCOPES).where(SCOPES.c.id == bindparam("which")).values(generation=SCOPES.c.generation + 1).returning(SCOPES)
 )
+_APPLIED = (
+    update(SCOPES)
+    .where(SCOPES.c.id == bindparam("which"), SCOPES.c.applied < bindparam("upto"))
+    .values(applied=bindparam("upto"))
+    .returning(SCOPES)
+)
+_SCOPE = select(SCOPES).where(SCOPES.c.id == bindparam("which"))
+_SECRETIVE = select(OBJECTS.c.id, OBJECTS.c.kind).where(
+    OBJECTS.c.scope_id == bindparam("which"), OBJECTS.c.kind.in_(rows.SECRET_KINDS)
+)
+_REMOVABLE = (
+    select(OBJECTS.c.id)
+    .where(OBJECTS.c.scope_id == bindparam("which"), OBJECTS.c.deleting, OBJECTS.c.generation <= bindparam("upto"))
+    .order_by(OBJECTS.c.position)
+)
+_OF_SCOPE = update(OBJECTS).where(OBJECTS.c.id == bindparam("which"), OBJECTS.c.scope_id == bindparam("of_scope"))
+_OUTCOME = case((OBJECTS.c.generation <= bindparam("upto"), bindparam("said")), else_=OBJECTS.c.error)
+_REFUSED = _OF_SCOPE.values(error=_OUTCOME)
+_ACCEPTED = _OF_SCOPE.values(error=_OUTCOME, accepted=bindparam("form", type_=OBJECTS.c.accepted.type))
 
 
 class SqlTransaction(Coordination, EventLog):
@@ -46,37 +64,41 @@ class SqlTransaction(Coordination, EventLog):
     # ── objects ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def get(self, kind: str, id: str) -> Record | None:  # noqa: A002
         """The object, also while it is being deleted."""
+        if (known := self._records.get(id)) is not None:
+            return known if known.kind == kind else None
         row = self._db.execute(_OF_KIND, {"which": id, "of_kind": kind}).first()
-        return rows.record(row, self._cipher) if row else None
+        if row is None:
+            return None
+        found = self._records[id] = rows.record(row, self._cipher)
+        return found
 
     def find(
         self, kind: str | None = None, *, scope_id: str | None = None, parent: tuple[str, str] | None = None,
         owner: Owner | None = None, references: tuple[str, str] | None = None, since: int | None = None,
     ) -> list[Record]:  # fmt: skip
         """Objects in the order of creation; what is asked for together must all hold."""
-        query = select(OBJECTS).order_by(OBJECTS.c.position)
-        if kind is not None:
-            query = query.where(OBJECTS.c.kind == kind)
-        if scope_id is not None:
-            query = query.where(OBJECTS.c.scope_id == scope_id)
-        if since is not None:
-            query = query.where(OBJECTS.c.generation > since)
-        if parent is not None:
-            query = _child_of(query, parent)
-        if owner is not None:
-            query = query.where(OBJECTS.c.owner_urn == owner.urn, OBJECTS.c.owner_provider == owner.provider)
-        if references is not None:
-            query = _naming(query, references)
-        return [rows.record(row, self._cipher) for row in self._db.execute(query)]
+        attribute, parent_id = parent or (None, None)
+        target_kind, target_id = references or (None, None)
+        asked = {
+            "of_kind": kind, "of_scope": scope_id, "since": since, "urn": owner.urn if owner else None,
+            "provider": owner.provider if owner else None, "attribute": attribute, "parent": parent_id,
+            "target_kind": target_kind, "target": target_id,
+        }  # fmt: skip
+        asked = {name: value for name, value in asked.items() if value is not None}
+        found = self._db.execute(_finding(frozenset(asked)), asked)
+        return [rows.record(row, self._cipher) for row in found]
 
     def ids(self, kind: str, parent: tuple[str, str] | None = None) -> list[str]:
         """The ids of what ``find(kind, parent=parent)`` answers."""
-        query = select(OBJECTS.c.id).where(OBJECTS.c.kind == kind).order_by(OBJECTS.c.position)
-        return list(self._db.execute(query if parent is None else _child_of(query, parent)).scalars())
+        if parent is None:
+            return list(self._db.execute(_IDS, {"of_kind": kind}).scalars())
+        attribute, parent_id = parent
+        asked = {"of_kind": kind, "attribute": attribute, "parent": parent_id}
+        return list(self._db.execute(_CHILDREN, asked).scalars())
 
     def holding(self, kind: str, key: str) -> Record | None:
         """The object that has this unique value."""
-        row = self._db.execute(select(OBJECTS).where(OBJECTS.c.kind == kind, OBJECTS.c.unique_key == key)).first()
+        row = self._db.execute(_HOLDING, {"of_kind": kind, "key": key}).first()
         return rows.record(row, self._cipher) if row else None
 
     def count(self, kind: str, project_id: str) -> int:
@@ -92,10 +114,15 @@ class SqlTransaction(Coordination, EventLog):
         wanted = list(ids)
         for chunk in _chunks(wanted):
             self._db.execute(update(OBJECTS).where(OBJECTS.c.id.in_(chunk)).values(unique_key=None))
+        self._records.clear()
+        self._exchanging = True
         yield
+        self._exchanging = False
+        self._records.clear()
         for chunk in _chunks(wanted):
             for row in self._db.execute(select(OBJECTS).where(OBJECTS.c.id.in_(chunk), ~OBJECTS.c.deleting)).all():
-                self._rewrite(row, {"unique_key": rows.unique_key(row.kind, row.spec)}, row.spec)
+                key = rows.unique_key(row.kind, row.spec)
+                self._write_unique(row.kind, row.id, row.spec, {"unique_key": key, "which": row.id})
 
     def insert(self, record: Record) -> Record:
         """Add an object, and its scope when it is the root of one."""
@@ -107,6 +134,7 @@ class SqlTransaction(Coordination, EventLog):
         except IntegrityError:
             raise self._collision(made.kind, made.id, made.spec) from None
         self._refer(made)
+        self._records[made.id] = made
         return made
 
     def insert_all(self, records: Sequence[Record]) -> bool:
@@ -126,35 +154,28 @@ class SqlTransaction(Coordination, EventLog):
 
     def update(self, id: str, spec: Mapping[str, Any]) -> Record:  # noqa: A002
         """Write a new spec, raising the generation; an object that is being deleted cannot come back."""
-        row = self._db.execute(_LIVING, {"which": id}).first()
-        if row is None:
-            raise NotFound("does not exist or is being deleted", subject=id)
-        before = rows.record(row, self._cipher)
+        before = self._living(id)
         changed = dataclasses.replace(
             before,
             spec=rows.plain(spec),
-            generation=self.touch(row.scope_id),
+            generation=self.touch(before.scope_id),
             error=None,
             updated_at=rows.now(),
         )
-        self._rewrite(row, rows.columns(changed, self._cipher), spec)
-        self._refer_anew(before, changed)
+        self._rewrite(before, changed)
         return changed
 
     def fill(self, id: str, spec: Mapping[str, Any]) -> None:  # noqa: A002
         """Write what was chosen for an object; nothing was asked anew, so its generation stays."""
-        row = self._db.execute(_LIVING, {"which": id}).first()
-        if row is None:
-            raise NotFound("does not exist or is being deleted", subject=id)
-        before = rows.record(row, self._cipher)
+        before = self._living(id)
         changed = dataclasses.replace(before, spec=rows.plain(spec))
-        self.touched.add(row.scope_id)
-        self._rewrite(row, rows.columns(changed, self._cipher), spec)
-        self._refer_anew(before, changed)
+        self.touched.add(before.scope_id)
+        self._rewrite(before, changed)
 
     def mark_deleting(self, ids: Iterable[str]) -> int:
         """Mark objects as being deleted; answers the newest generation raised, 0 when nothing was to be marked."""
         wanted = list(ids)
+        self._records.clear()
         query = select(OBJECTS.c.scope_id).where(~OBJECTS.c.deleting).distinct()
         scopes: set[str] = set()
         for chunk in _chunks(wanted):
@@ -174,6 +195,7 @@ class SqlTransaction(Coordination, EventLog):
 
         The URN does not matter: an alias has given the object another one since.
         """
+        self._records.clear()
         for chunk in _chunks(list(ids)):
             self._db.execute(
                 update(OBJECTS)
@@ -185,7 +207,9 @@ class SqlTransaction(Coordination, EventLog):
     # ── scopes ───────────────────────────────────────────────────────────────────────────────────────────────────────
     def scope(self, scope_id: str) -> Scope | None:
         """The scope, None when there is none."""
-        row = self._db.execute(select(SCOPES).where(SCOPES.c.id == scope_id)).first()
+        if (known := self._scopes.get(scope_id)) is not None:
+            return known
+        row = self._db.execute(_SCOPE, {"which": scope_id}).first()
         return rows.scope(row) if row else None
 
     def scopes(self) -> list[Scope]:
@@ -196,11 +220,12 @@ class SqlTransaction(Coordination, EventLog):
         """Raise the generation, once in a transaction: what is written together is settled together. Returns it."""
         if scope_id in self._raised:
             return self._raised[scope_id]
-        raised = self._db.execute(_TOUCH, {"which": scope_id}).scalar_one_or_none()
-        if raised is None:
+        row = self._db.execute(_TOUCH, {"which": scope_id}).first()
+        if row is None:
             raise NotFound("does not exist", subject=scope_id)
         self.touched.add(scope_id)
-        self._raised[scope_id] = int(raised)
+        self._scopes[scope_id] = rows.scope(row)
+        self._raised[scope_id] = row.generation
         return self._raised[scope_id]
 
     def settle(self, settlement: Settlement) -> list[str]:
@@ -208,15 +233,17 @@ class SqlTransaction(Coordination, EventLog):
         scope_id, generation = settlement.scope_id, settlement.generation
         self.touched.add(scope_id)
         self._raised.pop(scope_id, None)  # what is written after this is not settled by it
-        self._db.execute(_COMPLETED, {"which": scope_id, "upto": generation, "moment": rows.now()})
-        self._db.execute(
-            update(SCOPES).where(SCOPES.c.id == scope_id, SCOPES.c.applied < generation).values(applied=generation)
-        )
+        self._records.clear()
+        which = {"which": scope_id, "upto": generation}
+        self._db.execute(_COMPLETED, {**which, "moment": rows.now()})
+        if (row := self._db.execute(_APPLIED, which).first()) is not None:
+            self._scopes[scope_id] = rows.scope(row)
         self._outcomes(settlement)
-        gone = self._removable(scope_id, generation)
+        gone = list(self._db.execute(_REMOVABLE, which).scalars())
         if scope_id in gone:  # the root: whatever else is in the scope goes with it
             gone = list(self._db.execute(select(OBJECTS.c.id).where(OBJECTS.c.scope_id == scope_id)).scalars())
             self._db.execute(delete(SCOPES).where(SCOPES.c.id == scope_id))
+            self._scopes.pop(scope_id, None)
             self.free_addresses(scope_id)
         for chunk in _chunks(gone):
             self._db.execute(delete(OBJECTS).where(OBJECTS.c.id.in_(chunk)))
@@ -234,16 +261,30 @@ class SqlTransaction(Coordination, EventLog):
         self.touched.add(record.scope_id)
         return 1
 
-    def _rewrite(self, row: Any, columns: Mapping[str, Any], spec: Mapping[str, Any]) -> None:
-        values = {**columns, "which": row.id}
-        if columns["unique_key"] == row.unique_key:  # nothing that could collide, so nothing to go back to
-            self._db.execute(_REWRITE, values)
-            return
+    def _living(self, id_: str) -> Record:
+        """The object as it is, which is to be written."""
+        known = self._records.get(id_)
+        if known is None and (row := self._db.execute(_LIVING, {"which": id_}).first()) is not None:
+            known = rows.record(row, self._cipher)
+        if known is None or known.deleting:
+            raise NotFound("does not exist or is being deleted", subject=id_)
+        return known
+
+    def _rewrite(self, before: Record, changed: Record) -> None:
+        values = {**rows.columns(changed, self._cipher), "which": changed.id}
+        if values["unique_key"] == rows.unique_key(before.kind, before.spec) and not self._exchanging:
+            self._db.execute(_REWRITE, values)  # nothing that could collide, so nothing to go back to
+        else:
+            self._write_unique(changed.kind, changed.id, changed.spec, values)
+        self._refer_anew(before, changed)
+        self._records[changed.id] = changed
+
+    def _write_unique(self, kind: str, id_: str, spec: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         try:
             with self._db.begin_nested():
                 self._db.execute(_REWRITE, values)
         except IntegrityError:
-            raise self._collision(row.kind, row.id, spec) from None
+            raise self._collision(kind, id_, spec) from None
 
     def _refer(self, record: Record) -> None:
         if named := _named(record):
@@ -270,38 +311,30 @@ class SqlTransaction(Coordination, EventLog):
 
     def _outcomes(self, settlement: Settlement) -> None:
         """Accepted forms and errors. An error of a form that was written over meanwhile says nothing any more."""
-        current = case((OBJECTS.c.generation <= settlement.generation, bindparam("said")), else_=OBJECTS.c.error)
-        one = update(OBJECTS).where(OBJECTS.c.id == bindparam("which"), OBJECTS.c.scope_id == settlement.scope_id)
-        form = bindparam("form", type_=OBJECTS.c.accepted.type)
-        accepted = [
-            {"which": id_, "form": form, "said": settlement.errors.get(id_)}
-            for id_, form in self._sealed_forms(settlement).items()
+        forms = self._sealed_forms(settlement)
+        told = {"of_scope": settlement.scope_id, "upto": settlement.generation}
+        said: list[dict[str, Any]] = [
+            {**told, "which": i, "said": settlement.errors.get(i)} for i in {**forms, **settlement.errors}
         ]
-        if accepted:
-            self._db.execute(one.values(accepted=form, error=current), accepted)
-        refused = [
-            {"which": id_, "said": error} for id_, error in settlement.errors.items() if id_ not in settlement.accepted
-        ]
-        if refused:
-            self._db.execute(one.values(error=current), refused)
+        for statement, outcomes in (
+            (_ACCEPTED, [{**one, "form": forms[one["which"]]} for one in said if one["which"] in forms]),
+            (_REFUSED, [one for one in said if one["which"] not in forms]),
+        ):
+            if outcomes:
+                self._db.execute(statement, outcomes)
 
     def _sealed_forms(self, settlement: Settlement) -> Mapping[str, Any]:
         """The accepted forms as they are written: with secrets encrypted."""
-        query = select(OBJECTS.c.id, OBJECTS.c.kind).where(
-            OBJECTS.c.scope_id == settlement.scope_id, OBJECTS.c.kind.in_(rows.SECRET_KINDS)
-        )
-        secretive = {row.id: row.kind for row in self._db.execute(query)}
         forms = {id_: rows.plain(form) for id_, form in settlement.accepted.items()}
+        scope_id = settlement.scope_id
+        scope = self.scope(scope_id)
+        if scope is not None and scope.kind == "load_balancer":
+            return forms  # none of what is in one has a secret of its own
+        secretive = {row.id: row.kind for row in self._db.execute(_SECRETIVE, {"which": scope_id})}
         return {
             id_: rows.sealed(secretive[id_], id_, form, self._cipher) if form is not None and id_ in secretive else form
             for id_, form in forms.items()
         }
-
-    def _removable(self, scope_id: str, generation: int) -> list[str]:
-        query = select(OBJECTS.c.id).where(
-            OBJECTS.c.scope_id == scope_id, OBJECTS.c.deleting, OBJECTS.c.generation <= generation
-        )
-        return list(self._db.execute(query.order_by(OBJECTS.c.position)).scalars())
 
 
 def _made(record: Record, generation: int, now: str) -> Record:
@@ -316,17 +349,35 @@ def _named(record: Record) -> list[dict[str, str]]:
     return list(rows.references(record.kind, record.id, record.spec))
 
 
-def _child_of(query: Select[Any], parent: tuple[str, str]) -> Select[Any]:
-    attribute, target = parent
+def _child_of(query: Select[Any]) -> Select[Any]:
     return query.join(REFERENCES, REFERENCES.c.object_id == OBJECTS.c.id).where(
-        REFERENCES.c.target_id == target, REFERENCES.c.attribute == attribute
+        REFERENCES.c.target_id == bindparam("parent"), REFERENCES.c.attribute == bindparam("attribute")
     )
 
 
-def _naming(query: Select[Any], target: tuple[str, str]) -> Select[Any]:
-    kind, target_id = target
-    naming = select(REFERENCES.c.object_id).where(REFERENCES.c.target_id == target_id, REFERENCES.c.target_kind == kind)
-    return query.where(OBJECTS.c.id.in_(naming))
+@functools.cache
+def _finding(asked: frozenset[str]) -> Select[Any]:
+    """The statement that finds the objects of which so much is asked for."""
+    query = select(OBJECTS).order_by(OBJECTS.c.position)
+    for name, test in _ASKED.items():
+        if name in asked:
+            query = query.where(test)
+    return _child_of(query) if "parent" in asked else query
+
+
+_IDS = select(OBJECTS.c.id).where(OBJECTS.c.kind == bindparam("of_kind")).order_by(OBJECTS.c.position)
+_CHILDREN = _child_of(_IDS)
+_NAMED_OBJECTS = select(REFERENCES.c.object_id).where(
+    REFERENCES.c.target_id == bindparam("target"), REFERENCES.c.target_kind == bindparam("target_kind")
+)
+_ASKED: Mapping[str, ColumnElement[bool]] = {
+    "of_kind": OBJECTS.c.kind == bindparam("of_kind"),
+    "of_scope": OBJECTS.c.scope_id == bindparam("of_scope"),
+    "since": OBJECTS.c.generation > bindparam("since"),
+    "urn": OBJECTS.c.owner_urn == bindparam("urn"),
+    "provider": OBJECTS.c.owner_provider == bindparam("provider"),
+    "target": OBJECTS.c.id.in_(_NAMED_OBJECTS),
+}
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The writer thread: takes all writes that wait and commits them together.
 
-Each write runs in a SAVEPOINT of its own, so a bad one fails alone; what shares the commit shares its fsync. No write
+Each write that shares a commit runs in a SAVEPOINT of its own, so a bad one fails alone; what shares the commit shares its fsync. No write
 runs twice: where the connection turns out to be lost before the first has run, the group begins again on a new one;
 later than that, they fail, and whoever wrote decides.
 """
@@ -133,11 +133,14 @@ class Writer:
         """Whether the connection can be used again."""
         touched: set[str] = set()
         try:
-            with self._begun(connection):
-                for job in group:
-                    if not job.future.cancelled():
-                        self._one(connection, job, touched)
-                self._announce(connection, touched)
+            with self._begun(connection) as transaction:
+                waiting = [job for job in group if not job.future.cancelled()]
+                for job in waiting:
+                    self._one(connection, job, touched, alone=len(waiting) == 1)
+                if len(waiting) == 1 and waiting[0].error is not None:
+                    transaction.rollback()
+                else:
+                    self._announce(connection, touched)
         except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
             self._fail(group, error)
             return False
@@ -152,10 +155,10 @@ class Writer:
                 raise
             return connection.begin()  # the server was restarted since the last write: SQLAlchemy connects again
 
-    def _one(self, connection: Connection, job: Job, touched: set[str]) -> None:
+    def _one(self, connection: Connection, job: Job, touched: set[str], *, alone: bool) -> None:
         transaction = self._begin(connection)
         try:
-            with connection.begin_nested():
+            with contextlib.nullcontext() if alone else connection.begin_nested():
                 job.result = job.work(transaction)
         except Exception as error:  # noqa: BLE001 - it is the caller's, and is raised there
             job.error = friendly(error)
