@@ -18,7 +18,15 @@ import msgspec
 
 from octavia_amphora.wire.config import Configuration
 from octavia_amphora.wire.heartbeat import BalancerBeat, Heartbeat, encode
-from octavia_amphora.wire.messages import AgentConfig, AgentOptions, Counters, ListenerState, Refusal, VersionStamp
+from octavia_amphora.wire.messages import (
+    AgentConfig,
+    AgentOptions,
+    Counters,
+    ListenerState,
+    Receivers,
+    Refusal,
+    VersionStamp,
+)
 from octavia_provider.model.errors import Unreachable
 from octavia_provider.ports import Instance
 
@@ -53,6 +61,7 @@ class Server:
     boot: int = 1
     said: tuple[int, int] = (0, 0)
     options: list[AgentOptions] = field(default_factory=list)
+    receivers: Receivers | None = None
 
     @property
     def settings(self) -> AgentConfig:

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Three control planes on one PostgreSQL: each killed and each paused in turn while everything changes, then the server restarted.
+
+``SOAK_SECONDS`` (``make soak``): 200 load balancers, and leases as long as in production.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections import Counter
+
+import pytest
+
+from octavia_provider.client.deadline import Deadline
+from postgresql import Server, postgresql, postgresql_server
+
+from .site import Changer, Site, site, until
+
+__all__ = ["postgresql", "postgresql_server"]
+SOAK = bool(float(os.environ.get("SOAK_SECONDS", "0")))
+BALANCERS, CHANGERS, LEASE_SECONDS = (200, 6, 15.0) if SOAK else (12, 3, 3.0)
+NAMES = ["one", "two", "three"]
+
+
+@pytest.mark.timeout(3600 if SOAK else 300)
+def test_nothing_is_lost_and_nothing_is_done_twice(postgresql: str, postgresql_server: Server) -> None:
+    with site(postgresql, *NAMES, lease_seconds=LEASE_SECONDS) as made:
+        balancers = [f"lb {number}" for number in range(BALANCERS)]
+        changers = [
+            Changer(made, NAMES[number % 3 :] + NAMES[: number % 3], balancers[number::CHANGERS])
+            for number in range(CHANGERS)
+        ]
+        for changer in changers:
+            changer.start()
+        for changer in changers:
+            assert changer.made.wait(1200)
+        try:
+            for name in NAMES:
+                leave(made, name)
+            postgresql_server.stop(signal.SIGQUIT)
+            postgresql_server.start()
+            first = sum(sum(changer.answered.values()) for changer in changers)
+            until(
+                lambda: sum(sum(changer.answered.values()) for changer in changers) > first + CHANGERS,
+                what="changes to go on after a restart of the server",
+            )
+        finally:
+            for changer in changers:
+                changer.ending.set()
+            for changer in changers:
+                changer.join()
+        assert [changer.failures for changer in changers] == [[]] * CHANGERS
+        until(made.settled, what="everything to be settled")
+        check(made, changers, balancers)
+        answered = sum(sum(changer.answered.values()) for changer in changers)
+        print(f"{BALANCERS} load balancers, {answered} changes; seconds until all leases were taken: {made.figures}")
+
+
+def leave(made: Site, name: str) -> None:
+    """It is killed and started again; it is paused, and goes on when all of its leases are taken."""
+    made.kill(name)
+    made.taken_over(name, "killed")
+    made.start(name)
+    made.signal(name, signal.SIGSTOP)
+    made.taken_over(name, "paused")
+    made.signal(name, signal.SIGCONT)
+
+
+def check(made: Site, changers: list[Changer], balancers: list[str]) -> None:
+    objects = {
+        name: {
+            kind: list(made.client(name).list(kind, deadline=Deadline(60))) for kind in ("load_balancer", "listener")
+        }
+        for name in NAMES
+    }
+    assert [Counter(one["name"] for one in objects[name]["load_balancer"]) for name in NAMES] == [
+        dict.fromkeys(balancers, 1)
+    ] * 3
+    limits = {one["id"]: one["connection_limit"] for one in objects["one"]["listener"]}
+    for changer in changers:
+        for listener, number in changer.answered.items():
+            assert limits[listener] in (number, changer.asked[listener]), "what was answered is so"
+    pools = Counter(one["name"] for one in made.client("two").list("pool", deadline=Deadline(60)))
+    assert pools == Counter(name for changer in changers for name in changer.pools)
+
+    ids = {one["id"] for one in objects["one"]["load_balancer"]}
+    until(
+        lambda: {id_: len(made.there()["running"].get(id_, ())) for id_ in ids} == dict.fromkeys(ids, 1),
+        what="one amphora of each",
+    )
+    found = made.there()
+    assert (set(found["running"]), found["ports"], found["rules"]) == (ids, len(ids), len(ids))
+    for amphora, history in found["history"].items():
+        assert history == sorted(set(history)), f"{amphora}: no push goes back, and none is made twice: {history}"
+    for name in NAMES:
+        until(lambda n=name: online(made, n), what=f"{name} to hear all amphorae")  # type: ignore[misc]
+
+
+def online(made: Site, name: str) -> bool:
+    shown = made.client(name).list("load_balancer", deadline=Deadline(60))
+    return {one["operating_status"] for one in shown} == {"ONLINE"}
