@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -52,6 +53,7 @@ class _Worker:
     tries: int = 0
     since: float = 0.0
     told: tuple[str | None, float] = (None, 0.0)
+    idle: bool = False
 
 
 async def _woken(worker: _Worker, seconds: float) -> bool:
@@ -80,6 +82,7 @@ class Controller:
         self._store = store
         self._lease_seconds = lease_seconds
         self._membership = membership
+        self._share = math.inf
         self._troubled = troubled
         self._makers = makers
         self._holder = holder
@@ -155,10 +158,14 @@ class Controller:
     async def _dispatch(self, written: Collection[str] | None = None, *, everything: bool = False) -> None:
         """Wake what has something to do, of the scopes that were written or of all."""
         claimed = []
-        for scope in await self.scopes(written):
+        found = await self.scopes(written)
+        if written is None and self._membership:
+            self._share = self._membership.share(len(found))
+        for scope in found:
             worker = self._workers.get(scope.id)
             if worker is None:
-                claimed.append(scope.id)
+                if written is None or scope.fence == 0 or len(self._workers) < self._share:
+                    claimed.append(scope.id)  # else it was given up, to be taken by one that has fewer
             elif everything or scope.generation > scope.applied:
                 worker.written = True
                 worker.wake.set()
@@ -195,7 +202,9 @@ class Controller:
         LEASE.set(worker.scope)  # of this task and those that it begins
         worker.wake.set()  # what it was woken for may not be done
         while True:
+            worker.idle = True
             woken = await _woken(worker, patience)
+            worker.idle = False
             if worker.written:
                 worker.written, patience = False, FIRST_ERROR_RETRY
             elif not woken:
@@ -289,6 +298,21 @@ class Controller:
             await asyncio.sleep(self._lease_seconds / 3)
             await self._renew()
             await self._dispatch()  # a lease that another one had may have run out
+            await self._share_out()
+
+    async def _share_out(self) -> None:
+        """Give up what is more than our share, a few at a time and only where there is nothing to do: others take it."""
+        surplus = min(CLAIMED, int(max(0, len(self._workers) - self._share))) if self._share < math.inf else 0
+        idle = [scope_id for scope_id, worker in self._workers.items() if worker.idle and not worker.wake.is_set()]
+        given_up = {scope_id: self._workers.pop(scope_id) for scope_id in idle[:surplus]}
+        if not given_up:
+            return
+        ending = [worker.task for worker in given_up.values() if worker.task]
+        for task in ending:
+            task.cancel()
+        await asyncio.gather(*ending, return_exceptions=True)
+        await self._store.write(lambda tx: tx.release(self._holder, list(given_up)))
+        log.info("leases given up, for others to have as many", scopes=list(given_up))
 
     async def _renew(self) -> None:
         """All leases at once; and say that we are alive. What another one has taken meanwhile is dropped here."""

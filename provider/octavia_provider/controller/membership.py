@@ -7,6 +7,7 @@ The store decides who is alive, by its own clock. What is known here is as old a
 from __future__ import annotations
 
 import asyncio
+import math
 from dataclasses import replace
 
 from octavia_provider.ports import ControlPlane, Transaction
@@ -30,6 +31,10 @@ class Membership:
         own = self.process.heartbeat_receiver
         others = (one.heartbeat_receiver for one in self.alive if one.name != self.process.name)
         return tuple(dict.fromkeys(receiver for receiver in (own, *others) if receiver))
+
+    def share(self, scopes: int) -> int:
+        """How many of so many scopes each of the living has, when all have as many."""
+        return math.ceil(scopes / max(1, len(self.alive)))
 
     def hears_at(self, receiver: str | None) -> None:
         """Our own socket for heartbeats is there, or (None) there is none."""

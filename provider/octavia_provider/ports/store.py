@@ -229,8 +229,8 @@ class Transaction(Protocol):
         """Renew all leases of this holder; the scopes that it has. What is not among them another one has taken, or is gone."""
         ...
 
-    def release(self, holder: str) -> None:
-        """Give up all leases of this holder; who waits for them is woken."""
+    def release(self, holder: str, scope_ids: Sequence[str] | None = None) -> None:
+        """Give up leases of this holder, all or those of these scopes; who waits for them is woken."""
         ...
 
     def now(self) -> float:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -103,9 +103,11 @@ class Coordination:
         renewed = update(SCOPES).where(SCOPES.c.holder == holder).values(lease_expires=self._clock() + seconds)
         return set(self._db.execute(renewed.returning(SCOPES.c.id)).scalars())
 
-    def release(self, holder: str) -> None:
-        """Give up all leases of this holder; who takes them next raises the fence."""
+    def release(self, holder: str, scope_ids: Sequence[str] | None = None) -> None:
+        """Give up leases of this holder, all or those of these scopes; who takes them next raises the fence."""
         given_up = update(SCOPES).where(SCOPES.c.holder == holder).values(holder=None, lease_expires=None)
+        if scope_ids is not None:
+            given_up = given_up.where(SCOPES.c.id.in_(scope_ids))
         self.touched.update(self._db.execute(given_up.returning(SCOPES.c.id)).scalars())
 
     def now(self) -> float:

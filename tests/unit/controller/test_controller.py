@@ -6,14 +6,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from builders import record, scope
 from octavia_provider.controller import controller as module
 from octavia_provider.controller.controller import Controller
+from octavia_provider.controller.membership import Membership
 from octavia_provider.model.errors import PermanentError, Refused, Unreachable
-from octavia_provider.ports import Inventory, Record, Scope, Settlement, fenced
+from octavia_provider.ports import ControlPlane, Inventory, Record, Scope, Settlement, fenced
 from octavia_provider.store import SqlStore, open_store
 from octavia_provider.store.transaction import SqlTransaction
 
@@ -88,12 +90,12 @@ class Worker:
 class Site:
     """A controller whose reconcilers can be looked at."""
 
-    def __init__(self, store: SqlStore, holder: str = "me") -> None:
+    def __init__(self, store: SqlStore, holder: str = "me", **options: Any) -> None:
         self.store = store
         self.workers: dict[str, Worker] = {}
         self.raises: list[Exception] = []
         self.tells = True
-        self.controller = Controller(store, {"load_balancer": self.make}, holder=holder)
+        self.controller = Controller(store, {"load_balancer": self.make}, holder=holder, **options)
 
     def make(self, leased: Scope) -> Worker:
         worker = Worker(self.store, leased)
@@ -266,6 +268,20 @@ async def test_who_waits_for_a_lease_is_woken_when_it_is_given_up(store: SqlStor
     await first.controller.stop()
     await until(lambda: second.controller.reconciler("lb") is not None)
     await second.controller.stop()
+
+
+async def test_one_that_comes_later_is_given_its_share(store: SqlStore) -> None:
+    sites = [
+        Site(store, name, membership=Membership(ControlPlane(name=name)), lease_seconds=0.3) for name in ("a", "b")
+    ]
+    for number in range(5):
+        await sites[0].insert(f"lb{number}")
+    await sites[0].controller.start()
+    assert len(sites[0].controller.reconcilers()) == 5
+    await sites[1].controller.start()
+    await until(lambda: sorted(len(site.controller.reconcilers()) for site in sites) == [2, 3])
+    for site in sites:
+        await site.controller.stop()
 
 
 async def test_all_of_many_leases_are_taken(store: SqlStore) -> None:
