@@ -26,7 +26,6 @@ REFUSED: Mapping[str, str] = {
     "member.request_sriov": OPENSTACK, f"{_FLAVOR}.compute_flavor": OPENSTACK, f"{_FLAVOR}.amp_image_tag": OPENSTACK,
     f"{_FLAVOR}.sriov_vip": OPENSTACK, f"{_FLAVOR}.allow_member_sriov": OPENSTACK, f"{_ZONE}.compute_zone": OPENSTACK,
     f"{_ZONE}.volume_zone": OPENSTACK, f"{_ZONE}.management_network": OPENSTACK,
-    f"{_FLAVOR}.loadbalancer_topology=ACTIVE_STANDBY": "amphora pairs are yet to come",
     "listener.protocol=SCTP": SCTP, "pool.protocol=SCTP": SCTP, "health_monitor.type=SCTP": SCTP,
 }  # fmt: skip
 """What there is in the API alone, and why; the tests that claim it show that it is refused."""

@@ -41,8 +41,7 @@ Serve = Callable[[Any], Awaitable["Server"]]
 class Parts:
     """What a control plane is made of. ``holder`` names it in leases; ``templates``: an operator's own over ours.
 
-    ``roles``: of the amphorae that every load balancer has. ``membership``: where several share the store. ``timing``: of
-    heartbeats.
+    ``membership``: where several share the store. ``timing``: of heartbeats.
     """
 
     store: Store
@@ -54,7 +53,6 @@ class Parts:
     membership: Membership | None = None
     lease_seconds: float = LEASE_SECONDS
     templates: Overlay = field(default_factory=Overlay)
-    roles: tuple[str, ...] = ("STANDALONE",)
     timing: HeartbeatTiming = field(default_factory=HeartbeatTiming)
 
 
@@ -121,7 +119,6 @@ def _makers(parts: Parts) -> Mapping[str, Callable[[Scope], Reconciler]]:
         networks=driver.networks,
         holder=parts.holder,
         templates=parts.templates.current,
-        roles=parts.roles,
         receivers=partial(_receivers, parts),
         heartbeat_interval=parts.timing.interval,
     )

@@ -58,7 +58,8 @@ class SimulationAgents:
 
     async def standing(self, host: Instance, load_balancer_id: str) -> LoadBalancerStatus | None:
         found = (await self._reach("standing", host)).standing.get(load_balancer_id)
-        return LoadBalancerStatus(found.stamp, serving=True) if found and found.stamp else None
+        vrrp = self._world.vrrp_state(host.amphora_id, load_balancer_id)
+        return LoadBalancerStatus(found.stamp, serving=True, vrrp=vrrp) if found and found.stamp else None
 
     async def states(self, host: Instance, load_balancer_id: str) -> States | None:
         found = (await self._reach("states", host)).standing.get(load_balancer_id)

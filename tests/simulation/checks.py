@@ -5,8 +5,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from msgspec import structs
+
 from octavia_amphora.wire.config import compose
-from octavia_provider.ports import Transaction
+from octavia_provider.planner.succession import ALONE, Carried, carried
+from octavia_provider.ports import Amphora, Transaction
 
 from .site import Site
 
@@ -22,7 +25,9 @@ async def is_whole(site: Site, load_balancer_id: str) -> None:
     assert scope.applied == scope.generation
     servers = site.world.live(load_balancer_id)
     assert sorted(a.role for a in amphorae) == sorted(site.roles)
+    assert not any(amphora.retiring for amphora in amphorae)
     assert {a.id for a in amphorae} == {server.instance.amphora_id for server in servers}
+    by_id = {amphora.id: amphora for amphora in amphorae}
     listeners = {r.id: r.spec["protocol_port"] for r in records if r.kind == "listener" and r.error is None}
     root = next(r for r in records if r.id == load_balancer_id)
     vips = {root.spec["vip_address"], *(vip["ip_address"] for vip in root.spec["additional_vips"])}
@@ -32,19 +37,32 @@ async def is_whole(site: Site, load_balancer_id: str) -> None:
         assert standing.configuration is not None
         assert standing.stamp.generation <= scope.generation
         assert set(standing.configuration.frontends) == set(listeners)
-        assert set(server.instance.vips) == vips
+        assert carried(server.instance) == bearing(vips, by_id[server.instance.amphora_id])
         assert all(str(address) in compose(standing.configuration) for address in vips if listeners)
-    assert len({server.standing[load_balancer_id].stamp.digest for server in servers}) == 1  # type: ignore[union-attr]
+    alike = [structs.replace(one, vrrp=None) for s in servers if (one := s.standing[load_balancer_id].configuration)]
+    assert all(one == alike[0] for one in alike)
+    if len(servers) > 1:
+        states = [site.world.vrrp_state(server.instance.amphora_id, load_balancer_id) for server in servers]
+        assert sorted(states) == ["BACKUP", "MASTER"]
+        assert {server.domain for server in servers} == {0, 1}
     assert {i: port for i, (lb, port) in site.world.rules.items() if lb == load_balancer_id} == listeners
-    assert {address for (lb, _), address in site.world.ports.items() if lb == load_balancer_id} == vips
+    held = {address for (whose, _), address in site.world.ports.items() if whose.split("/")[0] == load_balancer_id}
+    assert held == vips | {vip.address for amphora in amphorae for vip in amphora.own}
     never_back(site)
+
+
+def bearing(vips: set[str], amphora: Amphora) -> Carried:
+    """What an amphora carries in the end."""
+    return frozenset({*((vip, amphora.role != ALONE) for vip in vips), *((vip.address, False) for vip in amphora.own)})
 
 
 async def is_empty(site: Site) -> None:
     """Nothing is left, in the cloud or in the store."""
     world = site.world
     assert (world.servers, world.ports, world.rules) == ({}, {}, {})
-    assert await site.store.read(lambda tx: (tx.find(), tx.amphorae(), tx.scopes())) == ([], [], [])
+    records, amphorae, scopes = await site.store.read(lambda tx: (tx.find(), tx.amphorae(), tx.scopes()))
+    assert amphorae == []
+    assert {one.kind for one in (*records, *scopes)} <= {"flavor", "flavor_profile"}
 
 
 def never_back(site: Site) -> None:

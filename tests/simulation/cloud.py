@@ -47,16 +47,21 @@ class SimulationCloud:
         if server is None or (not server.instance.alive and server.files):
             await self._lifeline.effect("boot")
             agent = (f"192.0.2.{next(self._world.numbers)}", 9443)
-            carried = tuple(vip.address for vip in order.vips)
             instance = Instance(
-                amphora_id=order.id, load_balancer_id=order.load_balancer_id, agent=agent, alive=False, vips=carried
-            )
-            server = self._world.servers[order.id] = Server(instance)
+                amphora_id=order.id, load_balancer_id=order.load_balancer_id, agent=agent, alive=False,
+                **_carrying(order.vips),
+            )  # fmt: skip
+            server = self._world.servers[order.id] = Server(instance, domain=self._domain(order), flavor=order.flavor)
         if not server.files:
             await self._lifeline.effect("start_agent")
             server.files = order.files(*server.instance.agent)
             server.instance = replace(server.instance, alive=True)
         return server.instance
+
+    def _domain(self, order: AmphoraSpec) -> int:
+        """One of two failure domains, where those that it is to be apart from are fewer."""
+        there = [self._world.servers[id_].domain for id_ in order.apart_from if id_ in self._world.servers]
+        return min((0, 1), key=there.count)
 
     async def instances(self, load_balancer_id: str) -> Sequence[Instance]:
         await self._lifeline.effect("list_servers")
@@ -65,8 +70,11 @@ class SimulationCloud:
     async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Instance:
         await self._lifeline.effect("readdress")
         server = self._world.servers[amphora_id]
-        carried = dict.fromkeys((*(server.instance.vips if keep else ()), *(vip.address for vip in vips)))
-        server.instance = replace(server.instance, vips=tuple(carried))
+        new, old = _carrying(vips), server.instance
+        if keep:
+            before = {"vips": old.vips, "shared": old.shared}
+            new = {name: tuple(dict.fromkeys((*before[name], *new[name]))) for name in before}
+        server.instance = replace(old, **new)
         return server.instance
 
     async def restart_agent(self, order: AmphoraSpec) -> None:
@@ -148,9 +156,13 @@ class SimulationNetworks:
     async def release(self, load_balancer_id: str, keep: Collection[str]) -> None:
         await self._lifeline.effect("list_ports")
         for key, address in list(self._world.ports.items()):
-            if key[0] == load_balancer_id and address not in keep:
+            if key[0].partition("/")[0] == load_balancer_id and address not in keep:
                 await self._lifeline.effect("delete_port")
                 self._world.ports.pop(key, None)
+
+    async def own(self, load_balancer: Record, amphora_id: str) -> tuple[Vip, ...]:
+        own = [(one, await self._port(f"{load_balancer.id}/{amphora_id}", one, None)) for one in CIDRS]
+        return tuple(replace(_vip(subnet_id, address), served=False) for subnet_id, address in own)
 
     async def _port(self, load_balancer_id: str, subnet_id: str, given: str | None) -> str:
         if subnet_id not in CIDRS:
@@ -168,6 +180,13 @@ class SimulationNetworks:
         address = given or next(host for host in hosts if host not in taken)
         self._world.ports[load_balancer_id, subnet_id] = address
         return address
+
+
+def _carrying(vips: Sequence[Vip]) -> dict[str, tuple[str, ...]]:
+    return {
+        "vips": tuple(vip.address for vip in vips if not vip.shared),
+        "shared": tuple(vip.address for vip in vips if vip.shared),
+    }
 
 
 def _vip(subnet_id: str, address: str) -> Vip:

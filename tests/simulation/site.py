@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import json
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -22,7 +23,7 @@ from octavia_provider.control_plane import Facts, Parts, control_plane
 from octavia_provider.controller.controller import Controller
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.model.events import Event, EventFilter
-from octavia_provider.ports import Record
+from octavia_provider.ports import Record, Settlement
 from octavia_provider.store import SqlStore, open_store
 from unit.api import settling
 
@@ -32,6 +33,8 @@ from .store import SimulationStore, commit
 from .world import Lifeline, World
 
 SINGLE, PAIR = ("STANDALONE",), ("MASTER", "BACKUP")
+HELD = {SINGLE: 1, PAIR: 5}
+"""Ports of a load balancer with one VIP: each amphora of a pair has one of its own in both subnets."""
 PATIENCE = 1000.0
 """Virtual seconds: more than any wait of the control plane."""
 
@@ -84,7 +87,23 @@ class Site:
     store: SqlStore
     folder: Path
     roles: tuple[str, ...] = SINGLE
+    flavors: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """by roles"""
     planes: list[ControlPlane] = field(default_factory=list)
+
+    async def flavor(self, **data: Any) -> str:
+        """A flavor, which is in force."""
+        profile = await self.write(
+            "flavor_profile", name=str(data), provider_name="amphora", flavor_data=json.dumps(data)
+        )
+        made = await self.write("flavor", name=str(data), flavor_profile_id=profile)
+        for id_ in (profile, made):
+            await commit(self.store, lambda tx, id_=id_: tx.settle(Settlement(scope_id=id_, generation=1)))
+        return made
+
+    def with_flavor(self, spec: dict[str, Any]) -> dict[str, Any]:
+        """A load balancer of this site is a pair where its ``roles`` are those of one."""
+        return {"flavor_id": self.flavors[self.roles], **spec} if self.roles in self.flavors else spec
 
     async def start(self, *, holder: str = "one", crash_at: int | None = None) -> ControlPlane:
         """Another control plane. One of the same holder takes up the leases of its predecessor at once."""
@@ -114,7 +133,7 @@ class Site:
         store = SimulationStore(self.store, lifeline)
         parts = Parts(
             store=store, driver=driver(lifeline), agents=SimulationAgents(lifeline), authority=SimulationAuthority(),
-            status_cache=status_cache, holder=holder, roles=self.roles,
+            status_cache=status_cache, holder=holder,
         )  # fmt: skip
         facts = Facts(project_id=settling.PROJECT, idle_seconds=None)
 
@@ -135,7 +154,7 @@ class Site:
 
     async def balancer(self, plane: ControlPlane, name: str = "lb", **values: Any) -> dict[str, Any]:
         """A load balancer that is ACTIVE, with a listener, a pool and two members."""
-        lb = await plane.api.make("load_balancer", name=name, vip_network_id=NETWORK, **values)
+        lb = await plane.api.make("load_balancer", name=name, vip_network_id=NETWORK, **self.with_flavor(values))
         listener = await plane.api.make(
             "listener", name="web", loadbalancer_id=lb["id"], protocol="HTTP", protocol_port=80
         )
@@ -149,6 +168,7 @@ class Site:
     async def write(self, kind: str, **spec: Any) -> str:
         """What a POST writes, while no control plane runs; the new object's id."""
         networks = SimulationNetworks(Lifeline(self.world))
+        spec = self.with_flavor(spec) if kind == "load_balancer" else spec
         (wanted,) = create_requests(kind, spec, settling.PROJECT)
         made = await commit(self.store, lambda tx: ObjectWriter.begin(tx, networks).create([wanted], None))
         return made.record.id
@@ -212,6 +232,7 @@ async def site(*, roles: tuple[str, ...] = SINGLE, **world: Any) -> AsyncIterato
         clock = asyncio.get_running_loop().time
         store = open_store(f"sqlite:///{folder}/octavia.db", Path(folder) / "key", clock=clock)
         made = Site(World(**world), store, Path(folder), roles)
+        made.flavors[PAIR] = await made.flavor(loadbalancer_topology="ACTIVE_STANDBY")
         beating = asyncio.create_task(made.world.beat())
         try:
             yield made

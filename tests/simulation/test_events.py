@@ -62,7 +62,9 @@ def test_what_is_lost_or_hangs() -> None:
             await made.until(lambda: all(server.standing for server in made.world.live(lb["id"])))
             await asyncio.sleep(60)
             found = await told(made, lb["id"])
-            assert [reason for reason in found[begin:] if reason != "AgentSilent"] == ["AmphoraLost", "AmphoraBooted"]
+            assert [reason for reason in found[begin:] if reason != "AgentSilent"] == [
+                "AmphoraLost", "AmphoraBooted", "AmphoraDeleted",
+            ]  # fmt: skip
             begin = len(found)
             hung.answering = hung.beating = False
             await made.until(lambda: hung.answering)

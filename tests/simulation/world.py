@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -32,6 +34,7 @@ from octavia_provider.ports import Instance
 
 HEARTBEAT_SECONDS = 1.0
 SETTINGS = "/etc/octavia-amphora/agent.json"
+_PRIORITY = re.compile(r"priority (\d+)")
 Verdict = Callable[[str, Configuration], Refusal | None]
 
 
@@ -62,6 +65,14 @@ class Server:
     said: tuple[int, int] = (0, 0)
     options: list[AgentOptions] = field(default_factory=list)
     receivers: Receivers | None = None
+    domain: int = 0
+    flavor: Mapping[str, Any] = field(default_factory=dict)
+
+    def vrrp(self, load_balancer_id: str) -> str:
+        """The text of keepalived that is in force; empty where there is none."""
+        standing = self.standing.get(load_balancer_id)
+        configuration = standing.configuration if standing and self.instance.alive else None
+        return configuration.vrrp.text if configuration and configuration.vrrp else ""
 
     @property
     def settings(self) -> AgentConfig:
@@ -88,6 +99,25 @@ class World:
         """(amphora, member): what it sees down"""
         self.numbers = itertools.count(1)
         self.lost = asyncio.Event()
+        self.owners: dict[str, str] = {}
+        """load balancer → which amphora has its VIPs by VRRP"""
+
+    def vrrp_state(self, amphora_id: str, load_balancer_id: str) -> str:
+        """What its keepalived says; the election is over at once."""
+        taking_part = {id_: text for id_, server in self.servers.items() if (text := server.vrrp(load_balancer_id))}
+        if amphora_id not in taking_part:
+            return ""
+        priorities = {id_: int(_PRIORITY.findall(text)[0]) for id_, text in taking_part.items()}
+        owner = self.owners.get(load_balancer_id)
+        able = (
+            [id_ for id_, text in taking_part.items() if "nopreempt" not in text]
+            if owner in taking_part
+            else taking_part
+        )
+        best = max(able, key=lambda id_: priorities[id_], default=owner)
+        if owner not in taking_part or priorities[best] > priorities[owner]:
+            owner = self.owners[load_balancer_id] = best
+        return "MASTER" if owner == amphora_id else "BACKUP"
 
     def fail(self, name: str, *errors: Exception) -> None:
         """The next calls of this name fail so."""
@@ -131,6 +161,7 @@ class World:
                 load_balancer_id, standing.stamp.digest, standing.stamp.generation, True,
                 tuple(ListenerState(counters=Counters(bytes_in=10)) for _ in standing.configuration.frontends),
                 tuple("down" if (id_, name) in self.down else "up" for name in names),
+                vrrp=self.vrrp_state(id_, load_balancer_id),
             )  # fmt: skip
 
 

@@ -109,14 +109,6 @@ def _flavor(tx: Transaction, values: Mapping[str, Any], was: Record | None, path
     if flavor_id is not None:
         flavor = parent(tx, FLAVORS.kind, flavor_id, at)
         _usable(tx, FLAVORS, flavor, values["provider"], at)
-    if was is not None and _effect(tx, flavor_id) != _effect(tx, before):
-        raise Invalid([Violation(at, "the amphorae of the other flavor are not alike, and changing them needs pairs")])
-
-
-def _effect(tx: Transaction, flavor_id: str | None) -> Mapping[str, Any]:
-    """What a flavor comes to; none comes to what an empty profile does."""
-    flavor = tx.get(FLAVORS.kind, flavor_id) if flavor_id else None
-    return _data(tx, FLAVORS, flavor) if flavor else data(FlavorData, "{}")
 
 
 def _zone(tx: Transaction, values: Mapping[str, Any], path: Path) -> None:

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 
 from octavia_provider.model import allocated
 from octavia_provider.ports import (
+    Amphora,
     LocalAllocation,
     Networks,
     Record,
@@ -62,6 +63,27 @@ class Addresses:
         await store.write(fenced(lease, work))
         known = replace(load_balancer, spec=allocated.filled(load_balancer.spec, chosen))
         self._take(known)
+        return known
+
+    async def own(self, store: Store, lease: Scope, load_balancer: Record, amphora: Amphora) -> Amphora:
+        """The amphora with an address of its own in each subnet of the VIPs' network, which is written down."""
+        networks, known = self.networks, amphora
+
+        def keep(tx: Transaction, own: tuple[Vip, ...]) -> Amphora:
+            found = replace(amphora, own=own)
+            if own != amphora.own:
+                tx.put_amphora(found)
+            return found
+
+        if isinstance(networks, LocalAllocation):
+            local = networks
+            if not amphora.own:
+                known = await store.write(fenced(lease, lambda tx: keep(tx, local.own(tx, load_balancer, amphora.id))))
+        elif isinstance(networks, RemoteAllocation):
+            own = await networks.own(load_balancer, amphora.id)
+            known = await store.write(fenced(lease, lambda tx: keep(tx, own)))
+        if self._held is not None:
+            self._held |= {vip.address for vip in known.own}
         return known
 
     def to_release(self, carried: Collection[str], *, gone: bool) -> tuple[str, ...] | None:

@@ -1,60 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The amphorae of one load balancer: what is known of each, and what can be done to one of them."""
+"""The amphorae of one load balancer, and what can be done to one of them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
 import structlog
 
-from octavia_provider.model.errors import LeaseLost, OctaviaError, TransientError
+from octavia_amphora.wire.messages import VersionStamp
+from octavia_provider.model import flavor
+from octavia_provider.model.errors import LeaseLost, OctaviaError, TransientError, Unreachable
 from octavia_provider.model.events import Reason
-from octavia_provider.ports import Amphora, AmphoraSpec, CertificateExpired, Instance, Transaction, fenced
+from octavia_provider.planner.succession import ALONE
+from octavia_provider.ports import (
+    AgentRefused,
+    Amphora,
+    AmphoraSpec,
+    CertificateExpired,
+    Instance,
+    Transaction,
+    fenced,
+)
 
 from . import agent_care, amphorae
-from .addresses import Addresses
-from .context import Ports
-from .desired_state import DesiredState
-from .event_recorder import EventRecorder
-from .push import InForce
+from .balancer_view import BalancerView
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
+HANDOVER_SECONDS, HANDOVER_POLL = 3.0, 0.05
 
 
 @dataclass(slots=True)
-class BalancerAmphorae:
-    """``amphorae``: the store's; ``instances``: the cloud's (None: to be asked for); ``in_force``: what their agents have.
-
-    ``unproven``: those of which ``in_force`` is what was last known, and is not relied on: the next push is whole.
-    ``suspects``: those whose agents are silent; ``failing``: those left aside in this pass, since something of them failed;
-    ``renewed``: those whose certificate it has tried to renew.
-    """
-
-    ports: Ports
-    desired_state: DesiredState
-    amphorae: tuple[Amphora, ...] = ()
-    instances: dict[str, Instance] | None = None
-    in_force: dict[str, InForce] = field(default_factory=dict)
-    unproven: set[str] = field(default_factory=set)
-    suspects: set[str] = field(default_factory=set)
-    failing: dict[str, OctaviaError | OSError] = field(default_factory=dict)
-    renewed: set[str] = field(default_factory=set)
-    addresses: Addresses = field(init=False)
-    events: EventRecorder = field(init=False)
-
-    def __post_init__(self) -> None:
-        """Its addresses come from the cloud's networks."""
-        self.addresses = Addresses(self.ports.networks)
-        self.events = EventRecorder(self.desired_state.scope.id, self.ports.holder)
-
-    def carried(self) -> set[str]:
-        """Addresses that any of its instances carries."""
-        return {address for instance in (self.instances or {}).values() for address in instance.vips}
+class BalancerAmphorae(BalancerView):
+    """What can be done to one of them."""
 
     async def leave_aside_what_fails(self, work: Mapping[str, Awaitable[T]]) -> dict[str, T]:
         """What comes of each; an amphora whose work fails holds up no other. Raises where none is left that works."""
@@ -76,10 +58,6 @@ class BalancerAmphorae:
             self.events.note(Reason.AmphoraFailed, str(self.failing[amphora_id]), amphora_id=amphora_id)
         return done
 
-    def amphora(self, amphora_id: str) -> Amphora:
-        """The amphora of this id."""
-        return next(amphora for amphora in self.amphorae if amphora.id == amphora_id)
-
     async def add_amphora(self, role: str) -> None:
         """Write a new one down."""
         amphora = amphorae.new(self.desired_state.scope.id, role)
@@ -88,6 +66,7 @@ class BalancerAmphorae:
 
     async def boot(self, amphora_id: str) -> None:
         """Make its instance, or find it made, and wait for its agent."""
+        await self._have_own_addresses(amphora_id)
         issued: list[str] = []
         clock = asyncio.get_running_loop().time
         began = clock()
@@ -96,7 +75,10 @@ class BalancerAmphorae:
         self.suspects.discard(amphora_id)
         amphora = self.amphora(amphora_id)
         expires = issued[-1] if issued else amphora.certificate_expires
-        ready = replace(amphora, status="ALLOCATED", management_address=instance.agent[0], certificate_expires=expires)
+        ready = replace(
+            amphora, status="ALLOCATED", management_address=instance.agent[0], certificate_expires=expires,
+            flavor=flavor.booted_by(self.flavor),
+        )  # fmt: skip
         seconds = round(clock() - began, 3)
         self.events.note(
             Reason.AmphoraBooted, f"An amphora ({amphora.role}) runs, and its agent answers", amphora_id=amphora_id,
@@ -106,6 +88,15 @@ class BalancerAmphorae:
         self.instances = {**(self.instances or {}), amphora_id: instance}
         if not await self._kept_in_force(instance):
             self.forget_in_force(amphora_id)
+
+    async def _have_own_addresses(self, amphora_id: str) -> None:
+        """It has its own addresses, if it is one of several that carry the VIPs."""
+        amphora = self.amphora(amphora_id)
+        if amphora.role == ALONE and len(self.amphorae) == 1:
+            return
+        root = self.desired_state.records[self.desired_state.scope.id]
+        known = await self.addresses.own(self.ports.store, self.desired_state.scope, root, amphora)
+        self._replace(known)
 
     async def _kept_in_force(self, instance: Instance) -> bool:
         """Whether an instance that was started again still has what was last known to be in force."""
@@ -128,7 +119,13 @@ class BalancerAmphorae:
         """Its agent answers, if need be after a restart."""
         self.suspects.discard(amphora_id)
         amphora, instance, restart = self._cared_for(amphora_id)
-        recovered = await agent_care.recover(self.ports.agents, instance, amphora, restart)
+        try:
+            recovered = await agent_care.recover(self.ports.agents, instance, amphora, restart)
+        except OctaviaError:
+            self.suspects.add(amphora_id)
+            self.unrecoverable.add(amphora_id)
+            raise
+        self.unrecoverable.discard(amphora_id)
         if recovered is amphora:
             self.events.note(Reason.AgentRecovered, "The agent answers", amphora_id=amphora_id)
         await self._keep(recovered)
@@ -164,6 +161,9 @@ class BalancerAmphorae:
         if changed == self.amphora(changed.id):
             return
         await self.write(lambda tx: tx.put_amphora(changed))
+        self._replace(changed)
+
+    def _replace(self, changed: Amphora) -> None:
         self.amphorae = tuple(changed if a.id == changed.id else a for a in self.amphorae)
 
     def _order(self, amphora_id: str, issued: Callable[[str], None]) -> AmphoraSpec:
@@ -173,14 +173,54 @@ class BalancerAmphorae:
             amphorae.files, amphora, self.ports.authority, self.ports.receivers,
             issued=issued, heartbeat_interval=self.ports.heartbeat_interval,
         )  # fmt: skip
+        others = tuple(one.id for one in self.amphorae if one.id != amphora_id)
         return AmphoraSpec(
-            id=amphora_id, load_balancer_id=self.desired_state.scope.id, vips=self.addresses.vips, files=make
-        )
+            id=amphora_id, load_balancer_id=self.desired_state.scope.id, vips=self.bearing(amphora), files=make,
+            flavor=flavor.booted_by(self.flavor), apart_from=others,
+        )  # fmt: skip
 
     async def readdress(self, amphora_id: str, *, keep: bool) -> None:
-        """It carries the VIPs, and with ``keep`` what it carried."""
-        instance = await self.ports.compute.readdress(amphora_id, self.addresses.vips, keep=keep)
+        """It carries what it is to carry, and with ``keep`` what it carried."""
+        if self.amphora(amphora_id).own:
+            await self._have_own_addresses(amphora_id)  # of a subnet that has joined too
+        bearing = self.bearing(self.amphora(amphora_id))
+        instance = await self.ports.compute.readdress(amphora_id, bearing, keep=keep)
         self.instances = {**(self.instances or {}), amphora_id: instance}
+
+    async def retire(self, amphora_id: str) -> None:
+        """Write down that it is to be replaced."""
+        await self.write(lambda tx: tx.retire([amphora_id]))
+        self._replace(replace(self.amphora(amphora_id), retiring=True))
+
+    async def hand_over(self, amphora_id: str) -> None:
+        """Return when one of those that stay has the VIPs."""
+        clock = asyncio.get_running_loop().time
+        patience = HANDOVER_SECONDS + 10 * float(self.flavor["vrrp_advertisement_interval"])
+        until = clock() + patience
+        while self.owner is None or self.amphora(self.owner).retiring or self.amphora(self.owner).role == ALONE:
+            if clock() > until:
+                subject = f"amphora {amphora_id}"
+                raise Unreachable(f"it has not taken over the VIPs within {patience:g} s", subject=subject)
+            await asyncio.gather(*(self._ask_for_vrrp(one) for one in (self.instances or {}).values()))
+            await asyncio.sleep(HANDOVER_POLL)
+
+    async def _ask_for_vrrp(self, instance: Instance) -> None:
+        try:
+            found = await self.ports.agents.standing(instance, self.desired_state.scope.id)
+        except TransientError:
+            return
+        self.hear_vrrp(instance.amphora_id, found.vrrp if found else "")
+
+    async def drain(self, amphora_id: str) -> None:
+        """It finishes what it has, takes nothing more, and ends; what takes too long is cut off."""
+        lease, instance = self.desired_state.scope, (self.instances or {})[amphora_id]
+        scope = await self.ports.store.write(lambda tx: tx.next_revision(lease.id, lease.fence))
+        stamp = VersionStamp(scope.epoch, scope.fence, scope.revision, self.desired_state.generation, "")
+        try:
+            await self.ports.agents.remove(instance, lease.id, stamp)
+        except (AgentRefused, TransientError) as error:  # it goes anyway
+            log.warning("not drained", amphora=amphora_id, reason=str(error))
+        self.drained.add(amphora_id)
 
     async def discard(self, amphora_id: str) -> None:
         """Take its instance away and forget it."""
@@ -190,12 +230,10 @@ class BalancerAmphorae:
         self.amphorae = tuple(a for a in self.amphorae if a.id != amphora_id)
         self.instances = {i: one for i, one in (self.instances or {}).items() if i != amphora_id}
         self.forget_in_force(amphora_id)
+        self.masters.pop(amphora_id, None)
+        for known in (self.drained, self.suspects, self.unrecoverable):
+            known.discard(amphora_id)
         self.ports.status_cache.forget_amphora(self.desired_state.scope.id, amphora_id)
-
-    def due(self, amphora: Amphora) -> bool:
-        """Its certificate has to be renewed; that is tried once in a pass, for the present one is good meanwhile."""
-        known = amphora.status == "ALLOCATED" and amphora.id not in self.renewed
-        return known and self.ports.authority.due(amphora.certificate_expires)
 
     async def write(self, work: Callable[[Transaction], object]) -> None:
         """Write as the holder of the lease, with the events that were noted since the last write."""

@@ -14,7 +14,7 @@ from .status_cache import StatusCache
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What a reconciler works with. ``roles``: of the amphorae that every load balancer has. ``receivers``: of heartbeats."""
+    """What a reconciler works with. ``receivers``: of heartbeats."""
 
     store: Store
     compute: Compute
@@ -25,6 +25,5 @@ class Ports:
     networks: Networks
     holder: str
     receivers: Callable[[], tuple[str, ...]]
-    roles: tuple[str, ...] = ("STANDALONE",)
     heartbeat_interval: float = 1.0
     templates: Callable[[], Templates] = shipped

@@ -184,6 +184,7 @@ class Heartbeats:
         if not isinstance(reconciler, BalancerReconciler):
             self._followed.hear(amphora_id, beat)
             return
+        reconciler.hear_vrrp(amphora_id, beat.vrrp)
         known = reconciler.in_force.get(amphora_id)
         same = known is not None and beat.digest == short_digest(known.digest)
         if known and same and self._status_cache.counted(amphora_id, known.configuration, beat):

@@ -8,54 +8,43 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
 from octavia_amphora.wire.messages import Refusal
 from octavia_provider.model.errors import PermanentError, Refused
 from octavia_provider.model.events import Reason
-from octavia_provider.model.graph import Graph
 from octavia_provider.planner import plan as planner
 from octavia_provider.ports import (
     AgentRefused,
     CloudStep,
     Incomplete,
-    Instance,
     Inventory,
     Settlement,
     Transaction,
+    flavor_data,
 )  # fmt: skip
-from octavia_provider.render.environment import Templates
-from octavia_provider.render.haproxy import Placement, Rendered, render
+from octavia_provider.render.haproxy import Rendered
 
 from .balancer_amphorae import BalancerAmphorae
-from .deploy import Outcome, push_what_can_be
-from .desired_state import DesiredState
+from .deploy import push_what_can_be
 from .push import Pusher
-from .render_cache import RenderCache
 from .settlement import accepted_forms
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
-_FENCED = (planner.AddAmphora, planner.Push)
-_AT_ONCE = (planner.Boot, planner.RecoverAgent, planner.RenewCertificate, planner.Readdress)
+PASSES = 60
+"""More than any plan takes: two amphorae that are replaced one after the other take some thirty."""
+_FENCED = (planner.AddAmphora, planner.Retire, planner.Push)
 
 
 @dataclass(slots=True)
 class BalancerReconciler(BalancerAmphorae):
-    """Holds what it knows of one load balancer between cycles; ``forget`` makes it look again.
+    """Holds what it knows of one load balancer between cycles; ``forget`` makes it look again."""
 
-    ``shut``: listeners that the cloud lets nobody in to, and why; ``healed``: those to which it has just let clients in.
-    """
-
-    last: Outcome | None = None
-    shut: dict[str, str] = field(default_factory=dict)
-    healed: set[str] = field(default_factory=set)
-    _access: Sequence[Any] | None = None
     _stale: bool = False
-    _render_cache: RenderCache = field(default_factory=RenderCache)
 
     def forget(self) -> None:
         """Trust nothing that was seen: the next cycle asks the cloud and the agents (this one goes on as it is)."""
@@ -82,9 +71,9 @@ class BalancerReconciler(BalancerAmphorae):
         self.last = None
         for found in (self.shut, self.healed, self.failing, self.renewed):
             found.clear()
-        for _ in range(20):
+        for _ in range(PASSES):
             await self._observe()
-            wanted, observed = self._wanted(), self._observed()
+            wanted, observed = self.wanted(), self.observed()
             steps = planner.plan(wanted, observed)
             if not steps:
                 break
@@ -145,6 +134,7 @@ class BalancerReconciler(BalancerAmphorae):
             self.amphorae = tuple(tx.amphorae(scope_id))
             root = self.desired_state.records.get(scope_id)
             if root is not None and not root.deleting:
+                self.flavor = flavor_data(tx, root.spec.get("flavor_id"))
                 self.addresses.read(tx, root)
 
         await self.ports.store.read(work)
@@ -160,61 +150,6 @@ class BalancerReconciler(BalancerAmphorae):
         if self._access is None:
             self._access = await self.ports.access.observe(scope_id)
 
-    def _rendered(self, instance: Instance, refused: set[str], dropped: set[str]) -> Rendered:
-        graph = self.desired_state.graph(refused, dropped)
-        if graph is None:
-            graph = Graph(_root(self.desired_state))
-        return self._render_cache.of(graph, instance, self._served(), self.ports.templates())
-
-    def _served(self) -> tuple[str, ...]:
-        return tuple(vip.address for vip in self.addresses.vips if vip.served)
-
-    def rendered_with(self, templates: Templates) -> Rendered | None:
-        """What these templates would make of what is desired, for one amphora; None where there is none yet."""
-        instance = next(iter((self.instances or {}).values()), None)
-        graph = self.desired_state.graph(*self._standing_refusals())
-        if instance is None or graph is None:
-            return None
-        return render(graph, Placement(vips=self._served(), proxy_address=instance.proxy_address), templates)
-
-    def _wanted(self) -> planner.Desired:
-        scope_id = self.desired_state.scope.id
-        if self.desired_state.gone:
-            close = self.ports.access.plan(None, (), (), self._access or ())
-            return planner.Desired(load_balancer_id=scope_id, roles=(), cloud_steps=close)
-        instances = [self.instances[a.id] for a in self.amphorae if self.instances and a.id in self.instances]
-        refused, dropped = self._standing_refusals()
-        rendered = {one.amphora_id: self._rendered(one, refused, dropped) for one in instances}
-        graph = self.desired_state.graph(refused, dropped)
-        listeners = graph.listeners.values() if graph and graph.load_balancer.admin_state_up else ()
-        let_in = [listener for listener in listeners if listener.id not in self.shut]
-        access = self.ports.access.plan(graph.load_balancer if graph else None, let_in, instances, self._access or ())
-        return planner.Desired(
-            load_balancer_id=scope_id,
-            roles=self.ports.roles,
-            vips=tuple(vip.address for vip in self.addresses.vips),
-            digest={amphora: self._render_cache.digest(r) for amphora, r in rendered.items()},
-            cloud_steps=access,
-        )
-
-    def _standing_refusals(self) -> tuple[set[str], set[str]]:
-        """What the push of this very generation refused: it is not tried again until something is written."""
-        if self.last is None:
-            return set(), set()
-        return self.last.refused, self.last.dropped
-
-    def _observed(self) -> planner.Observed:
-        return planner.Observed(
-            amphorae=self.amphorae,
-            instances=self.instances or {},
-            digests={a: known.digest for a, known in self.in_force.items() if a not in self.unproven},
-            suspects=frozenset(self.suspects),
-            due=frozenset(a.id for a in self.amphorae if self.due(a)),
-            failing=frozenset(self.failing),
-            allocated=self.addresses.allocated,
-            release=self.addresses.to_release(self.carried(), gone=self.desired_state.gone),
-        )
-
     async def _carry_out(self, steps: tuple[planner.Step, ...]) -> None:
         lease = self.desired_state.scope
         if any(not isinstance(step, _FENCED) for step in steps):  # what a cloud is asked for, nobody fences there
@@ -226,19 +161,25 @@ class BalancerReconciler(BalancerAmphorae):
             if kind is planner.Push:
                 await self._push([step.amphora_id for step in alike if isinstance(step, planner.Push)])
                 return  # which listeners clients get to depends on what was accepted: look again
-            await (self._in_turn(alike) if kind not in _AT_ONCE else self._at_once(alike))
+            at_once = [step for step in alike if isinstance(step, planner.OfAmphora)]
+            await (self._at_once(at_once) if at_once else self._in_turn(alike))
             if kind in (planner.Boot, planner.Discard):
                 self._access = None
 
     def _note_losses(self, steps: Iterable[planner.Step]) -> None:
-        """Of amphorae that did run and are booted again."""
+        """Of amphorae that did run and are booted again, or replaced."""
         for step in steps:
-            if isinstance(step, planner.Boot) and self.amphora(step.amphora_id).status == "ALLOCATED":
-                self.events.note(
-                    Reason.AmphoraLost,
-                    "The amphora does not run any more; it is made again",
-                    amphora_id=step.amphora_id,
-                )
+            match step:
+                case planner.Boot(amphora_id) if self.amphora(amphora_id).status == "ALLOCATED":
+                    message = "The amphora does not run any more; it is made again"
+                    self.events.note(Reason.AmphoraLost, message, amphora_id=amphora_id)
+                case planner.Retire(amphora_id) if amphora_id not in (self.instances or {}):
+                    message = "The amphora does not run any more; another one takes its place"
+                    self.events.note(Reason.AmphoraLost, message, amphora_id=amphora_id)
+                case planner.Retire(amphora_id, reason):
+                    self.events.note(
+                        Reason.AmphoraRetired, f"Another one takes its place: {reason}", amphora_id=amphora_id
+                    )
 
     async def _in_turn(self, steps: Iterable[planner.Step]) -> None:
         for step in steps:
@@ -253,33 +194,39 @@ class BalancerReconciler(BalancerAmphorae):
                     await self.addresses.release(self.desired_state.scope.id, keep)
                 case planner.AddAmphora(role):
                     await self.add_amphora(role)
+                case planner.Retire(amphora_id):
+                    await self.retire(amphora_id)
                 case planner.Discard(amphora_id):
                     await self.discard(amphora_id)
                     self._render_cache.forget(amphora_id)
                 case CloudStep():
                     await self._take_cloud_step(step)
 
-    async def _at_once(self, steps: Iterable[planner.Step]) -> None:
+    async def _at_once(self, steps: Iterable[planner.OfAmphora]) -> None:
         """Steps of several amphorae, which take as long as one."""
-        work: dict[str, Awaitable[None]] = {}
-        for step in steps:
-            match step:
-                case planner.Boot(amphora_id):
-                    work[amphora_id] = self.boot(amphora_id)
-                case planner.RecoverAgent(amphora_id):
-                    work[amphora_id] = self.recover_agent(amphora_id)
-                case planner.RenewCertificate(amphora_id):
-                    work[amphora_id] = self.renew_certificate(amphora_id)
-                case planner.Readdress(amphora_id, surplus):
-                    work[amphora_id] = self.readdress(amphora_id, keep=not surplus)
-        await self.leave_aside_what_fails(work)
+        await self.leave_aside_what_fails({step.amphora_id: self._started(step) for step in steps})
+
+    def _started(self, step: planner.OfAmphora) -> Awaitable[None]:
+        match step:
+            case planner.Boot(amphora_id):
+                return self.boot(amphora_id)
+            case planner.RecoverAgent(amphora_id):
+                return self.recover_agent(amphora_id)
+            case planner.RenewCertificate(amphora_id):
+                return self.renew_certificate(amphora_id)
+            case planner.Readdress(amphora_id, surplus):
+                return self.readdress(amphora_id, keep=not surplus)
+            case planner.HandOver(amphora_id):
+                return self.hand_over(amphora_id)
+            case planner.Drain(amphora_id):
+                return self.drain(amphora_id)
 
     async def _push(self, amphora_ids: Sequence[str]) -> None:
         instances = [(self.instances or {})[amphora_id] for amphora_id in amphora_ids]
 
         def rendered(refused: set[str], dropped: set[str]) -> Mapping[str, Rendered]:
             working = (one for one in instances if one.amphora_id not in self.failing)
-            return {one.amphora_id: self._rendered(one, refused, dropped) for one in working}
+            return {one.amphora_id: self.rendered(one, refused, dropped) for one in working}
 
         outcome = await push_what_can_be(self.desired_state, rendered, self._push_to_each, before=self.last)
         self.last = outcome if outcome.errors else None
@@ -345,15 +292,8 @@ class BalancerReconciler(BalancerAmphorae):
         self.desired_state.settled(self.desired_state.generation, accepted, errors)
 
     def _show_what_stands_aside(self) -> None:
-        graph = self.desired_state.graph(*self._standing_refusals())
+        graph = self.desired_state.graph(*self.standing_refusals())
         if graph is not None:
             for amphora_id, known in self.in_force.items():
                 if amphora_id not in self.unproven:
                     self.ports.status_cache.stands_aside(graph, known.configuration)
-
-
-def _root(desired_state: DesiredState) -> Any:
-    from octavia_provider.model.graph import build
-
-    root = desired_state.records[desired_state.scope.id]
-    return build("load_balancer", root.accepted or root.spec, id=root.id)

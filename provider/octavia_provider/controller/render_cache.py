@@ -5,12 +5,14 @@ alone, they alone are rendered, and what they change is the delta to push."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from msgspec import structs
 
 from octavia_amphora.wire.config import Delta, digest
 from octavia_amphora.wire.encoding import Encoding
+from octavia_amphora.wire.vrrp import Vrrp
 from octavia_provider.model.graph import Graph
-from octavia_provider.ports import Instance
 from octavia_provider.render.environment import Templates
 from octavia_provider.render.haproxy import Placement, Rendered, followed, render
 
@@ -21,6 +23,7 @@ class _Known:
 
     graph: Graph
     placement: Placement
+    vrrp: Vrrp | None
     templates: Templates
     rendered: Rendered
     digest: str
@@ -37,7 +40,7 @@ class _Known:
         rendered, delta = found
         encoding = self.encoding or Encoding(self.rendered.configuration)
         encoding = encoding.after(delta, rendered.configuration)
-        return _Known(graph, self.placement, self.templates, rendered, encoding.digest, delta, encoding)
+        return _Known(graph, self.placement, self.vrrp, self.templates, rendered, encoding.digest, delta, encoding)
 
 
 class RenderCache:
@@ -46,18 +49,21 @@ class RenderCache:
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
 
-    def of(self, graph: Graph, instance: Instance, addresses: tuple[str, ...], templates: Templates) -> Rendered:
-        """The configuration of this instance."""
-        placement = Placement(vips=addresses, proxy_address=instance.proxy_address)
-        known = self._known.get(instance.amphora_id)
-        if known is None or known.templates is not templates or known.placement != placement:
+    def of(
+        self, graph: Graph, amphora_id: str, placement: Placement, vrrp: Vrrp | None, templates: Templates
+    ) -> Rendered:
+        """The configuration of this amphora."""
+        known = self._known.get(amphora_id)
+        if known is None or known.templates is not templates or (known.placement, known.vrrp) != (placement, vrrp):
             known = None
         elif known.graph is not graph:
             known = known.follow(graph)
         if known is None:
             rendered = render(graph, placement, templates)
-            known = _Known(graph, placement, templates, rendered, digest(rendered.configuration))
-        self._known[instance.amphora_id] = known
+            if vrrp is not None:
+                rendered = replace(rendered, configuration=structs.replace(rendered.configuration, vrrp=vrrp))
+            known = _Known(graph, placement, vrrp, templates, rendered, digest(rendered.configuration))
+        self._known[amphora_id] = known
         return known.rendered
 
     def digest(self, rendered: Rendered) -> str:

@@ -75,6 +75,7 @@ class Reason(Enum):
     # ── an amphora ───────────────────────────────────────────────────────────────────────────────────────────────────
     AmphoraBooted = INFO, "The amphora runs and its agent answers. `data`: after how many seconds.", _EACH_COUNTS
     AmphoraLost = WARNING, "The cloud does not have the amphora any more, or it has ended. It is made again."
+    AmphoraRetired = INFO, "The amphora is to be replaced; it serves until another one does.", _EACH_COUNTS
     AmphoraDeleted = INFO, "The amphora was taken away and is forgotten.", _EACH_COUNTS
     AmphoraFailed = WARNING, "Something failed at one amphora; it is left aside, and the others go on."
     AgentSilent = (

@@ -5,7 +5,9 @@ A profile says what amphorae are like, in the words of a provider (``flavor_sche
 offers it to users under a name.
 """
 
+import functools
 import json
+from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -35,25 +37,19 @@ Enabled = Annotated[
 """The switch of what users choose from."""
 
 
-def _pairs(data: "FlavorData") -> str | None:
-    if data.loadbalancer_topology == "ACTIVE_STANDBY":
-        return "ACTIVE_STANDBY needs a pair of amphorae, which this version cannot make yet; give SINGLE"
-    return None
-
-
 class FlavorData(Model):
     """What ``flavor_data`` may hold."""
-
-    RULES: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            on=("loadbalancer_topology",), at="loadbalancer_topology", check=_pairs,
-            doc="ACTIVE_STANDBY is refused: active/standby pairs do not exist yet.",
-        ),
-    )  # fmt: skip
 
     loadbalancer_topology: Annotated[
         str, OneOf((Choice("SINGLE", "one amphora"), Choice("ACTIVE_STANDBY", "a pair, one in service")))
     ] = Field("SINGLE", description="How many amphorae a load balancer has, and which of them serve.")
+    vrrp_advertisement_interval: float = Field(
+        0.2,
+        ge=0.1,
+        le=10,
+        description="Of a pair: how often, in seconds, the amphora in service tells the other that it is there. After three intervals of "
+        "silence, and a little, the other takes over.",
+    )
     compute_flavor: Text | None = Field(None, max_length=255, description="The compute flavor of the amphorae.")
     amp_image_tag: Text | None = Field(None, max_length=255, description="The tag of the amphora image.")
     sriov_vip: bool = Field(False, description="Whether the VIP's port is an SR-IOV one.")
@@ -95,6 +91,32 @@ class Flavor(common.Resource):
             "load balancers were built by what this flavor says; a flavor with another profile is a different one"
         ),
     ] = Field(description="Its flavor profile.")
+
+
+SINGLE, ACTIVE_STANDBY = "SINGLE", "ACTIVE_STANDBY"
+ROLES = {SINGLE: ("STANDALONE",), ACTIVE_STANDBY: ("MASTER", "BACKUP")}
+BOOTED = ("compute_flavor", "amp_image_tag", "sriov_vip", "allow_member_sriov")
+"""What an amphora is booted by: where that changes it takes another one."""
+
+
+def roles(values: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of the amphorae that flavor data asks for."""
+    return ROLES[values["loadbalancer_topology"]]
+
+
+def booted_by(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of flavor data that amphorae are booted by, less what is at its default."""
+    return {name: values[name] for name in BOOTED if values.get(name)}
+
+
+@functools.cache
+def _defaults() -> Mapping[str, Any]:
+    return data(FlavorData, "{}")
+
+
+def defaults() -> Mapping[str, Any]:
+    """What no flavor comes to."""
+    return _defaults()
 
 
 def data(kind: type, text: str) -> dict[str, Any]:

@@ -99,8 +99,14 @@ class LoadBalancer(common.Resource):
     flavor_id: Annotated[
         Id | None,
         Reference("flavor"),
-        Cost("none: only a flavor with the same effect is accepted, until active/standby pairs exist"),
-    ] = Field(None, description="The flavor: what its amphorae are like.")
+        Cost(
+            "none for new connections: another amphora serves before one goes; connections that are open at the VIP end "
+            "when it moves, unless the amphorae are alike in both flavors"
+        ),
+    ] = Field(
+        None,
+        description="The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.",
+    )
     availability_zone: Annotated[
         Text | None, Replaces("the VIP's network and the amphorae are in the zone, and neither can be moved to another")
     ] = Field(

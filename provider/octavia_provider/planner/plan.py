@@ -4,48 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from octavia_provider.ports import Amphora, CloudStep, Instance
+from octavia_provider.ports import Amphora, CloudStep
 
+from .succession import ALONE, Succession, carried, carrying, exists, succession
+from .views import Desired, Observed
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desired:
-    """What should be. ``roles``: one for each amphora; () when the load balancer is to go. ``vips``: what each of them carries.
-
-    ``digest``: of the configuration of each amphora that has an instance. ``cloud_steps``: what the cloud has still to do
-    so that clients get to the listeners (``ports.ListenerAccess.plan``).
-    """
-
-    load_balancer_id: str
-    roles: tuple[str, ...]
-    vips: tuple[str, ...] = ()
-    digest: Mapping[str, str] = field(default_factory=dict)
-    cloud_steps: tuple[CloudStep, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Observed:
-    """What is. ``amphorae``: the store's; ``instances``: the cloud's, by amphora id; ``digests``: what agents say is in force.
-
-    ``suspects``: amphorae whose agents are silent. ``due``: those whose certificates have to be renewed. ``failing``: those of which something has just failed; they are left
-    aside until the next pass, so that they hold up no other one. ``allocated``: every VIP has its address. ``release``: what
-    is to be kept of what the cloud may hold too much of; None: it holds no more than that.
-    """
-
-    amphorae: tuple[Amphora, ...] = ()
-    instances: Mapping[str, Instance] = field(default_factory=dict)
-    digests: Mapping[str, str] = field(default_factory=dict)
-    suspects: frozenset[str] = frozenset()
-    due: frozenset[str] = frozenset()
-    failing: frozenset[str] = frozenset()
-    allocated: bool = True
-    release: tuple[str, ...] | None = None
-
-    def up(self, amphora: Amphora) -> bool:
-        """Whether it can be given a configuration."""
-        instance = self.instances.get(amphora.id)
-        return instance is not None and instance.alive and amphora.id not in self.suspects
+__all__ = ["Desired", "Observed", "plan", "sentence", "served"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +31,14 @@ class AddAmphora:
     """Write a new amphora down, before anything of it exists."""
 
     role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Write down that the amphora is to be replaced."""
+
+    amphora_id: str
+    reason: str = "it is lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +64,7 @@ class RenewCertificate:
 
 @dataclass(frozen=True, slots=True)
 class Readdress:
-    """Give an amphora that runs the VIPs that it lacks, or (``surplus``) take those away that it should not have."""
+    """Give an amphora that runs the addresses that it lacks, or (``surplus``) take those away that it should not have."""
 
     amphora_id: str
     surplus: bool = False
@@ -99,6 +73,20 @@ class Readdress:
 @dataclass(frozen=True, slots=True)
 class Push:
     """Put the configuration in force on an amphora."""
+
+    amphora_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class HandOver:
+    """Wait until one of the amphorae that stay has the VIPs by VRRP; this one, if it matters."""
+
+    amphora_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Wait until an amphora that leaves has finished what it has, for a while."""
 
     amphora_id: str
 
@@ -114,15 +102,20 @@ Step = (
     AllocateVips
     | ReleaseVips
     | AddAmphora
+    | Retire
     | Boot
     | RecoverAgent
     | RenewCertificate
     | Readdress
     | Push
     | CloudStep
+    | HandOver
+    | Drain
     | Discard
 )
 Repair = Boot | RecoverAgent
+OfAmphora = Boot | RecoverAgent | RenewCertificate | Readdress | HandOver | Drain
+"""What is done to several amphorae at once."""
 
 
 def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
@@ -131,65 +124,92 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     Addresses come before what carries them, and go when nothing does. Instances first: a configuration can be rendered only for an instance that exists. But an amphora that serves waits
     for no other one: it has the newest configuration before another is repaired. A VIP comes before the configuration
     that binds it, and goes after the one that does not. What the cloud does for access comes last: clients get to a
-    listener when it answers; but what it closes it closes first, before what is behind it goes. An amphora that the
+    listener when it answers; but what it closes it closes first, before what is behind it goes. An amphora that is replaced
+    serves, and is pushed to, until those that stay have its VIPs (``succession``). An amphora that the
     store does not know is left alone, unless its load balancer is to go: an amphora is written down before it is made,
     so that one was made by another store.
     """
-    close = tuple(step for step in desired.cloud_steps if step.before)
     releases: tuple[Step, ...] = () if observed.release is None else (ReleaseVips(observed.release),)
     if not desired.roles:
         known = [amphora.id for amphora in observed.amphorae]
         gone: tuple[Step, ...] = (
-            *close,
+            *(step for step in desired.cloud_steps if step.before),
             *map(Discard, known),
             *(Discard(i) for i in observed.instances if i not in known),
         )
         return gone or releases
     if not observed.allocated:
         return (AllocateVips(),)
-    kept, missing = cast(desired.roles, observed.amphorae)
-    if missing:
-        return tuple(map(AddAmphora, missing))
-    able = [amphora for amphora in kept if amphora.id not in observed.failing]
+    if retired := _retirements(desired, observed):
+        return retired
+    found = succession(desired, observed)
+    if found.missing:
+        return tuple(map(AddAmphora, found.missing))
+    aside = observed.failing | observed.drained
+    able = [amphora for amphora in (*found.kept, *found.leaving) if amphora.id not in aside]
     up = [amphora for amphora in able if observed.up(amphora)]
-    repairs = tuple(_repair(amphora, observed) for amphora in able if amphora not in up)
-    serving = _serve(desired, observed, up) if up else ()
-    surplus = tuple(Discard(amphora.id) for amphora in observed.amphorae if amphora not in kept)
+    repairs = tuple(_repair(amphora, observed) for amphora in able if amphora not in up and amphora in found.kept)
+    serving = _serve(desired, observed, found, up) if up else ()
+    replaced = _replace(observed, found, ready=all(amphora in up for amphora in found.kept))
     renewals = tuple(RenewCertificate(amphora.id) for amphora in up if amphora.id in observed.due)
-    return serving or repairs or renewals or surplus or releases
-
-
-def cast(roles: Iterable[str], amphorae: Iterable[Amphora]) -> tuple[list[Amphora], list[str]]:
-    """Which amphorae are kept, the earliest of each role, in the order of the roles; and the roles that nobody has."""
-    free, kept, missing = list(amphorae), list[Amphora](), list[str]()
-    for role in roles:
-        found = next((amphora for amphora in free if amphora.role == role), None)
-        if found is None:
-            missing.append(role)
-        else:
-            free.remove(found)
-            kept.append(found)
-    return kept, missing
+    return serving or repairs or replaced or renewals or releases
 
 
 def served(desired: Desired, observed: Observed) -> bool:
-    """Whether what is desired is in force wherever it can be, on one amphora at least; others may have to be repaired."""
-    kept, missing = cast(desired.roles, observed.amphorae)
-    able = [amphora for amphora in kept if amphora.id not in observed.failing and observed.up(amphora)]
-    return bool(able) and observed.allocated and not missing and not _serve(desired, observed, able)
+    """Whether what is desired is in force wherever it can be, on one amphora at least; others may have to be repaired.
+
+    It is not while an amphora that runs has still to be replaced, which may be what was asked for.
+    """
+    if not observed.allocated or _retirements(desired, observed):
+        return False
+    found = succession(desired, observed)
+    able = [a for a in found.kept if a.id not in observed.failing and observed.up(a)]
+    if not able or found.missing or any(exists(observed, amphora) for amphora in found.leaving):
+        return False
+    return not _serve(desired, observed, found, able)
 
 
-def _serve(desired: Desired, observed: Observed, up: Iterable[Amphora]) -> tuple[Step, ...]:
+def _retirements(desired: Desired, observed: Observed) -> tuple[Step, ...]:
+    """Amphorae that were booted by another flavor; and of a pair those that are lost: another one is sooner there."""
+    ready = [a for a in observed.amphorae if not a.retiring and a.status == "ALLOCATED"]
+    working = {a.id for a in observed.amphorae if observed.up(a)}
+    found: list[Step] = []
+    for amphora in ready:
+        id_, paired = amphora.id, amphora.role != ALONE
+        if paired and not exists(observed, amphora):
+            found.append(Retire(id_))
+        elif paired and id_ in observed.unrecoverable and working - {id_}:
+            found.append(Retire(id_, "its agent does not come back"))
+        elif dict(amphora.flavor) != dict(desired.flavor):
+            found.append(Retire(id_, "the flavor is another one"))
+    return tuple(found)
+
+
+def _serve(desired: Desired, observed: Observed, found: Succession, up: Iterable[Amphora]) -> tuple[Step, ...]:
     """What brings the configuration into force on amphorae that are up."""
-    wanted, carried = set(desired.vips), {a.id: set(observed.instances[a.id].vips) for a in up}
-    if lacking := tuple(Readdress(a.id) for a in up if wanted - carried[a.id]):
+    wanted = {a.id: carrying(desired, found, observed, a) for a in up}
+    has = {a.id: carried(observed.instances[a.id]) for a in up}
+    if lacking := tuple(Readdress(a.id) for a in up if wanted[a.id] - has[a.id]):
         return lacking
     pushes = tuple(Push(a.id) for a in up if observed.digests.get(a.id) != desired.digest.get(a.id))
     pushed = {push.amphora_id for push in pushes}
-    former = tuple(Readdress(a.id, surplus=True) for a in up if a.id not in pushed and carried[a.id] - wanted)
+    former = tuple(Readdress(a.id, surplus=True) for a in up if a.id not in pushed and has[a.id] - wanted[a.id])
     close = tuple(step for step in desired.cloud_steps if step.before)
     let_in = tuple(step for step in desired.cloud_steps if not step.before)
     return (*close, *pushes, *former, *let_in)
+
+
+def _replace(observed: Observed, found: Succession, *, ready: bool) -> tuple[Step, ...]:
+    """Amphorae that leave go: those that are lost, and when those that stay are ``ready`` and have the VIPs the others too."""
+    running = [amphora for amphora in found.leaving if exists(observed, amphora)]
+    lost = tuple(Discard(amphora.id) for amphora in found.leaving if amphora not in running)
+    if lost or not running or not ready:
+        return lost
+    if not found.established:
+        return (HandOver(found.preferred or found.kept[0].id),)
+    if busy := tuple(Drain(a.id) for a in running if a.id not in observed.drained and observed.up(a)):
+        return busy
+    return tuple(Discard(amphora.id) for amphora in running)
 
 
 def _repair(amphora: Amphora, observed: Observed) -> Repair:
@@ -198,7 +218,7 @@ def _repair(amphora: Amphora, observed: Observed) -> Repair:
 
 
 _WORDS: Mapping[type, str] = {
-    Boot: "boot", RecoverAgent: "look after the agent of", RenewCertificate: "renew the certificate of", Readdress: "change the addresses of", Push: "push to", Discard: "discard",
+    Retire: "replace", HandOver: "hand over to", Drain: "drain", Boot: "boot", RecoverAgent: "look after the agent of", RenewCertificate: "renew the certificate of", Readdress: "change the addresses of", Push: "push to", Discard: "discard",
 }  # fmt: skip
 
 

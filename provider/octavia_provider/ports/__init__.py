@@ -28,6 +28,7 @@ from .clouds import (
     Vip,
 )
 from .driver import CloudDriver, Incomplete, Reconciler
+from .flavors import flavor_data
 from .lease import LEASE
 from .networks import (
     Allocation,
@@ -93,4 +94,5 @@ __all__ = [
     "Vip",
     "Watch",
     "fenced",
+    "flavor_data",
 ]

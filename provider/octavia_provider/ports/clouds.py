@@ -6,7 +6,7 @@ from __future__ import annotations
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 StateVersion = tuple[int, int, int]
 """(epoch, fence, revision): what decides which of two pushes is the newer one."""
@@ -32,13 +32,17 @@ class Vip:
 class AmphoraSpec:
     """What is booted. ``files``: absolute path → (mode, content); keys land in memory-backed storage.
 
-    ``files`` is a function of the management address and port, which are known only when the host exists.
+    ``files`` is a function of the management address and port, which are known only when the host exists. ``flavor``: what the host
+    is to be like (``model.flavor.BOOTED``). ``apart_from``: amphorae that should not share a fate with this one, where a cloud has
+    failure domains (a server group with anti-affinity, zones).
     """
 
     id: str
     load_balancer_id: str
     vips: tuple[Vip, ...]
     files: Callable[[str, int], Mapping[str, tuple[int, bytes]]]
+    flavor: Mapping[str, Any] = field(default_factory=dict)
+    apart_from: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,8 +40,13 @@ class LocalAllocation(Networks, Protocol):
         """What its amphorae carry: every VIP, the first being the one it was made with, and what members are reached by."""
         ...
 
+    def own(self, tx: Transaction, load_balancer: Record, amphora_id: str) -> tuple[Vip, ...]:
+        """An amphora's own addresses, one in each subnet of the VIPs' network; ``Conflict`` where none is free. They are given
+        back with the amphora (``Transaction.delete_amphora``): their holder is ``load_balancer_id/amphora_id``."""
+        ...
+
     def give_back(self, tx: Transaction, load_balancer_id: str, carried: Iterable[str]) -> None:
-        """Free what the load balancer holds, less what its spec names and what its amphorae carry (``carried``)."""
+        """Free what the load balancer holds, less what its spec names and what its amphorae carry or are about to (``carried``)."""
         ...
 
 
@@ -60,13 +65,17 @@ class Allocation:
 @runtime_checkable
 class RemoteAllocation(Networks, Protocol):
     """Addresses are asked for elsewhere (Neutron), which takes its time: it is a step of the plan, and nobody's transaction
-    waits for it. Both calls can be repeated: what they make is named from ids and looked up first."""
+    waits for it. All calls can be repeated: what they make is named from ids and looked up first."""
 
     async def allocate(self, load_balancer: Record) -> Allocation:
         """Every VIP of its spec has an address: the one that is named, or the one that it has already, or another.
 
         ``Invalid`` and ``Conflict`` as ``LocalAllocation.place``.
         """
+        ...
+
+    async def own(self, load_balancer: Record, amphora_id: str) -> tuple[Vip, ...]:
+        """An amphora's own addresses, one in each subnet of the VIPs' network; they are given back by ``release``."""
         ...
 
     async def release(self, load_balancer_id: str, keep: Collection[str]) -> None:

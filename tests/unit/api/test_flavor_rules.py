@@ -115,7 +115,8 @@ async def test_what_this_cloud_cannot_do_is_refused_with_its_path(
 async def test_capabilities_are_those_of_this_cloud(plane: Plane) -> None:
     providers = (await plane.call("GET", "/lbaas/providers")).body["providers"]
     assert {p["name"] for p in providers} == {"amphora", "octavia"}
-    for what, names in (("flavor", ["loadbalancer_topology"]), ("availability_zone", ["valid_vip_networks"])):
+    flavored = ["loadbalancer_topology", "vrrp_advertisement_interval"]
+    for what, names in (("flavor", flavored), ("availability_zone", ["valid_vip_networks"])):
         found = (await plane.call("GET", f"/lbaas/providers/amphora/{what}_capabilities")).body[f"{what}_capabilities"]
         assert [c["name"] for c in found] == names
         assert all(c["description"] for c in found)
@@ -206,3 +207,32 @@ async def test_a_flavor_changes_in_place_and_one_that_was_disabled_since_is_left
     assert (renamed.status, renamed.body["loadbalancer"]["flavor_id"]) == (200, small["id"])
     zone = await plane.call("PUT", url, {"loadbalancer": {"availability_zone": "x"}})
     refused(zone, 400, ("availability_zone",), "cannot be changed")
+
+
+@pytest.mark.covers(
+    "flavor_profile.flavor_data.loadbalancer_topology=ACTIVE_STANDBY", "flavor_profile.flavor_data.vrrp_advertisement_interval",
+)  # fmt: skip
+async def test_a_pair_that_has_too_few_addresses_in_its_network_is_refused_before_anything_is_made(
+    plane: Plane,
+) -> None:
+    pair = await a_flavor(
+        plane, "pair", '{"loadbalancer_topology": "ACTIVE_STANDBY", "vrrp_advertisement_interval": 0.1}'
+    )
+    network = await plane.make("local_network", cidr="10.9.0.0/29")  # five beside the gateway
+    spec = {"vip_network_id": network["id"]}
+    lb = await plane.make("load_balancer", **spec, flavor_id=pair["id"])
+    before = await plane.records()
+    words = "too few addresses are free in 10.9.0.0/29"
+    refused(await plane.post("load_balancer", {**spec, "flavor_id": pair["id"]}), 409, ("vip_network_id",), words)
+    by_subnet = {"vip_subnet_id": network["subnet_id"], "flavor_id": pair["id"]}
+    refused(await plane.post("load_balancer", by_subnet), 409, ("vip_subnet_id",), words)
+    assert await plane.records() == before
+
+    async def to(balancer: dict[str, Any], flavor_id: str | None) -> Answer:
+        url = f"/lbaas/loadbalancers/{balancer['id']}"
+        return await plane.call("PUT", url, {"loadbalancer": {"flavor_id": flavor_id}}, wait=10)
+
+    single = await plane.make("load_balancer", **spec)
+    refused(await to(single, pair["id"]), 409, ("flavor_id",), words)
+    assert (await to(lb, None)).status == 200, "which gives back what was set aside"
+    assert (await to(single, pair["id"])).status == 200

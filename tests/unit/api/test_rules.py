@@ -42,7 +42,6 @@ async def empty(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Plane
 
 @pytest.mark.covers(
     "listener.protocol=SCTP", "pool.protocol=SCTP", "health_monitor.type=SCTP",
-    "flavor_profile.flavor_data.loadbalancer_topology=ACTIVE_STANDBY",
 )  # fmt: skip
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("bad", [b for b in BAD_INPUTS if not lenient(b)], ids=str)

@@ -18,13 +18,13 @@ from octavia_provider.controller.desired_state import DesiredState
 from octavia_provider.controller.render_cache import RenderCache
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.validation import validated
-from octavia_provider.ports import Instance, Record, Scope
+from octavia_provider.ports import Record, Scope
 from octavia_provider.render import member as render_member
 from octavia_provider.render.environment import Templates, shipped
 from octavia_provider.render.haproxy import Placement, render
 
 LB, LISTENER, POOL = (str(uuid.UUID(int=n)) for n in range(1, 4))
-HOST = Instance(amphora_id="a", load_balancer_id=LB, agent=("10.0.0.1", 9443))
+HERE = Placement(vips=("10.0.0.2",))
 
 
 def record(kind: str, id_: str, generation: int, **values: object) -> Record:
@@ -90,12 +90,12 @@ def test_each_host_is_rendered_once_for_a_graph_and_a_placement() -> None:
     wanted, render_cache = desired_state(), RenderCache()
     graph = wanted.graph()
     assert graph
-    first = render_cache.of(graph, HOST, ("10.0.0.2",), shipped())
-    assert render_cache.of(graph, HOST, ("10.0.0.2",), shipped()) is first
-    assert render_cache.of(graph, HOST, ("10.0.0.2",), Templates()) is not first
-    first = render_cache.of(graph, HOST, ("10.0.0.2",), shipped())
+    first = render_cache.of(graph, "a", HERE, None, shipped())
+    assert render_cache.of(graph, "a", HERE, None, shipped()) is first
+    assert render_cache.of(graph, "a", HERE, None, Templates()) is not first
+    first = render_cache.of(graph, "a", HERE, None, shipped())
     assert render_cache.digest(first) == digest(first.configuration)
-    moved = render_cache.of(graph, HOST, ("10.0.0.3",), shipped())
+    moved = render_cache.of(graph, "a", Placement(vips=("10.0.0.3",)), None, shipped())
     assert moved is not first
     assert render_cache.digest(first) == digest(first.configuration)
     assert "10.0.0.3:80" in moved.configuration.frontends[LISTENER].text
@@ -132,7 +132,7 @@ def test_what_follows_from_the_last_rendering_is_what_is_rendered_anew(kind: str
         wanted.read(Scope(id=LB, kind="load_balancer", generation=number, applied=number - 1), written)
         graph = wanted.graph()
         assert graph
-        found = render_cache.of(graph, HOST, ("10.0.0.2",), shipped())
+        found = render_cache.of(graph, "a", HERE, None, shipped())
         anew = render(graph, Placement(vips=("10.0.0.2",)), shipped())
         assert (found.configuration, found.owners) == (anew.configuration, anew.owners)
         assert render_cache.digest(found) == digest(anew.configuration)  # the order of servers too
@@ -154,7 +154,7 @@ def work(count: int) -> tuple[int, int]:
     for number in (count, count + 1):
         graph = wanted.graph()
         assert graph
-        render_cache.of(graph, HOST, ("10.0.0.2",), shipped())
+        render_cache.of(graph, "a", HERE, None, shipped())
         wanted.read(dataclasses.replace(wanted.scope, generation=5 + number), [member(number, 5 + number)])
     made, encoded = render_member.Servers.of, encoding._of_server
     with (
@@ -163,5 +163,5 @@ def work(count: int) -> tuple[int, int]:
     ):
         graph = wanted.graph()
         assert graph
-        render_cache.of(graph, HOST, ("10.0.0.2",), shipped())
+        render_cache.of(graph, "a", HERE, None, shipped())
     return rendered.call_count, encoder.call_count

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
+from octavia_provider.model import flavor
 from octavia_provider.model.errors import Conflict, Invalid, NotFound, Path, Refused, Violation
 from octavia_provider.model.load_balancer import LoadBalancer, one_address_a_subnet
-from octavia_provider.ports import ListedNetwork, ListedSubnet, Record, Transaction, Vip
+from octavia_provider.ports import ListedNetwork, ListedSubnet, Record, Transaction, Vip, flavor_data
 
 from .subnets import Subnet, containing, network, subnet, subnets
 
@@ -79,7 +80,10 @@ class NetnsNetworks:
             subnet(tx, spec["subnet_id"], ("subnet_id",))
         if record.kind != "load_balancer":
             return {}
-        return self._more(tx, record.id, {**record.spec, **spec})
+        spec = {**record.spec, **spec}
+        if spec["flavor_id"] != record.spec["flavor_id"]:
+            _reserve_for_pair(tx, record.id, spec, ("flavor_id",), was=record.spec["flavor_id"])
+        return self._more(tx, record.id, spec)
 
     def vips(self, tx: Transaction, load_balancer: Record) -> tuple[Vip, ...]:
         """See ``ports.LocalAllocation.vips``."""
@@ -89,12 +93,26 @@ class NetnsNetworks:
         others = [s for s in _without_vip(place, load_balancer.spec) if s.id in own]
         return (*vips, *(s.vip(own[s.id], served=False) for s in others))
 
+    def own(self, tx: Transaction, load_balancer: Record, amphora_id: str) -> tuple[Vip, ...]:
+        """See ``ports.LocalAllocation.own``."""
+        path: Path = ("vip_network_id",)
+        place = network(tx, load_balancer.spec["vip_network_id"], path, alive=False)
+        holder = f"{load_balancer.id}/{amphora_id}"
+        reserved = dict[str, str]()
+        if not tx.addresses(holder):
+            reservation = next((one for one in _reservations(load_balancer.id) if tx.addresses(one)), holder)
+            reserved = dict(tx.addresses(reservation))
+            tx.free_addresses(reservation)
+        own = ((one, one.take(tx, holder, reserved.get(one.id), path)) for one in subnets(place))
+        return tuple(one.vip(address, served=False) for one, address in own)
+
     def give_back(self, tx: Transaction, load_balancer_id: str, carried: Iterable[str]) -> None:
         """See ``ports.LocalAllocation.give_back``."""
         record = tx.get("load_balancer", load_balancer_id)
         if record is not None:
             wanted = {vip.address for vip in self.vips(tx, record)}
-            tx.free_addresses(record.id, {*carried, *wanted, record.spec.get("published_address", "")})
+            kept = {address for one in _reservations(record.id) for _, address in tx.addresses(one)}
+            tx.free_addresses(record.id, {*carried, *wanted, *kept, record.spec.get("published_address", "")})
 
     def networks(self, tx: Transaction) -> list[ListedNetwork]:
         """See ``ports.NetworkDirectory.networks``."""
@@ -108,6 +126,9 @@ class NetnsNetworks:
             "vip_address": place.take(tx, id_, spec["vip_address"], ("vip_address",)),
             "published_address": self._publish(tx, id_),
         }
+        _reserve_for_pair(
+            tx, id_, {**spec, **values}, ("vip_subnet_id" if spec["vip_subnet_id"] else "vip_network_id",)
+        )
         return {**values, **self._more(tx, id_, {**spec, **values})}
 
     def _more(self, tx: Transaction, id_: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -224,6 +245,32 @@ def _member_subnet(tx: Transaction, spec: Mapping[str, Any]) -> None:
     except Invalid as error:
         (violation,) = error.violations
         raise NotFound(violation.message, path=violation.path) from None
+
+
+def _reserve_for_pair(
+    tx: Transaction, id_: str, spec: Mapping[str, Any], path: Path, *, was: str | None = None
+) -> None:
+    """Each amphora of a pair will have an address of its own in each subnet: they are set aside before anything is made."""
+    wanted, had = (flavor.roles(flavor_data(tx, one)) for one in (spec["flavor_id"], was))
+    for reservation in _reservations(id_):
+        if len(wanted) == 1:
+            tx.free_addresses(reservation)
+        elif len(had) == 1:
+            for one in subnets(network(tx, spec["vip_network_id"], ("vip_network_id",))):
+                _reserve(tx, one, reservation, path)
+
+
+def _reserve(tx: Transaction, place: Subnet, reservation: str, path: Path) -> None:
+    try:
+        place.take(tx, reservation, None, path)
+    except Conflict:
+        message = f"too few addresses are free in {place.cidr}: a pair takes two beside its VIPs"
+        raise Conflict(message, subject=f"network {place.network.id}", path=path) from None
+
+
+def _reservations(load_balancer_id: str) -> tuple[str, str]:
+    """The holders of the addresses that the amphorae of a pair will have."""
+    return f"{load_balancer_id}/first", f"{load_balancer_id}/second"
 
 
 def _without_vip(place: Record, spec: Mapping[str, Any]) -> list[Subnet]:

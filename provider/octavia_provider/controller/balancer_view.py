@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a reconciler knows of its load balancer, and what that comes to: what should be, what is, each amphora's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from octavia_provider.model import flavor
+from octavia_provider.model.errors import OctaviaError
+from octavia_provider.model.graph import Graph, build
+from octavia_provider.planner import plan as planner
+from octavia_provider.planner.succession import ALONE, Succession, carrying, succession
+from octavia_provider.ports import Amphora, Instance, Vip
+from octavia_provider.render.environment import Templates
+from octavia_provider.render.haproxy import Placement, Rendered, render
+
+from . import pairs
+from .addresses import Addresses
+from .context import Ports
+from .deploy import Outcome
+from .desired_state import DesiredState
+from .event_recorder import EventRecorder
+from .push import InForce
+from .render_cache import RenderCache
+
+
+@dataclass(slots=True)
+class BalancerView:
+    """``amphorae``: the store's; ``instances``: the cloud's (None: to be asked for); ``in_force``: what their agents have.
+
+    ``flavor``: what it says amphorae are like. ``unproven``: those of which ``in_force`` is what was last known, and is not relied on:
+    the next push is whole. ``suspects``: those whose agents are silent; ``unrecoverable``: those that did not answer after a restart
+    either; ``failing``: those left aside in this pass, since something of them failed; ``renewed``: those whose certificate it has
+    tried to renew. ``masters``: who says that it has the VIPs by VRRP, the latest last; ``drained``: who has stopped to serve.
+    ``shut``: listeners that the cloud lets nobody in to, and why; ``healed``: those to which it has just let clients in.
+    """
+
+    ports: Ports
+    desired_state: DesiredState
+    flavor: Mapping[str, Any] = field(default_factory=flavor.defaults)
+    amphorae: tuple[Amphora, ...] = ()
+    instances: dict[str, Instance] | None = None
+    in_force: dict[str, InForce] = field(default_factory=dict)
+    unproven: set[str] = field(default_factory=set)
+    suspects: set[str] = field(default_factory=set)
+    unrecoverable: set[str] = field(default_factory=set)
+    failing: dict[str, OctaviaError | OSError] = field(default_factory=dict)
+    renewed: set[str] = field(default_factory=set)
+    masters: dict[str, None] = field(default_factory=dict)
+    drained: set[str] = field(default_factory=set)
+    last: Outcome | None = None
+    shut: dict[str, str] = field(default_factory=dict)
+    healed: set[str] = field(default_factory=set)
+    addresses: Addresses = field(init=False)
+    events: EventRecorder = field(init=False)
+    _access: Sequence[Any] | None = None
+    _render_cache: RenderCache = field(default_factory=RenderCache)
+
+    def __post_init__(self) -> None:
+        """Its addresses come from the cloud's networks."""
+        self.addresses = Addresses(self.ports.networks)
+        self.events = EventRecorder(self.desired_state.scope.id, self.ports.holder)
+
+    def amphora(self, amphora_id: str) -> Amphora:
+        """The amphora of this id."""
+        return next(amphora for amphora in self.amphorae if amphora.id == amphora_id)
+
+    # ── VRRP ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+    def hear_vrrp(self, amphora_id: str, state: str) -> None:
+        """An amphora tells whether it has the VIPs."""
+        if state != "MASTER":
+            self.masters.pop(amphora_id, None)
+        else:
+            self.masters.setdefault(amphora_id)
+
+    @property
+    def owner(self) -> str | None:
+        """Who has the VIPs. Where two say so (one may not have heard of a takeover yet), who has said so for longer, if it is there."""
+        there = self.instances or {}
+        heard = [id_ for id_ in self.masters if id_ in there and there[id_].alive and id_ not in self.suspects]
+        return heard[0] if heard else None
+
+    # ── what should be, and what is ──────────────────────────────────────────────────────────────────────────────────
+    def wanted(self) -> planner.Desired:
+        """With the configuration of each amphora that has an instance."""
+        goal = self._goal()
+        if self.desired_state.gone:
+            return replace(goal, cloud_steps=self.ports.access.plan(None, (), (), self._access or ()))
+        found = succession(goal, self.observed())
+        refused, dropped = self.standing_refusals()
+        instances = [self.instances[a.id] for a in self.amphorae if self.instances and a.id in self.instances]
+        rendered = {one.amphora_id: self.rendered(one, refused, dropped, found) for one in instances}
+        graph = self.desired_state.graph(refused, dropped)
+        listeners = graph.listeners.values() if graph and graph.load_balancer.admin_state_up else ()
+        let_in = [listener for listener in listeners if listener.id not in self.shut]
+        access = self.ports.access.plan(
+            graph.load_balancer if graph else None, let_in, self._entrances(found, instances), self._access or ()
+        )
+        digests = {amphora: self._render_cache.digest(one) for amphora, one in rendered.items()}
+        return replace(goal, digest=digests, cloud_steps=access)
+
+    def observed(self) -> planner.Observed:
+        """As it was seen last."""
+        return planner.Observed(
+            amphorae=self.amphorae,
+            instances=self.instances or {},
+            digests={a: known.digest for a, known in self.in_force.items() if a not in self.unproven},
+            owner=self.owner,
+            suspects=frozenset(self.suspects),
+            unrecoverable=frozenset(self.unrecoverable),
+            due=frozenset(a.id for a in self.amphorae if self.due(a)),
+            failing=frozenset(self.failing),
+            drained=frozenset(self.drained),
+            allocated=self.addresses.allocated,
+            release=self.addresses.to_release(self.carried(), gone=self.desired_state.gone),
+        )
+
+    def bearing(self, amphora: Amphora) -> tuple[Vip, ...]:
+        """What an amphora is to carry now."""
+        goal, observed = self._goal(), self.observed()
+        chosen = carrying(goal, succession(goal, observed), observed, amphora)
+        vips = (*amphora.own, *self.addresses.vips)
+        return tuple(replace(vip, shared=how) for how in (False, True) for vip in vips if (vip.address, how) in chosen)
+
+    def carried(self) -> set[str]:
+        """Addresses that any of its instances carries, or is about to."""
+        there = {address for one in (self.instances or {}).values() for address in (*one.vips, *one.shared)}
+        return there | {vip.address for amphora in self.amphorae for vip in amphora.own}
+
+    def due(self, amphora: Amphora) -> bool:
+        """Its certificate has to be renewed; that is tried once in a pass, for the present one is good meanwhile."""
+        known = amphora.status == "ALLOCATED" and amphora.id not in self.renewed
+        return known and self.ports.authority.due(amphora.certificate_expires)
+
+    def standing_refusals(self) -> tuple[set[str], set[str]]:
+        """What the push of this very generation refused: it is not tried again until something is written."""
+        if self.last is None:
+            return set(), set()
+        return self.last.refused, self.last.dropped
+
+    def _goal(self) -> planner.Desired:
+        gone = self.desired_state.gone
+        vips = self.addresses.vips
+        return planner.Desired(
+            load_balancer_id=self.desired_state.scope.id,
+            roles=() if gone else flavor.roles(self.flavor),
+            vips=tuple(vip.address for vip in vips if vip.served),
+            reach=tuple(vip.address for vip in vips if not vip.served),
+            flavor=flavor.booted_by(self.flavor),
+        )
+
+    def _entrances(self, found: Succession, instances: Sequence[Instance]) -> Sequence[Instance]:
+        """Where clients get in, who has the VIPs first: by those that stay, once they have a configuration."""
+        ready = {a.id for a in found.kept if a.id in self.in_force and a.id not in self.failing}
+        staying = {a.id for a in found.kept} if not self.in_force else ready
+        chosen = [one for one in instances if one.alive and one.amphora_id in staying] or instances
+        return sorted(chosen, key=lambda one: one.amphora_id != self.owner)
+
+    # ── configurations ───────────────────────────────────────────────────────────────────────────────────────────────
+    def rendered(
+        self, instance: Instance, refused: set[str], dropped: set[str], found: Succession | None = None
+    ) -> Rendered:
+        """The configuration of one amphora."""
+        graph = self.desired_state.graph(refused, dropped) or Graph(_root(self.desired_state))
+        found = found or succession(self._goal(), self.observed())
+        amphora = self.amphora(instance.amphora_id)
+        vrrp = None
+        if amphora.role != ALONE and not (found.alone and found.established):
+            vrrp = pairs.vrrp(
+                amphora, self.amphorae, self.addresses.vips, preferred=found.preferred == amphora.id,
+                advert_interval=self.flavor["vrrp_advertisement_interval"],
+            )  # fmt: skip
+        placement = self._placement(instance, amphora)
+        return self._render_cache.of(graph, amphora.id, placement, vrrp, self.ports.templates())
+
+    def rendered_with(self, templates: Templates) -> Rendered | None:
+        """What these templates would make of what is desired, for one amphora; None where there is none yet."""
+        known = [one for one in self.amphorae if one.id in (self.instances or {})]
+        graph = self.desired_state.graph(*self.standing_refusals())
+        if not known or graph is None:
+            return None
+        instance = (self.instances or {})[known[0].id]
+        return render(graph, self._placement(instance, known[0]), templates)
+
+    def _placement(self, instance: Instance, amphora: Amphora) -> Placement:
+        served = tuple(vip.address for vip in self.addresses.vips if vip.served)
+        peers = pairs.peers(self.amphorae, served) if amphora.role != ALONE else ()
+        return Placement(vips=served, proxy_address=instance.proxy_address, peers=peers)
+
+
+def _root(desired_state: DesiredState) -> Any:
+    root = desired_state.records[desired_state.scope.id]
+    return build("load_balancer", root.accepted or root.spec, id=root.id)
