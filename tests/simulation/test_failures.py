@@ -198,7 +198,7 @@ def test_pair__where_one_cannot_be_booted_the_other_serves() -> None:
         async with site(roles=PAIR) as made:
             made.world.fail("boot", *(Refused("No valid host was found") for _ in range(5)))
             plane = await made.start()
-            lb = await plane.api.make("load_balancer", vip_network_id=NETWORK)
+            lb = await plane.api.make("load_balancer", vip_network_id=NETWORK, **made.with_flavor({}))
             assert lb["provisioning_status"] == "ERROR", "none could be booted"
             made.world.failures["boot"] = []
             other = await made.balancer(plane, "other")
@@ -334,7 +334,7 @@ def test_what_ended_in_error_is_tried_again_with_growing_pauses_until_it_is_in_f
         async with site(roles=roles) as made:
             made.world.fail("boot", *(Refused("No valid host was found") for _ in range(5 * len(roles))))
             plane = await made.start()
-            lb = await plane.api.make("load_balancer", vip_network_id=NETWORK)
+            lb = await plane.api.make("load_balancer", vip_network_id=NETWORK, **made.with_flavor({}))
             assert lb["provisioning_status"] == "ERROR"
             assert "No valid host" in lb["provisioning_error"]
             listener_id = await made.write("listener", loadbalancer_id=lb["id"], protocol="HTTP", protocol_port=80)

@@ -92,7 +92,7 @@ class BalancerAmphorae(BalancerView):
     async def _have_own_addresses(self, amphora_id: str) -> None:
         """It has its own addresses, if it is one of several that carry the VIPs."""
         amphora = self.amphora(amphora_id)
-        if amphora.role == ALONE and len(self.amphorae) == 1:
+        if amphora.role == ALONE:  # the VIPs are its own
             return
         root = self.desired_state.records[self.desired_state.scope.id]
         known = await self.addresses.own(self.ports.store, self.desired_state.scope, root, amphora)
@@ -181,11 +181,14 @@ class BalancerAmphorae(BalancerView):
 
     async def readdress(self, amphora_id: str, *, keep: bool) -> None:
         """It carries what it is to carry, and with ``keep`` what it carried."""
-        if self.amphora(amphora_id).own:
-            await self._have_own_addresses(amphora_id)  # of a subnet that has joined too
+        await self._have_own_addresses(amphora_id)  # of a subnet that has joined too
         bearing = self.bearing(self.amphora(amphora_id))
         instance = await self.ports.compute.readdress(amphora_id, bearing, keep=keep)
         self.instances = {**(self.instances or {}), amphora_id: instance}
+
+    async def recast(self, amphora_id: str, role: str) -> None:
+        """Write down that it has another role."""
+        await self._keep(replace(self.amphora(amphora_id), role=role))
 
     async def retire(self, amphora_id: str) -> None:
         """Write down that it is to be replaced."""
@@ -197,7 +200,7 @@ class BalancerAmphorae(BalancerView):
         clock = asyncio.get_running_loop().time
         patience = HANDOVER_SECONDS + 10 * float(self.flavor["vrrp_advertisement_interval"])
         until = clock() + patience
-        while self.owner is None or self.amphora(self.owner).retiring or self.amphora(self.owner).role == ALONE:
+        while not self.succession().established:
             if clock() > until:
                 subject = f"amphora {amphora_id}"
                 raise Unreachable(f"it has not taken over the VIPs within {patience:g} s", subject=subject)

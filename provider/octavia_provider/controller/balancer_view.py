@@ -117,10 +117,14 @@ class BalancerView:
             release=self.addresses.to_release(self.carried(), gone=self.desired_state.gone),
         )
 
+    def succession(self) -> Succession:
+        """Who stays and who leaves."""
+        return succession(self._goal(), self.observed())
+
     def bearing(self, amphora: Amphora) -> tuple[Vip, ...]:
         """What an amphora is to carry now."""
         goal, observed = self._goal(), self.observed()
-        chosen = carrying(goal, succession(goal, observed), observed, amphora)
+        chosen = carrying(goal, observed, amphora)
         vips = (*amphora.own, *self.addresses.vips)
         return tuple(replace(vip, shared=how) for how in (False, True) for vip in vips if (vip.address, how) in chosen)
 
@@ -164,10 +168,10 @@ class BalancerView:
     ) -> Rendered:
         """The configuration of one amphora."""
         graph = self.desired_state.graph(refused, dropped) or Graph(_root(self.desired_state))
-        found = found or succession(self._goal(), self.observed())
+        found = found or self.succession()
         amphora = self.amphora(instance.amphora_id)
         vrrp = None
-        if amphora.role != ALONE and not (found.alone and found.established):
+        if amphora.role != ALONE:
             vrrp = pairs.vrrp(
                 amphora, self.amphorae, self.addresses.vips, preferred=found.preferred == amphora.id,
                 advert_interval=self.flavor["vrrp_advertisement_interval"],

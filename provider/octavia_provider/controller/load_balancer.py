@@ -37,7 +37,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 PASSES = 60
 """More than any plan takes: two amphorae that are replaced one after the other take some thirty."""
-_FENCED = (planner.AddAmphora, planner.Retire, planner.Push)
+_FENCED = (planner.AddAmphora, planner.Recast, planner.Retire, planner.Push)
 
 
 @dataclass(slots=True)
@@ -194,6 +194,8 @@ class BalancerReconciler(BalancerAmphorae):
                     await self.addresses.release(self.desired_state.scope.id, keep)
                 case planner.AddAmphora(role):
                     await self.add_amphora(role)
+                case planner.Recast(amphora_id, role):
+                    await self.recast(amphora_id, role)
                 case planner.Retire(amphora_id):
                     await self.retire(amphora_id)
                 case planner.Discard(amphora_id):

@@ -34,6 +34,14 @@ class AddAmphora:
 
 
 @dataclass(frozen=True, slots=True)
+class Recast:
+    """Write down that the amphora has another role."""
+
+    amphora_id: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
 class Retire:
     """Write down that the amphora is to be replaced."""
 
@@ -79,7 +87,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """Wait until one of the amphorae that stay has the VIPs by VRRP; this one, if it matters."""
+    """Wait until an amphora that stays has the VIPs by VRRP: this one, if it matters."""
 
     amphora_id: str
 
@@ -102,6 +110,7 @@ Step = (
     AllocateVips
     | ReleaseVips
     | AddAmphora
+    | Recast
     | Retire
     | Boot
     | RecoverAgent
@@ -143,14 +152,14 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     if retired := _retirements(desired, observed):
         return retired
     found = succession(desired, observed)
-    if found.missing:
-        return tuple(map(AddAmphora, found.missing))
+    if found.recast or found.missing:
+        return (*(Recast(id_, role) for id_, role in found.recast), *map(AddAmphora, found.missing))
     aside = observed.failing | observed.drained
     able = [amphora for amphora in (*found.kept, *found.leaving) if amphora.id not in aside]
     up = [amphora for amphora in able if observed.up(amphora)]
     repairs = tuple(_repair(amphora, observed) for amphora in able if amphora not in up and amphora in found.kept)
-    serving = _serve(desired, observed, found, up) if up else ()
-    replaced = _replace(observed, found, ready=all(amphora in up for amphora in found.kept))
+    serving = _serve(desired, observed, up) if up else ()
+    replaced = _replace(desired, observed, found, ready=all(amphora in up for amphora in found.kept))
     renewals = tuple(RenewCertificate(amphora.id) for amphora in up if amphora.id in observed.due)
     return serving or repairs or replaced or renewals or releases
 
@@ -164,9 +173,9 @@ def served(desired: Desired, observed: Observed) -> bool:
         return False
     found = succession(desired, observed)
     able = [a for a in found.kept if a.id not in observed.failing and observed.up(a)]
-    if not able or found.missing or any(exists(observed, amphora) for amphora in found.leaving):
+    if not able or found.missing or found.recast or any(exists(observed, amphora) for amphora in found.leaving):
         return False
-    return not _serve(desired, observed, found, able)
+    return not _serve(desired, observed, able)
 
 
 def _retirements(desired: Desired, observed: Observed) -> tuple[Step, ...]:
@@ -185,9 +194,9 @@ def _retirements(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     return tuple(found)
 
 
-def _serve(desired: Desired, observed: Observed, found: Succession, up: Iterable[Amphora]) -> tuple[Step, ...]:
+def _serve(desired: Desired, observed: Observed, up: Iterable[Amphora]) -> tuple[Step, ...]:
     """What brings the configuration into force on amphorae that are up."""
-    wanted = {a.id: carrying(desired, found, observed, a) for a in up}
+    wanted = {a.id: carrying(desired, observed, a) for a in up}
     has = {a.id: carried(observed.instances[a.id]) for a in up}
     if lacking := tuple(Readdress(a.id) for a in up if wanted[a.id] - has[a.id]):
         return lacking
@@ -199,14 +208,17 @@ def _serve(desired: Desired, observed: Observed, found: Succession, up: Iterable
     return (*close, *pushes, *former, *let_in)
 
 
-def _replace(observed: Observed, found: Succession, *, ready: bool) -> tuple[Step, ...]:
+def _replace(desired: Desired, observed: Observed, found: Succession, *, ready: bool) -> tuple[Step, ...]:
     """Amphorae that leave go: those that are lost, and when those that stay are ``ready`` and have the VIPs the others too."""
     running = [amphora for amphora in found.leaving if exists(observed, amphora)]
     lost = tuple(Discard(amphora.id) for amphora in found.leaving if amphora not in running)
-    if lost or not running or not ready:
+    if lost or not ready:
         return lost
-    if not found.established:
+    if running and not found.established:
         return (HandOver(found.preferred or found.kept[0].id),)
+    by_itself = (a.id for a in found.kept if a.role != ALONE and {*observed.instances[a.id].vips} & {*desired.vips})
+    if observed.owner is None and (one := next(by_itself, None)):
+        return (HandOver(one),)
     if busy := tuple(Drain(a.id) for a in running if a.id not in observed.drained and observed.up(a)):
         return busy
     return tuple(Discard(amphora.id) for amphora in running)
@@ -235,6 +247,8 @@ def _phrase(step: Step) -> str:
     match step:
         case AddAmphora(role):
             return f"add an amphora ({role})"
+        case Recast(amphora_id, role):
+            return f"make amphora {amphora_id} {role}"
         case AllocateVips():
             return "allocate the VIPs"
         case ReleaseVips(keep):

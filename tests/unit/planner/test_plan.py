@@ -18,6 +18,7 @@ from octavia_provider.planner.plan import (
     Observed,
     Push,
     Readdress,
+    Recast,
     RecoverAgent,
     ReleaseVips,
     RenewCertificate,
@@ -191,6 +192,8 @@ def test_roles_that_are_not_wanted_any_more_go_when_the_others_serve() -> None:
     both = (amphora("a"), amphora("m", "MASTER"), amphora("b", "BACKUP"))
     instances = {i: host(i) for i in "amb"}
     seen = Observed(amphorae=both, instances=instances, digests={"m": "d", "b": "old"})
+    assert plan(WANTED, seen) == (Recast("a", "MASTER"),), "so that it hands the VIPs over by VRRP"
+    seen = dataclasses.replace(seen, amphorae=(amphora("a", "MASTER", retiring=True), *both[1:]))
     assert plan(WANTED, seen) == (Push("b"),)
     seen = dataclasses.replace(seen, digests={"m": "d", "b": "d"})
     assert plan(WANTED, seen) == (HandOver("m"),)

@@ -34,13 +34,13 @@ def both(**facts: object) -> tuple[Amphora, Amphora]:
 
 
 STARTS = {
-    "one is replaced": (SINGLE, standing(one(retiring=True))),
-    "one becomes a pair": (PAIR, standing(one())),
-    "a pair becomes one": (SINGLE, standing(*both(), owner="m")),
-    "both of a pair are replaced": (PAIR, standing(*both(retiring=True), owner="m")),
-    "the owner of a pair is replaced": (PAIR, standing(amphora("m", "MASTER", retiring=True, **READY), both()[1], owner="m")),
-    "nobody knows the owner": (PAIR, standing(amphora("m", "MASTER", retiring=True, **READY), both()[1])),
-    "another flavor": (PAIR, standing(*both(flavor={"compute_flavor": "small"}), owner="b")),
+    "one is replaced": (SINGLE, standing(one(retiring=True)), set()),
+    "one becomes a pair": (PAIR, standing(one()), {"a"}),
+    "a pair becomes one": (SINGLE, standing(*both(), owner="m"), {"m"}),
+    "both of a pair are replaced": (PAIR, standing(*both(retiring=True), owner="m"), set()),
+    "the owner of a pair is replaced": (PAIR, standing(amphora("m", "MASTER", retiring=True, **READY), both()[1], owner="m"), {"b"}),
+    "nobody knows the owner": (PAIR, standing(amphora("m", "MASTER", retiring=True, **READY), both()[1]), {"b"}),
+    "another flavor": (PAIR, standing(*both(flavor={"compute_flavor": "small"}), owner="b"), set()),
 }  # fmt: skip
 
 
@@ -55,9 +55,9 @@ def reachable(seen: Observed, owner: str | None) -> bool:
     return False
 
 
-@pytest.mark.parametrize(("roles", "seen"), STARTS.values(), ids=STARTS.keys())
+@pytest.mark.parametrize(("roles", "seen", "stay"), STARTS.values(), ids=STARTS.keys())
 def test_somebody_has_the_vip_at_each_step_and_in_the_end_those_that_are_wanted(
-    roles: tuple[str, ...], seen: Observed
+    roles: tuple[str, ...], seen: Observed, stay: set[str]
 ) -> None:
     before, taken = {a.id for a in seen.amphorae}, list[Step]()
     owner = seen.owner or ("m" if "m" in before else None)
@@ -69,8 +69,10 @@ def test_somebody_has_the_vip_at_each_step_and_in_the_end_those_that_are_wanted(
         owner = step.amphora_id if isinstance(step, HandOver) else owner
         assert reachable(seen, owner), taken
     assert sorted(a.role for a in seen.amphorae) == sorted(roles)
-    assert before.isdisjoint(a.id for a in seen.amphorae if roles != PAIR or len(before) == 1)
+    assert {a.id for a in seen.amphorae} & before == stay
     assert not any(a.retiring for a in seen.amphorae)
+    carries = {True: {"vips": (), "shared": (VIP,)}, False: {"vips": (VIP,), "shared": ()}}[roles == PAIR]
+    assert all({"vips": one.vips, "shared": one.shared} == carries for one in seen.instances.values())
 
 
 def test_a_pair_is_replaced_one_after_the_other__first_the_one_that_does_not_serve() -> None:

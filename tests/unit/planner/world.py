@@ -16,13 +16,14 @@ from octavia_provider.planner.plan import (
     Observed,
     Push,
     Readdress,
+    Recast,
     RecoverAgent,
     RenewCertificate,
     Retire,
     Step,
     plan,
 )
-from octavia_provider.planner.succession import Carried, carried, carrying, succession
+from octavia_provider.planner.succession import Carried, carried, carrying
 from octavia_provider.ports import Amphora, CloudStep, Instance
 
 SINGLE, PAIR = ("STANDALONE",), ("MASTER", "BACKUP")
@@ -47,42 +48,47 @@ def observed(*ids: str, instances: Mapping[str, Instance] | None = None, **seen:
 
 def carry_out(wanted: Desired, seen: Observed, step: Step) -> Observed:
     """What is seen after it."""
+    instances, digests = dict(seen.instances), dict(seen.digests)
+    match step:
+        case Boot(id_):
+            assert not (id_ in instances and instances[id_].alive)
+            booted = _with(seen, dataclasses.replace(known(seen, id_), status="ALLOCATED", flavor=wanted.flavor))
+            digests.pop(id_, None)
+            seen = dataclasses.replace(_bears(booted, host(id_), _should(wanted, seen, id_)), digests=digests)
+        case Readdress(id_, surplus):
+            kept = frozenset() if surplus else carried(instances[id_])
+            seen = _bears(seen, instances[id_], kept | _should(wanted, seen, id_))
+        case Push(id_):
+            has = {address for address, _ in carried(instances[id_])}
+            assert set(wanted.vips) <= has, "a VIP comes before the configuration that binds it"
+            seen = dataclasses.replace(seen, digests={**digests, id_: wanted.digest.get(id_, "d")})
+        case Discard(id_):
+            for known_ in (instances, digests):
+                known_.pop(id_, None)
+            left = tuple(a for a in seen.amphorae if a.id != id_)
+            seen = dataclasses.replace(seen, amphorae=left, instances=instances, digests=digests)
+        case _:
+            seen = _noted(seen, step)
+    return seen
+
+
+def _noted(seen: Observed, step: Step) -> Observed:
     match step:
         case AddAmphora(role):
-            return _with(seen, amphora(_unused(seen), role))
+            seen = _with(seen, amphora(_unused(seen), role))
         case Retire(id_):
-            return _with(seen, dataclasses.replace(known(seen, id_), retiring=True))
-        case Boot(id_):
-            assert not (id_ in seen.instances and seen.instances[id_].alive)
-            booted = _with(seen, dataclasses.replace(known(seen, id_), status="ALLOCATED", flavor=wanted.flavor))
-            digests = {i: d for i, d in seen.digests.items() if i != id_}
-            return dataclasses.replace(_bears(booted, host(id_), _should(wanted, seen, id_)), digests=digests)
-        case Readdress(id_, surplus):
-            kept = frozenset() if surplus else carried(seen.instances[id_])
-            return _bears(seen, seen.instances[id_], kept | _should(wanted, seen, id_))
-        case Push(id_):
-            has = {address for address, _ in carried(seen.instances[id_])}
-            assert set(wanted.vips) <= has, "a VIP comes before the configuration that binds it"
-            return dataclasses.replace(seen, digests={**seen.digests, id_: wanted.digest.get(id_, "d")})
-    return _minor(seen, step)
-
-
-def _minor(seen: Observed, step: Step) -> Observed:
-    match step:
+            seen = _with(seen, dataclasses.replace(known(seen, id_), retiring=True))
+        case Recast(id_, role):
+            seen = _with(seen, dataclasses.replace(known(seen, id_), role=role))
         case RecoverAgent(id_):
-            return dataclasses.replace(seen, suspects=seen.suspects - {id_})
+            seen = dataclasses.replace(seen, suspects=seen.suspects - {id_})
         case RenewCertificate(id_):
-            return dataclasses.replace(seen, due=seen.due - {id_})
+            seen = dataclasses.replace(seen, due=seen.due - {id_})
         case HandOver(id_):
             assert seen.instances[id_].alive
-            return dataclasses.replace(seen, owner=id_)
+            seen = dataclasses.replace(seen, owner=id_)
         case Drain(id_):
-            return dataclasses.replace(seen, drained=seen.drained | {id_})
-        case Discard(id_):
-            rest = {i: one for i, one in seen.instances.items() if i != id_}
-            left = tuple(a for a in seen.amphorae if a.id != id_)
-            digests = {i: d for i, d in seen.digests.items() if i != id_}
-            return dataclasses.replace(seen, amphorae=left, instances=rest, digests=digests)
+            seen = dataclasses.replace(seen, drained=seen.drained | {id_})
     return seen
 
 
@@ -114,7 +120,7 @@ def _with(seen: Observed, one: Amphora) -> Observed:
 
 
 def _should(wanted: Desired, seen: Observed, id_: str) -> Carried:
-    return carrying(wanted, succession(wanted, seen), seen, known(seen, id_))
+    return carrying(wanted, seen, known(seen, id_))
 
 
 def _bears(seen: Observed, instance: Instance, them: Carried) -> Observed:
