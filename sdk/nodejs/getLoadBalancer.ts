@@ -56,7 +56,7 @@ export interface GetLoadBalancerResult {
      */
     readonly description: string;
     /**
-     * The flavor: what its amphorae are like.
+     * The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
      */
     readonly flavorId?: string;
     /**

@@ -68,7 +68,7 @@ export class LoadBalancer extends pulumi.CustomResource {
      */
     declare public readonly description: pulumi.Output<string>;
     /**
-     * The flavor: what its amphorae are like.
+     * The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
      */
     declare public readonly flavorId: pulumi.Output<string | undefined>;
     /**
@@ -231,11 +231,11 @@ export interface LoadBalancerArgs {
      */
     description?: pulumi.Input<string | undefined>;
     /**
-     * The flavor: what its amphorae are like.
+     * The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
      *
      * The id of a `octavia:index:Flavor`.
      *
-     * A change is made in place. What it costs: none: only a flavor with the same effect is accepted, until active/standby pairs exist.
+     * A change is made in place. What it costs: none for new connections: another amphora serves before one goes; connections that are open at the VIP end when it moves, unless the amphorae are alike in both flavors.
      */
     flavorId?: pulumi.Input<string | undefined>;
     /**

@@ -42,7 +42,7 @@ type LookupLoadBalancerResult struct {
 	CreatedAt string `pulumi:"createdAt"`
 	// A description for people.
 	Description string `pulumi:"description"`
-	// The flavor: what its amphorae are like.
+	// The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
 	FlavorId *string `pulumi:"flavorId"`
 	// Its id.
 	Id string `pulumi:"id"`
@@ -140,7 +140,7 @@ func (o LookupLoadBalancerResultOutput) Description() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupLoadBalancerResult) string { return v.Description }).(pulumi.StringOutput)
 }
 
-// The flavor: what its amphorae are like.
+// The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
 func (o LookupLoadBalancerResultOutput) FlavorId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupLoadBalancerResult) *string { return v.FlavorId }).(pulumi.StringPtrOutput)
 }

@@ -33,7 +33,7 @@ type LoadBalancer struct {
 	CreatedAt pulumi.StringOutput `pulumi:"createdAt"`
 	// A description for people.
 	Description pulumi.StringOutput `pulumi:"description"`
-	// The flavor: what its amphorae are like.
+	// The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
 	FlavorId pulumi.StringPtrOutput `pulumi:"flavorId"`
 	// How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400 (by HTTP/2 its stream may be reset), a larger response with 502. By HTTP/1 at most 100 headers are taken, at larger sizes about one for each 128 bytes. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
 	MaxHeaderSize pulumi.IntOutput `pulumi:"maxHeaderSize"`
@@ -136,11 +136,11 @@ type loadBalancerArgs struct {
 	//
 	// At most 255 characters.
 	Description *string `pulumi:"description"`
-	// The flavor: what its amphorae are like.
+	// The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
 	//
 	// The id of a `octavia:index:Flavor`.
 	//
-	// A change is made in place. What it costs: none: only a flavor with the same effect is accepted, until active/standby pairs exist.
+	// A change is made in place. What it costs: none for new connections: another amphora serves before one goes; connections that are open at the VIP end when it moves, unless the amphorae are alike in both flavors.
 	FlavorId *string `pulumi:"flavorId"`
 	// How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400 (by HTTP/2 its stream may be reset), a larger response with 502. By HTTP/1 at most 100 headers are taken, at larger sizes about one for each 128 bytes. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
 	//
@@ -210,11 +210,11 @@ type LoadBalancerArgs struct {
 	//
 	// At most 255 characters.
 	Description pulumi.StringPtrInput
-	// The flavor: what its amphorae are like.
+	// The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
 	//
 	// The id of a `octavia:index:Flavor`.
 	//
-	// A change is made in place. What it costs: none: only a flavor with the same effect is accepted, until active/standby pairs exist.
+	// A change is made in place. What it costs: none for new connections: another amphora serves before one goes; connections that are open at the VIP end when it moves, unless the amphorae are alike in both flavors.
 	FlavorId pulumi.StringPtrInput
 	// How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400 (by HTTP/2 its stream may be reset), a larger response with 502. By HTTP/1 at most 100 headers are taken, at larger sizes about one for each 128 bytes. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
 	//
@@ -331,7 +331,7 @@ func (o LoadBalancerOutput) Description() pulumi.StringOutput {
 	return o.ApplyT(func(v *LoadBalancer) pulumi.StringOutput { return v.Description }).(pulumi.StringOutput)
 }
 
-// The flavor: what its amphorae are like.
+// The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
 func (o LoadBalancerOutput) FlavorId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *LoadBalancer) pulumi.StringPtrOutput { return v.FlavorId }).(pulumi.StringPtrOutput)
 }

@@ -151,7 +151,7 @@ class GetLoadBalancerResult:
     @pulumi.getter(name="flavorId")
     def flavor_id(self) -> Optional[_builtins.str]:
         """
-        The flavor: what its amphorae are like.
+        The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
         """
         return pulumi.get(self, "flavor_id")
 

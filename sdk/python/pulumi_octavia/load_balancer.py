@@ -54,11 +54,11 @@ class LoadBalancerArgs:
         :param pulumi.Input[_builtins.str] description: A description for people.
                
                At most 255 characters.
-        :param pulumi.Input[_builtins.str] flavor_id: The flavor: what its amphorae are like.
+        :param pulumi.Input[_builtins.str] flavor_id: The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
                
                The id of a `octavia:index:Flavor`.
                
-               A change is made in place. What it costs: none: only a flavor with the same effect is accepted, until active/standby pairs exist.
+               A change is made in place. What it costs: none for new connections: another amphora serves before one goes; connections that are open at the VIP end when it moves, unless the amphorae are alike in both flavors.
         :param pulumi.Input[_builtins.int] max_header_size: How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400 (by HTTP/2 its stream may be reset), a larger response with 502. By HTTP/1 at most 100 headers are taken, at larger sizes about one for each 128 bytes. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
                
                From 15360 to 262144.
@@ -195,11 +195,11 @@ class LoadBalancerArgs:
     @pulumi.getter(name="flavorId")
     def flavor_id(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The flavor: what its amphorae are like.
+        The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
 
         The id of a `octavia:index:Flavor`.
 
-        A change is made in place. What it costs: none: only a flavor with the same effect is accepted, until active/standby pairs exist.
+        A change is made in place. What it costs: none for new connections: another amphora serves before one goes; connections that are open at the VIP end when it moves, unless the amphorae are alike in both flavors.
         """
         return pulumi.get(self, "flavor_id")
 
@@ -402,11 +402,11 @@ class LoadBalancer(pulumi.CustomResource):
         :param pulumi.Input[_builtins.str] description: A description for people.
                
                At most 255 characters.
-        :param pulumi.Input[_builtins.str] flavor_id: The flavor: what its amphorae are like.
+        :param pulumi.Input[_builtins.str] flavor_id: The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
                
                The id of a `octavia:index:Flavor`.
                
-               A change is made in place. What it costs: none: only a flavor with the same effect is accepted, until active/standby pairs exist.
+               A change is made in place. What it costs: none for new connections: another amphora serves before one goes; connections that are open at the VIP end when it moves, unless the amphorae are alike in both flavors.
         :param pulumi.Input[_builtins.int] max_header_size: How many bytes the line and the headers of a request or a response may have together, at HTTP and TERMINATED_HTTPS listeners; a larger request is answered with 400 (by HTTP/2 its stream may be reset), a larger response with 502. By HTTP/1 at most 100 headers are taken, at larger sizes about one for each 128 bytes. Each connection with a request under way takes two or three buffers of this size and 5 KiB: ten thousand at 64 KiB are some 2 GiB. Beyond Octavia.
                
                From 15360 to 262144.
@@ -627,7 +627,7 @@ class LoadBalancer(pulumi.CustomResource):
     @pulumi.getter(name="flavorId")
     def flavor_id(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The flavor: what its amphorae are like.
+        The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.
         """
         return pulumi.get(self, "flavor_id")
 
