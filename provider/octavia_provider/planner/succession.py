@@ -15,6 +15,8 @@ from octavia_provider.ports import Amphora, Instance
 from .views import Desired, Observed
 
 ALONE, MASTER, BACKUP = "STANDALONE", "MASTER", "BACKUP"
+Cast = list[tuple[Amphora, str]]
+"""Amphorae that stay, and the role of each."""
 Carried = frozenset[tuple[str, bool]]
 """Addresses, and whether each is carried as one of a pair (``Vip.shared``)."""
 
@@ -37,7 +39,8 @@ class Succession:
 
 def succession(desired: Desired, observed: Observed) -> Succession:
     """Of what is known now."""
-    kept, missing = _single(observed) if len(desired.roles) == 1 else _several(desired, observed)
+    cast, missing = _single(observed) if len(desired.roles) == 1 else _several(desired, observed)
+    kept = [amphora for amphora, _ in cast]
     ids = {amphora.id for amphora in kept}
     leaving = [a for a in observed.amphorae if a.id not in ids]
     there = [a for a in leaving if exists(observed, a)]
@@ -45,7 +48,7 @@ def succession(desired: Desired, observed: Observed) -> Succession:
         kept=tuple(kept),
         leaving=tuple(leaving),
         missing=tuple(missing),
-        recast=tuple(_recast(desired, kept, there, missing)),
+        recast=tuple(_recast(cast, there, missing)),
         preferred=_preferred(kept, there, observed),
         established=observed.owner in ids,
     )
@@ -73,55 +76,42 @@ def carried(instance: Instance) -> Carried:
     return frozenset({*((a, False) for a in instance.vips), *((a, True) for a in instance.shared)})
 
 
-def _single(observed: Observed) -> tuple[list[Amphora], list[str]]:
-    """One stays: who has the VIPs, else who has a configuration. Where none does, another one comes to those that leave."""
+def _single(observed: Observed) -> tuple[Cast, list[str]]:
+    """One stays: who has the VIPs, else who has a configuration. Where none does, another one comes to those that leave. While
+    there are others it is one of a pair."""
     staying = [a for a in observed.amphorae if not a.retiring]
     if staying:
         by_use = sorted(staying, key=lambda a: (a.id != observed.owner, a.role != ALONE, a.id not in observed.digests))
-        return by_use[:1], []
+        others = any(exists(observed, a) for a in observed.amphorae if a is not by_use[0])
+        paired = MASTER if by_use[0].role == ALONE else by_use[0].role
+        return [(by_use[0], paired if others else ALONE)], []
     return [], [BACKUP if any(exists(observed, a) for a in observed.amphorae) else ALONE]
 
 
-def _several(desired: Desired, observed: Observed) -> tuple[list[Amphora], list[str]]:
+def _several(desired: Desired, observed: Observed) -> tuple[Cast, list[str]]:
     """Of several that are to be replaced and run, one goes after the other: first those that do not have the VIPs."""
     due = [a for a in observed.amphorae if a.retiring and exists(observed, a)]
     due.sort(key=lambda a: (a.id == observed.owner, a.role != BACKUP))
     return _cast(desired.roles, [*(a for a in observed.amphorae if not a.retiring), *due[1:]])
 
 
-def _cast(roles: Iterable[str], amphorae: Iterable[Amphora]) -> tuple[list[Amphora], list[str]]:
-    """Which amphorae are kept, the first of each role, or one that was alone; and the roles that nobody has."""
-    free, kept, missing = list(amphorae), list[Amphora](), list[str]()
+def _cast(roles: Iterable[str], amphorae: Iterable[Amphora]) -> tuple[Cast, list[str]]:
+    """Who has which role: the first that has it, or one that was alone; and the roles that nobody has."""
+    free, cast, missing = list(amphorae), Cast(), list[str]()
     for role in roles:
         found = next((a for a in free if a.role == role), None) or next((a for a in free if a.role == ALONE), None)
         if found is None:
             missing.append(role)
         else:
             free.remove(found)
-            kept.append(found)
-    return kept, missing
+            cast.append((found, role))
+    return cast, missing
 
 
-def _recast(
-    desired: Desired, kept: Iterable[Amphora], there: list[Amphora], missing: Iterable[str]
-) -> Iterable[tuple[str, str]]:
-    """Those that are alone become ones of a pair while there are others, or are to be; who is left becomes the one alone."""
-    single = len(desired.roles) == 1
-    for role, amphora in zip(desired.roles, kept, strict=False):
-        if single and not there:
-            wanted = ALONE
-        elif amphora.role == ALONE:
-            wanted = MASTER if single else _free_role(desired.roles, kept, role)
-        else:
-            wanted = amphora.role
-        if amphora.role != wanted:
-            yield amphora.id, wanted
-    yield from ((a.id, MASTER) for a in there if a.role == ALONE and (kept or missing))
-
-
-def _free_role(roles: tuple[str, ...], kept: Iterable[Amphora], role: str) -> str:
-    taken = {amphora.role for amphora in kept}
-    return role if role not in taken else next(one for one in roles if one not in taken)
+def _recast(cast: Cast, there: list[Amphora], missing: list[str]) -> Iterable[tuple[str, str]]:
+    """Who is to have another role; who leaves and was alone becomes one of a pair, so that VRRP can take the VIPs from it."""
+    yield from ((amphora.id, role) for amphora, role in cast if amphora.role != role)
+    yield from ((a.id, MASTER) for a in there if a.role == ALONE and (cast or missing))
 
 
 def _preferred(kept: Iterable[Amphora], there: list[Amphora], observed: Observed) -> str | None:
