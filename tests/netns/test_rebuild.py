@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from octavia_provider.client import events
 from octavia_provider.client.deadline import Deadline
 
 from .installation import Installation, Load, Stack, answers, make_stack, shares, until
@@ -160,6 +161,11 @@ def test_one_namespace_goes__it_is_rebuilt(site: Installation, disaster: Callabl
     until(lambda: serves(stack), seconds=LONG, what="every member to answer again")
     until(lambda: well(stack), seconds=LONG, what="everything to be ONLINE again")
     changes_apply(stack)
+    told = [event["reason"] for event in events.latest(site.client, [("severity", "info")], 100)]
+    lost = disaster is not kill_a_host  # a host's command is started again by the cloud itself
+    assert told[:2] == ["ControlPlaneStarted", "AmphoraBooted"]
+    assert ("AmphoraLost" in told, told.count("AmphoraBooted")) == (lost, 2 if lost else 1)
+    assert "ConfigurationApplied" in told
 
 
 def _other_agent(site: Installation, before: int) -> bool:

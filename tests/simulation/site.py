@@ -218,7 +218,7 @@ class Site:
     async def events(self, load_balancer_id: str | None = None) -> list[Event]:
         """In their order."""
         wanted = EventFilter(load_balancer_ids=(load_balancer_id,) if load_balancer_id else ())
-        return await self.store.read(lambda tx: tx.events(wanted, limit=1000))
+        return await self.store.read(lambda tx: tx.events(wanted, limit=5000))
 
     async def show(self, plane: ControlPlane, lb: dict[str, Any]) -> dict[str, Any]:
         answer = await plane.api.call("GET", f"/lbaas/loadbalancers/{lb['id']}")

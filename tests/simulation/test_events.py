@@ -5,20 +5,25 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from octavia_amphora.wire.config import Configuration, compose
 from octavia_amphora.wire.messages import Complaint, Refusal
+from octavia_provider.controller import event_retention
+from octavia_provider.controller.event_retention import EACH, FIRST, INTERVAL
 from octavia_provider.model.errors import Unreachable
+from octavia_provider.model.events import Reason
+from octavia_provider.ports import Transaction
 
 from .cloud import NETWORK
 from .loop import run
 from .site import PAIR, Site, site
+from .store import commit
 
 
 async def told(made: Site, load_balancer_id: str | None) -> list[str]:
     """The reasons, with how often where that is not once."""
     found = await made.events(load_balancer_id)
-    for e in found:
-        print(e.sequence, e.first_at, e.last_at, e.reason, e.count, e.message, e.amphora_id, e.data)
     return [event.reason + (f" ×{event.count}" if event.count > 1 else "") for event in found]
 
 
@@ -111,15 +116,15 @@ def test_retries_are_one_event__and_the_end_of_the_trouble_is_another() -> None:
     async def story() -> None:
         async with site() as made:
             plane = await made.start()
-            made.world.fail("boot", *(Unreachable("gateway timeout") for _ in range(40)))
+            made.world.fail("boot", *(Unreachable("gateway timeout") for _ in range(25)))
             lb_id = await made.write("load_balancer", vip_network_id=NETWORK)
             await made.when_settled(lb_id)
             assert plane.controller.troubles() == {}
             _vip, trouble, _booted, _applied, recovered = await made.events(lb_id)
             assert (trouble.reason, trouble.message) == ("ReconcileFailed", "gateway timeout")
-            assert 2 < trouble.count < 20
+            assert 2 <= trouble.count < 10
             assert recovered.reason == "ReconcileRecovered"
-            assert recovered.data["tries"] == 40
+            assert recovered.data["tries"] == 25
 
     run(story())
 
@@ -134,5 +139,27 @@ def test_who_takes_over_says_so() -> None:
             await asyncio.sleep(120)
             taken = (await made.events(lb["id"]))[-1]
             assert (taken.reason, taken.control_plane, taken.data) == ("LeaseTaken", "two", {"fence": 2})
+
+    run(story())
+
+
+def test_events_are_forgotten_by_number_and_by_age(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_retention, "DAYS", INTERVAL / 2 / 86_400)
+
+    async def story() -> None:
+        async with site() as made:
+
+            def fill(tx: Transaction) -> None:
+                for number in range(EACH + 10):
+                    tx.record(Reason.AmphoraBooted.event(str(number), load_balancer_id="busy"))
+                tx.record(Reason.AmphoraBooted.event("alone", load_balancer_id="quiet"))
+
+            await commit(made.store, fill)
+            await made.start()
+            await asyncio.sleep(FIRST + 1)
+            assert [event.message for event in await made.events("busy")] == [str(n) for n in range(10, EACH + 10)]
+            assert await told(made, "quiet") == ["AmphoraBooted"]
+            await asyncio.sleep(INTERVAL)
+            assert await told(made, None) == ["ControlPlaneStarted"], "the newest is kept, so that its place is"
 
     run(story())

@@ -53,6 +53,7 @@ class Reason(Enum):
         _EACH_COUNTS,
     )
     BreakerClosed = INFO, "Most amphorae are heard again; silent ones are replaced again.", _EACH_COUNTS
+    ResourceLost = WARNING, "A network or a host is not in the cloud any more, or has ended. It is made again."
     OrphanFound = ERROR, "Something runs in the cloud that the store does not know; it was left alone."
 
     OrphanRemoved = WARNING, "An amphora that a late call to the cloud had made was taken away.", _EACH_COUNTS

@@ -8,6 +8,7 @@ import contextlib
 import json
 import random
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -16,8 +17,12 @@ import pytest
 from octavia_provider.api import events as api
 from octavia_provider.api.event_feed import PAGE, RECENT, EventFeed
 from octavia_provider.model.events import EventFilter, Reason
+from postgresql import postgresql, postgresql_server
 from unit.api.settling import BASE, Plane
 from unit.api.test_loopback_proxy import door
+from unit.store.opening import opened
+
+__all__ = ["postgresql", "postgresql_server"]
 
 OF_ALL = "/octavia/events"
 
@@ -190,6 +195,23 @@ async def test_a_stream_goes_on_where_it_was__without_loss_or_repetition(plane: 
         await writing
         assert seen == numbers(1, 400)
         assert await other.take(400) == seen
+
+
+async def test_a_stream_has_the_events_of_other_control_planes_on_the_database(tmp_path: Path, postgresql: str) -> None:
+    stores = [opened(tmp_path, postgresql) for _ in range(2)]
+    feed, at = EventFeed(stores[0]), 0
+    async with contextlib.aclosing(feed.follow(EventFilter(), from_now=True)) as followed:
+        assert await anext(followed) == ([], 0)
+        for number in range(1, 7):
+            event = Reason.AmphoraBooted.event(str(number), control_plane=str(number % 2))
+            await stores[number % 2].write(lambda tx, event=event: tx.record(event))
+        found: list[str] = []
+        while at < 6:
+            some, at = await anext(followed)
+            found += [event.message for event in some]
+        assert found == numbers(1, 6)
+    for store in stores:
+        await store.close()
 
 
 async def test_who_is_behind_what_is_kept_reads_the_store(plane: Plane) -> None:
