@@ -7,6 +7,7 @@ The renderer is asked for a configuration and for nothing more: how it comes to 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from octavia_amphora.nftables.ruleset import Ruleset
 from octavia_amphora.wire.config import Bind, Configuration, compose
@@ -14,7 +15,7 @@ from octavia_provider.model.graph import Graph
 
 from .allowed import data, l7, listener, packets, pool
 from .allowed.tables import Table, always, equal, same_lines
-from .parser import SOCKETS, sections
+from .parser import SOCKETS, Section, sections
 
 GLOBAL = Table("global", {
     "maxconn {connections}": always, "no strict-limits": always, "tune.maxrewrite 5120": always, "spread-checks 4": always,
@@ -28,6 +29,7 @@ BUFFERS = Table("load balancer", {
 DEFAULTS = Table("defaults", dict.fromkeys((
     "retries 3", "option redispatch", "option splice-auto", "option idle-close-on-response", "load-server-state-from-file global",
 ), always))  # fmt: skip
+PEERS = "octavia-peers"
 EXPORTER, METRICS = "octavia-exporter", "octavia-metrics"
 BESIDE = {
     EXPORTER: Table(EXPORTER, dict.fromkeys((
@@ -53,15 +55,18 @@ DIRECTIVES = (
 MOST = 1_000_000
 
 
-def check(configuration: Configuration, graph: Graph, binds: tuple[Bind, ...]) -> Counter[str]:
+def check(
+    configuration: Configuration, graph: Graph, binds: tuple[Bind, ...], peers: tuple[str, ...] = ()
+) -> Counter[str]:
     """Raise ``Unmeant`` unless the configuration holds what the graph means; how often each directive came.
 
-    ``binds``: where every listener should listen (their ports are not looked at).
+    ``binds``: where every listener should listen (their ports are not looked at). ``peers``: NAME ADDRESS:PORT of the
+    amphorae of a pair, who share all stick tables.
     """
     met: Counter[str] = Counter()
     alive = [li for li in graph.listeners.values() if li.admin_state_up and graph.load_balancer.admin_state_up]
     streams = [li for li in alive if li.protocol != "UDP"]
-    found = sections(compose(configuration))
+    found = _unshared(sections(compose(configuration)), peers)
     names = [(section.kind, section.name) for section in found]
     backends = [("backend", f"{one}:{li.id}") for li in streams for one in _pools(graph, li.id)]
     beside = [("frontend", EXPORTER), ("backend", METRICS)] if any(map(listener.is_metrics, alive)) else []
@@ -93,6 +98,20 @@ def check(configuration: Configuration, graph: Graph, binds: tuple[Bind, ...]) -
 def check_rules(rules: Ruleset, graph: Graph, binds: tuple[Bind, ...]) -> Counter[str]:
     """The same for the rules that the agent makes of it for nftables."""
     return packets.check(rules, graph, binds)
+
+
+def _unshared(found: list[Section], peers: tuple[str, ...]) -> list[Section]:
+    """The sections as they are without peers: every table is shared with those who are meant, and nothing else speaks of them."""
+    sharing = [section for section in found if section.kind == "peers"]
+    expected = [Section("peers", PEERS, [("peer", *peer.split(" ")) for peer in peers])] if peers else []
+    equal(sharing, expected, "peers")
+    alone = [section for section in found if section.kind != "peers"]
+    for line in (line for section in alone for line in section.lines if peers and line[0] == "stick-table"):
+        equal(line[-2:], ("peers", PEERS), f"who shares {line}")
+    return [
+        replace(section, lines=[line[:-2] if peers and line[0] == "stick-table" else line for line in section.lines])
+        for section in alone
+    ]
 
 
 def _pools(graph: Graph, listener_id: str) -> list[str]:

@@ -16,7 +16,7 @@ FILES = "\0files"
 """What is read for ``${OCTAVIA_FILES}``: no word that somebody wrote has a control character."""
 SOCKETS = {"OCTAVIA_EXPORTER": "\0exporter", "OCTAVIA_METRICS": "\0metrics"}
 """What is read for the sockets of metrics, which are the agent's too."""
-SECTIONS = frozenset({"global", "defaults", "frontend", "backend"})
+SECTIONS = frozenset({"global", "defaults", "peers", "frontend", "backend"})
 _TOKEN = re.compile(
     r"""(?P<space>\ +)|(?P<files>"\$\{OCTAVIA_FILES\}/[0-9a-z-]+\.list")|(?P<socket>"unix@\$\{(?:OCTAVIA_EXPORTER|OCTAVIA_METRICS)\}")|(?P<strong>'[^'\x00-\x1f\x7f]*')|(?P<weak>"(?:[^"\\\x00-\x1f\x7f]|\\.)*")|(?P<escape>\\.)|"""
     r"""(?P<plain>[^\ '"\\\#\x00-\x1f\x7f]+)"""

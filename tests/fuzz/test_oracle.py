@@ -11,6 +11,7 @@ import pytest
 
 from fuzz import oracle
 from fuzz.accepted import judge
+from fuzz.allowed.tables import host
 from fuzz.parser import Unmeant
 from octavia_amphora.wire.config import Bind, Configuration
 from octavia_provider.model.graph import Graph
@@ -122,4 +123,5 @@ def test_every_golden_file_says_what_its_objects_mean(name: str) -> None:
     graph, placement = CASES[name]
     binds = [Bind(address, 0) for address in placement.vips]
     binds += [Bind(placement.proxy_address, 0, proxy=True)] if placement.proxy_address else []
-    oracle.check(render(graph, placement).configuration, graph, tuple(binds))
+    peers = tuple(f"{one.name} {host(one.address)}:1025" for one in placement.peers)
+    oracle.check(render(graph, placement).configuration, graph, tuple(binds), peers)
