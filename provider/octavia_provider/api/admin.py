@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from typing import Any
 
 from aiohttp import web
@@ -72,8 +73,14 @@ async def render(request: web.Request) -> web.Response:
 async def control_plane(request: web.Request) -> web.Response:
     """GET /v2/octavia/control-plane: who answers."""
     context = request.app[CONTEXT]
-    objects = await context.store.read(lambda tx: len(tx.find()))
-    return answer({"control_plane": {**control_plane_facts(context), "objects": objects}})
+    objects, processes = await context.store.read(lambda tx: (len(tx.find()), control_planes(tx)))
+    facts = {**control_plane_facts(context), "objects": objects, "control_planes": processes}
+    return answer({"control_plane": facts})
+
+
+def control_planes(tx: Transaction) -> list[dict[str, Any]]:
+    """All that share the store; none where this one has it to itself."""
+    return [asdict(process) for process in tx.control_planes()]
 
 
 def control_plane_facts(context: Context) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from octavia_provider.model.events import WARNING, EventFilter
 from octavia_provider.model.naming import means
 from octavia_provider.ports import Record, StatusCache, Transaction
 
-from .admin import control_plane_facts
+from .admin import control_plane_facts, control_planes
 from .context import CONTEXT
 from .errors import answer
 from .events import event_view
@@ -59,7 +59,7 @@ async def status(request: web.Request) -> web.Response:
         with faults.collected():
             page = overview.balancers(asked, marker, int(limit) if sound else PAGE)
         faults.check()
-        return page if marker else {**page, **overview.shared()}
+        return page if marker else {**page, **overview.shared(), "control_planes": control_planes(tx)}
 
     found = await context.store.read(work)
     return answer({"status": {"control_plane": control_plane_facts(context), **found}})

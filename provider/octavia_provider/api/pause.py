@@ -28,7 +28,7 @@ log = structlog.get_logger(__name__)
 
 TICK_SECONDS = 1.0
 PAUSE_SECONDS = 3.0
-WRITE_SECONDS = 4.0
+WRITE_SECONDS = 6.0
 AFTERWARDS = 1.0
 """Seconds after a pause in which what waited is read."""
 _READING = ("GET", "HEAD", "OPTIONS")

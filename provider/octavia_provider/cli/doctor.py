@@ -91,6 +91,7 @@ def _installation(where: Path) -> Iterator[Finding]:
     control_plane = _control_plane(where)
     yield control_plane
     if control_plane.detail == RUNS:
+        yield from _control_planes(where)
         yield from _certificates(where)
     if where.exists():
         if homes.is_disk_full(where):
@@ -111,6 +112,11 @@ def _control_plane(where: Path) -> Finding:
     try:
         if embedded.running(where):
             return Finding(name, True, RUNS)
+        if (elsewhere := paths.database_url(where)).exists():
+            detail = f"does not run, and its state is in {elsewhere.read_text().strip()}: nobody watches or heals what there is"
+            return Finding(
+                name, False, detail, "octaviactl serve --database URL, or octaviactl service install --database URL"
+            )
         balancers = [one.name for one in offline.objects(paths.database(where)) if one.kind == "load_balancer"]
     except OctaviaError as error:
         return Finding(name, False, error.message, error.hint)
@@ -132,14 +138,34 @@ def _heartbeats(heard: Mapping[str, Any]) -> Finding:
     return Finding("heartbeats", not silent, f"of {amphorae - silent} amphorae of {amphorae}", fix)
 
 
+def _control_planes(where: Path) -> Iterator[Finding]:
+    """Those that share a database."""
+    from octavia_provider.client import embedded
+    from octavia_provider.client.deadline import Deadline
+
+    from . import health
+
+    client = embedded.connect(home=str(where), start=False)
+    try:
+        processes = client.control_plane(deadline=Deadline(10.0)).get("control_planes", [])
+    except OctaviaError as error:
+        yield Finding("control planes", False, error.message, error.hint)
+        return
+    finally:
+        client.close()
+    if processes:
+        silent = [one for one in processes if not one["alive"]]
+        detail = "; ".join(map(health.control_plane, silent or processes))
+        yield Finding("control planes", not silent, detail, "look at its log, and start it again", needed=False)
+
+
 def _certificates(where: Path) -> Iterator[Finding]:
     """Of agents: whether they are heard, and their certificates (users' certificates are told of by ``status``)."""
-    from octavia_provider.client.client import Client
+    from octavia_provider.client import embedded
     from octavia_provider.client.deadline import Deadline
-    from octavia_provider.kit import paths
 
     name, deadline = "certificates of agents", Deadline(10.0)
-    client = Client(start=lambda _: paths.api_socket(where))
+    client = embedded.connect(home=str(where), start=False)
     try:
         facts = client.control_plane(deadline=deadline)
         authority = facts.get("certificate_authority_expires")

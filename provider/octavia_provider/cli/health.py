@@ -36,9 +36,7 @@ def exit_code(found: list[Problem]) -> int:
 
 def problems(overview: Mapping[str, Any]) -> Iterator[Problem]:
     """All problems in an overview, by load balancer."""
-    heartbeats = (overview.get("control_plane") or {}).get("heartbeats") or {}
-    if heartbeats.get("breaker_open"):
-        yield Problem(exit_codes.DEGRADED, "control plane", BREAKER.format(**heartbeats))
+    yield from _control_planes(overview)
     for balancer in overview["load_balancers"]:
         yield from _balancer(balancer)
     for kind in ("network", "host", "tls_container"):
@@ -54,6 +52,22 @@ def problems(overview: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(
                 exit_codes.DEGRADED, _label("host", host), f"its command does not run: octaviactl logs {name(host)}"
             )
+
+
+def _control_planes(overview: Mapping[str, Any]) -> Iterator[Problem]:
+    heartbeats = (overview.get("control_plane") or {}).get("heartbeats") or {}
+    if heartbeats.get("breaker_open"):
+        yield Problem(exit_codes.DEGRADED, "control plane", BREAKER.format(**heartbeats))
+    for process in overview.get("control_planes", ()):
+        if not process["alive"]:
+            yield Problem(exit_codes.OK, "control plane", f"{control_plane(process)}; the others do its work")
+
+
+def control_plane(process: Node) -> str:
+    """One of several that share a database."""
+    count = process["load_balancers"]
+    work = f"{count} load balancer{'s' * (count != 1)}" if process["alive"] else "says nothing any more"
+    return f"{process['name']} (process {process['pid']} on {process['machine']}): {work}"
 
 
 def _balancer(balancer: Node) -> Iterator[Problem]:

@@ -70,6 +70,8 @@ def offline_overview(home: Path, unreachable: Unreachable | None) -> dict[str, A
     objects: list[offline.Known] = []
     amphorae: list[tuple[str, str]] = []
     reason = str(unreachable) if unreachable else None
+    if (elsewhere := paths.database_url(home)).exists():
+        reason = f"{reason or 'The control plane does not run.'} Its state is in {elsewhere.read_text().strip()}."
     try:
         objects, amphorae = offline.objects(paths.database(home)), offline.amphorae(paths.database(home))
     except OSError as error:

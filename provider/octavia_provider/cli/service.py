@@ -7,15 +7,20 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
 from octavia_provider.kit import console
+from octavia_provider.kit.paths import NAME
 from octavia_provider.model.errors import Forbidden, PermanentError, Refused
 
 from . import options
 
-UNIT = Path("/etc/systemd/system/octavia.service")
+UNITS = Path("/etc/systemd/system")
+named = click.option(
+    "--name", help="Of one of several control planes of this home (`serve --name`); its unit is octavia-NAME."
+)
 
 
 @click.group()
@@ -26,43 +31,74 @@ def service() -> None:
 @service.command()
 @options.home
 @options.templates_dir
+@click.option(
+    "--database", envvar="OCTAVIA_DATABASE", metavar="URL", help="As `serve --database`; it names no password."
+)
+@named
 @click.option("--print", "print_", is_flag=True, help="Print the unit file, change nothing.")
 @options.as_json
-def install(*, home: str | None, templates_dir: Path | None, print_: bool, as_json: bool) -> None:
+def install(
+    *, home: str | None, templates_dir: Path | None, database: str | None, name: str | None, print_: bool, as_json: bool
+) -> None:
     """Install and start a systemd service."""
     from octavia_provider.client import embedded
     from octavia_provider.client.deadline import Deadline
     from octavia_provider.kit import paths
     from octavia_provider.render import systemd
 
-    text = systemd.unit(python=sys.executable, home=paths.home(home), templates_dir=templates_dir)
+    _require_no_password(database)
+    unit = _unit(name)
+    text = systemd.unit(
+        python=sys.executable, home=paths.home(home), templates_dir=templates_dir, database=database, name=name
+    )
     if print_:
         if as_json:
-            options.print_json({"unit": str(UNIT), "text": text})
+            options.print_json({"unit": str(unit), "text": text})
         else:
             console.echo_text(text, nl=False)
         return
     _require_systemd()
-    UNIT.write_text(text)
+    unit.write_text(text)
     _systemctl("daemon-reload")
-    embedded.stop(paths.home(home), Deadline(60.0))  # one that was started on demand holds the home's lock
-    _systemctl("enable", "--now", UNIT.name)
-    line = f"installed {UNIT}; it starts at boot and runs now"
-    options.print_result(line, as_json=as_json, unit=str(UNIT), installed=True)
+    embedded.stop_instance(
+        paths.instance(paths.home(home), name), Deadline(60.0)
+    )  # one that was started on demand has the lock
+    _systemctl("enable", "--now", unit.name)
+    line = f"installed {unit}; it starts at boot and runs now"
+    options.print_result(line, as_json=as_json, unit=str(unit), installed=True)
 
 
 @service.command()
+@named
 @options.as_json
-def uninstall(*, as_json: bool) -> None:
+def uninstall(*, name: str | None, as_json: bool) -> None:
     """Stop the service and remove it; the load balancers go on."""
     _require_systemd()
-    if not UNIT.exists():
-        options.print_result("not installed", as_json=as_json, unit=str(UNIT), removed=False)
+    unit = _unit(name)
+    if not unit.exists():
+        options.print_result("not installed", as_json=as_json, unit=str(unit), removed=False)
         return
-    _systemctl("disable", "--now", UNIT.name)
-    UNIT.unlink()
+    _systemctl("disable", "--now", unit.name)
+    unit.unlink()
     _systemctl("daemon-reload")
-    options.print_result(f"removed {UNIT}", as_json=as_json, unit=str(UNIT), removed=True)
+    options.print_result(f"removed {unit}", as_json=as_json, unit=str(unit), removed=True)
+
+
+def _unit(name: str | None) -> Path:
+    if name is not None and not NAME.fullmatch(name):
+        raise click.BadParameter(
+            f"{name!r} is no name of a control plane: small letters, digits and hyphens", param_hint="--name"
+        )
+    return UNITS / (f"octavia-{name}.service" if name else "octavia.service")
+
+
+def _require_no_password(database: str | None) -> None:
+    """A unit file is read by every user of the machine."""
+    if database is not None and urlsplit(database).password:
+        raise Refused(
+            "has a password, which a unit file would show to every user", subject="--database",
+            hint="put it in ~/.pgpass (or PGPASSFILE), or use a certificate: docs/how-to/postgresql.md",
+        )  # fmt: skip
 
 
 def _require_systemd() -> None:

@@ -131,6 +131,8 @@ def _lines(overview: dict[str, Any]) -> Iterator[tree.Line]:
     facts = overview["control_plane"]
     if facts is not None:
         yield (styled(f"control plane {facts['version']}, pid {facts['pid']}, {facts['home']}", dim=True),)
+        for process in overview.get("control_planes", ()):
+            yield (styled(f"  {health.control_plane(process)}", dim=True),)
     elif not overview["load_balancers"] and not overview["reason"]:
         yield (NOT_RUNNING,)
         return

@@ -31,11 +31,13 @@ RETRY_SECONDS = 20.0
 """Seconds for which requests are retried while the control plane does not answer."""
 WAIT_SECONDS = 3
 """Seconds of one ``Prefer: wait``: the delay of a cancellation, and the interval of progress messages."""
+OTHERS_RETRY_SECONDS = 60.0
+"""The same where there are others to ask: until they have taken over (a lease, and a third of one), with some to spare."""
 CONFLICT_SECONDS = 6.0
 """Seconds for which an update waits for another object to release the port, address or name that it needs."""
 ANSWER_TIMEOUT = 30.0
 """Seconds for a response, in addition to the ``Prefer: wait``."""
-OTHERS_TIMEOUT = 6.0
+OTHERS_TIMEOUT = 8.0
 """The same where another control plane can be asked: a paused one takes connections and says nothing. More than
 ``api.pause.WRITE_SECONDS``, after which a control plane does not carry out a write any more."""
 
@@ -248,7 +250,8 @@ class Client:
         options: dict[str, Any] = {"json": json, "params": params, "headers": all_headers, "timeout": timeout + wait}
         if wait:
             options["headers"]["Prefer"] = f"wait={wait}"  # RFC 7240, section 4.3
-        retry_deadline = Deadline(min(RETRY_SECONDS, deadline.remaining() or 1.0), deadline.cancelled)
+        seconds = OTHERS_RETRY_SECONDS if self._several else RETRY_SECONDS
+        retry_deadline = Deadline(min(seconds, deadline.remaining() or 1.0), deadline.cancelled)
         while True:
             try:
                 return self._send(method, path, options, deadline, subject)

@@ -154,10 +154,11 @@ def preflight(home: Path) -> None:
 def stop(home: Path, deadline: Deadline) -> None:
     """Stop the control planes that run, and wait until they have exited. Traffic is not affected."""
     for instance in paths.instances(home):
-        _stop(instance, deadline)
+        stop_instance(instance, deadline)
 
 
-def _stop(home: Path, deadline: Deadline) -> None:
+def stop_instance(home: Path, deadline: Deadline) -> None:
+    """Stop the control plane of this folder, and wait until it has exited."""
     if not answers(home):
         return
     client = Client(start=lambda _: _socket(home))
@@ -193,7 +194,7 @@ def _match_version(home: Path, deadline: Deadline) -> None:
         with _lock(home, deadline):
             if answers(home) and _version(str(_facts(home, deadline)["version"])) < own_version:
                 log.info("restarting the embedded control plane", old=facts["version"], new=__version__)
-                _stop(home, deadline)
+                stop_instance(home, deadline)
                 _start(home, deadline)
 
 

@@ -45,7 +45,7 @@ class Membership:
     def stay(self, tx: Transaction, seconds: float) -> None:
         """Be alive for so long; learn who else is."""
         tx.put_control_plane(self.process, seconds)
-        alive = tuple(one for one in tx.control_planes() if one.alive)
+        alive = tuple(replace(one, load_balancers=0) for one in tx.control_planes() if one.alive)
         self.as_of = tx.now()
         if alive != self.alive:
             self.alive = alive

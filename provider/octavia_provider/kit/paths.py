@@ -7,8 +7,11 @@ Several control planes can share a home; each has a folder there for its socket,
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?")
+"""Of a control plane among several of one home."""
 SOCKET_LENGTH = 90
 """Bytes; the kernel's limit for a Unix socket's path is 108 (``unix(7)``), and others add to ours."""
 

@@ -94,6 +94,7 @@ class Amphora:
 class ControlPlane:
     """A process that serves the database. ``name`` is the holder of its leases; ``heartbeat_receiver``: where it hears the
     amphorae ("address:port"), None while it has no socket for them. ``alive``: it has said so within its lease.
+    ``load_balancers``: how many leases of such it has, as the store tells; it says nothing of them itself.
     """
 
     name: str
@@ -103,6 +104,7 @@ class ControlPlane:
     started_at: str = ""
     heartbeat_receiver: str | None = None
     alive: bool = True
+    load_balancers: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,7 +248,7 @@ class Transaction(Protocol):
         ...
 
     def control_planes(self) -> list[ControlPlane]:
-        """All that have not said that they ended, by name."""
+        """All that have not said that they ended, by name; who was not heard for a day is left out."""
         ...
 
     def amphorae(self, load_balancer_id: str | None = None) -> list[Amphora]:

@@ -16,7 +16,9 @@ def quote(value: object) -> str:
     return text if _PLAIN.fullmatch(text) else f'"{text.translate(_ESCAPED)}"'
 
 
-def unit(*, python: str, home: Path, templates_dir: Path | None) -> str:
+def unit(
+    *, python: str, home: Path, templates_dir: Path | None, database: str | None = None, name: str | None = None
+) -> str:
     """``octavia.service``."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -25,4 +27,4 @@ def unit(*, python: str, home: Path, templates_dir: Path | None) -> str:
         keep_trailing_newline=True, autoescape=False,  # noqa: S701 - systemd's quoting, not HTML's
     )  # fmt: skip
     template = environment.get_template("systemd/octavia.service.j2")
-    return template.render(python=python, home=home, templates_dir=templates_dir)
+    return template.render(python=python, home=home, templates_dir=templates_dir, database=database, name=name)

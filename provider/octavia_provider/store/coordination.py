@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -37,6 +37,10 @@ _FREE = delete(ADDRESSES).where(_HELD, ADDRESSES.c.address.not_in(bindparam("kee
 def own_holder(load_balancer_id: str, amphora_id: str) -> str:
     """Who holds an amphora's own addresses: a part of its load balancer."""
     return f"{load_balancer_id}/{amphora_id}"
+
+
+REMEMBERED_SECONDS = 86_400.0
+"""For which a control plane that ended without a word is told of."""
 
 
 class Coordination:
@@ -133,10 +137,16 @@ class Coordination:
         self._db.execute(delete(CONTROL_PLANES).where(CONTROL_PLANES.c.name == name))
 
     def control_planes(self) -> list[ControlPlane]:
-        """All that have not said that they ended, by name."""
+        """All that have not said that they ended, by name; who was not heard for a day is left out."""
         found = list(self._db.execute(select(CONTROL_PLANES).order_by(CONTROL_PLANES.c.name)))
         now = self._clock() if found else 0.0
-        return [rows.control_plane(row, alive=row.expires > now) for row in found]
+        leased = select(SCOPES.c.holder, func.count()).where(SCOPES.c.kind == "load_balancer").group_by(SCOPES.c.holder)
+        counts: dict[str, int] = {row[0]: row[1] for row in self._db.execute(leased)} if found else {}
+        return [
+            rows.control_plane(row, alive=row.expires > now, load_balancers=counts.get(row.name, 0))
+            for row in found
+            if row.expires > now - REMEMBERED_SECONDS
+        ]
 
     def amphorae(self, load_balancer_id: str | None = None) -> list[Amphora]:
         """Amphorae in the order they were made."""

@@ -167,7 +167,7 @@ def amphora(row: Any, cipher: Cipher) -> Amphora:
     )
 
 
-def control_plane(row: Any, *, alive: bool) -> ControlPlane:
+def control_plane(row: Any, *, alive: bool, load_balancers: int) -> ControlPlane:
     """A row of ``control_planes``."""
     return ControlPlane(
         name=row.name,
@@ -177,6 +177,7 @@ def control_plane(row: Any, *, alive: bool) -> ControlPlane:
         started_at=row.started_at,
         heartbeat_receiver=row.heartbeat_receiver,
         alive=alive,
+        load_balancers=load_balancers,
     )
 
 

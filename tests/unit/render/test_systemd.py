@@ -8,7 +8,7 @@ from pathlib import Path
 from octavia_provider.render.systemd import unit
 
 
-def command(**values: Path | None) -> str:
+def command(**values: Path | str | None) -> str:
     text = unit(python="/usr/bin/python3", home=Path("/var/lib/octavia"), **{"templates_dir": None, **values})  # type: ignore[arg-type]
     (line,) = [line for line in text.splitlines() if line.startswith("ExecStart=")]
     return line.partition("=")[2]
@@ -24,3 +24,9 @@ def test_templates_of_an_operator() -> None:
 
 def test_what_systemd_would_read_otherwise_is_quoted() -> None:
     assert command(templates_dir=Path('/a b/%h/$HOME/"\\')).endswith(r' --templates-dir "/a b/%%h/$$HOME/\"\\"')
+
+
+def test_one_of_several_control_planes_on_a_database() -> None:
+    assert command(database="postgresql:///octavia?host=/run/postgresql", name="two").endswith(
+        ' --database "postgresql:///octavia?host=/run/postgresql" --name two'
+    )

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""octaviactl service install --print: the unit, without systemd."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from command_line import octaviactl
+
+
+def test_the_unit_of_one_of_several_control_planes(tmp_path: Path) -> None:
+    options = ("--home", str(tmp_path), "--database", "postgresql:///octavia", "--name", "two", "--print")
+    printed = octaviactl("service", "install", *options)
+    assert printed.returncode == 0
+    assert f"serve --stay --home {tmp_path} --database postgresql:///octavia --name two\n" in printed.stdout
+    assert (
+        '"unit": "/etc/systemd/system/octavia-two.service"'
+        in octaviactl("service", "install", *options, "--json").stdout
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("--database", "postgresql://me:secret@db/octavia", "has a password"),
+        ("--name", "../two", "is no name of a control plane"),
+    ],
+)
+def test_what_a_unit_may_not_say_is_refused(tmp_path: Path, option: str, value: str, why: str) -> None:
+    refused = octaviactl("service", "install", "--home", str(tmp_path), option, value, "--print")
+    assert refused.returncode != 0
+    assert why in refused.stderr
+    assert "secret" not in refused.stderr
