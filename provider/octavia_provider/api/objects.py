@@ -87,18 +87,16 @@ class Objects:
         if owner is not None and record.owner and record.owner.provider == owner.provider and not record.confirmed:
             await context.store.write(lambda tx: tx.confirm([record.id], owner.provider))
         if wait is not None and _pending(shown):
-            await context.generation_waits.at_rest(record, record.generation, wait)
-            record, shown = await self._read(request, own=own)
+            look = partial(self._look, request, own=own)
+            _, shown = await context.generation_waits.at_rest(record, record.generation, wait, lambda tx, _: look(tx))
         return answer({self.word: list_query.select(shown, request.query)}, headers=_applied(wait))
 
     async def _read(self, request: web.Request, *, own: bool) -> tuple[Record, Shown]:
-        id_, parent_id = self._named(request), self._parent_id(request)
+        return await request.app[CONTEXT].store.read(partial(self._look, request, own=own))
 
-        def work(tx: Transaction) -> tuple[Record, Shown]:
-            record = self._find(tx, id_, parent_id)
-            return record, _view(tx, request, own=own).show(record)
-
-        return await request.app[CONTEXT].store.read(work)
+    def _look(self, request: web.Request, tx: Transaction, *, own: bool) -> tuple[Record, Shown]:
+        record = self._find(tx, self._named(request), self._parent_id(request))
+        return record, _view(tx, request, own=own).show(record)
 
     # ── writing ──────────────────────────────────────────────────────────────────────────────────────────────────────
     async def create(self, request: web.Request) -> web.Response:
@@ -176,13 +174,11 @@ class Objects:
         if wait is None or not _pending(shown):
             return shown
 
-        def again(tx: Transaction) -> Shown:
-            now = tx.get(self.kind, record.id)
+        def again(tx: Transaction, now: Record | None) -> Shown:
             return _show(_view(tx, request, own=wait is not None), now, nested=nested) if now else shown
 
         context = request.app[CONTEXT]
-        await context.generation_waits.at_rest(record, generation, wait)
-        return await context.store.read(again)
+        return await context.generation_waits.at_rest(record, generation, wait, again)
 
     # ── what a request names ─────────────────────────────────────────────────────────────────────────────────────────
     def _named(self, request: web.Request) -> str:

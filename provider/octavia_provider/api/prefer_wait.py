@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from octavia_provider.ports import Record, Scope, Store
+from octavia_provider.ports import Record, Scope, Store, Transaction
 
+T = TypeVar("T")
 GONE = 2**63
 
 
@@ -60,15 +63,23 @@ class GenerationWaits:
             scope.generation_waits.discard(entry)
         return not self._closed
 
-    async def at_rest(self, record: Record, generation: int, seconds: float) -> None:
+    async def at_rest(
+        self, record: Record, generation: int, seconds: float, show: Callable[[Transaction, Record | None], T]
+    ) -> T:
         """Wait until the object's own last write is settled: a sibling's may have written it again meanwhile, as L7
-        policies move each other."""
+        policies move each other. Answers what is shown of it then."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        while await self.settled(record.scope_id, generation, end - loop.time()):
-            now = await self._store.read(lambda tx: tx.get(record.kind, record.id))
-            if now is None or now.generation <= generation:
-                return
+
+        def look(tx: Transaction) -> tuple[Record | None, T]:
+            now = tx.get(record.kind, record.id)
+            return now, show(tx, now)
+
+        while True:
+            settled = await self.settled(record.scope_id, generation, end - loop.time())
+            now, shown = await self._store.read(look)
+            if not settled or now is None or now.generation <= generation:
+                return shown
             generation = now.generation
 
     def close(self) -> None:
@@ -82,10 +93,11 @@ class GenerationWaits:
     async def _watch(self, scope_id: str, scope: _Waiters) -> None:
         try:
             async with self._store.watch(scope_id) as watch:
+                now: Scope | None = None
                 while scope.generation_waits:
-                    scope.applied(await self._applied(scope_id))
+                    scope.applied(now.applied if now else await self._applied(scope_id))
                     if scope.generation_waits:
-                        await watch.changed()
+                        now = (await watch.changed()).get(scope_id)
                 self._scopes.pop(scope_id, None)  # before anybody else stands in a line that nobody watches
         except Exception as error:  # noqa: BLE001 - those who wait must hear of it
             scope.failed(error)

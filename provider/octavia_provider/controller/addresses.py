@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from octavia_provider.model import allocated
 from octavia_provider.ports import (
@@ -25,18 +25,27 @@ from octavia_provider.ports import (
 class Addresses:
     """``vips``: what amphorae carry, as it was read last. ``allocated``: every VIP has its address.
 
-    ``_held``: what a cloud may hold for it at most; None: that is not known yet.
+    ``_held``: what a cloud may hold for it at most; None: that is not known yet. ``_given_back``: what was so when the rest
+    was given back last.
     """
 
     networks: Networks
     vips: tuple[Vip, ...] = ()
     allocated: bool = False
     _held: frozenset[str] | None = None
+    _written: int = 0
+    _given_back: object = None
+    _local: LocalAllocation | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Who allocates is asked once: to look through a protocol takes its time."""
+        self._local = self.networks if isinstance(self.networks, LocalAllocation) else None
 
     def read(self, tx: Transaction, load_balancer: Record) -> None:
         """Learn what its amphorae are to carry."""
-        if isinstance(self.networks, LocalAllocation):
-            self.vips, self.allocated = self.networks.vips(tx, load_balancer), True
+        self._written = load_balancer.generation
+        if self._local is not None:
+            self.vips, self.allocated = self._local.vips(tx, load_balancer), True
         else:
             self._take(load_balancer)
 
@@ -88,7 +97,7 @@ class Addresses:
 
     def to_release(self, carried: Collection[str], *, gone: bool) -> tuple[str, ...] | None:
         """What is to be kept where the cloud may hold more than that for it; None where it does not."""
-        if not isinstance(self.networks, RemoteAllocation):
+        if self._local is not None:
             return None
         keep = frozenset() if gone else frozenset((*carried, *(vip.address for vip in self.vips)))
         return None if self._held is not None and self._held <= keep else tuple(sorted(keep))
@@ -99,7 +108,16 @@ class Addresses:
             await self.networks.release(load_balancer_id, keep)
         self._held = frozenset(keep)
 
+    def surplus(self, carried: Collection[str]) -> object | None:
+        """Where the store has the addresses: what it is by which some may be to be given back, None where none is."""
+        now = (self._written, self.vips, frozenset(carried))
+        return None if self._local is None or self._given_back == now else now
+
     def give_back(self, tx: Transaction, load_balancer_id: str, carried: Collection[str]) -> None:
-        """The same where the store has the addresses, in the transaction that settles."""
-        if isinstance(self.networks, LocalAllocation):
-            self.networks.give_back(tx, load_balancer_id, carried)
+        """Give back what is neither wanted nor carried, in the transaction that settles; then ``given_back`` is told."""
+        if self._local is not None:
+            self._local.give_back(tx, load_balancer_id, carried)
+
+    def given_back(self, surplus: object) -> None:
+        """It was committed."""
+        self._given_back = surplus

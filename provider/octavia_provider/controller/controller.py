@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from random import uniform
@@ -137,13 +137,17 @@ class Controller:
         """All that work here."""
         return [worker.reconciler for worker in self._workers.values()]
 
-    async def scopes(self, among: Collection[str] | None = None) -> list[Scope]:
-        """All that something has to be brought about for, or those ``among`` these ids."""
+    async def scopes(self, among: Mapping[str, Scope | None] | None = None) -> list[Scope]:
+        """All that something has to be brought about for, or those ``among`` what was written."""
+        unknown = [scope_id for scope_id, scope in (among or {}).items() if scope is None]
 
         def work(tx: Transaction) -> Iterable[Scope | None]:
-            return tx.scopes() if among is None else [tx.scope(scope_id) for scope_id in among]
+            return tx.scopes() if among is None else map(tx.scope, unknown)
 
-        return [scope for scope in await self._store.read(work) if scope is not None and scope.kind in self._makers]
+        found = list((among or {}).values())
+        if among is None or unknown:
+            found += await self._store.read(lambda tx: list(work(tx)))
+        return [scope for scope in found if scope is not None and scope.kind in self._makers]
 
     def troubles(self) -> dict[str, str]:
         """Scope → what is in the way right now (tried again by itself)."""
@@ -155,7 +159,7 @@ class Controller:
             while True:
                 await self._dispatch(await watch.changed())
 
-    async def _dispatch(self, written: Collection[str] | None = None, *, everything: bool = False) -> None:
+    async def _dispatch(self, written: Mapping[str, Scope | None] | None = None, *, everything: bool = False) -> None:
         """Wake what has something to do, of the scopes that were written or of all."""
         claimed = []
         found = await self.scopes(written)

@@ -303,7 +303,9 @@ class Heartbeats:
         async with self._store.watch() as watch:
             await self._learn()
             while True:
-                await self._learn(await watch.changed())
+                written = await watch.changed()
+                if unknown := [scope_id for scope_id, scope in written.items() if scope is None]:
+                    await self._learn(unknown)  # amphorae may have been written
 
     async def _learn_all(self) -> None:
         while True:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -126,7 +126,7 @@ class Housekeeper:
         """Wait until a scope is gone, which may have been the last, for so long at most."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                written: frozenset[str] = frozenset()
+                written: Mapping[str, Scope | None] = {}
                 while len(await self._controller.scopes(written)) == len(written):
                     written = await watch.changed()
 

@@ -286,11 +286,17 @@ class BalancerReconciler(BalancerAmphorae):
                 Reason.ConfigurationApplied, "What was written is in force", generation=settlement.generation
             )
 
+        carried = self.carried()
+        surplus = self.addresses.surplus(carried)
+
         def work(tx: Transaction) -> None:
             tx.settle(settlement)
-            self.addresses.give_back(tx, scope.id, self.carried())
+            if surplus is not None:
+                self.addresses.give_back(tx, scope.id, carried)
 
         await self.write(work)
+        if surplus is not None:
+            self.addresses.given_back(surplus)
         self.desired_state.settled(self.desired_state.generation, accepted, errors)
 
     def _show_what_stands_aside(self) -> None:

@@ -322,12 +322,13 @@ def fenced(scope: Scope, work: Callable[[Transaction], T]) -> Callable[[Transact
 
 
 class Watch(Protocol):
-    """Wakes after commits that write or settle objects of one scope (or all); not for leases, revisions, amphorae."""
+    """Wakes after commits that write or settle objects of one scope (or all), or write its amphorae; not for leases, revisions."""
 
-    async def changed(self) -> frozenset[str]:
+    async def changed(self) -> Mapping[str, Scope | None]:
         """Return at once when a commit came since the last call (or since the watch began), else when one comes.
 
-        The scopes that were written since: who follows the store reads those again, and not all.
+        The scopes that were written since, each as the last commit left it; None where it has to be read to be known: it is gone,
+        amphorae of it were written, or another process wrote it.
         """
         ...
 

@@ -57,10 +57,19 @@ class Coordination:
         self._clock = clock
         self._writable = writable
         self.touched: set[str] = set()
+        self._with_amphorae: set[str] = set()
         self._raised: dict[str, int] = {}
         self._scopes: dict[str, Scope] = {}
         self._records: dict[str, Record] = {}
         self._exchanging = False
+
+    def written(self) -> dict[str, Scope | None]:
+        """What is ``touched``: scopes as they are now, None where more than that was written."""
+        return {name: None if name in self._with_amphorae else self._scopes.get(name) for name in self.touched}
+
+    def _amphora_of(self, load_balancer_id: str) -> None:
+        self.touched.add(load_balancer_id)
+        self._with_amphorae.add(load_balancer_id)
 
     def next_revision(self, scope_id: str, fence: int) -> Scope:
         """Raise the revision; ``LeaseLost`` when the fence is no longer ours."""
@@ -168,6 +177,7 @@ class Coordination:
             "flavor": rows.plain(amphora.flavor),
             "agent_version": amphora.agent_version,
         }
+        self._amphora_of(amphora.load_balancer_id)
         change = {**values, "updated_at": rows.now()}
         changed = self._db.execute(update(AMPHORAE).where(AMPHORAE.c.id == amphora.id).values(change))
         if changed.rowcount == 0:
@@ -182,6 +192,7 @@ class Coordination:
         """Forget an amphora and give back its addresses."""
         gone = delete(AMPHORAE).where(AMPHORAE.c.id == id).returning(AMPHORAE.c.load_balancer_id)
         for (load_balancer_id,) in self._db.execute(gone).all():
+            self._amphora_of(load_balancer_id)
             self.free_addresses(own_holder(load_balancer_id, id))
 
     def take_address(self, pool: str, holder: str, candidates: Iterable[str]) -> str | None:

@@ -259,6 +259,7 @@ class SqlTransaction(Coordination, EventLog):
         except IntegrityError:
             raise Conflict("exists already", subject=f"{KINDS[record.kind].LABEL} {record.id}") from None
         self.touched.add(record.scope_id)
+        self._scopes[record.scope_id] = first
         return 1
 
     def _living(self, id_: str) -> Record:

@@ -5,10 +5,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
-from octavia_provider.ports import EVENTS_CHANGED
+from octavia_provider.ports import EVENTS_CHANGED, Scope
+
+
+def add_written(written: dict[str, Scope | None], more: Mapping[str, Scope | None]) -> None:
+    """Add what a later commit wrote. What has to be read stays so: another process's commit may be heard of before an earlier
+    one of ours is."""
+    for name, scope in more.items():
+        written[name] = scope if written.get(name, scope) is not None else None
 
 
 class SqlWatch:
@@ -16,19 +23,18 @@ class SqlWatch:
 
     def __init__(self) -> None:
         self._event = asyncio.Event()
-        self._written: set[str] = set()
+        self._written: dict[str, Scope | None] = {}
 
-    async def changed(self) -> frozenset[str]:
+    async def changed(self) -> Mapping[str, Scope | None]:
         """The scopes that were written since the last call: at once when there are some, else when a commit comes."""
         await self._event.wait()
         self._event.clear()
-        written = frozenset(self._written)
-        self._written.clear()
+        written, self._written = self._written, {}
         return written
 
-    def wake(self, scopes: Iterable[str]) -> None:
+    def wake(self, scopes: Mapping[str, Scope | None]) -> None:
         """A commit came that wrote these."""
-        self._written.update(scopes)
+        add_written(self._written, scopes)
         self._event.set()
 
 
@@ -53,11 +59,10 @@ class Watches:
             if not watchers:
                 del self._by_scope[scope_id]
 
-    def wake(self, scopes: Iterable[str]) -> None:
+    def wake(self, scopes: Mapping[str, Scope | None]) -> None:
         """Wake the watchers of these scopes, and those of all when there are any. Events are no scope."""
-        names = set(scopes)
-        written = list(names - {EVENTS_CHANGED})
-        for name in (*names, None) if written else names:
+        written = {name: scope for name, scope in scopes.items() if name != EVENTS_CHANGED}
+        for name in (*scopes, None) if written else scopes:
             for watch in self._by_scope.get(name, ()):
                 watch.wake(written)
 
@@ -65,4 +70,4 @@ class Watches:
         """The same for commits of other processes, which another thread hears of."""
         if self._loop is not None:  # else nobody has ever watched
             with contextlib.suppress(RuntimeError):  # the loop has ended
-                self._loop.call_soon_threadsafe(self.wake, list(scopes))
+                self._loop.call_soon_threadsafe(self.wake, dict.fromkeys(scopes))

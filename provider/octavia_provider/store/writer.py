@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import queue
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +21,10 @@ from sqlalchemy.engine import Connection, RootTransaction
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from octavia_provider.model.errors import OctaviaError, PermanentError, TransientError
+from octavia_provider.ports import Scope
 
 from .transaction import SqlTransaction
+from .watches import add_written
 
 GROUP = 128  # writes that share a commit at most: the first of them waits for the last
 # What SQLite says of a machine that is short of something; the third: of descriptors, the last: its file was remounted
@@ -61,7 +63,7 @@ class Writer:
 
     def __init__(
         self, engine: Engine, begin: Begin, announce: Callable[[Connection, Iterable[str]], None],
-        committed: Callable[[Iterable[str]], None],
+        committed: Callable[[Mapping[str, Scope | None]], None],
     ) -> None:  # fmt: skip
         self._engine = engine
         self._begin = begin
@@ -111,7 +113,7 @@ class Writer:
     def _fail(self, group: list[Job], error: Exception) -> None:
         for job in group:
             job.error = job.error or friendly(error)
-        self._tell(group, set())
+        self._tell(group, {})
 
     def _gather(self) -> list[Job] | None:
         job = self._jobs.get()
@@ -131,7 +133,7 @@ class Writer:
 
     def _commit(self, connection: Connection, group: list[Job]) -> bool:
         """Whether the connection can be used again."""
-        touched: set[str] = set()
+        touched: dict[str, Scope | None] = {}
         try:
             with self._begun(connection) as transaction:
                 waiting = [job for job in group if not job.future.cancelled()]
@@ -155,7 +157,7 @@ class Writer:
                 raise
             return connection.begin()  # the server was restarted since the last write: SQLAlchemy connects again
 
-    def _one(self, connection: Connection, job: Job, touched: set[str], *, alone: bool) -> None:
+    def _one(self, connection: Connection, job: Job, touched: dict[str, Scope | None], *, alone: bool) -> None:
         transaction = self._begin(connection)
         try:
             with contextlib.nullcontext() if alone else connection.begin_nested():
@@ -163,9 +165,9 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - it is the caller's, and is raised there
             job.error = friendly(error)
         else:
-            touched.update(transaction.touched)
+            add_written(touched, transaction.written())
 
-    def _tell(self, group: list[Job], touched: set[str]) -> None:
+    def _tell(self, group: list[Job], touched: Mapping[str, Scope | None]) -> None:
         def tell() -> None:
             self._committed(touched)
             for job in group:

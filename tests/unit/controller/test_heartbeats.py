@@ -120,10 +120,10 @@ class _Watch:
     async def __aexit__(self, *_: object) -> None:
         pass
 
-    async def changed(self) -> set[str]:
+    async def changed(self) -> dict[str, None]:
         await self.event.wait()
         self.event.clear()
-        return {"lb"}
+        return {"lb": None}
 
 
 def full(digest: str, state: ServerState = "down") -> States:

@@ -165,8 +165,8 @@ async def test_events_wake_those_who_watch_them__and_nobody_who_watches_objects(
         await events_watch.changed()
         await store.write(lambda tx: [tx.touch(lb.id), tx.record(Reason.AmphoraBooted.event("runs"))])
         await events_watch.changed()
-        assert await all_watch.changed() == {lb.id}
-        assert await lb_watch.changed() == {lb.id}
+        assert set(await all_watch.changed()) == {lb.id}
+        assert set(await lb_watch.changed()) == {lb.id}
         assert not [w for w in (all_watch, lb_watch) if await _stirs(w.changed())]
 
 

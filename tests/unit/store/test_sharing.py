@@ -83,7 +83,7 @@ async def test_quotas_uniqueness_and_exchanges_hold_among_writers_in_different_p
 
 async def changed(watch: Watch) -> frozenset[str]:
     async with asyncio.timeout(20):
-        return await watch.changed()
+        return frozenset(await watch.changed())
 
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)

@@ -158,7 +158,7 @@ async def test_watches_wake_after_commits_of_their_scope(store: SqlStore) -> Non
         await store.write(lambda tx: tx.insert(member(pool, 2)))
         for watch in (mine, every):
             async with asyncio.timeout(5):
-                assert await watch.changed() == {lb.id}
+                assert await watch.changed() == {lb.id: await store.read(lambda tx: tx.scope(lb.id))}
         await store.write(lambda tx: [tx.acquire(lb.id, "me", 5), tx.next_revision(lb.id, 1)])
         with pytest.raises(Conflict):
             await store.write(lambda tx: tx.insert(member(pool, 1)))
@@ -170,7 +170,10 @@ async def test_watches_wake_after_commits_of_their_scope(store: SqlStore) -> Non
             await asyncio.gather(waiting[0], waiting[2])
         waiting[1].cancel()
         made = [await store.write(lambda tx: tx.insert(record("load_balancer"))) for _ in range(2)]
-        assert await every.changed() == {one.id for one in made}
+        await store.write(lambda tx: tx.put_amphora(Amphora(id="amphora", load_balancer_id=lb.id)))
+        await store.write(lambda tx: tx.touch(lb.id))
+        scopes = {one.id: one for one in await store.read(lambda tx: tx.scopes()) if one.id in {m.id for m in made}}
+        assert await every.changed() == {**scopes, lb.id: None}  # amphorae have to be read
 
 
 async def test_after_the_end_writes_are_refused(tmp_path: Path, url: str) -> None:
