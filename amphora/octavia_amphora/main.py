@@ -66,6 +66,7 @@ async def run(settings: AgentConfig, source: bytes) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     runtime = AgentSettings(
+        amphora_id=settings.amphora_id,
         state_directory=settings.state_directory,
         run_directory=settings.run_directory,
         haproxy=settings.haproxy,

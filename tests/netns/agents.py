@@ -75,25 +75,28 @@ class Amphora:
     """An agent, its haproxy, its members; ``revision`` counts pushes."""
 
     def __init__(
-        self, sandbox: Sandbox, directory: Path, *, receiver: str = "", finish: float = 1.0, haproxy: str = "haproxy"
-    ) -> None:
+        self, sandbox: Sandbox, directory: Path, *, receiver: str = "", finish: float = 1.0, haproxy: str = "haproxy",
+        address: str = "127.0.0.1", enter: tuple[str, ...] = (), load_balancer_id: str = "",
+    ) -> None:  # fmt: skip
+        self.address = address
+        self._enter = enter
         self.finish = finish
         self.haproxy = haproxy
         self.sandbox = sandbox
         self.directory = directory
         self.id = str(uuid.uuid4())
-        self.load_balancer_id = str(uuid.uuid4())
+        self.load_balancer_id = load_balancer_id or str(uuid.uuid4())
         self._secrets: dict[str, bytes] = {}
         self.control_plane_id = str(uuid.uuid4())
         self.authority = self.authority_at(lambda: dt.datetime.now(dt.UTC))
         self.revision = 0
-        self.host = Instance(amphora_id=self.id, load_balancer_id=self.load_balancer_id, agent=("127.0.0.1", 9443))
+        self.host = Instance(amphora_id=self.id, load_balancer_id=self.load_balancer_id, agent=(address, 9443))
         self.client = AgentClient(sandbox, self.authority)  # type: ignore[arg-type]
         self._receiver = receiver
         self.run_directory = tempfile.TemporaryDirectory(prefix="oct-", ignore_cleanup_errors=True)  # short: sockets
         self._process: subprocess.Popen[bytes] | None = None
         self._members: subprocess.Popen[bytes] | None = None
-        self.settle(self.authority.issue_amphora(self.id, "127.0.0.1"))
+        self.settle(self.authority.issue_amphora(self.id, address))
 
     def authority_at(self, clock: Callable[[], dt.datetime]) -> CertificateAuthority:
         """The authority, with another clock than the machine's."""
@@ -111,7 +114,7 @@ class Amphora:
             file.write(mine.certificate)
         settings = AgentConfig(
             amphora_id=self.id,
-            listen_address="127.0.0.1",
+            listen_address=self.address,
             listen_port=9443,
             certificate=str(self.directory / "cert"),
             key=str(self.directory / key),
@@ -131,7 +134,7 @@ class Amphora:
     async def start(self) -> None:
         log = (self.directory / "agent.log").open("ab")
         command = (sys.executable, "-m", "octavia_amphora.main", "--config", str(self.directory / "agent.json"))
-        self._process = self.sandbox.run(*command, stdout=log, stderr=log)
+        self._process = self.sandbox.run(*self._enter, *command, stdout=log, stderr=log)
         log.close()
         await self.client.ready(self.host, 20.0)
 
@@ -146,7 +149,7 @@ class Amphora:
 
     def members(self, *ports: int) -> None:
         command = (sys.executable, str(HERE / "members.py"), *map(str, ports))
-        self._members = self.sandbox.run(*command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._members = self.sandbox.run(*self._enter, *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self._members.stdout
         assert self._members.stdout.readline() == b"ready\n"
 

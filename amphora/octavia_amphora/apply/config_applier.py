@@ -188,7 +188,8 @@ class ConfigApplier:
     def write_config(self, configuration: Configuration) -> str:
         """Replace ``haproxy.cfg``; the mark by which a worker that loaded it is known."""
         mark = f"{global_section.structure(configuration)} {time.time_ns():x}"
-        head = global_section.render(self.paths, mark=mark)
+        peer = self.settings.amphora_id if configuration.vrrp else ""
+        head = global_section.render(self.paths, mark=mark, local_peer=peer)
         self.files.link_files(configuration, self.paths.files)
         write(self.paths.config, compose(configuration, global_section=head).encode(), mode=self.paths.mode)
         return mark

@@ -9,10 +9,14 @@ import shutil
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from octavia_amphora.haproxy import servers, stick_tables
 from octavia_amphora.haproxy.process import Haproxy
 from octavia_amphora.haproxy.watchdog import Watchdog
 from octavia_amphora.supervision import supervised
+from octavia_amphora.vrrp.addresses import VrrpError
+from octavia_amphora.vrrp.redundancy import Redundancy
 from octavia_amphora.wire.config import Configuration, without_contents
 from octavia_amphora.wire.messages import (
     Applied,
@@ -30,6 +34,7 @@ from .config_applier import ConfigApplier
 from .disk import Disk, PushRecord
 from .errors import PushRefused
 from .files import Files
+from .revival import Debounced, Revival
 from .runtime_certificates import RuntimeCertificates
 from .settings import AgentSettings
 from .stats_collector import StatsCollector
@@ -52,28 +57,24 @@ class LoadBalancer:
         self._disk = Disk(self._paths.state)
         self._accepted = self._disk.accepted()
         self._newest = self._disk.newest() or self._accepted
-        self._haproxy = Haproxy(settings.haproxy, self._paths, on_death=self._on_death, on_log=self._on_log_write)
+        # haproxy has written to its log: the state of a server may be another now. Many lines are one look.
+        self._log_written = Debounced(lambda: self._stats.min_interval, changed)
+        self._haproxy = Haproxy(settings.haproxy, self._paths, on_death=self._on_death, on_log=self._log_written)
+        self._redundancy = Redundancy(settings.amphora_id, self._paths.run, self._paths.lock, changed)
         self._stats = StatsCollector(self._paths)
         self._udp_and_probes = UdpAndProbes(load_balancer_id, self._paths, self._on_verdict)
         self._applier = ConfigApplier(
-            load_balancer_id,
-            settings,
-            self._paths,
-            self._files,
-            self._haproxy,
-            self._stats,
-            self._udp_and_probes,
+            load_balancer_id, settings, self._paths, self._files, self._haproxy, self._stats, self._udp_and_probes,
             self._runtime_certificates,
-        )
-        self._watchdog = Watchdog(load_balancer_id, self._paths, self._haproxy, self._applier)
-        self._verdict_task: asyncio.Task[None] | None = None
+        )  # fmt: skip
+        self._watchdog = Watchdog(load_balancer_id, self._paths, self._haproxy, self._applier, self._redundancy)
+        self._verdicts = Revival(f"verdicts {self.id}", self._apply_verdicts, settings.max_restart_pause)
         self._watchdog_task: asyncio.Task[None] | None = None
         self._last_states: States | None = None
-        self._log_timer: asyncio.TimerHandle | None = None
         self._unsaved = False
         self._last_warning = ""
         self._lock = asyncio.Lock()
-        self._restart_task: asyncio.Task[None] | None = None
+        self._revival = Revival(f"revival {self.id}", self._revive, settings.max_restart_pause)
         self._recovered = asyncio.Event()
         if self._newest is None:
             self._recovered.set()
@@ -85,7 +86,7 @@ class LoadBalancer:
             old, workers = self.configuration, self._haproxy.workers
             try:
                 applied = await self._apply(push)
-            except OSError as error:  # of the machine: nothing that is configured is to blame
+            except (OSError, VrrpError) as error:  # of the machine: nothing that is configured is to blame
                 raise PushRefused(Refusal("transient", f"cannot be put in force now: {error}")) from error
             removed = drain.removed_servers(old, self.configuration)
         await drain.wait_until_idle(self._paths, removed, workers, self._settings.idle_timeout)
@@ -94,7 +95,7 @@ class LoadBalancer:
     async def _apply(self, push: Push) -> Applied:
         began = time.monotonic()
         version_fence.check_order(push.stamp, self._newest)
-        if self._accepted and self._accepted.stamp == push.stamp and self._haproxy.alive:
+        if self._accepted and self._accepted.stamp == push.stamp and self._haproxy.alive and self._redundancy.settled:
             return self._result(push.stamp, "unchanged", began)
         new = version_fence.resolve(self.id, push, self._accepted)
         self._paths.create()
@@ -102,13 +103,15 @@ class LoadBalancer:
         self._save_newest(PushRecord(push.stamp, new))
         old = self.configuration
         try:
+            await self._redundancy.test(new.vrrp)
             await self._udp_and_probes.apply_rules(new, old, linger=True)
             outcome = await self._applier.apply(old, new)
-        except (PushRefused, OSError):
+        except (PushRefused, OSError, VrrpError):
             await self._restore(push.stamp, old, new)
             raise
         self._accept()
         await self._udp_and_probes.sync(new)
+        await self._redundancy.apply(new.vrrp)
         return self._result(push.stamp, outcome, began)
 
     async def _restore(self, stamp: VersionStamp, old: Configuration | None, new: Configuration) -> None:
@@ -139,8 +142,9 @@ class LoadBalancer:
             return None
         haproxy = self._haproxy
         return LoadBalancerStatus(
-            self._accepted.stamp, haproxy.serving, haproxy.master, haproxy.workers, self._applier.reloads
-        )
+            self._accepted.stamp, haproxy.serving, haproxy.master, haproxy.workers, self._applier.reloads,
+            self._redundancy.state,
+        )  # fmt: skip
 
     async def collect_states(self) -> States | None:
         """States and counters now (during a reload: as last seen); None when nothing is in force."""
@@ -166,6 +170,7 @@ class LoadBalancer:
         if self._haproxy.alive and not found.serving:
             self._watchdog.trigger()
         found = await self._udp_and_probes.add_states(accepted.configuration, found)
+        found = msgspec.structs.replace(found, vrrp=self._redundancy.state)
         self._last_states = found
         return found
 
@@ -233,7 +238,7 @@ class LoadBalancer:
         async with self._lock:
             try:
                 await self._recover()
-            except OSError as error:
+            except (OSError, VrrpError) as error:
                 log.error("not recovered yet load_balancer=%s: %s", self.id, error)  # noqa: TRY400
                 self._on_death()
             finally:
@@ -251,6 +256,8 @@ class LoadBalancer:
         if configuration := self.configuration:
             self._udp_and_probes.set_configuration(configuration)
             await self._udp_and_probes.sync(configuration)
+            self._tell_serving()
+            await self._redundancy.apply(configuration.vrrp)
 
     async def _adopt_running(self, *, unfinished: bool) -> bool:
         """Whether the haproxy that was found has what it should have."""
@@ -272,11 +279,11 @@ class LoadBalancer:
 
     async def close(self) -> None:
         """Let go: haproxy goes on serving."""
-        for task in (self._restart_task, self._verdict_task, self._watchdog_task):
-            if task:
-                task.cancel()
-        if self._log_timer:
-            self._log_timer.cancel()
+        if self._watchdog_task:
+            self._watchdog_task.cancel()
+        for one in (self._verdicts, self._revival, self._log_written):
+            one.cancel()
+        self._redundancy.close()
         self._udp_and_probes.close()
         async with self._lock:
             self._stats.release_old_workers()
@@ -309,6 +316,7 @@ class LoadBalancer:
     async def _stop_and_clean(self) -> None:
         if self._newest is None:
             return
+        await self._redundancy.stop()
         self._stats.release_old_workers()
         if self._haproxy.alive:
             await self._haproxy.stop(timeout=self._settings.drain_timeout)
@@ -321,51 +329,46 @@ class LoadBalancer:
 
     def _on_death(self) -> None:
         """haproxy ended and nobody wanted it: start it again, at once, then with growing pauses."""
+        self._tell_serving()
         self._on_change()
-        if self._restart_task is None or self._restart_task.done():
-            self._restart_task = asyncio.ensure_future(supervised(f"revival {self.id}", self._restart))
+        self._revival.begin()
 
-    async def _restart(self) -> None:
-        pause = 0.0
-        while True:
-            async with self._lock:
-                configuration = self.configuration
-                if configuration is None or self._haproxy.alive:
-                    return
-                log.error("haproxy is gone, starting it load_balancer=%s", self.id)
-                try:
+    async def _revive(self) -> bool:
+        async with self._lock:
+            configuration = self.configuration
+            if configuration is None:
+                return True
+            try:
+                if not self._haproxy.alive:
+                    log.error("haproxy is gone, starting it load_balancer=%s", self.id)
                     await self._applier.start(configuration)
-                except (PushRefused, OSError) as error:
-                    log.error("haproxy does not start load_balancer=%s: %s", self.id, error)  # noqa: TRY400
-                else:
                     await self._udp_and_probes.sync(configuration)
-                    self._on_change()
-                    return
-            pause = min(max(0.2, pause * 2), self._settings.max_restart_pause)
-            await asyncio.sleep(pause)
-
-    def _on_log_write(self) -> None:
-        """haproxy has written to its log: the state of a server may be another now. Many lines are one look."""
-        if self._log_timer is None:
-            self._log_timer = asyncio.get_running_loop().call_later(self._stats.min_interval, self._after_log_write)
-
-    def _after_log_write(self) -> None:
-        self._log_timer = None
+                self._tell_serving()
+                if not self._redundancy.settled:
+                    await self._redundancy.apply(configuration.vrrp)
+            except (PushRefused, OSError, VrrpError) as error:
+                log.error("not served yet load_balancer=%s: %s", self.id, error)  # noqa: TRY400
+                return False
         self._on_change()
+        return True
+
+    def _tell_serving(self) -> None:
+        """A haproxy that does not serve gives up the addresses that it shares."""
+        self._redundancy.set_serving(serving=self._haproxy.serving)
 
     def _on_verdict(self) -> None:
         """Our checks found a server dead, or alive again."""
         self._on_change()
-        if self._verdict_task is None or self._verdict_task.done():
-            self._verdict_task = asyncio.ensure_future(supervised(f"verdicts {self.id}", self._apply_verdicts))
+        self._verdicts.begin()
 
-    async def _apply_verdicts(self) -> None:
+    async def _apply_verdicts(self) -> bool:
         applied = None
         while applied != self._udp_and_probes.down:
             async with self._lock:
                 applied = self._udp_and_probes.down
                 if configuration := self.configuration:
                     await self._udp_and_probes.sync(configuration)
+        return True
 
     def _start_watchdog(self) -> None:
         """Look for a haproxy that hangs, from now on."""
@@ -387,6 +390,7 @@ class LoadBalancer:
             self._unsaved = True
             self._warn_once(f"cannot be kept on disk: {error}")
         self._last_states = None
+        self._tell_serving()
         self._udp_and_probes.set_configuration(self.configuration)
         self._start_watchdog()
         self._on_change()

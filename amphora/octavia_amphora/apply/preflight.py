@@ -20,7 +20,8 @@ async def check_configuration(
 ) -> None:
     """``PushRefused`` with what haproxy or the kernel complains of; ``running``: whose ports are ours already."""
     files.link_files(new, paths.candidate_files)
-    head = global_section.render(paths, mark="check", files=paths.candidate_files)
+    peer = settings.amphora_id if new.vrrp else ""
+    head = global_section.render(paths, mark="check", files=paths.candidate_files, local_peer=peer)
     write(paths.candidate, compose(new, global_section=head).encode(), mode=paths.mode)
     output = await check.check(settings.haproxy, paths.candidate, settings.haproxy_user)
     paths.candidate.unlink()

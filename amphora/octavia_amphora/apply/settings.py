@@ -16,6 +16,7 @@ class AgentSettings:
     ``finish``: how long a push waits for what removed servers are still answering.
     """
 
+    amphora_id: str
     state_directory: str
     run_directory: str
     haproxy: str = "haproxy"

@@ -28,10 +28,11 @@ def structure(configuration: Configuration) -> str:
     return hashlib.sha256(compose(bare).encode()).hexdigest()[:16]
 
 
-def render(paths: Paths, *, mark: str, files: Path | None = None) -> str:
+def render(paths: Paths, *, mark: str, files: Path | None = None, local_peer: str = "") -> str:
     """The section's text. ``mark`` comes back in ``show info`` as the description: which file a worker has loaded.
 
-    ``files``: where certificates and their like are, if not where haproxy will read them.
+    ``files``: where certificates and their like are, if not where haproxy will read them. ``local_peer``: which of the peers
+    this amphora is.
     """
     files = files or paths.files
     lines = [
@@ -52,4 +53,5 @@ def render(paths: Paths, *, mark: str, files: Path | None = None) -> str:
         # haproxy would refuse to start, and -c does not tell (it warns in its log).
         "    no strict-limits",
     ]
+    lines += [f"    localpeer {local_peer}"] if local_peer else []
     return "\n".join(lines) + "\n\n"

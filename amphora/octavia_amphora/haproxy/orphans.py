@@ -18,8 +18,8 @@ _PROC = Path("/proc")
 GONE_SECONDS = 2.0
 
 
-def find(config: Path) -> set[int]:
-    """Masters and workers that were started with this file, in this mount namespace.
+def find(config: Path, option: bytes = b"-S") -> set[int]:
+    """Masters and workers that were started with this file, in this mount namespace. ``option``: what their command line has too.
 
     Another amphora on the same machine may have the same path: it is another file there.
     """
@@ -30,7 +30,7 @@ def find(config: Path) -> set[int]:
             continue
         with contextlib.suppress(OSError):  # it ended meanwhile
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"-S" in words and os.fsencode(config) in words and _namespace(entry.name) == mine:
+            if option in words and os.fsencode(config) in words and _namespace(entry.name) == mine:
                 found.add(int(entry.name))
     return found
 

@@ -131,6 +131,11 @@ class Paths:
         return self.runtime_dir / "haproxy.pid"
 
     @property
+    def lock(self) -> Path:
+        """What every process of haproxy has locked."""
+        return self.run / "haproxy.lock"
+
+    @property
     def log(self) -> Path:
         """What haproxy says on its standard error."""
         return self.run / "haproxy.log"

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import signal
 import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from collections.abc import Set as AbstractSet
+from pathlib import Path
 from typing import TypeVar
 
 from octavia_amphora.shortage import is_shortage
@@ -227,7 +229,7 @@ class Haproxy:
         command = [self._binary, "-Ws", "-S", f"{paths.master_socket},mode,600,level,admin", "-f", str(paths.config)]
         command += [] if connections is None else ["-n", str(connections)]
         environment = {**os.environ, "NOTIFY_SOCKET": str(paths.notify_socket)}
-        with paths.log.open("ab") as log:
+        with paths.log.open("ab") as log, _new_lock(paths.lock) as lock:
             try:
                 process = subprocess.Popen(
                     command,
@@ -236,6 +238,7 @@ class Haproxy:
                     stderr=log,
                     env=environment,
                     start_new_session=True,
+                    pass_fds=(lock,),
                     **popen_options(paths.haproxy_user),
                 )
             except OSError as error:
@@ -307,3 +310,15 @@ class Haproxy:
                 log.seek(size - LOG_KEPT)
                 kept = log.read()
             self._paths.log.write_bytes(kept.partition(b"\n")[2])
+
+
+@contextlib.contextmanager
+def _new_lock(path: Path) -> Iterator[int]:
+    """A locked file, for haproxy to inherit: the lock lasts as long as the last of its processes."""
+    path.unlink(missing_ok=True)  # who waits for that of an earlier haproxy goes on to do so
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield descriptor
+    finally:
+        os.close(descriptor)

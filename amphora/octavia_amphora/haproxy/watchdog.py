@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -23,6 +24,13 @@ log = logging.getLogger("octavia_amphora.haproxy")
 
 CHECK_INTERVAL = 1.0
 """A look reads one file of /proc for each process; a question is asked only where something is amiss."""
+PAIR_INTERVAL = 0.25
+"""The same for one of a pair, which another amphora can stand in for at once."""
+QUESTIONS_EVERY = 2
+"""There a question is asked at every so many looks, whether something seems amiss or not: one that the worker answers at once."""
+QUESTION_TIMEOUT = 0.5
+BUSY_SUSPECT_SECONDS = 1.0
+"""Processor time without an answer, after which one of a pair gives up its addresses."""
 ANSWER_TIMEOUT = 1.0
 SLEEP_LIMIT = 2
 """So many questions in a row that a process slept through."""
@@ -38,6 +46,19 @@ class ReloadState(Protocol):
     @property
     def reloading(self) -> bool:
         """Whether it starts or reloads now."""
+        ...
+
+
+class Standby(Protocol):
+    """Whether another amphora can take over, and what it hears of our haproxy."""
+
+    @property
+    def active(self) -> bool:
+        """Whether there is another one."""
+        ...
+
+    def set_serving(self, *, serving: bool) -> None:
+        """Whether haproxy serves: it is to have the addresses only then."""
         ...
 
 
@@ -70,8 +91,11 @@ def sample(pid: int) -> ProcessSample | None:
 class HangDetector:
     """Of one process, question by question."""
 
-    def __init__(self, first: ProcessSample) -> None:
+    def __init__(
+        self, first: ProcessSample, sleep_limit: int = SLEEP_LIMIT, busy_seconds: float = BUSY_SECONDS
+    ) -> None:
         self._first = self._last = first
+        self._sleep_limit, self._busy_seconds = sleep_limit, busy_seconds
         self._sleep_count = 0
 
     def record_timeout(self, now: ProcessSample) -> bool:
@@ -79,17 +103,22 @@ class HangDetector:
         asleep = now.state in STOPPED or (now.state != "R" and now.cpu_seconds == self._last.cpu_seconds)
         self._sleep_count = self._sleep_count + 1 if asleep else 0
         self._last = now
-        return self._sleep_count >= SLEEP_LIMIT or now.cpu_seconds - self._first.cpu_seconds >= BUSY_SECONDS
+        busy = now.cpu_seconds - self._first.cpu_seconds
+        return self._sleep_count >= self._sleep_limit or busy >= self._busy_seconds
 
 
 class Watchdog:
     """Of one haproxy. A process that hangs is ended with all others of its haproxy: whoever sees that starts it anew."""
 
-    def __init__(self, load_balancer_id: str, paths: Paths, haproxy: Haproxy, reload_state: ReloadState) -> None:
+    def __init__(
+        self, load_balancer_id: str, paths: Paths, haproxy: Haproxy, reload_state: ReloadState, standby: Standby
+    ) -> None:
         self._id = load_balancer_id
         self._paths = paths
         self._haproxy = haproxy
         self._reload_state = reload_state
+        self._standby = standby
+        self._looks = 0
         self._triggered = asyncio.Event()
 
     def trigger(self) -> None:
@@ -100,15 +129,34 @@ class Watchdog:
         """For ever."""
         while True:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(CHECK_INTERVAL):
+                async with asyncio.timeout(PAIR_INTERVAL if self._standby.active else CHECK_INTERVAL):
                     await self._triggered.wait()
             suspected = self._triggered.is_set()
             self._triggered.clear()
-            if self._haproxy.alive and not self._reload_state.reloading and (suspected or self._is_stopped()):
-                await self._check()
+            if self._haproxy.alive and not self._reload_state.reloading:
+                if self._standby.active and await self._is_hung_for_clients():
+                    self._standby.set_serving(serving=False)
+                    suspected = True
+                if suspected or self._is_stopped(self._haproxy.master, *self._haproxy.workers):
+                    await self._check()
 
-    def _is_stopped(self) -> bool:
-        return any(state_of(pid) in STOPPED for pid in (self._haproxy.master, *self._haproxy.workers))
+    @staticmethod
+    def _is_stopped(*pids: int) -> bool:
+        return any(state_of(pid) in STOPPED for pid in pids)
+
+    async def _is_hung_for_clients(self) -> bool:
+        """A quick judgement of the worker, for one of a pair. ``_check`` takes more time to find it dead or well."""
+        if not (workers := self._haproxy.workers):
+            return False
+        if self._is_stopped(workers[0]):
+            return True
+        self._looks += 1
+        return self._looks % QUESTIONS_EVERY == 0 and await self._hangs(
+            workers[0], self._ask_quickly, 1, BUSY_SUSPECT_SECONDS
+        )
+
+    async def _ask_quickly(self) -> None:
+        await runtime.execute(self._paths.stats_socket, "show cli level", timeout=QUESTION_TIMEOUT)
 
     async def _check(self) -> None:
         def worker() -> Awaitable[object]:
@@ -125,18 +173,25 @@ class Watchdog:
                 log.error("haproxy's %s %d hangs: ending it load_balancer=%s", what, pids[0], self._id)
                 orphans.kill({self._haproxy.master, *self._haproxy.workers, *orphans.find(self._paths.config)} - {0})
                 return
+        if self._haproxy.alive and not self._reload_state.reloading:
+            self._standby.set_serving(serving=self._haproxy.serving)
 
-    async def _hangs(self, pid: int, question: Callable[[], Awaitable[object]]) -> bool:
+    async def _hangs(
+        self, pid: int, question: Callable[[], Awaitable[object]], sleep_limit: int = SLEEP_LIMIT,
+        busy_seconds: float = BUSY_SECONDS,
+    ) -> bool:  # fmt: skip
         first = sample(pid)
         if first is None:
             return False
-        judgement = HangDetector(first)
+        judgement = HangDetector(first, sleep_limit, busy_seconds)
         while True:
             try:
                 await question()
             except runtime.RuntimeApiError as error:
                 if not isinstance(error.__cause__, TimeoutError):
-                    return False  # it refuses: it is ending or beginning
+                    if getattr(error.__cause__, "errno", None) != errno.ENOTCONN:
+                        return False  # it refuses: it is ending or beginning
+                    await asyncio.sleep(QUESTION_TIMEOUT)  # so many wait to be accepted that the kernel takes no more
             else:
                 return False
             now = sample(pid)

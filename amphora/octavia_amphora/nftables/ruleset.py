@@ -19,6 +19,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Datagrams, Frontend, Server
+from octavia_amphora.wire.vrrp import Vrrp
 
 from . import server_selection
 
@@ -86,7 +87,7 @@ def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = f
     table = table_name(configuration.load_balancer_id)
     parts = [_Listener(f, configuration.backends.get(f.datagrams.backend) if f.datagrams else None, down)
              for f in configuration.frontends.values() if f.datagrams or f.allowed]  # fmt: skip
-    if not parts:
+    if not parts and configuration.vrrp is None:
         return Ruleset(table)
     lines = [f"add table inet {table}"]
     objects = {name: spec for part in parts for name, spec in part.objects()}
@@ -96,6 +97,7 @@ def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = f
     lines += [f"add chain inet {table} {chain} {{ {spec} }}" for chain, spec in _CHAINS.items()]
     lines += [f"flush chain inet {table} {chain}" for chain in _CHAINS]
     rules = [rule for part in parts for rule in part.rules()]
+    rules += vrrp_rules(configuration.vrrp) if configuration.vrrp else ()
     if any(part.datagrams for part in parts):
         rules += [
             ("forward", "ct status dnat accept"),
@@ -111,6 +113,21 @@ def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = f
         flows=frozenset(flow for part in parts for flow in part.flows()),
         endpoints=frozenset((b.address, b.port) for part in parts if part.datagrams for b in part.frontend.binds),
     )
+
+
+def vrrp_rules(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
+    """Adverts of our router come from the other amphorae alone, and so does what is for our side of stick tables.
+
+    Other routers' are other load balancers' to judge: the second byte of an advert is its router (RFC 9568, section 5.2.3).
+    """
+    own = sorted(set(vrrp.interfaces.values()))
+    for version, ip, nfproto in ((4, "ip", "ipv4"), (6, "ip6", "ipv6")):
+        peers = ", ".join(peer for peer in vrrp.peers if _version(peer) == version)
+        others = f" {ip} saddr != {{ {peers} }}" if peers else ""
+        yield "filter", f"meta nfproto {nfproto} meta l4proto vrrp @th,8,8 {vrrp.router_id}{others} drop"
+        mine = ", ".join(address for address in own if _version(address) == version)
+        if mine:
+            yield "filter", f"{ip} daddr {{ {mine} }} tcp dport {vrrp.port}{others} drop"
 
 
 class _Listener:

@@ -22,7 +22,7 @@ class Vrrp(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``interfaces``: name in the text (``$NAME``) → an address of this amphora's own: what has it is that interface.
     ``router_id``: whose adverts come from the ``peers`` alone, and so does what comes to ``port`` of an own address (stick
-    tables). ``vips``: the shared addresses, with the lengths of their prefixes as keepalived adds them.
+    tables). ``vips``: the shared addresses, with the lengths of their prefixes as keepalived adds them. ``advert_interval``: seconds.
     """
 
     text: str
@@ -31,3 +31,4 @@ class Vrrp(msgspec.Struct, frozen=True, omit_defaults=True):
     peers: tuple[str, ...] = ()
     vips: tuple[str, ...] = ()
     port: int = PEERS_PORT
+    advert_interval: float = 0.2

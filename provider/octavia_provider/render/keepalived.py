@@ -82,7 +82,7 @@ def vrrp(instance: Instance) -> Vrrp:
     )  # fmt: skip
     found = {names[network]: _first_on(instance.own, network) for network in networks}
     vips = tuple(f"{one.address}/{one.prefix}" for one in served)
-    return Vrrp(text, instance.router_id, found, tuple(peers), vips)
+    return Vrrp(text, instance.router_id, found, tuple(peers), vips, advert_interval=instance.advert_interval)
 
 
 def _address_on(own: Sequence[Address], main: Address) -> Address:

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The addresses of the amphora's interfaces, by ``ip``: which interface has one, and which shared ones are left of a keepalived
+that has gone."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import json
+import subprocess
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+
+from octavia_amphora.shortage import Shortage, is_shortage
+from octavia_amphora.wire.vrrp import Vrrp
+
+TIMEOUT_SECONDS = 10.0
+
+
+class VrrpError(Exception):
+    """VRRP cannot be had; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An address that an interface has. ``lasting``: it may be used for new connections for ever (IPv6 has other ones too)."""
+
+    address: str
+    prefix: int
+    interface: str
+    lasting: bool
+
+
+def parse(text: str) -> list[Held]:
+    """``ip -j address show``; the loopback's are left out."""
+    return [
+        Held(
+            str(ipaddress.ip_address(one["local"])), int(one["prefixlen"]), str(link["ifname"]),
+            int(one.get("preferred_life_time", 1)) != 0,
+        )
+        for link in json.loads(text)
+        if link.get("ifname") not in (None, "lo")
+        for one in link.get("addr_info", ())
+        if "local" in one
+    ]  # fmt: skip
+
+
+async def held() -> list[Held]:
+    """All addresses now."""
+    return parse(await _ip("-j", "address", "show"))
+
+
+def links(vrrp: Vrrp, there: Iterable[Held]) -> dict[str, str]:
+    """Name in keepalived's text → interface; ``VrrpError`` names an address that no interface has."""
+    interfaces = {one.address: one.interface for one in there}
+    missing = sorted(address for address in vrrp.interfaces.values() if address not in interfaces)
+    if missing:
+        raise VrrpError(f"no interface of this amphora has {' and '.join(missing)}")
+    return {name: interfaces[address] for name, address in vrrp.interfaces.items()}
+
+
+async def remove(vips: Collection[str], *, lasting: bool = True) -> None:
+    """No interface has these addresses (with their prefixes). Without ``lasting``, those of IPv6 that may be used for ever stay:
+    somebody else has made them what they are."""
+    wanted = {_pair(vip) for vip in vips}
+    await _delete(
+        h
+        for h in await held()
+        if (h.address, h.prefix) in wanted and (lasting or ":" not in h.address or not h.lasting)
+    )
+
+
+async def settle(vips: Collection[str]) -> None:
+    """keepalived has these addresses. One of IPv6 that was there with another prefix is what keepalived did not replace: do it.
+
+    Between both commands the address is on the loopback still: packets for it are taken.
+    """
+    there, batch = await held(), []
+    for address, prefix in map(_pair, vips):
+        for one in there:
+            if one.address == address and one.prefix != prefix and ":" in address:
+                batch += [
+                    f"address del {address}/{one.prefix} dev {one.interface}",
+                    f"address add {address}/{prefix} dev {one.interface} preferred_lft 0 nodad",
+                ]
+    if batch:
+        await _ip("-batch", "-", text="\n".join(batch) + "\n")
+
+
+async def _delete(these: Iterable[Held]) -> None:
+    if batch := [f"address del {one.address}/{one.prefix} dev {one.interface}" for one in these]:
+        await _ip(
+            "-force", "-batch", "-", text="\n".join(batch) + "\n", good=(0, 1)
+        )  # one that has just gone is no failure
+
+
+def _pair(vip: str) -> tuple[str, int]:
+    found = ipaddress.ip_interface(vip)
+    return str(found.ip), found.network.prefixlen
+
+
+def are_on(vips: Collection[str], there: Iterable[Held]) -> Mapping[str, bool]:
+    """Which of these addresses an interface has, whatever its prefix."""
+    addresses = {one.address for one in there}
+    return {vip: _pair(vip)[0] in addresses for vip in vips}
+
+
+async def _ip(*words: str, text: str = "", good: Collection[int] = (0,)) -> str:
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["ip", *words], input=text, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
+        )
+
+    try:
+        done = await asyncio.to_thread(run)
+    except subprocess.TimeoutExpired as error:
+        raise Shortage(f"ip had no answer: {error}") from error
+    except OSError as error:
+        if is_shortage(error):
+            raise
+        raise VrrpError(f"ip did not run: {error}. The amphora needs iproute2") from error
+    if done.returncode not in good:
+        raise VrrpError(f"ip refused: {' '.join(done.stderr.split())[:500]}")
+    return done.stdout

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Being one of a pair, for one load balancer: keepalived is kept running, told whether haproxy serves, and what it says is told on.
+
+A keepalived that dies leaves the addresses on the interface. They stay until another amphora has taken over, so that nobody is
+without an owner meanwhile, and are taken off before keepalived is started again: it has to ask for them like any other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from octavia_amphora.shortage import is_shortage
+from octavia_amphora.supervision import supervised
+from octavia_amphora.wire.vrrp import Vrrp, VrrpState
+
+from . import addresses
+from .addresses import VrrpError
+from .adverts import wait_for_owner
+from .files import VrrpFiles, configuration_text
+from .keepalived import Keepalived, check
+from .sentinel import Sentinel
+
+log = logging.getLogger("octavia_amphora.vrrp")
+
+STOPPED_INTERVAL = 0.25
+"""Between two looks whether keepalived was stopped: before the others have missed three adverts, unless they come very fast."""
+STABLE_SECONDS = 10.0
+LONGEST_PAUSE = 10.0
+
+
+class Redundancy:
+    """``changed`` is called when the state is another one. ``lock``: what haproxy's processes have locked."""
+
+    def __init__(self, amphora_id: str, folder: Path, lock: Path, changed: Callable[[], None]) -> None:
+        self._amphora_id = amphora_id
+        self._files = VrrpFiles(folder)
+        self._sentinel = Sentinel(lock, self._files.track)
+        self._on_change = changed
+        self._keepalived = Keepalived(self._files, on_state=self._on_state, on_death=self._on_death)
+        self._vrrp: Vrrp | None = None
+        self._settled = True
+        self._serving: bool | None = None
+        self._started_at = 0.0
+        self._pause = 0.0
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def state(self) -> VrrpState:
+        """What keepalived says; empty where there is no VRRP."""
+        return self._keepalived.state if self._vrrp else ""
+
+    @property
+    def settled(self) -> bool:
+        """Whether what was to be put in force last is."""
+        return self._settled
+
+    @property
+    def active(self) -> bool:
+        """Whether this amphora is one of a pair."""
+        return self._vrrp is not None
+
+    async def test(self, vrrp: Vrrp | None) -> None:
+        """``VrrpError`` where it cannot be put in force."""
+        if vrrp is None or vrrp == self._vrrp:
+            return
+        candidate = self._files.config.with_suffix(".candidate")
+        candidate.write_text(await self._text(vrrp))
+        try:
+            if problem := await asyncio.to_thread(check, candidate):
+                raise VrrpError(f"keepalived refuses its configuration: {problem}")
+        finally:
+            candidate.unlink()
+
+    async def apply(self, vrrp: Vrrp | None) -> None:
+        """Put it in force, from whatever there is: an earlier agent may have left a keepalived."""
+        self._settled = False
+        await (self._join(vrrp) if vrrp else self._leave())
+        self._settled = True
+
+    async def _join(self, vrrp: Vrrp) -> None:
+        if vrrp == self._vrrp and self._keepalived.alive:
+            return
+        text = await self._text(vrrp)
+        first, self._vrrp = self._vrrp is None, vrrp
+        if first and self._keepalived.adopt():
+            log.info("adopted keepalived process=%d state=%s", self._keepalived.pid, self.state)
+        changed = not self._files.config.exists() or self._files.config.read_text() != text
+        if changed:
+            self._files.config.write_text(text)
+        serving, self._serving = bool(self._serving), None
+        self.set_serving(serving=serving)
+        if self._keepalived.alive:
+            if changed:
+                self._keepalived.reload()
+        elif not self._is_running("revival"):
+            await self._keepalived.kill()
+            await addresses.remove(vrrp.vips)
+            self._start()
+        self._run("watch", self._watch)
+        self._on_change()
+
+    def set_serving(self, *, serving: bool) -> None:
+        """Tell keepalived, at once, whether haproxy serves: one that does not gives the addresses up."""
+        if serving == self._serving:
+            return
+        self._serving = serving
+        if self._vrrp is None and not self._files.track.exists():
+            return  # nobody reads it; who joins later writes what is so then
+        try:
+            if serving:
+                self._sentinel.start()
+            self._files.track.write_text("0\n" if serving else "1\n")
+        except OSError as error:
+            self._serving = None
+            log.warning(
+                "keepalived cannot be told that haproxy %s: %s", "serves" if serving else "does not serve", error
+            )
+
+    async def stop(self) -> None:
+        """The load balancer is served here no longer: the others are told, and nothing is left."""
+        if self._vrrp is None:
+            self._keepalived.adopt()
+        self._cancel()
+        self._sentinel.stop()
+        await self._keepalived.stop()
+        if self._vrrp:
+            await addresses.remove(self._vrrp.vips)
+        self._vrrp = None
+
+    def close(self) -> None:
+        """Let go: keepalived goes on."""
+        self._cancel()
+        self._keepalived.release()
+
+    async def _text(self, vrrp: Vrrp) -> str:
+        found = addresses.links(vrrp, await addresses.held())
+        return configuration_text(vrrp, found, name=self._amphora_id, folder=self._files.folder)
+
+    async def _leave(self) -> None:
+        """The amphora is alone from now on. If it has the addresses it keeps them: they have been made its own before."""
+        if self._vrrp is None and not self._files.config.exists():
+            return
+        self._cancel()
+        self._sentinel.stop()
+        vips, self._vrrp = self._vrrp.vips if self._vrrp else (), None
+        await self._keepalived.kill()
+        await addresses.remove(vips, lasting=False)
+        for one in (self._files.config, self._files.track):
+            one.unlink(missing_ok=True)
+        self._on_change()
+
+    # ── keepalived's life ────────────────────────────────────────────────────────────────────────────────────────────
+    def _start(self) -> None:
+        self._started_at = time.monotonic()
+        self._keepalived.start()
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(STOPPED_INTERVAL)
+            if self._keepalived.end_stopped():
+                log.error("keepalived was stopped: ended it")
+
+    def _on_state(self) -> None:
+        log.info("state=%s", self.state)
+        if self.state == "MASTER":
+            self._run("settle", self._settle)
+        self._on_change()
+
+    async def _settle(self) -> None:
+        if self._vrrp:
+            await addresses.settle(self._vrrp.vips)
+
+    def _on_death(self) -> None:
+        log.error("keepalived is gone, state=%s: %s", self.state, self._keepalived.log_tail())
+        self._run("revival", self._revive)
+
+    async def _revive(self) -> None:
+        """Start keepalived again: after another amphora has taken over, where this one has the addresses and haproxy serves."""
+        owner = self._keepalived.state == "MASTER" and self._serving
+        self._pause = (
+            0.0 if time.monotonic() - self._started_at >= STABLE_SECONDS else min(LONGEST_PAUSE, self._pause * 2 or 0.1)
+        )
+        await self._keepalived.kill()
+        self._on_change()
+        while (vrrp := self._vrrp) is not None and not self._keepalived.alive:
+            try:
+                if owner:
+                    await wait_for_owner(vrrp.peers, vrrp.router_id, 4 * vrrp.advert_interval + 0.5)
+                    owner = False
+                await addresses.remove(vrrp.vips)
+                await asyncio.sleep(self._pause)
+                self._start()
+            except (VrrpError, OSError) as error:
+                log.error("keepalived does not start: %s", error)  # noqa: TRY400
+                self._pause = min(LONGEST_PAUSE, max(0.2, self._pause * 2))
+                await asyncio.sleep(self._pause if is_shortage(error) else LONGEST_PAUSE)
+
+    def _is_running(self, name: str) -> bool:
+        return name in self._tasks and not self._tasks[name].done()
+
+    def _run(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        if not self._is_running(name):
+            self._tasks[name] = asyncio.ensure_future(supervised(f"VRRP: {name}", work))
+
+    def _cancel(self) -> None:
+        for task in self._tasks.values():
+            task.cancel()
+        self._tasks.clear()

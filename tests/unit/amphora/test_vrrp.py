@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is pure of being one of a pair: keepalived's notices, adverts, addresses, rules of the packet filter."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from octavia_amphora.haproxy import watchdog
+from octavia_amphora.haproxy.watchdog import Watchdog
+from octavia_amphora.nftables.ruleset import ruleset
+from octavia_amphora.vrrp import addresses, adverts, notices
+from octavia_amphora.vrrp.addresses import Held, VrrpError
+from octavia_amphora.vrrp.notices import Notices
+from octavia_amphora.vrrp.redundancy import Redundancy
+from octavia_amphora.vrrp.sentinel import is_locked
+from octavia_amphora.wire.config import Configuration
+from octavia_amphora.wire.vrrp import Vrrp
+
+VRRP = Vrrp("text", 51, {"INTERFACE_1": "10.0.0.1"}, ("10.0.0.2", "10.0.0.3"), ("10.0.0.9/32", "fd00::9/128"))
+
+
+def test_what_keepalived_says() -> None:
+    text = 'INSTANCE "a b" MASTER 240\nINSTANCE "x" BACKUP 240\nGROUP "x" MASTER 0\nINSTANCE "x" STOP 240\nINSTANCE "x" FAULT 1\n'
+    assert notices.parse(text) == ["MASTER", "BACKUP", "FAULT", "FAULT"]
+
+
+async def test_lines_come_in_pieces_and_what_an_earlier_process_said_does_not_count(tmp_path: Path) -> None:
+    told: list[str] = []
+    heard = Notices(tmp_path / "fifo", told.append)
+    heard.open()
+    writer = os.open(tmp_path / "fifo", os.O_WRONLY | os.O_NONBLOCK)
+    for piece in (b'INSTANCE "a" MAS', b'TER 240\nINSTANCE "a" BACK'):
+        os.write(writer, piece)
+        heard.read()
+    assert told == ["MASTER"]
+    os.write(writer, b"UP 240\n")
+    heard.forget()
+    heard.read()
+    assert told == ["MASTER"]
+    heard.close()
+    os.close(writer)
+
+
+@pytest.mark.parametrize(
+    ("packet", "owner"),
+    [
+        ("3133f001", True), ("3133ff01", True), ("31330001", False), ("3134f001", False), ("2133f001", False), ("3133", False),
+    ],
+)  # fmt: skip
+def test_who_says_that_it_owns_the_addresses(packet: str, owner: bool) -> None:
+    body = bytes.fromhex(packet)
+    assert adverts.is_of_an_owner(body + bytes(8 if len(body) > 3 else 0), 51) is owner
+
+
+def test_which_interface_has_an_own_address() -> None:
+    shown: list[dict[str, Any]] = [
+        {"ifname": "lo", "addr_info": [{"local": "10.0.0.9", "prefixlen": 32}]},
+        {"ifname": "eth1", "addr_info": [
+            {"local": "10.0.0.1", "prefixlen": 24, "preferred_life_time": 4294967295},
+            {"local": "fd00::9", "prefixlen": 128, "preferred_life_time": 0}, {},
+        ]},
+        {},
+    ]  # fmt: skip
+    there = addresses.parse(json.dumps(shown))
+    assert there == [Held("10.0.0.1", 24, "eth1", True), Held("fd00::9", 128, "eth1", False)]
+    assert addresses.links(VRRP, there) == {"INTERFACE_1": "eth1"}
+    with pytest.raises(VrrpError, match="no interface of this amphora has 10\\.0\\.0\\.1"):
+        addresses.links(VRRP, [])
+
+
+@pytest.mark.parametrize("peers", [("10.0.0.2", "10.0.0.3"), ("fd00::2",), ()])
+def test_nft_takes_the_rules_that_let_the_others_in_and_nobody_else(peers: tuple[str, ...]) -> None:
+    vrrp = Vrrp("", 51, {"A": "10.0.0.1", "B": "fd00::1"}, peers)
+    found = ruleset(Configuration("lb", "", vrrp=vrrp))
+    command = ["unshare", "--net", "nft", "-c", "-f", "-"]
+    run = subprocess.run(command, input=found.text, capture_output=True, text=True, timeout=30, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+    drops = [line for line in found.text.splitlines() if line.endswith("drop")]
+    assert len(drops) == 4
+    for version, family in ((".", "ip"), (":", "ip6")):
+        for line in drops:
+            others = f"{family} saddr != {{ {', '.join(peers)} }}"
+            if family in line.split() or f"nfproto ipv{4 if version == '.' else 6}" in line:
+                assert (others in line) == any(version in peer for peer in peers)
+
+
+def test_a_lock_is_held_for_as_long_as_one_of_the_processes_lives(tmp_path: Path) -> None:
+    from octavia_amphora.haproxy.process import _new_lock
+
+    lock = tmp_path / "lock"
+    assert not is_locked(lock)
+    with _new_lock(lock) as descriptor:
+        process = subprocess.Popen(["sleep", "60"], pass_fds=(descriptor,))
+    assert is_locked(lock)
+    process.kill()
+    process.wait()
+    assert not is_locked(lock)
+
+
+async def test_an_amphora_that_is_alone_has_nothing_of_a_pair(tmp_path: Path) -> None:
+    alone = Redundancy("a", tmp_path, tmp_path / "lock", lambda: None)
+    alone.set_serving(serving=True)
+    await alone.apply(None)
+    assert (alone.state, alone.active, alone.settled, list(tmp_path.iterdir())) == ("", False, True, [])  # noqa: ASYNC240
+    alone.close()
+
+
+class Standby:
+    active = True
+
+    def __init__(self) -> None:
+        self.told: list[bool] = []
+
+    def set_serving(self, *, serving: bool) -> None:
+        self.told.append(serving)
+
+
+async def test_a_socket_that_takes_no_more_connections_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its queue is full: the kernel refuses at once, which is no word of haproxy's."""
+    monkeypatch.setattr(watchdog, "QUESTION_TIMEOUT", 0.01)
+    sleeper = subprocess.Popen(["sleep", "60"])  # noqa: ASYNC220
+    paths: Any = SimpleNamespace(stats_socket=tmp_path / "stats")
+    haproxy: Any = SimpleNamespace(workers=(sleeper.pid,), master=sleeper.pid, alive=True, serving=True)
+    guard = Watchdog("lb", paths, haproxy, SimpleNamespace(reloading=False), Standby())  # type: ignore[arg-type]
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(paths.stats_socket))
+        listening.listen(0)
+        waiting = []
+        for _ in range(4):
+            opened = socket.socket(socket.AF_UNIX)
+            opened.setblocking(False)
+            opened.connect_ex(str(paths.stats_socket))
+            waiting.append(opened)
+        assert await guard._hangs(sleeper.pid, guard._ask_quickly, 1, 1.0)
+        for one in waiting:
+            one.close()
+    sleeper.kill()
+    sleeper.wait()
