@@ -124,6 +124,7 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
             lease_seconds=LEASE_SECONDS if settings.database is None else settings.lease_seconds,
             templates=templates,
             timing=settings.timing(),
+            agent_log_level=settings.agent_log_level,
         )
         facts = Facts(project_id=PROJECT, home=str(settings.home), idle_seconds=settings.idle_seconds)
         if settings.database is None:  # a server's databases are copied by its own tools

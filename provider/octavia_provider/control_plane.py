@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from octavia_amphora.wire.messages import LogLevel
 from octavia_provider.controller.certificate_rotation import CertificateRotation
 from octavia_provider.controller.configurations import Configurations
 from octavia_provider.controller.context import Ports
@@ -22,6 +23,7 @@ from octavia_provider.controller.heartbeats import Heartbeats
 from octavia_provider.controller.housekeeping import Housekeeper
 from octavia_provider.controller.load_balancer import BalancerReconciler
 from octavia_provider.controller.membership import Membership
+from octavia_provider.controller.operations import Operations, agent_options
 from octavia_provider.controller.receivers import HeartbeatReceivers
 from octavia_provider.controller.shared_resources import SharedResourceReconciler
 from octavia_provider.controller.silence import HeartbeatTiming
@@ -54,6 +56,7 @@ class Parts:
     lease_seconds: float = LEASE_SECONDS
     templates: Overlay = field(default_factory=Overlay)
     timing: HeartbeatTiming = field(default_factory=HeartbeatTiming)
+    agent_log_level: LogLevel = "info"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +104,11 @@ async def control_plane(
         retention.start()
         stack.push_async_callback(retention.stop)
         await asyncio.to_thread(importlib.import_module, "octavia_provider.api")  # the cloud is built meanwhile
-        server = await serve(_application(parts, facts, controller, heartbeats, stop))
+        operations = Operations(
+            heartbeats, rotation, parts.driver.cloud, parts.agents,
+            options=agent_options(parts.timing.interval, parts.agent_log_level), membership=parts.membership,
+        )  # fmt: skip
+        server = await serve(_application(parts, facts, controller, operations, stop))
         stack.push_async_callback(server.close)
         yield controller
 
@@ -121,6 +128,7 @@ def _makers(parts: Parts) -> Mapping[str, Callable[[Scope], Reconciler]]:
         templates=parts.templates.current,
         receivers=partial(_receivers, parts),
         heartbeat_interval=parts.timing.interval,
+        agent_log_level=parts.agent_log_level,
     )
     shared = dict.fromkeys(SHARED_KINDS, partial(_shared_resource, parts.store))
     return {"load_balancer": partial(_load_balancer, ports), **shared, **driver.reconcilers}
@@ -141,7 +149,7 @@ def _shared_resource(store: Store, scope: Scope) -> Reconciler:
 
 
 def _application(
-    parts: Parts, facts: Facts, controller: Controller, heartbeats: Heartbeats, stop: Callable[[], None]
+    parts: Parts, facts: Facts, controller: Controller, operations: Operations, stop: Callable[[], None]
 ) -> Any:
     from octavia_provider import api
 
@@ -151,12 +159,9 @@ def _application(
         cloud=parts.driver.name,
         shared=parts.membership is not None,
         started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        certificate_authority_expires=parts.authority.expires,
     )
     configurations = Configurations(controller, parts.templates)
-    callbacks = api.Callbacks(
-        stop=stop, activity=lambda _: None, configurations=configurations, heartbeats=heartbeats.facts
-    )
+    callbacks = api.Callbacks(stop=stop, activity=lambda _: None, configurations=configurations, operations=operations)
     return api.create_app(
         parts.store, parts.status_cache, parts.driver.networks, settings=settings, callbacks=callbacks,
         local_kinds=tuple(parts.driver.reconcilers), directory=parts.driver.directory,

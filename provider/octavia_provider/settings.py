@@ -30,6 +30,7 @@ class Settings(BaseSettings):
     database: str | None = None
     heartbeat_interval: Annotated[float, Field(ge=0.1, le=60)] = 1.0
     heartbeat_timeout: Annotated[float, Field(ge=0.3, le=600, validate_default=True)] = 4.0
+    agent_log_level: Literal["debug", "info", "warning"] = "info"
     breaker_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     name: Annotated[str, Field(pattern=f"^{paths.NAME.pattern}$")] | None = None
     lease_seconds: Annotated[float, Field(ge=3, le=3600, allow_inf_nan=False)] = 15.0

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+
 from octavia_amphora.wire.config import apply, digest
 from octavia_amphora.wire.messages import (
     AgentOptions,
@@ -16,7 +19,8 @@ from octavia_amphora.wire.messages import (
     VersionStamp,
 )
 from octavia_provider.model.errors import Unreachable
-from octavia_provider.ports import AgentRefused, Credential, Instance
+from octavia_provider.pki import CertificateAuthority
+from octavia_provider.ports import AgentRefused, Authority, Credential, Instance
 
 from .world import Lifeline, Server, Standing
 
@@ -24,8 +28,8 @@ from .world import Lifeline, Server, Standing
 class SimulationAgents:
     """``ports.Agents``."""
 
-    def __init__(self, lifeline: Lifeline) -> None:
-        self._lifeline, self._world = lifeline, lifeline.world
+    def __init__(self, lifeline: Lifeline, authority: Authority) -> None:
+        self._lifeline, self._world, self._authority = lifeline, lifeline.world, authority
 
     async def push(self, host: Instance, load_balancer_id: str, push: Push) -> Applied:
         server = await self._reach("push", host)
@@ -75,14 +79,19 @@ class SimulationAgents:
         (await self._reach("send_heartbeats_to", host)).receivers = receivers
         return True
 
-    async def ready(self, host: Instance, timeout: float) -> None:
+    async def ready(self, host: Instance, timeout: float) -> str:
         await self._reach("ready", host)
+        return "1"
+
+    async def trust(self, host: Instance, bundle: bytes) -> bool:
+        (await self._reach("trust", host)).trusts = bundle
+        return True
 
     async def configure(self, host: Instance, options: AgentOptions) -> None:
         (await self._reach("configure", host)).options.append(options)
 
     async def renew_certificate(self, host: Instance, credential: Credential) -> bool:
-        await self._reach("renew_certificate", host)
+        (await self._reach("renew_certificate", host)).shows = credential.certificate
         return True
 
     async def close(self) -> None:
@@ -93,21 +102,57 @@ class SimulationAgents:
         server = self._world.servers.get(host.amphora_id)
         if server is None or not server.instance.alive or not server.answering or server.instance.agent != host.agent:
             raise Unreachable("no answer", subject=f"amphora {host.amphora_id}")
+        if not believe_each_other(self._authority, server):
+            self._world.disbelieved += 1
+            raise Unreachable("the handshake failed", subject=f"amphora {host.amphora_id}")
         return server
 
 
 class SimulationAuthority:
-    """``ports.Authority`` without keys."""
+    """``ports.Authority`` without keys, which is never rotated."""
 
+    SECRET = "certificate-authority"
     controller_name = "urn:octavia:controller"
+    expires = "2100-01-01T00:00:00+00:00"
+    issuer = trusted = "simulation"
+    bundle = b""
+    phase = ""
+    phase_age = 0.0
+    ending = False
 
     def issue_amphora(self, amphora_id: str, address: str) -> Credential:
         return Credential(certificate=b"", key=b"", authority=b"", expires="2100-01-01T00:00:00+00:00")
-
-    expires = "2100-01-01T00:00:00+00:00"
 
     def due(self, expires: str | None) -> bool:
         return False
 
     def issue_controller(self) -> Credential:
         return self.issue_amphora("", "")
+
+    def follow(self, kept: bytes) -> bool:
+        return False
+
+    def begun(self) -> bytes:
+        return b""
+
+    def advanced(self) -> bytes:
+        return b""
+
+
+def believe_each_other(authority: Authority, server: Server) -> bool:
+    """Whether a handshake between the control plane and the agent would succeed, by what each of them shows and trusts."""
+    if not isinstance(authority, CertificateAuthority):
+        return True
+    shown = x509.load_pem_x509_certificate(server.shows)
+    ours = x509.load_pem_x509_certificate(authority.issue_controller().certificate)
+    return any(_issued(ours, one) for one in x509.load_pem_x509_certificates(server.trusts)) and any(
+        _issued(shown, one) for one in x509.load_pem_x509_certificates(authority.bundle)
+    )
+
+
+def _issued(certificate: x509.Certificate, authority: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(authority)
+    except (ValueError, InvalidSignature):
+        return False
+    return True

@@ -54,7 +54,7 @@ class SimulationCloud:
             server = self._world.servers[order.id] = Server(instance, domain=self._domain(order), flavor=order.flavor)
         if not server.files:
             await self._lifeline.effect("start_agent")
-            server.files = order.files(*server.instance.agent)
+            server.give(order.files(*server.instance.agent))
             server.instance = replace(server.instance, alive=True)
         return server.instance
 
@@ -80,7 +80,8 @@ class SimulationCloud:
     async def restart_agent(self, order: AmphoraSpec) -> None:
         await self._lifeline.effect("restart_agent")
         server = self._world.servers[order.id]
-        server.files, server.answering, server.beating = order.files(*server.instance.agent), True, True
+        server.give(order.files(*server.instance.agent))
+        server.answering = server.beating = True
         server.boot += 1
 
     async def delete(self, amphora_id: str) -> None:

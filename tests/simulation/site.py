@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import itertools
 import json
 import tempfile
@@ -23,7 +24,8 @@ from octavia_provider.control_plane import Facts, Parts, control_plane
 from octavia_provider.controller.controller import Controller
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.model.events import Event, EventFilter
-from octavia_provider.ports import Record, Settlement
+from octavia_provider.pki import CertificateAuthority
+from octavia_provider.ports import Authority, Record, Settlement
 from octavia_provider.store import SqlStore, open_store
 from unit.api import settling
 
@@ -81,12 +83,13 @@ class ControlPlane:
 
 @dataclass(slots=True)
 class Site:
-    """A world with a store and the control planes on it."""
+    """A world with a store and the control planes on it. ``clock``: of a certificate authority with real keys."""
 
     world: World
     store: SqlStore
     folder: Path
     roles: tuple[str, ...] = SINGLE
+    clock: Callable[[], dt.datetime] | None = None
     flavors: dict[tuple[str, ...], str] = field(default_factory=dict)
     """by roles"""
     planes: list[ControlPlane] = field(default_factory=list)
@@ -131,8 +134,10 @@ class Site:
     ) -> None:
         status_cache, path = StatusCache(), self.folder / f"{len(self.planes)}.sock"
         store = SimulationStore(self.store, lifeline)
+        authority = await self._authority()
+        agents = SimulationAgents(lifeline, authority)
         parts = Parts(
-            store=store, driver=driver(lifeline), agents=SimulationAgents(lifeline), authority=SimulationAuthority(),
+            store=store, driver=driver(lifeline), agents=agents, authority=authority,
             status_cache=status_cache, holder=holder,
         )  # fmt: skip
         facts = Facts(project_id=settling.PROJECT, idle_seconds=None)
@@ -145,6 +150,13 @@ class Site:
             async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
                 ready.set_result((controller, Api(self.store, status_cache, None, path, session)))  # type: ignore[arg-type]
                 await stopping.wait()
+
+    async def _authority(self) -> Authority:
+        if self.clock is None:
+            await commit(self.store, lambda tx: tx.secret(SimulationAuthority.SECRET, lambda: b"simulation"))
+            return SimulationAuthority()
+        clock, id_ = self.clock, self.store.control_plane_id
+        return await commit(self.store, lambda tx: CertificateAuthority.load(tx.secret, id_, clock=clock))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for it, virtually."""
@@ -226,12 +238,14 @@ class Site:
 
 
 @contextlib.asynccontextmanager
-async def site(*, roles: tuple[str, ...] = SINGLE, **world: Any) -> AsyncIterator[Site]:
+async def site(
+    *, roles: tuple[str, ...] = SINGLE, clock: Callable[[], dt.datetime] | None = None, **world: Any
+) -> AsyncIterator[Site]:
     """A site whose control planes are ended with it."""
     with tempfile.TemporaryDirectory(prefix="sim-") as folder:  # socket paths must be short
-        clock = asyncio.get_running_loop().time
-        store = open_store(f"sqlite:///{folder}/octavia.db", Path(folder) / "key", clock=clock)
-        made = Site(World(**world), store, Path(folder), roles)
+        virtual = asyncio.get_running_loop().time
+        store = open_store(f"sqlite:///{folder}/octavia.db", Path(folder) / "key", clock=virtual)
+        made = Site(World(**world), store, Path(folder), roles, clock)
         made.flavors[PAIR] = await made.flavor(loadbalancer_topology="ACTIVE_STANDBY")
         beating = asyncio.create_task(made.world.beat())
         try:

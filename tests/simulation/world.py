@@ -33,6 +33,7 @@ from octavia_provider.model.errors import Unreachable
 from octavia_provider.ports import Instance
 
 HEARTBEAT_SECONDS = 1.0
+CERTIFICATE, AUTHORITIES = "/run/octavia-amphora/agent.pem", "/run/octavia-amphora/authorities.pem"
 SETTINGS = "/etc/octavia-amphora/agent.json"
 _PRIORITY = re.compile(r"priority (\d+)")
 Verdict = Callable[[str, Configuration], Refusal | None]
@@ -68,11 +69,19 @@ class Server:
     domain: int = 0
     flavor: Mapping[str, Any] = field(default_factory=dict)
 
+    shows: bytes = b""
+    trusts: bytes = b""
+
     def vrrp(self, load_balancer_id: str) -> str:
         """The text of keepalived that is in force; empty where there is none."""
         standing = self.standing.get(load_balancer_id)
         configuration = standing.configuration if standing and self.instance.alive else None
         return configuration.vrrp.text if configuration and configuration.vrrp else ""
+
+    def give(self, files: Mapping[str, tuple[int, bytes]]) -> None:
+        """Files are written, and the agent is started with them."""
+        self.files = files
+        self.shows, self.trusts = (files[path][1] if path in files else b"" for path in (CERTIFICATE, AUTHORITIES))
 
     @property
     def settings(self) -> AgentConfig:
@@ -95,6 +104,8 @@ class World:
         self.recorder: Callable[[bytes], None] | None = None
         """Sees each heartbeat on its way."""
         self.calls: Counter[str] = Counter()
+        self.disbelieved = 0
+        """Handshakes that failed, since one side did not believe what the other one showed."""
         self.down: set[tuple[str, str]] = set()
         """(amphora, member): what it sees down"""
         self.numbers = itertools.count(1)

@@ -15,7 +15,16 @@ from octavia_amphora.apply.load_balancers import LoadBalancers
 from octavia_amphora.haproxy import check
 from octavia_amphora.heartbeat.sender import HeartbeatSender
 from octavia_amphora.options import Options
-from octavia_amphora.wire.messages import AgentOptions, Info, Push, Receivers, Refusal, ServerCertificate, VersionStamp
+from octavia_amphora.wire.messages import (
+    AgentOptions,
+    Info,
+    Push,
+    Receivers,
+    Refusal,
+    ServerCertificate,
+    TrustBundle,
+    VersionStamp,
+)
 
 from .http import Request, Response
 from .tls import ServerTls, is_controller
@@ -89,6 +98,9 @@ class Api:
             case "PUT", ["v1", "certificate"] if self._tls.renewable:
                 self._tls.renew(_body(request, ServerCertificate).pem)
                 log.info("certificate renewed")
+            case "PUT", ["v1", "authorities"] if self._tls.can_trust_others:
+                self._tls.trust(_body(request, TrustBundle).pem)
+                log.info("authorities changed")
             case "PUT", ["v1", "receivers"]:
                 self._sender.receivers.replace(_body(request, Receivers))
             case "PUT", ["v1", "options"]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,9 +23,18 @@ class ServerTls:
 
     def __init__(self, settings: AgentConfig) -> None:
         self._settings = settings
-        self.context = _server(Path(settings.certificate), Path(settings.key))
-        self.context.verify_mode = ssl.CERT_REQUIRED
-        self.context.load_verify_locations(settings.authority)
+        self.context = self._current = self._made()
+        self.context.sni_callback = self._choose
+
+    def _made(self) -> ssl.SSLContext:
+        made = _server(Path(self._settings.certificate), Path(self._settings.key))
+        made.verify_mode = ssl.CERT_REQUIRED
+        made.load_verify_locations(self._settings.authority)
+        return made
+
+    def _choose(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:
+        """A context that listens cannot forget an authority: each handshake goes on with the one of now."""
+        connection.context = self._current
 
     @property
     def renewable(self) -> bool:
@@ -42,7 +52,22 @@ class ServerTls:
             candidate.replace(path)
         finally:
             remove(candidate)
-        self.context.load_cert_chain(path)
+        for context in {self.context, self._current}:
+            context.load_cert_chain(path)
+
+    @property
+    def can_trust_others(self) -> bool:
+        """Whether the file of the authorities is where we may write."""
+        return os.access(Path(self._settings.authority).parent, os.W_OK)
+
+    def trust(self, pem: str) -> None:
+        """Believe these authorities and no other from the next handshake on; ``PushRefused`` where they are none."""
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=pem)
+        except (ssl.SSLError, ValueError) as error:
+            raise PushRefused(Refusal("refused", f"these are no certificates: {error}")) from error
+        write(Path(self._settings.authority), pem.encode(), durable=True)
+        self._current = self._made()
 
 
 def _server(certificate: Path, key: Path) -> ssl.SSLContext:

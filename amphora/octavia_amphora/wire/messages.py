@@ -9,6 +9,7 @@ DELETE /v1/load-balancers/{id}            VersionStamp in the body → 204 | 409
 GET    /v1/load-balancers/{id}/configuration → InForce | 404
 PUT    /v1/receivers                      Receivers → 204 | 400 Refusal | 409 Refusal (stale)
 PUT    /v1/certificate                    ServerCertificate → 204 | 422 Refusal | 405 (its key and certificate are two files)
+PUT    /v1/authorities                    TrustBundle → 204 | 422 Refusal | 405 (it cannot write its file)
 PUT    /v1/options                        AgentOptions → 204 | 422 Refusal
 """
 
@@ -152,6 +153,12 @@ class Info(msgspec.Struct, frozen=True, omit_defaults=True):
 
 class ServerCertificate(msgspec.Struct, frozen=True):
     """What the agent is to show from the next connection on: its key and its certificate, PEM, one after the other."""
+
+    pem: str
+
+
+class TrustBundle(msgspec.Struct, frozen=True):
+    """The certificates of the authorities that the agent believes from the next connection on, and no other: PEM."""
 
     pem: str
 

@@ -28,6 +28,7 @@ from octavia_amphora.wire.messages import (
     Refusal,
     ServerCertificate,
     States,
+    TrustBundle,
     VersionStamp,
 )
 from octavia_provider.model.errors import PermanentError, Refused, TransientError, Unreachable
@@ -56,8 +57,7 @@ class AgentClient:
     def __init__(self, dialer: Dialer, authority: Authority) -> None:
         self._dialer = dialer
         self._authority = authority
-        self._credential = authority.issue_controller()
-        self._tls = context(self._credential)
+        self._renew()
         self._open: aiohttp.ClientSession | None = None
 
     async def push(self, host: Instance, load_balancer_id: str, push: Push) -> Applied:
@@ -115,20 +115,26 @@ class AgentClient:
         except MethodNotAllowed:
             return False
 
-    async def ready(self, host: Instance, timeout: float) -> None:
-        """Return when the agent answers, as soon as it does; ``Unreachable`` after ``timeout`` seconds."""
+    async def trust(self, host: Instance, bundle: bytes) -> bool:
+        """The agent believes these authorities and no other; False where it cannot change that."""
+        try:
+            await self._call("PUT", host, "/v1/authorities", body=TrustBundle(bundle.decode()))
+        except MethodNotAllowed:
+            return False
+        return True
+
+    async def ready(self, host: Instance, timeout: float) -> str:
+        """Return its version when the agent answers, as soon as it does; ``Unreachable`` after ``timeout`` seconds."""
         pause, last = FIRST_PAUSE, "it was not tried"
         try:
             async with asyncio.timeout(timeout):
                 while True:
                     try:
-                        await self._call("GET", host, "/v1/info")
+                        return (await self.info(host)).version
                     except CertificateExpired:
                         raise  # time does not mend that
                     except Unreachable as error:
                         last = error.message
-                    else:
-                        return
                     await asyncio.sleep(pause)
                     pause = min(pause * 1.5, LONGEST_PAUSE)
         except TimeoutError as error:
@@ -144,7 +150,7 @@ class AgentClient:
         self, method: str, host: Instance, path: str, *, body: object = None, timeout: float = ASK_SECONDS
     ) -> bytes | None:
         """The answer's body; None for 404. Raises ``Unreachable``, ``AgentRefused`` and ``PermanentError``."""
-        if self._authority.due(self._credential.expires):
+        if self._authority.due(self._credential.expires) or self._made_by != self._authorities():
             self._renew()
         address, port = host.agent
         url = f"https://[{address}]:{port}{path}" if ":" in address else f"https://{address}:{port}{path}"
@@ -154,6 +160,7 @@ class AgentClient:
                 url,
                 data=None if body is None else msgspec.json.encode(body),
                 server_hostname=host.amphora_id,
+                ssl=self._tls,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_SECONDS),
             ) as answer:
                 content = await answer.read()
@@ -178,15 +185,18 @@ class AgentClient:
             raise _refusal(host, answer.status, content)
         return content
 
+    def _authorities(self) -> tuple[str, str]:
+        return self._authority.issuer, self._authority.trusted
+
     def _renew(self) -> None:
-        self._credential = self._authority.issue_controller()
-        _show(self._tls, self._credential)
+        """Another context, since one cannot forget an authority: connections that are open go on with the former one."""
+        self._made_by, self._credential = self._authorities(), self._authority.issue_controller()
+        self._tls = context(self._credential)
         log.info("certificate renewed", of="control plane", expires=self._credential.expires)
 
     def _session(self) -> aiohttp.ClientSession:
         if self._open is None:
             connector = aiohttp.TCPConnector(
-                ssl=self._tls,
                 socket_factory=self._socket,
                 keepalive_timeout=KEEP_ALIVE_SECONDS,
                 limit=0,

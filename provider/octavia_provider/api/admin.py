@@ -95,8 +95,8 @@ def control_plane_facts(context: Context) -> dict[str, Any]:
         "home": settings.home,
         "cloud": settings.cloud,
         "project_id": settings.project_id,
-        "certificate_authority_expires": settings.certificate_authority_expires or None,
-        "heartbeats": context.callbacks.heartbeats(),
+        "certificate_authority": context.callbacks.operations.authority(),
+        "heartbeats": context.callbacks.operations.heartbeats(),
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from octavia_provider.model.errors import Conflict, NotFound
-from octavia_provider.ports import Amphora, Record, Transaction
+from octavia_provider.ports import CERTIFICATE, Amphora, Record, Transaction
 
 from . import list_query
 from .context import CONTEXT
@@ -25,7 +25,7 @@ _NONE = dict.fromkeys(
 )  # there are no ports, no VRRP, no images and no compute flavors
 _NAMES = (
     "id", "loadbalancer_id", "compute_id", "lb_network_ip", "vrrp_ip", "ha_ip", "vrrp_id", "cert_expiration", "cert_busy",
-    "role", "status", "cached_zone", "created_at", "updated_at", *_NONE,
+    "role", "status", "cached_zone", "created_at", "updated_at", "agent_version", *_NONE,
 )  # fmt: skip
 
 
@@ -38,7 +38,7 @@ async def amphorae(request: web.Request) -> web.Response:
 async def show(request: web.Request) -> web.Response:
     """GET /v2/octavia/amphorae/{id}."""
     id_ = path_id(request)
-    shown = await request.app[CONTEXT].store.read(lambda tx: _show(tx, _existing(tx, id_)))
+    shown = await request.app[CONTEXT].store.read(lambda tx: _show(tx, existing(tx, id_)))
     return answer({"amphora": list_query.select(shown, request.query)})
 
 
@@ -47,7 +47,7 @@ async def statistics(request: web.Request) -> web.Response:
     context, id_ = request.app[CONTEXT], path_id(request)
 
     def work(tx: Transaction) -> tuple[str, list[str]]:
-        balancer_id = _existing(tx, id_).load_balancer_id
+        balancer_id = existing(tx, id_).load_balancer_id
         return balancer_id, tx.ids("listener", ("loadbalancer_id", balancer_id))
 
     balancer_id, listeners = await context.store.read(work)
@@ -64,14 +64,15 @@ async def statistics(request: web.Request) -> web.Response:
 async def delete(request: web.Request) -> web.Response:
     """DELETE …/amphorae/{id}: as in Octavia of one that is in ERROR alone, and none stays so here: it is replaced."""
     id_ = path_id(request)
-    amphora = await request.app[CONTEXT].store.read(lambda tx: _existing(tx, id_))
+    amphora = await request.app[CONTEXT].store.read(lambda tx: existing(tx, id_))
     raise Conflict(
         f"it is {amphora.status}, and only one in ERROR could be deleted", subject=f"amphora {id_}",
         hint="delete its load balancer; an amphora that fails is replaced by itself",
     )  # fmt: skip
 
 
-def _existing(tx: Transaction, id_: str) -> Amphora:
+def existing(tx: Transaction, id_: str) -> Amphora:
+    """The amphora of this id; ``NotFound`` where there is none."""
     for amphora in tx.amphorae():
         if amphora.id == id_:
             return amphora
@@ -92,10 +93,11 @@ def _show(tx: Transaction, amphora: Amphora) -> Shown:
         "ha_ip": vip,
         "vrrp_id": FIRST_GROUP,
         "cert_expiration": _utc(amphora.certificate_expires),
-        "cert_busy": False,
+        "cert_busy": CERTIFICATE in amphora.requests,
         "role": amphora.role,
         "status": amphora.status,
         "cached_zone": _zone(balancer),
+        "agent_version": amphora.agent_version,
         "created_at": amphora.created_at,
         "updated_at": amphora.updated_at,
     }

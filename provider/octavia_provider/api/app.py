@@ -11,7 +11,7 @@ from aiohttp.typedefs import Handler
 from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, OPERATOR_KINDS, PARENTS, SHARED_KINDS
 from octavia_provider.ports import NetworkDirectory, Networks, StatusCache, Store
 
-from . import admin, amphorae, events, leftovers, overview, quotas
+from . import admin, amphorae, events, leftovers, operations, overview, quotas
 from .compat import neutron, not_implemented, providers, versions
 from .context import CONTEXT, CONTROL_PLANE_HEADER, Callbacks, Context, Settings
 from .errors import explain
@@ -83,6 +83,10 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
     router.add_get(f"{base}/octavia/amphorae/{{id}}", amphorae.show)
     router.add_get(f"{base}/octavia/amphorae/{{id}}/stats", amphorae.statistics)
     router.add_delete(f"{base}/octavia/amphorae/{{id}}", amphorae.delete)
+    router.add_put(f"{base}/octavia/amphorae/{{id}}/config", operations.configure)
+    router.add_put(f"{base}/octavia/amphorae/{{id}}/certificate", operations.rotate)
+    router.add_put(f"{base}/octavia/amphorae/{{id}}/agent", operations.restart)
+    router.add_post(f"{base}/octavia/certificate-authority/rotation", operations.rotate_authority)
     for method, path, what in not_implemented.AMPHORAE:
         router.add_route(method, base + path, not_implemented.handler(what))
     router.add_get(f"{base}/octavia/loadbalancers/{{id}}/configuration", admin.configuration)

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from octavia_provider.ports import Networks, StatusCache, Store
+from octavia_provider.ports import Amphora, Networks, StatusCache, Store
 
 from .event_feed import EventFeed
 from .pause import Pauses
@@ -21,8 +21,6 @@ from .unique_swap import UniqueSwaps
 class Settings:
     """Facts that the API tells about itself. ``started_at`` is UTC, ISO 8601; ``schema`` is the store's.
     ``shared``: other control planes share it.
-
-    ``certificate_authority_expires``: the end of the authority of agents and control plane (ISO 8601).
     """
 
     project_id: str
@@ -31,7 +29,6 @@ class Settings:
     schema: str = ""
     shared: bool = False
     started_at: str = ""
-    certificate_authority_expires: str = ""
 
 
 class Configurations(Protocol):
@@ -50,18 +47,37 @@ class Configurations(Protocol):
         ...
 
 
+class Operations(Protocol):
+    """What operators ask of a control plane beside objects."""
+
+    def heartbeats(self) -> Mapping[str, Any]:
+        """What came in, and whether the control plane suspects itself."""
+        ...
+
+    def authority(self) -> Mapping[str, Any]:
+        """The certificate authority of agents and control planes, and how far its rotation is."""
+        ...
+
+    async def rotate_authority(self) -> None:
+        """Begin a rotation of it; one that is under way goes on."""
+        ...
+
+    async def configure(self, amphora: Amphora) -> None:
+        """Give an amphora's agent the settings of now, while it runs."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Callbacks:
     """What the control plane around the API does.
 
     ``stop`` ends the process (soon, after the answer). ``activity`` hears +1 when a request begins and −1 when it ends.
-    ``heartbeats``: what came in, and whether the control plane suspects itself.
     """
 
     stop: Callable[[], None]
     activity: Callable[[int], None]
     configurations: Configurations
-    heartbeats: Callable[[], Mapping[str, Any]] = dict
+    operations: Operations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

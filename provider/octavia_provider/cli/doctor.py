@@ -21,7 +21,7 @@ from octavia_provider.model.errors import OctaviaError
 from . import exit_codes, health, options
 
 RUNS = "runs"
-AUTHORITY_WARNING = dt.timedelta(days=365)
+AUTHORITY_WARNING = dt.timedelta(days=300)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +168,7 @@ def _certificates(where: Path) -> Iterator[Finding]:
     client = embedded.connect(home=str(where), start=False)
     try:
         facts = client.control_plane(deadline=deadline)
-        authority = facts.get("certificate_authority_expires")
+        authority = facts.get("certificate_authority") or {}
         found = client.request("GET", "/v2/octavia/amphorae", deadline=deadline).json()["amphorae"]
     except OctaviaError as error:
         yield Finding(name, False, error.message, error.hint)
@@ -176,10 +176,15 @@ def _certificates(where: Path) -> Iterator[Finding]:
     finally:
         client.close()
     yield _heartbeats(facts.get("heartbeats") or {})
-    if authority:
-        end = dt.datetime.fromisoformat(authority)
-        fix = "with `octaviactl purge` and `up` the installation gets another one"
-        yield Finding("certificate authority", end - _now() > AUTHORITY_WARNING, f"good until {end:%Y-%m-%d}", fix)
+    if authority.get("expires"):
+        end = dt.datetime.fromisoformat(authority["expires"])
+        detail = f"good until {end:%Y-%m-%d}, and rotated a year before"
+        if authority.get("phase"):
+            waiting = len(authority.get("waiting", ()))
+            detail = f"being rotated ({authority['phase']}), waits for {waiting} amphorae"
+        yield Finding(
+            "certificate authority", end - _now() > AUTHORITY_WARNING, detail, "octaviactl rotate --authority"
+        )
     ends = sorted(amphora["cert_expiration"] for amphora in found if amphora["cert_expiration"])
     if ends:
         first = dt.datetime.fromisoformat(ends[0]).replace(tzinfo=dt.UTC)

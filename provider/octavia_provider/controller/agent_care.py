@@ -14,6 +14,7 @@ import structlog
 
 from octavia_provider.model.errors import OctaviaError, Unreachable
 from octavia_provider.ports import (
+    CERTIFICATE,
     AgentRefused,
     Agents,
     Amphora,
@@ -40,8 +41,8 @@ async def restart(
     log.warning("agent started anew", amphora=amphora.id, reason=reason)
     issued = [amphora.certificate_expires]
     await compute.restart_agent(make(issued.append))
-    await agents.ready(host, START_TIMEOUT)
-    return replace(amphora, certificate_expires=issued[-1])
+    version = await agents.ready(host, START_TIMEOUT)
+    return replace(amphora, certificate_expires=issued[-1], agent_version=version)
 
 
 async def recover(agents: Agents, host: Instance, amphora: Amphora, restart: Restart) -> Amphora:
@@ -53,15 +54,41 @@ async def recover(agents: Agents, host: Instance, amphora: Amphora, restart: Res
     return amphora
 
 
+def due(authority: Authority, amphora: Amphora) -> bool:
+    """Whether its certificate has to be renewed, or the authorities that it trusts are others by now."""
+    return _certificate_due(authority, amphora) or _is_another(amphora.trusted, authority.trusted, authority)
+
+
+def _certificate_due(authority: Authority, amphora: Amphora) -> bool:
+    asked = CERTIFICATE in amphora.requests
+    return (
+        asked or authority.due(amphora.certificate_expires) or _is_another(amphora.issuer, authority.issuer, authority)
+    )
+
+
+def _is_another(known: str | None, now: str, authority: Authority) -> bool:
+    """Of what was made before there could be several authorities nothing is known: it is the first one's."""
+    return known != now and (known is not None or bool(authority.phase))
+
+
 async def renew_certificate(
     agents: Agents, authority: Authority, host: Instance, amphora: Amphora, restart: Restart
 ) -> Amphora:
-    """The amphora with another certificate; as it was where that is not possible now and the present one is still good."""
-    credential = authority.issue_amphora(amphora.id, host.agent[0])
+    """The amphora with another certificate, which trusts the authorities of now; as it was where that is not possible now and the
+    present one is still good. First it trusts, then it shows: in each moment both sides believe each other."""
+    issuer, trusted = authority.issuer, authority.trusted
     try:
+        if _is_another(amphora.trusted, trusted, authority):
+            if not await agents.trust(host, authority.bundle):
+                return await restart(amphora, "its version takes no other authorities while it runs")
+            log.info("authorities changed", amphora=amphora.id, trusted=trusted)
+            amphora = replace(amphora, trusted=trusted)
+        if not _certificate_due(authority, amphora):
+            return amphora
+        credential = authority.issue_amphora(amphora.id, host.agent[0])
         if await agents.renew_certificate(host, credential):
             log.info("certificate renewed", of="amphora", amphora=amphora.id, expires=credential.expires)
-            return replace(amphora, certificate_expires=credential.expires)
+            return replace(amphora, certificate_expires=credential.expires, issuer=issuer, trusted=trusted)
         reason = "its version takes no certificate while it runs"
     except CertificateExpired as error:
         reason = str(error)

@@ -9,12 +9,14 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from octavia_amphora.wire.messages import AgentConfig
+from octavia_amphora.wire.messages import AgentConfig, LogLevel
 from octavia_provider.ports import Amphora, Authority
 
 DIRECTORY = "/etc/octavia-amphora"
 CERTIFICATE = "/run/octavia-amphora/agent.pem"
 """With its key: in a directory that is the agent's own, since it replaces the file when its certificate is renewed."""
+AUTHORITIES = "/run/octavia-amphora/authorities.pem"
+"""Those that it trusts; it replaces them when the authority is rotated."""
 HAPROXY_USER = "haproxy"
 """The user that every amphora has for haproxy, with no capability and without the agent's files."""
 
@@ -35,6 +37,7 @@ def files(
     *,
     issued: Callable[[str], None],
     heartbeat_interval: float = 1.0,
+    log_level: LogLevel = "info",
 ) -> Mapping[str, tuple[int, bytes]]:
     """The files of the agent: settings, key with certificate, the authority; keys are readable by root alone.
 
@@ -48,11 +51,12 @@ def files(
         listen_port=port,
         certificate=CERTIFICATE,
         key=CERTIFICATE,
-        authority=f"{DIRECTORY}/authority.pem",
+        authority=AUTHORITIES,
         controller=authority.controller_name,
         heartbeat_key=amphora.heartbeat_key.hex(),
         receivers=receivers(),
         heartbeat_interval=heartbeat_interval,
+        log_level=log_level,
         haproxy_user=HAPROXY_USER,
     )
     return {

@@ -17,6 +17,8 @@ from octavia_provider.model.errors import LeaseLost, OctaviaError, TransientErro
 from octavia_provider.model.events import Reason
 from octavia_provider.planner.succession import ALONE
 from octavia_provider.ports import (
+    AGENT,
+    CERTIFICATE,
     AgentRefused,
     Amphora,
     AmphoraSpec,
@@ -70,15 +72,18 @@ class BalancerAmphorae(BalancerView):
         issued: list[str] = []
         clock = asyncio.get_running_loop().time
         began = clock()
+        issuer, trusted = self.ports.authority.issuer, self.ports.authority.trusted
         instance = await self.ports.compute.boot(self._order(amphora_id, issued.append))
-        await self.ports.agents.ready(instance, agent_care.START_TIMEOUT)
+        version = await self.ports.agents.ready(instance, agent_care.START_TIMEOUT)
         self.suspects.discard(amphora_id)
         amphora = self.amphora(amphora_id)
         expires = issued[-1] if issued else amphora.certificate_expires
         ready = replace(
             amphora, status="ALLOCATED", management_address=instance.agent[0], certificate_expires=expires,
-            flavor=flavor.booted_by(self.flavor),
+            flavor=flavor.booted_by(self.flavor), agent_version=version,
         )  # fmt: skip
+        if issued:
+            ready = replace(ready, issuer=issuer, trusted=trusted)
         seconds = round(clock() - began, 3)
         self.events.note(
             Reason.AmphoraBooted, f"An amphora ({amphora.role}) runs, and its agent answers", amphora_id=amphora_id,
@@ -131,19 +136,31 @@ class BalancerAmphorae(BalancerView):
         await self._keep(recovered)
 
     async def renew_certificate(self, amphora_id: str) -> None:
-        """Its agent has another certificate, where it can take one."""
+        """Its agent has another certificate, where it can take one; it is started anew where that is asked."""
         self.renewed.add(amphora_id)
         amphora, instance, restart = self._cared_for(amphora_id)
         agents, authority = self.ports.agents, self.ports.authority
-        renewed = await agent_care.renew_certificate(agents, authority, instance, amphora, restart)
+        if AGENT in amphora.requests:
+            renewed = await restart(amphora, "an operator asked for it")
+        else:
+            renewed = await agent_care.renew_certificate(agents, authority, instance, amphora, restart)
         if renewed is amphora:
             message = f"The agent took no new certificate; the present one is good until {amphora.certificate_expires}"
             self.events.note(Reason.CertificateNotRenewed, message, amphora_id=amphora_id)
-        else:
+        elif renewed.certificate_expires != amphora.certificate_expires:
             until = renewed.certificate_expires
             message = f"The agent has a new certificate, good until {until}"
             self.events.note(Reason.CertificateRenewed, message, amphora_id=amphora_id, data={"expires": until})
-        await self._keep(renewed)
+            await self._fulfil(amphora_id)
+        await self._keep(replace(renewed, requests=self.amphora(amphora_id).requests))
+
+    async def _fulfil(self, amphora_id: str) -> None:
+        """What was asked of its agent is done: the certificate is a new one, and so is an agent that was started anew."""
+        amphora = self.amphora(amphora_id)
+        done = amphora.requests & {AGENT, CERTIFICATE}
+        if done:
+            await self.write(lambda tx: tx.fulfil([amphora_id], *sorted(done)))
+            self._replace(replace(amphora, requests=amphora.requests - done))
 
     def _cared_for(self, amphora_id: str) -> tuple[Amphora, Instance, agent_care.Restart]:
         amphora, instance = self.amphora(amphora_id), (self.instances or {})[amphora_id]
@@ -151,7 +168,8 @@ class BalancerAmphorae(BalancerView):
         start_anew = partial(agent_care.restart, self.ports.compute, self.ports.agents, instance, make=make)
 
         async def restart(amphora: Amphora, reason: str) -> Amphora:
-            restarted = await start_anew(amphora, reason)
+            issuer, trusted = self.ports.authority.issuer, self.ports.authority.trusted
+            restarted = replace(await start_anew(amphora, reason), issuer=issuer, trusted=trusted)
             self.events.note(Reason.AgentRestarted, f"The agent was started again: {reason}", amphora_id=amphora_id)
             return restarted
 
@@ -171,7 +189,7 @@ class BalancerAmphorae(BalancerView):
         amphora = self.amphora(amphora_id)
         make = partial(
             amphorae.files, amphora, self.ports.authority, self.ports.receivers,
-            issued=issued, heartbeat_interval=self.ports.heartbeat_interval,
+            issued=issued, heartbeat_interval=self.ports.heartbeat_interval, log_level=self.ports.agent_log_level,
         )  # fmt: skip
         others = tuple(one.id for one in self.amphorae if one.id != amphora_id)
         return AmphoraSpec(

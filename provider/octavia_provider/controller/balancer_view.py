@@ -12,11 +12,11 @@ from octavia_provider.model.errors import OctaviaError
 from octavia_provider.model.graph import Graph, build
 from octavia_provider.planner import plan as planner
 from octavia_provider.planner.succession import ALONE, Succession, carrying, succession
-from octavia_provider.ports import Amphora, Instance, Vip
+from octavia_provider.ports import AGENT, Amphora, Instance, Vip
 from octavia_provider.render.environment import Templates
 from octavia_provider.render.haproxy import Placement, Rendered, render
 
-from . import pairs
+from . import agent_care, pairs
 from .addresses import Addresses
 from .context import Ports
 from .deploy import Outcome
@@ -136,7 +136,7 @@ class BalancerView:
     def due(self, amphora: Amphora) -> bool:
         """Its certificate has to be renewed; that is tried once in a pass, for the present one is good meanwhile."""
         known = amphora.status == "ALLOCATED" and amphora.id not in self.renewed
-        return known and self.ports.authority.due(amphora.certificate_expires)
+        return known and (AGENT in amphora.requests or agent_care.due(self.ports.authority, amphora))
 
     def standing_refusals(self) -> tuple[set[str], set[str]]:
         """What the push of this very generation refused: it is not tried again until something is written."""

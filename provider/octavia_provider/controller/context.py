@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from octavia_amphora.wire.messages import LogLevel
 from octavia_provider.ports import Agents, Authority, Compute, ListenerAccess, Networks, Store
 from octavia_provider.render.environment import Templates, shipped
 
@@ -26,4 +27,5 @@ class Ports:
     holder: str
     receivers: Callable[[], tuple[str, ...]]
     heartbeat_interval: float = 1.0
+    agent_log_level: LogLevel = "info"
     templates: Callable[[], Templates] = shipped

@@ -56,6 +56,11 @@ class Reason(Enum):
     ResourceLost = WARNING, "A network or a host is not in the cloud any more, or has ended. It is made again."
     OrphanFound = ERROR, "Something runs in the cloud that the store does not know; it was left alone."
 
+    AuthorityRotated = (
+        INFO,
+        "A phase of the rotation of the agents' certificate authority began. `data`: which.",
+        _EACH_COUNTS,
+    )
     OrphanRemoved = WARNING, "An amphora that a late call to the cloud had made was taken away.", _EACH_COUNTS
 
     # ── a load balancer ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -3,13 +3,14 @@
 
 An agent's certificate is good for a server and names the amphora's id and address; a control plane's is good for a
 client and carries ``octavia://controller/<control plane id>``. Neither can do the other's part, so an amphora that is
-broken into cannot speak to the other agents. Both are renewed when two thirds of their life are over (``due``); the
-authority's own certificate is not, and no other outlives it.
+broken into cannot speak to the other agents. Both are renewed when two thirds of their life are over (``due``); none
+outlives the authority's own, which is renewed by a rotation (``state``) a year before its end.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 import ipaddress
 from collections.abc import Callable
 
@@ -20,8 +21,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from octavia_provider.ports import Credential
 
+from .state import AuthorityState, decode
+
 SECRET = "certificate-authority"  # noqa: S105 - the name of the secret in the store
 CA_LIFETIME = dt.timedelta(days=3650)
+RENEWED_BEFORE = dt.timedelta(days=365)
 LEAF_LIFETIME = dt.timedelta(days=30)
 # Clocks of amphorae and control planes may differ: certificates are good from a little before they are made.
 CLOCK_SKEW = dt.timedelta(hours=1)
@@ -36,20 +40,20 @@ def _now() -> dt.datetime:
 class CertificateAuthority:
     """An implementation of ``ports.Authority``; ``load`` makes it of the store's secret."""
 
+    SECRET = SECRET
+
     def __init__(
         self,
-        key: ec.EllipticCurvePrivateKey,
-        certificate: x509.Certificate,
+        state: AuthorityState,
         control_plane_id: str,
         *,
         lifetime: dt.timedelta = LEAF_LIFETIME,
         clock: Clock = _now,
     ) -> None:
-        self._key = key
-        self._certificate = certificate
         self._control_plane_id = control_plane_id
         self._lifetime = lifetime
         self._clock = clock
+        self._take(state)
 
     @classmethod
     def load(
@@ -61,11 +65,24 @@ class CertificateAuthority:
         clock: Clock = _now,
     ) -> CertificateAuthority:
         """The authority whose key and certificate are kept by ``secret`` (``ports.Transaction.secret``), made on first use."""
-        pem = secret(SECRET, lambda: _make(control_plane_id, clock()))
-        key = serialization.load_pem_private_key(pem, password=None)
+        state = decode(secret(SECRET, lambda: _make(control_plane_id, clock())))
+        return cls(state, control_plane_id, lifetime=lifetime, clock=clock)
+
+    def follow(self, kept: bytes) -> bool:
+        """Take in what is kept now: another control plane may have rotated it. True where that is something new."""
+        state = decode(kept)
+        if state == self.state:
+            return False
+        self._take(state)
+        return True
+
+    def _take(self, state: AuthorityState) -> None:
+        key = serialization.load_pem_private_key(state.signing, password=None)
         if not isinstance(key, ec.EllipticCurvePrivateKey):
             raise TypeError(f"the secret {SECRET} holds no elliptic curve key")
-        return cls(key, x509.load_pem_x509_certificate(pem), control_plane_id, lifetime=lifetime, clock=clock)
+        self.state, self._key = state, key
+        self._certificate = x509.load_pem_x509_certificate(state.signing)
+        self._all = [x509.load_pem_x509_certificate(pair) for pair in state.pairs]
 
     @property
     def controller_name(self) -> str:
@@ -76,6 +93,45 @@ class CertificateAuthority:
     def certificate(self) -> bytes:
         """The authority's own certificate, PEM."""
         return self._certificate.public_bytes(serialization.Encoding.PEM)
+
+    @property
+    def bundle(self) -> bytes:
+        """The certificates of all authorities that are believed now, PEM."""
+        return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in self._all)
+
+    @property
+    def issuer(self) -> str:
+        """Which authority signs now: the first digits of its fingerprint."""
+        return _fingerprint(self._certificate)
+
+    @property
+    def trusted(self) -> str:
+        """Which are believed now."""
+        return ",".join(sorted(map(_fingerprint, self._all)))
+
+    @property
+    def phase(self) -> str:
+        """How far a rotation has come; empty where there is none."""
+        return self.state.phase
+
+    @property
+    def phase_age(self) -> float:
+        """Seconds since the phase began."""
+        since = self.state.since
+        return 0.0 if since is None else (self._clock() - since).total_seconds()
+
+    @property
+    def ending(self) -> bool:
+        """Whether it is time for another one."""
+        return not self.phase and self._certificate.not_valid_after_utc - self._clock() < RENEWED_BEFORE
+
+    def begun(self) -> bytes:
+        """What is to be kept so that a rotation begins."""
+        return self.state.begin(lambda: _make(self._control_plane_id, self._clock()), self._clock()).encode()
+
+    def advanced(self) -> bytes:
+        """What is to be kept so that the next phase begins."""
+        return self.state.advance(self._clock()).encode()
 
     @property
     def expires(self) -> str:
@@ -121,9 +177,13 @@ class CertificateAuthority:
         return Credential(
             certificate=certificate.public_bytes(serialization.Encoding.PEM),
             key=_pem(key),
-            authority=self.certificate,
+            authority=self.bundle,
             expires=certificate.not_valid_after_utc.isoformat(),
         )
+
+
+def _fingerprint(certificate: x509.Certificate) -> str:
+    return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()[:16]
 
 
 def _make(control_plane_id: str, now: dt.datetime) -> bytes:

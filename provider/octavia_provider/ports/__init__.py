@@ -40,6 +40,9 @@ from .networks import (
     RemoteAllocation,
 )
 from .store import (
+    AGENT,
+    CERTIFICATE,
+    DRAIN,
     EVENTS_CHANGED,
     Amphora,
     ControlPlane,
@@ -55,6 +58,9 @@ from .store import (
 )
 
 __all__ = [
+    "AGENT",
+    "CERTIFICATE",
+    "DRAIN",
     "EVENTS_CHANGED",
     "LEASE",
     "AgentRefused",

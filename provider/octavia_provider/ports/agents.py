@@ -68,8 +68,13 @@ class Agents(Protocol):
         """Give the agent another certificate, which it shows from the next connection on; False: this agent cannot."""
         ...
 
-    async def ready(self, host: Instance, timeout: float) -> None:
-        """Return when the agent answers, as soon as it does; ``Unreachable`` after ``timeout`` seconds."""
+    async def trust(self, host: Instance, bundle: bytes) -> bool:
+        """The agent believes the certificates of these authorities (PEM) and no other, from the next connection on; False: this
+        agent cannot change that."""
+        ...
+
+    async def ready(self, host: Instance, timeout: float) -> str | None:
+        """Return its version when the agent answers, as soon as it does; ``Unreachable`` after ``timeout`` seconds."""
         ...
 
     async def close(self) -> None:
@@ -90,9 +95,54 @@ class Credential:
 class Authority(Protocol):
     """The CA of the amphorae."""
 
+    SECRET: str
+    """The name of what the store keeps of it."""
+
     @property
     def expires(self) -> str:
         """Until when its own certificate is good."""
+        ...
+
+    @property
+    def issuer(self) -> str:
+        """Which authority signs now."""
+        ...
+
+    @property
+    def trusted(self) -> str:
+        """Which are believed now: more than one while it is rotated."""
+        ...
+
+    @property
+    def bundle(self) -> bytes:
+        """The certificates of those, PEM."""
+        ...
+
+    @property
+    def phase(self) -> str:
+        """How far a rotation has come: ``trust``, ``issue``; empty where there is none."""
+        ...
+
+    @property
+    def phase_age(self) -> float:
+        """Seconds since the phase began."""
+        ...
+
+    @property
+    def ending(self) -> bool:
+        """Whether a rotation is due."""
+        ...
+
+    def follow(self, kept: bytes) -> bool:
+        """Take in what the store keeps now; True where that is something new."""
+        ...
+
+    def begun(self) -> bytes:
+        """What is to be kept so that a rotation begins."""
+        ...
+
+    def advanced(self) -> bytes:
+        """What is to be kept so that the next phase begins."""
         ...
 
     def due(self, expires: str | None) -> bool:

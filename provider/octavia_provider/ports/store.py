@@ -67,12 +67,18 @@ class Scope:
     fence: int = 0
 
 
+CERTIFICATE, AGENT, DRAIN = "certificate", "agent", "drain"
+"""What operators ask of an amphora: another certificate, its agent started anew, that it has no VIP while another one can."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Amphora:
     """An amphora as the store knows it: made before it is booted, gone after it is deleted.
 
     ``retiring``: it is to be replaced. ``own``: its own addresses, one in each subnet of the VIPs' network, where it shares
     the VIPs with others. ``flavor``: what it was booted by (``model.flavor.BOOTED``). ``agent_version``: as its agent tells.
+    ``requests``: what operators ask of it. ``issuer`` of its certificate, and the ``trusted`` authorities (``ports.Authority``);
+    None: of before there could be several.
     """
 
     id: str
@@ -86,6 +92,9 @@ class Amphora:
     own: tuple[Vip, ...] = ()
     flavor: Mapping[str, Any] = field(default_factory=dict)
     agent_version: str | None = None
+    requests: frozenset[str] = frozenset()
+    issuer: str | None = None
+    trusted: str | None = None
     created_at: str | None = field(default=None, compare=False)
     updated_at: str | None = field(default=None, compare=False)
 
@@ -256,12 +265,25 @@ class Transaction(Protocol):
         ...
 
     def put_amphora(self, amphora: Amphora) -> None:
-        """Insert or replace, but ``retiring``, which ``retire`` alone sets. ``heartbeat_key`` is encrypted at rest; the store
-        sets ``created_at`` and ``updated_at``."""
+        """Insert or replace, but ``retiring``, which ``retire`` alone sets, and ``requests`` (``ask``, ``fulfil``).
+        ``heartbeat_key`` is encrypted at rest; the store sets ``created_at`` and ``updated_at``."""
         ...
 
     def retire(self, ids: Iterable[str]) -> None:
         """These amphorae are to be replaced. Who is not the reconciler of their load balancer ``touch``es its scope too."""
+        ...
+
+    def retiring(self) -> set[str]:
+        """The load balancers of which an amphora is to be replaced."""
+        ...
+
+    def ask(self, ids: Iterable[str], request: str) -> None:
+        """This is asked of these amphorae, until it is fulfilled: ``CERTIFICATE``, ``AGENT``, ``DRAIN``. As with ``retire``, who is
+        not the reconciler ``touch``es the scope too."""
+        ...
+
+    def fulfil(self, ids: Iterable[str], *requests: str) -> None:
+        """This is done, or asked no longer."""
         ...
 
     def delete_amphora(self, id: str) -> None:  # noqa: A002
@@ -304,6 +326,10 @@ class Transaction(Protocol):
 
     def trim_events(self, before: float, keep: int) -> int:
         """Forget events that came last before this time, and of each load balancer all but the latest ``keep``."""
+        ...
+
+    def replace_secret(self, name: str, value: bytes) -> None:
+        """Another value for a secret that there is."""
         ...
 
     def secret(self, name: str, make: Callable[[], bytes]) -> bytes:

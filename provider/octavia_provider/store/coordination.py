@@ -176,17 +176,39 @@ class Coordination:
             "own": [asdict(vip) for vip in amphora.own],
             "flavor": rows.plain(amphora.flavor),
             "agent_version": amphora.agent_version,
+            "issuer": amphora.issuer,
+            "trusted": amphora.trusted,
         }
         self._amphora_of(amphora.load_balancer_id)
         change = {**values, "updated_at": rows.now()}
         changed = self._db.execute(update(AMPHORAE).where(AMPHORAE.c.id == amphora.id).values(change))
         if changed.rowcount == 0:
-            self._db.execute(insert(AMPHORAE), {**values, "retiring": amphora.retiring, "created_at": rows.now()})
+            asked = {"retiring": amphora.retiring, "requests": sorted(amphora.requests)}
+            self._db.execute(insert(AMPHORAE), {**values, **asked, "created_at": rows.now()})
 
     def retire(self, ids: Iterable[str]) -> None:
         """They are to be replaced."""
         change = {"retiring": True, "updated_at": rows.now()}
         self._db.execute(update(AMPHORAE).where(AMPHORAE.c.id.in_(list(ids))).values(change))
+
+    def retiring(self) -> set[str]:
+        """The load balancers of which an amphora is to be replaced."""
+        query = select(AMPHORAE.c.load_balancer_id).where(AMPHORAE.c.retiring).distinct()
+        return set(self._db.execute(query).scalars())
+
+    def ask(self, ids: Iterable[str], request: str) -> None:
+        """This is asked of them."""
+        self._change_requests(ids, lambda known: known | {request})
+
+    def fulfil(self, ids: Iterable[str], *requests: str) -> None:
+        """This is asked of them no longer."""
+        self._change_requests(ids, lambda known: known - set(requests))
+
+    def _change_requests(self, ids: Iterable[str], change: Callable[[set[str]], set[str]]) -> None:
+        query = select(AMPHORAE.c.id, AMPHORAE.c.requests).where(AMPHORAE.c.id.in_(list(ids)))
+        for row in self._db.execute(query).all():
+            values = {"requests": sorted(change(set(row.requests))), "updated_at": rows.now()}
+            self._db.execute(update(AMPHORAE).where(AMPHORAE.c.id == row.id).values(values))
 
     def delete_amphora(self, id: str) -> None:  # noqa: A002
         """Forget an amphora and give back its addresses."""
@@ -235,6 +257,11 @@ class Coordination:
         value = make()
         self._db.execute(insert(SECRETS), {"name": name, "value": self._cipher.encrypt(value, context)})
         return value
+
+    def replace_secret(self, name: str, value: bytes) -> None:
+        """Another value for a secret that there is."""
+        sealed = self._cipher.encrypt(value, f"secret {name}")
+        self._db.execute(update(SECRETS).where(SECRETS.c.name == name).values(value=sealed))
 
 
 def _lost(scope_id: str) -> LeaseLost:

@@ -162,6 +162,9 @@ def amphora(row: Any, cipher: Cipher) -> Amphora:
         own=tuple(Vip(**vip) for vip in row.own),
         flavor=row.flavor,
         agent_version=row.agent_version,
+        requests=frozenset(row.requests),
+        issuer=row.issuer,
+        trusted=row.trusted,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

@@ -117,6 +117,9 @@ AMPHORAE = Table(
     Column("own", JSON, nullable=False),
     Column("flavor", JSON, nullable=False),
     Column("agent_version", String(64)),
+    Column("requests", JSON, nullable=False),
+    Column("issuer", String(64)),
+    Column("trusted", String(64)),
     Index("ix_amphorae_load_balancer_id", "load_balancer_id"),
 )
 

@@ -21,7 +21,7 @@ from octavia_provider.api import Callbacks, Server, Settings, create_app, serve_
 from octavia_provider.clouds.netns.networks import NetnsNetworks
 from octavia_provider.model import statuses
 from octavia_provider.model.kinds import LOCAL_KINDS
-from octavia_provider.ports import Record, Settlement, Transaction
+from octavia_provider.ports import Amphora, Record, Settlement, Transaction
 from octavia_provider.store import SqlStore, open_store
 
 PROJECT = "5f4fa2b0-7d0b-4b7a-9c2c-2a4f6f6d9e01"
@@ -86,6 +86,7 @@ class Plane:
     activity: list[int] = field(default_factory=list)
     busy: asyncio.Event = field(default_factory=asyncio.Event)
     texts: Any = None
+    operations: Any = None
 
     async def call(
         self, method: str, path: str, body: Any = None, *, wait: float | None = None, **headers: str
@@ -168,6 +169,30 @@ class Texts:
             self._in_force[load_balancer_id] = f"# {load_balancer_id}{self.change}"
 
 
+class Operations:
+    """What operators ask for: ``configured`` are amphorae that were given settings; ``refused``: why they are not."""
+
+    def __init__(self) -> None:
+        self.configured: list[str] = []
+        self.refused: Exception | None = None
+        self.rotations = 0
+
+    def heartbeats(self) -> dict[str, Any]:
+        return {"accepted": 0, "rejected": {}, "amphorae": 0, "silent": 0, "breaker_open": False}
+
+    def authority(self) -> dict[str, Any]:
+        phase = "trust" if self.rotations else None
+        return {"expires": "2036-01-01T00:00:00+00:00", "issuer": "a", "trusted": ["a"], "phase": phase, "waiting": []}
+
+    async def rotate_authority(self) -> None:
+        self.rotations += 1
+
+    async def configure(self, amphora: Amphora) -> None:
+        if self.refused:
+            raise self.refused
+        self.configured.append(amphora.id)
+
+
 @contextlib.asynccontextmanager
 async def plane(folder: Path) -> AsyncIterator[Plane]:
     store = open_store(f"sqlite:///{folder}/octavia.db", folder / "key")
@@ -182,10 +207,12 @@ async def plane(folder: Path) -> AsyncIterator[Plane]:
             busy.set()
 
     texts = Texts(status_cache)
-    callbacks = Callbacks(stop=lambda: stopped.append(True), activity=count, configurations=texts)
+    operations = Operations()
+    callbacks = Callbacks(
+        stop=lambda: stopped.append(True), activity=count, configurations=texts, operations=operations
+    )
     settings = Settings(
         project_id=PROJECT, home=str(folder), cloud="netns", schema=store.schema, started_at="now",
-        certificate_authority_expires="2036-01-01T00:00:00+00:00",
     )  # fmt: skip
     networks = NetnsNetworks()
     app = create_app(
@@ -198,8 +225,9 @@ async def plane(folder: Path) -> AsyncIterator[Plane]:
         connector = aiohttp.UnixConnector(path=str(path), limit=0)
         async with aiohttp.ClientSession(connector=connector) as session:
             found = Plane(
-                store, status_cache, server, path, session, stopped=stopped, activity=activity, busy=busy, texts=texts
-            )
+                store, status_cache, server, path, session, stopped=stopped, activity=activity, busy=busy, texts=texts,
+                operations=operations,
+            )  # fmt: skip
             found.held.set()
             reconciler = asyncio.create_task(found.settle())
             try:

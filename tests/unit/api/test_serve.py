@@ -19,8 +19,8 @@ from octavia_provider import __version__
 from octavia_provider.api import serve_tcp, serve_unix
 from octavia_provider.api.compat.versions import VERSIONS
 from octavia_provider.api.serve import PATH_BYTES
-from octavia_provider.model.errors import Conflict, Refused
-from octavia_provider.ports import Amphora
+from octavia_provider.model.errors import Conflict, Refused, Unreachable
+from octavia_provider.ports import AGENT, CERTIFICATE, Amphora
 from unit.api.settling import Plane
 
 ASK = """
@@ -180,6 +180,24 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
         "id": found.id, "loadbalancer_id": lb["id"], "listener_id": listener["id"], "bytes_in": 3, "bytes_out": 0,
         "active_connections": 0, "total_connections": 0, "request_errors": 0,
     }  # fmt: skip
+    at = f"/octavia/amphorae/{found.id}"
+    assert (await plane.call("PUT", f"{at}/config")).status == 202
+    assert plane.operations.configured == [found.id]
+    plane.operations.refused = Unreachable("no answer", subject="the amphora")
+    assert (await plane.call("PUT", f"{at}/config")).status == 503
+    generation = await plane.store.read(lambda tx: tx.scope(lb["id"]).generation)
+    for path, request in (("certificate", CERTIFICATE), ("agent", AGENT)):
+        assert (await plane.call("PUT", f"{at}/{path}")).status == 202
+        (known,) = await plane.store.read(lambda tx: tx.amphorae(lb["id"]))
+        assert known.requests == {request}
+        assert (await plane.call("GET", at)).body["amphora"]["cert_busy"] is (request == CERTIFICATE)
+        assert (await plane.call("PUT", f"{at}/{path}", wait=0.01)).status == 202, "it is not done yet"
+        await plane.store.write(lambda tx, request=request: tx.fulfil([found.id], request))
+    assert await plane.store.read(lambda tx: tx.scope(lb["id"]).generation) == generation + 4, "its reconciler is woken"
+    assert (await plane.call("POST", "/octavia/certificate-authority/rotation")).status == 202
+    assert plane.operations.rotations == 1
+    for path in ("config", "certificate", "agent"):
+        assert (await plane.call("PUT", f"/octavia/amphorae/{lb['id']}/{path}")).status == 404
     kept = await plane.call("DELETE", f"/octavia/amphorae/{found.id}")
     assert kept.status == 409
     assert "only one in ERROR" in kept.body["faultstring"]
@@ -203,7 +221,6 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
     [
         ("PUT", "/lbaas/loadbalancers/x/failover", "failover of a load balancer by hand"),
         ("PUT", "/octavia/amphorae/x/failover", "failover of an amphora by hand"),
-        ("PUT", "/octavia/amphorae/x/config", "a new configuration of a running amphora's agent"),
     ],
 )
 async def test_what_octavia_does_and_this_does_not_is_said(plane: Plane, method: str, path: str, words: str) -> None:

@@ -18,6 +18,9 @@ async def test_load_balancers_whose_certificates_are_due_are_woken() -> None:
         async def read(self, work: Any) -> Any:
             return work(self)
 
+        def secret(self, name: str, make: Any) -> bytes:
+            return b"kept"
+
         def amphorae(self) -> Sequence[Amphora]:
             ends = {"one": "soon", "two": "late", "three": None, "four": "soon"}
             return [Amphora(id=i, load_balancer_id=f"lb-{i}", certificate_expires=end) for i, end in ends.items()]
@@ -26,6 +29,11 @@ async def test_load_balancers_whose_certificates_are_due_are_woken() -> None:
         poke = staticmethod(poked.put_nowait)
 
     class Authority:
+        SECRET = "ca"
+        issuer = trusted = phase = ""
+        ending = False
+        follow = staticmethod(lambda _: False)
+
         @staticmethod
         def due(expires: str | None) -> bool:
             return expires != "late"

@@ -10,10 +10,7 @@ from octavia_provider.api.errors import fault
 
 _HEALING = "an amphora that fails is replaced by itself"
 BALANCERS = (("PUT", "/loadbalancers/{id}/failover", f"failover of a load balancer by hand; {_HEALING}"),)
-AMPHORAE = (
-    ("PUT", "/octavia/amphorae/{id}/failover", f"failover of an amphora by hand; {_HEALING}"),
-    ("PUT", "/octavia/amphorae/{id}/config", "a new configuration of a running amphora's agent"),
-)
+AMPHORAE = (("PUT", "/octavia/amphorae/{id}/failover", f"failover of an amphora by hand; {_HEALING}"),)
 """Method, path under the version (and ``/lbaas``), and what there is not."""
 
 

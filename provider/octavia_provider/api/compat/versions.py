@@ -28,7 +28,6 @@ class Version:
         return f"v2.{self.minor}"
 
 
-_UNTOLD = "a running agent is given all that there is with every change, so there is nothing to send again"
 VERSIONS = (
     Version(0, "2016-12-11", "load balancers, listeners, pools, members, health monitors, L7 policies, quotas"),
     Version(1, "2018-04-20", "timeouts of listeners"),
@@ -37,7 +36,7 @@ VERSIONS = (
     Version(4, "2018-12-19", "statistics of amphorae"),
     Version(5, "2019-01-21", "tags"),
     Version(6, "2019-01-25", "flavors"),
-    Version(7, "2018-01-25", "a new configuration of a running amphora's agent", _UNTOLD),
+    Version(7, "2018-01-25", "a new configuration of a running amphora's agent"),
     Version(8, "2019-02-12", "client certificates; TLS to members"),
     Version(9, "2019-03-04", "the code of a redirect"),
     Version(10, "2019-03-05", "the version and the Host of a health monitor's requests"),
