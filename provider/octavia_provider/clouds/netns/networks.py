@@ -81,8 +81,8 @@ class NetnsNetworks:
         if record.kind != "load_balancer":
             return {}
         spec = {**record.spec, **spec}
-        if spec["flavor_id"] != record.spec["flavor_id"]:
-            _reserve_for_pair(tx, record.id, spec, ("flavor_id",), was=record.spec["flavor_id"])
+        if spec.get("flavor_id") != record.spec.get("flavor_id"):
+            _reserve_for_pair(tx, record.id, spec, ("flavor_id",), was=record.spec.get("flavor_id"))
         return self._more(tx, record.id, spec)
 
     def vips(self, tx: Transaction, load_balancer: Record) -> tuple[Vip, ...]:
@@ -251,7 +251,7 @@ def _reserve_for_pair(
     tx: Transaction, id_: str, spec: Mapping[str, Any], path: Path, *, was: str | None = None
 ) -> None:
     """Each amphora of a pair will have an address of its own in each subnet: they are set aside before anything is made."""
-    wanted, had = (flavor.roles(flavor_data(tx, one)) for one in (spec["flavor_id"], was))
+    wanted, had = (flavor.roles(flavor_data(tx, one)) for one in (spec.get("flavor_id"), was))
     for reservation in _reservations(id_):
         if len(wanted) == 1:
             tx.free_addresses(reservation)
