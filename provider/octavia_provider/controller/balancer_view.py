@@ -190,8 +190,11 @@ class BalancerView:
 
     def _placement(self, instance: Instance, amphora: Amphora) -> Placement:
         served = tuple(vip.address for vip in self.addresses.vips if vip.served)
-        peers = pairs.peers(self.amphorae, served) if amphora.role != ALONE else ()
-        return Placement(vips=served, proxy_address=instance.proxy_address, peers=peers)
+        if amphora.role == ALONE:
+            return Placement(vips=served, proxy_address=instance.proxy_address)
+        health = instance.agent[0] if instance.proxy_address else None
+        peers = pairs.peers(self.amphorae, served)
+        return Placement(vips=served, proxy_address=instance.proxy_address, health_address=health, peers=peers)
 
 
 def _root(desired_state: DesiredState) -> Any:

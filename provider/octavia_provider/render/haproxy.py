@@ -25,12 +25,13 @@ from octavia_provider.model.pool import Pool
 
 from . import tls
 from .environment import Templates, shipped
-from .listener import DEFAULT_CONNECTION_LIMIT, Peer, Placement, connection_limit, frontend
+from .listener import DEFAULT_CONNECTION_LIMIT, HEALTH_PORT, Peer, Placement, connection_limit, frontend
 from .member import Servers
 from .pool import backend
 
 __all__ = ["Peer", "Placement", "Rendered", "render"]
-BESIDE = ("octavia-exporter", "octavia-metrics")  # the sections of metrics.j2; ids are UUIDs: none is one of these
+BESIDE = {"octavia-exporter": "metrics", "octavia-metrics": "metrics", "octavia-health": "health"}
+"""Sections that belong to no object, and their templates; ids are UUIDs: none is one of these."""
 MAX_CONNECTIONS = 1_000_000
 REWRITE_ROOM = HEADER_ROOM + 1024  # what policies put in, and what listeners insert
 
@@ -64,7 +65,7 @@ class Rendered:
             own = sources[0] if sources else ""
             return own if index < 0 else sources[index] if index < len(sources) else "member"
         if section.name in BESIDE:
-            return "metrics"
+            return BESIDE[section.name]
         if section.kind == "peers":
             return "peers"
         return "global" if section.kind == "global" else "defaults"  # an operator may add sections after "defaults"
@@ -201,6 +202,8 @@ def _base(load_balancer: LoadBalancer, listeners: list[Listener], placement: Pla
         base += templates.call(me, "metrics", "sections", load_balancer)
     if placement.peers:
         base += templates.call(me, "peers", "section", load_balancer, placement.peers, PEERS_PORT)
+    if placement.health_address:
+        base += templates.call(me, "health", "section", load_balancer, placement.health_address, HEALTH_PORT)
     return base
 
 

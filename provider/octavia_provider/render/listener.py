@@ -17,6 +17,10 @@ from .section import Section
 DEFAULT_CONNECTION_LIMIT = 50_000  # octavia's [haproxy_amphora] default_connection_limit
 
 
+HEALTH_PORT = 1026
+"""Of a pair's amphorae, on the management network."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peer:
     """An amphora of a pair: its id, and an address of its own."""
@@ -29,11 +33,12 @@ class Peer:
 class Placement:
     """Where an amphora's haproxy listens: the VIPs, and the address on which publishing comes in (PROXY protocol).
 
-    ``peers``: all amphorae of a pair, itself included, which share what stick tables remember; none where it is alone.
+    ``health_address``: where haproxy says whether it works; None: nowhere. ``peers``: all amphorae of a pair, itself included, which share what stick tables remember; none where it is alone.
     """
 
     vips: tuple[str, ...]
     proxy_address: str | None = None
+    health_address: str | None = None
     peers: tuple[Peer, ...] = ()
 
 

@@ -13,7 +13,10 @@ from .environment import Templates
 from .haproxy import Peer, Placement, sections
 
 _PLACEMENT = Placement(
-    vips=("192.0.2.1", "2001:db8::1"), proxy_address="127.0.0.2", peers=(Peer(name="amphora", address="192.0.2.2"),)
+    vips=("192.0.2.1", "2001:db8::1"),
+    proxy_address="127.0.0.2",
+    health_address="192.0.2.3",
+    peers=(Peer(name="amphora", address="192.0.2.2"),),
 )
 _TERMINATED = {
     "protocol": "TERMINATED_HTTPS", "default_tls_container_ref": "certificate", "client_authentication": "OPTIONAL",

@@ -121,3 +121,15 @@ def test_a_relay_says_whose_connection_it_is() -> None:
     assert "bind fd@7\n" in text
     assert "server target 100.64.0.3:80 send-proxy-v2\n" in text
     assert "send-proxy" not in relays.configuration(relays.Relay(7, ("127.0.0.1", 80), proxy=False))
+
+
+def test_a_relay_of_a_pair_goes_to_the_other_one_where_one_does_not_answer() -> None:
+    pair = relays.Relay(
+        7, ("100.64.0.3", 80), True, (("100.64.0.5", 80),), (("100.64.0.2", 1026), ("100.64.0.4", 1026))
+    )
+    lines = relays.configuration(pair).splitlines()
+    (first, second) = (line for line in lines if line.startswith("    server "))
+    assert first.startswith("    server target 100.64.0.3:80 send-proxy-v2 check addr 100.64.0.2 port 1026 ")
+    assert second.startswith("    server standby-1 100.64.0.5:80 send-proxy-v2 check addr 100.64.0.4 port 1026 ")
+    assert second.endswith(" backup")
+    assert "    option redispatch 1" in lines

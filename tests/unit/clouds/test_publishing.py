@@ -49,6 +49,14 @@ def test_a_listener_that_moved_is_published_again_without_being_withdrawn() -> N
     assert step.publication == publication("web", 81)
 
 
+def test_a_pair_is_published_by_way_of_both__who_has_the_vips_first() -> None:
+    other = Instance(amphora_id="b", load_balancer_id="lb", agent=("10.0.0.3", 9443), proxy_address="10.0.0.4")
+    (step,) = PUBLISHER.plan(cast("Any", BALANCER), (listener(),), [other, ENTRANCE], [publication("web")])
+    assert step.publication == dataclasses.replace(
+        publication("web"), target=("10.0.0.4", 80), standbys=(("10.0.0.2", 80),), checks=(("10.0.0.3", 1026), ("10.0.0.1", 1026)),
+    )  # fmt: skip
+
+
 def test_a_balancer_that_is_gone_has_no_publications() -> None:
     steps = PUBLISHER.plan(None, (), (), [publication("web"), publication("api")])
     assert [(type(step), step.object_id) for step in steps] == [(Withdraw, "web"), (Withdraw, "api")]

@@ -322,8 +322,9 @@ def _instance(told: Mapping[str, Any]) -> Instance:
 
 
 def _publication(spec: Mapping[str, Any]) -> Publication:
+    places = {name: tuple(map(tuple, spec.get(name, ()))) for name in ("standbys", "checks")}
     target, allowed = tuple(spec["target"]), tuple(spec.get("allowed", ()))
-    return Publication(**{**spec, "target": target, "allowed": allowed})
+    return Publication(**{**spec, **places, "target": target, "allowed": allowed})
 
 
 def _place(publication: Publication) -> tuple[str, int, str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from octavia_provider.model.listener import Listener, transport
 from octavia_provider.model.load_balancer import LoadBalancer
 from octavia_provider.ports import CloudStep, Instance, Inventory
+from octavia_provider.render.listener import HEALTH_PORT
 
 from .cloud import NetnsCloud
 from .specs import Publication
@@ -76,21 +77,25 @@ def withdraw(listener_id: str) -> Withdraw:
 def _wanted(
     load_balancer: LoadBalancer | None, listeners: Iterable[Listener], instances: Iterable[Instance]
 ) -> list[Publication]:
-    """Every listener that is switched on, by way of the first amphora."""
+    """Every listener that is switched on, by way of the first amphora; of a pair, the other one stands by."""
     if load_balancer is None or not load_balancer.published_address:
         return []
-    entrance = next((one.proxy_address for one in instances if one.proxy_address and one.alive), None)
-    if entrance is None:
+    entrances = [(one.proxy_address, one.agent[0]) for one in instances if one.proxy_address and one.alive]
+    if not entrances:
         return []
+    (first, _), *others = entrances
+    checked = entrances if others else []
     return [
         Publication(
             listener_id=listener.id,
             load_balancer_id=load_balancer.id,
             address=load_balancer.published_address,
             port=listener.protocol_port,
-            target=(entrance, listener.protocol_port),
+            target=(first, listener.protocol_port),
             transport=transport(listener.protocol),
             allowed=listener.allowed_cidrs if listener.protocol == "UDP" else (),
+            standbys=tuple((address, listener.protocol_port) for address, _ in others),
+            checks=tuple((address, HEALTH_PORT) for _, address in checked),
         )
         for listener in listeners
         if listener.admin_state_up

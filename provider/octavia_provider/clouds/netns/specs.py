@@ -38,6 +38,8 @@ class HostSpec:
 class Publication:
     """A listener, published on this machine's loopback: ``address:port`` → ``target`` with the PROXY protocol (v2).
 
+    ``standbys``: who takes the connections that the target does not. ``checks``: where the haproxies of the target and of each
+    standby are asked whether they work; nobody is asked where there is no standby.
     ``transport`` "udp" has no such protocol: who may use it (``allowed``, empty for all) is for the relay to judge, and
     the listener sees the relay's address.
     """
@@ -49,3 +51,5 @@ class Publication:
     target: tuple[str, int]
     transport: str = "tcp"
     allowed: tuple[str, ...] = ()
+    standbys: tuple[tuple[str, int], ...] = ()
+    checks: tuple[tuple[str, int], ...] = ()

@@ -20,7 +20,7 @@ PLACE = ("address", "port", "transport")
 
 @dataclass(slots=True)
 class Published:
-    """``spec``: listener_id, load_balancer_id, address, port, target, transport, allowed. ``leaving``: relays that
+    """``spec``: listener_id, load_balancer_id, address, port, target, transport, allowed, standbys, checks. ``leaving``: relays that
     finish what they have. ``file`` is the name of its relay's configuration: its own, since listeners may change places.
     """
 
@@ -142,7 +142,8 @@ class Publications:
                 argv=argv, environment={}, output=self._output, keep=listening.fileno(), confinement=confinement
             )
             return Service(program, self._say)
-        relay = relays.Relay(listening.fileno(), (str(address), int(port)), proxy=True)
+        standbys, checks = ([(str(a), int(p)) for a, p in spec.get(name, ())] for name in ("standbys", "checks"))
+        relay = relays.Relay(listening.fileno(), (str(address), int(port)), True, standbys, checks)
         path = relays.write(file, relay, roots.RELAYS)
         program = Program(
             argv=relays.command(path), environment={"PATH": namespaces.PATH}, output=self._output,

@@ -5,20 +5,35 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from . import fabric, namespaces
 from .errors import Problem
 
+# Who is not connected to in this time is given up for the other one, before a client loses patience. Checks find a haproxy that hangs.
+FAILOVER = """    timeout connect 150ms
+    timeout check 250ms
+    retries 2
+    option redispatch 1
+    option httpchk GET /
+"""
+CHECKS = "inter 200ms fall 2 rise 1 on-marked-down shutdown-sessions"
+
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """``descriptor``: a listening socket (haproxy's ``fd@``). ``proxy``: say whose connection it is (PROXY protocol v2)."""
+    """``descriptor``: a listening socket (haproxy's ``fd@``). ``proxy``: say whose connection it is (PROXY protocol v2).
+
+    ``standbys``, ``checks``: see ``specs.Publication``.
+    """
 
     descriptor: int
     target: tuple[str, int]
     proxy: bool
+    standbys: Sequence[tuple[str, int]] = ()
+    checks: Sequence[tuple[str, int]] = ()
 
 
 def configuration(relay: Relay) -> str:
@@ -27,8 +42,14 @@ def configuration(relay: Relay) -> str:
     A connection may be silent for a day: that is for the listener's own timeouts to judge. One whose other side is gone
     without a word is found by TCP's keep-alive.
     """
-    address, port = relay.target
-    host = f"[{address}]" if ":" in address else address
+    proxy = " send-proxy-v2" if relay.proxy else ""
+    servers = f"    server target {_at(relay.target)}{proxy}\n"
+    if relay.standbys:
+        asked = [f" check addr {address} port {port} {CHECKS}" for address, port in relay.checks]
+        servers = f"{FAILOVER}    server target {_at(relay.target)}{proxy}{asked[0]}\n" + "".join(
+            f"    server standby-{number} {_at(standby)}{proxy}{check} backup\n"
+            for number, (standby, check) in enumerate(zip(relay.standbys, asked[1:], strict=True), start=1)
+        )
     return f"""global
     maxconn 20000
     no strict-limits
@@ -52,8 +73,12 @@ defaults
     srvtcpka-cnt 3
 listen relay
     bind fd@{relay.descriptor}
-    server target {host}:{port}{" send-proxy-v2" if relay.proxy else ""}
-"""
+{servers}"""
+
+
+def _at(place: tuple[str, int]) -> str:
+    address, port = place
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def write(name: str, relay: Relay, root: str = "") -> str:
