@@ -313,12 +313,15 @@ class Stack:
 
 def make_stack(
     site: Installation, *, members: int = 3, monitor: dict[str, Any] | None = None, listener: dict[str, Any] | None = None,
+    flavor_id: str | None = None,
     **pool: Any,
 ) -> Stack:  # fmt: skip
     """A balancer, a listener, a pool, perhaps a monitor, members ``m1``… that answer."""
     stack = Stack(site)
     stack.network = site.create("local_network", name="net")
-    stack.load_balancer = site.create("load_balancer", name="lb", vip_network_id=stack.network["id"])
+    stack.load_balancer = site.create(
+        "load_balancer", name="lb", vip_network_id=stack.network["id"], flavor_id=flavor_id
+    )
     stack.listener = site.create(
         "listener", name="web", loadbalancer_id=stack.load_balancer["id"],
         **{"protocol": "HTTP", "protocol_port": 80, **(listener or {})},

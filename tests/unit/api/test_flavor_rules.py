@@ -209,9 +209,6 @@ async def test_a_flavor_changes_in_place_and_one_that_was_disabled_since_is_left
     refused(zone, 400, ("availability_zone",), "cannot be changed")
 
 
-@pytest.mark.covers(
-    "flavor_profile.flavor_data.loadbalancer_topology=ACTIVE_STANDBY", "flavor_profile.flavor_data.vrrp_advertisement_interval",
-)  # fmt: skip
 async def test_a_pair_that_has_too_few_addresses_in_its_network_is_refused_before_anything_is_made(
     plane: Plane,
 ) -> None:

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Load balancers with a pair of amphorae, as their flavor says: made, changed, replaced and lost under load."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from .installation import Installation, Load, Stack, answers, make_stack, until
+from .processes import command, parent
+
+PAIR = '{"loadbalancer_topology": "ACTIVE_STANDBY", "vrrp_advertisement_interval": 0.1}'
+
+
+def flavor(site: Installation) -> str:
+    profile = site.create("flavor_profile", name="pair", provider_name="amphora", flavor_data=PAIR)
+    return str(site.create("flavor", name="pair", flavor_profile_id=profile["id"])["id"])
+
+
+def roles(stack: Stack) -> dict[str, str]:
+    """Amphora id → role, of those that run."""
+    found = stack.site.get_json("/v2/octavia/amphorae")["amphorae"]
+    return {one["id"]: one["role"] for one in found if one["status"] == "ALLOCATED"}
+
+
+def agents(site: Installation) -> list[int]:
+    return [pid for pid in site.processes() if command(pid)[-2:] == ["-m", "octavia_amphora.main"]]
+
+
+def owner(stack: Stack) -> list[int]:
+    """The agents of the amphorae whose interface has the VIP."""
+    vip = f" {stack.load_balancer['vip_address']}/"
+    return [pid for pid in agents(stack.site) if vip in addresses(pid)]
+
+
+def addresses(agent: int) -> str:
+    enter = ["nsenter", "--target", str(agent), "--net", "ip", "-o", "addr", "show", "dev", "eth1"]
+    return subprocess.run(enter, capture_output=True, text=True, check=False).stdout
+
+
+def pair(stack: Stack) -> set[str]:
+    """The ids of the pair, once it is whole and one has the VIP; nothing before."""
+    found = roles(stack)
+    return set(found) if sorted(found.values()) == ["BACKUP", "MASTER"] and len(owner(stack)) == 1 else set()
+
+
+def change_flavor(stack: Stack, flavor_id: str | None) -> None:
+    stack.load_balancer = stack.change("load_balancer", stack.load_balancer["id"], flavor_id=flavor_id)
+
+
+@pytest.mark.covers(
+    "flavor_profile.flavor_data.loadbalancer_topology=ACTIVE_STANDBY", "flavor_profile.flavor_data.vrrp_advertisement_interval",
+)  # fmt: skip
+def test_one_amphora_becomes_a_pair_and_one_again__and_no_request_fails(site: Installation) -> None:
+    stack = make_stack(site, members=2)
+    (first,) = roles(stack)
+    with Load(stack.url) as load:
+        change_flavor(stack, flavor(site))
+        assert first in until(lambda: pair(stack), what="a pair")
+        load.more(200)
+        change_flavor(stack, None)
+        assert list(roles(stack).values()) == ["STANDALONE"]
+        load.more(200)
+    assert not load.failures
+    assert len(owner(stack)) == 1
+
+
+def test_a_lost_amphora_of_a_pair_is_replaced_and_clients_are_served_meanwhile(site: Installation) -> None:
+    stack = make_stack(site, members=2, flavor_id=flavor(site))
+    before = until(lambda: pair(stack), what="a pair")
+    (lost,) = owner(stack)
+    kill_amphora(lost)
+    until(lambda: answers(stack), what="the other one to serve")
+    after = until(lambda: pair(stack) - before and pair(stack), what="another one in its place")
+    assert len(after & before) == 1
+    assert len(answers(stack)) == 2
+
+
+def kill_amphora(agent: int) -> None:
+    """All that runs in it, by its first process."""
+    init = agent
+    while namespace(parent(init)) == namespace(agent):
+        init = parent(init)
+    os.kill(init, signal.SIGKILL)
+
+
+def namespace(pid: int) -> str:
+    return str(Path(f"/proc/{pid}/ns/net").readlink())
