@@ -25,7 +25,8 @@ _EACH_COUNTS = 0
 class Reason(Enum):
     """Why there is an event: (severity, what it means, for how many seconds equal ones are folded into one).
 
-    Events are equal when load balancer, amphora, object, reason and message are. Those that change a state are not folded.
+    Events are equal when load balancer, amphora, object, reason and message are. Those that change a state are not folded, and
+    nothing is folded over them: so the order of what is folded and what changed is kept.
     """
 
     def __init__(self, severity: str, doc: str, fold_seconds: int = _HOUR) -> None:

@@ -22,9 +22,12 @@ from .tables import EVENTS, OBJECTS, SCOPES
 
 _LATER = EVENTS.alias("later")
 _NEXT = select(func.coalesce(func.max(_LATER.c.sequence), 0) + 1).scalar_subquery()
+_CHANGE = EVENTS.alias("change")
+_LAST_CHANGE = select(func.coalesce(func.max(_CHANGE.c.sequence), 0)).where(_CHANGE.c.fold_key == bindparam("changes"))
 _EQUAL = (
     select(func.max(_LATER.c.id))
     .where(_LATER.c.fold_key == bindparam("equal"), _LATER.c.first_at > bindparam("since"))
+    .where(_LATER.c.sequence > _LAST_CHANGE.scalar_subquery())
     .scalar_subquery()
 )
 _NAME, _PROJECT = (
@@ -57,17 +60,25 @@ class EventLog:
     touched: set[str]
 
     def record(self, event: Event, *, ago: float = 0.0) -> None:
-        """Write an event down, or count it where an equal one is there."""
-        at, key = self._event_clock() - ago, _key(event)
+        """Write an event down, or count it where an equal one is there and nothing has changed its load balancer's state since.
+
+        Those that change a state have the load balancer's own fold key, by which the last of them is found.
+        """
+        at, key, changes = self._event_clock() - ago, _key(event), _digest("changes", event.load_balancer_id)
         facts = {"root": event.load_balancer_id, "of_generation": event.generation}
         latest = {"last_at": at, "control_plane": event.control_plane, "data": plain(event.data)}
         self.touched.add(EVENTS_CHANGED)
         if event.fold_seconds:
-            equal = {"equal": key, "since": at - event.fold_seconds}
+            equal = {"equal": key, "since": at - event.fold_seconds, "changes": changes}
             if self._db.execute(_FOLD, {**facts, **latest, **equal}).rowcount:
                 return
         said = {name: getattr(event, name) for name in _SAID}
-        first = {"fold_key": key, "count": 1, "first_at": at, "of_project": event.project_id}
+        first = {
+            "fold_key": key if event.fold_seconds else changes,
+            "count": 1,
+            "first_at": at,
+            "of_project": event.project_id,
+        }
         self._db.execute(_INSERT, {**facts, **latest, **said, **first})
 
     def events(
@@ -102,8 +113,12 @@ class EventLog:
 
 
 def _key(event: Event) -> str:
-    """What equal events have in common, at a fixed length."""
-    parts = (event.load_balancer_id, event.amphora_id, event.object_kind, event.object_id, event.reason, event.message)
+    """What equal events have in common."""
+    about = (event.load_balancer_id, event.amphora_id, event.object_kind, event.object_id)
+    return _digest(*about, event.reason, event.message)
+
+
+def _digest(*parts: str | None) -> str:
     return hashlib.blake2b("\0".join(part or "" for part in parts).encode(), digest_size=16).hexdigest()
 
 

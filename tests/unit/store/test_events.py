@@ -109,6 +109,16 @@ async def test_equal_events_are_one__with_a_count_the_last_time_and_a_new_place(
     assert told(await events(store)) == [("no route", 3), ("another reason", 3), ("no route", 1), ("no route", 1)]
 
 
+async def test_nothing_is_folded_over_what_changed_its_load_balancer(store: SqlStore) -> None:
+    def lost(lb: str) -> Event:
+        return Reason.AmphoraLost.event(f"lost of {lb}", load_balancer_id=lb)
+
+    for lb, booted in (("x", False), ("x", False), ("y", False), ("x", True), ("x", False), ("y", False), ("x", False)):
+        event = Reason.AmphoraBooted.event("runs", load_balancer_id=lb) if booted else lost(lb)
+        await store.write(lambda tx, event=event: tx.record(event))
+    assert told(await events(store)) == [("lost of x", 2), ("runs", 1), ("lost of y", 2), ("lost of x", 2)]
+
+
 async def test_what_changes_a_state_is_not_folded(store: SqlStore) -> None:
     event = Reason.AmphoraBooted.event("runs", amphora_id="a")
     for _ in range(2):

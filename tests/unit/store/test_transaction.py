@@ -12,6 +12,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Connection
 
 from octavia_provider.model.errors import Conflict, LeaseLost, NotFound
+from octavia_provider.model.events import EventFilter, Reason
 from octavia_provider.ports import Amphora, ControlPlane, Owner, Scope, Settlement, Transaction, Vip, fenced
 from octavia_provider.store import SqlStore
 from unit.store.opening import member, opened, record, with_pool
@@ -212,6 +213,10 @@ async def test_writing_one_member_scans_no_table(store: SqlStore) -> None:
             await store.write(lambda tx: tx.insert(member(pool, 1)))
         generation = await store.write(lambda tx: tx.mark_deleting([m.id]))
         await store.write(lambda tx: tx.settle(Settlement(scope_id=lb.id, generation=generation, errors={m.id: "no"})))
+        applied = Reason.ConfigurationApplied.event("in force", load_balancer_id=lb.id)
+        await store.write(lambda tx: [tx.record(applied), tx.record(applied)])
+        await store.read(lambda tx: tx.events(EventFilter(load_balancer_ids=(lb.id,)), limit=1, newest=True))
+        await store.read(lambda tx: tx.events(EventFilter(after=1), limit=10))
         await store.read(lambda tx: tx.find(owner=Owner(provider="p", urn="u")))
         await store.read(lambda tx: tx.find(scope_id=lb.id, since=1))
         await store.read(lambda tx: tx.ids("member", ("pool_id", pool.id)))
