@@ -136,7 +136,7 @@ def about(event: Mapping[str, Any]) -> str:
     if event["load_balancer_id"]:
         parts.append(f"load balancer {event['load_balancer_name'] or event['load_balancer_id'][:SHORT]}")
     parts += part(event)
-    return ", ".join(parts) or f"control plane {event['control_plane']}"
+    return ", ".join(parts) or f"control plane {event['control_plane'] or ''}".rstrip()
 
 
 def part(event: Mapping[str, Any]) -> list[str]:

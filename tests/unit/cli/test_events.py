@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -117,7 +116,7 @@ def test_spans_are_short(seconds: float, shown: str) -> None:
     assert span(seconds) == shown
 
 
-def test_following_goes_on_with_what_comes(plane: RealPlane) -> None:
+def test_following_goes_on_with_what_comes() -> None:
     command = [
         sys.executable,
         "-m",
@@ -130,17 +129,18 @@ def test_following_goes_on_with_what_comes(plane: RealPlane) -> None:
         "-s",
         "error",
     ]
-    with subprocess.Popen(
-        [*command, "--home", plane.home], stdout=subprocess.PIPE, text=True, env=os.environ
-    ) as process:
-        assert process.stdout is not None
-        try:
-            assert json.loads(process.stdout.readline())["reason"] == "ConfigurationRefused"
-            record(plane, Reason.OrphanFound, "something runs")
-            assert json.loads(process.stdout.readline())["reason"] == "OrphanFound"
-        finally:
-            process.send_signal(signal.SIGINT)
-        assert process.wait(20) == exit_codes.INTERRUPTED
+    with RealPlane() as plane:
+        record(plane, Reason.OrphanFound, "before")
+        with subprocess.Popen([*command, "--home", plane.home], stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            try:
+                assert json.loads(process.stdout.readline())["message"] == "before"
+                record(plane, Reason.AmphoraLost, "is a warning")
+                record(plane, Reason.OrphanFound, "after")
+                assert json.loads(process.stdout.readline())["message"] == "after"
+            finally:
+                process.send_signal(signal.SIGINT)
+            assert process.wait(20) == exit_codes.INTERRUPTED
 
 
 def test_a_status_in_error_shows_the_last_warning() -> None:
