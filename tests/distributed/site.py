@@ -96,11 +96,11 @@ def run(module: str, *arguments: str, log: Any = None) -> subprocess.Popen[bytes
     """A process of ours, once it has said that it is ready."""
     process = subprocess.Popen(
         [sys.executable, "-m", f"distributed.{module}", *arguments], cwd=TESTS, stdout=subprocess.PIPE, stderr=log,
-        env={**os.environ, "PYTHONPATH": str(TESTS)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
     )  # fmt: skip
     assert process.stdout is not None
     said = process.stdout.readline()
-    assert said == b"ready\n", said
+    assert said == b"ready\n", Path(log.name).read_text()[-3000:] if log else module
     return process
 
 
