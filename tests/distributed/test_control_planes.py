@@ -9,18 +9,23 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from octavia_provider.client.deadline import Deadline
+from octavia_provider.model.errors import Conflict, Forbidden
 from postgresql import Server, postgresql, postgresql_server
+from simulation.cloud import NETWORK
 
+from .control_plane_process import PROJECT
 from .site import Changer, Site, site, until
 
 __all__ = ["postgresql", "postgresql_server"]
 SOAK = bool(float(os.environ.get("SOAK_SECONDS", "0")))
 BALANCERS, CHANGERS, LEASE_SECONDS = (200, 6, 15.0) if SOAK else (12, 3, 3.0)
 NAMES = ["one", "two", "three"]
+PORTS, POOLS, POOL = 12, 6, {"protocol": "TCP", "lb_algorithm": "ROUND_ROBIN"}
 EACH = [(name, how) for name in NAMES for how in ("killed", "paused")]
 LEAVING = EACH if SOAK else [("one", "killed"), ("two", "paused")]
 
@@ -105,3 +110,34 @@ def check(made: Site, changers: list[Changer], balancers: list[str]) -> None:
 def online(made: Site, name: str) -> bool:
     shown = made.client(name).list("load_balancer", deadline=Deadline(60))
     return {one["operating_status"] for one in shown} == {"ONLINE"}
+
+
+@pytest.mark.timeout(120)
+def test_what_is_asked_of_different_control_planes_at_once_is_unique_and_within_quotas(postgresql: str) -> None:
+    with site(postgresql, *NAMES[:2], lease_seconds=15.0) as made:
+        clients = [made.client(name) for name in NAMES[:2]]
+        network = {"name": "web", "vip_network_id": NETWORK}
+        balancer = clients[0].create("load_balancer", network, deadline=Deadline(60))
+        values = {"pool": POOLS}
+        clients[1].request("PUT", f"/v2/lbaas/quotas/{PROJECT}", deadline=Deadline(60), json={"quota": values})
+
+        def attempt(number: int, kind: str) -> str:
+            """The same is asked of both at the same time."""
+            client, which = clients[number % 2], number // 2
+            parts = {"listener": {"protocol": "TCP", "protocol_port": 1000 + which}, "pool": POOL}
+            spec = {"name": f"{number}", "loadbalancer_id": balancer.id, **parts[kind]}
+            try:
+                return client.create(kind, spec, deadline=Deadline(60)).id
+            except (Conflict, Forbidden) as error:
+                return type(error).__name__
+
+        with ThreadPoolExecutor(8) as threads:
+            listeners = list(threads.map(lambda number: attempt(number, "listener"), range(2 * PORTS)))
+            pools = list(threads.map(lambda number: attempt(number, "pool"), range(2 * POOLS)))
+        assert (listeners.count("Conflict"), pools.count("Forbidden")) == (PORTS, POOLS)
+        shown = [list(client.list("listener", deadline=Deadline(60))) for client in clients]
+        assert [sorted(one["protocol_port"] for one in each) for each in shown] == [[*range(1000, 1000 + PORTS)]] * 2
+        assert {one["id"] for one in shown[0]} == set(listeners) - {"Conflict"}
+        assert {one["id"] for one in clients[1].list("pool", deadline=Deadline(60))} == set(pools) - {"Forbidden"}
+        for client in clients:
+            client.close()

@@ -4,7 +4,7 @@
 - A write transaction begins by taking one advisory lock, which COMMIT gives back: writers of all processes are serial,
   as SQLite's are, so uniqueness, quotas and exchanges hold with no transaction that must be run again (ADR 0016).
 - A paused writer must not keep the lock: the server ends a session that does nothing inside a transaction for longer
-  than ``PAUSED_SECONDS``, which is less than the third of a lease after which leases are renewed.
+  than ``PAUSED_SECONDS``, which is less than the third of a lease (15 s) after which leases are renewed.
 - Readers have one snapshot from their first look to their last, and cannot write.
 - What a commit wrote is announced by NOTIFY in the same transaction; ``listening`` receives it.
 - Leases run out by the server's clock: machines that differ in theirs cannot both hold one.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from . import listening
 
 DRIVER = "postgresql+psycopg"
-PAUSED_SECONDS = 5
+PAUSED_SECONDS = 4
 CHANNEL = "octavia"
 WAIT_SECONDS = 30  # for the lock: as long as SQLite's
 WRITERS_LOCK = 0x6F637461766961  # "octavia"
