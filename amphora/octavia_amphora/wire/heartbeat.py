@@ -308,8 +308,7 @@ def states(beat: BalancerBeat, configuration: Configuration, digest: str) -> Sta
         serving=beat.serving,
         listeners=dict(zip(configuration.frontends, beat.listeners, strict=True)),
         servers={
-            backend.name: {server: next(each) for server in backend.servers}
-            for backend in configuration.backends.values()
+            backend.name: dict(zip(backend.servers, each, strict=False)) for backend in configuration.backends.values()
         },
         vrrp=beat.vrrp,
     )

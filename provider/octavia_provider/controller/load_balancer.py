@@ -241,6 +241,7 @@ class BalancerReconciler(BalancerAmphorae):
     async def _push_one(self, amphora_id: str, rendered: Rendered) -> Refusal | None:
         state, instance = self.desired_state, (self.instances or {})[amphora_id]
         pusher = Pusher(self.ports.store, self.ports.agents, state.scope, state.generation, self.in_force)
+        before = self.in_force.get(amphora_id)
         try:
             wanted, delta = self._render_cache.digest(rendered), self._render_cache.delta(rendered)
             whole = amphora_id in self.unproven
@@ -249,7 +250,9 @@ class BalancerReconciler(BalancerAmphorae):
             refusal: Refusal = error.refusal
             return refusal
         self.unproven.discard(amphora_id)
-        self.ports.status_cache.applied(amphora_id, rendered.configuration)
+        since = before.configuration if before and delta and delta.since == before.digest else None
+        now = self.in_force[amphora_id].configuration
+        self.ports.status_cache.applied(amphora_id, now, since=since, delta=delta if since else None)
         return None
 
     async def _take_cloud_step(self, step: CloudStep) -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from octavia_amphora.wire.config import Backend, Configuration, Server
+from octavia_amphora.wire.config import Backend, BackendDelta, Configuration, Delta, Server
 from octavia_amphora.wire.heartbeat import BalancerBeat
 from octavia_amphora.wire.messages import Counters, ListenerState, ServerState, States
 from octavia_provider.model import statuses
@@ -39,7 +39,8 @@ _BEST_FIRST = (
 class AmphoraStatus:
     """What one amphora was last heard to say of a load balancer. ``members``: by pool. ``lost``: it says nothing now.
 
-    ``heard``: the states in the heartbeat it was made of; None where it was made of something else.
+    ``heard``: the states in the heartbeat it was made of; None where it was made of something else. ``servers``: by backend, the
+    states that ``members`` were made of, in ``configuration``.
     """
 
     serving: bool
@@ -48,6 +49,8 @@ class AmphoraStatus:
     counters: Mapping[str, Counters]
     lost: bool = False
     heard: object = None
+    configuration: Configuration | None = None
+    servers: Mapping[str, Mapping[str, ServerState]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -72,22 +75,23 @@ class StatusCache:
         self, amphora_id: str, configuration: Configuration, states: States, *, beat: BalancerBeat | None = None
     ) -> None:
         """Take in what an amphora says of a load balancer whose configuration this is, by ``beat`` if by a heartbeat."""
-        pools: dict[str, dict[str, str]] = {b.pool_id: {} for b in configuration.backends.values()}
-        for backend in configuration.backends.values():
-            seen = states.servers.get(backend.name, {})
-            for server in backend.servers.values():
-                status = _member(seen.get(server.name, "unknown"), server.weight, server.admin)
-                pools[backend.pool_id][server.name] = status
+        sight = self._sights.setdefault(configuration.load_balancer_id, OperatingStatus())
+        known = sight.amphorae.get(amphora_id)
+        same = known is not None and known.configuration is configuration and known.servers == states.servers
+        members = known.members if known and same else _members(configuration, states.servers)
         listeners: dict[str, str] = {}
         for name in configuration.frontends:
             listener = states.listeners.get(name)
             listeners[name] = _LISTENER[listener.status] if listener and states.serving else statuses.OFFLINE
         counters = {name: listener.counters for name, listener in states.listeners.items()}
-        sight = self._sights.setdefault(configuration.load_balancer_id, OperatingStatus())
+        heard = None if beat is None else _heard(beat)
         sight.amphorae[amphora_id] = AmphoraStatus(
-            states.serving, pools, listeners, counters, heard=None if beat is None else _heard(beat)
+            states.serving, members, listeners, counters, False, heard, configuration, states.servers
         )
-        _merge(configuration.load_balancer_id, sight)
+        if known and same and (known.serving, known.lost, known.listeners) == (states.serving, False, listeners):
+            sight.counters = _summed([one.counters for one in sight.amphorae.values()])
+        else:
+            _merge(configuration.load_balancer_id, sight)
 
     def counted(self, amphora_id: str, configuration: Configuration, beat: BalancerBeat) -> bool:
         """Take in a heartbeat that brings new counters and no new state, as nearly all do; False: ``see`` has to."""
@@ -99,11 +103,25 @@ class StatusCache:
         sight.counters = _summed([one.counters for one in sight.amphorae.values()])
         return True
 
-    def applied(self, amphora_id: str, configuration: Configuration) -> None:
+    def applied(
+        self,
+        amphora_id: str,
+        configuration: Configuration,
+        *,
+        since: Configuration | None = None,
+        delta: Delta | None = None,
+    ) -> None:
         """Take in what an amphora has just put in force, until its next heartbeat: what was seen before is still so, and
-        what is new begins as haproxy begins it (a server that is checked is up until a check fails)."""
+        what is new begins as haproxy begins it (a server that is checked is up until a check fails).
+
+        ``delta``: what leads to it from ``since``, where that is known.
+        """
         sight = self._sights.get(configuration.load_balancer_id, OperatingStatus())
         known = sight.amphorae.get(amphora_id)
+        if known and delta and known.configuration is since and known.serving and not known.lost and _of_servers(delta):
+            _follow(known, configuration, delta)
+            _merge(configuration.load_balancer_id, sight)
+            return
         counters = known.counters if known else {}
         before = _flat(known) if known and not known.lost else sight.statuses
         listeners = {
@@ -198,6 +216,44 @@ def _heard(beat: BalancerBeat) -> object:
     return beat.serving, beat.servers, [listener.status for listener in beat.listeners]
 
 
+def _members(
+    configuration: Configuration, servers: Mapping[str, Mapping[str, ServerState]]
+) -> dict[str, dict[str, str]]:
+    """The statuses of members by pool."""
+    pools: dict[str, dict[str, str]] = {backend.pool_id: {} for backend in configuration.backends.values()}
+    for backend in configuration.backends.values():
+        seen = servers.get(backend.name, {})
+        for server in backend.servers.values():
+            status = _member(seen.get(server.name, "unknown"), server.weight, server.admin)
+            pools[backend.pool_id][server.name] = status
+    return pools
+
+
+def _of_servers(delta: Delta) -> bool:
+    """Whether only servers of backends that there were are otherwise; the checks of all others stay, too."""
+    rest = Delta(delta.since, backends=tuple(
+        BackendDelta(one.name, one.pool_id, set_servers=one.set_servers, remove_servers=one.remove_servers) for one in delta.backends
+    ))  # fmt: skip
+    return rest == delta
+
+
+def _follow(known: AmphoraStatus, configuration: Configuration, delta: Delta) -> None:
+    """Bring what was seen up to date with a delta of servers."""
+    members, servers = dict(known.members), dict(known.servers)
+    for change in delta.backends:
+        backend = configuration.backends[change.name]
+        seen, pool = dict(servers.get(change.name, {})), dict(members.get(backend.pool_id, {}))
+        for name in change.remove_servers:
+            seen.pop(name, None)
+            pool.pop(name, None)
+        for server in change.set_servers:
+            seen[server.name] = _begins(backend, server, pool.get(server.name))
+            pool[server.name] = _member(seen[server.name], server.weight, server.admin)
+        members[backend.pool_id], servers[change.name] = pool, seen
+    known.members, known.servers = members, servers
+    known.configuration, known.heard = configuration, None
+
+
 def _begins(backend: Backend, server: Server, before: str | None) -> ServerState:
     """What haproxy says first of a server; one known dead is known to what comes after a reload."""
     if backend.probe is None and " check " not in f" {server.options} ":
@@ -227,7 +283,7 @@ def _merge(load_balancer_id: str, sight: OperatingStatus) -> None:
             _take_best(found, status)
     found.update({name: statuses.DEGRADED for one in believed for name, s in one.listeners.items() if s in _WORST})
     pools = {pool_id: tuple(members) for one in believed for pool_id, members in one.members.items()}
-    found.update({pool_id: roll_up([found[name] for name in members]) for pool_id, members in pools.items()})
+    found.update({pool_id: roll_up(list(map(found.__getitem__, members))) for pool_id, members in pools.items()})
     parts = [found[name] for name in (*(name for one in believed for name in one.listeners), *pools)]
     found[load_balancer_id] = _balancer(parts) if believed[0].serving else statuses.ERROR
     sight.statuses = found

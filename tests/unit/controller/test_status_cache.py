@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from builders import record, resource, web
+from octavia_amphora.wire.config import Configuration, difference
 from octavia_amphora.wire.messages import Counters, ListenerState, ServerState, States
+from octavia_provider.controller import status_cache as module
 from octavia_provider.controller.status_cache import StatusCache, roll_up
 from octavia_provider.render.haproxy import Placement, render
 
@@ -189,3 +195,54 @@ def test_a_pool_that_no_listener_sends_to__members_without_a_monitor() -> None:
     in_force(seen, aside, member)
     seen.forget("lb")
     assert status(seen, "member", "m9", pool_id="aside") == "OFFLINE"
+
+
+# ── a few members changed ────────────────────────────────────────────────────────────────────────────────────────────
+def configured(members: dict[str, int]) -> Configuration:
+    """Checked members with their weights; -1 for one that is switched off."""
+    made = web(0)
+    made.add(resource("health_monitor", "hm"))
+    for name, weight in members.items():
+        made.add(resource("member", name, weight=max(weight, 0), admin_state_up=weight >= 0))
+    return render(made, Placement(vips=("10.0.0.9",))).configuration
+
+
+def said(configuration: Configuration, servers: dict[str, ServerState]) -> States:
+    return States("lb", "", True, {"web": ListenerState()}, {"pool:web": servers})
+
+
+weights = st.dictionaries(st.sampled_from([f"m{n}" for n in range(6)]), st.integers(-1, 2))
+checks = st.lists(st.sampled_from(["up", "down"]), min_size=6, max_size=6)
+
+
+@given(st.lists(st.tuples(weights, checks, checks), min_size=1, max_size=6))
+def test_a_delta_leads_to_what_the_whole_configuration_does(steps: list[Any]) -> None:
+    known, since = StatusCache(), configured({})
+    known.applied("amp", since)
+    for members, one, two in steps:
+        new = configured({name: members[name] for name in sorted(members)})
+        whole = copy.deepcopy(known)
+        known.applied("amp", new, since=since, delta=difference(since, new))
+        whole.applied("amp", new)
+        names = list(new.backends["pool:web"].servers)
+        for seen in (known, whole):
+            if one != two:
+                seen.see("amp", new, said(new, dict(zip(names, one, strict=False))))
+                seen.see("amp", new, said(new, dict(zip(names, two, strict=False))))
+        shown = [
+            {(kind, i): status(seen, kind, i) for kind, i in (*(("member", n) for n in members), ("pool", "pool"), ("load_balancer", "lb"))}
+            for seen in (known, whole)
+        ]  # fmt: skip
+        assert shown[0] == shown[1]
+        since = new
+
+
+def test_a_heartbeat_that_says_what_is_expected_looks_at_no_member() -> None:
+    since, new = (configured({f"m{n}": 1 for n in range(count)}) for count in (9, 10))
+    known = StatusCache()
+    known.applied("amp", since)
+    with mock.patch.object(module, "_member", side_effect=module._member) as looked:
+        known.applied("amp", new, since=since, delta=difference(since, new))
+        known.see("amp", new, said(new, dict.fromkeys(new.backends["pool:web"].servers, "up")))
+    assert looked.call_count == 1
+    assert status(known, "member", "m9") == "ONLINE"
