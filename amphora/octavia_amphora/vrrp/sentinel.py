@@ -34,7 +34,10 @@ class Sentinel:
         if not is_locked(self._lock):
             log.warning("haproxy has no lock: should it die without an agent, nobody will tell keepalived")
             return
-        command = ["flock", "--exclusive", str(self._lock), "sh", "-c", 'echo 1 > "$0"', str(self._track)]
+        command = [
+            "setpriv", "--bounding-set=-all", "--inh-caps=-all", "flock", "--exclusive", str(self._lock),
+            "sh", "-c", 'echo 1 > "$0"', str(self._track),
+        ]  # fmt: skip
         quiet = subprocess.DEVNULL
         self._process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
 

@@ -20,16 +20,24 @@ HEADERS = {"x86_64": "/usr/include/x86_64-linux-gnu/asm/unistd_64.h", "aarch64":
 
 
 @functools.cache
-def program(machine: str) -> list[tuple[int, ...]]:
-    text = seccomp.program(machine)
+def program(machine: str, packets: bool = False) -> list[tuple[int, ...]]:
+    text = seccomp.program(machine, packets=packets)
     return [struct.unpack_from("=HBBI", text, at) for at in range(0, len(text), 8)]
 
 
-def run(machine: str, number: int, argument: int = 0, architecture: int | None = None) -> int:
+def run(
+    machine: str,
+    number: int,
+    argument: int = 0,
+    architecture: int | None = None,
+    *,
+    second: int = 0,
+    packets: bool = False,
+) -> int:
     """What the filter answers: an interpreter of the few instructions that it is made of (linux/bpf_common.h)."""
     given = seccomp.ARCHITECTURES[machine] if architecture is None else architecture
-    data = struct.pack("=IIQ6Q", number, given, 0, argument, 0, 0, 0, 0, 0)
-    code = program(machine)
+    data = struct.pack("=IIQ6Q", number, given, 0, argument, second, 0, 0, 0, 0)
+    code = program(machine, packets)
     accumulator, at = 0, 0
     while True:
         what, yes, no, constant = code[at]
@@ -79,6 +87,16 @@ def test_four_families_of_sockets(machine: str) -> None:
     socket = (41, 198)[list(seccomp.ARCHITECTURES).index(machine)]
     assert {family for family in range(64) if run(machine, socket, family) == ALLOW} == {1, 2, 10, 16}
     assert run(machine, socket, 40) == refused(errno.EAFNOSUPPORT)
+
+
+@MACHINES
+def test_who_announces_addresses_sends_packets_and_uses_no_option_of_such_sockets(machine: str) -> None:
+    column = list(seccomp.ARCHITECTURES).index(machine)
+    socket, setsockopt = (41, 198)[column], (54, 208)[column]
+    families = {family for family in range(64) if run(machine, socket, family, packets=True) == ALLOW}
+    assert families == {1, 2, 10, 16, 17}
+    assert run(machine, setsockopt, 5, second=1, packets=True) == ALLOW
+    assert run(machine, setsockopt, 5, second=263, packets=True) == refused(errno.EPERM)
 
 
 def test_another_architectures_calls_end_the_process() -> None:

@@ -14,12 +14,13 @@ from . import kernel, seccomp
 
 # linux/capability.h
 _CAPABILITIES = {
-    "CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7, "NET_BIND_SERVICE": 10,
+    "CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "FSETID": 4, "KILL": 5, "SETGID": 6, "SETUID": 7, "SETPCAP": 8, "NET_BIND_SERVICE": 10,
     "NET_ADMIN": 12, "NET_RAW": 13, "SYS_CHROOT": 18,
 }  # fmt: skip
 
-AGENT = ("DAC_OVERRIDE", "KILL", "SETGID", "SETUID", "NET_ADMIN", "NET_RAW")
-"""Rules and flows of the amphora's network, ICMP checks, and haproxy's user: to become it, to signal it, to use its sockets."""
+AGENT = ("DAC_OVERRIDE", "KILL", "SETGID", "SETUID", "SETPCAP", "NET_ADMIN", "NET_RAW")
+"""Rules and flows of the amphora's network, ICMP checks, and haproxy's user: to become it, to signal it, to use its sockets. SETPCAP:
+to leave keepalived the two for the network alone; it gives none that is not here."""
 ROOT_OF_A_HOST = (
     "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "NET_BIND_SERVICE", "SYS_CHROOT",
 )  # fmt: skip
@@ -53,7 +54,7 @@ class Confinement:
 
     ``users``: a descriptor of the user namespace in which these numbers hold, None for the machine's. ``root``: the
     folder that is its whole file system, None for that of its mount namespace. ``capabilities``: in its user namespace,
-    where it is root there. ``limits``: RLIMIT_* → most (setrlimit(2)).
+    where it is root there. ``limits``: RLIMIT_* → most (setrlimit(2)). ``announces``: it may say on its network where addresses are.
     """
 
     uid: int
@@ -63,6 +64,7 @@ class Confinement:
     root: str | None = None
     capabilities: Sequence[str] = ()
     limits: Mapping[int, int] = field(default_factory=dict)
+    announces: bool = False
 
     def put_on(self) -> None:
         """For this process, which is about to execute. Not to be taken off. OSError, and nothing may be executed."""
@@ -82,7 +84,7 @@ class Confinement:
         os.setresgid(self.gid, self.gid, self.gid)
         os.setresuid(self.uid, self.uid, self.uid)
         kernel.capset(sum(1 << number for number in kept))
-        seccomp.install()
+        seccomp.install(packets=self.announces)
 
 
 def _limit(number: int, most: int) -> None:

@@ -60,7 +60,7 @@ class Inhabitants:
         if identity is None:
             return Confinement(
                 uid=users.ROOT, gid=users.ROOT, groups=(users.HAPROXY,), users=self._users,
-                capabilities=confinement.AGENT, limits=self._limits,
+                capabilities=confinement.AGENT, limits=self._limits, announces=True,
             )  # fmt: skip
         uid, gid, groups = identity
         maps = users.mapping(self._block, [uid]), users.mapping(self._block, [gid, *groups])

@@ -3,7 +3,8 @@
 
 Debian has the bindings of libseccomp for its own Python alone, so there would be none in a virtual environment. The
 list names what container runtimes refuse too: mounts, namespaces, other processes' memory, kernel modules, keys, and
-interfaces where most holes of the kernel were found. Addresses are opened of four families alone.
+interfaces where most holes of the kernel were found. Sockets are of four families alone; who has to announce addresses (keepalived)
+may send packets of its own (AF_PACKET), but not use the options of such sockets, in which the holes were.
 """
 
 from __future__ import annotations
@@ -58,6 +59,9 @@ _NEWTIME = 0x80
 """For unshare alone: to clone it is a part of the signal's number."""
 _FAMILIES = (1, 2, 10, 16)
 """AF_UNIX, AF_INET, AF_INET6, AF_NETLINK."""
+_PACKET, _SOL_PACKET = 17, 263
+_SETSOCKOPT = (54, 208)
+_SECOND_ARGUMENT = _FIRST_ARGUMENT + 8
 
 _PR_SET_SECCOMP, _FILTER_MODE = 22, 2  # sys/prctl.h, linux/seccomp.h
 
@@ -68,24 +72,27 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("instructions", ctypes.c_char_p))
 
 
-def install() -> None:
-    """From now on, for this process and all that it starts; nothing that is executed gains privileges (setuid files)."""
+def install(*, packets: bool = False) -> None:
+    """From now on, for this process and all that it starts; nothing that is executed gains privileges (setuid files).
+
+    ``packets``: sockets of AF_PACKET may be opened (by who has CAP_NET_RAW).
+    """
     kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
-    code = program(os.uname().machine)
+    code = program(os.uname().machine, packets=packets)
     if code:
         given = _Program(len(code) // _INSTRUCTION.size, code)
         kernel.prctl(_PR_SET_SECCOMP, _FILTER_MODE, ctypes.addressof(given))
 
 
-def program(machine: str) -> bytes:
+def program(machine: str, *, packets: bool = False) -> bytes:
     """The filter for this machine, empty for one whose numbers are not known here."""
     if machine not in ARCHITECTURES:
         return b""
     column = tuple(ARCHITECTURES).index(machine)
-    return b"".join(_INSTRUCTION.pack(*one) for one in _instructions(ARCHITECTURES[machine], column))
+    return b"".join(_INSTRUCTION.pack(*one) for one in _instructions(ARCHITECTURES[machine], column, packets))
 
 
-def _instructions(architecture: int, column: int) -> Iterator[tuple[int, int, int, int]]:
+def _instructions(architecture: int, column: int, packets: bool) -> Iterator[tuple[int, int, int, int]]:
     yield _LOAD, 0, 0, _ARCHITECTURE
     yield from _unless(_EQUAL, architecture, _KILL)
     yield _LOAD, 0, 0, _NUMBER
@@ -101,9 +108,14 @@ def _instructions(architecture: int, column: int) -> Iterator[tuple[int, int, in
         yield _LOAD, 0, 0, _FIRST_ARGUMENT
         yield from _if(_ANY_BIT, flags, _ERROR | errno.EPERM)
         yield _RETURN, 0, 0, _ALLOW
-    yield _EQUAL, 0, 2 * len(_FAMILIES) + 2, _SOCKET[column]
+    yield _EQUAL, 0, 4, _SETSOCKOPT[column]
+    yield _LOAD, 0, 0, _SECOND_ARGUMENT
+    yield from _if(_EQUAL, _SOL_PACKET, _ERROR | errno.EPERM)
+    yield _RETURN, 0, 0, _ALLOW
+    families = (*_FAMILIES, _PACKET) if packets else _FAMILIES
+    yield _EQUAL, 0, 2 * len(families) + 2, _SOCKET[column]
     yield _LOAD, 0, 0, _FIRST_ARGUMENT
-    for family in _FAMILIES:
+    for family in families:
         yield from _if(_EQUAL, family, _ALLOW)
     yield _RETURN, 0, 0, _ERROR | errno.EAFNOSUPPORT
     yield _RETURN, 0, 0, _ALLOW
