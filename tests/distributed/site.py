@@ -28,6 +28,8 @@ from .remote import ask
 
 TESTS = Path(__file__).parents[1]
 PATIENCE = 120.0
+TOLD = 20_000
+"""Characters of each log that are shown where a test fails."""
 PROVIDER = str(uuid.UUID(int=1))
 
 
@@ -113,6 +115,10 @@ def site(url: str, *names: str, lease_seconds: float) -> Iterator[Site]:
             for name in names:
                 made.start(name)
             yield made
+        except BaseException:
+            for log in sorted(Path(folder).glob("*.log")):
+                print(f"── {log.name}\n{log.read_text()[-TOLD:]}")
+            raise
         finally:
             for process in (*made.planes.values(), made.world):
                 process.kill()
