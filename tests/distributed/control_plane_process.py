@@ -33,6 +33,7 @@ async def main(url: str, key: str, name: str, world: str, api: str, lease_second
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     store = open_store(url, Path(key))
+    await store.write(lambda tx: tx.secret(SimulationAuthority.SECRET, lambda: b"simulation"))
     agents: Any = Part(world, "agents")
     parts = Parts(
         store=store, driver=driver(world), agents=agents, authority=SimulationAuthority(), status_cache=StatusCache(),

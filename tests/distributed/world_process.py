@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from octavia_amphora.wire.heartbeat import Heartbeat, encode
-from simulation.agents import SimulationAgents
+from simulation.agents import SimulationAgents, SimulationAuthority
 from simulation.cloud import SimulationAccess, SimulationCloud, SimulationNetworks
 from simulation.world import Lifeline, Server, World
 
@@ -57,7 +57,7 @@ async def main(path: str) -> None:
     lifeline = Lifeline(world)
     parts = {
         "cloud": SimulationCloud(lifeline), "networks": SimulationNetworks(lifeline), "access": SimulationAccess(lifeline),
-        "agents": SimulationAgents(lifeline),
+        "agents": SimulationAgents(lifeline, SimulationAuthority()),
     }  # fmt: skip
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
