@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Amphorae, to read only: they come and go with their load balancers (octavia/api/v2/controllers/amphora.py)."""
+"""Amphorae as they are shown (octavia/api/v2/controllers/amphora.py); what is done to them: ``operations``."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 from aiohttp import web
 
-from octavia_provider.model.errors import Conflict, NotFound
-from octavia_provider.ports import CERTIFICATE, Amphora, Record, Transaction
+from octavia_provider.model import statuses
+from octavia_provider.model.errors import NotFound
+from octavia_provider.ports import CERTIFICATE, DRAIN, Amphora, Record, Transaction
 
 from . import list_query
 from .context import CONTEXT
@@ -20,12 +21,15 @@ from .views import statistics as summed
 Shown = dict[str, Any]
 FIRST_GROUP = 1
 """``vrrp_id``: Octavia numbers the VRRP group of every load balancer so, also where one amphora is alone in it."""
+BOOTING = "BOOTING"
+_PRIORITIES = {"MASTER": 100, "BACKUP": 90}
+"""As Octavia has them."""
 _NONE = dict.fromkeys(
     ("vrrp_port_id", "ha_port_id", "vrrp_interface", "vrrp_priority", "image_id", "compute_flavor")
-)  # there are no ports, no VRRP, no images and no compute flavors
+)  # there are no ports, no images and no compute flavors; an agent finds the interface itself
 _NAMES = (
     "id", "loadbalancer_id", "compute_id", "lb_network_ip", "vrrp_ip", "ha_ip", "vrrp_id", "cert_expiration", "cert_busy",
-    "role", "status", "cached_zone", "created_at", "updated_at", "agent_version", *_NONE,
+    "role", "status", "cached_zone", "created_at", "updated_at", "agent_version", "draining", *_NONE,
 )  # fmt: skip
 
 
@@ -61,16 +65,6 @@ async def statistics(request: web.Request) -> web.Response:
     return answer({"amphora_stats": found})
 
 
-async def delete(request: web.Request) -> web.Response:
-    """DELETE …/amphorae/{id}: as in Octavia of one that is in ERROR alone, and none stays so here: it is replaced."""
-    id_ = path_id(request)
-    amphora = await request.app[CONTEXT].store.read(lambda tx: existing(tx, id_))
-    raise Conflict(
-        f"it is {amphora.status}, and only one in ERROR could be deleted", subject=f"amphora {id_}",
-        hint="delete its load balancer; an amphora that fails is replaced by itself",
-    )  # fmt: skip
-
-
 def existing(tx: Transaction, id_: str) -> Amphora:
     """The amphora of this id; ``NotFound`` where there is none."""
     for amphora in tx.amphorae():
@@ -79,8 +73,17 @@ def existing(tx: Transaction, id_: str) -> Amphora:
     raise NotFound(f"amphora {id_} does not exist in this control plane")
 
 
+def status_of(amphora: Amphora, balancer: Record | None) -> str:
+    """As Octavia has it: one that is to go is being deleted, one that cannot be made is in ERROR."""
+    if amphora.retiring:
+        return statuses.PENDING_DELETE
+    cannot = amphora.status == BOOTING and balancer is not None and balancer.error is not None
+    return statuses.ERROR if cannot else amphora.status
+
+
 def _show(tx: Transaction, amphora: Amphora) -> Shown:
-    """An amphora is a namespace that is named by its id; it carries the VIP itself, and has no other address there."""
+    """An amphora is named by its id in a cloud too. One that is alone has the VIP itself, and no other address there; one of a pair
+    has an address of its own."""
     balancer = tx.get("load_balancer", amphora.load_balancer_id)
     vip = balancer.spec.get("vip_address") if balancer else None
     return {
@@ -89,15 +92,17 @@ def _show(tx: Transaction, amphora: Amphora) -> Shown:
         "loadbalancer_id": amphora.load_balancer_id,
         "compute_id": amphora.id,
         "lb_network_ip": amphora.management_address,
-        "vrrp_ip": vip,
+        "vrrp_ip": next((own.address for own in amphora.own), vip),
         "ha_ip": vip,
         "vrrp_id": FIRST_GROUP,
+        "vrrp_priority": _PRIORITIES.get(amphora.role),
         "cert_expiration": _utc(amphora.certificate_expires),
         "cert_busy": CERTIFICATE in amphora.requests,
         "role": amphora.role,
-        "status": amphora.status,
+        "status": status_of(amphora, balancer),
         "cached_zone": _zone(balancer),
         "agent_version": amphora.agent_version,
+        "draining": DRAIN in amphora.requests,
         "created_at": amphora.created_at,
         "updated_at": amphora.updated_at,
     }

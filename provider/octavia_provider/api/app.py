@@ -12,7 +12,7 @@ from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, OPERATOR_KINDS, 
 from octavia_provider.ports import NetworkDirectory, Networks, StatusCache, Store
 
 from . import admin, amphorae, events, leftovers, operations, overview, quotas
-from .compat import neutron, not_implemented, providers, versions
+from .compat import neutron, providers, versions
 from .context import CONTEXT, CONTROL_PLANE_HEADER, Callbacks, Context, Settings
 from .errors import explain
 from .event_feed import EventFeed
@@ -82,13 +82,14 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
     router.add_get(f"{base}/octavia/amphorae", amphorae.amphorae)
     router.add_get(f"{base}/octavia/amphorae/{{id}}", amphorae.show)
     router.add_get(f"{base}/octavia/amphorae/{{id}}/stats", amphorae.statistics)
-    router.add_delete(f"{base}/octavia/amphorae/{{id}}", amphorae.delete)
+    router.add_delete(f"{base}/octavia/amphorae/{{id}}", operations.delete)
     router.add_put(f"{base}/octavia/amphorae/{{id}}/config", operations.configure)
     router.add_put(f"{base}/octavia/amphorae/{{id}}/certificate", operations.rotate)
     router.add_put(f"{base}/octavia/amphorae/{{id}}/agent", operations.restart)
     router.add_post(f"{base}/octavia/certificate-authority/rotation", operations.rotate_authority)
-    for method, path, what in not_implemented.AMPHORAE:
-        router.add_route(method, base + path, not_implemented.handler(what))
+    router.add_put(f"{base}/octavia/amphorae/{{id}}/failover", operations.fail_over)
+    router.add_put(f"{base}/octavia/amphorae/{{id}}/drain", operations.drain)
+    router.add_delete(f"{base}/octavia/amphorae/{{id}}/drain", operations.undo_drain)
     router.add_get(f"{base}/octavia/loadbalancers/{{id}}/configuration", admin.configuration)
     router.add_post(f"{base}/octavia/loadbalancers/{{id}}/configuration", admin.render)
     router.add_get(f"{base}/octavia/control-plane", admin.control_plane)
@@ -114,8 +115,7 @@ def _balancers(router: web.UrlDispatcher, base: str) -> None:
     router.add_get(f"{balancer}/statuses", admin.status_tree)
     router.add_get(f"{balancer}/stats", admin.load_balancer_statistics)
     router.add_get(f"{base}/listeners/{{id}}/stats", admin.listener_statistics)
-    for method, path, what in not_implemented.BALANCERS:
-        router.add_route(method, base + path, not_implemented.handler(what))
+    router.add_put(f"{balancer}/failover", operations.fail_over_balancer)
 
 
 def _operators(router: web.UrlDispatcher, base: str) -> None:

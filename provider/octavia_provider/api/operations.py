@@ -8,10 +8,11 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from octavia_provider.model.errors import NotFound
-from octavia_provider.ports import AGENT, CERTIFICATE, Amphora, Transaction
+from octavia_provider.model import statuses
+from octavia_provider.model.errors import Conflict, NotFound
+from octavia_provider.ports import AGENT, CERTIFICATE, DRAIN, Amphora, Transaction
 
-from .amphorae import existing
+from .amphorae import existing, status_of
 from .context import CONTEXT
 from .requests import path_id, read_wait
 
@@ -34,6 +35,91 @@ async def rotate(request: web.Request) -> web.Response:
 async def restart(request: web.Request) -> web.Response:
     """PUT …/amphorae/{id}/agent: its agent is started anew, with the code of now; haproxy goes on."""
     return await _asked(request, lambda tx, amphora: tx.ask([amphora.id], AGENT))
+
+
+async def fail_over_balancer(request: web.Request) -> web.Response:
+    """PUT …/loadbalancers/{id}/failover: each of its amphorae is replaced by another one, one after the other."""
+    context, id_ = request.app[CONTEXT], path_id(request)
+
+    def work(tx: Transaction) -> int:
+        record = tx.get("load_balancer", id_)
+        if record is None or record.deleting:
+            raise NotFound(f"load balancer {id_} does not exist in this control plane")
+        tx.retire(amphora.id for amphora in tx.amphorae(id_))
+        return tx.touch(id_)
+
+    return await _replaced(request, id_, await context.store.write(work))
+
+
+async def fail_over(request: web.Request) -> web.Response:
+    """PUT …/amphorae/{id}/failover: it is replaced by another one, which takes its VIPs over."""
+    load_balancer_id, generation = await _retire(request)
+    return await _replaced(request, load_balancer_id, generation)
+
+
+async def delete(request: web.Request) -> web.Response:
+    """DELETE …/amphorae/{id}: as in Octavia of one that is in ERROR alone."""
+    await _retire(request, only=statuses.ERROR)
+    return web.Response(status=204)
+
+
+async def _retire(request: web.Request, *, only: str | None = None) -> tuple[str, int]:
+    """``only``: where it has this status."""
+    id_ = path_id(request)
+
+    def work(tx: Transaction) -> tuple[str, int]:
+        amphora = existing(tx, id_)
+        status = status_of(amphora, tx.get("load_balancer", amphora.load_balancer_id))
+        if only not in (None, status):
+            raise Conflict(
+                f"it is {status}, and only one in {only} can be deleted", subject=f"amphora {id_}",
+                hint="fail it over: PUT …/failover replaces it without an outage",
+            )  # fmt: skip
+        tx.retire([id_])
+        return amphora.load_balancer_id, tx.touch(amphora.load_balancer_id)
+
+    return await request.app[CONTEXT].store.write(work)
+
+
+async def _replaced(request: web.Request, load_balancer_id: str, generation: int) -> web.Response:
+    """The load balancer's generation is settled when what was to be replaced is."""
+    wait = read_wait(request)
+    if wait is None:
+        return web.Response(status=202)
+    done = await request.app[CONTEXT].generation_waits.settled(load_balancer_id, generation, wait)
+    return web.Response(status=204 if done else 202, headers={"Preference-Applied": f"wait={wait:g}"})
+
+
+async def drain(request: web.Request) -> web.Response:
+    """PUT …/amphorae/{id}/drain: it gives its VIPs up, and is there as a backup until that is undone."""
+    context, id_ = request.app[CONTEXT], path_id(request)
+
+    def work(tx: Transaction) -> None:
+        amphora = existing(tx, id_)
+        others = [a for a in tx.amphorae(amphora.load_balancer_id) if a.id != id_ and not a.retiring]
+        if not any(DRAIN not in other.requests for other in others):
+            raise Conflict(
+                "no other amphora of its load balancer could take its VIPs", subject=f"amphora {id_}",
+                hint="fail it over, or give the load balancer a flavor of two (ACTIVE_STANDBY)",
+            )  # fmt: skip
+        tx.ask([id_], DRAIN)
+        tx.touch(amphora.load_balancer_id)
+
+    await context.store.write(work)
+    return web.Response(status=202)
+
+
+async def undo_drain(request: web.Request) -> web.Response:
+    """DELETE …/amphorae/{id}/drain: it may have the VIPs again."""
+    context, id_ = request.app[CONTEXT], path_id(request)
+
+    def work(tx: Transaction) -> None:
+        amphora = existing(tx, id_)
+        tx.fulfil([id_], DRAIN)
+        tx.touch(amphora.load_balancer_id)
+
+    await context.store.write(work)
+    return web.Response(status=204)
 
 
 async def rotate_authority(request: web.Request) -> web.Response:

@@ -147,20 +147,14 @@ class BalancerAmphorae(BalancerView):
         if renewed is amphora:
             message = f"The agent took no new certificate; the present one is good until {amphora.certificate_expires}"
             self.events.note(Reason.CertificateNotRenewed, message, amphora_id=amphora_id)
-        elif renewed.certificate_expires != amphora.certificate_expires:
-            until = renewed.certificate_expires
-            message = f"The agent has a new certificate, good until {until}"
-            self.events.note(Reason.CertificateRenewed, message, amphora_id=amphora_id, data={"expires": until})
-            await self._fulfil(amphora_id)
-        await self._keep(replace(renewed, requests=self.amphora(amphora_id).requests))
-
-    async def _fulfil(self, amphora_id: str) -> None:
-        """What was asked of its agent is done: the certificate is a new one, and so is an agent that was started anew."""
-        amphora = self.amphora(amphora_id)
-        done = amphora.requests & {AGENT, CERTIFICATE}
-        if done:
-            await self.write(lambda tx: tx.fulfil([amphora_id], *sorted(done)))
-            self._replace(replace(amphora, requests=amphora.requests - done))
+            return
+        until = renewed.certificate_expires
+        if AGENT not in amphora.requests and until == amphora.certificate_expires:
+            await self._keep(renewed)  # it trusts other authorities, no more
+            return
+        message = f"The agent has a new certificate, good until {until}"
+        self.events.note(Reason.CertificateRenewed, message, amphora_id=amphora_id, data={"expires": until})
+        await self._keep(renewed, fulfilled=amphora.requests & {AGENT, CERTIFICATE})
 
     def _cared_for(self, amphora_id: str) -> tuple[Amphora, Instance, agent_care.Restart]:
         amphora, instance = self.amphora(amphora_id), (self.instances or {})[amphora_id]
@@ -175,11 +169,16 @@ class BalancerAmphorae(BalancerView):
 
         return amphora, instance, restart
 
-    async def _keep(self, changed: Amphora) -> None:
-        if changed == self.amphora(changed.id):
+    async def _keep(self, changed: Amphora, *, fulfilled: frozenset[str] = frozenset()) -> None:
+        if changed == self.amphora(changed.id) and not fulfilled:
             return
-        await self.write(lambda tx: tx.put_amphora(changed))
-        self._replace(changed)
+
+        def work(tx: Transaction) -> None:
+            tx.put_amphora(changed)
+            tx.fulfil([changed.id], *fulfilled)
+
+        await self.write(work)
+        self._replace(replace(changed, requests=changed.requests - fulfilled))
 
     def _replace(self, changed: Amphora) -> None:
         self.amphorae = tuple(changed if a.id == changed.id else a for a in self.amphorae)
@@ -191,7 +190,7 @@ class BalancerAmphorae(BalancerView):
             amphorae.files, amphora, self.ports.authority, self.ports.receivers,
             issued=issued, heartbeat_interval=self.ports.heartbeat_interval, log_level=self.ports.agent_log_level,
         )  # fmt: skip
-        others = tuple(one.id for one in self.amphorae if one.id != amphora_id)
+        others = tuple(one.id for one in self.amphorae if one.id != amphora_id and not one.retiring)
         return AmphoraSpec(
             id=amphora_id, load_balancer_id=self.desired_state.scope.id, vips=self.bearing(amphora), files=make,
             flavor=flavor.booted_by(self.flavor), apart_from=others,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from octavia_provider.ports import Amphora, Instance
+from octavia_provider.ports import DRAIN, Amphora, Instance
 
 from .views import Desired, Observed
 
@@ -26,7 +26,7 @@ class Succession:
     """``kept``: the amphorae that stay; ``leaving``: all others; ``missing``: the roles that nobody has.
 
     ``recast``: amphora id → the role that it is to have from now on. ``preferred``: which of those that stay is to have the VIPs
-    while others leave; None: VRRP decides. ``established``: one of those that stay has them.
+    while others leave or are drained; None: VRRP decides. ``established``: one of those that stay has them.
     """
 
     kept: tuple[Amphora, ...]
@@ -115,9 +115,12 @@ def _recast(cast: Cast, there: list[Amphora], missing: list[str]) -> Iterable[tu
 
 
 def _preferred(kept: Iterable[Amphora], there: list[Amphora], observed: Observed) -> str | None:
-    if not there:
+    """While others leave, or an operator wants one to be without the VIPs (``DRAIN``): who is able to take them."""
+    kept = list(kept)
+    if not there and not any(DRAIN in amphora.requests for amphora in kept):
         return None
     able = [a.id for a in kept if observed.up(a) and a.id in observed.digests and a.id not in observed.failing]
+    able = [a.id for a in kept if a.id in able and DRAIN not in a.requests] or (able if there else [])
     if observed.owner in able:
         return observed.owner
     return able[0] if able else None

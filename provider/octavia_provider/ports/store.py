@@ -273,10 +273,6 @@ class Transaction(Protocol):
         """These amphorae are to be replaced. Who is not the reconciler of their load balancer ``touch``es its scope too."""
         ...
 
-    def retiring(self) -> set[str]:
-        """The load balancers of which an amphora is to be replaced."""
-        ...
-
     def ask(self, ids: Iterable[str], request: str) -> None:
         """This is asked of these amphorae, until it is fulfilled: ``CERTIFICATE``, ``AGENT``, ``DRAIN``. As with ``retire``, who is
         not the reconciler ``touch``es the scope too."""

@@ -191,11 +191,6 @@ class Coordination:
         change = {"retiring": True, "updated_at": rows.now()}
         self._db.execute(update(AMPHORAE).where(AMPHORAE.c.id.in_(list(ids))).values(change))
 
-    def retiring(self) -> set[str]:
-        """The load balancers of which an amphora is to be replaced."""
-        query = select(AMPHORAE.c.load_balancer_id).where(AMPHORAE.c.retiring).distinct()
-        return set(self._db.execute(query).scalars())
-
     def ask(self, ids: Iterable[str], request: str) -> None:
         """This is asked of them."""
         self._change_requests(ids, lambda known: known | {request})

@@ -142,7 +142,7 @@ async def test_collections_are_found_without_the_word_and_with_a_slash(plane: Pl
             again = await plane.call("GET", f"http://o{prefix}/{path}/")
             assert (again.status, again.body) == (200, answer.body), path
         failover = await plane.call("PUT", f"http://o{prefix}/loadbalancers/x/failover")
-        assert failover.status == 501
+        assert failover.status == 404
     for prefix in ("/v2", "/v2.0"):
         assert (await plane.call("GET", f"http://o{prefix}/octavia/amphorae/")).status == 200
         for word in ("lbaas", "octavia"):
@@ -198,9 +198,22 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
     assert plane.operations.rotations == 1
     for path in ("config", "certificate", "agent"):
         assert (await plane.call("PUT", f"/octavia/amphorae/{lb['id']}/{path}")).status == 404
-    kept = await plane.call("DELETE", f"/octavia/amphorae/{found.id}")
+    kept = await plane.call("DELETE", at)
     assert kept.status == 409
     assert "only one in ERROR" in kept.body["faultstring"]
+    assert (await plane.call("PUT", f"{at}/drain")).status == 409, "it is alone"
+    await plane.store.write(lambda tx: tx.put_amphora(Amphora(id="other", load_balancer_id=lb["id"], role="BACKUP")))
+    assert (await plane.call("PUT", f"{at}/drain")).status == 202
+    assert (await plane.call("GET", at)).body["amphora"]["draining"] is True
+    assert (await plane.call("DELETE", f"{at}/drain")).status == 204
+    assert (await plane.call("GET", at)).body["amphora"]["draining"] is False
+    assert (await plane.call("PUT", f"{at}/failover", wait=10)).status == 204
+    statuses = [one["status"] for one in (await plane.call("GET", "/octavia/amphorae")).body["amphorae"]]
+    assert statuses == ["PENDING_DELETE", "BOOTING"]
+    assert (await plane.call("PUT", f"/lbaas/loadbalancers/{lb['id']}/failover")).status == 202
+    assert all(amphora.retiring for amphora in await plane.store.read(lambda tx: tx.amphorae()))
+    for method, path in (("PUT", "failover"), ("PUT", "drain"), ("DELETE", "drain")):
+        assert (await plane.call(method, f"/octavia/amphorae/{lb['id']}/{path}")).status == 404
     for method, path in (("GET", "nobody/stats"), ("DELETE", "nobody")):
         assert (await plane.call(method, f"/octavia/amphorae/{path}")).status == 404
     assert (await plane.call("GET", "/octavia/amphorae/nobody")).status == 404
@@ -214,19 +227,6 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
     assert (await plane.call("GET", f"{url}?rendered=zz")).violations[0][0] == ("rendered",)
     assert shown == {"haproxy": text, "next": f"{text} 1", "shipped": ""}
     assert (await plane.call("POST", "/octavia/loadbalancers/nobody/configuration")).status == 404
-
-
-@pytest.mark.parametrize(
-    ("method", "path", "words"),
-    [
-        ("PUT", "/lbaas/loadbalancers/x/failover", "failover of a load balancer by hand"),
-        ("PUT", "/octavia/amphorae/x/failover", "failover of an amphora by hand"),
-    ],
-)
-async def test_what_octavia_does_and_this_does_not_is_said(plane: Plane, method: str, path: str, words: str) -> None:
-    answer = await plane.call(method, path)
-    assert (answer.status, answer.body["faultcode"]) == (501, "Server")
-    assert f"not implemented by this control plane: {words}" in answer.body["faultstring"]
 
 
 async def test_an_address_that_is_not_there_is_said(plane: Plane) -> None:
@@ -245,3 +245,15 @@ async def test_a_fault_of_ours_is_one_line_for_the_user(plane: Plane, monkeypatc
     answer = await plane.call("GET", "/lbaas/pools")
     assert (answer.status, answer.body["faultcode"]) == (500, "Server")
     assert "inner detail" not in answer.body["faultstring"]
+
+
+async def test_an_amphora_that_could_not_be_made_is_in_error_and_can_be_deleted(plane: Plane) -> None:
+    plane.refuse.add("lb")
+    lb = await plane.balancer()
+    assert lb["provisioning_status"] == "ERROR"
+    amphora = Amphora(id="00000000-0000-0000-0000-00000000000a", load_balancer_id=lb["id"])
+    await plane.store.write(lambda tx: tx.put_amphora(amphora))
+    at = f"/octavia/amphorae/{amphora.id}"
+    assert (await plane.call("GET", at)).body["amphora"]["status"] == "ERROR"
+    assert (await plane.call("DELETE", at)).status == 204
+    assert (await plane.call("GET", at)).body["amphora"]["status"] == "PENDING_DELETE"

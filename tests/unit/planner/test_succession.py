@@ -9,7 +9,7 @@ import pytest
 
 from octavia_provider.planner.plan import Boot, Desired, Discard, Drain, HandOver, Observed, Push, Retire, Step, plan
 from octavia_provider.planner.succession import succession
-from octavia_provider.ports import Amphora
+from octavia_provider.ports import DRAIN, Amphora
 from unit.planner.world import PAIR, SINGLE, VIP, amphora, desired, host, steps_to_the_end
 
 READY = {"status": "ALLOCATED"}
@@ -105,3 +105,18 @@ def test_preferred_is_who_has_the_vips_already__else_one_that_has_a_configuratio
     seen = dataclasses.replace(seen, owner="old", digests={"b": "d"})
     assert succession(goal, seen).preferred == "b"
     assert succession(goal, standing(*both(), owner="m")).preferred is None
+
+
+def drained(amphora_: Amphora) -> Amphora:
+    return dataclasses.replace(amphora_, requests=frozenset({DRAIN}))
+
+
+def test_one_that_is_drained_is_not_preferred__and_the_other_one_is_as_long_as_it_works() -> None:
+    master, backup = both()
+    goal = wanted(PAIR)
+    assert succession(goal, standing(master, backup, owner="m")).preferred is None
+    seen = standing(drained(master), backup, owner="m")
+    assert succession(goal, seen).preferred == "b"
+    assert succession(goal, dataclasses.replace(seen, owner="b")).preferred == "b"
+    assert succession(goal, dataclasses.replace(seen, suspects=frozenset({"b"}))).preferred is None
+    assert succession(goal, standing(drained(master), drained(backup), owner="m")).preferred is None

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What operators do: failover, drain, agents started anew; in virtual time, with control planes that end meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from . import checks
+from .loop import run
+from .site import PAIR, SINGLE, ControlPlane, Site, site
+
+BOTH = pytest.mark.parametrize("roles", [SINGLE, PAIR], ids=["single", "pair"])
+
+
+async def amphorae(plane: ControlPlane, lb: dict[str, Any]) -> list[dict[str, Any]]:
+    found = await plane.api.call("GET", f"/octavia/amphorae?loadbalancer_id={lb['id']}")
+    return list(found.body["amphorae"])
+
+
+async def ids(plane: ControlPlane, lb: dict[str, Any]) -> set[str]:
+    return {one["id"] for one in await amphorae(plane, lb)}
+
+
+async def settled(made: Site, plane: ControlPlane, lb: dict[str, Any]) -> None:
+    """What nobody had to wait for is done too, and all is as it should be."""
+    await made.until(lambda: plane.controller.troubles() == {})
+    await asyncio.sleep(10)
+    await checks.is_whole(made, lb["id"])
+
+
+def owner(made: Site, lb: dict[str, Any]) -> str:
+    return made.world.owners[lb["id"]]
+
+
+@BOTH
+def test_failover_of_a_load_balancer_replaces_all_its_amphorae(roles: tuple[str, ...]) -> None:
+    async def story() -> None:
+        async with site(roles=roles) as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            before = await ids(plane, lb)
+            path = f"/lbaas/loadbalancers/{lb['id']}/failover"
+            assert (await plane.api.call("PUT", path)).status == 202
+            assert (await made.show(plane, lb))["provisioning_status"] == "PENDING_UPDATE"
+            assert {one["status"] for one in await amphorae(plane, lb)} == {"PENDING_DELETE"}
+            await made.until_active(plane, lb)
+            after = await ids(plane, lb)
+            assert (len(after), before & after) == (len(roles), set())
+            await settled(made, plane, lb)
+            assert (await plane.api.call("PUT", path, wait=300)).status == 204
+            assert not after & await ids(plane, lb)
+
+    run(story())
+
+
+def test_failover_of_one_of_a_pair_replaces_that_one() -> None:
+    async def story() -> None:
+        async with site(roles=PAIR) as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            before = await ids(plane, lb)
+            for chosen in sorted(before):
+                done = await plane.api.call("PUT", f"/octavia/amphorae/{chosen}/failover", wait=300)
+                assert done.status == 204
+                after = await ids(plane, lb)
+                assert chosen not in after
+                await settled(made, plane, lb)
+            assert not before & after
+
+    run(story())
+
+
+@BOTH
+def test_a_failover_goes_on_where_a_control_plane_ends_at_any_step(roles: tuple[str, ...]) -> None:
+    async def story() -> None:
+        async with site(roles=roles) as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            before = await ids(plane, lb)
+            assert (await plane.api.call("PUT", f"/lbaas/loadbalancers/{lb['id']}/failover")).status == 202
+            await plane.kill()
+            assert await made.run_with_crashes(lb["id"]) > 4
+            again = await made.start()
+            await made.until(lambda: again.controller.troubles() == {} and len(made.world.servers) == len(roles))
+            assert not before & await ids(again, lb)
+            await settled(made, again, lb)
+
+    run(story())
+
+
+def test_a_drained_amphora_has_no_vip_until_that_is_undone__and_has_it_where_the_other_one_is_lost() -> None:
+    async def story() -> None:
+        async with site(roles=PAIR) as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            await asyncio.sleep(5)  # it is heard
+            first = owner(made, lb)
+            drained = f"/octavia/amphorae/{first}/drain"
+            assert (await plane.api.call("PUT", drained)).status == 202
+            await made.until(lambda: owner(made, lb) != first)
+            second = owner(made, lb)
+            assert second != first
+            other = await plane.api.call("PUT", f"/octavia/amphorae/{second}/drain")
+            assert other.status == 409
+            await asyncio.sleep(60)
+            assert owner(made, lb) == second
+            assert [one["draining"] for one in await amphorae(plane, lb) if one["id"] == first] == [True]
+            assert (await plane.api.call("DELETE", drained)).status == 204
+            await asyncio.sleep(60)
+            assert owner(made, lb) == second, "nobody preempts"
+            await checks.is_whole(made, lb["id"])
+
+    run(story())
+
+
+def test_one_that_is_alone_is_not_drained() -> None:
+    async def story() -> None:
+        async with site() as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            (alone,) = await ids(plane, lb)
+            assert (await plane.api.call("PUT", f"/octavia/amphorae/{alone}/drain")).status == 409
+
+    run(story())
+
+
+@BOTH
+def test_an_agent_is_started_anew_and_nothing_else_changes(roles: tuple[str, ...]) -> None:
+    async def story() -> None:
+        async with site(roles=roles) as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            before = await ids(plane, lb)
+            for number, chosen in enumerate(sorted(before), start=1):
+                assert (await plane.api.call("PUT", f"/octavia/amphorae/{chosen}/agent", wait=300)).status == 204
+                assert made.world.calls["restart_agent"] == number
+            assert await ids(plane, lb) == before
+            assert {one["agent_version"] for one in await amphorae(plane, lb)} == {"1"}
+            await settled(made, plane, lb)
+            assert (await plane.api.call("PUT", f"/octavia/amphorae/{chosen}/config")).status == 202
+            (options,) = made.world.servers[chosen].options
+            assert options.heartbeat_interval == 1.0
+
+    run(story())
