@@ -196,8 +196,7 @@ async def test_a_removed_balancer_stays_removed(amphora: Amphora) -> None:
 
 
 async def test_only_this_control_plane_is_listened_to(amphora: Amphora) -> None:
-    key, certificate = amphora.authority._key, amphora.authority._certificate
-    impostor = CertificateAuthority(key, certificate, "another")
+    impostor = CertificateAuthority(amphora.authority.state, "another")
     client = AgentClient(amphora.sandbox, impostor)  # type: ignore[arg-type]
     with pytest.raises(Refused, match="does not accept this control plane"):
         await client.info(amphora.host)
