@@ -160,7 +160,7 @@ def _application(
         shared=parts.membership is not None,
         started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
     )
-    configurations = Configurations(controller, parts.templates)
+    configurations = Configurations(controller, parts.templates, parts.driver.cloud, parts.agents)
     callbacks = api.Callbacks(stop=stop, activity=lambda _: None, configurations=configurations, operations=operations)
     return api.create_app(
         parts.store, parts.status_cache, parts.driver.networks, settings=settings, callbacks=callbacks,

@@ -38,6 +38,9 @@ def test_each_answers_for_all__and_what_one_leaves_the_others_take(short_home: P
             for balancer in balancers:
                 until(lambda p=plane, b=balancer: online(p, b), what="every control plane to hear every amphora")
 
+            path = f"/v2/octavia/loadbalancers/{balancers[0]['lb']}/configuration"
+            assert "frontend" in plane.get_json(path)["haproxy"]
+
         made.planes["one"].kill()
         change(made, "one", balancers)
         made.planes["one"].start()

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from octavia_amphora.wire.config import compose
-from octavia_provider.model.errors import NotFound
+from octavia_provider.model.errors import NotFound, TransientError
+from octavia_provider.ports import Agents, Compute
 from octavia_provider.render.environment import Templates, shipped
 from octavia_provider.render.overlay import Overlay
 
@@ -22,10 +23,14 @@ class Configurations:
 
     controller: Controller
     templates: Overlay
+    compute: Compute
+    agents: Agents
 
     async def in_force(self, load_balancer_id: str) -> str:
         """The text that an amphora has put in force."""
-        reconciler = self._reconciler(load_balancer_id)
+        reconciler = self.controller.reconciler(load_balancer_id)
+        if not isinstance(reconciler, BalancerReconciler):
+            return await self._asked(load_balancer_id)
         if not reconciler.in_force:
             raise _nothing(load_balancer_id)
         amphora_id = min(reconciler.in_force, key=reconciler.unproven.__contains__)
@@ -42,6 +47,13 @@ class Configurations:
         await asyncio.to_thread(self.templates.load)
         self.controller.poke(load_balancer_id)
 
+    async def _asked(self, load_balancer_id: str) -> str:
+        """What the agent says of a load balancer that another control plane brings about."""
+        for host in await self.compute.instances(load_balancer_id):
+            if host.alive and (found := await self.agents.in_force(host, load_balancer_id)):
+                return compose(found.configuration)
+        raise _nothing(load_balancer_id)
+
     def _text(self, load_balancer_id: str, templates: Templates) -> str:
         found = self._reconciler(load_balancer_id).rendered_with(templates)
         if found is None:
@@ -51,7 +63,12 @@ class Configurations:
     def _reconciler(self, load_balancer_id: str) -> BalancerReconciler:
         found = self.controller.reconciler(load_balancer_id)
         if not isinstance(found, BalancerReconciler):
-            raise _nothing(load_balancer_id)
+            if not self.controller.shared:
+                raise _nothing(load_balancer_id)
+            raise TransientError(
+                "another control plane has its lease", subject=f"load balancer {load_balancer_id}",
+                hint="ask that one, which `octaviactl events` tells; or wait, where it is new",
+            )  # fmt: skip
         return found
 
 

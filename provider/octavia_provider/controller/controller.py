@@ -133,6 +133,11 @@ class Controller:
         worker = self._workers.get(scope_id)
         return worker.reconciler if worker else None
 
+    @property
+    def shared(self) -> bool:
+        """Whether other control planes can have the lease of a scope."""
+        return self._membership is not None
+
     def reconcilers(self) -> list[Reconciler]:
         """All that work here."""
         return [worker.reconciler for worker in self._workers.values()]
