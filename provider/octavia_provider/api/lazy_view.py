@@ -7,10 +7,13 @@ the page is read where nothing is filtered or sorted.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Self
 
 from octavia_provider.model.kinds import KINDS
+from octavia_provider.model.metadata import inputs
 from octavia_provider.ports import Record
 
 from .representation import SPELLED
@@ -30,18 +33,38 @@ _AS_GIVEN = (
     "vip_address", "vip_network_id", "loadbalancer_id", "listener_id", "pool_id",
 )  # fmt: skip
 """Attributes that every form shows as the spec has them, where nothing was spelled otherwise."""
+_COLUMNS = ("project_id", "created_at", "updated_at")
 _NAMES = {kind: frozenset(shown_names(kind)) for kind in KINDS}
 
 
+@functools.cache
+def plain(kind: str) -> Mapping[str, type]:
+    """The attributes of a kind that a store can tell without reading the whole: texts, numbers and flags that are never null."""
+    known = inputs(KINDS[kind])
+    given = {name: known[name] for name in _AS_GIVEN if name in known and not known[name].nullable}
+    found = {name: one.annotation for name, one in given.items() if one.annotation in (str, int, bool)}
+    return {**dict.fromkeys(_COLUMNS, str), **found}
+
+
 class LazyView(Mapping[str, Any]):
-    """What ``view.show`` answers of an object: of its record, or of its id alone (``load`` reads the record then)."""
+    """What ``view.show`` answers of an object: of its record, or of its id and a few ``plain`` attributes, where it was spelled as it
+    is (``load`` reads the record for any other)."""
 
-    __slots__ = ("_id", "_load", "_record", "_shown", "_view")
+    __slots__ = ("_id", "_known", "_load", "_record", "_shown", "_view")
 
-    def __init__(self, view: View, id_: str, load: Callable[[str], Record]) -> None:
-        self._view, self._id, self._load = view, id_, load
+    def __init__(
+        self, view: View, id_: str, load: Callable[[str], Record], known: Mapping[str, Any] = MappingProxyType({})
+    ) -> None:
+        self._view, self._id, self._load, self._known = view, id_, load, known
         self._record: Record | None = None
         self._shown: dict[str, Any] | None = None
+
+    @classmethod
+    def few(
+        cls, view: View, names: Collection[str], rows: Iterable[tuple[Any, ...]], load: Callable[[str], Record]
+    ) -> list[Self]:
+        """Of what ``Transaction.values`` has told of what ``asked`` says."""
+        return [cls(view, id_, load, {} if respelled else _told(names, values)) for id_, respelled, *values in rows]
 
     @classmethod
     def of(cls, view: View, record: Record) -> LazyView:
@@ -58,6 +81,8 @@ class LazyView(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name == "id" and self._shown is None:
             return self._id
+        if self._shown is None and self._record is None and name in self._known:
+            return self._known[name]
         if self._shown is None and name in _NAMES[self.record.kind]:
             if (read := _OF_RECORD.get(name)) is not None:
                 return read(self._view, self.record)
@@ -77,3 +102,13 @@ class LazyView(Mapping[str, Any]):
         if self._shown is None:
             self._shown = self._view.show(self.record)
         return self._shown
+
+
+def asked(kind: str, names: Iterable[str]) -> dict[str, type]:
+    """What a store is to be asked for: whether anything was spelled otherwise, then these ``plain`` attributes."""
+    return {SPELLED: str, **{name: plain(kind)[name] for name in names}}
+
+
+def _told(names: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
+    """Without what a spec of older code does not have: that is read."""
+    return {n: value for n, value in zip(names, values, strict=True) if value is not None or n in _COLUMNS}

@@ -19,8 +19,7 @@ from .requests import FLAGS
 Object = Mapping[str, Any]
 T = TypeVar("T", bound=Object)
 NULL = "null"
-_CUTTING = frozenset({"limit", "marker", "page_reverse", "fields"})
-_PAGING = _CUTTING | {"sort", "sort_key", "sort_dir"}
+_PAGING = frozenset({"limit", "marker", "page_reverse", "fields", "sort", "sort_key", "sort_dir"})
 _TAGS: Mapping[str, Callable[[set[str], set[str]], bool]] = {
     "tags": lambda has, asked: asked <= has,
     "tags-any": lambda has, asked: bool(asked & has),
@@ -33,9 +32,12 @@ Known = Mapping[str, Attribute | None]
 """The names that a list's objects have, each with its declaration in the model where it has one."""
 
 
-def as_it_is(query: MultiMapping[str]) -> bool:
-    """Whether a page is asked for of a list that is neither filtered nor sorted."""
-    return "limit" in query and {*query} <= _CUTTING
+def looked_at(query: MultiMapping[str]) -> set[str] | None:
+    """The attributes by which a page is filtered and sorted; None where all are asked for."""
+    if "limit" not in query:
+        return None
+    filters = {"tags" if name in _TAGS else _ALIASES.get(name, name) for name in query if name not in _PAGING}
+    return filters | {part.partition(":")[0] for part in (*_words(query, "sort"), *_words(query, "sort_key"))}
 
 
 def page(
@@ -187,23 +189,20 @@ def _rank(key: str) -> Callable[[Object], tuple[bool, Any]]:
 def _cut(objects: Sequence[T], url: URL, limit: int | None) -> tuple[Sequence[T], list[dict[str, str]]]:
     marker = url.query.get("marker")
     backwards = url.query.get("page_reverse", "").lower() == "true"
-    ids = [
-        str(item["id" if "id" in item else "name"]) for item in objects
-    ]  # providers and capabilities have names alone
-    if marker is not None and marker not in ids:
-        raise Invalid([Violation(("marker",), f"there is no object {marker} in this list")])
+    name = "id" if objects and "id" in objects[0] else "name"  # providers and capabilities have names alone
     start, end = 0, len(objects)
-    if marker is not None and backwards:
-        end = ids.index(marker)
-    elif marker is not None:
-        start = ids.index(marker) + 1
+    if marker is not None:
+        place = next((i for i, item in enumerate(objects) if str(item[name]) == marker), None)
+        if place is None:
+            raise Invalid([Violation(("marker",), f"there is no object {marker} in this list")])
+        start, end = (0, place) if backwards else (place + 1, end)
     if limit is not None:
         start, end = (max(start, end - limit), end) if backwards else (start, min(end, start + limit))
     links = []
     if limit is not None and start < end < len(objects):
-        links.append(page_link(url, "next", ids[end - 1], backwards=False))
+        links.append(page_link(url, "next", str(objects[end - 1][name]), backwards=False))
     if limit is not None and 0 < start < end:
-        links.append(page_link(url, "previous", ids[start], backwards=True))
+        links.append(page_link(url, "previous", str(objects[start][name]), backwards=True))
     return objects[start:end], links
 
 

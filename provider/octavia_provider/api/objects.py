@@ -21,7 +21,7 @@ from .context import CONTEXT
 from .errors import answer
 from .faults import Faults
 from .graph_create import PROJECT, CreateRequest, create_requests, misnamed
-from .lazy_view import LazyView
+from .lazy_view import LazyView, asked, plain
 from .representation import wants_model
 from .requests import (
     BODY,
@@ -69,9 +69,11 @@ class Objects:
             view = _view(tx, request)
             view.foresee()
             parent = (self.parent_name, parent_id) if parent_id is not None else None
-            if reconciled(self.kind) and list_query.as_it_is(request.query):
-                load = partial(self._find, tx, parent_id=parent_id)
-                objects = [LazyView(view, id_, load) for id_ in tx.ids(self.kind, parent)]
+            names = list_query.looked_at(request.query)
+            if reconciled(self.kind) and names is not None and names <= plain(self.kind).keys() | {"id"}:
+                load, few = partial(self._find, tx, parent_id=parent_id), sorted(names - {"id"})
+                told = tx.values(self.kind, asked(self.kind, few), parent)
+                objects = LazyView.few(view, few, told, load)
             else:
                 records = sorted(tx.find(self.kind, parent=parent), key=_place)
                 objects = [LazyView.of(view, record) for record in records]

@@ -158,6 +158,16 @@ class Transaction(Protocol):
         """The ids of what ``find(kind, parent=parent)`` answers, without reading any spec."""
         ...
 
+    def values(
+        self, kind: str, names: Mapping[str, type], parent: tuple[str, str] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The ids of what ``find(kind, parent=parent)`` answers, each with these attributes, without reading the rest.
+
+        ``names``: of the record's times and project, and of its spec, each with its type: ``str``, ``int`` or ``bool``. None stands
+        for null, and for what a spec does not have.
+        """
+        ...
+
     def holding(self, kind: str, key: str) -> Record | None:
         """The object that has this unique value (``model.common.Resource.UNIQUE``); None when nobody has."""
         ...

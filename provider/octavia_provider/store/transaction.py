@@ -4,58 +4,25 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, case, delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from octavia_provider.model.errors import Conflict, NotFound
-from octavia_provider.model.kinds import KINDS
+from octavia_provider.model.kinds import BALANCER_KINDS, KINDS
 from octavia_provider.ports import Owner, Record, Scope, Settlement
 
-from . import rows
+from . import rows, statements
 from .coordination import Coordination
 from .events import EventLog
 from .tables import ADDRESSES, OBJECTS, REFERENCES, SCOPES
 
 CHUNK = 500  # ids in one statement: databases limit how many parameters it may have
-# What every write of an object says, built once: to build such a statement costs more than to run it.
-_OBJECT = select(OBJECTS).where(OBJECTS.c.id == bindparam("which"))
-_OF_KIND = _OBJECT.where(OBJECTS.c.kind == bindparam("of_kind"))
-_HOLDING = select(OBJECTS).where(OBJECTS.c.kind == bindparam("of_kind"), OBJECTS.c.unique_key == bindparam("key"))
-_LIVING = _OBJECT.where(~OBJECTS.c.deleting)
-_REWRITE = update(OBJECTS).where(OBJECTS.c.id == bindparam("which"))
-_COMPLETED = (
-    update(OBJECTS)
-    .where(OBJECTS.c.scope_id == bindparam("which"), OBJECTS.c.generation <= bindparam("upto"))
-    .where(OBJECTS.c.generation > select(SCOPES.c.applied).where(SCOPES.c.id == bindparam("which")).scalar_subquery())
-    .values(updated_at=bindparam("moment"))
-)
-_TOUCH = (
-    update(SCOPES).where(SCOPES.c.id == bindparam("which")).values(generation=SCOPES.c.generation + 1).returning(SCOPES)
-)
-_APPLIED = (
-    update(SCOPES)
-    .where(SCOPES.c.id == bindparam("which"), SCOPES.c.applied < bindparam("upto"))
-    .values(applied=bindparam("upto"))
-    .returning(SCOPES)
-)
-_SCOPE = select(SCOPES).where(SCOPES.c.id == bindparam("which"))
-_SECRETIVE = select(OBJECTS.c.id, OBJECTS.c.kind).where(
-    OBJECTS.c.scope_id == bindparam("which"), OBJECTS.c.kind.in_(rows.SECRET_KINDS)
-)
-_REMOVABLE = (
-    select(OBJECTS.c.id)
-    .where(OBJECTS.c.scope_id == bindparam("which"), OBJECTS.c.deleting, OBJECTS.c.generation <= bindparam("upto"))
-    .order_by(OBJECTS.c.position)
-)
-_OF_SCOPE = update(OBJECTS).where(OBJECTS.c.id == bindparam("which"), OBJECTS.c.scope_id == bindparam("of_scope"))
-_OUTCOME = case((OBJECTS.c.generation <= bindparam("upto"), bindparam("said")), else_=OBJECTS.c.error)
-_REFUSED = _OF_SCOPE.values(error=_OUTCOME)
-_ACCEPTED = _OF_SCOPE.values(error=_OUTCOME, accepted=bindparam("form", type_=OBJECTS.c.accepted.type))
+# None of what is in a load balancer has a secret of its own: those are other kinds'
+_NO_SECRETS = not {*BALANCER_KINDS} & {*rows.SECRET_KINDS}
 
 
 class SqlTransaction(Coordination, EventLog):
@@ -66,7 +33,7 @@ class SqlTransaction(Coordination, EventLog):
         """The object, also while it is being deleted."""
         if (known := self._records.get(id)) is not None:
             return known if known.kind == kind else None
-        row = self._db.execute(_OF_KIND, {"which": id, "of_kind": kind}).first()
+        row = self._db.execute(statements.OF_KIND, {"which": id, "of_kind": kind}).first()
         if row is None:
             return None
         found = self._records[id] = rows.record(row, self._cipher)
@@ -85,20 +52,30 @@ class SqlTransaction(Coordination, EventLog):
             "target_kind": target_kind, "target": target_id,
         }  # fmt: skip
         asked = {name: value for name, value in asked.items() if value is not None}
-        found = self._db.execute(_finding(frozenset(asked)), asked)
+        found = self._db.execute(statements.finding(frozenset(asked)), asked)
         return [rows.record(row, self._cipher) for row in found]
 
     def ids(self, kind: str, parent: tuple[str, str] | None = None) -> list[str]:
         """The ids of what ``find(kind, parent=parent)`` answers."""
         if parent is None:
-            return list(self._db.execute(_IDS, {"of_kind": kind}).scalars())
+            return list(self._db.execute(statements.IDS, {"of_kind": kind}).scalars())
         attribute, parent_id = parent
         asked = {"of_kind": kind, "attribute": attribute, "parent": parent_id}
-        return list(self._db.execute(_CHILDREN, asked).scalars())
+        return list(self._db.execute(statements.CHILDREN, asked).scalars())
+
+    def values(
+        self, kind: str, names: Mapping[str, type], parent: tuple[str, str] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """The ids of what ``find(kind, parent=parent)`` answers, each with these attributes."""
+        attribute, parent_id = parent or ("", "")
+        asked = {"of_kind": kind, **({"attribute": attribute, "parent": parent_id} if parent else {})}
+        return [
+            tuple(row) for row in self._db.execute(statements.valued(tuple(names.items()), parent is not None), asked)
+        ]
 
     def holding(self, kind: str, key: str) -> Record | None:
         """The object that has this unique value."""
-        row = self._db.execute(_HOLDING, {"of_kind": kind, "key": key}).first()
+        row = self._db.execute(statements.HOLDING, {"of_kind": kind, "key": key}).first()
         return rows.record(row, self._cipher) if row else None
 
     def count(self, kind: str, project_id: str) -> int:
@@ -209,7 +186,7 @@ class SqlTransaction(Coordination, EventLog):
         """The scope, None when there is none."""
         if (known := self._scopes.get(scope_id)) is not None:
             return known
-        row = self._db.execute(_SCOPE, {"which": scope_id}).first()
+        row = self._db.execute(statements.SCOPE, {"which": scope_id}).first()
         return rows.scope(row) if row else None
 
     def scopes(self) -> list[Scope]:
@@ -220,7 +197,7 @@ class SqlTransaction(Coordination, EventLog):
         """Raise the generation, once in a transaction: what is written together is settled together. Returns it."""
         if scope_id in self._raised:
             return self._raised[scope_id]
-        row = self._db.execute(_TOUCH, {"which": scope_id}).first()
+        row = self._db.execute(statements.TOUCH, {"which": scope_id}).first()
         if row is None:
             raise NotFound("does not exist", subject=scope_id)
         self.touched.add(scope_id)
@@ -235,11 +212,11 @@ class SqlTransaction(Coordination, EventLog):
         self._raised.pop(scope_id, None)  # what is written after this is not settled by it
         self._records.clear()
         which = {"which": scope_id, "upto": generation}
-        self._db.execute(_COMPLETED, {**which, "moment": rows.now()})
-        if (row := self._db.execute(_APPLIED, which).first()) is not None:
+        self._db.execute(statements.COMPLETED, {**which, "moment": rows.now()})
+        if (row := self._db.execute(statements.APPLIED, which).first()) is not None:
             self._scopes[scope_id] = rows.scope(row)
         self._outcomes(settlement)
-        gone = list(self._db.execute(_REMOVABLE, which).scalars())
+        gone = list(self._db.execute(statements.REMOVABLE, which).scalars())
         if scope_id in gone:  # the root: whatever else is in the scope goes with it
             gone = list(self._db.execute(select(OBJECTS.c.id).where(OBJECTS.c.scope_id == scope_id)).scalars())
             self._db.execute(delete(SCOPES).where(SCOPES.c.id == scope_id))
@@ -265,7 +242,7 @@ class SqlTransaction(Coordination, EventLog):
     def _living(self, id_: str) -> Record:
         """The object as it is, which is to be written."""
         known = self._records.get(id_)
-        if known is None and (row := self._db.execute(_LIVING, {"which": id_}).first()) is not None:
+        if known is None and (row := self._db.execute(statements.LIVING, {"which": id_}).first()) is not None:
             known = rows.record(row, self._cipher)
         if known is None or known.deleting:
             raise NotFound("does not exist or is being deleted", subject=id_)
@@ -274,7 +251,7 @@ class SqlTransaction(Coordination, EventLog):
     def _rewrite(self, before: Record, changed: Record) -> None:
         values = {**rows.columns(changed, self._cipher), "which": changed.id}
         if values["unique_key"] == rows.unique_key(before.kind, before.spec) and not self._exchanging:
-            self._db.execute(_REWRITE, values)  # nothing that could collide, so nothing to go back to
+            self._db.execute(statements.REWRITE, values)  # nothing that could collide, so nothing to go back to
         else:
             self._write_unique(changed.kind, changed.id, changed.spec, values)
         self._refer_anew(before, changed)
@@ -283,7 +260,7 @@ class SqlTransaction(Coordination, EventLog):
     def _write_unique(self, kind: str, id_: str, spec: Mapping[str, Any], values: Mapping[str, Any]) -> None:
         try:
             with self._db.begin_nested():
-                self._db.execute(_REWRITE, values)
+                self._db.execute(statements.REWRITE, values)
         except IntegrityError:
             raise self._collision(kind, id_, spec) from None
 
@@ -318,8 +295,8 @@ class SqlTransaction(Coordination, EventLog):
             {**told, "which": i, "said": settlement.errors.get(i)} for i in {**forms, **settlement.errors}
         ]
         for statement, outcomes in (
-            (_ACCEPTED, [{**one, "form": forms[one["which"]]} for one in said if one["which"] in forms]),
-            (_REFUSED, [one for one in said if one["which"] not in forms]),
+            (statements.ACCEPTED, [{**one, "form": forms[one["which"]]} for one in said if one["which"] in forms]),
+            (statements.REFUSED, [one for one in said if one["which"] not in forms]),
         ):
             if outcomes:
                 self._db.execute(statement, outcomes)
@@ -329,9 +306,9 @@ class SqlTransaction(Coordination, EventLog):
         forms = {id_: rows.plain(form) for id_, form in settlement.accepted.items()}
         scope_id = settlement.scope_id
         scope = self.scope(scope_id)
-        if scope is not None and scope.kind == "load_balancer":
-            return forms  # none of what is in one has a secret of its own
-        secretive = {row.id: row.kind for row in self._db.execute(_SECRETIVE, {"which": scope_id})}
+        if _NO_SECRETS and scope is not None and scope.kind == "load_balancer":
+            return forms
+        secretive = {row.id: row.kind for row in self._db.execute(statements.SECRETIVE, {"which": scope_id})}
         return {
             id_: rows.sealed(secretive[id_], id_, form, self._cipher) if form is not None and id_ in secretive else form
             for id_, form in forms.items()
@@ -348,37 +325,6 @@ def _made(record: Record, generation: int, now: str) -> Record:
 def _named(record: Record) -> list[dict[str, str]]:
     """Rows of ``object_references`` for the object."""
     return list(rows.references(record.kind, record.id, record.spec))
-
-
-def _child_of(query: Select[Any]) -> Select[Any]:
-    return query.join(REFERENCES, REFERENCES.c.object_id == OBJECTS.c.id).where(
-        REFERENCES.c.target_id == bindparam("parent"), REFERENCES.c.attribute == bindparam("attribute")
-    )
-
-
-@functools.cache
-def _finding(asked: frozenset[str]) -> Select[Any]:
-    """The statement that finds the objects of which so much is asked for."""
-    query = select(OBJECTS).order_by(OBJECTS.c.position)
-    for name, test in _ASKED.items():
-        if name in asked:
-            query = query.where(test)
-    return _child_of(query) if "parent" in asked else query
-
-
-_IDS = select(OBJECTS.c.id).where(OBJECTS.c.kind == bindparam("of_kind")).order_by(OBJECTS.c.position)
-_CHILDREN = _child_of(_IDS)
-_NAMED_OBJECTS = select(REFERENCES.c.object_id).where(
-    REFERENCES.c.target_id == bindparam("target"), REFERENCES.c.target_kind == bindparam("target_kind")
-)
-_ASKED: Mapping[str, ColumnElement[bool]] = {
-    "of_kind": OBJECTS.c.kind == bindparam("of_kind"),
-    "of_scope": OBJECTS.c.scope_id == bindparam("of_scope"),
-    "since": OBJECTS.c.generation > bindparam("since"),
-    "urn": OBJECTS.c.owner_urn == bindparam("urn"),
-    "provider": OBJECTS.c.owner_provider == bindparam("provider"),
-    "target": OBJECTS.c.id.in_(_NAMED_OBJECTS),
-}
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -42,6 +42,22 @@ async def test_many_are_added_together_or_none_is(store: SqlStore) -> None:
     assert await store.read(lambda tx: tx.ids("member", ("pool_id", pool.id))) == [one.id for one in wanted]
 
 
+async def test_a_few_attributes_are_told_without_the_rest(store: SqlStore) -> None:
+    lb, pool = await with_pool(store)
+    more = {"weight": 256, "admin_state_up": False, "description": 'a "word"\n'}
+    wanted = [member(pool, 1, **more), member(pool, 2, admin_state_up=True, description=None), member(pool, 3)]
+    await store.write(lambda tx: [tx.insert(one) for one in wanted])
+    names = {"description": str, "weight": int, "admin_state_up": bool, "address": str, "project_id": str}
+    found = await store.read(lambda tx: tx.values("member", names, ("pool_id", pool.id)))
+    assert found == [
+        (wanted[0].id, 'a "word"\n', 256, False, "10.0.0.1", "p"),
+        (wanted[1].id, None, None, True, "10.0.0.2", "p"),
+        (wanted[2].id, None, None, None, "10.0.0.3", "p"),
+    ]
+    assert [row[2] is True for row in await store.read(lambda tx: tx.values("member", {"weight": int, "admin_state_up": bool}))] == [False, True, False]  # fmt: skip
+    assert await store.read(lambda tx: tx.values("load_balancer", {})) == [(lb.id,)]
+
+
 async def test_generations_count_the_writes_of_a_scope(store: SqlStore) -> None:
     lb, pool = await with_pool(store)
     m = await store.write(lambda tx: tx.insert(member(pool, 1)))
