@@ -3,28 +3,37 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from itertools import pairwise
+from typing import Any
 
 from msgspec import structs
 
 from octavia_amphora.wire.config import compose
+from octavia_provider.model import flavor
 from octavia_provider.planner.succession import ALONE, Carried, carried
-from octavia_provider.ports import Amphora, Transaction
+from octavia_provider.ports import Amphora, Transaction, flavor_data
 
 from .site import Site
+from .world import World
 
 
 async def is_whole(site: Site, load_balancer_id: str) -> None:
     """The amphorae that the store knows are the ones that there are, each with its role, the same newest configuration and
     the VIPs; clients are let in to its listeners, and nothing else is held for it."""
 
-    def look(tx: Transaction) -> tuple[object, ...]:
-        return tx.scope(load_balancer_id), tx.amphorae(load_balancer_id), tx.find(scope_id=load_balancer_id)
+    def look(tx: Transaction) -> tuple[Any, ...]:
+        root = tx.get("load_balancer", load_balancer_id)
+        wanted = flavor_data(tx, root.spec["flavor_id"] if root else None)
+        parts = tx.find(scope_id=load_balancer_id)
+        return tx.scope(load_balancer_id), tx.amphorae(load_balancer_id), parts, wanted
 
-    scope, amphorae, records = await site.store.read(look)
+    scope, amphorae, records, wanted = await site.store.read(look)
     assert scope.applied == scope.generation
     servers = site.world.live(load_balancer_id)
-    assert sorted(a.role for a in amphorae) == sorted(site.roles)
+    assert sorted(a.role for a in amphorae) == sorted(flavor.roles(wanted))
+    assert all(server.flavor == flavor.booted_by(wanted) for server in servers)
     assert not any(amphora.retiring for amphora in amphorae)
     assert {a.id for a in amphorae} == {server.instance.amphora_id for server in servers}
     by_id = {amphora.id: amphora for amphora in amphorae}
@@ -49,6 +58,24 @@ async def is_whole(site: Site, load_balancer_id: str) -> None:
     held = {address for (whose, _), address in site.world.ports.items() if whose.split("/")[0] == load_balancer_id}
     assert held == vips | {vip.address for amphora in amphorae for vip in amphora.own}
     never_back(site)
+
+
+@contextlib.contextmanager
+def one_owner(world: World, load_balancer_id: str, vip: str) -> Iterator[None]:
+    """At each effect of a control plane, one amphora has the VIP, and a configuration in force. The election of a pair is over
+    at once in here: in the field there is a window (``docs/explanation/availability.md``)."""
+
+    def look() -> None:
+        by_itself = {s.instance.amphora_id for s in world.live(load_balancer_id) if vip in s.instance.vips}
+        ids = [server.instance.amphora_id for server in world.live(load_balancer_id)]
+        by_vrrp = {id_ for id_ in ids if world.vrrp_state(id_, load_balancer_id) == "MASTER"}
+        owners = by_itself | by_vrrp
+        assert len(owners) == 1, (by_itself, by_vrrp)
+        assert all(world.servers[id_].standing[load_balancer_id].configuration for id_ in owners)
+
+    world.lookers.append(look)
+    yield
+    world.lookers.remove(look)
 
 
 def bearing(vips: set[str], amphora: Amphora) -> Carried:

@@ -103,6 +103,8 @@ class World:
         self.receivers: list[socket.socket] = []
         self.recorder: Callable[[bytes], None] | None = None
         """Sees each heartbeat on its way."""
+        self.lookers: list[Callable[[], None]] = []
+        """Called at each effect of a control plane."""
         self.calls: Counter[str] = Counter()
         self.disbelieved = 0
         """Handshakes that failed, since one side did not believe what the other one showed."""
@@ -205,6 +207,8 @@ class Lifeline:
         await self.alive()
         if paused and name != "write":
             raise Unreachable(f"{name}: the connection was closed by the other end")
+        for look in self.world.lookers:
+            look()
         self.effects.append(name)
         self.world.calls[name] += 1
         if errors := self.world.failures.get(name):

@@ -190,7 +190,7 @@ class BalancerAmphorae(BalancerView):
             amphorae.files, amphora, self.ports.authority, self.ports.receivers,
             issued=issued, heartbeat_interval=self.ports.heartbeat_interval, log_level=self.ports.agent_log_level,
         )  # fmt: skip
-        others = tuple(one.id for one in self.amphorae if one.id != amphora_id and not one.retiring)
+        others = tuple(one.id for one in self.succession().kept if one.id != amphora_id)
         return AmphoraSpec(
             id=amphora_id, load_balancer_id=self.desired_state.scope.id, vips=self.bearing(amphora), files=make,
             flavor=flavor.booted_by(self.flavor), apart_from=others,
@@ -213,11 +213,11 @@ class BalancerAmphorae(BalancerView):
         self._replace(replace(self.amphora(amphora_id), retiring=True))
 
     async def hand_over(self, amphora_id: str) -> None:
-        """Return when one of those that stay has the VIPs."""
+        """Return when it has the VIPs, or another one that stays."""
         clock = asyncio.get_running_loop().time
         patience = HANDOVER_SECONDS + 10 * float(self.flavor["vrrp_advertisement_interval"])
         until = clock() + patience
-        while not self.succession().established:
+        while self.owner != amphora_id and not self.succession().established:
             if clock() > until:
                 subject = f"amphora {amphora_id}"
                 raise Unreachable(f"it has not taken over the VIPs within {patience:g} s", subject=subject)

@@ -87,7 +87,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class HandOver:
-    """Wait until an amphora that stays has the VIPs by VRRP: this one, if it matters."""
+    """Wait until an amphora has the VIPs by VRRP: this one, if it matters."""
 
     amphora_id: str
 
@@ -214,11 +214,12 @@ def _replace(desired: Desired, observed: Observed, found: Succession, *, ready: 
     lost = tuple(Discard(amphora.id) for amphora in found.leaving if amphora not in running)
     if lost or not ready:
         return lost
-    if running and not found.established:
-        return (HandOver(found.preferred or found.kept[0].id),)
-    by_itself = (a.id for a in found.kept if a.role != ALONE and {*observed.instances[a.id].vips} & {*desired.vips})
+    paired = [amphora for amphora in (*found.kept, *running) if amphora.role != ALONE]
+    by_itself = (a.id for a in paired if {*observed.instances[a.id].vips} & {*desired.vips})
     if observed.owner is None and (one := next(by_itself, None)):
         return (HandOver(one),)
+    if running and not found.established:
+        return (HandOver(found.preferred or found.kept[0].id),)
     if busy := tuple(Drain(a.id) for a in running if a.id not in observed.drained and observed.up(a)):
         return busy
     return tuple(Discard(amphora.id) for amphora in running)

@@ -49,7 +49,7 @@ def succession(desired: Desired, observed: Observed) -> Succession:
         leaving=tuple(leaving),
         missing=tuple(missing),
         recast=tuple(_recast(cast, there, missing)),
-        preferred=_preferred(kept, there, observed),
+        preferred=_preferred(desired, kept, there, observed),
         established=observed.owner in ids,
     )
 
@@ -114,9 +114,11 @@ def _recast(cast: Cast, there: list[Amphora], missing: list[str]) -> Iterable[tu
     yield from ((a.id, MASTER) for a in there if a.role == ALONE and (cast or missing))
 
 
-def _preferred(kept: Iterable[Amphora], there: list[Amphora], observed: Observed) -> str | None:
-    """While others leave, or an operator wants one to be without the VIPs (``DRAIN``): who is able to take them."""
-    kept = list(kept)
+def _preferred(desired: Desired, kept: list[Amphora], there: list[Amphora], observed: Observed) -> str | None:
+    """While others leave, or an operator wants one to be without the VIPs (``DRAIN``): who is able to take them. Nobody is, as long
+    as one that leaves has a VIP by itself: that would not give it up."""
+    if any({*observed.instances[a.id].vips} & {*desired.vips} for a in there):
+        return None
     if not there and not any(DRAIN in amphora.requests for amphora in kept):
         return None
     able = [a.id for a in kept if observed.up(a) and a.id in observed.digests and a.id not in observed.failing]
