@@ -23,7 +23,7 @@ from octavia_provider.ports import ControlPlane
 from octavia_provider.store import open_store
 from simulation.agents import SimulationAuthority
 
-from .remote import Part, driver
+from .remote import RemoteAgents, driver
 
 PROJECT = "5f4fa2b0-7d0b-4b7a-9c2c-2a4f6f6d9e01"
 
@@ -34,9 +34,8 @@ async def main(url: str, key: str, name: str, world: str, api: str, lease_second
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     store = open_store(url, Path(key))
     await store.write(lambda tx: tx.secret(SimulationAuthority.SECRET, lambda: b"simulation"))
-    agents: Any = Part(world, "agents")
     parts = Parts(
-        store=store, driver=driver(world), agents=agents, authority=SimulationAuthority(), status_cache=StatusCache(),
+        store=store, driver=driver(world), agents=RemoteAgents(world), authority=SimulationAuthority(), status_cache=StatusCache(),
         holder=name, membership=Membership(ControlPlane(name=name, pid=os.getpid())), lease_seconds=float(lease_seconds),
     )  # fmt: skip
 

@@ -7,16 +7,17 @@ Calls and answers are pickled. A call that is on its way when its control plane 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import pickle
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from types import SimpleNamespace
 from typing import Any, cast
 
 from octavia_provider.model.errors import OctaviaError, Unreachable
-from octavia_provider.ports import AgentRefused, AmphoraSpec, CloudDriver, Instance, Inventory, Record
-from simulation.cloud import SimulationAccess
+from octavia_provider.ports import AgentRefused, AmphoraSpec, CloudDriver, Instance
+from simulation.agents import SimulationAgents
+from simulation.cloud import SimulationAccess, SimulationCloud, SimulationNetworks
 
 UNSEEN = ("192.0.2.1", 9443)
 
@@ -31,20 +32,20 @@ class Files:
         return self.files
 
 
-class Part:
-    """One part of the world: each method of it that is called is called there."""
+def remote(cls: type[Any], name: str) -> type[Any]:
+    """A class whose coroutines are called in the world's process, on its part of this name."""
 
-    def __init__(self, path: str, name: str) -> None:
-        self._path, self._name = path, name
-
-    def __getattr__(self, method: str) -> Callable[..., Awaitable[Any]]:
-        if method.startswith("_"):
-            raise AttributeError(method)
-
-        async def call(*arguments: Any, **options: Any) -> Any:
-            return await ask(self._path, self._name, method, *arguments, **options)
+    def forward(method: str) -> Callable[..., Awaitable[Any]]:
+        async def call(self: Any, *arguments: Any, **options: Any) -> Any:
+            return await ask(self.path, name, method, *arguments, **options)
 
         return call
+
+    def begin(self: Any, path: str) -> None:
+        self.path = path
+
+    public = [one for one, what in vars(cls).items() if inspect.iscoroutinefunction(what) and not one.startswith("_")]
+    return type(f"Remote{cls.__name__}", (cls,), {"__init__": begin, **{one: forward(one) for one in public}})
 
 
 async def ask(path: str, part: str, method: str, *arguments: Any, **options: Any) -> Any:
@@ -80,33 +81,22 @@ async def receive(reader: asyncio.StreamReader) -> Any:
     return pickle.loads(await reader.readexactly(length))
 
 
-class RemoteCloud:
-    """``ports.Cloud``."""
+RemoteAgents = remote(SimulationAgents, "agents")
+RemoteNetworks = remote(SimulationNetworks, "networks")
+RemoteAccess = remote(SimulationAccess, "access")
+_Cloud: Any = remote(SimulationCloud, "cloud")
 
-    def __init__(self, path: str) -> None:
-        self._there = Part(path, "cloud")
-        self._receiver = ""
+
+class RemoteCloud(_Cloud):  # type: ignore[misc]
+    """``ports.Cloud``: what concerns this process is done here."""
+
+    _receiver = ""
 
     async def boot(self, order: AmphoraSpec) -> Instance:
-        return cast("Instance", await self._there.boot(_sendable(order)))
+        return cast("Instance", await super().boot(_sendable(order)))
 
     async def restart_agent(self, order: AmphoraSpec) -> None:
-        await self._there.restart_agent(_sendable(order))
-
-    async def instances(self, load_balancer_id: str) -> Sequence[Instance]:
-        return cast("Sequence[Instance]", await self._there.instances(load_balancer_id))
-
-    async def inventory(self) -> Inventory:
-        return cast("Inventory", await self._there.inventory())
-
-    async def delete(self, amphora_id: str) -> None:
-        await self._there.delete(amphora_id)
-
-    def __getattr__(self, method: str) -> Any:
-        return getattr(self._there, method)
-
-    def connect_socket(self, family: int) -> socket.socket:
-        raise NotImplementedError
+        await super().restart_agent(_sendable(order))
 
     def heartbeat_socket(self) -> socket.socket:
         opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -127,11 +117,6 @@ class RemoteCloud:
     async def close(self) -> None:
         """It goes on."""
 
-    async def ended(self) -> AsyncIterator[None]:
-        """It does not tell."""
-        return
-        yield
-
     async def lost(self) -> None:
         await asyncio.Event().wait()
 
@@ -143,38 +128,8 @@ def _sendable(order: AmphoraSpec) -> AmphoraSpec:
     return replace(order, files=Files(order.files(*UNSEEN)))
 
 
-class RemoteNetworks:
-    """``ports.RemoteAllocation``."""
-
-    unsupported: Mapping[str, str] = {}
-
-    def __init__(self, path: str) -> None:
-        self._there = Part(path, "networks")
-
-    async def allocate(self, load_balancer: Record) -> Any:
-        return await self._there.allocate(load_balancer)
-
-    async def release(self, load_balancer_id: str, keep: Any) -> None:
-        await self._there.release(load_balancer_id, list(keep))
-
-
-class RemoteAccess(SimulationAccess):
-    """``ports.ListenerAccess``: what is pure is decided here."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__(cast("Any", SimpleNamespace(world=None)))
-        self._there = Part(path, "access")
-
-    async def observe(self, load_balancer_id: str) -> Sequence[tuple[str, int]]:
-        return cast("Sequence[tuple[str, int]]", await self._there.observe(load_balancer_id))
-
-    async def carry_out(self, step: Any) -> None:
-        await self._there.carry_out(step)
-
-
 def driver(path: str) -> CloudDriver:
     """The world at this socket, as a control plane takes it."""
     return CloudDriver(
-        name="simulation", cloud=cast("Any", RemoteCloud(path)), networks=cast("Any", RemoteNetworks(path)),
-        access=RemoteAccess(path),
-    )  # fmt: skip
+        name="simulation", cloud=RemoteCloud(path), networks=RemoteNetworks(path), access=RemoteAccess(path)
+    )

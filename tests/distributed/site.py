@@ -132,7 +132,7 @@ class Changer(threading.Thread):
     """
 
     def __init__(self, site: Site, names: list[str], balancers: list[str]) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self._client, self._balancers = site.client(*names), balancers
         self.made, self.ending = threading.Event(), threading.Event()
         self.answered: dict[str, int] = {}
