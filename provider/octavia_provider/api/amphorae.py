@@ -10,7 +10,7 @@ from aiohttp import web
 
 from octavia_provider.model import statuses
 from octavia_provider.model.errors import NotFound
-from octavia_provider.ports import CERTIFICATE, DRAIN, Amphora, Record, Transaction
+from octavia_provider.ports import CERTIFICATE, DRAIN, Amphora, Record, StatusCache, Transaction
 
 from . import list_query
 from .context import CONTEXT
@@ -29,20 +29,21 @@ _NONE = dict.fromkeys(
 )  # there are no ports, no images and no compute flavors; an agent finds the interface itself
 _NAMES = (
     "id", "loadbalancer_id", "compute_id", "lb_network_ip", "vrrp_ip", "ha_ip", "vrrp_id", "cert_expiration", "cert_busy",
-    "role", "status", "cached_zone", "created_at", "updated_at", "agent_version", "draining", *_NONE,
+    "role", "status", "cached_zone", "created_at", "updated_at", "agent_version", "draining", "vrrp_state", *_NONE,
 )  # fmt: skip
 
 
 async def amphorae(request: web.Request) -> web.Response:
     """GET /v2/octavia/amphorae."""
-    found = await request.app[CONTEXT].store.read(lambda tx: [_show(tx, amphora) for amphora in tx.amphorae()])
+    context = request.app[CONTEXT]
+    found = await context.store.read(lambda tx: [_show(tx, amphora, context.status_cache) for amphora in tx.amphorae()])
     return answer(list_query.page(found, "amphorae", request.url, dict.fromkeys(_NAMES)))
 
 
 async def show(request: web.Request) -> web.Response:
     """GET /v2/octavia/amphorae/{id}."""
-    id_ = path_id(request)
-    shown = await request.app[CONTEXT].store.read(lambda tx: _show(tx, existing(tx, id_)))
+    context, id_ = request.app[CONTEXT], path_id(request)
+    shown = await context.store.read(lambda tx: _show(tx, existing(tx, id_), context.status_cache))
     return answer({"amphora": list_query.select(shown, request.query)})
 
 
@@ -81,7 +82,7 @@ def status_of(amphora: Amphora, balancer: Record | None) -> str:
     return statuses.ERROR if cannot else amphora.status
 
 
-def _show(tx: Transaction, amphora: Amphora) -> Shown:
+def _show(tx: Transaction, amphora: Amphora, status_cache: StatusCache) -> Shown:
     """An amphora is named by its id in a cloud too. One that is alone has the VIP itself, and no other address there; one of a pair
     has an address of its own."""
     balancer = tx.get("load_balancer", amphora.load_balancer_id)
@@ -103,6 +104,7 @@ def _show(tx: Transaction, amphora: Amphora) -> Shown:
         "cached_zone": _zone(balancer),
         "agent_version": amphora.agent_version,
         "draining": DRAIN in amphora.requests,
+        "vrrp_state": status_cache.vrrp_state(amphora.id),
         "created_at": amphora.created_at,
         "updated_at": amphora.updated_at,
     }

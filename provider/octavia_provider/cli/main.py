@@ -30,6 +30,22 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "history": ("octavia_provider.cli.history", "history", "Show the life of a load balancer."),
     "config": ("octavia_provider.cli.config", "config", "Show the haproxy configuration of a load balancer."),
     "try": ("octavia_provider.cli.try_requests", "try_", "Send a few requests and show who answers."),
+    "failover": (
+        "octavia_provider.cli.amphora_operations",
+        "failover",
+        "Replace the amphorae of a load balancer, without an outage.",
+    ),
+    "drain": ("octavia_provider.cli.amphora_operations", "drain", "Have an amphora give its VIPs up, until undone."),
+    "rotate": (
+        "octavia_provider.cli.amphora_operations",
+        "rotate",
+        "Give agents other certificates, or another authority.",
+    ),
+    "upgrade": (
+        "octavia_provider.cli.amphora_operations",
+        "upgrade",
+        "Have agents run the code of the control plane's version.",
+    ),
     "logs": ("octavia_provider.cli.logs", "logs", "Show the log of the control plane, an amphora or a host."),
     "doctor": ("octavia_provider.cli.doctor", "doctor", "Find out what is missing on this machine, and how to fix it."),
     "serve": ("octavia_provider.cli.serve", "serve", "Run the control plane in the foreground."),

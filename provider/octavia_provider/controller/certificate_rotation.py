@@ -73,7 +73,7 @@ class CertificateRotation:
             for amphora in amphorae:
                 if agent_care.due(self._authority, amphora):
                     self._controller.poke(amphora.load_balancer_id)
-            self._waiting = tuple(a.id for a in amphorae if not self._has_it(a))
+            self._waiting = tuple(a.id for a in amphorae if not self._has_it(a) or self._trusts_more(a))
             if self._authority.ending:
                 await self._keep(kept, self._authority.begun())
             elif self._authority.phase and not self._waiting and self._authority.phase_age >= GRACE:
@@ -96,6 +96,10 @@ class CertificateRotation:
             return True
         trusts = amphora.trusted == self._authority.trusted
         return trusts and (self._authority.phase == "trust" or amphora.issuer == self._authority.issuer)
+
+    def _trusts_more(self, amphora: Amphora) -> bool:
+        """After a rotation: the former authority too."""
+        return not self._authority.phase and amphora.trusted not in (None, self._authority.trusted)
 
     async def _keep(self, before: bytes, after: bytes) -> None:
         """Begin a phase, unless another control plane was faster, or has booted an amphora that does not have what the last one

@@ -180,6 +180,7 @@ class Heartbeats:
         self._controller.poke(load_balancer_id, forget=True)
 
     def _hear_balancer(self, amphora_id: str, beat: BalancerBeat) -> None:
+        self._status_cache.hear_vrrp(amphora_id, beat.vrrp)
         reconciler = self._controller.reconciler(beat.load_balancer_id)
         if not isinstance(reconciler, BalancerReconciler):
             self._followed.hear(amphora_id, beat)

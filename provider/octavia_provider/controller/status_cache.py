@@ -70,6 +70,7 @@ class StatusCache:
         self._aside: dict[str, frozenset[str]] = {}
         self._resources: Mapping[str, bool] = {}
         self._troubles: dict[str, str] = {}
+        self._vrrp: dict[str, str] = {}
 
     def see(
         self, amphora_id: str, configuration: Configuration, states: States, *, beat: BalancerBeat | None = None
@@ -145,6 +146,7 @@ class StatusCache:
 
     def lost(self, load_balancer_id: str, amphora_id: str) -> None:
         """Nothing is heard of it from this amphora any more."""
+        self._vrrp.pop(amphora_id, None)
         sight = self._sights.get(load_balancer_id)
         if sight and amphora_id in sight.amphorae:
             sight.amphorae[amphora_id].lost = True
@@ -162,9 +164,11 @@ class StatusCache:
     def unheard_all(self) -> None:
         """Nothing was heard for so long that all may be otherwise."""
         self._sights.clear()
+        self._vrrp.clear()
 
     def forget_amphora(self, load_balancer_id: str, amphora_id: str) -> None:
         """This amphora is gone, and what it counted with it."""
+        self._vrrp.pop(amphora_id, None)
         sight = self._sights.get(load_balancer_id)
         if sight and sight.amphorae.pop(amphora_id, None):
             _merge(load_balancer_id, sight)
@@ -174,6 +178,17 @@ class StatusCache:
         self._sights.pop(load_balancer_id, None)
         self._aside.pop(load_balancer_id, None)
         self._troubles.pop(load_balancer_id, None)
+
+    def hear_vrrp(self, amphora_id: str, state: str) -> None:
+        """What an amphora says of its part in VRRP; empty: it has none."""
+        if state:
+            self._vrrp[amphora_id] = state
+        else:
+            self._vrrp.pop(amphora_id, None)
+
+    def vrrp_state(self, amphora_id: str) -> str | None:
+        """MASTER, BACKUP or FAULT, as it was last heard; None: nothing is known, or it is alone."""
+        return self._vrrp.get(amphora_id)
 
     def troubled(self, scope_id: str, reason: str | None) -> None:
         """What is in the way of bringing a scope about, and is tried again; None: nothing is any more."""

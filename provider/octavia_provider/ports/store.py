@@ -405,6 +405,10 @@ class StatusCache(Protocol):
         """The counters of a listener, over all its amphorae or of one; zeros when nothing is known."""
         ...
 
+    def vrrp_state(self, amphora_id: str) -> str | None:
+        """MASTER, BACKUP or FAULT, as the amphora was last heard to say; None: nothing is known, or it is alone."""
+        ...
+
     def running(self, id: str) -> bool:  # noqa: A002
         """Whether what a cloud runs for an object of its own kinds does its work."""
         ...

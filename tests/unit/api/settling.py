@@ -9,19 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
+import uuid
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from octavia_amphora.wire.messages import Counters
+from octavia_provider import __version__
 from octavia_provider.api import Callbacks, Server, Settings, create_app, serve_unix
 from octavia_provider.clouds.netns.networks import NetnsNetworks
 from octavia_provider.model import statuses
 from octavia_provider.model.kinds import LOCAL_KINDS
-from octavia_provider.ports import Amphora, Record, Settlement, Transaction
+from octavia_provider.ports import AGENT, CERTIFICATE, DRAIN, Amphora, Record, Settlement, Transaction
 from octavia_provider.store import SqlStore, open_store
 
 PROJECT = "5f4fa2b0-7d0b-4b7a-9c2c-2a4f6f6d9e01"
@@ -48,6 +50,7 @@ class StatusCache:
     def __init__(self) -> None:
         self.counters: dict[str, Counters] = {}
         self.troubles: dict[str, str | None] = {}
+        self.vrrp: dict[str, str] = {}
 
     def operating_status(self, record: Record) -> str:
         return statuses.ONLINE
@@ -57,6 +60,9 @@ class StatusCache:
 
     def statistics(self, load_balancer_id: str, listener_id: str, amphora_id: str | None = None) -> Counters:
         return self.counters.get(listener_id, Counters())
+
+    def vrrp_state(self, amphora_id: str) -> str | None:
+        return self.vrrp.get(amphora_id)
 
     def running(self, host_id: str) -> bool:
         return True
@@ -85,6 +91,9 @@ class Plane:
     stopped: list[bool] = field(default_factory=list)
     activity: list[int] = field(default_factory=list)
     busy: asyncio.Event = field(default_factory=asyncio.Event)
+    care: bool = False
+    """Whether what is asked of amphorae is done, too; ``care_version``: of agents that are started anew, None: they do not come back."""
+    care_version: str | None = __version__
     texts: Any = None
     operations: Any = None
 
@@ -146,6 +155,24 @@ class Plane:
                 good = {r.id: r.spec for r in new if r.spec.get("name") not in self.refuse}
                 bad = {r.id: "haproxy said no" for r in new if r.id not in good}
                 tx.settle(Settlement(scope_id=scope.id, generation=scope.generation, accepted=good, errors=bad))
+                if self.care:
+                    self._care_for_amphorae(tx, scope.id)
+
+    def _care_for_amphorae(self, tx: Transaction, load_balancer_id: str) -> None:
+        """What is to be replaced is, and what was asked of agents is done."""
+        for amphora in tx.amphorae(load_balancer_id):
+            if amphora.retiring:
+                tx.delete_amphora(amphora.id)
+                tx.put_amphora(replace(amphora, id=str(uuid.uuid4()), retiring=False, agent_version=__version__))
+                continue
+            done = amphora.requests - {DRAIN}
+            version = self.care_version if AGENT in done and self.care_version else amphora.agent_version
+            expires = "2099-01-01T00:00:00+00:00" if CERTIFICATE in done else amphora.certificate_expires
+            tx.put_amphora(replace(amphora, agent_version=version, certificate_expires=expires))
+            if AGENT not in done or self.care_version:
+                tx.fulfil([amphora.id], *done)
+            drained = DRAIN in amphora.requests
+            self.status_cache.vrrp[amphora.id] = "BACKUP" if drained else "MASTER"
 
 
 class Texts:

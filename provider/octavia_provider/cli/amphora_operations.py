@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``octaviactl failover|drain|rotate|upgrade``: what operators do to amphorae. Each waits, and tells what happens meanwhile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode
+
+import click
+
+from octavia_provider.kit import console
+from octavia_provider.kit.console import styled
+from octavia_provider.model.errors import NotFound, PermanentError
+from octavia_provider.model.naming import means
+
+from . import exit_codes, options
+from .events import SHORT, connected, line
+
+if TYPE_CHECKING:
+    from octavia_provider.client.client import Client
+
+Amphora = Mapping[str, Any]
+POLL_SECONDS = 0.5
+RESTART_SECONDS = 60
+"""After which an agent is taken for one that does not come back."""
+EPILOG = options.exit_codes_help(exit_codes.OK, exit_codes.FAILED, exit_codes.NO_CONTROL_PLANE, exit_codes.NOT_FOUND)
+PENDING = ("PENDING_CREATE", "PENDING_UPDATE", "PENDING_DELETE")
+timeout = click.option(
+    "--timeout", default=600.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait at most."
+)
+
+
+def command(function: Callable[..., Any]) -> click.Command:
+    """A command of this kind: it waits, or prints JSON, and names a control plane."""
+    wrapped = timeout(options.as_json(options.control_plane(function)))
+    return click.command(epilog=EPILOG)(wrapped)
+
+
+@command
+@click.argument("load_balancer", required=False, metavar="[NAME|ID]")
+@click.option("--amphora", metavar="ID", help="Replace this amphora alone; the first digits of its id are enough.")
+def failover(
+    *, load_balancer: str | None, amphora: str | None, timeout: float, as_json: bool, home: str | None,
+    endpoint: str | None,
+) -> None:  # fmt: skip
+    """Replace the amphorae of a load balancer by new ones, one after the other, without an outage.
+
+    The new one boots, has the whole configuration and takes the VIPs over; then the old one is drained and taken away.
+    """
+    if (load_balancer is None) == (amphora is None):
+        raise click.UsageError("Name a load balancer, or an amphora by --amphora.")
+    with connected(home, endpoint) as client:
+        if amphora is not None:
+            chosen = _amphora(client, amphora)
+            balancer_id, old, path = chosen["loadbalancer_id"], {chosen["id"]}, f"/v2/octavia/amphorae/{chosen['id']}"
+        else:
+            balancer_id = _balancer(client, str(load_balancer))["id"]
+            old, path = {one["id"] for one in _amphorae(client, balancer_id)}, f"/v2/lbaas/loadbalancers/{balancer_id}"
+        waiting = _Waiting(client, balancer_id, timeout, quiet=as_json)
+        _put(client, f"{path}/failover")
+        after = waiting.until(
+            lambda: (
+                not old & {one["id"] for one in _amphorae(client, balancer_id)} and not _pending(client, balancer_id)
+            ),
+            "the failover is not over",
+        )
+        _show(
+            _amphorae(client, balancer_id), after, as_json=as_json, load_balancer_id=balancer_id, replaced=sorted(old)
+        )
+
+
+@command
+@click.argument("amphora", metavar="ID")
+@click.option("--undo", is_flag=True, help="It may have the VIPs again.")
+def drain(*, amphora: str, undo: bool, timeout: float, as_json: bool, home: str | None, endpoint: str | None) -> None:
+    """Have an amphora of a pair give its VIPs up, and stay as the backup until --undo.
+
+    For work on its host, say. Where the other amphora fails meanwhile, the drained one takes the VIPs all the same.
+    """
+    with connected(home, endpoint) as client:
+        chosen = _amphora(client, amphora)
+        balancer_id, path = chosen["loadbalancer_id"], f"/v2/octavia/amphorae/{chosen['id']}/drain"
+        waiting = _Waiting(client, balancer_id, timeout, quiet=as_json)
+        if undo:
+            client.request("DELETE", path, deadline=_deadline(), subject=f"amphora {chosen['id']}")
+            after = 0.0
+        else:
+            _put(client, path)
+            after = waiting.until(
+                lambda: _amphora(client, chosen["id"])["vrrp_state"] == "BACKUP", "it has the VIPs still"
+            )
+        _show(_amphorae(client, balancer_id), after, as_json=as_json, load_balancer_id=balancer_id, drained=not undo)
+
+
+@command
+@click.argument("amphorae", nargs=-1, metavar="[AMPHORA]...")
+@click.option("--all", "every", is_flag=True, help="The certificates of all amphorae.")
+@click.option(
+    "--authority", is_flag=True, help="The certificate authority too: the certificates of all come from another one."
+)
+def rotate(
+    *, amphorae: tuple[str, ...], every: bool, authority: bool, timeout: float, as_json: bool, home: str | None,
+    endpoint: str | None,
+) -> None:  # fmt: skip
+    """Give agents other certificates, while they run: of the amphorae that are named, or of all.
+
+    Nothing of it is needed for they are renewed in time by themselves, the authority too. Interrupted, a rotation goes on.
+    """
+    if (bool(amphorae) + every + authority) != 1:
+        raise click.UsageError("Name amphorae, or give --all or --authority.")
+    with connected(home, endpoint) as client:
+        waiting = _Waiting(client, None, timeout, quiet=as_json)
+        if authority:
+            before = client.control_plane(deadline=_deadline())["certificate_authority"]["issuer"]
+            client.request("POST", "/v2/octavia/certificate-authority/rotation", deadline=_deadline(), idempotent=False)
+            after = waiting.until(lambda: _rotated(client, before), "the rotation is not over; it goes on by itself")
+            facts = client.control_plane(deadline=_deadline())["certificate_authority"]
+            _show(_amphorae(client), after, as_json=as_json, certificate_authority=facts)
+            return
+        chosen = _amphorae(client) if every else [_amphora(client, word) for word in amphorae]
+        ids = {one["id"] for one in chosen}
+        for id_ in ids:
+            _put(client, f"/v2/octavia/amphorae/{id_}/certificate")
+        after = waiting.until(
+            lambda: not any(one["cert_busy"] for one in _amphorae(client) if one["id"] in ids),
+            "not all agents have another certificate",
+        )
+        _show([one for one in _amphorae(client) if one["id"] in ids], after, as_json=as_json)
+
+
+@command
+@click.argument("load_balancers", nargs=-1, metavar="[NAME|ID]...")
+@click.option("--force", is_flag=True, help="Also agents that have the control plane's version.")
+def upgrade(
+    *,
+    load_balancers: tuple[str, ...],
+    force: bool,
+    timeout: float,
+    as_json: bool,
+    home: str | None,
+    endpoint: str | None,
+) -> None:
+    """Have agents run the code of the control plane's version: of the load balancers that are named, or of all.
+
+    One agent after the other is started anew, of a pair the backup's first; haproxy and its connections go on. An amphora
+    whose agent does not come back is replaced. It stops at the first load balancer that does not get well.
+    """
+    with connected(home, endpoint) as client:
+        target = str(client.control_plane(deadline=_deadline())["version"])
+        chosen = [_balancer(client, word)["id"] for word in load_balancers] or _balancers(client)
+        done: list[Mapping[str, Any]] = []
+        for balancer_id in chosen:
+            waiting = _Waiting(client, balancer_id, timeout, quiet=as_json)
+            found = sorted(_amphorae(client, balancer_id), key=lambda one: one["vrrp_state"] == "MASTER")
+            outdated = [one for one in found if force or one["agent_version"] != target]
+            done += [_upgraded(client, one, target, waiting) for one in outdated]
+        facts: dict[str, Any] = {"version": target, "upgraded": done}
+        if as_json:
+            console.echo_json(facts)
+        else:
+            console.echo(f"{len(done)} of {len(_amphorae(client))} agents were started anew; all have {target}")
+
+
+def _upgraded(client: Client, amphora: Amphora, target: str, waiting: _Waiting) -> Mapping[str, Any]:
+    id_, balancer_id = amphora["id"], amphora["loadbalancer_id"]
+    facts = {"id": id_, "loadbalancer_id": balancer_id, "before": amphora["agent_version"], "after": target}
+    waiting.say(f"amphora {id_[:SHORT]} ({amphora['role']}): its agent is started anew")
+    answer = client.request(
+        "PUT", f"/v2/octavia/amphorae/{id_}/agent", deadline=_deadline(), wait=RESTART_SECONDS, subject=f"amphora {id_}",
+        idempotent=False,
+    )  # fmt: skip
+    if answer.status_code == 204:
+        version = _amphora(client, id_)["agent_version"]
+        if version != target:
+            raise PermanentError(
+                f"its agent was started anew and has version {version}, not {target}", subject=f"amphora {id_}",
+                hint="look which code its host has; octaviactl failover --amphora replaces it",
+            )  # fmt: skip
+        return {**facts, "how": "restart"}
+    waiting.say(f"amphora {id_[:SHORT]}: its agent does not come back; it is replaced")
+    _put(client, f"/v2/octavia/amphorae/{id_}/failover")
+    waiting.until(
+        lambda: id_ not in {one["id"] for one in _amphorae(client, balancer_id)} and not _pending(client, balancer_id),
+        "it is not replaced",
+    )
+    return {**facts, "how": "replace"}
+
+
+class _Waiting:
+    """Asks again and again, and tells the events that come meanwhile. ``quiet``: tells nothing."""
+
+    def __init__(self, client: Client, load_balancer_id: str | None, seconds: float, *, quiet: bool) -> None:
+        from octavia_provider.client import events
+
+        self._client, self._quiet, self._seconds = client, quiet, seconds
+        self._filter = [("load_balancer", load_balancer_id)] if load_balancer_id else []
+        self._told = events.newest(client)
+        self._events = events
+
+    def until(self, done: Callable[[], bool], otherwise: str) -> float:
+        """Seconds that it took; an error where it takes too long."""
+        began = time.monotonic()
+        while not done():
+            self._tell()
+            if time.monotonic() - began > self._seconds:
+                raise PermanentError(
+                    f"{otherwise} after {self._seconds:g} s; it goes on", subject="the wait", hint="octaviactl events"
+                )
+            time.sleep(POLL_SECONDS)
+        self._tell()
+        return time.monotonic() - began
+
+    def say(self, words: str) -> None:
+        """A line of progress."""
+        if not self._quiet:
+            console.echo(words)
+
+    def _tell(self) -> None:
+        if self._quiet:
+            return
+        for event in self._events.latest(self._client, self._filter, 20):
+            if event["sequence"] > self._told:
+                console.echo(*line(event))
+                self._told = event["sequence"]
+
+
+def _deadline() -> Any:
+    from octavia_provider.client.deadline import Deadline
+
+    return Deadline(120.0)
+
+
+def _put(client: Client, path: str) -> None:
+    client.request("PUT", path, deadline=_deadline())
+
+
+def _pending(client: Client, balancer_id: str) -> bool:
+    shown = client.request("GET", f"/v2/lbaas/loadbalancers/{balancer_id}", deadline=_deadline()).json()
+    return shown["loadbalancer"]["provisioning_status"] in PENDING
+
+
+def _rotated(client: Client, before: str) -> bool:
+    facts = client.control_plane(deadline=_deadline())["certificate_authority"]
+    return facts["issuer"] != before and facts["phase"] is None and not facts["waiting"]
+
+
+def _amphorae(client: Client, balancer_id: str | None = None) -> list[Amphora]:
+    query = f"?{urlencode({'loadbalancer_id': balancer_id})}" if balancer_id else ""
+    return list(client.request("GET", f"/v2/octavia/amphorae{query}", deadline=_deadline()).json()["amphorae"])
+
+
+def _amphora(client: Client, word: str) -> Amphora:
+    """By its id, or the first digits of it."""
+    found = [one for one in _amphorae(client) if one["id"].startswith(word)] if word else []
+    if len(found) > 1:
+        raise click.BadParameter(f"{word!r} are the first digits of {len(found)} amphorae", param_hint="amphora")
+    if not found:
+        raise NotFound(f"there is no amphora {word}.", hint="octaviactl status")
+    return found[0]
+
+
+def _balancer(client: Client, word: str) -> Mapping[str, Any]:
+    found = [one for one in _listed(client) if means(word, one["id"], one["name"])]
+    if len(found) > 1:
+        raise click.BadParameter(f"{word!r} is the name of {len(found)} load balancers", param_hint="load balancer")
+    if not found:
+        raise NotFound(f"there is no load balancer {word}.", hint="octaviactl status")
+    return found[0]
+
+
+def _balancers(client: Client) -> list[str]:
+    return [one["id"] for one in _listed(client)]
+
+
+def _listed(client: Client) -> Iterator[Mapping[str, Any]]:
+    from octavia_provider.client.deadline import Deadline
+
+    yield from client.list("load_balancer", deadline=Deadline(120.0))
+
+
+def _show(amphorae: Sequence[Amphora], seconds: float, *, as_json: bool, **facts: Any) -> None:
+    if as_json:
+        console.echo_json({**facts, "seconds": round(seconds, 3), "amphorae": list(amphorae)})
+        return
+    rows = [("amphora", "role", "VRRP", "status", "agent", "certificate until"), *map(_row, amphorae)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for number, row in enumerate(rows):
+        text = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        console.echo(styled(text, dim=number == 0))
+    console.echo(f"done after {seconds:.1f} s")
+
+
+def _row(amphora: Amphora) -> tuple[str, ...]:
+    vrrp = f"{amphora['vrrp_state'] or '-'}{' (drained)' if amphora['draining'] else ''}"
+    until = str(amphora["cert_expiration"] or "-")
+    return amphora["id"], amphora["role"], vrrp, amphora["status"], amphora["agent_version"] or "-", until
