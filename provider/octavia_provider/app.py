@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import fcntl
+import gc
 import os
 import signal
 import socket
@@ -88,6 +89,7 @@ async def _serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with embedded(settings, stop=stop.set):
+        gc.freeze()  # what was loaded stays: collections need not look through it each time
         log.info("serving", home=str(settings.home), name=settings.name, pid=os.getpid())
         await stop.wait()
         log.info("stopping")

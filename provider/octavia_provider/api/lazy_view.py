@@ -8,7 +8,7 @@ the page is read where nothing is filtered or sorted.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -33,6 +33,7 @@ _AS_GIVEN = (
     "vip_address", "vip_network_id", "loadbalancer_id", "listener_id", "pool_id",
 )  # fmt: skip
 """Attributes that every form shows as the spec has them, where nothing was spelled otherwise."""
+_NOWHERE: Mapping[str, int] = MappingProxyType({})
 _COLUMNS = ("project_id", "created_at", "updated_at")
 _NAMES = {kind: frozenset(shown_names(kind)) for kind in KINDS}
 
@@ -50,21 +51,23 @@ class LazyView(Mapping[str, Any]):
     """What ``view.show`` answers of an object: of its record, or of its id and a few ``plain`` attributes, where it was spelled as it
     is (``load`` reads the record for any other)."""
 
-    __slots__ = ("_id", "_known", "_load", "_record", "_shown", "_view")
+    __slots__ = ("_id", "_load", "_places", "_record", "_row", "_shown", "_view")
 
     def __init__(
-        self, view: View, id_: str, load: Callable[[str], Record], known: Mapping[str, Any] = MappingProxyType({})
-    ) -> None:
-        self._view, self._id, self._load, self._known = view, id_, load, known
+        self, view: View, id_: str, load: Callable[[str], Record], places: Mapping[str, int] = _NOWHERE,
+        row: Sequence[Any] = (),
+    ) -> None:  # fmt: skip
+        self._view, self._id, self._load, self._places, self._row = view, id_, load, places, row
         self._record: Record | None = None
         self._shown: dict[str, Any] | None = None
 
     @classmethod
     def few(
-        cls, view: View, names: Collection[str], rows: Iterable[tuple[Any, ...]], load: Callable[[str], Record]
+        cls, view: View, names: Iterable[str], rows: Iterable[Sequence[Any]], load: Callable[[str], Record]
     ) -> list[Self]:
-        """Of what ``Transaction.values`` has told of what ``asked`` says."""
-        return [cls(view, id_, load, {} if respelled else _told(names, values)) for id_, respelled, *values in rows]
+        """Of what ``Transaction.values`` has told of what ``asked`` says: the id, whether it was spelled otherwise, attributes."""
+        places = {name: place for place, name in enumerate(names, start=2)}
+        return [cls(view, row[0], load, _NOWHERE if row[1] else places, row) for row in rows]
 
     @classmethod
     def of(cls, view: View, record: Record) -> LazyView:
@@ -81,8 +84,10 @@ class LazyView(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         if name == "id" and self._shown is None:
             return self._id
-        if self._shown is None and self._record is None and name in self._known:
-            return self._known[name]
+        if self._shown is None and (place := self._places.get(name)) is not None:
+            value = self._row[place]
+            if value is not None or name in _COLUMNS:  # else a spec of older code has it not: that is read
+                return value
         if self._shown is None and name in _NAMES[self.record.kind]:
             if (read := _OF_RECORD.get(name)) is not None:
                 return read(self._view, self.record)
@@ -107,8 +112,3 @@ class LazyView(Mapping[str, Any]):
 def asked(kind: str, names: Iterable[str]) -> dict[str, type]:
     """What a store is to be asked for: whether anything was spelled otherwise, then these ``plain`` attributes."""
     return {SPELLED: str, **{name: plain(kind)[name] for name in names}}
-
-
-def _told(names: Iterable[str], values: Iterable[Any]) -> dict[str, Any]:
-    """Without what a spec of older code does not have: that is read."""
-    return {n: value for n, value in zip(names, values, strict=True) if value is not None or n in _COLUMNS}

@@ -107,7 +107,7 @@ def _filtered(objects: Sequence[T], query: MultiMapping[str], known: Known | Non
             wrong.append(Violation((name,), str(error)))
     if wrong:
         raise Invalid(wrong)
-    return [item for item in objects if all(test(item) for test in tests)]
+    return [item for item in objects if all(test(item) for test in tests)] if tests else objects
 
 
 DIGITS = 18

@@ -160,7 +160,7 @@ class Transaction(Protocol):
 
     def values(
         self, kind: str, names: Mapping[str, type], parent: tuple[str, str] | None = None
-    ) -> list[tuple[Any, ...]]:
+    ) -> Sequence[Sequence[Any]]:
         """The ids of what ``find(kind, parent=parent)`` answers, each with these attributes, without reading the rest.
 
         ``names``: of the record's times and project, and of its spec, each with its type: ``str``, ``int`` or ``bool``. None stands

@@ -65,13 +65,11 @@ class SqlTransaction(Coordination, EventLog):
 
     def values(
         self, kind: str, names: Mapping[str, type], parent: tuple[str, str] | None = None
-    ) -> list[tuple[Any, ...]]:
+    ) -> Sequence[Sequence[Any]]:
         """The ids of what ``find(kind, parent=parent)`` answers, each with these attributes."""
         attribute, parent_id = parent or ("", "")
         asked = {"of_kind": kind, **({"attribute": attribute, "parent": parent_id} if parent else {})}
-        return [
-            tuple(row) for row in self._db.execute(statements.valued(tuple(names.items()), parent is not None), asked)
-        ]
+        return self._db.execute(statements.valued(tuple(names.items()), parent is not None), asked).all()
 
     def holding(self, kind: str, key: str) -> Record | None:
         """The object that has this unique value."""
