@@ -170,6 +170,25 @@ class Pair:
         assert head.split()[1:2] == ["200"], answer
         return body
 
+    async def connect(self, vip: str) -> Connection:
+        """A connection that is kept."""
+        opened = self.sandbox.socket(socket.AF_INET6 if ":" in vip else socket.AF_INET)
+        opened.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(opened, (vip, 8080))
+        return Connection(*await asyncio.open_connection(sock=opened))
+
+    async def hand_over(self) -> PairAmphora:
+        """The other one takes the VIPs because it is told to; it, once it alone has them."""
+        owner = await self.settled()
+        other = self.other(owner)
+        priority, other.priority, other.preempt = other.priority, 254, True
+        await self.push_to(other)
+        assert await until(lambda: _is_alone(owner, other))
+        other.priority, other.preempt = priority, False
+        await self.push_to(other)
+        assert await self.settled() is other
+        return other
+
     async def answers(self) -> None:
         """Both VIPs answer, as soon as they do."""
         for vip in (VIP4, VIP6):
@@ -180,6 +199,34 @@ class Pair:
                 return False
 
             assert await until(once)
+
+
+async def _is_alone(owner: PairAmphora, other: PairAmphora) -> bool:
+    return other.owned() == {VIP4, VIP6} and not owner.owned()
+
+
+class Connection:
+    """A connection of a client's, for many requests."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+
+    async def ask(self, path: str = "/") -> str:
+        await self.send(path)
+        return await self.receive()
+
+    async def send(self, path: str) -> None:
+        self._writer.write(f"GET {path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
+        await self._writer.drain()
+
+    async def receive(self) -> str:
+        async with asyncio.timeout(10):
+            head = (await self._reader.readuntil(b"\r\n\r\n")).decode().lower()
+            assert head.split()[1] == "200", head
+            return (await self._reader.readexactly(int(head.partition("content-length: ")[2].split()[0]))).decode()
+
+    def close(self) -> None:
+        self._writer.close()
 
 
 async def pair_of(sandbox: Sandbox, directory: Path, *servers: Server) -> AsyncIterator[Pair]:

@@ -53,11 +53,11 @@ class Sandbox:
         self._started.append(process)
         return process  # type: ignore[no-any-return]
 
-    def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM) -> socket.socket:
+    def socket(self, family: int = socket.AF_INET, kind: int = socket.SOCK_STREAM, protocol: int = 0) -> socket.socket:
         """A socket of the inside."""
         self._enter(self._inside)
         try:
-            return socket.socket(family, kind)
+            return socket.socket(family, kind, protocol)
         finally:
             self._enter(self._outside)
 

@@ -3,15 +3,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
+import socket
+import struct
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from .agents import server
-from .pairs import VIP4, VIP6, Pair, PairAmphora, pair_of
+from octavia_amphora.haproxy import runtime
+
+from .agents import BACKEND, server
+from .pairs import ROUTER_ID, VIP4, VIP6, Pair, PairAmphora, pair_of
 from .sandbox import Sandbox, until
 
 pytestmark = pytest.mark.netns
@@ -23,15 +28,6 @@ A, B = server(8001), server(8002)
 async def pair(walls: Sandbox, tmp_path: Path) -> AsyncIterator[Pair]:
     async for made in pair_of(walls, tmp_path, A, B):
         yield made
-
-
-async def test_one_of_them_has_both_vips_and_both_say_which(pair: Pair) -> None:
-    owner = await pair.settled()
-    other = pair.other(owner)
-    assert owner.owned() == {VIP4, VIP6}
-    assert other.owned() == set()
-    assert await other.state() == "BACKUP"
-    await pair.answers()
 
 
 def _signal(program: str, which: slice, number: signal.Signals) -> Callable[[PairAmphora], None]:
@@ -116,3 +112,87 @@ async def test_a_namespace_that_is_gone_is_not_missed(pair: Pair) -> None:
         owner.signal(program, signal.SIGKILL)
     assert await until(lambda: _is_owner(other))
     await pair.answers()
+
+
+async def test_a_handover_breaks_no_connection_and_refuses_none(pair: Pair) -> None:
+    """Those that are open go on at the one that has accepted them, to and fro; new ones are the new owner's."""
+    first = await pair.settled()
+    stop, failed, asked = asyncio.Event(), [], 0
+
+    async def ask_anew(vip: str) -> None:
+        nonlocal asked
+        while not stop.is_set():
+            try:
+                await pair.ask(vip)
+                asked += 1
+            except (OSError, AssertionError, TimeoutError) as error:
+                failed.append(repr(error))
+
+    kept = [await pair.connect(vip) for vip in (VIP4, VIP6)]
+    half = await pair.connect(VIP4)
+    for one in kept:
+        await one.ask()
+    await half.send("/hold")  # an answer that stops half-way
+    asking = [asyncio.ensure_future(ask_anew(vip)) for vip in (VIP4, VIP6)]
+    for owner in (pair.other(first), first):
+        assert await pair.hand_over() is owner
+        kept += [await pair.connect(vip) for vip in (VIP4, VIP6)]
+        for one in kept:
+            assert await one.ask() in ("8001", "8002")
+    stop.set()
+    await asyncio.gather(*asking)
+    assert (failed, asked > 0) == ([], True)
+    for one in pair.amphorae:
+        for port in (8001, 8002):
+            one.here("curl", "-s", f"http://127.0.0.1:{port}/release")
+    assert await half.receive() in ("80018001", "80028002")
+    for one in (*kept, half):
+        one.close()
+
+
+async def test_adverts_of_others_than_the_pair_change_nothing(pair: Pair) -> None:
+    """Whoever says with the greatest priority that it owns the VIPs is not heard, if it is not one of the pair."""
+    owner = await pair.settled()
+    assert (pair.other(owner).owned(), await pair.other(owner).state()) == (set(), "BACKUP")
+    await pair.answers()
+    packet = bytes((0x31, ROUTER_ID, 255, 1, 0, 20)) + bytes(2) + socket.inet_aton(VIP4)
+    for target in pair.amphorae:
+        forged = pair.sandbox.socket(socket.AF_INET, socket.SOCK_RAW, 112)
+        forged.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 255)
+        for _ in range(5):
+            forged.sendto(_summed(packet, "10.9.0.254", target.address), (target.address, 0))
+        forged.close()
+    dropped = owner.here("nft", "list", "ruleset")
+    assert "vrrp" in dropped
+    for target in pair.amphorae:
+        with pair.sandbox.socket() as opened:
+            opened.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                opened.connect((target.address, 1025))  # what shares stick tables is for the pair alone, too
+    assert await pair.settled() is owner
+    assert "MASTER" not in owner.log().rpartition("state=MASTER")[2]
+    assert await pair.other(owner).state() == "BACKUP"
+
+
+def _summed(packet: bytes, source: str, target: str) -> bytes:
+    """With its sum, over the pseudo-header too (RFC 9568, section 5.2.8)."""
+    data = socket.inet_aton(source) + socket.inet_aton(target) + struct.pack("!HH", 112, len(packet)) + packet
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total = (total & 0xFFFF) + (total >> 16)
+    return packet[:6] + struct.pack("!H", ~(total + (total >> 16)) & 0xFFFF) + packet[8:]
+
+
+async def test_who_was_kept_at_a_member_is_kept_there_by_the_other_one(pair: Pair) -> None:
+    pair.backend_text += "    stick-table type ipv6 size 10k peers octavia-peers\n    stick on src\n"
+    await pair.push(A, B)
+    member = await pair.ask()
+    owner = await pair.settled()
+    other = pair.other(owner)
+
+    async def told() -> bool:
+        return "server_id" in await runtime.execute(other.run_folder / "stats.sock", f"show table {BACKEND}")
+
+    assert await until(told)
+    owner.signal("haproxy", signal.SIGKILL)
+    assert await until(lambda: _is_owner(other))
+    assert {await pair.ask() for _ in range(6)} == {member}

@@ -60,7 +60,7 @@ class LoadBalancer:
         # haproxy has written to its log: the state of a server may be another now. Many lines are one look.
         self._log_written = Debounced(lambda: self._stats.min_interval, changed)
         self._haproxy = Haproxy(settings.haproxy, self._paths, on_death=self._on_death, on_log=self._log_written)
-        self._redundancy = Redundancy(settings.amphora_id, self._paths.run, self._paths.lock, changed)
+        self._redundancy = Redundancy(settings.amphora_id, load_balancer_id, self._paths.run, self._paths.lock, changed)
         self._stats = StatsCollector(self._paths)
         self._udp_and_probes = UdpAndProbes(load_balancer_id, self._paths, self._on_verdict)
         self._applier = ConfigApplier(

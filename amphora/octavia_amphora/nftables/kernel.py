@@ -99,10 +99,10 @@ class Kernel:
 
 
 def _apply(new: Ruleset, old: Ruleset) -> None:
-    for version in old.families - new.families:
+    for version in old.forwarded - new.forwarded:
         _set_forwarding(version, "0")  # before the rules go that keep it to what is ours
-    _run(["nft", "-f", "-"], new.transaction_from(old))
-    for version in new.families:
+    run(["nft", "-f", "-"], new.transaction_from(old))
+    for version in new.forwarded:
         _set_forwarding(version, "1")  # after the rules: they say that nothing is forwarded but what is ours
 
 
@@ -120,7 +120,7 @@ def _delete_stale_flows(entrances: AbstractSet[Endpoint], allowed: AbstractSet[F
     """
     found: set[Flow] = set()
     for version in sorted({6 if ":" in address else 4 for address, _ in entrances}):
-        found.update(_flows(_run(["conntrack", "-L", "-f", f"ipv{version}", "-p", "udp"])))
+        found.update(_flows(run(["conntrack", "-L", "-f", f"ipv{version}", "-p", "udp"])))
     for flow in found - allowed:
         if (flow.address, flow.port) in entrances:
             words = ["--orig-dst", flow.address, "--orig-port-dst", str(flow.port)]
@@ -129,15 +129,15 @@ def _delete_stale_flows(entrances: AbstractSet[Endpoint], allowed: AbstractSet[F
 
 def _delete_flows(words: list[str], address: str) -> None:
     family = "ipv6" if ":" in address else "ipv4"
-    _run(["conntrack", "-D", "-f", family, "-p", "udp", *words], good=(0, 1))  # 1: there is none
+    run(["conntrack", "-D", "-f", family, "-p", "udp", *words], good=(0, 1))  # 1: there is none
 
 
 def _count(current: Ruleset, listeners: Mapping[str, AbstractSet[Endpoint]]) -> dict[str, Counters]:
-    listing = json.loads(_run(["nft", "-j", "list", "counters", "table", "inet", current.table]))["nftables"]
+    listing = json.loads(run(["nft", "-j", "list", "counters", "table", "inet", current.table]))["nftables"]
     kernel_counters = {one["counter"]["name"]: one["counter"] for one in listing if "counter" in one}
     flows: Counter[Endpoint] = Counter()
     for version in current.families:
-        listed = _flows(_run(["conntrack", "-L", "-f", f"ipv{version}", "-p", "udp"]))
+        listed = _flows(run(["conntrack", "-L", "-f", f"ipv{version}", "-p", "udp"]))
         flows.update((flow.address, flow.port) for flow in listed)
     found = {}
     for listener, entrances in listeners.items():
@@ -163,7 +163,8 @@ def _flows(text: str) -> Iterator[Flow]:
             yield Flow(entry, int(fields["dport"][0]), server, int(fields["sport"][1]))
 
 
-def _run(command: list[str], text: str = "", *, good: Sequence[int] = (0,)) -> str:
+def run(command: list[str], text: str = "", *, good: Sequence[int] = (0,)) -> str:
+    """Run a tool; what it says. ``KernelError`` with its words where it refuses."""
     try:
         done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:

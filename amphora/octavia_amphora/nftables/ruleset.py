@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Datagrams, Frontend, Server
 from octavia_amphora.wire.vrrp import Vrrp
 
-from . import server_selection
+from . import handover, server_selection
 
 # Clients that persistence remembers for one listener; the kernel forgets none before its time and takes no more.
 STICKY_SIZE = 65_536
@@ -45,18 +45,25 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """``text``: for ``nft -f``. ``objects``: what has a memory, as ``nft delete`` names it. ``entrances``: address, port."""
+    """``text``: for ``nft -f``. ``objects``: what has a memory, as ``nft delete`` names it. ``entrances``: address, port.
+    ``forwards``: IP versions that are passed on to another amphora."""
 
     table: str
     text: str = ""
     objects: frozenset[str] = frozenset()
     flows: frozenset[Flow] = frozenset()
     endpoints: frozenset[tuple[str, int]] = frozenset()
+    forwards: frozenset[int] = frozenset()
 
     @property
     def families(self) -> frozenset[int]:
         """IP versions that UDP comes in by."""
         return frozenset(_version(address) for address, _ in self.endpoints)
+
+    @property
+    def forwarded(self) -> frozenset[int]:
+        """IP versions of packets that do not end here."""
+        return self.families | self.forwards
 
     def transaction_from(self, old: Ruleset) -> str:
         """The whole transaction that leads here from ``old``."""
@@ -91,13 +98,15 @@ def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = f
         return Ruleset(table)
     lines = [f"add table inet {table}"]
     objects = {name: spec for part in parts for name, spec in part.objects()}
+    objects.update(handover.objects(configuration.vrrp) if configuration.vrrp else ())
     lines += [
         f"add {kind} inet {table} {name}{objects[f'{kind} {name}']}" for kind, _, name in map(_split_object, objects)
     ]
     lines += [f"add chain inet {table} {chain} {{ {spec} }}" for chain, spec in _CHAINS.items()]
     lines += [f"flush chain inet {table} {chain}" for chain in _CHAINS]
     rules = [rule for part in parts for rule in part.rules()]
-    rules += vrrp_rules(configuration.vrrp) if configuration.vrrp else ()
+    if vrrp := configuration.vrrp:
+        rules += [*vrrp_rules(vrrp), *handover.rules(vrrp)]
     if any(part.datagrams for part in parts):
         rules += [
             ("forward", "ct status dnat accept"),
@@ -105,6 +114,8 @@ def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = f
             ("forward", "drop"),  # an amphora is no router
             ("post", "meta l4proto udp ct status dnat masquerade"),
         ]
+    elif configuration.vrrp:
+        rules.append(("forward", "drop"))
     lines += [f"add rule inet {table} {chain} {rule}" for chain, rule in rules]
     return Ruleset(
         table=table,
@@ -112,6 +123,7 @@ def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = f
         objects=frozenset(objects),
         flows=frozenset(flow for part in parts for flow in part.flows()),
         endpoints=frozenset((b.address, b.port) for part in parts if part.datagrams for b in part.frontend.binds),
+        forwards=handover.families(vrrp) if vrrp else frozenset(),
     )
 
 

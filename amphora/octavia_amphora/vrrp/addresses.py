@@ -47,7 +47,7 @@ def parse(text: str) -> list[Held]:
 
 async def held() -> list[Held]:
     """All addresses now."""
-    return parse(await _ip("-j", "address", "show"))
+    return parse(await ip("-j", "address", "show"))
 
 
 def links(vrrp: Vrrp, there: Iterable[Held]) -> dict[str, str]:
@@ -84,12 +84,12 @@ async def settle(vips: Collection[str]) -> None:
                     f"address add {address}/{prefix} dev {one.interface} preferred_lft 0 nodad",
                 ]
     if batch:
-        await _ip("-batch", "-", text="\n".join(batch) + "\n")
+        await ip("-batch", "-", text="\n".join(batch) + "\n")
 
 
 async def _delete(these: Iterable[Held]) -> None:
     if batch := [f"address del {one.address}/{one.prefix} dev {one.interface}" for one in these]:
-        await _ip(
+        await ip(
             "-force", "-batch", "-", text="\n".join(batch) + "\n", good=(0, 1)
         )  # one that has just gone is no failure
 
@@ -105,7 +105,9 @@ def are_on(vips: Collection[str], there: Iterable[Held]) -> Mapping[str, bool]:
     return {vip: _pair(vip)[0] in addresses for vip in vips}
 
 
-async def _ip(*words: str, text: str = "", good: Collection[int] = (0,)) -> str:
+async def ip(*words: str, text: str = "", good: Collection[int] = (0,)) -> str:
+    """Run ``ip``; what it says."""
+
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             ["ip", *words], input=text, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False

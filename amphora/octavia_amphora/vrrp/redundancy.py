@@ -17,7 +17,7 @@ from octavia_amphora.shortage import is_shortage
 from octavia_amphora.supervision import supervised
 from octavia_amphora.wire.vrrp import Vrrp, VrrpState
 
-from . import addresses
+from . import addresses, handover
 from .addresses import VrrpError
 from .adverts import wait_for_owner
 from .files import VrrpFiles, configuration_text
@@ -35,8 +35,11 @@ LONGEST_PAUSE = 10.0
 class Redundancy:
     """``changed`` is called when the state is another one. ``lock``: what haproxy's processes have locked."""
 
-    def __init__(self, amphora_id: str, folder: Path, lock: Path, changed: Callable[[], None]) -> None:
+    def __init__(
+        self, amphora_id: str, load_balancer_id: str, folder: Path, lock: Path, changed: Callable[[], None]
+    ) -> None:
         self._amphora_id = amphora_id
+        self._id = load_balancer_id
         self._files = VrrpFiles(folder)
         self._sentinel = Sentinel(lock, self._files.track)
         self._on_change = changed
@@ -85,6 +88,7 @@ class Redundancy:
         if vrrp == self._vrrp and self._keepalived.alive:
             return
         text = await self._text(vrrp)
+        await handover.route(vrrp, {one.address: one.interface for one in await addresses.held()})
         first, self._vrrp = self._vrrp is None, vrrp
         if first and self._keepalived.adopt():
             log.info("adopted keepalived process=%d state=%s", self._keepalived.pid, self.state)
@@ -129,6 +133,7 @@ class Redundancy:
         await self._keepalived.stop()
         if self._vrrp:
             await addresses.remove(self._vrrp.vips)
+            await handover.leave(self._vrrp.router_id)
         self._vrrp = None
 
     def close(self) -> None:
@@ -146,9 +151,11 @@ class Redundancy:
             return
         self._cancel()
         self._sentinel.stop()
-        vips, self._vrrp = self._vrrp.vips if self._vrrp else (), None
+        was, self._vrrp = self._vrrp, None
         await self._keepalived.kill()
-        await addresses.remove(vips, lasting=False)
+        if was:
+            await addresses.remove(was.vips, lasting=False)
+            await handover.leave(was.router_id)
         for one in (self._files.config, self._files.track):
             one.unlink(missing_ok=True)
         self._on_change()
@@ -172,6 +179,7 @@ class Redundancy:
 
     async def _settle(self) -> None:
         if self._vrrp:
+            await handover.remember(self._id, self._vrrp)
             await addresses.settle(self._vrrp.vips)
 
     def _on_death(self) -> None:

@@ -23,6 +23,8 @@ class Vrrp(msgspec.Struct, frozen=True, omit_defaults=True):
     ``interfaces``: name in the text (``$NAME``) → an address of this amphora's own: what has it is that interface.
     ``router_id``: whose adverts come from the ``peers`` alone, and so does what comes to ``port`` of an own address (stick
     tables). ``vips``: the shared addresses, with the lengths of their prefixes as keepalived adds them. ``advert_interval``: seconds.
+    ``forwards``: for each of ``peers``, shared address → (its own address, and ours, on that network): where packets of connections go
+    that it has when this amphora takes over from it.
     """
 
     text: str
@@ -32,3 +34,4 @@ class Vrrp(msgspec.Struct, frozen=True, omit_defaults=True):
     vips: tuple[str, ...] = ()
     port: int = PEERS_PORT
     advert_interval: float = 0.2
+    forwards: tuple[dict[str, tuple[str, str]], ...] = ()

@@ -82,7 +82,23 @@ def vrrp(instance: Instance) -> Vrrp:
     )  # fmt: skip
     found = {names[network]: _first_on(instance.own, network) for network in networks}
     vips = tuple(f"{one.address}/{one.prefix}" for one in served)
-    return Vrrp(text, instance.router_id, found, tuple(peers), vips, advert_interval=instance.advert_interval)
+    return Vrrp(
+        text, instance.router_id, found, tuple(peers), vips, advert_interval=instance.advert_interval,
+        forwards=tuple(_forward(instance, number) for number in range(len(peers))),
+    )  # fmt: skip
+
+
+def _forward(instance: Instance, number: int) -> dict[str, tuple[str, str]]:
+    """By what addresses the peer with this number is reached, for each shared address: each has one in each subnet."""
+    found = {}
+    for vip in instance.vips:
+        theirs, ours = (
+            [one.address for one in there if (one.network_id, one.version) == (vip.network_id, vip.version)]
+            for there in (instance.peers, instance.own)
+        )
+        if ours and number < len(theirs):
+            found[vip.address] = (theirs[number], ours[0])
+    return found
 
 
 def _address_on(own: Sequence[Address], main: Address) -> Address:

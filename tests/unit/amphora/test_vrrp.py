@@ -78,12 +78,14 @@ def test_which_interface_has_an_own_address() -> None:
 
 @pytest.mark.parametrize("peers", [("10.0.0.2", "10.0.0.3"), ("fd00::2",), ()])
 def test_nft_takes_the_rules_that_let_the_others_in_and_nobody_else(peers: tuple[str, ...]) -> None:
-    vrrp = Vrrp("", 51, {"A": "10.0.0.1", "B": "fd00::1"}, peers)
+    forwards = ({"10.0.0.9": ("10.0.0.2", "10.0.0.1"), "fd00::9": ("fd00::2", "fd00::1")},) * len(peers)
+    vrrp = Vrrp("", 51, {"A": "10.0.0.1", "B": "fd00::1"}, peers, forwards=forwards)
     found = ruleset(Configuration("lb", "", vrrp=vrrp))
     command = ["unshare", "--net", "nft", "-c", "-f", "-"]
     run = subprocess.run(command, input=found.text, capture_output=True, text=True, timeout=30, check=False)
     assert (run.returncode, run.stderr) == (0, "")
     drops = [line for line in found.text.splitlines() if line.endswith("drop")]
+    assert drops.pop() == "add rule inet lb_lb forward drop"
     assert len(drops) == 4
     for version, family in ((".", "ip"), (":", "ip6")):
         for line in drops:
@@ -106,7 +108,7 @@ def test_a_lock_is_held_for_as_long_as_one_of_the_processes_lives(tmp_path: Path
 
 
 async def test_an_amphora_that_is_alone_has_nothing_of_a_pair(tmp_path: Path) -> None:
-    alone = Redundancy("a", tmp_path, tmp_path / "lock", lambda: None)
+    alone = Redundancy("a", "lb", tmp_path, tmp_path / "lock", lambda: None)
     alone.set_serving(serving=True)
     await alone.apply(None)
     assert (alone.state, alone.active, alone.settled, list(tmp_path.iterdir())) == ("", False, True, [])  # noqa: ASYNC240

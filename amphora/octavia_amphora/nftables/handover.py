@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rules by which TCP connections survive a handover: what the new owner of a VIP does not know goes on to the one before.
+
+A packet of a connection that this amphora has not seen begin (``ct state invalid``; the kernel may not pick up connections in
+their midst, ``nf_conntrack_tcp_loose``) belongs to the owner before, which has the VIP on its loopback still, and answers the
+client itself. So goes GitHub's GLB Director ("second chance").
+
+Only an owner that goes on saying so until its successor does is alive to be handed anything: each advert of another amphora is
+remembered for two intervals. A priority of 0 says that it gives up, and silence has lasted for three intervals when another
+one takes over. Once a packet went that way, or the agent saw the handover, it is remembered for ``LASTS_SECONDS`` after the last one.
+
+No packet is passed on twice: it arrives with a TTL of 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from octavia_amphora.wire.vrrp import Vrrp
+
+LASTS_SECONDS = 300
+_BASE, _MASK = 0x0C7A0000, 0xFFFF0000
+_UNKNOWN = "0x1"
+_OURS = f"meta mark & 0x{_MASK:08x} == 0x{_BASE:08x}"
+
+
+def mark(router_id: int, number: int) -> int:
+    """Of packets that go to the peer with this number (from 0)."""
+    return _BASE | router_id << 8 | number + 1
+
+
+def is_mark(value: int, router_id: int) -> bool:
+    """Whether packets of this router are marked so."""
+    return value >> 8 == (_BASE | router_id << 8) >> 8
+
+
+def memory(peer: str) -> str:
+    """The name of the set that is not empty while this peer is to be handed packets."""
+    return f"owner_{peer.replace('.', '_').replace(':', '_')}"
+
+
+def remember(table: str, peer: str) -> str:
+    """For ``nft -f``: one who was remembered until now is for long enough; refused where it was not."""
+    element = f"inet {table} {memory(peer)} {{ {_UNKNOWN}"
+    return f"delete element {element} }}\nadd element {element} timeout {LASTS_SECONDS}s }}\n"
+
+
+def objects(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
+    """What has a memory."""
+    for peer, _ in _forwarding(vrrp):
+        yield f"set {memory(peer)}", " { typeof meta mark; flags dynamic,timeout; size 4; }"
+
+
+def families(vrrp: Vrrp) -> frozenset[int]:
+    """IP versions of packets that are passed on."""
+    return frozenset(6 if ":" in vip else 4 for _, via in _forwarding(vrrp) for vip in via)
+
+
+def rules(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
+    """Chain and rule, in order."""
+    vips = {vip for _, via in _forwarding(vrrp) for vip in via}
+    if not vips:
+        return
+    remembered = max(1, round(vrrp.advert_interval * 2000))
+    for peer, _ in _forwarding(vrrp):
+        advert = f"{'ip6' if ':' in peer else 'ip'} saddr {peer} meta l4proto vrrp @th,8,8 {vrrp.router_id}"
+        known = f"@{memory(peer)} {{ meta mark"
+        yield "filter", f"{advert} meta mark set {_UNKNOWN} @th,16,8 != 0 update {known} timeout {remembered}ms }}"
+        yield "filter", f"{advert} meta mark set {_UNKNOWN} @th,16,8 0 delete {known} }}"
+    yield "filter", f"meta l4proto vrrp meta mark {_UNKNOWN} meta mark set 0"
+    for vip in sorted(vips):
+        hops, ip = ("ip6 hoplimit", "ip6") if ":" in vip else ("ip ttl", "ip")
+        yield "filter", f"{ip} daddr {vip} meta l4proto tcp {hops} > 1 ct state invalid meta mark set {_UNKNOWN}"
+    for number, (peer, _) in enumerate(_forwarding(vrrp)):
+        known = f"meta mark {_UNKNOWN} meta mark @{memory(peer)} update @{memory(peer)} {{ meta mark timeout {LASTS_SECONDS}s }}"
+        yield "filter", f"{known} meta mark set 0x{mark(vrrp.router_id, number):08x}"
+    yield "filter", f"{_OURS} ip ttl set 2"
+    yield "filter", f"{_OURS} ip6 hoplimit set 2"
+    yield "filter", f"meta mark {_UNKNOWN} meta mark set 0"
+    yield "forward", f"{_OURS} accept"
+
+
+def _forwarding(vrrp: Vrrp) -> list[tuple[str, dict[str, tuple[str, str]]]]:
+    return list(zip(vrrp.peers, vrrp.forwards, strict=False))

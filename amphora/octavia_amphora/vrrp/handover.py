@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where packets go that ``nftables.handover`` marks: to another amphora's own address on the VIP's network."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+from octavia_amphora.nftables import handover
+from octavia_amphora.nftables.kernel import KernelError, run
+from octavia_amphora.nftables.ruleset import table_name
+from octavia_amphora.wire.vrrp import Vrrp
+
+from .addresses import VrrpError, ip
+
+log = logging.getLogger("octavia_amphora.vrrp")
+
+RULE, LOCAL = 10, 50
+"""Preferences of rules (ip-rule(8)): before what is for one of our own addresses, which is looked up first of all by default."""
+_SYSCTLS = {
+    "netfilter/nf_conntrack_tcp_loose": "0",  # a connection that was not seen to begin is another amphora's
+    "netfilter/nf_conntrack_tcp_be_liberal": "1",  # and one that was is ours, whatever its packets look like
+}
+
+
+async def route(vrrp: Vrrp, links: Mapping[str, str]) -> None:
+    """Routes and rules for all peers, and none for those that there were. ``links``: own address → interface."""
+    for version in sorted(handover.families(vrrp)):
+        await _route(vrrp, links, version)
+    await asyncio.to_thread(_set_sysctls, set(links.values()))
+
+
+async def leave(router_id: int) -> None:
+    """No rule is left."""
+    for version in (4, 6):
+        gone = [mark for mark in await _marks(version) if handover.is_mark(mark, router_id)]
+        await _batch(version, [f"rule del pref {RULE} fwmark {mark:#x}" for mark in gone])
+
+
+async def remember(load_balancer_id: str, vrrp: Vrrp) -> None:
+    """This amphora has just become the owner: one that said until now that it is has connections that go on."""
+    for peer in vrrp.peers[: len(vrrp.forwards)]:
+        with contextlib.suppress(KernelError):  # it was silent, or gave up
+            await asyncio.to_thread(run, ["nft", "-f", "-"], handover.remember(table_name(load_balancer_id), peer))
+
+
+async def _route(vrrp: Vrrp, links: Mapping[str, str], version: int) -> None:
+    there, wanted, lines = await _marks(version), set(), []
+    for number, via in enumerate(vrrp.forwards):
+        mark = handover.mark(vrrp.router_id, number)
+        for vip, (peer, own) in via.items():
+            if (":" in vip) == (version == 6) and own in links:
+                wanted.add(mark)
+                lines.append(f"route replace {vip} via {peer} dev {links[own]} table {mark}")
+    lines += [f"rule add pref {RULE} fwmark {mark:#x} lookup {mark}" for mark in sorted(wanted - there)]
+    gone = {mark for mark in there if handover.is_mark(mark, vrrp.router_id)} - wanted
+    lines += [f"rule del pref {RULE} fwmark {mark:#x}" for mark in sorted(gone)]
+    if 0 in await _preferences(version):
+        lines += [f"rule add pref {LOCAL} lookup local", "rule del pref 0"]
+    await _batch(version, lines)
+
+
+async def _rules(version: int) -> list[dict[str, object]]:
+    found: list[dict[str, object]] = json.loads(await ip(f"-{version}", "-j", "rule", "show"))
+    return found
+
+
+async def _preferences(version: int) -> set[object]:
+    return {rule.get("priority") for rule in await _rules(version)}
+
+
+async def _marks(version: int) -> set[int]:
+    return {int(str(rule["fwmark"]), 16) for rule in await _rules(version) if "fwmark" in rule}
+
+
+async def _batch(version: int, lines: list[str]) -> None:
+    if lines:
+        await ip(f"-{version}", "-batch", "-", text="\n".join(lines) + "\n")
+
+
+def _set_sysctls(interfaces: set[str]) -> None:
+    # a packet goes on by the interface that it came by: nobody is to be told of a shorter way
+    redirects = {f"ipv4/conf/{name}/send_redirects": "0" for name in ("all", *interfaces)}
+    for name, value in (*_SYSCTLS.items(), *redirects.items()):
+        try:
+            Path("/proc/sys/net", name).write_text(value, encoding="ascii")
+        except OSError as error:
+            raise VrrpError(f"net/{name} cannot be set: {error.strerror}") from error
