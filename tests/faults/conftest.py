@@ -27,7 +27,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if name == COST
     ]
     if costs:
-        terminalreporter.section("what each fault cost (an open-loop client, 100 requests a second)")
+        terminalreporter.section("what each fault cost (an open-loop client, 100 or 200 requests a second)")
         terminalreporter.write_line(f"{'fault':42} {'longest gap':>12} {'lost':>6} {'late':>6} {'of':>6}  errors")
         for fault, gap, lost, late, count, errors in costs:
             words = ", ".join(f"{number} {error}" for error, number in errors.items())

@@ -16,8 +16,9 @@ from .ownership import Change, overlaps
 from .pair import Pair
 
 RATE, TIMEOUT = 1000.0, 0.2
-BEFORE, AFTER = 200, 300
-"""Requests before it is done, and after it is over."""
+BEFORE, AFTER = 0.2, 0.3
+"""Seconds of traffic before it is done, and after it is over."""
+LOOK = 0.05
 Act = Callable[[Pair, str], None]
 
 
@@ -48,28 +49,40 @@ class Outage:
         }  # fmt: skip
 
 
-def measure_outage(pair: Pair, fault: str, act: Act, *, rate: float = RATE, patience: float = 60.0) -> Outage:
+def measure_outage(
+    pair: Pair, fault: str, act: Act, *, rate: float = RATE, timeout: float = TIMEOUT, patience: float = 60.0
+) -> Outage:
     """Do it to the amphora that has the VIP, while there is traffic, and wait until it is over."""
     pair.watch()
     owner = pair.owner()
-    options = {"rate": rate, "timeout": TIMEOUT, "seconds": 300.0, "inside": pair.inside}
+    options = {"rate": rate, "timeout": timeout, "seconds": 300.0, "inside": pair.inside}
     with contextlib.ExitStack() as stack:
         new = stack.enter_context(Client(pair.url, **options))  # type: ignore[arg-type]
         kept = stack.enter_context(Client(pair.url, keep=True, **options))  # type: ignore[arg-type]
-        pass_by(BEFORE / rate)
+        pass_by(BEFORE)
         since = time.monotonic()
         act(pair, owner)
-        until(lambda: pair.over(owner), what=f"{pair.kind}: {fault} to be over", seconds=patience)
+        wait(lambda: pair.over(owner), what=f"{pair.kind}: {fault} to be over", seconds=patience)
         over = time.monotonic() - since
-        until(pair.serves, what=f"{pair.kind} to serve after {fault}", seconds=patience)
-        pass_by(AFTER / rate)
+        wait(pair.serves, what=f"{pair.kind} to serve after {fault}", seconds=patience)
+        pass_by(AFTER)
         end = time.monotonic()
-    begun = since - TIMEOUT  # those under way at that moment count
+    begun = since - timeout  # those under way at that moment count
     both = [one.until - max(one.since, since) for one in overlaps(pair.recorder.history, end) if one.until > since]
     return Outage(
         pair.kind, fault, report(new.samples, begun), report(kept.samples, begun), over, max(both, default=0.0),
         new.samples, [one for one in pair.recorder.history if one.time > since], since,
     )  # fmt: skip
+
+
+def wait(condition: Callable[[], object], *, what: str, seconds: float) -> None:
+    """Look now and then, and not as often as one can: looking takes time of the processors that serve."""
+
+    def patiently() -> object:
+        pass_by(LOOK)
+        return condition()
+
+    until(patiently, what=what, seconds=seconds)
 
 
 def pass_by(seconds: float) -> None:

@@ -360,9 +360,9 @@ def all_answer(stack: Stack) -> bool:
 
 
 @contextlib.contextmanager
-def installation(home: Path) -> Iterator[Installation]:
-    """A started installation, purged at the end."""
-    site = Installation(home)
+def installation(home: Path, *options: str) -> Iterator[Installation]:
+    """A started installation, purged at the end. ``options``: of ``serve``."""
+    site = Installation(home, options=options)
     site.start()
     try:
         yield site
