@@ -179,14 +179,17 @@ class BalancerView:
         placement = self._placement(instance, amphora)
         return self._render_cache.of(graph, amphora.id, placement, vrrp, self.ports.templates())
 
-    def rendered_with(self, templates: Templates) -> Rendered | None:
-        """What these templates would make of what is desired, for one amphora; None where there is none yet."""
+    def shown_amphora(self) -> Amphora | None:
+        """The one whose configuration is shown: each has another, with addresses of its own."""
         known = [one for one in self.amphorae if one.id in (self.instances or {})]
-        graph = self.desired_state.graph(*self.standing_refusals())
-        if not known or graph is None:
+        return min(known, key=lambda one: (one.id not in self.in_force, one.id in self.unproven), default=None)
+
+    def rendered_with(self, templates: Templates) -> Rendered | None:
+        """What these templates would make of what is desired, for that amphora; None where there is none yet."""
+        shown, graph = self.shown_amphora(), self.desired_state.graph(*self.standing_refusals())
+        if shown is None or graph is None:
             return None
-        instance = (self.instances or {})[known[0].id]
-        return render(graph, self._placement(instance, known[0]), templates)
+        return render(graph, self._placement((self.instances or {})[shown.id], shown), templates)
 
     def _placement(self, instance: Instance, amphora: Amphora) -> Placement:
         served = tuple(vip.address for vip in self.addresses.vips if vip.served)

@@ -31,10 +31,10 @@ class Configurations:
         reconciler = self.controller.reconciler(load_balancer_id)
         if not isinstance(reconciler, BalancerReconciler):
             return await self._asked(load_balancer_id)
-        if not reconciler.in_force:
+        shown = reconciler.shown_amphora()
+        if shown is None or shown.id not in reconciler.in_force:
             raise _nothing(load_balancer_id)
-        amphora_id = min(reconciler.in_force, key=reconciler.unproven.__contains__)
-        return compose(reconciler.in_force[amphora_id].configuration)
+        return compose(reconciler.in_force[shown.id].configuration)
 
     async def rendered(self, load_balancer_id: str) -> Mapping[str, str]:
         """``next``: by the templates as they are now; ``shipped``: by ours alone."""
