@@ -13,7 +13,8 @@ import signal
 import socket
 import subprocess
 import uuid
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Frontend, Server
@@ -59,6 +60,12 @@ class PairAmphora(Amphora):
         standing = await self.client.standing(self.host, self.load_balancer_id)
         return standing.vrrp if standing else ""
 
+    def addresses(self, verb: str, these: Sequence[str]) -> None:
+        """``add``, ``del`` or ``replace`` addresses, as the cloud does."""
+        for one in these:
+            nodad = ["nodad"] if ":" in one and verb != "del" else []
+            self.here("ip", "address", verb, *one.split(), *nodad, check=verb != "del")
+
     def pids(self, name: str) -> list[int]:
         """Of its keepalived (parent and child) or haproxy, as the machine numbers them; the oldest first."""
         mine = (str(self.run_folder), str(self.directory / "state"))
@@ -85,6 +92,7 @@ class Pair:
         self.load_balancer_id = str(uuid.uuid4())
         self._network(numbers)
         self.amphorae = [PairAmphora(sandbox, directory / f"a{n}", n, self.load_balancer_id) for n in numbers]
+        self.servers: tuple[Server, ...] = ()
         self.backend_text = "    mode http\n    balance roundrobin\n"
 
     def inside(self, *command: str, text: str = "") -> str:
@@ -176,6 +184,29 @@ class Pair:
         opened.setblocking(False)
         await asyncio.get_running_loop().sock_connect(opened, (vip, 8080))
         return Connection(*await asyncio.open_connection(sock=opened))
+
+    @contextlib.asynccontextmanager
+    async def asking(self) -> AsyncIterator[list[str]]:
+        """Meanwhile both VIPs are asked, by a new connection each time; what failed."""
+        failed: list[str] = []
+        asked, stop = Counter[str](), asyncio.Event()
+
+        async def ask(vip: str) -> None:
+            while not stop.is_set():
+                try:
+                    await self.ask(vip)
+                    asked[vip] += 1
+                except (OSError, AssertionError) as error:
+                    failed.append(f"{vip}: {error!r}")
+
+        asking = [asyncio.ensure_future(ask(vip)) for vip in (VIP4, VIP6)]
+        try:
+            yield failed
+        finally:
+            stop.set()
+            await asyncio.gather(*asking)
+        assert asked[VIP4]
+        assert asked[VIP6]
 
     async def hand_over(self) -> PairAmphora:
         """The other one takes the VIPs because it is told to; it, once it alone has them."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import json
+import re
 import subprocess
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from octavia_amphora.shortage import Shortage, is_shortage
 from octavia_amphora.wire.vrrp import Vrrp
 
 TIMEOUT_SECONDS = 10.0
+_SHARED = re.compile(r"^\s*(\S+/\d+) dev \$(\w+)", re.MULTILINE)
 
 
 class VrrpError(Exception):
@@ -70,19 +72,24 @@ async def remove(vips: Collection[str], *, lasting: bool = True) -> None:
     )
 
 
-async def settle(vips: Collection[str]) -> None:
-    """keepalived has these addresses. One of IPv6 that was there with another prefix is what keepalived did not replace: do it.
+def shared_on(vrrp: Vrrp, links: Mapping[str, str]) -> dict[str, str]:
+    """Shared address, with its prefix → the interface that keepalived gives it."""
+    return {vip: links[name] for vip, name in _SHARED.findall(vrrp.text) if name in links}
+
+
+async def settle(wanted: Mapping[str, str]) -> None:
+    """keepalived has these addresses on these interfaces. One of IPv6 that was there with another prefix is what keepalived
+    did not replace: do it.
 
     Between both commands the address is on the loopback still: packets for it are taken.
     """
     there, batch = await held(), []
-    for address, prefix in map(_pair, vips):
-        for one in there:
-            if one.address == address and one.prefix != prefix and ":" in address:
-                batch += [
-                    f"address del {address}/{one.prefix} dev {one.interface}",
-                    f"address add {address}/{prefix} dev {one.interface} preferred_lft 0 nodad",
-                ]
+    for vip, interface in wanted.items():
+        address, prefix = _pair(vip)
+        if ":" in address and not any((one.address, one.prefix) == (address, prefix) for one in there):
+            others = [one for one in there if one.address == address]
+            batch += [f"address del {address}/{one.prefix} dev {one.interface}" for one in others]
+            batch.append(f"address add {address}/{prefix} dev {interface} preferred_lft 0 nodad")
     if batch:
         await ip("-batch", "-", text="\n".join(batch) + "\n")
 
@@ -97,12 +104,6 @@ async def _delete(these: Iterable[Held]) -> None:
 def _pair(vip: str) -> tuple[str, int]:
     found = ipaddress.ip_interface(vip)
     return str(found.ip), found.network.prefixlen
-
-
-def are_on(vips: Collection[str], there: Iterable[Held]) -> Mapping[str, bool]:
-    """Which of these addresses an interface has, whatever its prefix."""
-    addresses = {one.address for one in there}
-    return {vip: _pair(vip)[0] in addresses for vip in vips}
 
 
 async def ip(*words: str, text: str = "", good: Collection[int] = (0,)) -> str:

@@ -46,6 +46,7 @@ class Redundancy:
         self._keepalived = Keepalived(self._files, on_state=self._on_state, on_death=self._on_death)
         self._vrrp: Vrrp | None = None
         self._settled = True
+        self._state: VrrpState = "FAULT"
         self._serving: bool | None = None
         self._started_at = 0.0
         self._pause = 0.0
@@ -53,8 +54,8 @@ class Redundancy:
 
     @property
     def state(self) -> VrrpState:
-        """What keepalived says; empty where there is no VRRP."""
-        return self._keepalived.state if self._vrrp else ""
+        """What keepalived says; empty where there is no VRRP. It is the owner once it has all addresses as they should be."""
+        return self._state if self._vrrp else ""
 
     @property
     def settled(self) -> bool:
@@ -91,6 +92,7 @@ class Redundancy:
         await handover.route(vrrp, {one.address: one.interface for one in await addresses.held()})
         first, self._vrrp = self._vrrp is None, vrrp
         if first and self._keepalived.adopt():
+            self._state = self._keepalived.state
             log.info("adopted keepalived process=%d state=%s", self._keepalived.pid, self.state)
         changed = not self._files.config.exists() or self._files.config.read_text() != text
         if changed:
@@ -172,18 +174,28 @@ class Redundancy:
                 log.error("keepalived was stopped: ended it")
 
     def _on_state(self) -> None:
-        log.info("state=%s", self.state)
-        if self.state == "MASTER":
+        log.info("state=%s", self._keepalived.state)
+        if self._keepalived.state == "MASTER":
             self._run("settle", self._settle)
+        else:
+            self._publish()
+
+    def _publish(self) -> None:
+        self._state = self._keepalived.state
         self._on_change()
 
     async def _settle(self) -> None:
-        if self._vrrp:
-            await handover.remember(self._id, self._vrrp)
-            await addresses.settle(self._vrrp.vips)
+        try:
+            if self._vrrp:
+                await handover.remember(self._id, self._vrrp)
+                await addresses.settle(
+                    addresses.shared_on(self._vrrp, addresses.links(self._vrrp, await addresses.held()))
+                )
+        finally:
+            self._publish()
 
     def _on_death(self) -> None:
-        log.error("keepalived is gone, state=%s: %s", self.state, self._keepalived.log_tail())
+        log.error("keepalived is gone, state=%s: %s", self._keepalived.state, self._keepalived.log_tail())
         self._run("revival", self._revive)
 
     async def _revive(self) -> None:
@@ -193,7 +205,7 @@ class Redundancy:
             0.0 if time.monotonic() - self._started_at >= STABLE_SECONDS else min(LONGEST_PAUSE, self._pause * 2 or 0.1)
         )
         await self._keepalived.kill()
-        self._on_change()
+        self._publish()
         while (vrrp := self._vrrp) is not None and not self._keepalived.alive:
             try:
                 if owner:
