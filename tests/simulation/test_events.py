@@ -32,7 +32,7 @@ def test_a_life_without_trouble() -> None:
         async with site(roles=PAIR) as made:
             plane = await made.start()
             lb = await made.balancer(plane)
-            made_of = ["VipAllocated", "AmphoraBooted", "AmphoraBooted"]
+            made_of = ["LoadBalancerCreated", "VipAllocated", "AmphoraBooted", "AmphoraBooted"]
             assert await told(made, lb["id"]) == [*made_of, "ConfigurationApplied ×5"]
             await asyncio.sleep(100)
             await plane.api.make("listener", loadbalancer_id=lb["id"], protocol="TCP", protocol_port=81)
@@ -44,7 +44,7 @@ def test_a_life_without_trouble() -> None:
                 "AmphoraDeleted", "LoadBalancerDeleted", "ControlPlaneStopped",
             ]  # fmt: skip
             assert {event.load_balancer_name for event in found} == {"lb", None}
-            assert {event.control_plane for event in found} == {"one"}
+            assert {event.control_plane for event in found} == {"one", None}, "whoever answers may create"
             booted = [event for event in found if event.reason == "AmphoraBooted"]
             assert all(20 < event.data["seconds"] < 60 for event in booted)
             assert {event.amphora_id for event in booted} == {
@@ -120,7 +120,7 @@ def test_retries_are_one_event__and_the_end_of_the_trouble_is_another() -> None:
             lb_id = await made.write("load_balancer", vip_network_id=NETWORK)
             await made.when_settled(lb_id)
             assert plane.controller.troubles() == {}
-            _vip, trouble, _booted, _applied, recovered = await made.events(lb_id)
+            _created, _vip, trouble, _booted, _applied, recovered = await made.events(lb_id)
             assert (trouble.reason, trouble.message) == ("ReconcileFailed", "gateway timeout")
             assert 2 <= trouble.count < 10
             assert recovered.reason == "ReconcileRecovered"

@@ -11,6 +11,7 @@ from typing import Any
 
 from octavia_provider.model import allocated
 from octavia_provider.model.errors import Conflict, Invalid, NotFound, Path, PermanentError, Violation
+from octavia_provider.model.events import Event, Reason
 from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import follow_action
 from octavia_provider.model.listener import WITHOUT_POOL
@@ -135,6 +136,8 @@ class ObjectWriter:
         try:
             made = self._in_force(self.tx.insert(self._new(create_request, owner)))
             self._taken_by(made)
+            if made.kind == "load_balancer":
+                self.tx.record(_created(made))
         except PermanentError as error:
             refused = told(error, create_request, create_requests)
             if owner and isinstance(error, Conflict):
@@ -344,3 +347,10 @@ def _taken_up(leftover: Record, create_request: CreateRequest) -> Mapping[str, A
     if immutable(leftover, create_request.values, values):
         return None
     return {**leftover.spec, **values}
+
+
+def _created(balancer: Record) -> Event:
+    addresses = [address for address in allocated.addresses(balancer.spec) if address]
+    message = "A load balancer was asked for" + (f"; its address is {', '.join(addresses)}" if addresses else "")
+    data = {"addresses": addresses, "urn": balancer.owner.urn if balancer.owner else None}
+    return Reason.LoadBalancerCreated.event(message, load_balancer_id=balancer.id, data=data)

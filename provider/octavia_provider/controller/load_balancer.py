@@ -283,11 +283,9 @@ class BalancerReconciler(BalancerAmphorae):
             await self.write(lambda tx: tx.free_addresses(scope.id))
             self.events.note(Reason.LoadBalancerDeleted, "The load balancer is gone")
             self.ports.status_cache.forget(scope.id)
-
-        if scope.applied < self.desired_state.generation and not self.desired_state.gone:
-            self.events.note(
-                Reason.ConfigurationApplied, "What was written is in force", generation=settlement.generation
-            )
+        elif accepted or not errors:
+            message = "What was accepted of what was written is in force"
+            self.events.note(Reason.ConfigurationApplied, message, generation=settlement.generation)
 
         carried = self.carried()
         surplus = self.addresses.surplus(carried)

@@ -65,6 +65,11 @@ class Reason(Enum):
     OrphanRemoved = WARNING, "An amphora that a late call to the cloud had made was taken away.", _EACH_COUNTS
 
     # ── a load balancer ──────────────────────────────────────────────────────────────────────────────────────────────
+    LoadBalancerCreated = (
+        INFO,
+        "A load balancer was asked for. `data`: its addresses, and the Pulumi resource that it is.",
+        _EACH_COUNTS,
+    )
     VipAllocated = INFO, "The cloud gave the load balancer its addresses. `data`: them.", _EACH_COUNTS
     ConfigurationApplied = INFO, "All that was written up to this generation is in force on all amphorae that work.", 60
     ConfigurationRefused = (
@@ -101,7 +106,8 @@ class Reason(Enum):
 
     def event(self, message: str, **about: Any) -> Event:
         """An event for this reason; ``about``: other fields of ``Event``."""
-        return Event(reason=self.name, severity=self.severity, message=message[:MESSAGE_LENGTH], **about)
+        plain = message[:MESSAGE_LENGTH].replace("\0", " ").encode(errors="replace").decode()  # any database takes it
+        return Event(reason=self.name, severity=self.severity, message=plain, **about)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -66,7 +66,7 @@ class EventLog:
         """
         at, key, changes = self._event_clock() - ago, _key(event), _digest("changes", event.load_balancer_id)
         facts = {"root": event.load_balancer_id, "of_generation": event.generation}
-        latest = {"last_at": at, "control_plane": event.control_plane, "data": plain(event.data)}
+        latest = {"last_at": at, "control_plane": (event.control_plane or "")[:255] or None, "data": plain(event.data)}
         self.touched.add(EVENTS_CHANGED)
         if event.fold_seconds:
             equal = {"equal": key, "since": at - event.fold_seconds, "changes": changes}
