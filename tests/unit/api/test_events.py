@@ -21,6 +21,7 @@ from postgresql import postgresql, postgresql_server
 from unit.api.settling import BASE, Plane
 from unit.api.test_loopback_proxy import door
 from unit.store.opening import opened
+from unit.store.opening import record as stored
 
 __all__ = ["postgresql", "postgresql_server"]
 
@@ -84,12 +85,13 @@ async def test_an_event_is_shown_with_all_that_it_has(plane: Plane) -> None:
     lb = await plane.balancer("web")
     about = {"load_balancer_id": lb["id"], "amphora_id": "a", "control_plane": "one", "data": {"seconds": 1.5}}
     await record(plane, "the amphora runs", **about)
-    (event,) = (await plane.call("GET", OF_ALL)).body["events"]
+    created, event = (await plane.call("GET", OF_ALL)).body["events"]
+    assert (created["reason"], created["data"]["addresses"]) == ("LoadBalancerCreated", [lb["vip_address"]])
     first, last = event.pop("first_at"), event.pop("last_at")
     assert first == last
     assert len(first) == len("2026-01-31T12:00:00.000")
     assert event == {
-        **about, "id": 1, "sequence": 1, "reason": "AmphoraBooted", "severity": "info", "message": "the amphora runs",
+        **about, "id": 2, "sequence": 2, "reason": "AmphoraBooted", "severity": "info", "message": "the amphora runs",
         "count": 1, "load_balancer_name": "web", "object_kind": None, "object_id": None, "generation": 1,
         "project_id": lb["project_id"],
     }  # fmt: skip
@@ -116,7 +118,7 @@ async def test_lists_are_filtered(plane: Plane) -> None:
 
 async def test_load_balancers_are_named_as_people_do__also_those_that_are_gone(plane: Plane) -> None:
     ids = [(await plane.balancer(name))["id"] for name in ("web-0a1b2c3", "api")]
-    await plane.balancer("quiet")
+    await plane.store.write(lambda tx: tx.insert(stored("load_balancer", name="quiet")))
     for id_ in ids:
         await record(plane, f"of {id_}", load_balancer_id=id_)
     assert (await plane.call("DELETE", f"/lbaas/loadbalancers/{ids[0]}", wait=10)).status == 204
@@ -127,7 +129,7 @@ async def test_load_balancers_are_named_as_people_do__also_those_that_are_gone(p
         f"load_balancer={ids[1]}": ids[1:],
         "load_balancer=quiet": [],
     }.items():
-        assert await messages(plane, f"{OF_ALL}?{query}") == [f"of {id_}" for id_ in expected]
+        assert await messages(plane, f"{OF_ALL}?reason=AmphoraBooted&{query}") == [f"of {id_}" for id_ in expected]
     assert (await plane.call("GET", f"{OF_ALL}?load_balancer=nobody")).status == 404
 
 
@@ -155,10 +157,11 @@ async def test_a_load_balancer_has_its_own__after_its_end_too(plane: Plane) -> N
     lb = await plane.balancer("web")
     path = f"/lbaas/loadbalancers/{lb['id']}"
     await record(plane, "other", load_balancer_id="other")
-    assert await messages(plane, f"{path}/events") == []
+    begin = "A load balancer was asked for; its address is 10.1.0.2"
+    assert await messages(plane, f"{path}/events") == [begin]
     await record(plane, "its", load_balancer_id=lb["id"])
     assert (await plane.call("DELETE", path, wait=10)).status == 204
-    assert await messages(plane, f"{path}/events?severity=info") == ["its"]
+    assert await messages(plane, f"{path}/events?severity=info") == [begin, "its"]
     assert (await plane.call("GET", f"{path}/events?load_balancer_id=other")).status == 400
     assert (await plane.call("GET", "/lbaas/loadbalancers/nobody/events")).status == 404
 

@@ -17,6 +17,7 @@ from octavia_provider.cli import exit_codes
 from octavia_provider.cli.history import span
 from octavia_provider.model.events import Reason
 from real_plane import RealPlane
+from unit.store.opening import record as stored
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +25,7 @@ def plane() -> Iterator[RealPlane]:
     """With a load balancer that has lived, one that has not, and one that is gone."""
     with RealPlane() as made:
         web = made.make("web-0a1b2c3")["id"]
-        made.make("quiet")
+        made.run(made.plane.store.write(lambda tx: tx.insert(stored("load_balancer", name="quiet"))))
         record(made, Reason.ControlPlaneStarted, "began", control_plane="one")
         record(made, Reason.AmphoraBooted, "runs", load_balancer_id=web, amphora_id="a" * 36, data={"seconds": 2.5})
         record(made, Reason.ConfigurationApplied, "in force", load_balancer_id=web)
@@ -58,14 +59,22 @@ def reasons(lines: list[str]) -> list[str]:
 def test_events_say_when_what_of_what_and_how_often(plane: RealPlane) -> None:
     lines = told("events", "--home", plane.home)
     assert [line[21:].split(": ", 1) for line in lines] == [
+        [
+            "info     LoadBalancerCreated     load balancer web-0a1b2c3",
+            "A load balancer was asked for; its address is 10.1.0.2",
+        ],
         ["info     ControlPlaneStarted     control plane one", "began"],
         ["info     AmphoraBooted           load balancer web-0a1b2c3, amphora aaaaaaaa", "runs"],
-        ["info     ConfigurationApplied    load balancer web-0a1b2c3", lines[2].split(": ", 1)[1]],
+        ["info     ConfigurationApplied    load balancer web-0a1b2c3", lines[3].split(": ", 1)[1]],
         ["error    ConfigurationRefused    load balancer web-0a1b2c3, listener tls", "unknown keyword"],
         ["warning  AmphoraLost             load balancer web-0a1b2c3, amphora aaaaaaaa", "does not run"],
+        [
+            "info     LoadBalancerCreated     load balancer gone",
+            "A load balancer was asked for; its address is 10.1.1.2",
+        ],
         ["info     LoadBalancerDeleted     load balancer gone", "is gone"],
     ]
-    assert "in force (×2 since 2" in lines[2]
+    assert "in force (×2 since 2" in lines[3]
     assert len(told("events", "-n", "2", "--home", plane.home)) == 2
 
 
@@ -96,7 +105,8 @@ def test_history_is_a_life_in_order(plane: RealPlane) -> None:
     lines = told("history", "web", "--home", plane.home)
     assert lines[0].startswith("web-0a1b2c3  ")
     assert lines[1].split() == ["time", "(UTC)", "after", "generation", "reason", "of", "what"]
-    words = [line.split(maxsplit=2)[2] for line in lines[2:-1]]
+    assert "LoadBalancerCreated" in lines[2]
+    words = [line.split(maxsplit=2)[2] for line in lines[3:-1]]
     assert "AmphoraBooted" in words[0]
     assert words[0].endswith("amphora aaaaaaaa  runs, in 2.5 s")
     assert "in force (×2 since" in words[1]
@@ -104,7 +114,7 @@ def test_history_is_a_life_in_order(plane: RealPlane) -> None:
     assert words[3].endswith("AmphoraLost           amphora aaaaaaaa  does not run")
     assert lines[-1].startswith(f"amphora {'a' * 36}: since 2")
     found = [json.loads(line) for line in told("history", "web", "--json", "--home", plane.home)]
-    assert [event["after"] is None for event in found] == [True, False, False, False]
+    assert [event["after"] is None for event in found] == [True, False, False, False, False]
     assert "is gone" in told("history", "gone", "--home", plane.home)[-1]
 
 
