@@ -163,7 +163,7 @@ def test_one_namespace_goes__it_is_rebuilt(site: Installation, disaster: Callabl
     changes_apply(stack)
     told = [event["reason"] for event in events.latest(site.client, [("severity", "info")], 100)]
     lost = disaster is not kill_a_host  # a host's command is started again by the cloud itself
-    assert told[:2] == ["ControlPlaneStarted", "AmphoraBooted"]
+    assert told[:3] == ["ControlPlaneStarted", "LoadBalancerCreated", "AmphoraBooted"]
     assert ("AmphoraLost" in told, told.count("AmphoraBooted")) == (lost, 2 if lost else 1)
     assert "ConfigurationApplied" in told
 
