@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from octavia_provider.client.deadline import Deadline
+
 from .installation import Installation, Load, Stack, answers, make_stack, until
 from .processes import command, parent
 
@@ -48,6 +50,12 @@ def pair(stack: Stack) -> set[str]:
     return set(found) if sorted(found.values()) == ["BACKUP", "MASTER"] and len(owner(stack)) == 1 else set()
 
 
+def alone(stack: Stack) -> set[str]:
+    """The id of the one amphora, once it is alone; nothing before."""
+    found = roles(stack)
+    return set(found) if list(found.values()) == ["STANDALONE"] else set()
+
+
 def change_flavor(stack: Stack, flavor_id: str | None) -> None:
     stack.load_balancer = stack.change("load_balancer", stack.load_balancer["id"], flavor_id=flavor_id)
 
@@ -55,18 +63,32 @@ def change_flavor(stack: Stack, flavor_id: str | None) -> None:
 @pytest.mark.covers(
     "flavor_profile.flavor_data.loadbalancer_topology=ACTIVE_STANDBY", "flavor_profile.flavor_data.vrrp_advertisement_interval",
 )  # fmt: skip
-def test_one_amphora_becomes_a_pair_and_one_again__and_no_request_fails(site: Installation) -> None:
+def test_one_amphora_becomes_a_pair_and_one_again_and_all_are_replaced__and_no_request_fails(
+    site: Installation,
+) -> None:
     stack = make_stack(site, members=2)
     (first,) = roles(stack)
     with Load(stack.url) as load:
+        fail_over(stack)
+        (second,) = until(lambda: alone(stack) - {first}, what="another amphora")
+        load.more(100)
         change_flavor(stack, flavor(site))
-        assert first in until(lambda: pair(stack), what="a pair")
-        load.more(200)
+        before = until(lambda: pair(stack), what="a pair")
+        assert second in before
+        load.more(100)
+        fail_over(stack)
+        after = until(lambda: not pair(stack) & before and pair(stack), what="two others")
+        load.more(100)
         change_flavor(stack, None)
-        assert list(roles(stack).values()) == ["STANDALONE"]
-        load.more(200)
+        assert alone(stack) < after
+        load.more(100)
     assert not load.failures
     assert len(owner(stack)) == 1
+
+
+def fail_over(stack: Stack) -> None:
+    path = f"/v2/lbaas/loadbalancers/{stack.load_balancer['id']}/failover"
+    stack.site.client.request("PUT", path, deadline=Deadline(30.0))
 
 
 def test_a_lost_amphora_of_a_pair_is_replaced_and_clients_are_served_meanwhile(site: Installation) -> None:

@@ -159,7 +159,7 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     up = [amphora for amphora in able if observed.up(amphora)]
     repairs = tuple(_repair(amphora, observed) for amphora in able if amphora not in up and amphora in found.kept)
     serving = _serve(desired, observed, up) if up else ()
-    replaced = _replace(desired, observed, found, ready=all(amphora in up for amphora in found.kept))
+    replaced = _replace(observed, found, ready=all(amphora in up for amphora in found.kept))
     renewals = tuple(RenewCertificate(amphora.id) for amphora in up if amphora.id in observed.due)
     return serving or repairs or replaced or renewals or releases
 
@@ -201,23 +201,28 @@ def _serve(desired: Desired, observed: Observed, up: Iterable[Amphora]) -> tuple
     if lacking := tuple(Readdress(a.id) for a in up if wanted[a.id] - has[a.id]):
         return lacking
     pushes = tuple(Push(a.id) for a in up if observed.digests.get(a.id) != desired.digest.get(a.id))
-    pushed = {push.amphora_id for push in pushes}
+    # Who serves hears of one that joins before that one begins: else both would think that they are alone, and have the VIPs.
+    pushes = tuple(push for push in pushes if push.amphora_id in observed.digests) or pushes
+    pushed = {a.id for a in up if observed.digests.get(a.id) != desired.digest.get(a.id)}
     former = tuple(Readdress(a.id, surplus=True) for a in up if a.id not in pushed and has[a.id] - wanted[a.id])
+    by_itself = (a.id for a in up if a.role != ALONE and a.id not in pushed and _by_itself(desired, observed, a))
+    if observed.owner is None and not pushes and (one := next(by_itself, None)):
+        return (HandOver(one),)  # then it sends to members by its own address, before it has to give up the VIPs
     close = tuple(step for step in desired.cloud_steps if step.before)
     let_in = tuple(step for step in desired.cloud_steps if not step.before)
     return (*close, *pushes, *former, *let_in)
 
 
-def _replace(desired: Desired, observed: Observed, found: Succession, *, ready: bool) -> tuple[Step, ...]:
+def _by_itself(desired: Desired, observed: Observed, amphora: Amphora) -> bool:
+    return bool({*observed.instances[amphora.id].vips} & {*desired.vips})
+
+
+def _replace(observed: Observed, found: Succession, *, ready: bool) -> tuple[Step, ...]:
     """Amphorae that leave go: those that are lost, and when those that stay are ``ready`` and have the VIPs the others too."""
     running = [amphora for amphora in found.leaving if exists(observed, amphora)]
     lost = tuple(Discard(amphora.id) for amphora in found.leaving if amphora not in running)
     if lost or not ready:
         return lost
-    paired = [amphora for amphora in (*found.kept, *running) if amphora.role != ALONE]
-    by_itself = (a.id for a in paired if {*observed.instances[a.id].vips} & {*desired.vips})
-    if observed.owner is None and (one := next(by_itself, None)):
-        return (HandOver(one),)
     if running and not found.established:
         return (HandOver(found.preferred or found.kept[0].id),)
     if busy := tuple(Drain(a.id) for a in running if a.id not in observed.drained and observed.up(a)):

@@ -120,3 +120,11 @@ def test_one_that_is_drained_is_not_preferred__and_the_other_one_is_as_long_as_i
     assert succession(goal, dataclasses.replace(seen, owner="b")).preferred == "b"
     assert succession(goal, dataclasses.replace(seen, suspects=frozenset({"b"}))).preferred is None
     assert succession(goal, standing(drained(master), drained(backup), owner="m")).preferred is None
+
+
+def test_who_serves_hears_of_one_that_joins_before_that_one_begins() -> None:
+    goal, seen = wanted(PAIR), standing(*both(), owner="b")
+    goal = dataclasses.replace(goal, digest={"m": "new", "b": "new"})
+    assert plan(goal, dataclasses.replace(seen, digests={"b": "d"})) == (Push("b"),)
+    assert plan(goal, dataclasses.replace(seen, digests={"b": "new"})) == (Push("m"),)
+    assert plan(goal, dataclasses.replace(seen, digests={})) == (Push("m"), Push("b")), "made together"
