@@ -89,10 +89,11 @@ def _single(observed: Observed) -> tuple[Cast, list[str]]:
 
 
 def _several(desired: Desired, observed: Observed) -> tuple[Cast, list[str]]:
-    """Of several that are to be replaced and run, one goes after the other: first those that do not have the VIPs."""
+    """Of several that are to be replaced and run, one goes after the other: first those that do not have the VIPs, and of those
+    that wait who has them is kept first."""
     due = [a for a in observed.amphorae if a.retiring and exists(observed, a)]
     due.sort(key=lambda a: (a.id == observed.owner, a.role != BACKUP))
-    return _cast(desired.roles, [*(a for a in observed.amphorae if not a.retiring), *due[1:]])
+    return _cast(desired.roles, [*(a for a in observed.amphorae if not a.retiring), *reversed(due[1:])])
 
 
 def _cast(roles: Iterable[str], amphorae: Iterable[Amphora]) -> tuple[Cast, list[str]]:

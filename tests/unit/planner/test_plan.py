@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from octavia_provider.planner.plan import (
@@ -88,6 +88,7 @@ SOME_VIPS = st.lists(st.sampled_from(VIPS), unique=True).map(tuple)
 ROLES = st.sampled_from([(), SINGLE, PAIR, ("MASTER", "BACKUP", "BACKUP")])
 
 
+@settings(max_examples=400)
 @given(
     ROLES, st.dictionaries(IDS, st.tuples(st.sampled_from(["STANDALONE", "MASTER", "BACKUP"]), st.booleans())),
     st.dictionaries(IDS, st.tuples(st.booleans(), SOME_VIPS, SOME_VIPS)), st.dictionaries(IDS, st.sampled_from(["d", "old"])),
