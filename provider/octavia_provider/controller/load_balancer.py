@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import structlog
@@ -42,9 +42,13 @@ _FENCED = (planner.AddAmphora, planner.Recast, planner.Retire, planner.Push)
 
 @dataclass(slots=True)
 class BalancerReconciler(BalancerAmphorae):
-    """Holds what it knows of one load balancer between cycles; ``forget`` makes it look again."""
+    """Holds what it knows of one load balancer between cycles; ``forget`` makes it look again.
+
+    ``_reserved``: revisions for the next pushes (``Pusher.reserved``).
+    """
 
     _stale: bool = False
+    _reserved: list[int] = field(default_factory=list)
 
     def forget(self) -> None:
         """Trust nothing that was seen: the next cycle asks the cloud and the agents (this one goes on as it is)."""
@@ -129,6 +133,8 @@ class BalancerReconciler(BalancerAmphorae):
             if scope is None:
                 self.desired_state.clear()
                 return
+            if scope.fence != self.desired_state.scope.fence:
+                self._reserved.clear()  # it is not ours any more: the next revision is asked for, and refused
             changed = tx.find(scope_id=scope_id, since=since)
             self.desired_state.read(scope, changed, lambda id_: tx.get("tls_container", id_))
             self.amphorae = tuple(tx.amphorae(scope_id))
@@ -240,7 +246,8 @@ class BalancerReconciler(BalancerAmphorae):
 
     async def _push_one(self, amphora_id: str, rendered: Rendered) -> Refusal | None:
         state, instance = self.desired_state, (self.instances or {})[amphora_id]
-        pusher = Pusher(self.ports.store, self.ports.agents, state.scope, state.generation, self.in_force)
+        ports = self.ports
+        pusher = Pusher(ports.store, ports.agents, state.scope, state.generation, self.in_force, self._reserved)
         before = self.in_force.get(amphora_id)
         try:
             wanted, delta = self._render_cache.digest(rendered), self._render_cache.delta(rendered)
@@ -289,13 +296,17 @@ class BalancerReconciler(BalancerAmphorae):
 
         carried = self.carried()
         surplus = self.addresses.surplus(carried)
+        reserved: list[int] = []
 
         def work(tx: Transaction) -> None:
             tx.settle(settlement)
             if surplus is not None:
                 self.addresses.give_back(tx, scope.id, carried)
+            if not self.desired_state.gone:
+                reserved.extend(tx.next_revision(scope.id, scope.fence).revision for _ in self.amphorae)
 
         await self.write(work)
+        self._reserved = reserved
         if surplus is not None:
             self.addresses.given_back(surplus)
         self.desired_state.settled(self.desired_state.generation, accepted, errors)

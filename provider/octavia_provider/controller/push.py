@@ -28,13 +28,18 @@ class InForce:
 
 @dataclass(slots=True)
 class Pusher:
-    """Of one load balancer, whose ``lease`` is ours, at one generation. ``in_force``: by amphora, what it has put in force."""
+    """Of one load balancer, whose ``lease`` is ours, at one generation. ``in_force``: by amphora, what it has put in force.
+
+    ``reserved``: revisions that the settlement before has raised, each for one push: that spares a commit of its own. That the lease is
+    still ours was seen as the generation was read; an agent that another one has pushed to refuses us by the fence.
+    """
 
     store: Store
     agents: Agents
     lease: Scope
     generation: int
     in_force: dict[str, InForce]
+    reserved: list[int]
 
     async def push(
         self, instance: Instance, new: Configuration, wanted: str, *, whole: bool, delta: Delta | None = None
@@ -55,8 +60,7 @@ class Pusher:
         self.in_force[instance.amphora_id] = InForce(without_contents(new), wanted, applied.heartbeat)
 
     async def _send(self, instance: Instance, new: Configuration, wanted: str, delta: Delta | None) -> Applied:
-        scope = await self.store.write(lambda tx: tx.next_revision(self.lease.id, self.lease.fence))
-        stamp = VersionStamp(scope.epoch, scope.fence, scope.revision, self.generation, wanted)
+        stamp = VersionStamp(self.lease.epoch, self.lease.fence, await self._revision(), self.generation, wanted)
         message = Push(stamp=stamp, delta=delta) if delta else Push(stamp=stamp, full=new)
         applied = await self.agents.push(instance, self.lease.id, message)
         log.info(
@@ -70,6 +74,11 @@ class Pusher:
             whole=delta is None,
         )
         return applied
+
+    async def _revision(self) -> int:
+        if self.reserved:
+            return self.reserved.pop(0)
+        return (await self.store.write(lambda tx: tx.next_revision(self.lease.id, self.lease.fence))).revision
 
 
 def _delta(known: InForce, new: Configuration, wanted: str) -> Delta | None:

@@ -73,11 +73,11 @@ class Coordination:
 
     def next_revision(self, scope_id: str, fence: int) -> Scope:
         """Raise the revision; ``LeaseLost`` when the fence is no longer ours."""
-        self._scopes.pop(scope_id, None)
         row = self._db.execute(_NEXT_REVISION, {"which": scope_id, "ours": fence}).first()
         if row is None:
             raise _lost(scope_id)
-        return rows.scope(row)
+        found = self._scopes[scope_id] = rows.scope(row)
+        return found
 
     def require_lease(self, scope_id: str, fence: int) -> None:
         """``LeaseLost`` when the fence is no longer ours; of a scope that is gone nobody can have another one."""
