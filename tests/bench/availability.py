@@ -19,13 +19,15 @@ from pathlib import Path
 
 from faults.analysis import percentile
 from faults.measure import RATE, Act, Outage, measure_outage
+from faults.our_faults import DELIBERATE, HARMLESS
+from faults.our_pair import OctaviaPair, member_host, site_of_pairs, small_disk
 from faults.pair import FAULTS, Pair
 from faults.stock import StockPair
 from netns.traffic import until
 
+from . import availability_docs, topics
 from .picture import Panel, draw
-from .rows import Goal, Row, at_most, median
-from .topics import OPTIONS, NotHere, Say
+from .rows import Row, at_most, median
 
 RUNS, MINUTES = 30, 120.0
 BUILD = Path(__file__).resolve().parent.parent.parent / "build"
@@ -37,21 +39,23 @@ PICTURED = "host gone"
 Figures = dict[tuple[str, str], list[Outage]]
 
 
-def measure(say: Say) -> Iterator[Row]:
+def measure(say: topics.Say) -> Iterator[Row]:
     """All rounds, then a row for each fault of each pair."""
     if os.geteuid() != 0 or not all(shutil.which(name) for name in ("haproxy", "keepalived")):
-        raise NotHere("needs root, haproxy and keepalived: run make bench as root, after make setup")
+        raise topics.NotHere("needs root, haproxy and keepalived: run make bench as root, after make setup")
     found: Figures = {}
     with contextlib.ExitStack() as stack:
-        pairs = [stack.enter_context(made) for made in (stock(),)]
-        ends = time.monotonic() + 60 * (OPTIONS.minutes or MINUTES)
-        for turn in range(OPTIONS.runs or RUNS):
+        pairs = [stack.enter_context(made) for made in (stock(), ours())]
+        ends = time.monotonic() + 60 * (topics.OPTIONS.minutes or MINUTES)
+        for turn in range(topics.OPTIONS.runs or RUNS):
             if time.monotonic() > ends:
                 break
             for fault, pair, act in in_turn(pairs):
                 say(f"round {turn + 1}: {pair.kind}, {fault}")
                 found.setdefault((pair.kind, fault), []).append(one(pair, fault, act))
             write(found)
+    if topics.OPTIONS.docs and found:
+        availability_docs.write()
     yield from rows(found)
 
 
@@ -65,6 +69,17 @@ def stock() -> Iterator[tuple[Pair, Mapping[str, Act]]]:
             yield pair, FAULTS
     finally:
         pair.close()
+
+
+@contextlib.contextmanager
+def ours() -> Iterator[tuple[Pair, Mapping[str, Act]]]:
+    """Our pair, on a disk that is small enough to be filled, and what is done to it."""
+    with small_disk() as disk, site_of_pairs(disk / "home") as made:
+        pair = OctaviaPair(made)
+        with pair.recorder:
+            pair.watch()
+            pair.add_member(member_host(made, pair.network))
+            yield pair, {**FAULTS, **HARMLESS, **DELIBERATE}
 
 
 def in_turn(pairs: list[tuple[Pair, Mapping[str, Act]]]) -> Iterator[tuple[str, Pair, Act]]:
@@ -93,20 +108,14 @@ def rows(found: Figures) -> Iterator[Row]:
         gaps = [one.new.gap for one in outages]
         lost = [one.new.lost + one.kept.lost for one in outages]
         note = f"p99; median {median(gaps) * 1000:.0f}, worst {max(gaps) * 1000:.0f} ms; lost {median(lost):.0f} of 2 × 1,000/s"
-        ours = kind == "ours"
-        if ours and fault not in FAULTS:
+        if fault not in FAULTS:
             yield Row(f"{name}.lost", max(lost), "requests", at_most(0), len(outages), "the most of a run")
-        yield Row(
-            f"{name}.gap", percentile(gaps, 0.99) * 1000, "ms", _goal(fault) if ours else None, len(outages), note
-        )
-        if ours:
+        goal = at_most(GOALS[fault] * 1000) if kind == "ours" and fault in GOALS else None
+        yield Row(f"{name}.gap", percentile(gaps, 0.99) * 1000, "ms", goal, len(outages), note)
+        if kind == "ours":
             times = [one.over for one in outages]
             note = f"p99; median {median(times):.2f}, worst {max(times):.2f} s"
             yield Row(f"{name}.whole", percentile(times, 0.99), "s", at_most(RESTORED), len(outages), note)
-
-
-def _goal(fault: str) -> Goal | None:
-    return at_most(GOALS[fault] * 1000) if fault in GOALS else None
 
 
 def write(found: Figures) -> None:

@@ -32,8 +32,9 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=OUTPUT, help="where the JSON goes (default: build/bench.json)")
     parser.add_argument("--runs", type=int, help="availability: how often each fault is done (default: 30)")
     parser.add_argument("--minutes", type=float, help="availability: when no other round begins (default: 120)")
+    parser.add_argument("--docs", action="store_true", help="availability: write figures and picture into docs/")
     asked = parser.parse_args()
-    topics.OPTIONS.runs, topics.OPTIONS.minutes = asked.runs, asked.minutes
+    topics.OPTIONS = topics.Options(asked.runs, asked.minutes, asked.docs)
     console = Console(stderr=True)
     rows = [row for name in asked.only or topics.TOPICS for row in _topic(name, console)]
     written = _write(rows, asked.output, keep=bool(asked.only))

@@ -37,6 +37,7 @@ class Options:
 
     runs: int | None = None
     minutes: float | None = None
+    docs: bool = False
 
 
 OPTIONS = Options()

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -166,6 +168,18 @@ def site_of_pairs(home: Path) -> Iterator[Installation]:
     templates(home).mkdir()
     with installation(home, "--templates-dir", str(templates(home))) as site:
         yield site
+
+
+@contextlib.contextmanager
+def small_disk() -> Iterator[Path]:
+    """A folder on a disk of its own that is small enough to be filled; its path is short enough for sockets."""
+    disk = Path(tempfile.mkdtemp(prefix="oct-", dir="/tmp"))
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0755", "octavia", str(disk)], check=True)
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+        shutil.rmtree(disk, ignore_errors=True)
 
 
 def flavor(site: Installation, name: str, **data: Any) -> str:

@@ -5,9 +5,6 @@ and what is done on purpose fails no request. How long an outage takes is measur
 from __future__ import annotations
 
 import asyncio
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,7 +14,7 @@ from faults.conftest import COST
 from faults.generations import GenerationRecorder, backwards, newest
 from faults.measure import measure_outage
 from faults.our_faults import DELIBERATE, HARMLESS
-from faults.our_pair import OctaviaPair, agents, member_host, site_of_pairs
+from faults.our_pair import OctaviaPair, agents, member_host, site_of_pairs, small_disk
 from faults.ownership import overlaps
 from faults.pair import FAULTS
 from netns.installation import until
@@ -31,19 +28,12 @@ RATE, PATIENCE = 200.0, 10.0
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[OctaviaPair]:
-    """In a home on a disk of its own that is small enough to be filled."""
-    disk = Path(tempfile.mkdtemp(prefix="oct-", dir="/tmp"))
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m,mode=0755", "octavia", str(disk)], check=True)
-    try:
-        with site_of_pairs(disk / "home") as site:
-            made = OctaviaPair(site)
-            with made.recorder:
-                made.watch()
-                made.add_member(member_host(site, made.network))
-                yield made
-    finally:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
-        shutil.rmtree(disk, ignore_errors=True)
+    with small_disk() as disk, site_of_pairs(disk / "home") as site:
+        made = OctaviaPair(site)
+        with made.recorder:
+            made.watch()
+            made.add_member(member_host(site, made.network))
+            yield made
 
 
 Tell = Callable[[str, object], None]
