@@ -121,6 +121,13 @@ def opened(family: int, kind: int = socket.SOCK_STREAM, protocol: int = 0) -> st
     return "opened"
 
 
+def packet_options() -> str:
+    """PACKET_RX_RING and the like (SOL_PACKET): where the holes of packet sockets were."""
+    with socket.socket(17, socket.SOCK_RAW) as packets:
+        packets.setsockopt(263, 5, bytes(16))
+    return "taken"
+
+
 def fork_many(users: int = 0) -> str:
     """As many processes as there may be, perhaps as many users, each with a limit of its own: the limit has to come first."""
     children: list[int] = []
@@ -245,6 +252,7 @@ def on_the_kernel() -> Work:
         work[f"open a {name} socket"] = lambda family=family: opened(family)
     work["make a device"] = make_device
     work["open a packet socket"] = lambda: opened(17, socket.SOCK_RAW)
+    work["take a packet socket's options"] = packet_options
     work["open a raw socket"] = lambda: opened(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
     work["change the network"] = lambda: write("/proc/sys/net/ipv4/ip_forward")
     return work

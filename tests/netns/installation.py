@@ -140,7 +140,7 @@ class Installation:
         """The process id of the cloud's holder: of those that carry its command line, the one that the others come from."""
         found = {pid for pid in all_processes() if command(pid)[3:6:2] == [HOLDER, str(self.home)]}
         for pid in found:
-            if parent(pid) not in found:
+            if parent(pid) not in {0, *found}:
                 return pid
         raise AssertionError("no cloud runs")
 
@@ -172,14 +172,18 @@ class Installation:
 
     def masters(self) -> list[int]:
         """The process ids of the masters of the amphorae's haproxies."""
-        return sorted(pid for pid in self._haproxies() if parent(pid) not in self._haproxies())
+        parents = self._haproxies()
+        return sorted(pid for pid in parents if parents[pid] not in parents)
 
     def workers(self) -> list[int]:
         """The process ids of the workers of the amphorae's haproxies, of old ones too while they finish."""
-        return sorted(pid for pid in self._haproxies() if parent(pid) in self._haproxies())
+        parents = self._haproxies()
+        return sorted(pid for pid in parents if parents[pid] in parents)
 
-    def _haproxies(self) -> list[int]:
-        return [pid for pid in self.processes() if command(pid)[0] == "haproxy" and "-Ws" in command(pid)]
+    def _haproxies(self) -> dict[int, int]:
+        """Each with its parent, less those that end while we look."""
+        found = [pid for pid in self.processes() if command(pid)[0] == "haproxy" and "-Ws" in command(pid)]
+        return {pid: its_parent for pid in found if (its_parent := parent(pid))}
 
 
 @dataclass

@@ -244,7 +244,7 @@ async def test_an_amphora_stays_where_it_is(attacked: tuple[NetnsCloud, Path], w
             targets["list"] += ["/var/lib/octavia-amphora"]
         told = await ask(cloud, booted.agent, f"/{who}?{urllib.parse.quote(json.dumps(targets))}")
     # it becomes haproxy's user, and sees which descriptors that one has, not what they are
-    may = ("become", "open a raw socket", "change the network", "look at the files of")
+    may = ("become", "open a raw socket", "open a packet socket", "change the network", "look at the files of")
     assert {
         name: answer
         for name, answer in holes(told, *(may if who == "agent" else ())).items()

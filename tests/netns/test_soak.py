@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ten thousand changes in a row, a hundred of them reloads: nothing is left behind, in agent, haproxy, control plane or store.
+"""Thousands of changes in a row, one in a hundred a reload: nothing is left behind, in agent, haproxy, control plane or store.
 
-``SOAK_SECONDS`` (``make soak``) has them go on for so long, under load.
+``SOAK_SECONDS`` (``make soak``) has them be ten thousand at least, and go on for so long, under load.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from .processes import all_processes, command, parent
 from .traffic import until
 
 SECONDS = float(os.environ.get("SOAK_SECONDS", "0"))
-CHANGES, A_CYCLE = 10_000, 100
+CHANGES, A_CYCLE = (10_000 if SECONDS else 5_000), 100
 """The last change of each cycle is a reload."""
 WARM = 10
 """After so many cycles all that grows once has grown."""
 LEAK = 512
-"""Bytes a change: less is not told from noise in ten thousand of them (5 MiB)."""
+"""Bytes a change: less is not told from noise in thousands of them (2 MiB)."""
 PAIRS = [pem.make("a.test") for _ in range(4)]
 CERTIFICATE = "a.pem"
 
@@ -110,10 +110,13 @@ def changed(was: Configuration, number: int) -> Configuration:
 def haproxies(amphora: Amphora) -> tuple[int, list[int]]:
     """The master, and its workers."""
     here = amphora.run_directory.name
-    found = [
-        pid for pid in all_processes() if command(pid)[:1] == ["haproxy"] and any(here in word for word in command(pid))
-    ]
-    (master,) = [pid for pid in found if parent(pid) not in found]
+    parents = {
+        pid: parent(pid)
+        for pid in all_processes()
+        if command(pid)[:1] == ["haproxy"] and any(here in word for word in command(pid))
+    }
+    found = [pid for pid in parents if parents[pid]]  # one may end while we look
+    (master,) = [pid for pid in found if parents[pid] not in found]
     return master, [pid for pid in found if pid != master]
 
 
@@ -125,7 +128,7 @@ def holding(amphora: Amphora) -> tuple[Held, Held, Held, dict[str, int]]:
     return Held.by(amphora.agent_pid()), Held.by(master), Held.by(worker), files
 
 
-async def test_agent_and_haproxy_hold_after_ten_thousand_changes_what_they_held_before(amphora: Amphora) -> None:
+async def test_agent_and_haproxy_hold_after_thousands_of_changes_what_they_held_before(amphora: Amphora) -> None:
     was = msgspec.structs.replace(
         amphora.configuration(server(8001), server(8002), server(8003), frontends=(PLAIN, web(0))), files=pair(0)
     )
@@ -162,7 +165,7 @@ async def test_agent_and_haproxy_hold_after_ten_thousand_changes_what_they_held_
 MEMBERS, ROUNDS = 250, 40
 
 
-def test_control_plane_and_store_hold_after_ten_thousand_changes_what_they_held_before(site: Installation) -> None:
+def test_control_plane_and_store_hold_after_thousands_of_changes_what_they_held_before(site: Installation) -> None:
     network = site.create("local_network", name="net")
     balancer = site.create("load_balancer", name="lb", vip_network_id=network["id"])
     listener = site.create("listener", loadbalancer_id=balancer["id"], protocol="HTTP", protocol_port=80)

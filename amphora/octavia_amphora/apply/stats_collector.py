@@ -79,20 +79,35 @@ class StatsCollector:
         try:
             yield
             await old.wait_stopped()
+            counted = await self._count_if_idle(old)
         except BaseException:
             old.release()
             raise
-        task = asyncio.ensure_future(self._follow(old))
-        self._followers.add(task)
-        task.add_done_callback(self._followers.discard)
+        if counted:
+            old.release()
+        else:
+            task = asyncio.ensure_future(self._follow(old))
+            self._followers.add(task)
+            task.add_done_callback(self._followers.discard)
+
+    async def _count_if_idle(self, old: OldWorker) -> bool:
+        """Count with it for the last time, if it has no connections. Whoever calls holds the lock: who collects meanwhile
+        would write down an earlier look after this one."""
+        try:
+            if await old.is_idle():
+                listeners = await old.listeners()
+                self._totals.update(old.key, {name: one.counters for name, one in listeners.items()})
+                return True
+        except (runtime.RuntimeApiError, OSError):
+            pass  # it was killed, which _follow says
+        return False
 
     async def _follow(self, old: OldWorker) -> None:
         """Count with it until its last connection has gone."""
         try:
             await old.wait_idle()
-            async with self.lock:  # whoever collects now would write down an earlier look after this one
-                listeners = await old.listeners()
-                self._totals.update(old.key, {name: one.counters for name, one in listeners.items()})
+            async with self.lock:
+                await self._count_if_idle(old)
                 self.reset_workers()
         except (runtime.RuntimeApiError, OSError) as error:  # it was killed, or ended by hard-stop-after
             log.warning("what an old worker counted last may be lost: %s", error)

@@ -57,13 +57,15 @@ class OldWorker:
                         return
                     await asyncio.sleep(MIN_POLL_SECONDS)
 
+    async def is_idle(self) -> bool:
+        """Whether it has no connections but ours (those to its own sockets are not in ``CurrConns``)."""
+        (info,) = await self._session.execute(["show info"])
+        return runtime.parse_info(info).get("CurrConns") == "0"
+
     async def wait_idle(self) -> None:
-        """Wait until it has no connections but ours (those to its own sockets are not in ``CurrConns``)."""
+        """Wait until it has none."""
         pause = MIN_POLL_SECONDS
-        while True:
-            (info,) = await self._session.execute(["show info"])
-            if runtime.parse_info(info).get("CurrConns") == "0":
-                return
+        while not await self.is_idle():
             await asyncio.sleep(pause)
             pause = min(pause * 2, MAX_POLL_SECONDS)
 
