@@ -16,7 +16,7 @@ import pytest_asyncio
 from cryptography import x509
 
 from octavia_provider.agents import AgentClient
-from octavia_provider.model.errors import Unreachable
+from octavia_provider.model.errors import PermanentError, Unreachable
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import AgentRefused, CertificateExpired, Credential
 
@@ -117,3 +117,25 @@ async def test_the_control_plane_renews_its_own_certificate(amphora: Amphora) ->
     clock.ago = dt.timedelta(0)
     assert (await client.info(amphora.host)).amphora_id == amphora.id
     await client.close()
+
+
+async def test_the_authority_is_rotated_phase_by_phase_while_haproxy_serves(amphora: Amphora) -> None:
+    """Whoever shows a certificate of the former one is believed until the last phase, and nobody after it."""
+    workers, load = (await amphora.push(amphora.configuration(A, B))).workers, Load(amphora)
+    authority, former = amphora.authority, AgentClient(amphora.sandbox, amphora.authority_at(Clock(dt.timedelta(0))))  # type: ignore[arg-type]
+    for kept in (authority.begun, authority.advanced, authority.advanced):
+        assert authority.follow(kept())
+        assert await amphora.client.trust(amphora.host, authority.bundle)
+        new = authority.issue_amphora(amphora.id, ADDRESS)
+        assert await amphora.client.renew_certificate(amphora.host, new)
+        assert await shown(amphora) == serial(new)
+        assert (await amphora.push(amphora.configuration(A))).workers == workers
+    with pytest.raises((Unreachable, PermanentError)):
+        await former.info(amphora.host)
+    await former.close()
+    with pytest.raises(AgentRefused, match="no certificates"):
+        await amphora.client.trust(amphora.host, b"nothing")
+    amphora.kill(signal.SIGTERM)
+    await amphora.start()
+    assert (await amphora.push(amphora.configuration(A, B))).workers == workers
+    await load.stop()

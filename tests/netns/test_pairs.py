@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from command_line import octaviactl
 from octavia_provider.client.deadline import Deadline
 
 from .installation import Installation, Load, Stack, answers, make_stack, until
@@ -89,6 +92,33 @@ def test_one_amphora_becomes_a_pair_and_one_again_and_all_are_replaced__and_no_r
 def fail_over(stack: Stack) -> None:
     path = f"/v2/lbaas/loadbalancers/{stack.load_balancer['id']}/failover"
     stack.site.client.request("PUT", path, deadline=Deadline(30.0))
+
+
+def test_a_pair_is_drained_and_its_agents_are_started_anew__and_no_request_fails(site: Installation) -> None:
+    stack = make_stack(site, members=2, flavor_id=flavor(site))
+    until(lambda: pair(stack), what="a pair")
+    with Load(stack.url) as load:
+        (drained,) = until(lambda: with_vips(stack), what="a heartbeat of the one that has the VIPs")
+        told = operate(site, "drain", drained)
+        assert {one["id"]: one["vrrp_state"] for one in told["amphorae"]}[drained] == "BACKUP"
+        load.more(100)
+        assert not load.failures
+        operate(site, "drain", "--undo", drained)
+        assert [one["how"] for one in operate(site, "upgrade", "--force")["upgraded"]] == ["restart"] * 2
+        load.more(100)
+    assert not load.failures
+    assert with_vips(stack) == pair(stack) - {drained}, "nobody preempts"
+
+
+def with_vips(stack: Stack) -> set[str]:
+    found = stack.site.get_json("/v2/octavia/amphorae")["amphorae"]
+    return {one["id"] for one in found if one["vrrp_state"] == "MASTER"}
+
+
+def operate(site: Installation, *words: str) -> Any:
+    done = octaviactl(*words, "--json", "--home", str(site.home))
+    assert (done.returncode, done.stderr) == (0, "")
+    return json.loads(done.stdout)
 
 
 def test_a_lost_amphora_of_a_pair_is_replaced_and_clients_are_served_meanwhile(site: Installation) -> None:

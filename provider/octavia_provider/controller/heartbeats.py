@@ -63,6 +63,7 @@ class Heartbeats:
         self._loops: list[asyncio.Task[None]] = []
         self._socket: socket.socket | None = None
         self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
+        self._confirming: set[tuple[str, str]] = set()
         self._accepted = 0
         self._membership = membership
         self._followed = Followed(store, compute, agents, status_cache, self._spawn)
@@ -261,9 +262,18 @@ class Heartbeats:
                     self._followed.forget(amphora_id, load_balancer_id)
                     continue
                 log.warning("silent", amphora=amphora_id, seconds=round(seconds, 1))
-                self._spawn(self._confirm(amphora_id, load_balancer_id))
+                if (amphora_id, load_balancer_id) not in self._confirming:
+                    self._spawn(self._confirm(amphora_id, load_balancer_id))
 
     async def _confirm(self, amphora_id: str, load_balancer_id: str) -> None:
+        which = (amphora_id, load_balancer_id)
+        self._confirming.add(which)
+        try:
+            await self._ask_whether_it_lives(amphora_id, load_balancer_id)
+        finally:
+            self._confirming.discard(which)
+
+    async def _ask_whether_it_lives(self, amphora_id: str, load_balancer_id: str) -> None:
         """Ask its agent, over mTLS. One that answers is well, though its heartbeats get lost; of one that does not the
         reconciler asks the cloud, and starts its agent anew or makes the amphora anew."""
         reconciler = self._controller.reconciler(load_balancer_id)
@@ -272,6 +282,9 @@ class Heartbeats:
         instance = (reconciler.instances or {}).get(amphora_id)
         if instance is None:  # it is not there yet: the reconciler sees to that
             self._status_cache.lost(load_balancer_id, amphora_id)
+            return
+        if amphora_id in reconciler.suspects:  # it was asked
+            self._controller.poke(load_balancer_id, forget=True)
             return
         try:
             if await self._answers(reconciler, instance):

@@ -117,10 +117,11 @@ def _recast(cast: Cast, there: list[Amphora], missing: list[str]) -> Iterable[tu
 
 def _preferred(desired: Desired, kept: list[Amphora], there: list[Amphora], observed: Observed) -> str | None:
     """While others leave, or an operator wants one to be without the VIPs (``DRAIN``): who is able to take them. Nobody is, as long
-    as one that leaves has a VIP by itself: that would not give it up."""
-    if any({*observed.instances[a.id].vips} & {*desired.vips} for a in there):
+    as one that leaves or is drained has a VIP by itself: that would not give it up."""
+    drained = [a for a in kept if DRAIN in a.requests and exists(observed, a)]
+    if any({*observed.instances[a.id].vips} & {*desired.vips} for a in there or drained):
         return None
-    if not there and not any(DRAIN in amphora.requests for amphora in kept):
+    if not there and not drained:
         return None
     able = [a.id for a in kept if observed.up(a) and a.id in observed.digests and a.id not in observed.failing]
     able = [a.id for a in kept if a.id in able and DRAIN not in a.requests] or (able if there else [])

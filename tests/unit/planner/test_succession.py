@@ -120,6 +120,8 @@ def test_one_that_is_drained_is_not_preferred__and_the_other_one_is_as_long_as_i
     assert succession(goal, dataclasses.replace(seen, owner="b")).preferred == "b"
     assert succession(goal, dataclasses.replace(seen, suspects=frozenset({"b"}))).preferred is None
     assert succession(goal, standing(drained(master), drained(backup), owner="m")).preferred is None
+    by_itself = dataclasses.replace(seen, instances={**seen.instances, "m": host("m", vips=(VIP,), shared=(VIP,))})
+    assert succession(goal, by_itself).preferred is None, "it would answer for the VIP beside the one that takes it"
 
 
 def test_who_serves_hears_of_one_that_joins_before_that_one_begins() -> None:
