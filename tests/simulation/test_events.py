@@ -40,8 +40,8 @@ def test_a_life_without_trouble() -> None:
             await plane.stop()
             found = await made.events()
             assert [event.reason for event in found] == [
-                "ControlPlaneStarted", *made_of, "ConfigurationApplied", "ConfigurationApplied", "AmphoraDeleted",
-                "AmphoraDeleted", "LoadBalancerDeleted", "ControlPlaneStopped",
+                "ControlPlaneStarted", *made_of, "ConfigurationApplied", "RoleChanged", "ConfigurationApplied",
+                "AmphoraDeleted", "AmphoraDeleted", "LoadBalancerDeleted", "ControlPlaneStopped",
             ]  # fmt: skip
             assert {event.load_balancer_name for event in found} == {"lb", None}
             assert {event.control_plane for event in found} == {"one", None}, "whoever answers may create"
@@ -60,16 +60,28 @@ def test_what_is_lost_or_hangs() -> None:
         async with site(roles=PAIR) as made:
             plane = await made.start()
             lb = await made.balancer(plane)
-            begin = len(await told(made, lb["id"]))
+            await asyncio.sleep(10)
+            found = await made.events(lb["id"])
             lost, hung = made.world.live(lb["id"])
+            assert (found[-1].reason, found[-1].amphora_id) == ("RoleChanged", lost.instance.amphora_id)
+            begin = len(found)
             del made.world.servers[lost.instance.amphora_id]
             await made.until(lambda: len(made.world.live(lb["id"])) == 2)
             await made.until(lambda: all(server.standing for server in made.world.live(lb["id"])))
             await asyncio.sleep(60)
-            found = await told(made, lb["id"])
-            assert [reason for reason in found[begin:] if reason != "AgentSilent"] == [
-                "AmphoraLost", "AmphoraBooted", "AmphoraDeleted",
+            found = (await made.events(lb["id"]))[begin:]
+            assert [event.reason for event in found if event.reason != "AgentSilent"] == [
+                "AmphoraLost", "RoleChanged", "AmphoraBooted", "AmphoraDeleted",
             ]  # fmt: skip
+            (takeover,) = (event for event in found if event.reason == "RoleChanged")
+            assert (takeover.amphora_id, takeover.data) == (
+                hung.instance.amphora_id, {"before": lost.instance.amphora_id},
+            )  # fmt: skip
+            await plane.stop()
+            plane = await made.start()
+            await asyncio.sleep(10)
+            found = await made.events(lb["id"])
+            assert [event.reason for event in found].count("RoleChanged") == 2, "who is started anew tells no news"
             begin = len(found)
             hung.answering = hung.beating = False
             await made.until(lambda: hung.answering)

@@ -14,7 +14,7 @@ import structlog
 from octavia_amphora.wire.messages import VersionStamp
 from octavia_provider.model import flavor
 from octavia_provider.model.errors import LeaseLost, OctaviaError, TransientError, Unreachable
-from octavia_provider.model.events import Reason
+from octavia_provider.model.events import EventFilter, Reason
 from octavia_provider.planner.succession import ALONE
 from octavia_provider.ports import (
     AGENT,
@@ -33,6 +33,7 @@ from .balancer_view import BalancerView
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
+OWNER = Reason.RoleChanged.name
 HANDOVER_SECONDS, HANDOVER_POLL = 3.0, 0.05
 
 
@@ -205,6 +206,8 @@ class BalancerAmphorae(BalancerView):
 
     async def recast(self, amphora_id: str, role: str) -> None:
         """Write down that it has another role."""
+        message = f"The topology changes: it is {role} from now on"
+        self.events.note(Reason.TopologyChanged, message, amphora_id=amphora_id, data={"role": role})
         await self._keep(replace(self.amphora(amphora_id), role=role))
 
     async def retire(self, amphora_id: str) -> None:
@@ -223,6 +226,20 @@ class BalancerAmphorae(BalancerView):
                 raise Unreachable(f"it has not taken over the VIPs within {patience:g} s", subject=subject)
             await asyncio.gather(*(self._ask_for_vrrp(one) for one in (self.instances or {}).values()))
             await asyncio.sleep(HANDOVER_POLL)
+        await self.record_owner()
+
+    async def record_owner(self) -> None:
+        """Who has the VIPs now, where that is another one than the events tell: also after a restart of the control plane."""
+        owner, wanted = self.owner, EventFilter(load_balancer_ids=(self.desired_state.scope.id,), reasons=(OWNER,))
+        if owner is None or owner == self.told_owner:
+            return
+        self.told_owner = owner
+        found = await self.ports.store.read(lambda tx: tx.events(wanted, limit=1, newest=True))
+        before = found[0].amphora_id if found else None
+        if before != owner:
+            message = "It has the VIPs now" + (f"; amphora {before} had them" if before else "")
+            self.events.note(Reason.RoleChanged, message, amphora_id=owner, data={"before": before})
+            await self.write_events()
 
     async def _ask_for_vrrp(self, instance: Instance) -> None:
         try:

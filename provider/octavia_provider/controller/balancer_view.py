@@ -49,6 +49,7 @@ class BalancerView:
     failing: dict[str, OctaviaError | OSError] = field(default_factory=dict)
     renewed: set[str] = field(default_factory=set)
     masters: dict[str, None] = field(default_factory=dict)
+    told_owner: str | None = None
     drained: set[str] = field(default_factory=set)
     last: Outcome | None = None
     shut: dict[str, str] = field(default_factory=dict)

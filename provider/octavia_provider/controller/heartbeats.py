@@ -187,6 +187,8 @@ class Heartbeats:
             self._followed.hear(amphora_id, beat)
             return
         reconciler.hear_vrrp(amphora_id, beat.vrrp)
+        if beat.vrrp and reconciler.owner not in (None, reconciler.told_owner):
+            self._spawn(reconciler.record_owner())
         known = reconciler.in_force.get(amphora_id)
         same = known is not None and beat.digest == short_digest(known.digest)
         if known and same and self._status_cache.counted(amphora_id, known.configuration, beat):
