@@ -88,7 +88,11 @@ class Reason(Enum):
     AmphoraBooted = INFO, "The amphora runs and its agent answers. `data`: after how many seconds.", _EACH_COUNTS
     AmphoraLost = WARNING, "The cloud does not have the amphora any more, or it has ended. It is made again."
     RoleChanged = INFO, "Another amphora of a pair has the VIPs. `data`: who had them before.", _EACH_COUNTS
-    TopologyChanged = INFO, "An amphora that was alone is one of a pair from now on, or the other way round.", _EACH_COUNTS
+    TopologyChanged = (
+        INFO,
+        "An amphora that was alone is one of a pair from now on, or the other way round.",
+        _EACH_COUNTS,
+    )
     AmphoraRetired = INFO, "The amphora is to be replaced; it serves until another one does.", _EACH_COUNTS
     AmphoraDeleted = INFO, "The amphora was taken away and is forgotten.", _EACH_COUNTS
     AmphoraFailed = WARNING, "Something failed at one amphora; it is left aside, and the others go on."
