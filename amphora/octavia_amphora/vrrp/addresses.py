@@ -17,6 +17,7 @@ from octavia_amphora.wire.vrrp import Vrrp
 
 TIMEOUT_SECONDS = 10.0
 _SHARED = re.compile(r"^\s*(\S+/\d+) dev \$(\w+)", re.MULTILINE)
+_ROUTER = re.compile(r"^\s*virtual_router_id (\d+)", re.MULTILINE)
 
 
 class VrrpError(Exception):
@@ -75,6 +76,12 @@ async def remove(vips: Collection[str], *, lasting: bool = True) -> None:
 def shared_on(vrrp: Vrrp, links: Mapping[str, str]) -> dict[str, str]:
     """Shared address, with its prefix → the interface that keepalived gives it."""
     return {vip: links[name] for vip, name in _SHARED.findall(vrrp.text) if name in links}
+
+
+def told_of(text: str) -> tuple[tuple[str, ...], int]:
+    """The shared addresses and the router of a ``keepalived.conf``, which an earlier agent has left."""
+    router = _ROUTER.search(text)
+    return tuple(vip for vip, _ in _SHARED.findall(text)), int(router[1]) if router else 0
 
 
 async def settle(wanted: Mapping[str, str]) -> None:

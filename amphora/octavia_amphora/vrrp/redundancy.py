@@ -128,15 +128,17 @@ class Redundancy:
 
     async def stop(self) -> None:
         """The load balancer is served here no longer: the others are told, and nothing is left."""
+        if not self._files.config.exists():
+            return
         if self._vrrp is None:
             self._keepalived.adopt()
+        self._vrrp = None
         self._cancel()
         self._sentinel.stop()
+        vips, router = addresses.told_of(self._files.config.read_text())
         await self._keepalived.stop()
-        if self._vrrp:
-            await addresses.remove(self._vrrp.vips)
-            await handover.leave(self._vrrp.router_id)
-        self._vrrp = None
+        await addresses.remove(vips)
+        await handover.leave(router)
 
     def close(self) -> None:
         """Let go: keepalived goes on."""
@@ -149,15 +151,16 @@ class Redundancy:
 
     async def _leave(self) -> None:
         """The amphora is alone from now on. If it has the addresses it keeps them: they have been made its own before."""
-        if self._vrrp is None and not self._files.config.exists():
+        if not self._files.config.exists():
+            self._vrrp = None
             return
         self._cancel()
         self._sentinel.stop()
-        was, self._vrrp = self._vrrp, None
+        self._vrrp = None
+        vips, router = addresses.told_of(self._files.config.read_text())
         await self._keepalived.kill()
-        if was:
-            await addresses.remove(was.vips, lasting=False)
-            await handover.leave(was.router_id)
+        await addresses.remove(vips, lasting=False)
+        await handover.leave(router)
         for one in (self._files.config, self._files.track):
             one.unlink(missing_ok=True)
         self._on_change()

@@ -72,6 +72,9 @@ def test_which_interface_has_an_own_address() -> None:
     there = addresses.parse(json.dumps(shown))
     assert there == [Held("10.0.0.1", 24, "eth1", True), Held("fd00::9", 128, "eth1", False)]
     assert addresses.links(VRRP, there) == {"INTERFACE_1": "eth1"}
+    text = "vrrp_instance x {\n  virtual_router_id 51\n  virtual_ipaddress {\n  10.0.0.9/32 dev $INTERFACE_1 no_track\n }\n"
+    assert addresses.told_of(text) == (("10.0.0.9/32",), 51)
+    assert addresses.told_of("") == ((), 0)
     with pytest.raises(VrrpError, match="no interface of this amphora has 10\\.0\\.0\\.1"):
         addresses.links(VRRP, [])
 
