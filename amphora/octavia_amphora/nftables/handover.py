@@ -21,6 +21,11 @@ from octavia_amphora.wire.vrrp import Vrrp
 LASTS_SECONDS = 300
 _BASE, _MASK = 0x0C7A0000, 0xFFFF0000
 _UNKNOWN = "0x1"
+CHAINS = {
+    "untracked_in": "type filter hook prerouting priority raw; policy accept;",
+    "untracked_out": "type filter hook output priority raw; policy accept;",
+}
+"""TCP that has nothing to do with VIPs (to members) needs no tracking, which takes time and room."""
 _OURS = f"meta mark & 0x{_MASK:08x} == 0x{_BASE:08x}"
 
 
@@ -49,6 +54,9 @@ def objects(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
     """What has a memory."""
     for peer, _ in _forwarding(vrrp):
         yield f"set {memory(peer)}", " { typeof meta mark; flags dynamic,timeout; size 4; }"
+    if families(vrrp):
+        for chain, spec in CHAINS.items():
+            yield f"chain {chain}", f" {{ {spec} }}"
 
 
 def families(vrrp: Vrrp) -> frozenset[int]:
@@ -61,6 +69,11 @@ def rules(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
     vips = {vip for _, via in _forwarding(vrrp) for vip in via}
     if not vips:
         return
+    for chain, end in (("untracked_in", "daddr"), ("untracked_out", "saddr")):
+        for version, ip in ((4, "ip"), (6, "ip6")):
+            shared = ", ".join(vip for vip in sorted(vips) if (":" in vip) == (version == 6))
+            others = f" {ip} {end} != {{ {shared} }}" if shared else ""
+            yield chain, f"meta nfproto ipv{version} meta l4proto tcp{others} notrack"
     remembered = max(1, round(vrrp.advert_interval * 2000))
     for peer, _ in _forwarding(vrrp):
         advert = f"{'ip6' if ':' in peer else 'ip'} saddr {peer} meta l4proto vrrp @th,8,8 {vrrp.router_id}"

@@ -69,10 +69,11 @@ class Ruleset:
         """The whole transaction that leads here from ``old``."""
         if not self.text:
             return f"add table inet {self.table}\ndelete table inet {self.table}\n"
-        gone = sorted(old.objects - self.objects)
-        return self.text + "".join(
-            f"delete {kind} inet {self.table} {name}\n" for kind, _, name in map(_split_object, gone)
-        )
+        text = self.text
+        for kind, _, name in map(_split_object, sorted(old.objects - self.objects)):
+            text += f"flush chain inet {self.table} {name}\n" if kind == "chain" else ""
+            text += f"delete {kind} inet {self.table} {name}\n"
+        return text
 
 
 def _split_object(text: str) -> tuple[str, str, str]:
@@ -103,7 +104,8 @@ def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = f
         f"add {kind} inet {table} {name}{objects[f'{kind} {name}']}" for kind, _, name in map(_split_object, objects)
     ]
     lines += [f"add chain inet {table} {chain} {{ {spec} }}" for chain, spec in _CHAINS.items()]
-    lines += [f"flush chain inet {table} {chain}" for chain in _CHAINS]
+    chains = [*_CHAINS, *(name for kind, _, name in map(_split_object, objects) if kind == "chain")]
+    lines += [f"flush chain inet {table} {chain}" for chain in chains]
     rules = [rule for part in parts for rule in part.rules()]
     if vrrp := configuration.vrrp:
         rules += [*vrrp_rules(vrrp), *handover.rules(vrrp)]

@@ -24,6 +24,10 @@ RULE, LOCAL = 10, 50
 _SYSCTLS = {
     "netfilter/nf_conntrack_tcp_loose": "0",  # a connection that was not seen to begin is another amphora's
     "netfilter/nf_conntrack_tcp_be_liberal": "1",  # and one that was is ours, whatever its packets look like
+    # What has ended is not known for minutes: at thousands of connections a second the kernel's table would be full.
+    "netfilter/nf_conntrack_tcp_timeout_time_wait": "5",
+    "netfilter/nf_conntrack_tcp_timeout_fin_wait": "30",
+    "netfilter/nf_conntrack_tcp_timeout_close": "2",
 }
 
 

@@ -15,13 +15,13 @@ import pytest
 
 from octavia_amphora.haproxy import watchdog
 from octavia_amphora.haproxy.watchdog import Watchdog
-from octavia_amphora.nftables.ruleset import ruleset
+from octavia_amphora.nftables.ruleset import Ruleset, ruleset
 from octavia_amphora.vrrp import addresses, adverts, notices
 from octavia_amphora.vrrp.addresses import Held, VrrpError
 from octavia_amphora.vrrp.notices import Notices
 from octavia_amphora.vrrp.redundancy import Redundancy
 from octavia_amphora.vrrp.sentinel import is_locked
-from octavia_amphora.wire.config import Configuration
+from octavia_amphora.wire.config import Bind, Configuration, Datagrams, Frontend
 from octavia_amphora.wire.vrrp import Vrrp
 
 VRRP = Vrrp("text", 51, {"INTERFACE_1": "10.0.0.1"}, ("10.0.0.2", "10.0.0.3"), ("10.0.0.9/32", "fd00::9/128"))
@@ -95,6 +95,21 @@ def test_nft_takes_the_rules_that_let_the_others_in_and_nobody_else(peers: tuple
             others = f"{family} saddr != {{ {', '.join(peers)} }}"
             if family in line.split() or f"nfproto ipv{4 if version == '.' else 6}" in line:
                 assert (others in line) == any(version in peer for peer in peers)
+
+
+def test_rules_of_a_pair_come_and_go_in_one_transaction_each() -> None:
+    vrrp = Vrrp("", 51, {"A": "10.0.0.1"}, ("10.0.0.2",), forwards=({"10.0.0.9": ("10.0.0.2", "10.0.0.1")},))
+    udp = Frontend("f", "", (Bind("10.0.0.9", 53),), datagrams=Datagrams())
+    alone, pair = (ruleset(Configuration("lb", "", {"f": udp}, vrrp=one)) for one in (None, vrrp))
+    script = "set -e\n" + "".join(f"nft -f - <<'END'\n{new.transaction_from(old)}END\n" for old, new in (
+        (Ruleset("lb_lb"), alone), (alone, pair), (pair, pair), (pair, alone),
+    )) + "nft list ruleset"  # fmt: skip
+    run = subprocess.run(
+        ["unshare", "--net", "sh", "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    assert "notrack" not in run.stdout
+    assert "owner_" not in run.stdout
 
 
 def test_a_lock_is_held_for_as_long_as_one_of_the_processes_lives(tmp_path: Path) -> None:
