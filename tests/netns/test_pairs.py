@@ -15,8 +15,9 @@ import pytest
 from command_line import octaviactl
 from octavia_provider.client.deadline import Deadline
 
-from .installation import Installation, Load, Stack, answers, make_stack, until
+from .installation import Installation, Load, Stack, ask, make_stack, shares, until
 from .processes import command, parent
+from .stacks import REPOSITORY, Project
 
 PAIR = '{"loadbalancer_topology": "ACTIVE_STANDBY", "vrrp_advertisement_interval": 0.1}'
 
@@ -26,9 +27,9 @@ def flavor(site: Installation) -> str:
     return str(site.create("flavor", name="pair", flavor_profile_id=profile["id"])["id"])
 
 
-def roles(stack: Stack) -> dict[str, str]:
+def roles(site: Installation) -> dict[str, str]:
     """Amphora id → role, of those that run."""
-    found = stack.site.get_json("/v2/octavia/amphorae")["amphorae"]
+    found = site.get_json("/v2/octavia/amphorae")["amphorae"]
     return {one["id"]: one["role"] for one in found if one["status"] == "ALLOCATED"}
 
 
@@ -36,10 +37,9 @@ def agents(site: Installation) -> list[int]:
     return [pid for pid in site.processes() if command(pid)[-2:] == ["-m", "octavia_amphora.main"]]
 
 
-def owner(stack: Stack) -> list[int]:
+def owner(site: Installation, vip: str) -> list[int]:
     """The agents of the amphorae whose interface has the VIP."""
-    vip = f" {stack.load_balancer['vip_address']}/"
-    return [pid for pid in agents(stack.site) if vip in addresses(pid)]
+    return [pid for pid in agents(site) if f" {vip}/" in addresses(pid)]
 
 
 def addresses(agent: int) -> str:
@@ -47,15 +47,15 @@ def addresses(agent: int) -> str:
     return subprocess.run(enter, capture_output=True, text=True, check=False).stdout
 
 
-def pair(stack: Stack) -> set[str]:
+def pair(site: Installation, vip: str) -> set[str]:
     """The ids of the pair, once it is whole and one has the VIP; nothing before."""
-    found = roles(stack)
-    return set(found) if sorted(found.values()) == ["BACKUP", "MASTER"] and len(owner(stack)) == 1 else set()
+    found = roles(site)
+    return set(found) if sorted(found.values()) == ["BACKUP", "MASTER"] and len(owner(site, vip)) == 1 else set()
 
 
 def alone(stack: Stack) -> set[str]:
     """The id of the one amphora, once it is alone; nothing before."""
-    found = roles(stack)
+    found = roles(stack.site)
     return set(found) if list(found.values()) == ["STANDALONE"] else set()
 
 
@@ -70,23 +70,23 @@ def test_one_amphora_becomes_a_pair_and_one_again_and_all_are_replaced__and_no_r
     site: Installation,
 ) -> None:
     stack = make_stack(site, members=2)
-    (first,) = roles(stack)
+    (first,), vip = roles(site), stack.load_balancer["vip_address"]
     with Load(stack.url) as load:
         fail_over(stack)
         (second,) = until(lambda: alone(stack) - {first}, what="another amphora")
         load.more(100)
         change_flavor(stack, flavor(site))
-        before = until(lambda: pair(stack), what="a pair")
+        before = until(lambda: pair(site, vip), what="a pair")
         assert second in before
         load.more(100)
         fail_over(stack)
-        after = until(lambda: not pair(stack) & before and pair(stack), what="two others")
+        after = until(lambda: not pair(site, vip) & before and pair(site, vip), what="two others")
         load.more(100)
         change_flavor(stack, None)
         assert alone(stack) < after
         load.more(100)
     assert not load.failures
-    assert len(owner(stack)) == 1
+    assert len(owner(site, vip)) == 1
 
 
 def fail_over(stack: Stack) -> None:
@@ -96,7 +96,8 @@ def fail_over(stack: Stack) -> None:
 
 def test_a_pair_is_drained_and_its_agents_are_started_anew__and_no_request_fails(site: Installation) -> None:
     stack = make_stack(site, members=2, flavor_id=flavor(site))
-    until(lambda: pair(stack), what="a pair")
+    vip = stack.load_balancer["vip_address"]
+    until(lambda: pair(site, vip), what="a pair")
     with Load(stack.url) as load:
         (drained,) = until(lambda: with_vips(stack), what="a heartbeat of the one that has the VIPs")
         told = operate(site, "drain", drained)
@@ -107,7 +108,7 @@ def test_a_pair_is_drained_and_its_agents_are_started_anew__and_no_request_fails
         assert [one["how"] for one in operate(site, "upgrade", "--force")["upgraded"]] == ["restart"] * 2
         load.more(100)
     assert not load.failures
-    assert with_vips(stack) == pair(stack) - {drained}, "nobody preempts"
+    assert with_vips(stack) == pair(site, vip) - {drained}, "nobody preempts"
 
 
 def with_vips(stack: Stack) -> set[str]:
@@ -121,15 +122,29 @@ def operate(site: Installation, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_a_lost_amphora_of_a_pair_is_replaced_and_clients_are_served_meanwhile(site: Installation) -> None:
-    stack = make_stack(site, members=2, flavor_id=flavor(site))
-    before = until(lambda: pair(stack), what="a pair")
-    (lost,) = owner(stack)
+@pytest.mark.parametrize("engine", ["embedded"])
+def test_the_example__a_lost_amphora_is_replaced_and_clients_are_served_meanwhile(project: Project) -> None:
+    project.source((REPOSITORY / "examples/active-standby/__main__.py").read_text())
+    project.up_well()
+    outputs, site = project.outputs(), project.site
+    before = until(lambda: pair(site, outputs["vip"]), what="a pair")
+    tree = octaviactl("status", "--home", str(project.home)).stdout
+    assert all(f"amphora {id_}  " in tree for id_ in before)
+    assert tree.count("has the VIPs") == 1
+    (lost,) = owner(site, outputs["vip"])
     kill_amphora(lost)
-    until(lambda: answers(stack), what="the other one to serve")
-    after = until(lambda: pair(stack) - before and pair(stack), what="another one in its place")
+    until(lambda: answered(outputs["url"]), what="the other one to serve")
+    after = until(lambda: pair(site, outputs["vip"]) - before and pair(site, outputs["vip"]), what="another one")
     assert len(after & before) == 1
-    assert len(answers(stack)) == 2
+    assert set(shares(outputs["url"], 20)) == {"server-1\n", "server-2\n"}
+    assert project.destroy().ok
+
+
+def answered(url: str) -> bool:
+    try:
+        return ask(url)[0] == 200
+    except OSError:
+        return False
 
 
 def kill_amphora(agent: int) -> None:

@@ -124,7 +124,10 @@ class Overview:
             "published_address": record.spec.get("published_address"),
             "stats": statistics(counters),
             "amphorae": [
-                {"id": a.id, "status": a.status, "role": a.role, "certificate_expires": a.certificate_expires}
+                {
+                    "id": a.id, "status": a.status, "role": a.role, "certificate_expires": a.certificate_expires,
+                    "vrrp_state": self._status_cache.vrrp_state(a.id),
+                }
                 for a in self._tx.amphorae(record.id)
             ],
             "listeners": listeners,

@@ -72,6 +72,10 @@ def _balancer(balancer: Node) -> Branch:
     if warning := balancer.get("last_warning"):
         when = warning["last_at"][:19].replace("T", " ")
         head.add(styled(f"{warning['reason']} at {when}: ", fg="yellow"), warning["message"])
+    amphorae = balancer.get("amphorae") or ()
+    for amphora in amphorae if len(amphorae) > 1 else ():
+        state = {"MASTER": "has the VIPs", "BACKUP": "stands by"}.get(str(amphora.get("vrrp_state")), "")
+        head.add(f"amphora {amphora['id']}  {amphora.get('role', '')}  ", state or str(amphora.get("status", "")))
     pools = {pool["id"]: pool for pool in balancer["pools"]}
     shown: set[str] = set()
     for listener in balancer["listeners"]:

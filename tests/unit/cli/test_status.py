@@ -246,6 +246,21 @@ def test_a_pool_that_two_listeners_share_is_shown_once() -> None:
     assert sum("shown above" in line for line in lines) == 1
 
 
+def test_a_pair_is_shown_with_its_roles_and_who_has_the_vips() -> None:
+    found = overview()
+    [balancer] = found["load_balancers"]
+    pair = [
+        {"id": "m", "role": "MASTER", "status": "ALLOCATED", "vrrp_state": "BACKUP"},
+        {"id": "b", "role": "BACKUP", "status": "ALLOCATED", "vrrp_state": "MASTER"},
+    ]
+    balancer |= {"vip_address": "10.0.0.9", "amphorae": pair}
+    lines = ["".join(map(str, line)) for line in tree.balancers(found)]
+    assert any(line.endswith("amphora m  MASTER  stands by") for line in lines), lines
+    assert any(line.endswith("amphora b  BACKUP  has the VIPs") for line in lines)
+    balancer["amphorae"] = pair[:1]
+    assert not any("amphora" in "".join(map(str, line)) for line in tree.balancers(found))
+
+
 @pytest.mark.parametrize(
     ("count", "shown"), [(0, "0 B"), (999, "999 B"), (1200, "1.2 kB"), (5_000_000, "5.0 MB"), (10**15, "1000.0 TB")]
 )
