@@ -7,10 +7,10 @@ import functools
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, bindparam, case, select, update
+from sqlalchemy import ColumnElement, Select, bindparam, case, delete, select, update
 
 from . import rows
-from .tables import OBJECTS, REFERENCES, SCOPES
+from .tables import ADDRESSES, OBJECTS, REFERENCES, SCOPES
 
 OBJECT = select(OBJECTS).where(OBJECTS.c.id == bindparam("which"))
 OF_KIND = OBJECT.where(OBJECTS.c.kind == bindparam("of_kind"))
@@ -41,6 +41,15 @@ REMOVABLE = (
     .where(OBJECTS.c.scope_id == bindparam("which"), OBJECTS.c.deleting, OBJECTS.c.generation <= bindparam("upto"))
     .order_by(OBJECTS.c.position)
 )
+_AMONG = OBJECTS.c.id.in_(bindparam("ids", expanding=True))
+SCOPES_OF = select(OBJECTS.c.scope_id).where(~OBJECTS.c.deleting, _AMONG).distinct()
+MARK_DELETING = (
+    update(OBJECTS)
+    .where(_AMONG, OBJECTS.c.scope_id == bindparam("of_scope"), ~OBJECTS.c.deleting)
+    .values(deleting=True, unique_key=None, generation=bindparam("raised"), updated_at=bindparam("moment"))
+)
+REMOVE = delete(OBJECTS).where(_AMONG)
+FREE_ALL = delete(ADDRESSES).where(ADDRESSES.c.holder.in_(bindparam("ids", expanding=True)))
 _OF_SCOPE = update(OBJECTS).where(OBJECTS.c.id == bindparam("which"), OBJECTS.c.scope_id == bindparam("of_scope"))
 _OUTCOME = case((OBJECTS.c.generation <= bindparam("upto"), bindparam("said")), else_=OBJECTS.c.error)
 REFUSED = _OF_SCOPE.values(error=_OUTCOME)

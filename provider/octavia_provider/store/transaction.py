@@ -18,7 +18,7 @@ from octavia_provider.ports import Owner, Record, Scope, Settlement
 from . import rows, statements
 from .coordination import Coordination
 from .events import EventLog
-from .tables import ADDRESSES, OBJECTS, REFERENCES, SCOPES
+from .tables import OBJECTS, REFERENCES, SCOPES
 
 CHUNK = 500  # ids in one statement: databases limit how many parameters it may have
 # None of what is in a load balancer has a secret of its own: those are other kinds'
@@ -151,18 +151,14 @@ class SqlTransaction(Coordination, EventLog):
         """Mark objects as being deleted; answers the newest generation raised, 0 when nothing was to be marked."""
         wanted = list(ids)
         self._records.clear()
-        query = select(OBJECTS.c.scope_id).where(~OBJECTS.c.deleting).distinct()
         scopes: set[str] = set()
         for chunk in _chunks(wanted):
-            scopes.update(self._db.execute(query.where(OBJECTS.c.id.in_(chunk))).scalars())
+            scopes.update(self._db.execute(statements.SCOPES_OF, {"ids": chunk}).scalars())
         generations = {scope_id: self.touch(scope_id) for scope_id in scopes}
         for scope_id, generation in generations.items():
             for chunk in _chunks(wanted):
-                self._db.execute(
-                    update(OBJECTS)
-                    .where(OBJECTS.c.id.in_(chunk), OBJECTS.c.scope_id == scope_id, ~OBJECTS.c.deleting)
-                    .values(deleting=True, unique_key=None, generation=generation, updated_at=rows.now())
-                )
+                marked = {"ids": chunk, "of_scope": scope_id, "raised": generation, "moment": rows.now()}
+                self._db.execute(statements.MARK_DELETING, marked)
         return max(generations.values(), default=0)
 
     def confirm(self, ids: Iterable[str], provider: str) -> None:
@@ -221,8 +217,8 @@ class SqlTransaction(Coordination, EventLog):
             self._scopes.pop(scope_id, None)
             self.free_addresses(scope_id)
         for chunk in _chunks(gone):
-            self._db.execute(delete(OBJECTS).where(OBJECTS.c.id.in_(chunk)))
-            self._db.execute(delete(ADDRESSES).where(ADDRESSES.c.holder.in_(chunk)))
+            self._db.execute(statements.REMOVE, {"ids": chunk})
+            self._db.execute(statements.FREE_ALL, {"ids": chunk})
         return gone
 
     # ── how it is done ───────────────────────────────────────────────────────────────────────────────────────────────
