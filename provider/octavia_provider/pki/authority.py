@@ -10,6 +10,7 @@ outlives the authority's own, which is renewed by a rotation (``state``) a year 
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import hashlib
 import ipaddress
 from collections.abc import Callable
@@ -182,6 +183,7 @@ class CertificateAuthority:
         )
 
 
+@functools.lru_cache(maxsize=16)  # each look at a load balancer asks
 def _fingerprint(certificate: x509.Certificate) -> str:
     return hashlib.sha256(certificate.public_bytes(serialization.Encoding.DER)).hexdigest()[:16]
 
