@@ -114,7 +114,7 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
         networks = NetnsNetworks(NetworkSettings(published=await _loopback_range(store, settings.home)))
         # The lock admits one control plane of a name at a time: who starts after a crash takes up the leases of the dead
         # one at once, since they are its own. What that one had on the way has a smaller revision.
-        holder = f"embedded {settings.instance}"
+        holder = settings.name or f"embedded {settings.home}"
         parts = Parts(
             store=store,
             driver=driver(cloud, networks, store, status_cache.resources_seen),

@@ -35,7 +35,7 @@ class Fleet:
     def owners(self) -> dict[str, str]:
         """Load balancer → the name of the control plane that has its lease, where that has not run out."""
         query = "SELECT id, holder FROM scopes WHERE kind = 'load_balancer' AND lease_expires > extract(epoch FROM clock_timestamp())"
-        return {id_: Path(holder or "").name for id_, holder in self.rows(query)}
+        return dict(self.rows(query))
 
     def settled(self) -> bool:
         return not self.rows("SELECT id FROM scopes WHERE applied < generation")

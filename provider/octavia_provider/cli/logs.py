@@ -31,8 +31,8 @@ _LEVELS = {"warning": "yellow", "error": "red", "critical": "red", "debug": "bri
 @options.as_json
 @options.home
 def logs(*, name: str | None, lines: int, follow: bool, list_: bool, as_json: bool, home: str | None) -> None:
-    """Show the control plane's log, or that of NAME: a load balancer (its amphora's), a host, or a part of an id or of a
-    log's name.
+    """Show the control plane's log, or that of NAME: one of several control planes, a load balancer (its amphora's), a host,
+    or a part of an id or of a log's name.
 
     With --json each line is a JSON object; one that was none stands under `event`.
     """
@@ -43,7 +43,11 @@ def logs(*, name: str | None, lines: int, follow: bool, list_: bool, as_json: bo
     if list_:
         _list(where, log_files, as_json=as_json)
         return
-    path = paths.log_file(where) if name in (None, CONTROL_PLANE) else find_log(where, log_files, str(name))
+    own = {instance.name: paths.log_file(instance) for instance in _instances(where)}
+    if name in (None, CONTROL_PLANE):
+        path = next((log for log in (paths.log_file(where), *own.values()) if log.exists()), paths.log_file(where))
+    else:
+        path = own.get(str(name)) or find_log(where, log_files, str(name))
     if not path.exists():
         raise NotFound("has not been written yet.", subject=f"the log {path}")
     for line in _follow(path, lines) if follow else _last_lines(path, lines):
@@ -55,12 +59,23 @@ def logs(*, name: str | None, lines: int, follow: bool, list_: bool, as_json: bo
 
 def _list(where: Path, log_files: Mapping[str, Path], *, as_json: bool) -> None:
     owners = {stem: label for label, stems in _owners(where, log_files).items() for stem in stems}
-    logs = [{"log": CONTROL_PLANE, "of": ""}, *({"log": stem, "of": owners.get(stem, "")} for stem in log_files)]
+    planes = [{"log": instance.name, "of": "control plane"} for instance in _instances(where)]
+    logs = [
+        {"log": CONTROL_PLANE, "of": ""},
+        *planes,
+        *({"log": stem, "of": owners.get(stem, "")} for stem in log_files),
+    ]
     if as_json:
         console.echo_json({"logs": logs})
         return
     for log in logs:
         console.echo(f"{log['log']}  {log['of']}".rstrip())
+
+
+def _instances(where: Path) -> list[Path]:
+    from octavia_provider.kit import paths
+
+    return paths.instances(where)[1:]
 
 
 def find_log(where: Path, log_files: Mapping[str, Path], name: str) -> Path:

@@ -304,10 +304,19 @@ class Controller:
 
     async def _keep_leases(self) -> None:
         while True:
-            await asyncio.sleep(self._lease_seconds / 3)
+            await self._renewal_due()
             await self._renew()
             await self._dispatch()  # a lease that another one had may have run out
             await self._share_out()
+
+    async def _renewal_due(self) -> None:
+        seconds = self._lease_seconds / 3
+        if self._membership is None:
+            await asyncio.sleep(seconds)
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._membership.news.wait()
 
     async def _share_out(self) -> None:
         """Give up what is more than our share, a few at a time and only where there is nothing to do: others take it."""

@@ -16,14 +16,14 @@ from octavia_provider.ports import ControlPlane, Transaction
 class Membership:
     """``changed`` is set when the others, or where any of them hears the amphorae, are no longer as they were.
 
-    ``as_of`` is the store's time at which that was so.
+    ``as_of`` is the store's time at which that was so. ``news`` is set when there is something new to say of this process.
     """
 
     def __init__(self, process: ControlPlane) -> None:
         self.process = process
         self.alive: tuple[ControlPlane, ...] = ()
         self.as_of = 0.0
-        self.changed = asyncio.Event()
+        self.changed, self.news = asyncio.Event(), asyncio.Event()
 
     @property
     def receivers(self) -> tuple[str, ...]:
@@ -41,9 +41,11 @@ class Membership:
         if receiver != self.process.heartbeat_receiver:
             self.process = replace(self.process, heartbeat_receiver=receiver)
             self.changed.set()
+            self.news.set()
 
     def stay(self, tx: Transaction, seconds: float) -> None:
         """Be alive for so long; learn who else is."""
+        self.news.clear()
         tx.put_control_plane(self.process, seconds)
         alive = tuple(replace(one, load_balancers=0) for one in tx.control_planes() if one.alive)
         self.as_of = tx.now()

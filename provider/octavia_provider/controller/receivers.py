@@ -18,7 +18,7 @@ from .load_balancer import BalancerReconciler
 from .membership import Membership
 
 log = structlog.get_logger(__name__)
-INTERVAL = 5.0
+INTERVAL = 1.0
 AT_ONCE = 16
 
 
