@@ -13,12 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import structlog
-
 from octavia_provider.api import Server, serve_unix
 from octavia_provider.control_plane import Facts, Parts, control_plane
 from octavia_provider.controller.membership import Membership
 from octavia_provider.controller.status_cache import StatusCache
+from octavia_provider.kit import logfile
 from octavia_provider.ports import ControlPlane
 from octavia_provider.store import open_store
 from simulation.agents import SimulationAuthority
@@ -29,7 +28,7 @@ PROJECT = "5f4fa2b0-7d0b-4b7a-9c2c-2a4f6f6d9e01"
 
 
 async def main(url: str, key: str, name: str, world: str, api: str, lease_seconds: str) -> None:
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    logfile.configure()
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     store = open_store(url, Path(key))

@@ -20,7 +20,7 @@ import structlog
 
 from octavia_amphora.wire.heartbeat import PART_BYTES, Assembler, BalancerBeat, Heartbeat, short_digest, states
 from octavia_provider.kit import tasks
-from octavia_provider.model.errors import OctaviaError, TransientError
+from octavia_provider.model.errors import LeaseLost, OctaviaError, TransientError
 from octavia_provider.model.events import Reason
 from octavia_provider.ports import AgentRefused, Agents, Amphora, Compute, Dialer, Instance, Store, Transaction
 
@@ -358,5 +358,5 @@ class Heartbeats:
 
     def _done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()):
+        if not task.cancelled() and (error := task.exception()) and not isinstance(error, LeaseLost):
             log.error("question failed", reason=str(error), exc_info=error)

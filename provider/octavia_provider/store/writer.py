@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 from sqlalchemy.engine import Connection, RootTransaction
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError, PendingRollbackError
 
 from octavia_provider.model.errors import OctaviaError, PermanentError, TransientError
 from octavia_provider.ports import Scope
@@ -181,6 +181,8 @@ class Writer:
 
 def friendly(error: Exception) -> Exception:
     """What the database says, in the project's tree of errors; anything else as it is."""
+    if isinstance(error, PendingRollbackError):  # the connection was lost at the write before, of the same group
+        return TransientError("the connection was lost", subject="store", hint="it is tried again", retry_after=2)
     if isinstance(error, OctaviaError) or not isinstance(error, DBAPIError):
         return error
     said = str(error.orig)

@@ -9,15 +9,16 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from octavia_provider.model.errors import TransientError
 from octavia_provider.model.events import Reason
-from octavia_provider.ports import EVENTS_CHANGED, Watch
+from octavia_provider.ports import EVENTS_CHANGED, Transaction, Watch
 from octavia_provider.store import SqlStore
 from postgresql import Server
 from unit.store import writers
@@ -137,6 +138,36 @@ async def test_a_restart_of_the_server_is_a_passing_error_and_loses_nothing(
             postgresql_server.start()
         assert lb.id in await changed(every)
     assert await store.write(lambda tx: tx.touch(lb.id)) == 2
+
+
+@pytest.mark.parametrize("url", ["postgresql"], indirect=True)
+async def test_all_writes_of_a_group_whose_connection_is_lost_fail_for_now(
+    store: SqlStore, postgresql_server: Server
+) -> None:
+    lb = await store.write(lambda tx: tx.insert(record("load_balancer")))
+    gates = [(threading.Event(), threading.Event()) for _ in range(2)]
+
+    def wait(gate: tuple[threading.Event, threading.Event]) -> None:
+        gate[0].set()
+        assert gate[1].wait(20)
+
+    def write(work: Callable[[Transaction], object]) -> asyncio.Future[object]:
+        return asyncio.ensure_future(store.write(work))
+
+    held = write(lambda _: wait(gates[0]))
+    assert await asyncio.to_thread(gates[0][0].wait, 20)
+    group = [write(lambda _: wait(gates[1])), *(write(lambda tx: tx.touch(lb.id)) for _ in range(3))]
+    await asyncio.sleep(0)  # they are submitted, and stand in the queue
+    gates[0][1].set()
+    assert await asyncio.to_thread(gates[1][0].wait, 20)
+    with postgresql_server.administration() as administration:
+        administration.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'octavia'"
+        )
+    gates[1][1].set()
+    await held
+    assert {type(one) for one in await asyncio.gather(*group, return_exceptions=True)} == {TransientError}
+    assert await store.write(lambda tx: tx.touch(lb.id)) == 2, "nothing of them was written"
 
 
 PAUSED = """
