@@ -23,6 +23,7 @@ from octavia_provider.store import open_store
 from simulation.agents import SimulationAuthority
 
 from .remote import RemoteAgents, driver
+from .world_process import TIMING
 
 PROJECT = "5f4fa2b0-7d0b-4b7a-9c2c-2a4f6f6d9e01"
 
@@ -36,6 +37,7 @@ async def main(url: str, key: str, name: str, world: str, api: str, lease_second
     parts = Parts(
         store=store, driver=driver(world), agents=RemoteAgents(world), authority=SimulationAuthority(), status_cache=StatusCache(),
         holder=name, membership=Membership(ControlPlane(name=name, pid=os.getpid())), lease_seconds=float(lease_seconds),
+        timing=TIMING,
     )  # fmt: skip
 
     async def serve(application: Any) -> Server:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from octavia_amphora.wire.heartbeat import Heartbeat, encode
+from octavia_provider.controller.silence import HeartbeatTiming
 from simulation.agents import SimulationAgents, SimulationAuthority
 from simulation.cloud import SimulationAccess, SimulationCloud, SimulationNetworks
 from simulation.world import Lifeline, Server, World
@@ -18,6 +19,8 @@ from simulation.world import Lifeline, Server, World
 from .remote import described, receive, send
 
 TIMES = {"boot": 0.05, "ready": 0.01}
+TIMING = HeartbeatTiming(interval=3.0, timeout=12.0)
+"""As Octavia's: with hundreds of amphorae in one process of Python, one a second would be all that it does."""
 
 
 class RealTimeWorld(World):
@@ -27,6 +30,7 @@ class RealTimeWorld(World):
         super().__init__(latency=0.002, times=TIMES)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
+        self.heartbeat_seconds = TIMING.interval
         self._keys: dict[str, bytes] = {}
 
     def _send(self, server: Server, sequence: int) -> None:

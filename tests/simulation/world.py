@@ -112,6 +112,7 @@ class World:
         """(amphora, member): what it sees down"""
         self.numbers = itertools.count(1)
         self.lost = asyncio.Event()
+        self.heartbeat_seconds = HEARTBEAT_SECONDS
         self.owners: dict[str, str] = {}
         """load balancer → which amphora has its VIPs by VRRP"""
 
@@ -142,7 +143,7 @@ class World:
     async def beat(self) -> None:
         """Agents send heartbeats, for as long as they are there."""
         for sequence in itertools.count(1):
-            await asyncio.sleep(HEARTBEAT_SECONDS)
+            await asyncio.sleep(self.heartbeat_seconds)
             for server in list(self.servers.values()):
                 if server.instance.alive and server.beating and SETTINGS in server.files:
                     self._send(server, sequence)
