@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import structlog
@@ -41,7 +41,7 @@ class Reconciler:
             return True
         paused, Reconciler.pause = Reconciler.pause, False
         if paused:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # os.kill may return before we stop
         errors = {scope.id: f"{self.holder} was paused"} if paused else {}
 
         def settle(tx: Transaction) -> int:

@@ -171,7 +171,7 @@ async def test_all_writes_of_a_group_whose_connection_is_lost_fail_for_now(
 
 
 PAUSED = """
-import asyncio, os, pathlib, signal, sys
+import asyncio, pathlib, signal, sys, threading
 from octavia_provider.model.errors import TransientError
 from octavia_provider.store import open_store, postgresql
 postgresql.PAUSED_SECONDS = 1
@@ -179,7 +179,7 @@ async def main(url, key, scope):
     store = open_store(url, pathlib.Path(key))
     def work(tx):
         tx.touch(scope)
-        os.kill(os.getpid(), signal.SIGSTOP)
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)  # os.kill may return before we stop
         tx.touch(scope)
     try:
         await store.write(work)
