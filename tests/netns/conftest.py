@@ -16,12 +16,17 @@ from .agents import Amphora, serving
 from .installation import Installation, installation
 from .sandbox import Sandbox, sandbox
 
+ENDLESS = 180
+"""Seconds after which a test that says nothing else hangs: many processes start in each, and the machine may be busy."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.netns)
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(ENDLESS))
 
 
 @pytest.fixture

@@ -47,7 +47,7 @@ from .clouds import (
 from .installation import Installation, make_stack
 from .sandbox import until
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 
 HERE = Path(__file__).parent
 ATTACKER = (HERE / "attacker.py").read_text()

@@ -25,7 +25,7 @@ from octavia_provider.controller.controller import Controller
 from .expiry import EXPIRED, Clock, authority, let_expire
 from .installation import Installation, Load, Stack, make_stack, until
 
-pytestmark = [pytest.mark.netns, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.netns, pytest.mark.timeout(240)]
 NEAR_ITS_END = dt.timedelta(days=25)
 
 

@@ -18,7 +18,7 @@ from octavia_provider.model.errors import spell
 from .installation import ask, until
 from .stacks import WEB, Outcome, Project, assert_no_traceback_of_ours, ended
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(240)
 BASE = (
     WEB
     + """

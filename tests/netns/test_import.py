@@ -10,7 +10,7 @@ import pytest
 from .installation import Stack, ask, make_stack, until
 from .stacks import KINDS, Project, assert_no_traceback_of_ours
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 MONITOR = {"name": "check", "type": "TCP", "delay": 2, "timeout": 1, "max_retries": 2}
 
 

@@ -37,7 +37,7 @@ def assert_shared_by(url: str, names: set[str]) -> None:
     until(lambda: set(shares(url, 12)) == names, what=f"answers of {names}")
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_the_quickstart__up__again__refresh__destroy(project: Project) -> None:
     project.environment["OCTAVIA_IDLE_SECONDS"] = "2"
     project.source((REPOSITORY / "examples/quickstart/__main__.py").read_text())
@@ -78,7 +78,7 @@ def rows(home: Path) -> dict[str, int]:
     return {name: count for name, count in counts.items() if count and name not in stay}
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_each_edit_is_previewed_by_name_and_carried_under_load(project: Project) -> None:
     project.up_well(WEB + THREE)
     url = project.outputs()["url"]

@@ -28,7 +28,7 @@ pulumi.export("until", cert.not_after)
 
 
 @pytest.mark.covers("tls_container.private_key", "tls_container.passphrase")
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("engine", ["embedded"], indirect=True)
 def test_keys_are_secret_in_the_state__a_new_certificate_is_an_update(project: Project) -> None:
     pairs = [pem.make("a.test") for _ in range(2)]

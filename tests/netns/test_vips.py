@@ -166,7 +166,7 @@ def test_a_vip_of_ipv6_alone(site: Installation) -> None:
 
 
 @pytest.mark.covers("load_balancer.additional_vips.subnet_id", "load_balancer.additional_vips.ip_address")
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_additional_vips_come_change_and_go_in_a_living_amphora(site: Installation) -> None:
     stack = make(site)
     before = site.masters(), site.agent()

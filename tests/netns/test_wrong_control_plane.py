@@ -14,7 +14,7 @@ import pytest
 from .installation import Installation, installation
 from .stacks import Outcome, Project, assert_no_traceback_of_ours
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 TEXT = """
 network = octavia.local.Network("net")
 balancer = octavia.LoadBalancer("web", vip_network_id=network.id)
