@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+from octavia_provider.model.errors import Unreachable
 from octavia_provider.model.events import EventFilter
 
 from . import checks
@@ -149,5 +150,23 @@ def test_what_was_said_before_a_control_plane_started_is_not_believed_by_it() ->
             assert made.world.calls["restart_agent"] > asked, "the replay kept it alive"
             facts: dict[str, Any] = (await again.api.call("GET", "/octavia/control-plane")).body["control_plane"]
             assert facts["heartbeats"]["rejected"]["replayed"] > 0
+
+    run(story())
+
+
+def test_an_amphora_whose_agent_does_not_come_back_is_replaced__also_where_it_is_alone() -> None:
+    async def story() -> None:
+        async with site() as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            await asyncio.sleep(10)
+            (hung,) = made.world.live(lb["id"])
+            hung.beating = hung.answering = False
+            made.world.fail("restart_agent", *(Unreachable("the host hangs") for _ in range(1000)))
+            await made.until(lambda: hung not in made.world.servers.values())
+            await made.until(lambda: plane.controller.troubles() == {})
+            await asyncio.sleep(20)
+            await checks.is_whole(made, lb["id"])
+            assert (await made.show(plane, lb))["operating_status"] == "ONLINE"
 
     run(story())

@@ -187,7 +187,7 @@ def _retirements(desired: Desired, observed: Observed) -> tuple[Step, ...]:
         id_, paired = amphora.id, amphora.role != ALONE
         if paired and not exists(observed, amphora):
             found.append(Retire(id_))
-        elif paired and id_ in observed.unrecoverable and working - {id_}:
+        elif id_ in observed.unrecoverable and (working - {id_} or not paired):
             found.append(Retire(id_, "its agent does not come back"))
         elif dict(amphora.flavor) != dict(desired.flavor):
             found.append(Retire(id_, "the flavor is another one"))
