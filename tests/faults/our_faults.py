@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 from netns.expiry import let_expire
 from netns.traffic import until
+from octavia_provider.client.deadline import Deadline
 
 from .faults import full
-from .measure import Act
+from .measure import Act, wait
 from .our_pair import OctaviaPair, octaviactl
 from .pair import Pair, send
 
@@ -72,6 +73,48 @@ def take_flavor(pair: OctaviaPair, flavor: str) -> None:
     assert changed["provisioning_status"] == "ACTIVE", changed
 
 
+def change_topology(pair: OctaviaPair, name: str) -> None:
+    """One amphora alone, and two again."""
+    del name
+    take_flavor(pair, "single")
+    wait(lambda: len(pair.listed()) == len(pair.agents()) == 1, what="one amphora alone", seconds=60)
+    take_flavor(pair, "pair")
+    wait(pair.restored, what="two amphorae", seconds=60)
+
+
+def fail_over(pair: OctaviaPair, name: str) -> None:
+    """Octavia's failover of a load balancer: both amphorae are replaced."""
+    del name
+    before = set(pair.agents())
+    put(pair, f"/v2/lbaas/loadbalancers/{pair.id}/failover")
+    wait(lambda: not before & set(pair.agents()) and pair.restored(), what="two other amphorae", seconds=60)
+
+
+def fail_over_amphora(pair: OctaviaPair, name: str) -> None:
+    """Octavia's failover of the active amphora."""
+    put(pair, f"/v2/octavia/amphorae/{name}/failover")
+    wait(lambda: name not in pair.agents() and pair.restored(), what="another amphora", seconds=60)
+
+
+def drain(pair: OctaviaPair, name: str) -> None:
+    """The active amphora gives its VIPs up, and may have them again."""
+    succeed(pair, "drain", name)
+    wait(lambda: name not in pair.recorder.owners(), what="another owner", seconds=30)
+    succeed(pair, "drain", name, "--undo")
+
+
+def rotate(pair: OctaviaPair, name: str) -> None:
+    """All certificates of agents."""
+    del name
+    succeed(pair, "rotate", "--all")
+
+
+def upgrade(pair: OctaviaPair, name: str) -> None:
+    """The agents run the control plane's code."""
+    del name
+    succeed(pair, "upgrade", "--force")
+
+
 def push_nonsense(pair: OctaviaPair, name: str) -> None:
     """An operator's template that haproxy refuses, then what was."""
     del name
@@ -80,6 +123,10 @@ def push_nonsense(pair: OctaviaPair, name: str) -> None:
     assert refused.returncode != 0, refused.stdout
     pair.template("")
     succeed(pair, "config", "--apply")
+
+
+def put(pair: OctaviaPair, path: str) -> None:
+    pair.site.client.request("PUT", path, deadline=Deadline(30.0))
 
 
 def succeed(pair: OctaviaPair, *words: str) -> None:
@@ -98,5 +145,11 @@ HARMLESS: dict[str, Act] = {
 DELIBERATE: dict[str, Act] = {
     "bad configuration": _act(push_nonsense),
     "flavor changed": _act(change_flavor),
+    "topology changed": _act(change_topology),
+    "failover by hand": _act(fail_over),
+    "amphora failover by hand": _act(fail_over_amphora),
+    "drained": _act(drain),
+    "certificates rotated": _act(rotate),
+    "agents upgraded": _act(upgrade),
 }
 """What is done on purpose."""

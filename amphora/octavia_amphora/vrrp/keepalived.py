@@ -100,8 +100,14 @@ class Keepalived:
         """End all of its processes at once; the addresses stay where they are."""
         own = {self.pid} - {0}  # it may be too young to be found by its command line
         self.release()
-        await asyncio.to_thread(lambda: orphans.kill(own | self.processes()))
+        await asyncio.to_thread(self._end, own)
         self.state = "FAULT"
+
+    def _end(self, own: set[int]) -> None:
+        orphans.kill(own | self.processes())
+        for pid in own:  # the next one takes a zombie that its pid file names for one that runs
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, 0)
 
     def end_stopped(self) -> bool:
         """End it where one of its processes was stopped (SIGSTOP): it says nothing, and others say that they own the addresses."""
