@@ -76,11 +76,11 @@ def rules(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
             yield chain, f"meta nfproto ipv{version} meta l4proto tcp{others} notrack"
     remembered = max(1, round(vrrp.advert_interval * 2000))
     for peer, _ in _forwarding(vrrp):
-        advert = f"{'ip6' if ':' in peer else 'ip'} saddr {peer} meta l4proto vrrp @th,8,8 {vrrp.router_id}"
+        advert = f"{'ip6' if ':' in peer else 'ip'} saddr {peer} meta l4proto 112 @th,8,8 {vrrp.router_id}"
         known = f"@{memory(peer)} {{ meta mark"
         yield "filter", f"{advert} meta mark set {_UNKNOWN} @th,16,8 != 0 update {known} timeout {remembered}ms }}"
         yield "filter", f"{advert} meta mark set {_UNKNOWN} @th,16,8 0 delete {known} }}"
-    yield "filter", f"meta l4proto vrrp meta mark {_UNKNOWN} meta mark set 0"
+    yield "filter", f"meta l4proto 112 meta mark {_UNKNOWN} meta mark set 0"
     for vip in sorted(vips):
         hops, ip = ("ip6 hoplimit", "ip6") if ":" in vip else ("ip ttl", "ip")
         yield "filter", f"{ip} daddr {vip} meta l4proto tcp {hops} > 1 ct state invalid meta mark set {_UNKNOWN}"

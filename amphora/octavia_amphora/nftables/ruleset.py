@@ -138,7 +138,7 @@ def vrrp_rules(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
     for version, ip, nfproto in ((4, "ip", "ipv4"), (6, "ip6", "ipv6")):
         peers = ", ".join(peer for peer in vrrp.peers if _version(peer) == version)
         others = f" {ip} saddr != {{ {peers} }}" if peers else ""
-        yield "filter", f"meta nfproto {nfproto} meta l4proto vrrp @th,8,8 {vrrp.router_id}{others} drop"
+        yield "filter", f"meta nfproto {nfproto} meta l4proto 112 @th,8,8 {vrrp.router_id}{others} drop"
         mine = ", ".join(address for address in own if _version(address) == version)
         if mine:
             yield "filter", f"{ip} daddr {{ {mine} }} tcp dport {vrrp.port}{others} drop"
