@@ -47,11 +47,12 @@ def page(
     known: Known | None = None,
     *,
     render: Callable[[T], dict[str, Any]] = dict,
+    read: Callable[[Sequence[T]], None] = lambda _: None,
 ) -> dict[str, Any]:
     """The answer to a list: ``objects`` in the order of creation, narrowed to what the query asks for.
 
     ``known``: what may be asked for; what the first object has where nothing is said. ``render``: an object with all that
-    it has, which is asked of those of the page alone.
+    it has, which is asked of those of the page alone. ``read``: is told of these first, where more than their ids is shown.
     """
     query = url.query
     if known is None and objects:
@@ -68,6 +69,8 @@ def page(
     with faults.collected():
         found, links = _cut(found, url, limit)
     faults.check()
+    if names != ["id"]:
+        read(found)
     return {words: [_only(item, names) if names else render(item) for item in found], f"{words}_links": links}
 
 

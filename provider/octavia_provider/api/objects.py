@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -69,15 +69,19 @@ class Objects:
             view = _view(tx, request)
             view.foresee()
             parent = (self.parent_name, parent_id) if parent_id is not None else None
+            read: Callable[[Sequence[LazyView]], None] = lambda _: None  # noqa: E731
             names = list_query.looked_at(request.query)
             if reconciled(self.kind) and names is not None and names <= plain(self.kind).keys() | {"id"}:
                 load, few = partial(self._find, tx, parent_id=parent_id), sorted(names - {"id"})
                 told = tx.values(self.kind, asked(self.kind, few), parent)
                 objects = LazyView.few(view, few, told, load)
+                read = lambda shown: tx.look_up(str(one["id"]) for one in shown)  # noqa: E731
             else:
                 records = sorted(tx.find(self.kind, parent=parent), key=_place)
                 objects = [LazyView.of(view, record) for record in records]
-            return list_query.page(objects, self.words, request.url, shown_names(self.kind), render=LazyView.whole)
+            return list_query.page(
+                objects, self.words, request.url, shown_names(self.kind), render=LazyView.whole, read=read
+            )
 
         return answer(await context.store.read(work))
 

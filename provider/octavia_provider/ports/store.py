@@ -142,6 +142,10 @@ class Transaction(Protocol):
         """The object, also while it is being deleted; None when there is none."""
         ...
 
+    def look_up(self, ids: Iterable[str]) -> None:
+        """Read these objects together: ``get`` answers them without a look of its own."""
+        ...
+
     def find(
         self, kind: str | None = None, *, scope_id: str | None = None, parent: tuple[str, str] | None = None,
         owner: Owner | None = None, references: tuple[str, str] | None = None, since: int | None = None,

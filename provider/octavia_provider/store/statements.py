@@ -42,6 +42,7 @@ REMOVABLE = (
     .order_by(OBJECTS.c.position)
 )
 _AMONG = OBJECTS.c.id.in_(bindparam("ids", expanding=True))
+AMONG = select(OBJECTS).where(_AMONG)
 SCOPES_OF = select(OBJECTS.c.scope_id).where(~OBJECTS.c.deleting, _AMONG).distinct()
 MARK_DELETING = (
     update(OBJECTS)

@@ -39,6 +39,12 @@ class SqlTransaction(Coordination, EventLog):
         found = self._records[id] = rows.record(row, self._cipher)
         return found
 
+    def look_up(self, ids: Iterable[str]) -> None:
+        """Read these objects together, for ``get``."""
+        for chunk in _chunks(list(ids)):
+            for row in self._db.execute(statements.AMONG, {"ids": chunk}):
+                self._records[row.id] = rows.record(row, self._cipher)
+
     def find(
         self, kind: str | None = None, *, scope_id: str | None = None, parent: tuple[str, str] | None = None,
         owner: Owner | None = None, references: tuple[str, str] | None = None, since: int | None = None,
