@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from command_line import octaviactl
+from octavia_provider.client import events
 from octavia_provider.client.deadline import Deadline
 
 from .installation import Installation, Load, Stack, ask, make_stack, shares, until
@@ -137,6 +138,9 @@ def test_the_example__a_lost_amphora_is_replaced_and_clients_are_served_meanwhil
     after = until(lambda: pair(site, outputs["vip"]) - before and pair(site, outputs["vip"]), what="another one")
     assert len(after & before) == 1
     assert set(shares(outputs["url"], 20)) == {"server-1\n", "server-2\n"}
+    (stayed,), (gone,) = after & before, before - after
+    until(lambda: told(site, "RoleChanged")[-1:] == [stayed], what="the event of the takeover")
+    assert told(site, "AmphoraLost") == [gone]
     assert project.destroy().ok
 
 
@@ -145,6 +149,11 @@ def answered(url: str) -> bool:
         return ask(url)[0] == 200
     except OSError:
         return False
+
+
+def told(site: Installation, reason: str) -> list[str]:
+    """The amphorae of the events for this reason."""
+    return [event["amphora_id"] for event in events.latest(site.client, [("reason", reason)], 100)]
 
 
 def kill_amphora(agent: int) -> None:

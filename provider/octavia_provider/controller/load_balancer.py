@@ -174,12 +174,13 @@ class BalancerReconciler(BalancerAmphorae):
 
     def _note_losses(self, steps: Iterable[planner.Step]) -> None:
         """Of amphorae that did run and are booted again, or replaced."""
+        running = {id_ for id_, instance in (self.instances or {}).items() if instance.alive}
         for step in steps:
             match step:
                 case planner.Boot(amphora_id) if self.amphora(amphora_id).status == "ALLOCATED":
                     message = "The amphora does not run any more; it is made again"
                     self.events.note(Reason.AmphoraLost, message, amphora_id=amphora_id)
-                case planner.Retire(amphora_id) if amphora_id not in (self.instances or {}):
+                case planner.Retire(amphora_id) if amphora_id not in running:
                     message = "The amphora does not run any more; another one takes its place"
                     self.events.note(Reason.AmphoraLost, message, amphora_id=amphora_id)
                 case planner.Retire(amphora_id, reason):
