@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Coroutine
 from contextlib import AsyncExitStack
 from typing import Any, TypeVar
@@ -15,11 +16,13 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initial
 
 from octavia_provider.controller.controller import LEASE_SECONDS
 from octavia_provider.model.errors import Conflict, Unreachable
+from octavia_provider.ports import Transaction
 
 from . import checks
 from .cloud import IPV6, NETWORK
 from .loop import VirtualLoop
 from .site import PAIR, SINGLE, ControlPlane, site
+from .store import commit
 
 T = TypeVar("T")
 PORTS = st.integers(80, 84)
@@ -84,6 +87,19 @@ class AnyOrder(RuleBasedStateMachine):
     def readdress(self, balancer: str, ipv6: bool) -> None:
         more = [{"subnet_id": IPV6}] if ipv6 else []
         self.run(self.change("load_balancer", balancer, additional_vips=more))
+
+    @rule(balancer=balancers, pair=st.booleans())
+    def choose_flavor(self, balancer: str, pair: bool) -> None:
+        self.run(self.change("load_balancer", balancer, flavor_id=self.site.flavors[PAIR] if pair else None))
+
+    @rule(balancer=balancers, which=st.sampled_from((slice(None), slice(1), slice(1, None))))
+    def fail_over(self, balancer: str, which: slice) -> None:
+        def work(tx: Transaction) -> None:
+            if balancer in self.living and tx.scope(balancer) is not None:
+                tx.retire([amphora.id for amphora in tx.amphorae(balancer)][which])
+                tx.touch(balancer)
+
+        self.run(commit(self.site.store, work))
 
     @rule(balancer=consumes(balancers))
     def unmake(self, balancer: str) -> None:
@@ -177,5 +193,7 @@ class AnyOrder(RuleBasedStateMachine):
         return True
 
 
-TestAnyOrder = pytest.mark.timeout(600)(AnyOrder.TestCase)
-TestAnyOrder.settings = settings(max_examples=8, stateful_step_count=25, deadline=None)
+EXAMPLES = int(os.environ.get("SIMULATION_EXAMPLES", "30"))
+"""Of 25 steps each; two take about a second of a processor."""
+TestAnyOrder = pytest.mark.timeout(600 + 5 * EXAMPLES)(AnyOrder.TestCase)
+TestAnyOrder.settings = settings(max_examples=EXAMPLES, stateful_step_count=25, deadline=None)
