@@ -81,7 +81,7 @@ async def test_whatever_happens_to_the_owner_the_other_one_takes_over(pair: Pair
         assert await pair.settled() is other, what
 
 
-async def test_what_dies_while_the_agent_is_dead_moves_the_vips_all_the_same(pair: Pair) -> None:
+async def test_what_dies_while_the_agent_is_dead__and_all_of_an_amphora__moves_the_vips(pair: Pair) -> None:
     """And the agent that comes back finds keepalived as it is."""
     owner = await pair.settled()
     before = owner.pids("keepalived")
@@ -97,21 +97,17 @@ async def test_what_dies_while_the_agent_is_dead_moves_the_vips_all_the_same(pai
     await pair.answers()
     await owner.start()
     assert await pair.settled() is other
+    # and then all of the other one is gone
+    pair.inside("ip", "link", "del", f"p{other.number}")
+    other.kill()
+    for program in ("haproxy", "keepalived"):
+        other.signal(program, signal.SIGKILL)
+    assert await until(lambda: _is_owner(owner))
+    await pair.answers()
 
 
 async def _is_owner(one: PairAmphora) -> bool:
     return one.owned() == {VIP4, VIP6}
-
-
-async def test_a_namespace_that_is_gone_is_not_missed(pair: Pair) -> None:
-    owner = await pair.settled()
-    other = pair.other(owner)
-    pair.inside("ip", "link", "del", f"p{owner.number}")
-    owner.kill()
-    for program in ("haproxy", "keepalived"):
-        owner.signal(program, signal.SIGKILL)
-    assert await until(lambda: _is_owner(other))
-    await pair.answers()
 
 
 async def test_a_handover_breaks_no_connection_and_refuses_none(pair: Pair) -> None:
