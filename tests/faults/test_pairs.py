@@ -5,18 +5,23 @@ and what is done on purpose fails no request. How long an outage takes is measur
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from faults.analysis import report
 from faults.conftest import COST
 from faults.generations import GenerationRecorder, backwards, newest
 from faults.measure import measure_outage
+from faults.openloop import Client
 from faults.our_faults import DELIBERATE, HARMLESS
 from faults.our_pair import OctaviaPair, agents, member_host, site_of_pairs, small_disk
 from faults.ownership import overlaps
 from faults.pair import FAULTS
+from faults.partition import deaf
 from netns.installation import until
 from octavia_provider.clouds.netns import NetnsCloud
 from octavia_provider.kit import paths
@@ -104,3 +109,37 @@ def test_what_clients_do_not_notice(pair: OctaviaPair, what: str, record_propert
 @pytest.mark.parametrize("what", DELIBERATE)
 def test_what_is_done_on_purpose_fails_no_request(pair: OctaviaPair, what: str, record_property: Tell) -> None:
     assert through(pair, what, record_property, timeout=PATIENCE) == (0, 0)
+
+
+@pytest.mark.parametrize("who", [("active",), ("standby",), ("active", "standby")], ids="-and-".join)
+def test_a_partition_ends_with_one_owner(pair: OctaviaPair, who: tuple[str, ...]) -> None:
+    """``who`` hears nothing. Two owners there are while the standby one hears nothing, and not longer."""
+    until(pair.restored, what="the pair to be whole before", seconds=60)
+    pair.watch()
+    owner = pair.owner()
+    (other,) = set(pair.amphorae) - {owner}
+    roles = {"active": owner, "standby": other}
+    since = time.monotonic()
+    with (
+        GenerationRecorder(pair.id, lambda: pair.amphorae) as generations,
+        Client(pair.url, rate=RATE, timeout=PATIENCE, inside=pair.inside) as client,
+    ):
+        with contextlib.ExitStack() as stack:
+            for one in who:
+                stack.enter_context(deaf(pair, roles[one]))
+            if "standby" in who:
+                until(lambda: other in pair.recorder.owners(), what="the standby one to take the VIP")
+            pair.change()
+            if "standby" not in who:
+                assert pair.recorder.owners() == {owner}
+        until(lambda: len(pair.recorder.owners()) == 1, what="one owner")
+        healed = time.monotonic()
+        pair.change()
+        until(lambda: same_generation(generations, pair), what="both amphorae to have the newest generation")
+    history = pair.recorder.history
+    assert [
+        one for one in overlaps(history, time.monotonic()) if one.since < since < one.until or one.until > healed
+    ] == []
+    assert backwards(generations.history) == []
+    assert report(client.samples).server_errors == 0
+    nothing_left_over(pair)
