@@ -357,8 +357,7 @@ class LoadBalancer:
         self._redundancy.set_serving(serving=self._haproxy.serving)
 
     def _on_verdict(self) -> None:
-        """Our checks found a server dead, or alive again."""
-        self._on_change()
+        """Our checks found a server dead, or alive again: it is told once haproxy and the kernel heed it."""
         self._verdicts.begin()
 
     async def _apply_verdicts(self) -> bool:
@@ -368,6 +367,7 @@ class LoadBalancer:
                 applied = self._udp_and_probes.down
                 if configuration := self.configuration:
                     await self._udp_and_probes.sync(configuration)
+        self._on_change()
         return True
 
     def _start_watchdog(self) -> None:
