@@ -43,7 +43,11 @@ def _line(fault: str, kind: str, mine: list[dict[str, Any]]) -> str:
 
 def write() -> None:
     """The page and the picture."""
-    figures = table(json.loads(FIGURES.read_text()))
+    outages = json.loads(FIGURES.read_text())
+    loads = [one["load"] for one in outages]
+    figures = (
+        f"{table(outages)}\nLoad average of the machine during these runs: {min(loads):.0f} to {max(loads):.0f}.\n"
+    )
     before, _, rest = PAGE.read_text().partition(BEGIN)
     PAGE.write_text(f"{before}{BEGIN}\n{figures}{END}{rest.partition(END)[2]}")
     if PICTURE.exists():

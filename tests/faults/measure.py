@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ Act = Callable[[Pair, str], None]
 class Outage:
     """``new``: of clients that connect anew for each request; ``kept``: of those that keep connections. ``over``: seconds until
     the pair was as it shall be again (for the stock pair, which nobody repairs, until it served again). ``both``: seconds in
-    which two had the VIP."""
+    which two had the VIP. ``load``: the machine's load average afterwards."""
 
     kind: str
     fault: str
@@ -37,6 +38,7 @@ class Outage:
     samples: list[Sample] = field(default_factory=list)
     history: list[Change] = field(default_factory=list)
     since: float = 0.0
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
 
     def plain(self) -> dict[str, object]:
         """For a file."""
@@ -46,6 +48,7 @@ class Outage:
             "kept_lost": self.kept.lost, "kept_errors": self.kept.errors, "sent_again": self.kept.again,
             "over": round(self.over, 4), "both": round(self.both, 4),
             "behind": round(max(self.new.behind, self.kept.behind), 4), "owners": len(owners(self.samples)),
+            "load": self.load,
         }  # fmt: skip
 
 
