@@ -73,6 +73,18 @@ async def remove(vips: Collection[str], *, lasting: bool = True) -> None:
     )
 
 
+async def keep(vips: Collection[str]) -> None:
+    """Those of IPv6 are the amphora's own from now on: there is no second entry of an address with another prefix."""
+    wanted = {_pair(vip) for vip in vips}
+    batch = [
+        f"address change {one.address}/{one.prefix} dev {one.interface} preferred_lft forever valid_lft forever"
+        for one in await held()
+        if ":" in one.address and not one.lasting and (one.address, one.prefix) in wanted
+    ]
+    if batch:
+        await ip("-batch", "-", text="\n".join(batch) + "\n")
+
+
 def shared_on(vrrp: Vrrp, links: Mapping[str, str]) -> dict[str, str]:
     """Shared address, with its prefix → the interface that keepalived gives it."""
     return {vip: links[name] for vip, name in _SHARED.findall(vrrp.text) if name in links}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 from octavia_amphora.shortage import is_shortage
@@ -18,7 +18,7 @@ from octavia_amphora.supervision import supervised
 from octavia_amphora.wire.vrrp import Vrrp, VrrpState
 
 from . import addresses, handover
-from .addresses import VrrpError
+from .addresses import Held, VrrpError
 from .adverts import wait_for_owner
 from .files import VrrpFiles, configuration_text
 from .keepalived import Keepalived, check
@@ -72,7 +72,7 @@ class Redundancy:
         if vrrp is None or vrrp == self._vrrp:
             return
         candidate = self._files.config.with_suffix(".candidate")
-        candidate.write_text(await self._text(vrrp))
+        candidate.write_text(self._text(vrrp, await addresses.held()))
         try:
             if problem := await asyncio.to_thread(check, candidate):
                 raise VrrpError(f"keepalived refuses its configuration: {problem}")
@@ -88,8 +88,10 @@ class Redundancy:
     async def _join(self, vrrp: Vrrp) -> None:
         if vrrp == self._vrrp and self._keepalived.alive:
             return
-        text = await self._text(vrrp)
-        await handover.route(vrrp, {one.address: one.interface for one in await addresses.held()})
+        there = await addresses.held()
+        text = self._text(vrrp, there)
+        if self._vrrp is None or (vrrp.forwards, vrrp.router_id) != (self._vrrp.forwards, self._vrrp.router_id):
+            await handover.route(vrrp, {one.address: one.interface for one in there})
         first, self._vrrp = self._vrrp is None, vrrp
         if first and self._keepalived.adopt():
             self._state = self._keepalived.state
@@ -145,8 +147,8 @@ class Redundancy:
         self._cancel()
         self._keepalived.release()
 
-    async def _text(self, vrrp: Vrrp) -> str:
-        found = addresses.links(vrrp, await addresses.held())
+    def _text(self, vrrp: Vrrp, there: Sequence[Held]) -> str:
+        found = addresses.links(vrrp, there)
         return configuration_text(vrrp, found, name=self._amphora_id, folder=self._files.folder)
 
     async def _leave(self) -> None:
@@ -157,8 +159,11 @@ class Redundancy:
         self._cancel()
         self._sentinel.stop()
         self._vrrp = None
+        owner = self._keepalived.state == "MASTER"
         vips, router = addresses.told_of(self._files.config.read_text())
         await self._keepalived.kill()
+        if owner:
+            await addresses.keep(vips)
         await addresses.remove(vips, lasting=False)
         await handover.leave(router)
         for one in (self._files.config, self._files.track):
