@@ -176,7 +176,7 @@ def _other_agent(site: Installation, before: int) -> bool:
 
 
 def test_everything_is_deleted__the_cloud_goes__then_the_control_plane(short_home: Path) -> None:
-    site = Installation(short_home, options=("--idle-seconds", "1"))
+    site = Installation(short_home, options=("--idle-seconds", "5"))  # more than a busy machine takes to ask first
     site.start()
     try:
         stack = make_stack(site, members=2)
