@@ -52,7 +52,14 @@ def measure(say: topics.Say) -> Iterator[Row]:
                 break
             for fault, pair, act in in_turn(pairs):
                 say(f"round {turn + 1}: {pair.kind}, {fault}")
-                found.setdefault((pair.kind, fault), []).append(one(pair, fault, act))
+                try:
+                    found.setdefault((pair.kind, fault), []).append(one(pair, fault, act))
+                except AssertionError as why:  # what was measured before is worth telling
+                    yield Row(
+                        f"availability.{pair.kind}.{fault.replace(' ', '_')}.failed", 1, "", at_most(0), 1, str(why)
+                    )
+                    ends = 0.0
+                    break
             write(found)
     if topics.OPTIONS.docs and found:
         availability_docs.write()
@@ -104,6 +111,8 @@ def one(pair: Pair, fault: str, act: Act) -> Outage:
 def rows(found: Figures) -> Iterator[Row]:
     """A row for the gap of each; for what is done on purpose, one for the requests that it failed."""
     for (kind, fault), outages in found.items():
+        if not outages:
+            continue
         name = f"availability.{kind}.{fault.replace(' ', '_')}"
         gaps = [one.new.gap for one in outages]
         lost = [one.new.lost + one.kept.lost for one in outages]
@@ -125,7 +134,7 @@ def write(found: Figures) -> None:
     (BUILD / "availability.json").write_text(json.dumps(plain, indent=1) + "\n")
     panels = []
     for (kind, fault), outages in found.items():
-        if fault == PICTURED:
+        if fault == PICTURED and outages:
             shown = sorted(outages, key=lambda one: one.new.gap)[len(outages) // 2]
             title = {"stock": "as stock Octavia configures it", "ours": "this provider"}[kind]
             panels.append(Panel(f"{title}: {shown.new.lost:,} lost", shown.samples, shown.since, RATE))
