@@ -70,6 +70,7 @@ class Installation:
         until(
             lambda: embedded.answers(self.instance) or self.process.poll() is not None,
             what="the control plane to start",
+            seconds=120.0,
         )  # type: ignore[union-attr]
         assert self.process.poll() is None, (self.instance / "stderr.log").read_text()
 

@@ -74,7 +74,8 @@ def rows(home: Path) -> dict[str, int]:
     with closing(sqlite3.connect(paths.database(home))) as database:
         names = [name for (name,) in database.execute("select name from sqlite_master where type = 'table'")]
         counts = {name: database.execute(f'select count(*) from "{name}"').fetchone()[0] for name in names}
-    stay = ("installation", "secrets", "alembic_version", "sqlite_sequence")  # who it is, its CA, its schema
+    # who it is, its CA, its schema, and what happened, which is kept for as long as it says
+    stay = ("installation", "secrets", "alembic_version", "sqlite_sequence", "events")
     return {name: count for name, count in counts.items() if count and name not in stay}
 
 
