@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from octavia_provider.controller import pairs
 from octavia_provider.model.errors import Unreachable
 
 from . import checks
@@ -132,7 +133,10 @@ def test_a_lost_amphora_of_a_pair_is_replaced_while_the_other_one_serves() -> No
     async def story() -> None:
         async with site(roles=PAIR) as made:
             lb_id = await standing(made)
-            await made.start()
+            plane = await made.start()
+            shown = (await plane.api.call("GET", "/octavia/amphorae")).body["amphorae"]
+            assert {(one["role"], one["vrrp_priority"]) for one in shown} == {("MASTER", 253), ("BACKUP", 252)}
+            assert {one["vrrp_id"] for one in shown} == {pairs.router_id(lb_id)}
             lost = next(i for i in made.world.servers if made.world.vrrp_state(i, lb_id) == "MASTER")
             del made.world.servers[lost]
             with checks.one_owner(made.world, lb_id, await vip(made, lb_id)):

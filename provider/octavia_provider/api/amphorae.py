@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from octavia_provider.controller import pairs
 from octavia_provider.model import statuses
 from octavia_provider.model.errors import NotFound
 from octavia_provider.ports import CERTIFICATE, DRAIN, Amphora, Record, StatusCache, Transaction
@@ -20,10 +21,8 @@ from .views import statistics as summed
 
 Shown = dict[str, Any]
 FIRST_GROUP = 1
-"""``vrrp_id``: Octavia numbers the VRRP group of every load balancer so, also where one amphora is alone in it."""
+"""``vrrp_id`` of an amphora that is alone, which is in no VRRP group: Octavia numbers it so."""
 BOOTING = "BOOTING"
-_PRIORITIES = {"MASTER": 100, "BACKUP": 90}
-"""As Octavia has them."""
 _NONE = dict.fromkeys(
     ("vrrp_port_id", "ha_port_id", "vrrp_interface", "vrrp_priority", "image_id", "compute_flavor")
 )  # there are no ports, no images and no compute flavors; an agent finds the interface itself
@@ -87,6 +86,7 @@ def _show(tx: Transaction, amphora: Amphora, status_cache: StatusCache) -> Shown
     has an address of its own."""
     balancer = tx.get("load_balancer", amphora.load_balancer_id)
     vip = balancer.spec.get("vip_address") if balancer else None
+    priority = pairs.priority(amphora)
     return {
         **_NONE,
         "id": amphora.id,
@@ -95,8 +95,8 @@ def _show(tx: Transaction, amphora: Amphora, status_cache: StatusCache) -> Shown
         "lb_network_ip": amphora.management_address,
         "vrrp_ip": next((own.address for own in amphora.own), vip),
         "ha_ip": vip,
-        "vrrp_id": FIRST_GROUP,
-        "vrrp_priority": _PRIORITIES.get(amphora.role),
+        "vrrp_id": FIRST_GROUP if priority is None else pairs.router_id(amphora.load_balancer_id),
+        "vrrp_priority": priority,
         "cert_expiration": _utc(amphora.certificate_expires),
         "cert_busy": CERTIFICATE in amphora.requests,
         "role": amphora.role,

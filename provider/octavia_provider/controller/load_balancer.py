@@ -48,6 +48,7 @@ class BalancerReconciler(BalancerAmphorae):
     """
 
     _stale: bool = False
+    _look_again: bool = False
     _reserved: list[int] = field(default_factory=list)
 
     def forget(self) -> None:
@@ -93,7 +94,8 @@ class BalancerReconciler(BalancerAmphorae):
         await self._settle()
         await self.write_events()
         if self.failing:
-            self.instances = None
+            # What was seen stays until then: who is silent is asked at the address that is known.
+            self._look_again = True
             raise Incomplete(str(next(iter(self.failing.values()))))
         return not self.desired_state.gone
 
@@ -147,7 +149,8 @@ class BalancerReconciler(BalancerAmphorae):
 
     async def _observe(self) -> None:
         scope_id = self.desired_state.scope.id
-        if self.instances is None:
+        if self.instances is None or self._look_again:
+            self._look_again = False
             self.instances = {one.amphora_id: one for one in await self.ports.compute.instances(scope_id)}
             self._access = None
             self.unproven.update(self.in_force.keys() - self.instances.keys())

@@ -13,7 +13,7 @@ from octavia_provider.ports import Amphora, Vip
 from octavia_provider.render import keepalived
 from octavia_provider.render.listener import Peer
 
-PRIORITIES = {"MASTER": 240, "BACKUP": 230}
+PRIORITIES = {"MASTER": 253, "BACKUP": 252}
 """Near the greatest, by which a takeover is sooner (RFC 9568, Skew_Time). Who is in service stays so, whatever they are."""
 PREFERRED = 254
 
