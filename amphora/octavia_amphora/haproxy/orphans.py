@@ -36,12 +36,18 @@ def find(config: Path, option: bytes = b"-S") -> set[int]:
 
 
 def kill(pids: Iterable[int]) -> None:
-    """End them at once, and return when they have."""
+    """End them at once, and return when they have.
+
+    All are stopped first: keepalived's child is told of its parent's end (SIGTERM), and would take addresses off.
+    """
     ending = []
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             ending.append(os.pidfd_open(pid))
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, signal.SIGSTOP)
+    for pidfd in ending:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
     for pidfd in ending:
         select.select([pidfd], [], [], GONE_SECONDS)
         os.close(pidfd)

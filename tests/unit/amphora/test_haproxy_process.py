@@ -6,18 +6,21 @@ from __future__ import annotations
 import asyncio
 import re
 import shutil
+import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from octavia_amphora.haproxy import global_section, runtime, startup_errors
+from octavia_amphora.haproxy import global_section, orphans, runtime, startup_errors
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.haproxy.process import Haproxy, HaproxyFailed
+from octavia_amphora.haproxy.watchdog import state_of
 from octavia_amphora.shortage import OWN_DESCRIPTORS
 from octavia_amphora.wire.haproxy_versions import DYNAMIC_COOKIES, RELOAD_ANSWERS, has
 
@@ -278,3 +281,36 @@ def test_after_a_reload_that_failed_the_newest_old_worker_serves() -> None:
     current = "22  worker  0  0d00h00m00s  3.2.26-1\n"
     assert runtime.serving_workers(runtime.parse_processes(head + current + old)) == (22,)
     assert runtime.serving_workers(runtime.parse_processes(head)) == ()
+
+
+CHILD = """
+import ctypes, os, pathlib, signal, sys
+said = pathlib.Path(sys.argv[1])
+if os.fork():
+    signal.pause()
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, as keepalived's child has it
+signal.signal(signal.SIGTERM, lambda *_: said.with_name("heard").touch())
+said.write_text(str(os.getpid()))
+while True:
+    signal.pause()
+"""
+
+
+def test_who_is_ended_with_its_parent_does_not_learn_of_that_first(tmp_path: Path) -> None:
+    """keepalived's child would take off the addresses, which are to stay."""
+    said = tmp_path / "said"
+    with subprocess.Popen([sys.executable, "-c", CHILD, str(said)]) as parent:
+        while not (said.exists() and said.read_text()):
+            time.sleep(0.005)
+        child = int(said.read_text())
+
+        def one_by_one() -> Iterator[int]:
+            yield parent.pid
+            while (state := state_of(parent.pid)) not in ("T", "Z"):
+                time.sleep(0.005)
+            while state == "Z" and not (tmp_path / "heard").exists():
+                time.sleep(0.005)
+            yield child
+
+        orphans.kill(one_by_one())
+    assert not (tmp_path / "heard").exists()
