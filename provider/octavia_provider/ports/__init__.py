@@ -39,23 +39,8 @@ from .networks import (
     Networks,
     RemoteAllocation,
 )
-from .store import (
-    AGENT,
-    CERTIFICATE,
-    DRAIN,
-    EVENTS_CHANGED,
-    Amphora,
-    ControlPlane,
-    Owner,
-    Record,
-    Scope,
-    Settlement,
-    StatusCache,
-    Store,
-    Transaction,
-    Watch,
-    fenced,
-)
+from .records import AGENT, CERTIFICATE, DRAIN, Amphora, ControlPlane, Owner, Record, Scope, Settlement
+from .store import EVENTS_CHANGED, StatusCache, Store, Transaction, Watch, fenced
 
 __all__ = [
     "AGENT",

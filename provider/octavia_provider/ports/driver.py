@@ -12,7 +12,7 @@ from octavia_provider.model.errors import TransientError
 from .access import ListenerAccess
 from .clouds import Cloud, Inventory
 from .networks import NetworkDirectory, Networks
-from .store import Scope
+from .records import Scope
 
 
 class Incomplete(TransientError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 
-from .store import Scope
+from .records import Scope
 
 LEASE: ContextVar[Scope | None] = ContextVar("lease", default=None)
 """Of the scope that the present task brings about."""

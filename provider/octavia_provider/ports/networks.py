@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from .clouds import Vip
-from .store import Record, Transaction
+from .records import Record
+from .store import Transaction
 
 
 class Networks(Protocol):
