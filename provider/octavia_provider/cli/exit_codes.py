@@ -14,8 +14,8 @@ MEANINGS: Mapping[int, str] = {
     CHANGES: "`--expect-no-changes`, and there are changes",
     DEGRADED: "`status`: something is degraded, not yet in force or unknown",
     ERROR: "`status`: something is in ERROR",
-    NO_CONTROL_PLANE: "`status`, `events`, `history`: the control plane does not run or does not answer, so how things are is unknown",
-    NOT_FOUND: "`status`, `events`, `history`: no load balancer has that name or id",
+    NO_CONTROL_PLANE: "the control plane does not run or does not answer, so how things are is unknown",
+    NOT_FOUND: "nothing has that name or id",
     INTERRUPTED: "interrupted",
 }
 
