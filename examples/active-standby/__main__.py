@@ -31,9 +31,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
 http.server.ThreadingHTTPServer(("", 80), Handler).serve_forever()
 """
 
+# A flavor that is in use stays what it is: a load balancer gets another one, in place. So there is one for each topology.
 data = {"loadbalancer_topology": topology, "vrrp_advertisement_interval": interval}
-profile = octavia.FlavorProfile("profile", provider_name="amphora", flavor_data=json.dumps(data))
-flavor = octavia.Flavor("flavor", flavor_profile_id=profile.id)
+named = f"{topology}-{interval}".lower()
+profile = octavia.FlavorProfile(named, provider_name="amphora", flavor_data=json.dumps(data))
+flavor = octavia.Flavor(named, flavor_profile_id=profile.id)
 
 network = octavia.local.Network("net")
 balancer = octavia.LoadBalancer("web", vip_network_id=network.id, flavor_id=flavor.id)

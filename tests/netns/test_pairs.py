@@ -141,6 +141,9 @@ def test_the_example__a_lost_amphora_is_replaced_and_clients_are_served_meanwhil
     (stayed,), (gone,) = after & before, before - after
     until(lambda: told(site, "RoleChanged")[-1:] == [stayed], what="the event of the takeover")
     assert told(site, "AmphoraLost") == [gone]
+    project.up_well(None, "-c", "topology=SINGLE")  # as the example's README says
+    assert [one["role"] for one in site.get_json("/v2/octavia/amphorae")["amphorae"]] == ["STANDALONE"]
+    assert set(shares(outputs["url"], 20)) == {"server-1\n", "server-2\n"}
     assert project.destroy().ok
 
 
