@@ -24,11 +24,11 @@ RELAYS = f"{namespaces.SCRATCH}/relays"
 """The root of all relays of the holder."""
 PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SETTINGS = (
-    "alternatives", "ca-certificates", "crypto-policies", "gai.conf", "host.conf", "hosts", "iproute2", "ld.so.cache",
-    "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf", "os-release", "pki", "protocols",
+    "alternatives", "ca-certificates", "crypto-policies", "gai.conf", "host.conf", "hosts", "iproute2",
+    "keepalived/keepalived.config-opts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf", "os-release", "pki", "protocols",
     "python3", "resolv.conf", "services", "ssl", "timezone",
 )  # fmt: skip
-"""Of ``/etc``, where there is such a one."""
+"""Of ``/etc``, where there is such a one. keepalived 2.3 does not begin without its options, which name how it was built."""
 PRIVATE = ("/run", "/tmp", "/var/tmp", "/var/run", "/var/lock", "/root", "/boot", "/sys", "/lost+found")
 """Folders of the machine that a host sees empty; those that it may write to are told in ``host``."""
 NODES = ("null", "zero", "full", "random", "urandom")
