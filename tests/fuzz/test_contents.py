@@ -22,7 +22,7 @@ from octavia_provider.model.tls_container import TlsContainer
 from octavia_provider.model.validation import validate
 from octavia_provider.render.haproxy import Placement, render
 
-CONTAINERS = budget.BALANCERS // 5
+CONTAINERS = max(budget.BALANCERS // 5, 300)  # fewer would not hold enough of those that are refused
 TOGETHER = 25
 PEM = re.compile(r"(-----BEGIN [A-Z0-9 ]+-----\n([A-Za-z0-9+/=]{1,76}\n)+-----END [A-Z0-9 ]+-----\n)+")
 AUTHORITIES = str(uuid.UUID(int=1))

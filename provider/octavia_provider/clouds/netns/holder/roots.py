@@ -25,8 +25,8 @@ RELAYS = f"{namespaces.SCRATCH}/relays"
 PROGRAMS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SETTINGS = (
     "alternatives", "ca-certificates", "crypto-policies", "gai.conf", "host.conf", "hosts", "iproute2",
-    "keepalived/keepalived.config-opts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf", "os-release", "pki", "protocols",
-    "python3", "resolv.conf", "services", "ssl", "timezone",
+    "keepalived/keepalived.config-opts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types",
+    "nsswitch.conf", "os-release", "pki", "protocols", "python3", "resolv.conf", "services", "ssl", "timezone",
 )  # fmt: skip
 """Of ``/etc``, where there is such a one. keepalived 2.3 does not begin without its options, which name how it was built."""
 PRIVATE = ("/run", "/tmp", "/var/tmp", "/var/run", "/var/lock", "/root", "/boot", "/sys", "/lost+found")
