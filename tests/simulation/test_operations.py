@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from octavia_provider.controller.load_balancer import BalancerReconciler
+from octavia_provider.model.errors import Unreachable
+from octavia_provider.ports import CloudResource, Inventory
+
 from . import checks
 from .loop import run
 from .site import PAIR, SINGLE, ControlPlane, Site, site
@@ -52,6 +56,29 @@ def test_failover_of_a_load_balancer_replaces_all_its_amphorae(roles: tuple[str,
             await settled(made, plane, lb)
             assert (await plane.api.call("PUT", path, wait=300)).status == 204
             assert not after & await ids(plane, lb)
+
+    run(story())
+
+
+def test_failover__an_amphora_that_could_not_be_made_is_no_news_to_housekeeping_and_a_lost_one_is() -> None:
+    async def story() -> None:
+        async with site(roles=SINGLE) as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            await settled(made, plane, lb)
+            made.world.fail("boot", *(Unreachable("gateway timeout") for _ in range(1000)))
+            assert (await plane.api.call("PUT", f"/lbaas/loadbalancers/{lb['id']}/failover")).status == 202
+            await asyncio.sleep(100)
+            reconciler = plane.controller.reconciler(lb["id"])
+            assert isinstance(reconciler, BalancerReconciler)
+            rules = [CloudResource(kind="listener", id=id_, words="") for id_ in made.world.rules]
+            inventory = Inventory(instances=[one.instance for one in made.world.servers.values()], resources=rules)
+            assert not reconciler.missing(inventory), "it is tried later and later, not at each look"
+            assert reconciler.missing(Inventory(resources=rules))
+            assert {one["status"] for one in await amphorae(plane, lb)} == {"BOOTING", "PENDING_DELETE"}
+            made.world.failures["boot"] = []
+            await settled(made, plane, lb)
+            assert {one["status"] for one in await amphorae(plane, lb)} == {"ALLOCATED"}
 
     run(story())
 

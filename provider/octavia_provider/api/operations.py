@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from aiohttp import web
 
 from octavia_provider.model import statuses
 from octavia_provider.model.errors import Conflict, NotFound
-from octavia_provider.ports import AGENT, CERTIFICATE, DRAIN, Amphora, Transaction
+from octavia_provider.ports import AGENT, CERTIFICATE, DRAIN, Amphora, LocalAllocation, Networks, Record, Transaction
 
 from .amphorae import existing, status_of
 from .context import CONTEXT
@@ -45,7 +45,9 @@ async def fail_over_balancer(request: web.Request) -> web.Response:
         record = tx.get("load_balancer", id_)
         if record is None or record.deleting:
             raise NotFound(f"load balancer {id_} does not exist in this control plane")
-        tx.retire(amphora.id for amphora in tx.amphorae(id_))
+        leaving = [amphora.id for amphora in tx.amphorae(id_)]
+        _require_room(tx, context.networks, record, leaving)
+        tx.retire(leaving)
         return tx.touch(id_)
 
     return await _replaced(request, id_, await context.store.write(work))
@@ -65,20 +67,29 @@ async def delete(request: web.Request) -> web.Response:
 
 async def _retire(request: web.Request, *, only: str | None = None) -> tuple[str, int]:
     """``only``: where it has this status."""
-    id_ = path_id(request)
+    context, id_ = request.app[CONTEXT], path_id(request)
 
     def work(tx: Transaction) -> tuple[str, int]:
         amphora = existing(tx, id_)
-        status = status_of(amphora, tx.get("load_balancer", amphora.load_balancer_id))
+        balancer = tx.get("load_balancer", amphora.load_balancer_id)
+        status = status_of(amphora, balancer)
         if only not in (None, status):
             raise Conflict(
                 f"it is {status}, and only one in {only} can be deleted", subject=f"amphora {id_}",
                 hint="fail it over: PUT …/failover replaces it without an outage",
             )  # fmt: skip
+        if balancer is not None:
+            _require_room(tx, context.networks, balancer, [id_])
         tx.retire([id_])
         return amphora.load_balancer_id, tx.touch(amphora.load_balancer_id)
 
-    return await request.app[CONTEXT].store.write(work)
+    return await context.store.write(work)
+
+
+def _require_room(tx: Transaction, networks: Networks, balancer: Record, leaving: Collection[str]) -> None:
+    """A failover that would be tried without end is refused, where this can be known beforehand."""
+    if isinstance(networks, LocalAllocation):
+        networks.require_room(tx, balancer, leaving)
 
 
 async def _replaced(request: web.Request, load_balancer_id: str, generation: int) -> web.Response:

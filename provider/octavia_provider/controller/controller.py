@@ -41,19 +41,25 @@ LEASE_LOST = "Another control plane has taken the lease; this one does nothing m
 
 @dataclass(slots=True)
 class _Worker:
-    """One scope's task and what wakes it. ``written``: by whom it is for, since the last pass. ``trouble``: what is in the way now, after ``tries`` ``since`` then; ``told``: what an
+    """One scope's task and what wakes it. ``written``: by whom it is for, since the last pass; ``generation``: the
+    newest that woke it: what its own reconciler writes raises none, and wakes it not. ``trouble``: what is in the way now, after ``tries`` ``since`` then; ``told``: what an
     event has been recorded of, and when."""
 
     reconciler: Reconciler
     scope: Scope
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     written: bool = True
+    generation: int = 0
     task: asyncio.Task[None] | None = None
     trouble: str | None = None
     tries: int = 0
     since: float = 0.0
     told: tuple[str | None, float] = (None, 0.0)
     idle: bool = False
+
+    def awaited(self, scope: Scope) -> int:
+        """What is newer than this wakes it."""
+        return max(scope.applied, self.generation)
 
 
 async def _woken(worker: _Worker, seconds: float) -> bool:
@@ -175,8 +181,8 @@ class Controller:
             if worker is None:
                 if written is None or scope.fence == 0 or len(self._workers) < self._share:
                     claimed.append(scope.id)  # else it was given up, to be taken by one that has fewer
-            elif everything or scope.generation > scope.applied:
-                worker.written = True
+            elif everything or scope.generation > (scope.applied if written is None else worker.awaited(scope)):
+                worker.written, worker.generation = True, scope.generation
                 worker.wake.set()
         if claimed:
             claimable = await self._store.read(lambda tx: tx.claimable(self._holder))
@@ -202,7 +208,7 @@ class Controller:
     def _adopt(self, leased: Scope) -> None:
         if leased.fence > 1:
             log.info("lease taken", scope=leased.id, fence=leased.fence)
-        worker = _Worker(self._makers[leased.kind](leased), leased)
+        worker = _Worker(self._makers[leased.kind](leased), leased, generation=leased.generation)
         self._workers[leased.id] = worker
         worker.task = tasks.run_forever(f"reconcile {leased.id}", partial(self._work, leased.id, worker))
 

@@ -44,12 +44,13 @@ _FENCED = (planner.AddAmphora, planner.Recast, planner.Retire, planner.Push)
 class BalancerReconciler(BalancerAmphorae):
     """Holds what it knows of one load balancer between cycles; ``forget`` makes it look again.
 
-    ``_reserved``: revisions for the next pushes (``Pusher.reserved``).
+    ``_reserved``: revisions for the next pushes (``Pusher.reserved``). ``_failed``: amphorae with which the last pass had trouble.
     """
 
     _stale: bool = False
     _look_again: bool = False
     _reserved: list[int] = field(default_factory=list)
+    _failed: frozenset[str] = frozenset()
 
     def forget(self) -> None:
         """Trust nothing that was seen: the next cycle asks the cloud and the agents (this one goes on as it is)."""
@@ -62,7 +63,12 @@ class BalancerReconciler(BalancerAmphorae):
     def missing(self, inventory: Inventory) -> bool:
         """Whether an amphora does not run any more, or clients do not get to a listener as they did."""
         alive = {one.amphora_id for one in inventory.instances if one.alive}
-        return not {a.id for a in self.amphorae} <= alive or self.ports.access.missing(self._access or (), inventory)
+        tried = {*self._failed, *self.failing} - (
+            self.instances or {}
+        ).keys()  # later and later: what is not there is no news
+        return not {a.id for a in self.amphorae} - tried <= alive or self.ports.access.missing(
+            self._access or (), inventory
+        )
 
     async def reconcile(self) -> bool:
         """Bring about what is desired; False when the load balancer is gone and nothing is left of it.
@@ -73,7 +79,7 @@ class BalancerReconciler(BalancerAmphorae):
             self._stale, self.instances, self._access = False, None, None
             self.unproven.update(self.in_force)
         await self._read()
-        self.last = None
+        self.last, self._failed = None, frozenset(self.failing)
         for found in (self.shut, self.healed, self.failing, self.renewed):
             found.clear()
         for _ in range(PASSES):

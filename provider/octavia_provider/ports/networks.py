@@ -46,6 +46,10 @@ class LocalAllocation(Networks, Protocol):
         back with the amphora (``Transaction.delete_amphora``): their holder is ``load_balancer_id/amphora_id``."""
         ...
 
+    def require_room(self, tx: Transaction, load_balancer: Record, leaving: Collection[str]) -> None:
+        """``Conflict`` where the network has no addresses for what is to replace these amphorae, one after the other. Takes none."""
+        ...
+
     def give_back(self, tx: Transaction, load_balancer_id: str, carried: Iterable[str]) -> None:
         """Free what the load balancer holds, less what its spec names and what its amphorae carry or are about to (``carried``)."""
         ...

@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from octavia_provider.clouds.netns.networks import NetnsNetworks
+from octavia_provider.ports import Amphora, Transaction
 from unit.api.settling import WORDS, Answer, Plane
 
 NOWHERE = "00000000-0000-0000-0000-000000000063"
@@ -233,3 +236,61 @@ async def test_a_pair_that_has_too_few_addresses_in_its_network_is_refused_befor
     refused(await to(single, pair["id"]), 409, ("flavor_id",), words)
     assert (await to(lb, None)).status == 200, "which gives back what was set aside"
     assert (await to(single, pair["id"])).status == 200
+
+
+async def test_a_failover_that_has_too_few_addresses_in_its_network_is_refused_before_anything_is_touched(
+    plane: Plane,
+) -> None:
+    network = await plane.make("local_network", name="narrow", cidr="10.9.0.0/29")  # five beside the gateway
+    lb = await plane.make("load_balancer", name="small", vip_network_id=network["id"])
+    amphora = Amphora(id="a", load_balancer_id=lb["id"], role="STANDALONE", status="ALLOCATED")
+    await plane.store.write(lambda tx: tx.put_amphora(amphora))
+    hosts = [await plane.make("local_host", name=f"h{n}", network_id=network["id"], command=["x"]) for n in range(3)]
+    paths = (f"/lbaas/loadbalancers/{lb['id']}/failover", "/octavia/amphorae/a/failover")
+
+    async def facts() -> Any:
+        return await plane.store.read(lambda tx: (tx.scopes(), tx.amphorae(), tx.addresses(lb["id"])))
+
+    before = await facts()
+    for path in paths:
+        answer = await plane.call("PUT", path)
+        assert answer.status == 409
+        assert "load balancer small: a replacement needs 2 free addresses in network narrow (10.9.0.0/29)" in str(
+            answer.body
+        )
+        assert "it has 1" in str(answer.body)
+        assert "delete a host" in str(answer.body)
+        assert await facts() == before
+    for host in hosts[:1]:
+        assert (await plane.call("DELETE", f"/local/hosts/{host['id']}", wait=10)).status == 204
+    for path in paths:
+        assert (await plane.call("PUT", path)).status == 202
+    assert await plane.store.read(lambda tx: tx.amphorae()[0].retiring)
+
+
+async def test_a_failover_of_a_pair_needs_one_address_in_each_subnet_and_of_what_was_never_made_none(
+    plane: Plane,
+) -> None:
+    pair = await a_flavor(plane, "pair", '{"loadbalancer_topology": "ACTIVE_STANDBY"}')
+    network = await plane.make("local_network", name="narrow", cidr="10.9.0.0/29", ipv6_cidr="fd12:9::/64")
+    lb = await plane.make("load_balancer", name="small", vip_network_id=network["id"], flavor_id=pair["id"])
+    made = [
+        Amphora(id=id_, load_balancer_id=lb["id"], role=role, status="ALLOCATED")
+        for id_, role in (("a", "MASTER"), ("b", "BACKUP"))
+    ]
+    for amphora in made:
+
+        def boot(tx: Transaction, amphora: Amphora = amphora) -> None:
+            balancer = tx.get("load_balancer", lb["id"])
+            assert balancer is not None
+            tx.put_amphora(replace(amphora, own=NetnsNetworks().own(tx, balancer, amphora.id)))
+
+        await plane.store.write(boot)
+    hosts = [await plane.make("local_host", name=f"h{n}", network_id=network["id"], command=["x"]) for n in range(2)]
+    answer = await plane.call("PUT", "/octavia/amphorae/b/failover")
+    assert answer.status == 409
+    assert "needs 1 free address in network narrow (10.9.0.0/29)" in str(answer.body)
+    await plane.store.write(lambda tx: tx.put_amphora(replace(made[1], status="BOOTING")))
+    assert (await plane.call("PUT", "/octavia/amphorae/b/failover")).status == 202
+    assert (await plane.call("DELETE", f"/local/hosts/{hosts[0]['id']}", wait=10)).status == 204
+    assert (await plane.call("PUT", f"/lbaas/loadbalancers/{lb['id']}/failover")).status == 202

@@ -15,7 +15,7 @@ from octavia_provider.controller import controller as module
 from octavia_provider.controller.controller import Controller
 from octavia_provider.controller.membership import Membership
 from octavia_provider.model.errors import PermanentError, Refused, Unreachable
-from octavia_provider.ports import ControlPlane, Inventory, Record, Scope, Settlement, fenced
+from octavia_provider.ports import Amphora, ControlPlane, Inventory, Record, Scope, Settlement, fenced
 from octavia_provider.store import SqlStore, open_store
 from octavia_provider.store.transaction import SqlTransaction
 
@@ -53,6 +53,7 @@ class Worker:
     def __init__(self, store: SqlStore, leased: Scope) -> None:
         self.store, self.leased = store, leased
         self.raises: list[Exception] = []
+        self.writes: list[Amphora] = []
         self.passes = self.forgotten = 0
         self.failures: list[str] = []
         self.tells = True
@@ -68,6 +69,8 @@ class Worker:
     async def reconcile(self) -> bool:
         self.passes += 1
         await self.going.wait()
+        for amphora in self.writes:
+            await self.store.write(fenced(self.leased, lambda tx, amphora=amphora: tx.put_amphora(amphora)))  # type: ignore[misc]
         if self.raises:
             raise self.raises.pop(0)
         now = await self.store.read(lambda tx: tx.scope(self.leased.id))
@@ -94,12 +97,13 @@ class Site:
         self.store = store
         self.workers: dict[str, Worker] = {}
         self.raises: list[Exception] = []
+        self.writes: list[Amphora] = []
         self.tells = True
         self.controller = Controller(store, {"load_balancer": self.make}, holder=holder, **options)
 
     def make(self, leased: Scope) -> Worker:
         worker = Worker(self.store, leased)
-        worker.raises, worker.tells = self.raises, self.tells
+        worker.raises, worker.tells, worker.writes = self.raises, self.tells, self.writes
         return self.workers.setdefault(leased.id, worker)
 
     async def insert(self, id_: str = "lb") -> None:
@@ -171,6 +175,22 @@ async def test_what_may_pass_is_tried_again_and_shown_meanwhile(site: Site) -> N
     await until(lambda: site.controller.troubles() == {})  # the moment after the store has been told
     assert site.workers["lb"].failures == []
     assert site.workers["lb"].forgotten == 3
+
+
+async def test_what_its_reconciler_writes_wakes_a_scope_before_its_time_no_more_than_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "FIRST_RETRY", 1e6)
+    site.writes = [Amphora(id="a", load_balancer_id="lb", role="BACKUP")]
+    site.raises += [Unreachable("nobody there")]
+    await site.insert()
+    await until(lambda: site.workers["lb"].passes == 1 if "lb" in site.workers else False)
+    await site.insert("later")
+    await until(lambda: applied(site.store, "later"))  # what was written before it has been heard of
+    assert site.workers["lb"].passes == 1
+    await site.store.write(lambda tx: tx.touch("lb"))
+    await until(lambda: applied(site.store))
+    assert site.workers["lb"].passes == 2
 
 
 async def test_what_will_not_pass_is_written_down_once(site: Site) -> None:

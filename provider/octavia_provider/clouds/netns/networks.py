@@ -7,7 +7,7 @@ Knows the store alone. Each load balancer gets a loopback address of this machin
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any
@@ -97,7 +97,7 @@ class NetnsNetworks:
         """See ``ports.LocalAllocation.own``."""
         path: Path = ("vip_network_id",)
         place = network(tx, load_balancer.spec["vip_network_id"], path, alive=False)
-        holder = f"{load_balancer.id}/{amphora_id}"
+        holder = _own(load_balancer.id, amphora_id)
         reserved = dict[str, str]()
         if not tx.addresses(holder):
             reservation = next((one for one in _reservations(load_balancer.id) if tx.addresses(one)), holder)
@@ -105,6 +105,21 @@ class NetnsNetworks:
             tx.free_addresses(reservation)
         own = ((one, one.take(tx, holder, reserved.get(one.id), path)) for one in subnets(place))
         return tuple(one.vip(address, served=False) for one, address in own)
+
+    def require_room(self, tx: Transaction, load_balancer: Record, leaving: Collection[str]) -> None:
+        """See ``ports.LocalAllocation.require_room``. Who replaces one that runs has an address of its own meanwhile, and so has
+        the other, also where it was alone."""
+        amphorae = tx.amphorae(load_balancer.id)
+        if not any(a.id in leaving and not a.retiring and a.status == "ALLOCATED" for a in amphorae):
+            return  # what was never made goes first
+        holders = [_own(load_balancer.id, amphora.id) for amphora in amphorae]
+        for one in subnets(network(tx, load_balancer.spec["vip_network_id"], ("vip_network_id",), alive=False)):
+            lacking = sum(one.id not in dict(tx.addresses(holder)) for holder in holders)
+            reserved = sum(one.id in dict(tx.addresses(holder)) for holder in _reservations(load_balancer.id))
+            needed = 1 + lacking - reserved
+            free = one.free(tx, f"{load_balancer.id}/probe", needed)
+            if free < needed:
+                raise _no_room(load_balancer, one, needed, free)
 
     def give_back(self, tx: Transaction, load_balancer_id: str, carried: Iterable[str]) -> None:
         """See ``ports.LocalAllocation.give_back``."""
@@ -268,9 +283,24 @@ def _reserve(tx: Transaction, place: Subnet, reservation: str, path: Path) -> No
         raise Conflict(message, subject=f"network {place.network.id}", path=path) from None
 
 
+def _no_room(load_balancer: Record, place: Subnet, needed: int, free: int) -> Conflict:
+    name = place.network.spec.get("name") or place.network.id
+    addresses = "1 free address" if needed == 1 else f"{needed} free addresses"
+    return Conflict(
+        f"a replacement needs {addresses} in network {name} ({place.cidr}) while both are there; it has {free or 'none'}",
+        subject=f"load balancer {load_balancer.spec.get('name') or load_balancer.id}",
+        hint="delete a host or a load balancer of that network, then again",
+    )
+
+
 def _reservations(load_balancer_id: str) -> tuple[str, str]:
     """The holders of the addresses that the amphorae of a pair will have."""
     return f"{load_balancer_id}/first", f"{load_balancer_id}/second"
+
+
+def _own(load_balancer_id: str, amphora_id: str) -> str:
+    """The holder of an amphora's own addresses (``ports.LocalAllocation.own``)."""
+    return f"{load_balancer_id}/{amphora_id}"
 
 
 def _without_vip(place: Record, spec: Mapping[str, Any]) -> list[Subnet]:

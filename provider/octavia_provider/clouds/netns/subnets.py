@@ -11,7 +11,7 @@ import hashlib
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from typing import Any
 
 from octavia_provider.model.errors import Conflict, Invalid, Path, Violation
@@ -54,6 +54,13 @@ class Subnet:
         if tx.take_address(self.id, f"{holder}/{_tag(given)}", [given]) != given:
             raise Conflict(f"{given} is taken on network {self.network.spec.get('name') or self.network.id}", path=path)
         return given
+
+    def free(self, tx: Transaction, holder: str, at_most: int) -> int:
+        """How many addresses are free, as far as that matters. In a write transaction: they are taken and given back."""
+        taken = (tx.take_address(self.id, f"{holder}/{number}", self._hosts()) for number in range(at_most))
+        found = sum(1 for _ in takewhile(lambda address: address is not None, taken))
+        tx.free_addresses(holder)
+        return found
 
     def _unfit(self, given: str) -> str | None:
         address: Any = ipaddress.ip_address(given)
