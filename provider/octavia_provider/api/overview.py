@@ -18,9 +18,10 @@ from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.events import WARNING, EventFilter
 from octavia_provider.model.naming import means
-from octavia_provider.ports import Record, StatusCache, Transaction
+from octavia_provider.ports import DRAIN, Record, StatusCache, Transaction
 
 from .admin import control_plane_facts, control_planes
+from .amphorae import status_of
 from .context import CONTEXT
 from .errors import answer
 from .events import event_view
@@ -125,7 +126,7 @@ class Overview:
             "stats": statistics(counters),
             "amphorae": [
                 {
-                    "id": a.id, "status": a.status, "role": a.role, "certificate_expires": a.certificate_expires,
+                    "id": a.id, "status": status_of(a, record), "draining": DRAIN in a.requests, "role": a.role, "certificate_expires": a.certificate_expires,
                     "vrrp_state": self._status_cache.vrrp_state(a.id),
                 }
                 for a in self._tx.amphorae(record.id)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,11 +13,12 @@ import click
 
 from octavia_provider.kit import console
 from octavia_provider.kit.console import styled
-from octavia_provider.model.errors import NotFound, PermanentError
+from octavia_provider.model.errors import NotFound, PermanentError, Unreachable
 from octavia_provider.model.naming import means
 
 from . import exit_codes, options
 from .events import SHORT, connected, line
+from .tree import state_words
 
 if TYPE_CHECKING:
     from octavia_provider.client.client import Client
@@ -58,8 +60,9 @@ def failover(
         else:
             balancer_id = _balancer(client, str(load_balancer))["id"]
             old, path = {one["id"] for one in _amphorae(client, balancer_id)}, f"/v2/lbaas/loadbalancers/{balancer_id}"
-        waiting = _Waiting(client, balancer_id, timeout, quiet=as_json)
-        _put(client, f"{path}/failover")
+        of = f"amphora {amphora}" if amphora is not None else f"load balancer {load_balancer}"
+        waiting = _Waiting(client, balancer_id, timeout, quiet=as_json, of=of)
+        waiting.put(f"{path}/failover")
         after = waiting.until(
             lambda: (
                 not old & {one["id"] for one in _amphorae(client, balancer_id)} and not _pending(client, balancer_id)
@@ -82,12 +85,12 @@ def drain(*, amphora: str, undo: bool, timeout: float, as_json: bool, home: str 
     with connected(home, endpoint) as client:
         chosen = _amphora(client, amphora)
         balancer_id, path = chosen["loadbalancer_id"], f"/v2/octavia/amphorae/{chosen['id']}/drain"
-        waiting = _Waiting(client, balancer_id, timeout, quiet=as_json)
+        waiting = _Waiting(client, balancer_id, timeout, quiet=as_json, of=f"amphora {amphora}")
         if undo:
             client.request("DELETE", path, deadline=_deadline(), subject=f"amphora {chosen['id']}")
             after = 0.0
         else:
-            _put(client, path)
+            waiting.put(path)
             after = waiting.until(
                 lambda: _amphora(client, chosen["id"])["vrrp_state"] == "BACKUP", "it has the VIPs still"
             )
@@ -111,7 +114,7 @@ def rotate(
     if (bool(amphorae) + every + authority) != 1:
         raise click.UsageError("Name amphorae, or give --all or --authority.")
     with connected(home, endpoint) as client:
-        waiting = _Waiting(client, None, timeout, quiet=as_json)
+        waiting = _Waiting(client, None, timeout, quiet=as_json, of="the certificates")
         if authority:
             before = client.control_plane(deadline=_deadline())["certificate_authority"]["issuer"]
             client.request("POST", "/v2/octavia/certificate-authority/rotation", deadline=_deadline(), idempotent=False)
@@ -151,22 +154,24 @@ def upgrade(
         target = str(client.control_plane(deadline=_deadline())["version"])
         chosen = [_balancer(client, word)["id"] for word in load_balancers] or _balancers(client)
         done: list[Mapping[str, Any]] = []
+        every = 0
         for balancer_id in chosen:
-            waiting = _Waiting(client, balancer_id, timeout, quiet=as_json)
+            waiting = _Waiting(client, balancer_id, timeout, quiet=as_json, of=f"load balancer {balancer_id}")
             found = sorted(_amphorae(client, balancer_id), key=lambda one: one["vrrp_state"] == "MASTER")
+            every += len(found)
             outdated = [one for one in found if force or one["agent_version"] != target]
             done += [_upgraded(client, one, target, waiting) for one in outdated]
         facts: dict[str, Any] = {"version": target, "upgraded": done}
         if as_json:
             console.echo_json(facts)
         else:
-            console.echo(f"{len(done)} of {len(_amphorae(client))} agents were started anew; all have {target}")
+            console.echo(f"{len(done)} of {every} agents were started anew; all have {target}")
 
 
 def _upgraded(client: Client, amphora: Amphora, target: str, waiting: _Waiting) -> Mapping[str, Any]:
     id_, balancer_id = amphora["id"], amphora["loadbalancer_id"]
     facts = {"id": id_, "loadbalancer_id": balancer_id, "before": amphora["agent_version"], "after": target}
-    waiting.say(f"amphora {id_[:SHORT]} ({amphora['role']}): its agent is started anew")
+    waiting.say(f"amphora {id_[:SHORT]} ({state_words(amphora)}): its agent is started anew")
     answer = client.request(
         "PUT", f"/v2/octavia/amphorae/{id_}/agent", deadline=_deadline(), wait=RESTART_SECONDS, subject=f"amphora {id_}",
         idempotent=False,
@@ -189,10 +194,17 @@ def _upgraded(client: Client, amphora: Amphora, target: str, waiting: _Waiting) 
 
 
 class _Waiting:
-    """Asks again and again, and tells the events that come meanwhile. ``quiet``: tells nothing."""
+    """Asks again and again, and tells the events that come meanwhile, each once: how often it came is for ``octaviactl events``.
 
-    def __init__(self, client: Client, load_balancer_id: str | None, seconds: float, *, quiet: bool) -> None:
+    ``of``: what it is done to, as the user named it. ``quiet``: tells nothing.
+    """
+
+    def __init__(
+        self, client: Client, load_balancer_id: str | None, seconds: float, *, quiet: bool, of: str = ""
+    ) -> None:
         from octavia_provider.client import events
+
+        self._of, self._seen = of, set[int]()
 
         self._client, self._quiet, self._seconds = client, quiet, seconds
         self._filter = [("load_balancer", load_balancer_id)] if load_balancer_id else []
@@ -202,15 +214,41 @@ class _Waiting:
     def until(self, done: Callable[[], bool], otherwise: str) -> float:
         """Seconds that it took; an error where it takes too long."""
         began = time.monotonic()
-        while not done():
+        with self._named():
+            while not done():
+                self._tell()
+                if time.monotonic() - began > self._seconds:
+                    raise PermanentError(
+                        f"{otherwise} after {self._seconds:g} s; it goes on",
+                        subject="the wait",
+                        hint="octaviactl events",
+                    )
+                time.sleep(POLL_SECONDS)
             self._tell()
-            if time.monotonic() - began > self._seconds:
-                raise PermanentError(
-                    f"{otherwise} after {self._seconds:g} s; it goes on", subject="the wait", hint="octaviactl events"
-                )
-            time.sleep(POLL_SECONDS)
-        self._tell()
         return time.monotonic() - began
+
+    def put(self, path: str) -> None:
+        """Ask for something."""
+        try:
+            _put(self._client, path)
+        except NotFound:
+            raise self._gone() from None
+
+    @contextlib.contextmanager
+    def _named(self) -> Iterator[None]:
+        """What ends the wait is said of what the user named; what was asked for is in the store, and goes on."""
+        from octavia_provider.client.embedded import DoesNotRun
+
+        try:
+            yield
+        except NotFound:
+            raise self._gone() from None
+        except (Unreachable, DoesNotRun) as error:
+            message = f"{error.message.removesuffix('.')}; what was begun goes on as soon as a control plane runs"
+            raise Unreachable(message, subject=error.subject, hint="octaviactl start") from None
+
+    def _gone(self) -> NotFound:
+        return NotFound("it is gone, or being deleted", subject=self._of, hint="octaviactl events")
 
     def say(self, words: str) -> None:
         """A line of progress."""
@@ -221,9 +259,12 @@ class _Waiting:
         if self._quiet:
             return
         for event in self._events.latest(self._client, self._filter, 20):
-            if event["sequence"] > self._told:
+            if event["sequence"] <= self._told:
+                continue
+            if event["id"] not in self._seen:
                 console.echo(*line(event))
-                self._told = event["sequence"]
+            self._seen.add(event["id"])
+            self._told = event["sequence"]
 
 
 def _deadline() -> Any:
@@ -253,7 +294,8 @@ def _amphorae(client: Client, balancer_id: str | None = None) -> list[Amphora]:
 
 def _amphora(client: Client, word: str) -> Amphora:
     """By its id, or the first digits of it."""
-    found = [one for one in _amphorae(client) if one["id"].startswith(word)] if word else []
+    _require_word(word, "amphora")
+    found = [one for one in _amphorae(client) if one["id"].startswith(word)]
     if len(found) > 1:
         raise click.BadParameter(f"{word!r} are the first digits of {len(found)} amphorae", param_hint="amphora")
     if not found:
@@ -262,12 +304,18 @@ def _amphora(client: Client, word: str) -> Amphora:
 
 
 def _balancer(client: Client, word: str) -> Mapping[str, Any]:
+    _require_word(word, "load balancer")
     found = [one for one in _listed(client) if means(word, one["id"], one["name"])]
     if len(found) > 1:
         raise click.BadParameter(f"{word!r} is the name of {len(found)} load balancers", param_hint="load balancer")
     if not found:
         raise NotFound(f"there is no load balancer {word}.", hint="octaviactl status")
     return found[0]
+
+
+def _require_word(word: str, what: str) -> None:
+    if not word:
+        raise click.BadParameter("is empty; octaviactl status shows names and ids", param_hint=what)
 
 
 def _balancers(client: Client) -> list[str]:

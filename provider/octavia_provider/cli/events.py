@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import click
 
@@ -98,8 +98,17 @@ class connected:  # noqa: N801 - reads as a word: with connected(…) as client
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if self._client is not None:
             self._client.close()
-        if isinstance(error, (Unreachable, NotFound)):
+        if isinstance(error, (Unreachable, NotFound)) or _does_not_run(error):
             raise _Coded(error) from None
+
+
+def _does_not_run(error: object) -> TypeGuard[OctaviaError]:
+    """Only where there is an error: httpx is imported for it."""
+    if not isinstance(error, PermanentError):
+        return False
+    from octavia_provider.client.embedded import DoesNotRun
+
+    return isinstance(error, DoesNotRun)
 
 
 class _Coded(PermanentError):

@@ -47,20 +47,20 @@ def status(
     while True:
         overview = _fetch(names, home, endpoint)
         if not watch:
-            _show(overview, as_json=as_json)
+            _show(overview, names, as_json=as_json)
             _exit(overview)
         if overview != last or (sys.stdout.isatty() and not as_json):
-            _redraw(overview, as_json=as_json)
+            _redraw(overview, names, as_json=as_json)
         last = overview
         time.sleep(interval)
 
 
-def _redraw(overview: dict[str, Any], *, as_json: bool) -> None:
+def _redraw(overview: dict[str, Any], names: tuple[str, ...], *, as_json: bool) -> None:
     if as_json:
         console.echo_json(overview, indent=None)
         return
     click.clear()  # does nothing without a terminal
-    _show(overview, as_json=False)
+    _show(overview, names, as_json=False)
 
 
 def _fetch(names: tuple[str, ...], home: str | None, endpoint: str | None) -> dict[str, Any]:
@@ -115,11 +115,11 @@ def _exit(overview: dict[str, Any]) -> None:
     sys.exit(health.exit_code(list(health.problems(overview))))
 
 
-def _show(overview: dict[str, Any], *, as_json: bool) -> None:
+def _show(overview: dict[str, Any], names: tuple[str, ...], *, as_json: bool) -> None:
     if as_json:
         console.echo_json({**overview, "troubles": [str(one) for one in _problems(overview)]})
         return
-    for line in _lines(overview):
+    for line in _lines(overview, names):
         console.echo(*line)
 
 
@@ -127,7 +127,7 @@ def _problems(overview: dict[str, Any]) -> list[health.Problem]:
     return list(health.problems(overview)) if overview["control_plane"] else []
 
 
-def _lines(overview: dict[str, Any]) -> Iterator[tree.Line]:
+def _lines(overview: dict[str, Any], names: tuple[str, ...]) -> Iterator[tree.Line]:
     facts = overview["control_plane"]
     if facts is not None:
         yield (styled(f"control plane {facts['version']}, pid {facts['pid']}, {facts['home']}", dim=True),)
@@ -140,6 +140,6 @@ def _lines(overview: dict[str, Any]) -> Iterator[tree.Line]:
         yield (styled(overview["reason"] or "The control plane does not run. Try: octaviactl start", fg="yellow"),)
         yield ("How things are is unknown; nothing is watched or healed. This is what the store knows:",)
     yield from tree.balancers(overview)
-    if facts is not None:
+    if facts is not None and not names:
         yield from tree.hosts(overview)
     yield from tree.summary(_problems(overview))

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from octavia_provider.kit.console import Styled, styled
+from octavia_provider.model import statuses
 
 from . import exit_codes
 from .health import Problem, name
@@ -72,10 +73,8 @@ def _balancer(balancer: Node) -> Branch:
     if warning := balancer.get("last_warning"):
         when = warning["last_at"][:19].replace("T", " ")
         head.add(styled(f"{warning['reason']} at {when}: ", fg="yellow"), warning["message"])
-    amphorae = balancer.get("amphorae") or ()
-    for amphora in amphorae if len(amphorae) > 1 else ():
-        state = {"MASTER": "has the VIPs", "BACKUP": "stands by"}.get(str(amphora.get("vrrp_state")), "")
-        head.add(f"amphora {amphora['id']}  {amphora.get('role', '')}  ", state or str(amphora.get("status", "")))
+    for amphora in balancer.get("amphorae") or ():
+        head.add(f"amphora {amphora['id']}  {amphora.get('role', '')}  ", state_words(amphora))
     pools = {pool["id"]: pool for pool in balancer["pools"]}
     shown: set[str] = set()
     for listener in balancer["listeners"]:
@@ -94,6 +93,16 @@ def _balancer(balancer: Node) -> Branch:
         if pool["id"] not in shown:
             _pool(head, pool)
     return head
+
+
+def state_words(amphora: Node) -> str:
+    """What an amphora does, and what is done to it."""
+    vrrp, status = str(amphora.get("vrrp_state")), str(amphora.get("status", ""))
+    state = {"MASTER": "has the VIPs", "BACKUP": "stands by"}.get(vrrp, status)
+    marks = [", drained"] if amphora.get("draining") else []
+    if status == statuses.PENDING_DELETE and state != status:
+        marks.append(", is being replaced")
+    return state + "".join(marks)
 
 
 def _endpoint(listener: Node) -> str:

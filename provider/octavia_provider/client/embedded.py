@@ -61,6 +61,10 @@ def connect(url: str | None = None, home: str | None = None, *, start: bool = Tr
     return Client(start=_Turns(directory, start=start), several=len(paths.instances(directory)) > 1)
 
 
+class DoesNotRun(PermanentError):
+    """There is no embedded control plane, and none is to be started."""
+
+
 class _Turns:
     """The socket of a control plane of this home; each time that of another one, where several answer."""
 
@@ -88,7 +92,7 @@ def _require_running(home: Path, _deadline: Deadline, *, after: Path | None = No
     require_private(home)
     if running(home):
         return _socket(_running(home, after))
-    raise PermanentError(
+    raise DoesNotRun(
         f"does not run (home: {home}), and nothing is started for a look.", subject=SUBJECT, hint="octaviactl serve"
     )
 

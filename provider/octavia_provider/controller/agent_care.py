@@ -50,7 +50,7 @@ async def recover(agents: Agents, host: Instance, amphora: Amphora, restart: Res
     try:
         await agents.ready(host, ANSWER_TIMEOUT)
     except Unreachable as error:
-        return await restart(amphora, str(error))
+        return await restart(amphora, error.message)  # the event names the amphora
     return amphora
 
 
@@ -91,7 +91,7 @@ async def renew_certificate(
             return replace(amphora, certificate_expires=credential.expires, issuer=issuer, trusted=trusted)
         reason = "its version takes no certificate while it runs"
     except CertificateExpired as error:
-        reason = str(error)
+        reason = error.message
     except (OctaviaError, AgentRefused) as error:
         log.warning("certificate not renewed", amphora=amphora.id, reason=str(error))
         return amphora

@@ -58,7 +58,7 @@ class BalancerAmphorae(BalancerView):
         if all(amphora.id in self.failing for amphora in self.amphorae):
             raise next(iter(self.failing.values()))
         for amphora_id in work.keys() - done.keys():
-            self.events.note(Reason.AmphoraFailed, str(self.failing[amphora_id]), amphora_id=amphora_id)
+            self.events.note(Reason.AmphoraFailed, _why(self.failing[amphora_id], amphora_id), amphora_id=amphora_id)
         return done
 
     async def add_amphora(self, role: str) -> None:
@@ -281,3 +281,10 @@ class BalancerAmphorae(BalancerView):
         """Those that no other write has taken along."""
         if self.events.noted:
             await self.write(lambda tx: None)
+
+
+def _why(error: BaseException, amphora_id: str) -> str:
+    """In an event of the amphora, which names it already."""
+    if isinstance(error, OctaviaError) and error.subject == f"amphora {amphora_id}":
+        return error.message
+    return str(error)

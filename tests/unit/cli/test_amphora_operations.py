@@ -13,7 +13,11 @@ import pytest
 from command_line import octaviactl
 from octavia_provider import __version__
 from octavia_provider.cli import amphora_operations, exit_codes
-from octavia_provider.ports import Amphora
+from octavia_provider.client.client import Client
+from octavia_provider.client.embedded import DoesNotRun
+from octavia_provider.model.errors import NotFound
+from octavia_provider.model.events import Reason
+from octavia_provider.ports import DRAIN, Amphora
 from real_plane import RealPlane
 
 ONE, OTHER = "1a000000-0000-0000-0000-000000000001", "1b000000-0000-0000-0000-000000000002"
@@ -97,7 +101,10 @@ def test_upgrade_starts_the_backups_agent_first_and_leaves_alone_what_is_up_to_d
     assert {amphora.agent_version for amphora in amphorae(plane).values()} == {__version__}
     assert shown(plane, "upgrade", "web")["upgraded"] == []
     assert len(shown(plane, "upgrade", "--force")["upgraded"]) == 2
-    done = octaviactl("upgrade", "--home", plane.home)
+    other = plane.make("other")["id"]
+    third = Amphora(id="1c", load_balancer_id=other, role="STANDALONE", status="ALLOCATED", agent_version=__version__)
+    plane.run(plane.plane.store.write(lambda tx: tx.put_amphora(third)))
+    done = octaviactl("upgrade", "web", "--home", plane.home)
     assert done.stdout == f"0 of 2 agents were started anew; all have {__version__}\n"
 
 
@@ -106,7 +113,7 @@ def test_upgrade__an_agent_that_is_old_afterwards_is_an_error(plane: RealPlane) 
     done = octaviactl("upgrade", "--home", plane.home)
     assert done.returncode == exit_codes.FAILED
     assert f"has version 0.0.2, not {__version__}" in done.stderr
-    assert "its agent is started anew" in done.stdout
+    assert "amphora 1b000000 (stands by): its agent is started anew" in done.stdout
 
 
 def test_upgrade__an_amphora_whose_agent_does_not_come_back_is_replaced(
@@ -137,6 +144,8 @@ def test_what_takes_too_long_fails_and_goes_on(plane: RealPlane) -> None:
         (["rotate"], exit_codes.USAGE, "Name amphorae, or give"),
         (["rotate", "--all", "--authority"], exit_codes.USAGE, "Name amphorae, or give"),
         (["drain", "99"], exit_codes.NOT_FOUND, "no amphora 99"),
+        (["drain", ""], exit_codes.USAGE, "is empty"),
+        (["failover", ""], exit_codes.USAGE, "is empty"),
     ],
 )
 def test_what_is_not_there_and_wrong_usage(plane: RealPlane, words: list[str], code: int, says: str) -> None:
@@ -155,3 +164,67 @@ def test_one_that_is_alone_is_not_drained(plane: RealPlane) -> None:
 def test_without_a_control_plane() -> None:
     for words in (["failover", "web"], ["drain", ONE], ["rotate", "--all"], ["upgrade"]):
         assert octaviactl(*words, "--home", "/nonexistent").returncode == exit_codes.NO_CONTROL_PLANE
+
+
+def test_an_event_that_comes_again_and_again_meanwhile_is_told_once(
+    plane: RealPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plane.plane.care = False
+    balancer = amphorae(plane)[ONE].load_balancer_id
+    event = Reason.AmphoraFailed.event("no address is free", load_balancer_id=balancer, amphora_id=ONE)
+    again = []
+
+    def pending(client: Client, balancer_id: str) -> bool:
+        again.append(balancer_id)
+        plane.run(plane.plane.store.write(lambda tx: tx.record(event)))
+        return len(again) < 4
+
+    monkeypatch.setattr(amphora_operations, "_pending", pending)
+    monkeypatch.setattr(amphora_operations, "_amphorae", lambda client, balancer_id=None: [])
+    done = octaviactl("failover", "web", "--home", plane.home)
+    assert (done.returncode, len(again)) == (exit_codes.OK, 4)
+    assert done.stdout.count("no address is free") == 1
+
+
+def test_a_control_plane_that_ends_meanwhile_has_its_own_code_and_the_failover_goes_on(
+    plane: RealPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pending(client: Client, balancer_id: str) -> bool:
+        raise DoesNotRun("does not run, and nothing is started for a look.", subject="the embedded control plane")
+
+    monkeypatch.setattr(amphora_operations, "_pending", pending)
+    done = octaviactl("failover", "web", "--home", plane.home)
+    assert done.returncode == exit_codes.NO_CONTROL_PLANE
+    assert "what was begun goes on as soon as a control plane runs" in done.stderr
+    assert "octaviactl start" in done.stderr
+
+
+def test_what_is_deleted_meanwhile_is_named_as_it_was_typed(plane: RealPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    def pending(client: Client, balancer_id: str) -> bool:
+        raise NotFound(f"load balancer {balancer_id} does not exist in this control plane")
+
+    monkeypatch.setattr(amphora_operations, "_pending", pending)
+    done = octaviactl("failover", "web", "--home", plane.home)
+    assert done.returncode == exit_codes.NOT_FOUND
+    assert "load balancer web: it is gone, or being deleted" in done.stderr
+    plane.plane.held.clear()
+    plane.run(
+        plane.plane.call("DELETE", f"/lbaas/loadbalancers/{amphorae(plane).popitem()[1].load_balancer_id}?cascade=true")
+    )
+    done = octaviactl("failover", "web", "--home", plane.home)
+    assert (done.returncode, "load balancer web: it is gone" in done.stderr) == (exit_codes.NOT_FOUND, True)
+
+
+def test_status_shows_what_amphorae_do_and_what_is_done_to_them(plane: RealPlane) -> None:
+    plane.plane.care = False
+    plane.run(plane.plane.store.write(lambda tx: tx.ask([OTHER], DRAIN)))
+    plane.run(plane.plane.store.write(lambda tx: tx.retire([ONE])))
+    done = octaviactl("status", "web", "--home", plane.home)
+    assert f"amphora {ONE}  MASTER  has the VIPs, is being replaced" in done.stdout
+    assert f"amphora {OTHER}  BACKUP  stands by, drained" in done.stdout
+    plane.run(plane.plane.store.write(lambda tx: tx.delete_amphora(OTHER)))
+    plane.plane.status_cache.vrrp.clear()
+    done = octaviactl("status", "web", "--home", plane.home)
+    assert f"amphora {ONE}  MASTER  PENDING_DELETE" in done.stdout, (
+        "failover --amphora takes its id, also of one that is alone"
+    )

@@ -36,6 +36,11 @@ def test_all_parts_are_shown_with_what_they_do() -> None:
         assert [member["weight"] for member in shown["pools"][0]["members"]] == [1, 2]
 
 
+async def host(plane: RealPlane) -> None:
+    network = await plane.plane.make("local_network", name="app-net")
+    await plane.plane.make("local_host", name="app", network_id=network["id"], command=["true"])
+
+
 def test_names_and_ids_choose_and_what_is_not_there_has_a_code_of_its_own() -> None:
     with RealPlane() as plane:
         made = {name: plane.make(name)["id"] for name in ("web", "api-0a1b2c3")}
@@ -47,6 +52,9 @@ def test_names_and_ids_choose_and_what_is_not_there_has_a_code_of_its_own() -> N
         ):
             shown = json.loads(octaviactl("status", word, "--json", "--home", plane.home).stdout)
             assert [one["name"] for one in shown["load_balancers"]] == [found]
+        plane.run(host(plane))
+        assert "host app" in octaviactl("status", "--home", plane.home).stdout
+        assert "host" not in octaviactl("status", "web", "--home", plane.home).stdout
         done = octaviactl("status", "web", "nope", "--home", plane.home)
         assert done.returncode == exit_codes.NOT_FOUND
         assert "no load balancer nope" in done.stderr
@@ -194,7 +202,7 @@ MEMBER = {**NODE, "address": "10.0.0.1", "protocol_port": 80, "weight": 1}
 def overview(member: str = "ONLINE", listener: str = "ONLINE", balancer: str = "ONLINE", **more: Any) -> dict[str, Any]:
     pool = {**NODE, "healthmonitor": None, "members": [MEMBER, {**MEMBER, "operating_status": member}]}
     front = {**NODE, "operating_status": listener, "protocol": "HTTP", "protocol_port": 80, "l7policies": []}
-    whole = {**NODE, "operating_status": balancer, "amphorae": [{}], "listeners": [front], "pools": [pool]}
+    whole = {**NODE, "operating_status": balancer, "amphorae": [{"id": "a"}], "listeners": [front], "pools": [pool]}
     return {"load_balancers": [whole], "control_plane": {}, **more}
 
 
@@ -257,8 +265,9 @@ def test_a_pair_is_shown_with_its_roles_and_who_has_the_vips() -> None:
     lines = ["".join(map(str, line)) for line in tree.balancers(found)]
     assert any(line.endswith("amphora m  MASTER  stands by") for line in lines), lines
     assert any(line.endswith("amphora b  BACKUP  has the VIPs") for line in lines)
-    balancer["amphorae"] = pair[:1]
-    assert not any("amphora" in "".join(map(str, line)) for line in tree.balancers(found))
+    balancer["amphorae"] = [{"id": "s", "role": "STANDALONE", "status": "ALLOCATED", "vrrp_state": None}]
+    lines = ["".join(map(str, line)) for line in tree.balancers(found)]
+    assert any(line.endswith("amphora s  STANDALONE  ALLOCATED") for line in lines), "operators need its id too"
 
 
 @pytest.mark.parametrize(
