@@ -30,7 +30,8 @@ CAPABILITIES = ("net_admin", "net_raw")
 STOP_SECONDS = 3.0
 TEST_SECONDS = 20.0
 LOG_LIMIT = 256 * 1024
-_COMMAND = ("keepalived", "--dont-fork", "--log-console", "--vrrp", "--dont-respawn", "--use-file")
+# ``--no_bfd``: 2.3 opens that process's pid file all the same, in /run, and where it cannot says that it is "already running".
+_COMMAND = ("keepalived", "--dont-fork", "--log-console", "--vrrp", "--no_bfd", "--dont-respawn", "--use-file")
 
 
 class Keepalived:
