@@ -51,6 +51,10 @@ class PairAmphora(Amphora):
     def run_folder(self) -> Path:
         return Path(self.run_directory.name) / self.load_balancer_id
 
+    @property
+    def stats(self) -> Path:
+        return self.run_folder / "stats.sock"
+
     def owned(self) -> set[str]:
         """The VIPs that the network is told of here."""
         text = self.here("ip", "-br", "address", "show", "dev", "eth1", check=False)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import socket
 import struct
@@ -22,6 +23,7 @@ from .sandbox import Sandbox, until
 pytestmark = pytest.mark.netns
 
 A, B = server(8001), server(8002)
+STICKY = "    stick-table type ipv6 size 10k peers octavia-peers\n    stick on src\n"
 
 
 @pytest_asyncio.fixture
@@ -166,19 +168,54 @@ def _summed(packet: bytes, source: str, target: str) -> bytes:
 
 
 async def test_who_was_kept_at_a_member_is_kept_there_by_the_other_one(pair: Pair) -> None:
-    pair.backend_text += "    stick-table type ipv6 size 10k peers octavia-peers\n    stick on src\n"
+    pair.backend_text += STICKY
     await pair.push(A, B)
     member = await pair.ask()
     owner = await pair.settled()
     other = pair.other(owner)
 
     async def told() -> bool:
-        return "server_id" in await runtime.execute(other.run_folder / "stats.sock", f"show table {BACKEND}")
+        return "server_id" in await runtime.execute(other.stats, f"show table {BACKEND}")
 
     assert await until(told)
     owner.signal("haproxy", signal.SIGKILL)
     assert await until(lambda: _is_owner(other))
     assert {await pair.ask() for _ in range(6)} == {member}
+
+
+async def test_clients_stay_at_their_members_over_reloads__handovers__and_a_new_amphora(pair: Pair) -> None:
+    """All the time they ask, by both families; and those that ask nothing meanwhile stay as well."""
+    pair.backend_text += STICKY
+    await pair.push(A, B)
+    silent = {f"fd09::1:{n:x}": n % 2 + 1 for n in range(10, 20)}
+    for address, number in silent.items():
+        await runtime.execute(
+            (await pair.settled()).stats, f"set table {BACKEND} key {address} data.server_id {number}"
+        )
+    members = {vip: await pair.ask(vip) for vip in (VIP4, VIP6)}
+    async with pair.asking() as failed:
+        moved: list[str] = []
+
+        async def stay() -> None:
+            for vip, member in members.items():
+                moved.extend({await pair.ask(vip) for _ in range(3)} - {member})
+
+        for number in range(2):
+            pair.backend_text += f"    http-response set-header X-Number {number}\n"
+            await pair.push(A, B)  # a reload of both
+            await stay()
+            await pair.hand_over()
+            await stay()
+        new = pair.other(await pair.settled())
+        new.signal("haproxy", signal.SIGKILL)  # as one that has just booted it knows nobody
+        assert await until(lambda: _says(new, "BACKUP"))
+        assert await pair.hand_over() is new
+        await stay()
+    assert (failed, moved) == ([], [])
+    for one in pair.amphorae:
+        shown = await runtime.execute(one.stats, f"show table {BACKEND}")
+        kept = dict(re.findall(r"key=(\S+) .* server_id=(\d+)", shown))
+        assert {address: int(kept[address]) for address in silent} == silent, (one.name, shown)
 
 
 async def test_one_that_was_alone_becomes_one_of_a_pair_and_is_alone_again(walls: Sandbox, tmp_path: Path) -> None:

@@ -44,7 +44,16 @@ class ConfigApplier:
     reloading: bool = False
 
     async def apply(self, old: Configuration | None, new: Configuration) -> Outcome:
-        """Put a configuration in force after another one; ``PushRefused``, or OSError for a shortage: the old one is."""
+        """Put a configuration in force after another one; ``PushRefused``, or OSError for a shortage: the old one is.
+
+        Who is to take the VIPs from another amphora knows then which client is kept at which member.
+        """
+        outcome = await self._apply(old, new)
+        if new.vrrp and new.vrrp.preempts:
+            await stick_tables.wait_taught(self.paths, new)
+        return outcome
+
+    async def _apply(self, old: Configuration | None, new: Configuration) -> Outcome:
         if old is not None and self.haproxy.alive:
             commands = changes.commands(old, new, self.pending_removals, self.haproxy.version)
             certificates_changed = (

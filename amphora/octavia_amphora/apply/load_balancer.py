@@ -269,9 +269,8 @@ class LoadBalancer:
             return False
         log.info("adopted haproxy load_balancer=%s master=%d", self.id, self._haproxy.master)
         self._applier.pending_removals = leaving
-        await stick_tables.restore(
-            self._paths, configuration
-        )  # if the agent before was killed in the middle of a reload
+        # the agent before may have been killed in the middle of a reload
+        await stick_tables.restore(self._paths, configuration)
         if unfinished:
             self._applier.write_config(configuration)
             self._accept()
@@ -341,6 +340,7 @@ class LoadBalancer:
             try:
                 if not self._haproxy.alive:
                     log.error("haproxy is gone, starting it load_balancer=%s", self.id)
+                    await self._redundancy.wait_taken_over()
                     await self._applier.start(configuration)
                     await self._udp_and_probes.sync(configuration)
                 self._tell_serving()

@@ -130,7 +130,8 @@ def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = f
 
 
 def vrrp_rules(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
-    """Adverts of our router come from the other amphorae alone, and so does what is for our side of stick tables.
+    """Adverts of our router come from the other amphorae alone, and so does what is for our side of stick tables, but for what a
+    worker of haproxy that is replaced tells the next one.
 
     Other routers' are other load balancers' to judge: the second byte of an advert is its router (RFC 9568, section 5.2.3).
     """
@@ -141,7 +142,7 @@ def vrrp_rules(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
         yield "filter", f"meta nfproto {nfproto} meta l4proto 112 @th,8,8 {vrrp.router_id}{others} drop"
         mine = ", ".join(address for address in own if _version(address) == version)
         if mine:
-            yield "filter", f"{ip} daddr {{ {mine} }} tcp dport {vrrp.port}{others} drop"
+            yield "filter", f'iifname != "lo" {ip} daddr {{ {mine} }} tcp dport {vrrp.port}{others} drop'
 
 
 class _Listener:

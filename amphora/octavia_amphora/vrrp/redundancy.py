@@ -28,6 +28,8 @@ log = logging.getLogger("octavia_amphora.vrrp")
 
 STOPPED_INTERVAL = 0.25
 """Between two looks whether keepalived was stopped: before the others have missed three adverts, unless they come very fast."""
+TAKEOVER_SECONDS = 1.0
+"""So long an amphora whose haproxy ended waits for another one; it takes a few milliseconds where there is one."""
 STABLE_SECONDS = 10.0
 LONGEST_PAUSE = 10.0
 
@@ -127,6 +129,16 @@ class Redundancy:
             log.warning(
                 "keepalived cannot be told that haproxy %s: %s", "serves" if serving else "does not serve", error
             )
+
+    async def wait_taken_over(self) -> None:
+        """Wait until another amphora says that it has the addresses, but not for long: a haproxy that is started anew remembers no
+        client, and would tell the others of the members that it has chosen for them.
+        """
+        if self._vrrp:
+            try:
+                await wait_for_owner(self._vrrp.peers, self._vrrp.router_id, TAKEOVER_SECONDS)
+            except OSError as error:
+                log.warning("adverts cannot be heard: %s", error)
 
     async def stop(self) -> None:
         """The load balancer is served here no longer: the others are told, and nothing is left."""

@@ -35,3 +35,8 @@ class Vrrp(msgspec.Struct, frozen=True, omit_defaults=True):
     port: int = PEERS_PORT
     advert_interval: float = 0.2
     forwards: tuple[dict[str, tuple[str, str]], ...] = ()
+
+    @property
+    def preempts(self) -> bool:
+        """Whether this amphora is to take the addresses from whoever has them."""
+        return bool(self.text) and "nopreempt" not in self.text.split()
