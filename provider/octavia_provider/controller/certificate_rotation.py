@@ -71,7 +71,7 @@ class CertificateRotation:
             kept, amphorae = await self._store.read(lambda tx: (self._kept(tx), tx.amphorae()))
             self._authority.follow(kept)
             for amphora in amphorae:
-                if agent_care.due(self._authority, amphora):
+                if amphora.status == "ALLOCATED" and agent_care.due(self._authority, amphora):
                     self._controller.poke(amphora.load_balancer_id)
             self._waiting = tuple(a.id for a in amphorae if not self._has_it(a) or self._trusts_more(a))
             if self._authority.ending:

@@ -11,7 +11,9 @@ from octavia_provider.controller.certificate_rotation import CertificateRotation
 from octavia_provider.ports import Amphora
 
 
-async def test_load_balancers_whose_certificates_are_due_are_woken() -> None:
+async def test_load_balancers_whose_certificates_are_due_are_woken__and_none_for_an_amphora_that_is_not_made_yet() -> (
+    None
+):
     poked: asyncio.Queue[str] = asyncio.Queue()
 
     class Store:
@@ -23,7 +25,11 @@ async def test_load_balancers_whose_certificates_are_due_are_woken() -> None:
 
         def amphorae(self) -> Sequence[Amphora]:
             ends = {"one": "soon", "two": "late", "three": None, "four": "soon"}
-            return [Amphora(id=i, load_balancer_id=f"lb-{i}", certificate_expires=end) for i, end in ends.items()]
+            made = [
+                Amphora(id=i, load_balancer_id=f"lb-{i}", status="ALLOCATED", certificate_expires=end)
+                for i, end in ends.items()
+            ]
+            return [Amphora(id="new", load_balancer_id="lb-new", status="BOOTING"), *made]
 
     class Controller:
         poke = staticmethod(poked.put_nowait)
