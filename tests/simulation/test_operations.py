@@ -67,8 +67,10 @@ def test_failover__an_amphora_that_could_not_be_made_is_no_news_to_housekeeping_
             lb = await made.balancer(plane)
             await settled(made, plane, lb)
             made.world.fail("boot", *(Unreachable("gateway timeout") for _ in range(1000)))
-            assert (await plane.api.call("PUT", f"/lbaas/loadbalancers/{lb['id']}/failover")).status == 202
-            await asyncio.sleep(100)
+            assert (await plane.api.call("PUT", f"/lbaas/loadbalancers/{lb['id']}/failover", wait=100)).status == 202, (
+                "it was not replaced"
+            )
+            await asyncio.sleep(50)
             reconciler = plane.controller.reconciler(lb["id"])
             assert isinstance(reconciler, BalancerReconciler)
             rules = [CloudResource(kind="listener", id=id_, words="") for id_ in made.world.rules]

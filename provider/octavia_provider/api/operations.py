@@ -41,22 +41,23 @@ async def fail_over_balancer(request: web.Request) -> web.Response:
     """PUT …/loadbalancers/{id}/failover: each of its amphorae is replaced by another one, one after the other."""
     context, id_ = request.app[CONTEXT], path_id(request)
 
-    def work(tx: Transaction) -> int:
+    def work(tx: Transaction) -> tuple[int, list[str]]:
         record = tx.get("load_balancer", id_)
         if record is None or record.deleting:
             raise NotFound(f"load balancer {id_} does not exist in this control plane")
         leaving = [amphora.id for amphora in tx.amphorae(id_)]
         _require_room(tx, context.networks, record, leaving)
         tx.retire(leaving)
-        return tx.touch(id_)
+        return tx.touch(id_), leaving
 
-    return await _replaced(request, id_, await context.store.write(work))
+    generation, leaving = await context.store.write(work)
+    return await _replaced(request, id_, generation, leaving)
 
 
 async def fail_over(request: web.Request) -> web.Response:
     """PUT …/amphorae/{id}/failover: it is replaced by another one, which takes its VIPs over."""
     load_balancer_id, generation = await _retire(request)
-    return await _replaced(request, load_balancer_id, generation)
+    return await _replaced(request, load_balancer_id, generation, [path_id(request)])
 
 
 async def delete(request: web.Request) -> web.Response:
@@ -92,12 +93,18 @@ def _require_room(tx: Transaction, networks: Networks, balancer: Record, leaving
         networks.require_room(tx, balancer, leaving)
 
 
-async def _replaced(request: web.Request, load_balancer_id: str, generation: int) -> web.Response:
-    """The load balancer's generation is settled when what was to be replaced is."""
+async def _replaced(
+    request: web.Request, load_balancer_id: str, generation: int, leaving: Collection[str]
+) -> web.Response:
+    """The load balancer's generation is settled when what was to be replaced is, or cannot be now: that is told by 202."""
     wait = read_wait(request)
     if wait is None:
         return web.Response(status=202)
-    done = await request.app[CONTEXT].generation_waits.settled(load_balancer_id, generation, wait)
+    context = request.app[CONTEXT]
+    done = await context.generation_waits.settled(load_balancer_id, generation, wait)
+    if done:
+        there = await context.store.read(lambda tx: {amphora.id for amphora in tx.amphorae(load_balancer_id)})
+        done = not there & {*leaving}
     return web.Response(status=204 if done else 202, headers={"Preference-Applied": f"wait={wait:g}"})
 
 

@@ -207,7 +207,7 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
     assert (await plane.call("GET", at)).body["amphora"]["draining"] is True
     assert (await plane.call("DELETE", f"{at}/drain")).status == 204
     assert (await plane.call("GET", at)).body["amphora"]["draining"] is False
-    assert (await plane.call("PUT", f"{at}/failover", wait=10)).status == 204
+    assert (await plane.call("PUT", f"{at}/failover", wait=10)).status == 202, "it is settled, and not replaced"
     statuses = [one["status"] for one in (await plane.call("GET", "/octavia/amphorae")).body["amphorae"]]
     assert statuses == ["PENDING_DELETE", "BOOTING"]
     assert (await plane.call("PUT", f"/lbaas/loadbalancers/{lb['id']}/failover")).status == 202
@@ -227,6 +227,8 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
     assert (await plane.call("GET", f"{url}?rendered=zz")).violations[0][0] == ("rendered",)
     assert shown == {"haproxy": text, "next": f"{text} 1", "shipped": ""}
     assert (await plane.call("POST", "/octavia/loadbalancers/nobody/configuration")).status == 404
+    plane.care = True
+    assert (await plane.call("PUT", f"/lbaas/loadbalancers/{lb['id']}/failover", wait=10)).status == 204
 
 
 async def test_an_address_that_is_not_there_is_said(plane: Plane) -> None:
