@@ -23,7 +23,7 @@ from octavia_provider.client.client import Client
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.kit import paths
 
-from .processes import all_processes, command, parent
+from .processes import all_processes, command, parent, started
 from .traffic import Load, ask, shares, until
 
 __all__ = ["Installation", "Load", "Stack", "answers", "ask", "installation", "make_stack", "shares", "until"]
@@ -177,9 +177,11 @@ class Installation:
         return sorted(pid for pid in parents if parents[pid] not in parents)
 
     def workers(self) -> list[int]:
-        """The process ids of the workers of the amphorae's haproxies, of old ones too while they finish."""
-        parents = self._haproxies()
-        return sorted(pid for pid in parents if parents[pid] in parents)
+        """The process ids of the workers of the amphorae's haproxies: of each the newest one, not those that still finish."""
+        parents, newest = self._haproxies(), dict[int, int]()
+        for pid in sorted((pid for pid in parents if parents[pid] in parents), key=lambda pid: (started(pid), pid)):
+            newest[parents[pid]] = pid
+        return sorted(newest.values())
 
     def _haproxies(self) -> dict[int, int]:
         """Each with its parent, less those that end while we look."""

@@ -25,3 +25,10 @@ def parent(pid: int) -> int:
         state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
         return int(parent) if state != "Z" else 0
     return 0
+
+
+def started(pid: int) -> int:
+    """When it was started, in ticks since the machine was; 0 when it is gone."""
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+    return 0

@@ -48,8 +48,9 @@ class Checks:
         ]  # fmt: skip
         made = self.site.create("load_balancer", name="lb", vip_network_id=self.network, listeners=listeners)
         assert made["provisioning_status"] == "ACTIVE", made
-        for listener in made["listeners"]:
-            self.urls[listener["name"]] = self.site.get("listener", listener["id"])["url"]
+        for one in made["listeners"]:  # ids alone, where it took longer than one call waits
+            listener = self.site.get("listener", one["id"])
+            self.urls[listener["name"]] = listener["url"]
 
     def seen(self, path: str, *, by: str = "here", tell: str = "") -> list[Check]:
         """The checks of this path that the member has answered."""

@@ -130,8 +130,6 @@ def test_ping__a_host_that_is_gone_and_the_deaths_of_haproxy_and_agent(site: Ins
                        "add rule ip t i icmp type echo-request drop").returncode == 0  # fmt: skip
     until(lambda: status(stack, "m2") == "ERROR")
     assert answers(stack) == {"m1"}
-    for _number in site.workers():
-        pass
     lines = site.inside("ps", "-eo", "pid=,args=").stdout.splitlines()
     haproxies = [line.split()[0] for line in lines if "haproxy -Ws" in line]
     agents = [line.split()[0] for line in lines if line.split()[-2:] == ["-m", "octavia_amphora.main"]]

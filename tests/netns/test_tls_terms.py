@@ -49,8 +49,9 @@ class Balancer:
             "load_balancer", name="lb", vip_network_id=self.network, listeners=list(self.listeners.values())
         )
         assert made["provisioning_status"] == "ACTIVE", made
-        for listener in made["listeners"]:
-            self.urls[listener["name"]] = self.site.get("listener", listener["id"])["url"]
+        for one in made["listeners"]:  # ids alone, where it took longer than one call waits
+            listener = self.site.get("listener", one["id"])
+            self.urls[listener["name"]] = listener["url"]
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1:DeprecationWarning")

@@ -11,6 +11,7 @@ import pytest
 
 from octavia_provider.controller import pairs
 from octavia_provider.model.errors import Unreachable
+from octavia_provider.ports import CertificateExpired
 
 from . import checks
 from .cloud import NETWORK
@@ -172,5 +173,24 @@ def test_an_agent_that_cannot_be_started_again_has_its_amphora_replaced() -> Non
             await made.until(lambda: hung not in made.world.servers)
             await until_whole(made, lb_id)
             assert other in made.world.servers
+
+    run(story())
+
+
+@BOTH
+def test_who_takes_a_certificate_for_expired_after_it_was_renewed_replaces_no_amphora(roles: tuple[str, ...]) -> None:
+    """It is the clock of the control plane that is wrong then."""
+
+    async def story() -> None:
+        async with site(roles=roles) as made:
+            lb_id = await standing(made)
+            await made.start()
+            before = set(made.world.servers)
+            hung = next(iter(before))
+            made.world.servers[hung].answering = made.world.servers[hung].beating = False
+            made.world.fail("restart_agent", *(CertificateExpired("it has expired") for _ in range(3)))
+            await made.until(lambda: made.world.servers[hung].answering)
+            await until_whole(made, lb_id)
+            assert set(made.world.servers) == before
 
     run(story())

@@ -127,9 +127,11 @@ class BalancerAmphorae(BalancerView):
         amphora, instance, restart = self._cared_for(amphora_id)
         try:
             recovered = await agent_care.recover(self.ports.agents, instance, amphora, restart)
-        except OctaviaError:
+        except OctaviaError as error:
             self.suspects.add(amphora_id)
-            self.unrecoverable.add(amphora_id)
+            # One that shows an expired certificate after its restart is well: it is our clock that is not.
+            if not isinstance(error, CertificateExpired):
+                self.unrecoverable.add(amphora_id)
             raise
         self.unrecoverable.discard(amphora_id)
         if recovered is amphora:
