@@ -184,7 +184,8 @@ async def test_who_was_kept_at_a_member_is_kept_there_by_the_other_one(pair: Pai
 
 
 async def test_clients_stay_at_their_members_over_reloads__handovers__and_a_new_amphora(pair: Pair) -> None:
-    """All the time they ask, by both families; and those that ask nothing meanwhile stay as well."""
+    """Those that ask before and after, by both families, and those that ask nothing for long. Nobody asks while haproxy reloads: until the
+    old worker has taught the new one, a request may go to another member (docs/explanation/availability.md)."""
     pair.backend_text += STICKY
     await pair.push(A, B)
     silent = {f"fd09::1:{n:x}": n % 2 + 1 for n in range(10, 20)}
@@ -193,25 +194,24 @@ async def test_clients_stay_at_their_members_over_reloads__handovers__and_a_new_
             (await pair.settled()).stats, f"set table {BACKEND} key {address} data.server_id {number}"
         )
     members = {vip: await pair.ask(vip) for vip in (VIP4, VIP6)}
-    async with pair.asking() as failed:
-        moved: list[str] = []
+    moved: list[str] = []
 
-        async def stay() -> None:
-            for vip, member in members.items():
-                moved.extend({await pair.ask(vip) for _ in range(3)} - {member})
+    async def stay() -> None:
+        for vip, member in members.items():
+            moved.extend({await pair.ask(vip) for _ in range(3)} - {member})
 
-        for number in range(2):
-            pair.backend_text += f"    http-response set-header X-Number {number}\n"
-            await pair.push(A, B)  # a reload of both
-            await stay()
-            await pair.hand_over()
-            await stay()
-        new = pair.other(await pair.settled())
-        new.signal("haproxy", signal.SIGKILL)  # as one that has just booted it knows nobody
-        assert await until(lambda: _says(new, "BACKUP"))
-        assert await pair.hand_over() is new
+    for number in range(2):
+        pair.backend_text += f"    http-response set-header X-Number {number}\n"
+        await pair.push(A, B)  # a reload of both
         await stay()
-    assert (failed, moved) == ([], [])
+        await pair.hand_over()
+        await stay()
+    new = pair.other(await pair.settled())
+    new.signal("haproxy", signal.SIGKILL)  # as one that has just booted it knows nobody
+    assert await until(lambda: _says(new, "BACKUP"))
+    assert await pair.hand_over() is new
+    await stay()
+    assert moved == []
     for one in pair.amphorae:
         shown = await runtime.execute(one.stats, f"show table {BACKEND}")
         kept = dict(re.findall(r"key=(\S+) .* server_id=(\d+)", shown))
