@@ -13,7 +13,7 @@ import logging
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from pathlib import Path
 
@@ -25,6 +25,8 @@ from .ruleset import Flow, Ruleset, counter
 log = logging.getLogger("octavia_amphora.nftables")
 
 TIMEOUT_SECONDS = 30.0
+PACKAGES = {"nft": "nftables", "conntrack": "conntrack", "ip": "iproute2"}
+"""Whose tools ``run`` runs."""
 # Counting takes two processes: at most every so often, and a twentieth of the time where there are very many flows.
 COUNT_SECONDS = 2.0
 # A member that leaves may still answer what it was asked before; then its flows move.
@@ -163,16 +165,18 @@ def _flows(text: str) -> Iterator[Flow]:
             yield Flow(entry, int(fields["dport"][0]), server, int(fields["sport"][1]))
 
 
-def run(command: list[str], text: str = "", *, good: Sequence[int] = (0,)) -> str:
+def run(
+    command: list[str], text: str = "", *, good: Collection[int] = (0,), seconds: float = TIMEOUT_SECONDS
+) -> str:  # fmt: skip
     """Run a tool; what it says. ``KernelError`` with its words where it refuses."""
     try:
-        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False)
+        done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=seconds, check=False)
     except subprocess.TimeoutExpired as error:
         raise Shortage(f"{command[0]} had no answer: {error}") from error
     except OSError as error:
         if is_shortage(error):
             raise
-        raise KernelError(f"{command[0]} did not run: {error}. The amphora needs nftables and conntrack") from error
+        raise KernelError(f"{command[0]} did not run: {error}. The amphora needs {PACKAGES[command[0]]}") from error
     if done.returncode not in good:
         if done.returncode < 0 or is_shortage_text(done.stderr):
             raise Shortage(f"{command[0]} came to no end: {' '.join(done.stderr.split())[:500] or done.returncode}")

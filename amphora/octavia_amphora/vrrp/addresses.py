@@ -8,11 +8,10 @@ import asyncio
 import ipaddress
 import json
 import re
-import subprocess
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from octavia_amphora.shortage import Shortage, is_shortage
+from octavia_amphora.nftables.kernel import KernelError, run
 from octavia_amphora.wire.vrrp import Vrrp
 
 TIMEOUT_SECONDS = 10.0
@@ -127,20 +126,7 @@ def _pair(vip: str) -> tuple[str, int]:
 
 async def ip(*words: str, text: str = "", good: Collection[int] = (0,)) -> str:
     """Run ``ip``; what it says."""
-
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["ip", *words], input=text, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False
-        )
-
     try:
-        done = await asyncio.to_thread(run)
-    except subprocess.TimeoutExpired as error:
-        raise Shortage(f"ip had no answer: {error}") from error
-    except OSError as error:
-        if is_shortage(error):
-            raise
-        raise VrrpError(f"ip did not run: {error}. The amphora needs iproute2") from error
-    if done.returncode not in good:
-        raise VrrpError(f"ip refused: {' '.join(done.stderr.split())[:500]}")
-    return done.stdout
+        return await asyncio.to_thread(run, ["ip", *words], text, good=good, seconds=TIMEOUT_SECONDS)
+    except KernelError as error:
+        raise VrrpError(str(error)) from error
