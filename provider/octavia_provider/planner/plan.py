@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from octavia_provider.ports import Amphora, CloudStep
 
-from .succession import ALONE, Succession, carried, carrying, exists, succession
+from .succession import ALONE, Succession, by_itself, carried, carrying, exists, succession
 from .views import Desired, Observed
 
 __all__ = ["Desired", "Observed", "plan", "sentence", "served"]
@@ -200,21 +200,17 @@ def _serve(desired: Desired, observed: Observed, up: Iterable[Amphora]) -> tuple
     has = {a.id: carried(observed.instances[a.id]) for a in up}
     if lacking := tuple(Readdress(a.id) for a in up if wanted[a.id] - has[a.id]):
         return lacking
-    pushes = tuple(Push(a.id) for a in up if observed.digests.get(a.id) != desired.digest.get(a.id))
+    outdated = {a.id for a in up if observed.digests.get(a.id) != desired.digest.get(a.id)}
+    pushes = tuple(Push(a.id) for a in up if a.id in outdated)
     # Who serves hears of one that joins before that one begins: else both would think that they are alone, and have the VIPs.
     pushes = tuple(push for push in pushes if push.amphora_id in observed.digests) or pushes
-    pushed = {a.id for a in up if observed.digests.get(a.id) != desired.digest.get(a.id)}
-    former = tuple(Readdress(a.id, surplus=True) for a in up if a.id not in pushed and has[a.id] - wanted[a.id])
-    by_itself = (a.id for a in up if a.role != ALONE and a.id not in pushed and _by_itself(desired, observed, a))
-    if observed.owner is None and not pushes and (one := next(by_itself, None)):
+    former = tuple(Readdress(a.id, surplus=True) for a in up if a.id not in outdated and has[a.id] - wanted[a.id])
+    fixed = (a.id for a in up if a.role != ALONE and a.id not in outdated and by_itself(desired, observed, a))
+    if observed.owner is None and not pushes and (one := next(fixed, None)):
         return (HandOver(one),)  # then it sends to members by its own address, before it has to give up the VIPs
     close = tuple(step for step in desired.cloud_steps if step.before)
     let_in = tuple(step for step in desired.cloud_steps if not step.before)
     return (*close, *pushes, *former, *let_in)
-
-
-def _by_itself(desired: Desired, observed: Observed, amphora: Amphora) -> bool:
-    return bool({*observed.instances[amphora.id].vips} & {*desired.vips})
 
 
 def _replace(observed: Observed, found: Succession, *, ready: bool) -> tuple[Step, ...]:

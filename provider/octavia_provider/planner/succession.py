@@ -60,14 +60,19 @@ def exists(observed: Observed, amphora: Amphora) -> bool:
     return instance is not None and instance.alive
 
 
+def by_itself(desired: Desired, observed: Observed, amphora: Amphora) -> bool:
+    """Whether an amphora that runs has a VIP without VRRP, and would not give it up."""
+    return bool({*observed.instances[amphora.id].vips} & {*desired.vips})
+
+
 def carrying(desired: Desired, observed: Observed, amphora: Amphora) -> Carried:
     """What an amphora is to carry now. A VIP that it has by itself stays until somebody has it by VRRP."""
     own = {(vip.address, False) for vip in amphora.own} or {(address, False) for address in desired.reach}
-    by_itself = {(address, False) for address in desired.vips}
+    fixed = {(address, False) for address in desired.vips}
     if amphora.role == ALONE:
-        return frozenset(own | by_itself)
+        return frozenset(own | fixed)
     instance = observed.instances.get(amphora.id)
-    still = by_itself & carried(instance) if instance and observed.owner is None else set()
+    still = fixed & carried(instance) if instance and observed.owner is None else set()
     return frozenset(own | still | {(address, True) for address in desired.vips})
 
 
@@ -119,7 +124,7 @@ def _preferred(desired: Desired, kept: list[Amphora], there: list[Amphora], obse
     """While others leave, or an operator wants one to be without the VIPs (``DRAIN``): who is able to take them. Nobody is, as long
     as one that leaves or is drained has a VIP by itself: that would not give it up."""
     drained = [a for a in kept if DRAIN in a.requests and exists(observed, a)]
-    if any({*observed.instances[a.id].vips} & {*desired.vips} for a in there or drained):
+    if any(by_itself(desired, observed, a) for a in there or drained):
         return None
     if not there and not drained:
         return None
