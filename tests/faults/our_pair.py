@@ -19,21 +19,11 @@ from netns.processes import command, parent
 from netns.traffic import until
 from octavia_provider.client.deadline import Deadline
 
+from . import member
 from .pair import Pair, asked, descendants
 
 SETTINGS = Path("root/etc/octavia-amphora/agent.json")
-MEMBER = """
-global
-    nbthread 1
-defaults
-    mode http
-    timeout client 1m
-    timeout connect 5s
-    timeout server 1m
-frontend web
-    bind :80
-    http-request return status 200 content-type text/plain lf-string "%[src]"
-"""
+MEMBER = member.configuration(":80")
 TEMPLATE = """{{% extends "octavia/haproxy/listener.j2" %}}
 {{% block frontend %}}{line}{{% endblock %}}
 """

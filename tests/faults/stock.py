@@ -23,6 +23,7 @@ from netns.processes import command
 from netns.sandbox import Sandbox
 from netns.traffic import until
 
+from . import member
 from .pair import Pair, descendants, lose
 
 PROGRAM = Path(__file__).with_name("stock_amphora.py")
@@ -94,18 +95,7 @@ backend servers
     balance roundrobin
     server member {gateway}:{member} check inter 5s fall 3 rise 2
 """
-MEMBER_CONFIGURATION = f"""
-global
-    nbthread 1
-defaults
-    mode http
-    timeout client 1m
-    timeout connect 5s
-    timeout server 1m
-frontend web
-    bind {GATEWAY}:{MEMBER}
-    http-request return status 200 content-type text/plain lf-string "%[src]"
-"""
+MEMBER_CONFIGURATION = member.configuration(f"{GATEWAY}:{MEMBER}")
 UNSHARE = ("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 
 
