@@ -263,6 +263,24 @@ async def test_a_removed_server_with_a_live_connection_leaves_later(amphora: Amp
     await until(lambda: asyncio.to_thread(lambda: held.name not in servers_known(amphora)))
 
 
+@pytest.mark.parametrize("killed", [False, True], ids=["agent lives", "agent is killed meanwhile"])
+async def test_a_server_that_comes_back_while_it_has_idle_connections_costs_no_reload(
+    amphora: Amphora, killed: bool
+) -> None:
+    old, without = amphora.configuration(A, B), amphora.configuration(A)
+    workers = (await amphora.push(old)).workers
+    for _ in range(3):
+        load = Load(amphora)
+        await until(lambda: asyncio.sleep(0, len(set(load.bodies)) == 2))  # noqa: B023
+        await amphora.push_delta(old, without)
+        if killed:
+            amphora.kill()
+            await amphora.start()
+        assert (await amphora.push_delta(without, old)).outcome == "runtime"
+        await load.stop()
+    assert (await amphora.push(amphora.configuration(A, B))).workers == workers
+
+
 def servers_known(amphora: Amphora) -> str:
     return haproxy_says(amphora, "show servers state")
 

@@ -116,9 +116,7 @@ def _change_server(backend: str, old: Server, new: Server) -> Iterator[Command |
         yield Command(f"set server {at} state maint")
     moves = (old.address, old.port) != (new.address, new.port)
     if moves:
-        answers = ("IP changed", "port changed", "no need to change")
-        location = Location(backend, new.name, new.address, new.port)
-        yield Command(f"set server {at} addr {new.address} port {new.port}", answers, moves=location)
+        yield _move(Location(backend, new.name, new.address, new.port))
     if old.weight != new.weight:
         yield Command(f"set server {at} weight {new.weight}")
     if new.admin == "ready" != old.admin:
@@ -146,6 +144,22 @@ def _remove_server(backend: Backend, name: str) -> Iterator[Command]:
 def removal(backend: str, name: str) -> Command:
     """Take away a server in maintenance. haproxy says no while connections are left; then it is collected later."""
     return Command(f"del server {backend}/{name}", ("Server deleted", "No such server"), removes=(backend, name))
+
+
+def returning(new: Configuration, pending_removals: frozenset[tuple[str, str]]) -> list[tuple[str, str]]:
+    """The servers that are still to be taken away and are wanted again, maybe with other options."""
+    wanted = without_udp(new).backends
+    return sorted((b, s) for b, s in pending_removals if b in wanted and s in wanted[b].servers)
+
+
+def close_idle_connections(backend: str, name: str) -> Command:
+    """haproxy closes them when a server in maintenance moves; it keeps a server that has any for some seconds."""
+    return _move(Location(backend, name, "127.0.0.1", 1))
+
+
+def _move(to: Location) -> Command:
+    answers = ("IP changed", "port changed", "no need to change")
+    return Command(f"set server {to.backend}/{to.server} addr {to.address} port {to.port}", answers, moves=to)
 
 
 def _address(server: Server) -> str:

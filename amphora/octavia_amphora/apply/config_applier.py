@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from .stats_collector import StatsCollector
 from .udp_and_probes import UdpAndProbes
 
 log = logging.getLogger("octavia_amphora.apply")
+
+IDLE_CLOSE_SECONDS = 0.1
+"""How long haproxy is given to close idle connections, before a reload does it."""
 
 
 @dataclass(slots=True)
@@ -55,6 +59,7 @@ class ConfigApplier:
 
     async def _apply(self, old: Configuration | None, new: Configuration) -> Outcome:
         if old is not None and self.haproxy.alive:
+            await self._finish_removals(changes.returning(new, self.pending_removals))
             commands = changes.commands(old, new, self.pending_removals, self.haproxy.version)
             certificates_changed = (
                 None if commands is None else await self.runtime_certificates.update(old, new, self.haproxy.workers)
@@ -63,6 +68,16 @@ class ConfigApplier:
                 self.write_config(new)
                 return "runtime" if certificates_changed or commands else "unchanged"
         return await self.reload_or_start(old, new)
+
+    async def _finish_removals(self, returning: list[tuple[str, str]]) -> None:
+        """Servers that come back cost no reload for idle connections, which haproxy closes a moment after it was told to."""
+        if not returning or not await self.run_commands([changes.close_idle_connections(*one) for one in returning]):
+            return
+        deadline = time.monotonic() + IDLE_CLOSE_SECONDS
+        while await self.run_commands([changes.removal(*one) for one in returning]):
+            if self.pending_removals.isdisjoint(returning) or time.monotonic() > deadline:
+                return
+            await asyncio.sleep(inspection.MOVE_POLL_SECONDS)
 
     async def run_commands(self, commands: list[changes.Command]) -> bool:
         """Run commands of the runtime API; False when haproxy did not do one of them as it should."""

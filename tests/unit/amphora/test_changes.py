@@ -111,6 +111,12 @@ def test_a_name_that_is_still_leaving_is_not_free() -> None:
     assert changes.commands(made(), made(A), frozenset({("y", "a")})) is not None
 
 
+def test_what_leaves_and_is_wanted_again_is_returning() -> None:
+    leaving = frozenset({("x", "b"), ("x", "a"), ("x", "gone"), ("y", "a")})
+    assert changes.returning(made(A, B), leaving) == [("x", "a"), ("x", "b")]
+    assert changes.returning(made(A, B), NOBODY) == []
+
+
 def test_nothing_is_sent_to_the_former_address_of_a_server_that_becomes_ready() -> None:
     asleep = msgspec.structs.replace(A, admin="maint")
     moved = msgspec.structs.replace(A, port=81)
