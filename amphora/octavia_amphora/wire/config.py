@@ -125,6 +125,7 @@ class Datagrams(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``persistence``: seconds for which a client's new flows go where its last one went, 0 for not at all; clients whose
     addresses share ``prefix4`` or ``prefix6`` bits are one. ``limit``: flows at once, -1 for as many as there are.
+    ``sources``: the address, one a family, that servers see; without it, that of the interface.
     """
 
     backend: str = ""
@@ -133,6 +134,7 @@ class Datagrams(msgspec.Struct, frozen=True, omit_defaults=True):
     prefix4: int = 32
     prefix6: int = 128
     limit: int = -1
+    sources: tuple[str, ...] = ()
 
 
 class Frontend(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -194,11 +194,18 @@ class BalancerView:
 
     def _placement(self, instance: Instance, amphora: Amphora) -> Placement:
         served = tuple(vip.address for vip in self.addresses.vips if vip.served)
+        proxy, sources = instance.proxy_address, self._sources(instance, amphora)
         if amphora.role == ALONE:
-            return Placement(vips=served, proxy_address=instance.proxy_address)
-        health = instance.agent[0] if instance.proxy_address else None
-        peers = pairs.peers(self.amphorae, served)
-        return Placement(vips=served, proxy_address=instance.proxy_address, health_address=health, peers=peers)
+            return Placement(vips=served, proxy_address=proxy, sources=sources)
+        peers, health = pairs.peers(self.amphorae, served), instance.health_address if proxy else None
+        return Placement(vips=served, proxy_address=proxy, health_address=health, peers=peers, sources=sources)
+
+    def _sources(self, instance: Instance, amphora: Amphora) -> tuple[str, ...]:
+        """Where the interface has other load balancers' addresses too, one of ours is named to reach members by."""
+        if instance.host is None:
+            return ()
+        ours = self.addresses.vips if amphora.role == ALONE else amphora.own
+        return tuple({4 + 2 * (":" in vip.address): vip.address for vip in reversed(ours)}.values())
 
 
 def _root(desired_state: DesiredState) -> Any:

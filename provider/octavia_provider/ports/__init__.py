@@ -24,6 +24,7 @@ from .clouds import (
     Dialer,
     Instance,
     Inventory,
+    SeatSpec,
     StateVersion,
     Vip,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "Record",
     "RemoteAllocation",
     "Scope",
+    "SeatSpec",
     "Settlement",
     "StateVersion",
     "StatusCache",

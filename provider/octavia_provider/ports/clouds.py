@@ -34,7 +34,8 @@ class AmphoraSpec:
 
     ``files`` is a function of the management address and port, which are known only when the host exists. ``flavor``: what the host
     is to be like (``model.flavor.BOOTED``). ``apart_from``: amphorae that should not share a fate with this one, where a cloud has
-    failure domains (a server group with anti-affinity, zones).
+    failure domains (a server group with anti-affinity, zones). ``seats``: so many load balancers are put on it later, one by one
+    (``Compute.attach``); it is one of a group then, ``load_balancer_id`` is that of the group, and it has no ``vips`` of its own.
     """
 
     id: str
@@ -43,6 +44,20 @@ class AmphoraSpec:
     files: Callable[[str, int], Mapping[str, tuple[int, bytes]]]
     flavor: Mapping[str, Any] = field(default_factory=dict)
     apart_from: tuple[str, ...] = ()
+    seats: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeatSpec:
+    """A place for one load balancer on the instance of another amphora (``host_id``), which is shared with others.
+
+    ``id``: of the load balancer's own amphora, which has no instance of its own. A load balancer has one seat on a host at most.
+    """
+
+    id: str
+    host_id: str
+    load_balancer_id: str
+    vips: tuple[Vip, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,18 +65,23 @@ class Instance:
     """A host that a cloud made for an amphora.
 
     ``agent``: address and port of its agent on the management network. ``proxy_address``: where its haproxy must bind
-    each listener once more, accepting the PROXY protocol, for publishing; None where nothing is published. ``vips``: the
+    each listener once more, accepting the PROXY protocol, for publishing; None where nothing is published. ``health_address``: where
+    one of a pair says to who publishes it whether its haproxy works. ``vips``: the
     addresses that it carries by itself; ``shared``: those that it carries as one of a pair (``Vip.shared``). For a moment it
     may carry one in both ways (``Compute.readdress``).
+
+    ``host``: it is a seat (``SeatSpec``) on the instance of that amphora, whose agent it is, and by whose name that agent answers.
     """
 
     amphora_id: str
     load_balancer_id: str
     agent: tuple[str, int]
     proxy_address: str | None = None
+    health_address: str | None = None
     alive: bool = True
     vips: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
+    host: str | None = None
 
 
 class Compute(Protocol):
@@ -72,11 +92,22 @@ class Compute(Protocol):
         ...
 
     async def instances(self, load_balancer_id: str) -> Sequence[Instance]:
-        """Those of one load balancer, found in the cloud itself, not remembered."""
+        """Those of one load balancer, seats too, found in the cloud itself, not remembered. Of a group: its hosts."""
         ...
 
     async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Instance:
         """A host that runs carries these addresses, and with ``keep`` those too that it had. Nothing else changes."""
+        ...
+
+    async def attach(self, seat: SeatSpec, *, keep: bool) -> Instance:
+        """A host that runs carries the addresses of this load balancer too, and with ``keep`` those too that it had of it.
+
+        Those of other load balancers stay as they are. It gets an interface where it had none on their network, while it runs.
+        """
+        ...
+
+    async def detach(self, host_id: str, load_balancer_id: str) -> None:
+        """A host carries nothing of this load balancer; nothing happens where it does not, or where there is no such host."""
         ...
 
     async def restart_agent(self, order: AmphoraSpec) -> None:
@@ -84,7 +115,7 @@ class Compute(Protocol):
         ...
 
     async def delete(self, amphora_id: str) -> None:
-        """Take the host and all of it away; nothing happens when there is none."""
+        """Take the host and all of it away, seats too; nothing happens when there is none."""
         ...
 
 

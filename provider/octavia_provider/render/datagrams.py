@@ -21,7 +21,9 @@ SPREADING: Mapping[str, Spreading] = {
 PERSISTENCE_SECONDS = 360
 
 
-def frontend(listener: Listener, pool: Pool | None, backend: str, binds: tuple[Bind, ...]) -> Frontend:
+def frontend(
+    listener: Listener, pool: Pool | None, backend: str, binds: tuple[Bind, ...], sources: tuple[str, ...] = ()
+) -> Frontend:
     """A UDP listener; ``pool`` None: nobody answers."""
     persistence = pool.session_persistence if pool else None
     mask = persistence.persistence_granularity if persistence else None
@@ -32,6 +34,7 @@ def frontend(listener: Listener, pool: Pool | None, backend: str, binds: tuple[B
         prefix4=formats.prefix_length(mask) if mask and ":" not in mask else 32,
         prefix6=formats.prefix_length(mask) if mask and ":" in mask else 128,
         limit=listener.connection_limit,
+        sources=sources,
     )
     return Frontend(listener.id, "", binds, allowed=listener.allowed_cidrs, datagrams=datagrams)
 

@@ -146,7 +146,7 @@ def sections(
         frontends[name], section, pools = frontend(graph, listener, placement, templates)
         owners[name], sources[name] = section.owners, section.sources
         for pool in pools:
-            made, section, maker = backend(graph, listener, pool, templates, peers=bool(placement.peers))
+            made, section, maker = backend(graph, listener, pool, templates, placement)
             backends[made.name], servers[made.name] = made, maker
             owners[made.name], sources[made.name] = section.owners, section.sources
         used += pools

@@ -33,13 +33,15 @@ class Peer:
 class Placement:
     """Where an amphora's haproxy listens: the VIPs, and the address on which publishing comes in (PROXY protocol).
 
-    ``health_address``: where haproxy says whether it works; None: nowhere. ``peers``: all amphorae of a pair, itself included, which share what stick tables remember; none where it is alone.
+    ``health_address``: where haproxy says whether it works; None: nowhere. ``peers``: all amphorae of a pair, itself included, which share what stick tables remember; none where it is alone. ``sources``: one address a
+    family that connections to members come from, where the kernel is not to choose one.
     """
 
     vips: tuple[str, ...]
     proxy_address: str | None = None
     health_address: str | None = None
     peers: tuple[Peer, ...] = ()
+    sources: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +99,11 @@ def frontend(
     binds, default = _binds(listener, placement), default_pool(graph, listener)
     backend = backend_name(default.id, me) if default else ""
     if listener.protocol == "UDP":
-        return datagrams.frontend(listener, default, backend, binds), section, pools(default, [], graph)
+        return (
+            datagrams.frontend(listener, default, backend, binds, placement.sources),
+            section,
+            pools(default, [], graph),
+        )
     deciding = l7_policy.policies(graph, listener)
     used = pools(default, deciding, graph)
     values = _values(listener, binds, backend, peers=bool(placement.peers))

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -52,26 +52,29 @@ class Options:
 class Servers:
     """Makes the servers of a backend, each of its member. ``by_agent``: who checks them; ``cookies``: clients are told their names.
 
-    ``numbers``: the ``id`` of each; what is in it depends on all members.
+    ``numbers``: the ``id`` of each; what is in it depends on all members. ``sources``: see ``Placement``.
     """
 
     options: Options
     by_agent: bool
     cookies: bool
     numbers: Mapping[str, int]
+    sources: Sequence[str] = ()
 
     def of(self, member: Member) -> Server:
         """The server of a member."""
         cookie = member.id if self.cookies else ""
         number = self.numbers.get(member.id)
         values = ServerValues(number, member.monitor_address, member.monitor_port, cookie, member.backup)
+        options = self.options.of(member.id, values)
+        source = next((one for one in self.sources if (":" in one) == (":" in member.address)), "")
         return Server(
             name=member.id,
             address=member.address,
             port=member.protocol_port,
             weight=member.weight,
             admin="ready" if member.admin_state_up else "maint",
-            options=self.options.of(member.id, values),
+            options=" ".join(filter(None, (options, source and f"source {source}"))),
             check_address=(member.monitor_address or "") if self.by_agent else "",
             check_port=(member.monitor_port or 0) if self.by_agent else 0,
         )

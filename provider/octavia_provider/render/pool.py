@@ -12,7 +12,7 @@ from octavia_provider.model.pool import HTTP2, Pool
 
 from . import datagrams, health_monitor, member, tls
 from .environment import Templates
-from .listener import backend_name, mode
+from .listener import Placement, backend_name, mode
 from .section import Section
 
 HASHES = ("SOURCE_IP", "SOURCE_IP_PORT")
@@ -30,9 +30,9 @@ class BackendValues:
 
 
 def backend(
-    graph: Graph, listener: Listener, pool: Pool, templates: Templates, *, peers: bool = False
+    graph: Graph, listener: Listener, pool: Pool, templates: Templates, placement: Placement
 ) -> tuple[Backend, Section, member.Servers | None]:
-    """The section, and its lines but the servers'. ``peers``: there are others who are told what tables remember.
+    """The section, and its lines but the servers'.
 
     Beside them what makes a server, where it needs to know its own member alone.
     """
@@ -45,7 +45,7 @@ def backend(
     values = _values(listener, pool)
     section.write(pool.id, "pool", "begin", pool, listener, values)
     section.write(listener.id, "listener", "timeouts", listener)
-    _persistence(section, listener, pool, peers=peers)
+    _persistence(section, listener, pool, peers=bool(placement.peers))
     checker = None if monitor is None or health_monitor.is_by_agent(monitor) else monitor
     check = health_monitor.check(listener, pool, checker) if checker else None
     if checker:
@@ -55,7 +55,7 @@ def backend(
     hashes = pool.lb_algorithm in HASHES
     servers = member.Servers(
         member.Options(templates, pool, listener, values, checker, check), by_agent=checker is not monitor, cookies=cookies,
-        numbers=member.numbers(members) if hashes else {},
+        numbers=member.numbers(members) if hashes else {}, sources=placement.sources,
     )  # fmt: skip
     made = Backend(
         name=name,

@@ -13,7 +13,9 @@ from octavia_provider.ports import CloudResource, Instance, Inventory
 
 PUBLISHER = LoopbackPublisher(cast("Any", None))
 BALANCER = resource("load_balancer", "lb", published_address="127.0.0.9")
-ENTRANCE = Instance(amphora_id="a", load_balancer_id="lb", agent=("10.0.0.1", 9443), proxy_address="10.0.0.2")
+ENTRANCE = Instance(
+    amphora_id="a", load_balancer_id="lb", agent=("10.0.0.1", 9443), proxy_address="10.0.0.2", health_address="10.0.0.1"
+)
 
 
 def publication(id_: str, port: int = 80) -> Publication:
@@ -50,7 +52,13 @@ def test_a_listener_that_moved_is_published_again_without_being_withdrawn() -> N
 
 
 def test_a_pair_is_published_by_way_of_both__who_has_the_vips_first() -> None:
-    other = Instance(amphora_id="b", load_balancer_id="lb", agent=("10.0.0.3", 9443), proxy_address="10.0.0.4")
+    other = Instance(
+        amphora_id="b",
+        load_balancer_id="lb",
+        agent=("10.0.0.3", 9443),
+        proxy_address="10.0.0.4",
+        health_address="10.0.0.3",
+    )
     (step,) = PUBLISHER.plan(cast("Any", BALANCER), (listener(),), [other, ENTRANCE], [publication("web")])
     assert step.publication == dataclasses.replace(
         publication("web"), target=("10.0.0.4", 80), standbys=(("10.0.0.2", 80),), checks=(("10.0.0.3", 1026), ("10.0.0.1", 1026)),

@@ -352,3 +352,11 @@ def test_server_numbers__many_members__each_its_own_place_whoever_else_comes_or_
     fewer = numbers(members[1:])
     moved = sum(fewer[member] != places[member] for member in members[1:])
     assert moved <= 3, "a place that becomes free moves those alone that had been put beside it"
+
+
+def test_sources__members_of_both_families__each_is_reached_from_the_address_of_its_own() -> None:
+    here = Placement(vips=("10.0.0.9",), sources=("10.0.0.5", "fd00::5"))
+    members = (resource("member", "m4"), resource("member", "m6", address="fd00::1"))
+    rendered = render(graph(resource("listener", "web"), resource("pool", "pool"), *members), here)
+    (backend,) = rendered.configuration.backends.values()
+    assert [server.options.rpartition("source ")[2] for server in backend.servers.values()] == ["10.0.0.5", "fd00::5"]

@@ -18,7 +18,7 @@ from typing import Any
 import structlog
 
 from octavia_provider.model.errors import Refused, Unreachable
-from octavia_provider.ports import AmphoraSpec, CloudResource, Instance, Inventory, StateVersion, Vip
+from octavia_provider.ports import AmphoraSpec, CloudResource, Instance, Inventory, SeatSpec, StateVersion, Vip
 
 from .client import Client, Hello, HolderEnded, NoHolder
 from .dialer import Dialer
@@ -182,7 +182,9 @@ class NetnsCloud:
     async def boot(self, order: AmphoraSpec) -> Instance:
         """Make the namespaces of an amphora, put its files in and start its agent, or find all that done."""
         vips = [asdict(vip) for vip in order.vips]
-        made = await self._make("create_amphora", id=order.id, load_balancer_id=order.load_balancer_id, vips=vips)
+        made = await self._make(
+            "create_amphora", id=order.id, load_balancer_id=order.load_balancer_id, vips=vips, seats=order.seats
+        )
         if not made["started"]:
             made = await self._make("start_amphora", id=order.id, files=await _files(order, made["addresses"][0]))
             log.info("amphora.booted", amphora=order.id, address=made["addresses"][0])
@@ -200,6 +202,16 @@ class NetnsCloud:
         """Other VIPs for an amphora that runs."""
         told = await self._make("readdress_amphora", id=amphora_id, vips=[asdict(vip) for vip in vips], keep=keep)
         return _instance({**told, "alive": True})
+
+    async def attach(self, seat: SeatSpec, *, keep: bool) -> Instance:
+        """A load balancer's addresses on the amphora of a group that runs."""
+        told = await self._make("attach", **{**asdict(seat), "vips": [asdict(vip) for vip in seat.vips]}, keep=keep)
+        return _instance({**told, "alive": True})
+
+    async def detach(self, host_id: str, load_balancer_id: str) -> None:
+        """Nothing of the load balancer is on that amphora."""
+        with contextlib.suppress(NoHolder):
+            await asyncio.to_thread(self._client.ask, "detach", host_id=host_id, load_balancer_id=load_balancer_id)
 
     async def restart_agent(self, order: AmphoraSpec) -> None:
         """The agent of an amphora that runs, anew, with its files."""
@@ -317,7 +329,8 @@ def _instance(told: Mapping[str, Any]) -> Instance:
     agent, proxy = told["addresses"]
     return Instance(
         amphora_id=told["id"], load_balancer_id=told["load_balancer_id"], agent=(agent, AGENT_PORT),
-        proxy_address=proxy, alive=told["alive"], vips=tuple(told["vips"]), shared=tuple(told["shared"]),
+        proxy_address=proxy, health_address=told.get("health_address", agent), alive=told["alive"],
+        vips=tuple(told["vips"]), shared=tuple(told["shared"]), host=told.get("host"),
     )  # fmt: skip
 
 

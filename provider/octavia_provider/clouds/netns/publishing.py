@@ -80,7 +80,7 @@ def _wanted(
     """Every listener that is switched on, by way of the first amphora; of a pair, the other one stands by."""
     if load_balancer is None or not load_balancer.published_address:
         return []
-    entrances = [(one.proxy_address, one.agent[0]) for one in instances if one.proxy_address and one.alive]
+    entrances = [(one.proxy_address, one.health_address) for one in instances if one.proxy_address and one.alive]
     if not entrances:
         return []
     (first, _), *others = entrances
@@ -95,7 +95,7 @@ def _wanted(
             transport=transport(listener.protocol),
             allowed=listener.allowed_cidrs if listener.protocol == "UDP" else (),
             standbys=tuple((address, listener.protocol_port) for address, _ in others),
-            checks=tuple((address, HEALTH_PORT) for _, address in checked),
+            checks=tuple((address, HEALTH_PORT) for _, address in checked if address),
         )
         for listener in listeners
         if listener.admin_state_up
