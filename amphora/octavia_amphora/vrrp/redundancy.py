@@ -30,6 +30,8 @@ STOPPED_INTERVAL = 0.25
 """Between two looks whether keepalived was stopped: before the others have missed three adverts, unless they come very fast."""
 TAKEOVER_SECONDS = 1.0
 """So long an amphora whose haproxy ended waits for another one; it takes a few milliseconds where there is one."""
+MASTER_DOWN_INTERVALS = 4
+"""So many advert intervals without an advert, and a standby is the owner: three and its skew (RFC 9568, 6.1)."""
 STABLE_SECONDS = 10.0
 LONGEST_PAUSE = 10.0
 
@@ -47,6 +49,8 @@ class Redundancy:
         self._on_change = changed
         self._keepalived = Keepalived(self._files, on_state=self._on_state, on_death=self._on_death)
         self._vrrp: Vrrp | None = None
+        self._wanted_text = ""
+        self._moved = asyncio.Event()
         self._settled = True
         self._state: VrrpState = "FAULT"
         self._serving: bool | None = None
@@ -98,14 +102,14 @@ class Redundancy:
         if first and self._keepalived.adopt():
             self._state = self._keepalived.state
             log.info("adopted keepalived process=%d state=%s", self._keepalived.pid, self.state)
-        changed = not self._files.config.exists() or self._files.config.read_text() != text
-        if changed:
-            self._files.config.write_text(text)
+        self._wanted_text = text
         serving, self._serving = bool(self._serving), None
         self.set_serving(serving=serving)
         if self._keepalived.alive:
-            if changed:
-                self._keepalived.reload()
+            if self._keepalived.state == "BACKUP":
+                self._run("reload", self._reload_in_time)
+            else:
+                self._reload()
         elif not self._is_running("revival"):
             await self._keepalived.kill()
             await addresses.remove(vrrp.vips)
@@ -182,9 +186,37 @@ class Redundancy:
             one.unlink(missing_ok=True)
         self._on_change()
 
+    async def _reload_in_time(self) -> None:
+        """A reload begins the wait for adverts anew, so one after the owner's end would lengthen the outage: reload when
+        an advert has just come, or keepalived has another state."""
+        vrrp = self._vrrp
+        if vrrp is None or not self._is_outdated():
+            return
+        self._moved.clear()
+        if self._keepalived.state == "BACKUP":
+            heard = wait_for_owner(vrrp.peers, vrrp.router_id, MASTER_DOWN_INTERVALS * vrrp.advert_interval)
+            waiting = [asyncio.ensure_future(heard), asyncio.ensure_future(self._moved.wait())]
+            try:
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for one in waiting:
+                    one.cancel()
+                await asyncio.gather(*waiting, return_exceptions=True)  # where adverts cannot be heard: at once
+        self._reload()
+
+    def _reload(self) -> None:
+        if self._keepalived.alive and self._is_outdated():
+            self._files.config.write_text(self._wanted_text)
+            self._keepalived.reload()
+
+    def _is_outdated(self) -> bool:
+        """Whether the file is another one: it is written no sooner than it is read, so that the next agent knows."""
+        return not self._files.config.exists() or self._files.config.read_text() != self._wanted_text
+
     # ── keepalived's life ────────────────────────────────────────────────────────────────────────────────────────────
     def _start(self) -> None:
         self._started_at = time.monotonic()
+        self._files.config.write_text(self._wanted_text)
         self._keepalived.start()
 
     async def _watch(self) -> None:
@@ -195,6 +227,7 @@ class Redundancy:
 
     def _on_state(self) -> None:
         log.info("state=%s", self._keepalived.state)
+        self._moved.set()
         if self._keepalived.state == "MASTER":
             self._run("settle", self._settle)
         else:

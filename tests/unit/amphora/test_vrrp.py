@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
@@ -11,12 +12,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from octavia_amphora.haproxy import watchdog
 from octavia_amphora.haproxy.watchdog import Watchdog
 from octavia_amphora.nftables.ruleset import Ruleset, ruleset
-from octavia_amphora.vrrp import addresses, adverts, notices
+from octavia_amphora.vrrp import addresses, adverts, handover, notices, redundancy
 from octavia_amphora.vrrp.addresses import Held, VrrpError
 from octavia_amphora.vrrp.notices import Notices
 from octavia_amphora.vrrp.redundancy import Redundancy
@@ -131,6 +133,63 @@ async def test_an_amphora_that_is_alone_has_nothing_of_a_pair(tmp_path: Path) ->
     await alone.apply(None)
     assert (alone.state, alone.active, alone.settled, list(tmp_path.iterdir())) == ("", False, True, [])  # noqa: ASYNC240
     alone.close()
+
+
+class Keepalived:
+    """One that runs; ``read``: the texts that it was told to read."""
+
+    def __init__(self, config: Path) -> None:
+        self.alive, self.pid, self.state = True, 1, "BACKUP"
+        self.read: list[str] = []
+        self.reloaded = asyncio.Event()
+        self._config = config
+
+    def adopt(self) -> bool:
+        return True
+
+    def reload(self) -> None:
+        self.read.append(self._config.read_text().rpartition("\n")[2])
+        self.reloaded.set()
+
+    def release(self) -> None:
+        """It goes on."""
+
+
+@pytest.mark.parametrize("state", ["BACKUP", "MASTER"])
+async def test_a_standby_reads_a_new_file_when_it_has_heard_the_owner_or_is_the_owner(
+    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A reload begins the wait for adverts anew: one that came when the owner is gone would lengthen the outage."""
+    advert, waits, waited = asyncio.Event(), asyncio.Event(), list[float]()
+
+    async def heard(_peers: object, _router: int, timeout: float) -> bool:
+        waited.append(timeout)
+        waits.set()
+        return await advert.wait()
+
+    async def nothing(*_: object) -> list[Held]:
+        return [Held("10.0.0.1", 24, "eth1", True)]
+
+    monkeypatch.setattr(redundancy, "wait_for_owner", heard)
+    monkeypatch.setattr(addresses, "held", nothing)
+    monkeypatch.setattr(handover, "route", nothing)
+    one = Redundancy("a", "lb", tmp_path, tmp_path / "lock", lambda: None)
+    running: Any = Keepalived(tmp_path / "keepalived.conf")
+    one._keepalived = running
+    for text in ("first", "second"):
+        await one.apply(msgspec.structs.replace(VRRP, text=text))
+        await waits.wait()
+    assert (running.read, waited, one.settled) == ([], [0.8], True)
+    assert not (tmp_path / "keepalived.conf").exists()  # or an agent that comes next would not reload
+    if state == "BACKUP":
+        advert.set()
+    else:
+        running.state = state
+        one._on_state()
+    await running.reloaded.wait()
+    await one.apply(msgspec.structs.replace(VRRP, text="second"))
+    assert running.read == ["second"]
+    one.close()
 
 
 class Standby:
