@@ -71,7 +71,7 @@ def _settle(order: Mapping[str, Any], inhabitants: credentials.Inhabitants) -> N
     kernel.unmount(namespaces.NAMES)  # or we would hold every other namespace alive
     if order["kind"] == "amphora":
         inhabitants.take(str(order["state"]))
-        roots.amphora(str(order["state"]), order["shown"], str(order["home"]))
+        roots.amphora(str(order["state"]), order["shown"], str(order["home"]), order.get("seats", 0))
     else:
         roots.host(order["shown"], str(order["home"]))
     inhabitants.move_in()
@@ -159,8 +159,9 @@ class Init:
         new = _interfaces(message["new"])
         added, removed = fabric.readdressed(_interfaces(message["old"]), new)
         kernel.ip(added)
+        told = message["told"]
         for interface in new:
-            announcing.announce(interface.name, interface.addresses)
+            announcing.announce(interface.name, (one for one in interface.addresses if told is None or one in told))
         with contextlib.suppress(errors.Problem):  # what is not there has not to be taken away
             kernel.ip(removed, force=True)
 

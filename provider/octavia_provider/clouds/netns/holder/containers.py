@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -41,9 +41,10 @@ class Container:
             raise errors.Problem("its first process does not answer", kind="transient", subject=self.name) from error
         return _good(answer)
 
-    def readdress(self, interfaces: Sequence[Interface]) -> None:
-        """Change the addresses of its interfaces, while it runs."""
-        self.ask("readdress", old=[asdict(i) for i in self.interfaces], new=[asdict(i) for i in interfaces])
+    def readdress(self, interfaces: Sequence[Interface], told: Collection[str] | None = None) -> None:
+        """Change the addresses of its interfaces, while it runs. ``told``: those that neighbours are told of, None for all."""
+        there = {"old": [asdict(i) for i in self.interfaces], "new": [asdict(i) for i in interfaces]}
+        self.ask("readdress", **there, told=None if told is None else sorted(told))
         self.interfaces = tuple(interfaces)
 
 
@@ -84,7 +85,7 @@ class Containers:
         container = Container(name, pid, ours, tuple(interfaces), 0)
         self._all[name] = container
         try:
-            self._groups.enter(name, pid, **limits.of_a_tenant(order["kind"]))
+            self._groups.enter(name, pid, **limits.of_a_tenant(order["kind"], order.get("seats", 0)))
             _good(wire.receive(ours)[0])
             container.network = namespaces.name_network(name, pid)
             self._fabric.plug(name, pid, interfaces)
@@ -93,6 +94,20 @@ class Containers:
             self.destroy(name)
             raise
         return container
+
+    def rewire(self, container: Container, interfaces: Sequence[Interface], told: Collection[str]) -> None:
+        """Give a container that runs these interfaces and addresses: plug in what is new, and unplug what is not there any more."""
+        had, wanted = ({one.name for one in these} for these in (container.interfaces, interfaces))
+        gone = [one for one in container.interfaces if one.name not in wanted]
+        new = [one for one in interfaces if one.name not in had]
+        self._fabric.unplug(container.name, new)  # a try that came to no end has left them
+        self._fabric.plug(container.name, container.pid, new)
+        try:
+            container.readdress(interfaces, told)
+        except BaseException:
+            self._fabric.unplug(container.name, new)
+            raise
+        self._fabric.unplug(container.name, gone)
 
     def _fork(self, channel: socket.socket, order: Mapping[str, Any]) -> int:
         """Fork the first process of a new PID namespace; only children of ours go there, and we come back at once."""

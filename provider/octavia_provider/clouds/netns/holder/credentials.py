@@ -21,7 +21,7 @@ class Inhabitants:
     def __init__(self, order: Mapping[str, Any]) -> None:
         self._block = int(order["block"])
         self._is_amphora = order["kind"] == "amphora"
-        container = limits.of_a_tenant(order["kind"])
+        container = limits.of_a_tenant(order["kind"], order.get("seats", 0))
         self._processes = container["processes"]
         self._limits = limits.of_a_program(container["processes"], container["memory"])
         self._users: int | None = None

@@ -24,6 +24,7 @@ class Interface:
 
     ``gateways``: of IPv4, of IPv6; each at most once. ``shared``: addresses that another program gives the interface and takes
     from it (``10.1.0.9/32``). They are on the loopback all the time, where a server can listen on them and nobody is told of them.
+    ``mac``: where it is not made of the first address, which another interface may have later.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Interface:
     addresses: tuple[str, ...]
     gateways: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
+    mac: str = ""
 
 
 def short(kind: str, identity: str) -> str:
@@ -42,6 +44,12 @@ def mac(address: str) -> str:
     """A locally administered MAC address made of an IP address: what is built anew needs no ARP entry to expire."""
     ip = ipaddress.ip_address(address)
     return ":".join(f"{byte:02x}" for byte in (0x02, 0xFA if ip.version == 4 else 0xFB, *ip.packed[-4:]))
+
+
+def mac_of(owner: str, network_id: str) -> str:
+    """One made of who has the interface, and on what network."""
+    digest = hashlib.blake2s(f"{owner} {network_id}".encode(), digest_size=4).digest()
+    return ":".join(f"{byte:02x}" for byte in (0x02, 0xFC, *digest))
 
 
 class Fabric:
@@ -201,7 +209,7 @@ def _ports(owner: str, pid: int, interfaces: Sequence[Interface]) -> list[str]:
     lines = []
     for interface in interfaces:
         port = port_name(owner, interface.name)
-        address = mac(interface.addresses[0].split("/")[0])
+        address = interface.mac or mac(interface.addresses[0].split("/")[0])
         lines += [
             f"link add {port} type veth peer name {interface.name} address {address} netns {pid}",
             f"link set {port} alias port:{owner.replace(' ', ':')}:{interface.name}",
@@ -227,16 +235,22 @@ def inside(interfaces: Sequence[Interface]) -> list[str]:
 
 
 def readdressed(old: Sequence[Interface], new: Sequence[Interface]) -> tuple[list[str], list[str]]:
-    """The same for interfaces that are up: what is added, and then what is taken away.
+    """The same for interfaces that are up: what is added, and then what is taken away. One that is new is brought up; of one that
+    goes, which is unplugged next, the loopback keeps nothing.
 
     An IPv6 address that becomes a shared one is taken over with another prefix by who shares it: it may have gone by itself.
     """
-    added, removed = [], []
-    for was, now in zip(old, new, strict=True):
-        added += [_add_shared(one) for one in now.shared if one not in was.shared]
-        added += [_add(one, now.name) for one in now.addresses if one not in was.addresses]
+    before, added, removed = {one.name: one for one in old}, [], []
+    for now in new:
+        was = before.pop(now.name, None)
+        added += [_add_shared(one) for one in now.shared if was is None or one not in was.shared]
+        added += [_add(one, now.name) for one in now.addresses if was is None or one not in was.addresses]
+        if was is None:
+            added.append(f"link set {now.name} up")
+            continue
         removed += [f"addr del {one} dev {now.name}" for one in was.addresses if one not in now.addresses]
         removed += [f"addr del {one} dev lo" for one in was.shared if one not in now.shared]
+    removed += [f"addr del {one} dev lo" for gone in before.values() for one in gone.shared]
     return added + _routes(new), removed
 
 

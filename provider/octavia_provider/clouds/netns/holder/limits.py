@@ -12,6 +12,10 @@ from pathlib import Path
 CGROUPS = Path("/sys/fs/cgroup")
 AMPHORA_PROCESSES = 512 + 64 * (os.cpu_count() or 1)
 """Threads, rather: haproxy has one for each processor, and 50 workers may be finishing their last connections."""
+SEAT_PROCESSES = 16 + 2 * (os.cpu_count() or 1)
+"""More for each load balancer that shares an amphora: a haproxy and a worker that finishes, a keepalived, who waits for their end."""
+SEATS = 128
+"""So many at least: how many there may be can be raised while it runs, its limits cannot."""
 HOST_PROCESSES = 512
 RELAY_PROCESSES = 16
 RELAY_MEMORY = 2 << 30
@@ -20,9 +24,15 @@ SPARE = 64
 _HOST_MEMORY, _LEAST = 2 << 30, 256 << 20
 
 
-def of_a_tenant(kind: str) -> dict[str, int]:
-    """``memory`` and ``processes`` of an amphora or a host."""
-    return {"memory": memory(kind), "processes": AMPHORA_PROCESSES if kind == "amphora" else HOST_PROCESSES}
+def of_a_tenant(kind: str, seats: int = 0) -> dict[str, int]:
+    """``memory`` and ``processes`` of an amphora, which ``seats`` load balancers may share, or a host."""
+    processes = AMPHORA_PROCESSES + seats_of(seats) * SEAT_PROCESSES if kind == "amphora" else HOST_PROCESSES
+    return {"memory": memory(kind), "processes": processes}
+
+
+def seats_of(seats: int) -> int:
+    """How many load balancers an amphora has room for that is to have so many."""
+    return max(seats, SEATS) if seats else 0
 
 
 def memory(kind: str) -> int:

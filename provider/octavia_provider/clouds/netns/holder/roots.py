@@ -16,7 +16,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from . import kernel, namespaces, users
+from . import kernel, limits, namespaces, users
 
 ROOT = f"{namespaces.SCRATCH}/root"
 """Where a root is put together before it becomes one."""
@@ -75,14 +75,18 @@ def _shown(path: str, home: str) -> str:
     return (path if private else folder) if Path(path).is_file() else ""
 
 
-def amphora(state: str, shown: Sequence[str], home: str) -> None:
-    """The root of an amphora, from now on that of this process's mount namespace. ``state``: its folder on the machine."""
+def amphora(state: str, shown: Sequence[str], home: str, seats: int = 0) -> None:
+    """The root of an amphora, from now on that of this process's mount namespace. ``state``: its folder on the machine. ``seats``: so
+    many load balancers may share it."""
     with _made(ROOT):
         _own(ROOT)
         _system(ROOT, shown, home)
         Path(ROOT, "etc/passwd").write_text(PASSWD, encoding="ascii")
         Path(ROOT, "etc/group").write_text(GROUP, encoding="ascii")
-        for path, size in ((namespaces.AMPHORA_ETC, "16m"), (namespaces.AMPHORA_RUN, "256m")):
+        for path, size in (
+            (namespaces.AMPHORA_ETC, "16m"),
+            (namespaces.AMPHORA_RUN, f"{256 + 8 * limits.seats_of(seats)}m"),
+        ):
             _memory(f"{ROOT}{path}", "0755", size)
         _folder(f"{ROOT}{namespaces.AMPHORA_STATE}")
         kernel.mount(state, f"{ROOT}{namespaces.AMPHORA_STATE}", flags=kernel.MS_BIND)

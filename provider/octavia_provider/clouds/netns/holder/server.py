@@ -165,6 +165,8 @@ class Server:
             "start_amphora": lambda: self._amphorae.start(message),
             "restart_agent": lambda: self._amphorae.restart(message),
             "readdress_amphora": lambda: self._amphorae.readdress(message),
+            "attach": lambda: self._amphorae.attach(message),
+            "detach": lambda: self._amphorae.detach(message),
             "delete_amphora": lambda: self._amphorae.delete(message["id"]),
             "amphorae": lambda: {"amphorae": self._amphorae.told()},
             "ensure_host": lambda: self._hosts.ensure(message["spec"]),
