@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     templates_dir: Path | None = None
     database: str | None = None
     heartbeat_interval: Annotated[float, Field(ge=0.1, le=60)] = 1.0
-    heartbeat_timeout: Annotated[float, Field(ge=0.3, le=600, validate_default=True)] = 4.0
+    heartbeat_timeout: Annotated[float, Field(ge=0.3, le=600, validate_default=True)] = 3.5
     agent_log_level: Literal["debug", "info", "warning"] = "info"
     breaker_share: Annotated[float, Field(gt=0, le=1)] = 0.5
     name: Annotated[str, Field(pattern=f"^{paths.NAME.pattern}$")] | None = None

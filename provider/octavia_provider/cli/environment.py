@@ -18,7 +18,7 @@ VARIABLES: Mapping[str, str] = {
     "OCTAVIA_TEMPLATES_DIR": "folder of templates that stand in place of those of haproxy's configuration. The control plane reads it.",
     "OCTAVIA_DATABASE": "URL of a PostgreSQL database that keeps the state, in place of the home's file. The control plane reads it.",
     "OCTAVIA_HEARTBEAT_INTERVAL": "seconds between two heartbeats of an amphora. Default: 1.",
-    "OCTAVIA_HEARTBEAT_TIMEOUT": "seconds of silence after which an amphora is asked; three heartbeats have to fit in it. Default: 4.",
+    "OCTAVIA_HEARTBEAT_TIMEOUT": "seconds of silence after which an agent that does not answer either is started anew; three heartbeats have to fit in it. Default: 3.5.",
     "OCTAVIA_AGENT_LOG_LEVEL": "what the agents of amphorae log: debug, info or warning. Default: info.",
     "OCTAVIA_BREAKER_SHARE": "where more than this part of all amphorae (0 to 1) is silent at once, none of them is replaced. Default: 0.5.",
     "OCTAVIA_NAME": "name of a control plane that serves beside others of its home. The control plane reads it.",

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -35,6 +36,8 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 OWNER = Reason.RoleChanged.name
 HANDOVER_SECONDS, HANDOVER_POLL = 3.0, 0.05
+JUST_NOW = 2.0
+"""Seconds: an agent that did not answer so long ago is not asked again."""
 
 
 @dataclass(slots=True)
@@ -121,12 +124,21 @@ class BalancerAmphorae(BalancerView):
         self.in_force.pop(amphora_id, None)
         self.unproven.discard(amphora_id)
 
+    def suspect(self, amphora_id: str, reason: str) -> None:
+        """Its agent was asked, and does not answer."""
+        self.suspects.add(amphora_id)
+        self.confirmed[amphora_id] = (asyncio.get_running_loop().time(), reason)
+
     async def recover_agent(self, amphora_id: str) -> None:
         """Its agent answers, if need be after a restart."""
         self.suspects.discard(amphora_id)
         amphora, instance, restart = self._cared_for(amphora_id)
+        asked, reason = self.confirmed.pop(amphora_id, (-math.inf, ""))
         try:
-            recovered = await agent_care.recover(self.ports.agents, instance, amphora, restart)
+            if asyncio.get_running_loop().time() - asked < JUST_NOW:
+                recovered = await restart(amphora, reason)
+            else:
+                recovered = await agent_care.recover(self.ports.agents, instance, amphora, restart)
         except OctaviaError as error:
             self.suspects.add(amphora_id)
             # One that shows an expired certificate after its restart is well: it is our clock that is not.
@@ -270,6 +282,7 @@ class BalancerAmphorae(BalancerView):
         self.instances = {i: one for i, one in (self.instances or {}).items() if i != amphora_id}
         self.forget_in_force(amphora_id)
         self.masters.pop(amphora_id, None)
+        self.confirmed.pop(amphora_id, None)
         for known in (self.drained, self.suspects, self.unrecoverable):
             known.discard(amphora_id)
         self.ports.status_cache.forget_amphora(self.desired_state.scope.id, amphora_id)

@@ -31,7 +31,7 @@ class BalancerView:
     """``amphorae``: the store's; ``instances``: the cloud's (None: to be asked for); ``in_force``: what their agents have.
 
     ``flavor``: what it says amphorae are like. ``unproven``: those of which ``in_force`` is what was last known, and is not relied on:
-    the next push is whole. ``suspects``: those whose agents are silent; ``unrecoverable``: those that did not answer after a restart
+    the next push is whole. ``suspects``: those whose agents are silent; ``confirmed``: when they did not answer, and why; ``unrecoverable``: those that did not answer after a restart
     either; ``failing``: those left aside in this pass, since something of them failed; ``renewed``: those whose certificate it has
     tried to renew. ``masters``: who says that it has the VIPs by VRRP, the latest last; ``drained``: who has stopped to serve.
     ``shut``: listeners that the cloud lets nobody in to, and why; ``healed``: those to which it has just let clients in.
@@ -45,6 +45,7 @@ class BalancerView:
     in_force: dict[str, InForce] = field(default_factory=dict)
     unproven: set[str] = field(default_factory=set)
     suspects: set[str] = field(default_factory=set)
+    confirmed: dict[str, tuple[float, str]] = field(default_factory=dict)
     unrecoverable: set[str] = field(default_factory=set)
     failing: dict[str, OctaviaError | OSError] = field(default_factory=dict)
     renewed: set[str] = field(default_factory=set)

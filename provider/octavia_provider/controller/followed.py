@@ -22,7 +22,7 @@ from .push import InForce
 from .status_cache import StatusCache
 
 log = structlog.get_logger(__name__)
-Spawn = Callable[[Coroutine[Any, Any, None]], None]
+Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
 class Followed:

@@ -25,6 +25,7 @@ from octavia_provider.model.events import Reason
 from octavia_provider.ports import AgentRefused, Agents, Amphora, Compute, Dialer, Instance, Store, Transaction
 
 from .controller import Controller
+from .early_questions import EarlyQuestions
 from .followed import Followed
 from .load_balancer import BalancerReconciler
 from .membership import Membership
@@ -59,7 +60,7 @@ class Heartbeats:
         self._load_balancers: dict[str, str] = {}
         self._told: dict[str, tuple[str, ...]] = {}
         self._odd: dict[str, str] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._socket: socket.socket | None = None
         self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
@@ -67,6 +68,7 @@ class Heartbeats:
         self._accepted = 0
         self._membership = membership
         self._followed = Followed(store, compute, agents, status_cache, self._spawn)
+        self._early = EarlyQuestions(agents, self._spawn, self._silence.timing.timeout / 2)
         self._looked = float("inf")
         self._long = 2 * self._silence.timing.interval + STALL_SECONDS
 
@@ -143,6 +145,7 @@ class Heartbeats:
             return
         self._accepted += 1
         self._silence.heard(beat.amphora_id, self._clock())
+        self._early.drop(beat.amphora_id)
         before, told = self._told.get(beat.amphora_id, ()), tuple(b.load_balancer_id for b in beat.balancers)
         for balancer in beat.balancers:
             self._hear_balancer(beat.amphora_id, balancer)
@@ -224,14 +227,14 @@ class Heartbeats:
 
     async def _watch_silence(self) -> None:
         while True:
-            await asyncio.sleep(self._silence.timing.interval)
+            await asyncio.sleep(self._silence.timing.interval / 2)
             self._notice_pause()
             if self._socket is None:
                 self._silence.listen_again(self._clock())
             self._judge()
 
     def _pause(self) -> float:
-        """Seconds since we last looked at the time, which is once an interval: more where this process was paused."""
+        """Seconds since we last looked at the time, which is twice an interval: more where this process was paused."""
         return asyncio.get_running_loop().time() - self._looked
 
     def _notice_pause(self) -> None:
@@ -258,26 +261,37 @@ class Heartbeats:
             self._spawn(
                 self._controller.events.record(Reason.BreakerClosed, f"{known - quiet} of {known} amphorae are heard")
             )
+        for amphora_id in found.quiet:
+            self._ask_early(amphora_id)
         for amphora_id, seconds in found.silent.items():
+            failure = self._early.failure(amphora_id)
             for load_balancer_id in self._told[amphora_id]:
                 if self._controller.reconciler(load_balancer_id) is None:  # it is for another to look
                     self._followed.forget(amphora_id, load_balancer_id)
                     continue
                 log.warning("silent", amphora=amphora_id, seconds=round(seconds, 1))
                 if (amphora_id, load_balancer_id) not in self._confirming:
-                    self._spawn(self._confirm(amphora_id, load_balancer_id))
+                    self._spawn(self._confirm(amphora_id, load_balancer_id, failure))
 
-    async def _confirm(self, amphora_id: str, load_balancer_id: str) -> None:
+    def _ask_early(self, amphora_id: str) -> None:
+        load_balancer_id = next(iter(self._told[amphora_id]), "")
+        reconciler = self._controller.reconciler(load_balancer_id)
+        if not isinstance(reconciler, BalancerReconciler) or amphora_id in reconciler.suspects:
+            return
+        if (instance := (reconciler.instances or {}).get(amphora_id)) is not None:
+            self._early.ask(instance, load_balancer_id)
+
+    async def _confirm(self, amphora_id: str, load_balancer_id: str, failure: Exception | None) -> None:
         which = (amphora_id, load_balancer_id)
         self._confirming.add(which)
         try:
-            await self._ask_whether_it_lives(amphora_id, load_balancer_id)
+            await self._ask_whether_it_lives(amphora_id, load_balancer_id, failure)
         finally:
             self._confirming.discard(which)
 
-    async def _ask_whether_it_lives(self, amphora_id: str, load_balancer_id: str) -> None:
-        """Ask its agent, over mTLS. One that answers is well, though its heartbeats get lost; of one that does not the
-        reconciler asks the cloud, and starts its agent anew or makes the amphora anew."""
+    async def _ask_whether_it_lives(self, amphora_id: str, load_balancer_id: str, failure: Exception | None) -> None:
+        """Ask its agent, over mTLS, if it was not asked early (``failure``). One that answers is well, though its heartbeats get lost; of
+        one that does not the reconciler asks the cloud, and starts its agent anew or makes the amphora anew."""
         reconciler = self._controller.reconciler(load_balancer_id)
         if not isinstance(reconciler, BalancerReconciler):
             return
@@ -289,11 +303,13 @@ class Heartbeats:
             self._controller.poke(load_balancer_id, forget=True)
             return
         try:
+            if failure is not None:
+                raise failure
             if await self._answers(reconciler, instance):
                 return
         except (OctaviaError, AgentRefused) as error:
             log.warning("silence confirmed", amphora=amphora_id, load_balancer=load_balancer_id, reason=str(error))
-            reconciler.suspects.add(amphora_id)
+            reconciler.suspect(amphora_id, str(error))
             timeout = self._silence.timing.timeout
             message = f"No heartbeat for {timeout:g} s, and its agent does not answer; the cloud is asked"
             reconciler.events.note(Reason.AgentSilent, message, amphora_id=amphora_id)
@@ -349,14 +365,16 @@ class Heartbeats:
             self._told.pop(amphora_id, None)
             self._odd.pop(amphora_id, None)
             self._silence.forget(amphora_id)
+            self._early.drop(amphora_id)
             self._assembler.forget(amphora_id)
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._done)
+        return task
 
-    def _done(self, task: asyncio.Task[None]) -> None:
+    def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) and not isinstance(error, LeaseLost):
             log.error("question failed", reason=str(error), exc_info=error)

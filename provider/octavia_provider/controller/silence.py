@@ -22,7 +22,7 @@ class HeartbeatTiming:
     silent at once. ``ValueError`` where three heartbeats do not fit in the timeout."""
 
     interval: float = 1.0
-    timeout: float = 4.0
+    timeout: float = 3.5
     breaker_share: float = 0.5
 
     def __post_init__(self) -> None:
@@ -35,15 +35,17 @@ class HeartbeatTiming:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """``silent``: amphora id → seconds; each is named once in a timeout. ``opened`` and ``closed``: the breaker, just now."""
+    """``silent``: amphora id → seconds; each is named once in a timeout. ``quiet``: those that have been silent for half of it, once
+    until they are heard. ``opened`` and ``closed``: the breaker, just now."""
 
     silent: dict[str, float]
+    quiet: tuple[str, ...] = ()
     opened: bool = False
     closed: bool = False
 
 
 class SilenceDetector:
-    """Of all amphorae. ``look`` is called once in an interval; a longer pause between two looks is one of our own."""
+    """Of all amphorae. ``look`` is called twice in an interval; a longer pause between two looks is one of our own."""
 
     def __init__(self, timing: HeartbeatTiming, now: float) -> None:
         self.timing = timing
@@ -51,6 +53,7 @@ class SilenceDetector:
         self.quiet = 0
         self._heard: dict[str, float] = {}
         self._named: dict[str, float] = {}
+        self._quiet: set[str] = set()
         self._looked = now
         self._since = now
 
@@ -88,11 +91,13 @@ class SilenceDetector:
         opened, closed = self._trip(now)
         if self.tripped:
             return Judgement(silent={}, opened=opened, closed=closed)
-        silent = {id_: self._seconds(id_, now) for id_ in self._heard if self._seconds(id_, now) > self.timing.timeout}
+        seconds = {i: s for i in self._heard if (s := self._seconds(i, now)) > self.timing.timeout / 2}
+        silent = {id_: s for id_, s in seconds.items() if s > self.timing.timeout}
         self._named = {id_: at for id_, at in self._named.items() if id_ in silent}
         due = {id_: s for id_, s in silent.items() if now - self._named.get(id_, now - s) >= self.timing.timeout}
         self._named.update(dict.fromkeys(due, now))
-        return Judgement(silent=due, opened=opened, closed=closed)
+        before, self._quiet = self._quiet, set(seconds)
+        return Judgement(silent=due, quiet=tuple(self._quiet - before), opened=opened, closed=closed)
 
     def _trip(self, now: float) -> tuple[bool, bool]:
         """Those that fall silent together do so within one interval: those are counted too that are nearly silent."""

@@ -44,6 +44,7 @@ class Site:
         self.amphorae = [SimpleNamespace(id="amp", heartbeat_key=KEY, load_balancer_id="lb")]
         self.asked: list[tuple[Any, str]] = []
         self.answer: States | Exception | None = None
+        self.waiting: asyncio.Event | None = None
         self.pokes: list[tuple[str, bool]] = []
         self.written = 0
         self.now, self.looks, self.sequence = 0.0, 0, 0
@@ -80,6 +81,8 @@ class Site:
 
     async def states(self, host: Any, load_balancer_id: str) -> States | None:
         self.asked.append((host, load_balancer_id))
+        if self.waiting:
+            await self.waiting.wait()
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -244,6 +247,21 @@ async def test_a_silent_amphora_whose_agent_does_not_answer_is_suspected(site: S
     assert site.member() == "OFFLINE"
 
 
+async def test_an_agent_is_asked_after_half_of_the_timeout__and_not_once_more_after_all_of_it(site: Site) -> None:
+    site.beat(OURS)
+    site.answer = Unreachable("no answer")
+    await site.pass_(0.75)
+    await come(lambda: bool(site.asked))
+    assert (site.known.suspects, site.pokes) == (set(), [])
+    site.beat(OURS)
+    site.waiting = asyncio.Event()  # it hangs
+    await site.pass_(1.0)
+    assert (site.known.suspects, site.pokes) == (set(), []), "it was heard meanwhile"
+    await site.pass_(0.5)
+    await come(lambda: site.known.suspects == {"amp"})
+    assert "no answer within 0.5 s" in site.known.confirmed["amp"][1]
+
+
 async def test_a_silent_amphora_whose_agent_answers_is_believed(site: Site) -> None:
     site.beat(OURS)
     site.answer = full(OURS)
@@ -339,8 +357,11 @@ async def test_a_control_plane_that_was_paused_listens_before_it_judges(site: Si
     site.now += 100
     looks = site.looks
     await come(lambda: site.looks >= looks + 3)
-    await site.pass_(0.75)
+    await site.pass_(0.5)
     assert (site.asked, site.pokes) == ([], [])
+    site.answer = Unreachable("no answer")
+    await site.pass_(0.5)
+    assert (site.known.suspects, site.pokes) == (set(), [])
 
 
 async def test_an_amphora_that_is_gone_is_not_missed_and_not_believed(site: Site) -> None:

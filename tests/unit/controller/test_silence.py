@@ -50,6 +50,15 @@ def test_one_of_four_is_named_after_the_timeout_and_once_in_each() -> None:
     assert watch.run(20) == set()
 
 
+def test_one_that_is_silent_for_half_of_the_timeout_is_told_once_until_it_is_heard() -> None:
+    watch = Watch(2)
+    for _ in range(2):
+        watch.run(10, "1")
+        assert [one.quiet for one in watch.looks] == [(), (), ("1",), *[()] * 7]
+        watch.run(1)
+        watch.looks.clear()
+
+
 @pytest.mark.parametrize(("count", "silent"), [(1, 1), (2, 2), (4, 2), (10, 5), (100, 50)])
 def test_as_many_as_the_share_are_named(count: int, silent: int) -> None:
     watch = Watch(count)
