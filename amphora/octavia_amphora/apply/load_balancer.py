@@ -14,6 +14,7 @@ import msgspec
 from octavia_amphora.haproxy import servers, stick_tables
 from octavia_amphora.haproxy.process import Haproxy
 from octavia_amphora.haproxy.watchdog import Watchdog
+from octavia_amphora.nftables.claims import Claims
 from octavia_amphora.supervision import supervised
 from octavia_amphora.vrrp.addresses import VrrpError
 from octavia_amphora.vrrp.redundancy import Redundancy
@@ -46,11 +47,11 @@ log = logging.getLogger("octavia_amphora.apply")
 class LoadBalancer:
     """Applies pushes one after the other. ``changed`` is called when what a heartbeat says may be another now."""
 
-    def __init__(self, load_balancer_id: str, settings: AgentSettings, changed: Callable[[], None]) -> None:
-        self.id = load_balancer_id
+    def __init__(self, id_: str, settings: AgentSettings, claims: Claims, changed: Callable[[], None]) -> None:
+        self.id = id_
         self._settings = settings
         self._on_change = changed
-        self._paths = settings.paths(load_balancer_id)
+        self._paths = settings.paths(id_)
         self._paths.create()
         self._files = Files(self._paths)
         self._runtime_certificates = RuntimeCertificates(self._paths, self._files)
@@ -60,14 +61,13 @@ class LoadBalancer:
         # haproxy has written to its log: the state of a server may be another now. Many lines are one look.
         self._log_written = Debounced(lambda: self._stats.min_interval, changed)
         self._haproxy = Haproxy(settings.haproxy, self._paths, on_death=self._on_death, on_log=self._log_written)
-        self._redundancy = Redundancy(settings.amphora_id, load_balancer_id, self._paths.run, self._paths.lock, changed)
+        self._redundancy = Redundancy(settings.amphora_id, id_, self._paths, claims, changed)
         self._stats = StatsCollector(self._paths)
-        self._udp_and_probes = UdpAndProbes(load_balancer_id, self._paths, self._on_verdict)
+        self._udp_and_probes = UdpAndProbes(id_, self._paths, claims, self._on_verdict)
         self._applier = ConfigApplier(
-            load_balancer_id, settings, self._paths, self._files, self._haproxy, self._stats, self._udp_and_probes,
-            self._runtime_certificates,
+            id_, settings, self._paths, self._files, self._haproxy, self._stats, self._udp_and_probes, self._runtime_certificates
         )  # fmt: skip
-        self._watchdog = Watchdog(load_balancer_id, self._paths, self._haproxy, self._applier, self._redundancy)
+        self._watchdog = Watchdog(id_, self._paths, self._haproxy, self._applier, self._redundancy)
         self._verdicts = Revival(f"verdicts {self.id}", self._apply_verdicts, settings.max_restart_pause)
         self._watchdog_task: asyncio.Task[None] | None = None
         self._last_states: States | None = None
@@ -76,6 +76,7 @@ class LoadBalancer:
         self._lock = asyncio.Lock()
         self._revival = Revival(f"revival {self.id}", self._revive, settings.max_restart_pause)
         self._recovered = asyncio.Event()
+        self._udp_and_probes.claim(self.configuration)
         if self._newest is None:
             self._recovered.set()
 

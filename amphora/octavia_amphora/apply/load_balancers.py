@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from octavia_amphora.nftables.claims import Claims
 from octavia_amphora.wire.messages import Applied, InForce, LoadBalancerStatus, Push, Refusal, States, VersionStamp
 
 from .errors import PushRefused
@@ -21,6 +22,7 @@ class LoadBalancers:
     def __init__(self, settings: AgentSettings, changed: Callable[[], None]) -> None:
         self._settings = settings
         self._on_change = changed
+        self._claims = Claims()
         self._balancers: dict[str, LoadBalancer] = {}
         self._recovered: set[str] = set()
 
@@ -82,7 +84,9 @@ class LoadBalancers:
         if not _is_id(load_balancer_id):
             raise PushRefused(Refusal("bad_request", f"{load_balancer_id!r} is not the id (a UUID) of a load balancer"))
         if load_balancer_id not in self._balancers:
-            self._balancers[load_balancer_id] = LoadBalancer(load_balancer_id, self._settings, self._on_change)
+            self._balancers[load_balancer_id] = LoadBalancer(
+                load_balancer_id, self._settings, self._claims, self._on_change
+            )
         return self._balancers[load_balancer_id]
 
 

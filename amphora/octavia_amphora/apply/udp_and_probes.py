@@ -15,9 +15,11 @@ import msgspec
 
 from octavia_amphora.haproxy import runtime, servers
 from octavia_amphora.haproxy.paths import Paths
+from octavia_amphora.nftables.claims import Claims
 from octavia_amphora.nftables.kernel import Kernel, KernelError
 from octavia_amphora.nftables.ruleset import Ruleset, ruleset, table_name
 from octavia_amphora.probe.prober import Key, Prober
+from octavia_amphora.vrrp import router
 from octavia_amphora.wire.config import Backend, Configuration, Server
 from octavia_amphora.wire.messages import Counters, ListenerState, Refusal, ServerState, States
 
@@ -33,11 +35,12 @@ RETRY_SECONDS = 1.0
 class UdpAndProbes:
     """``judged`` is called when a verdict changed: the owner then calls ``settle``, alone with haproxy."""
 
-    def __init__(self, load_balancer_id: str, paths: Paths, judged: Callable[[], None]) -> None:
+    def __init__(self, load_balancer_id: str, paths: Paths, claims: Claims, judged: Callable[[], None]) -> None:
         self._paths = paths
         self._on_verdict = judged
+        self._claims = claims
         self._table = table_name(load_balancer_id)
-        self._kernel = Kernel(self._table)
+        self._kernel = Kernel(self._table, claims)
         self._prober = Prober(self._save_verdicts, paths.contents, read(paths.verdicts, list[Key]) or [])
 
     @property
@@ -47,11 +50,20 @@ class UdpAndProbes:
 
     async def apply_rules(self, new: Configuration | None, old: Configuration | None, *, linger: bool = False) -> None:
         """The kernel's part of a configuration; ``PushRefused`` leaves that of ``old``."""
-        wanted = ruleset(new, self.down) if new else Ruleset(self._table)
+        wanted = self._ruleset(new, self.down) if new else Ruleset(self._table)
         try:
-            await self._kernel.apply(wanted, ruleset(old) if old else None, linger=linger)
+            await self._kernel.apply(wanted, self._ruleset(old) if old else None, linger=linger)
         except KernelError as error:
             raise PushRefused(Refusal("failed", f"the packet filter is not in force: {error}")) from error
+
+    def claim(self, configuration: Configuration | None) -> None:
+        """An earlier agent has put this in force: what is in common with other load balancers stays."""
+        if configuration:
+            self._claims.claim(self._ruleset(configuration))
+
+    def _ruleset(self, configuration: Configuration, down: frozenset[Key] = frozenset()) -> Ruleset:
+        vrrp = configuration.vrrp
+        return ruleset(configuration, down, router=router.number(self._paths.run, vrrp.router_id) if vrrp else None)
 
     def inherit(self, text: str, configuration: Configuration) -> None:
         """Servers that haproxy found dead (``show servers state``) and that our checks are to judge begin as dead."""

@@ -10,33 +10,66 @@ remembered for two intervals. A priority of 0 says that it gives up, and silence
 one takes over. Once a packet went that way, or the agent saw the handover, it is remembered for ``LASTS_SECONDS`` after the last one.
 
 No packet is passed on twice: it arrives with a TTL of 1.
+
+Load balancers that share an amphora have a table each, whose rules see the packets of all. What is not to be tracked is known of all of
+them together, so that is in a table of its own (``TRACKING``), where each has its VIPs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from octavia_amphora.wire.vrrp import Vrrp
 
 LASTS_SECONDS = 300
 _BASE, _MASK = 0x0C7A0000, 0xFFFF0000
 _UNKNOWN = "0x1"
-CHAINS = {
-    "untracked_in": "type filter hook prerouting priority raw; policy accept;",
-    "untracked_out": "type filter hook output priority raw; policy accept;",
+TRACKING = "octavia_tracking"
+_CHAINS = {
+    "untracked_in": ("daddr", "type filter hook prerouting priority raw; policy accept;"),
+    "untracked_out": ("saddr", "type filter hook output priority raw; policy accept;"),
 }
 """TCP that has nothing to do with VIPs (to members) needs no tracking, which takes time and room."""
-_OURS = f"meta mark & 0x{_MASK:08x} == 0x{_BASE:08x}"
+OURS = f"meta mark & 0x{_MASK:08x} == 0x{_BASE:08x}"
 
 
-def mark(router_id: int, number: int) -> int:
-    """Of packets that go to the peer with this number (from 0)."""
-    return _BASE | router_id << 8 | number + 1
+def mark(router: int, number: int) -> int:
+    """Of packets that go to the peer with this number (from 0). ``router``: of this amphora's alone (``vrrp.router``)."""
+    return _BASE | router << 8 | number + 1
 
 
-def is_mark(value: int, router_id: int) -> bool:
+def is_mark(value: int, router: int) -> bool:
     """Whether packets of this router are marked so."""
-    return value >> 8 == (_BASE | router_id << 8) >> 8
+    return value >> 8 == (_BASE | router << 8) >> 8
+
+
+def tracked(vrrp: Vrrp) -> frozenset[str]:
+    """The VIPs whose connections are handed over."""
+    return frozenset(vip for _, via in _forwarding(vrrp) for vip in via)
+
+
+def track(vips: Iterable[str]) -> str:
+    """For ``nft -f``: connections to these VIPs are tracked; others that are stay so."""
+    lines = [f"add table inet {TRACKING}"]
+    lines += [f"add set inet {TRACKING} vips{n} {{ type ipv{n}_addr; }}" for n in (4, 6)]
+    for chain, (end, spec) in _CHAINS.items():
+        lines += [f"add chain inet {TRACKING} {chain} {{ {spec} }}", f"flush chain inet {TRACKING} {chain}"]
+        for version, ip in ((4, "ip"), (6, "ip6")):
+            others = f"meta nfproto ipv{version} meta l4proto tcp {ip} {end} != @vips{version}"
+            lines.append(f"add rule inet {TRACKING} {chain} {others} notrack")
+    return "\n".join([*lines, *_elements("add", vips)]) + "\n"
+
+
+def untrack(vips: Iterable[str], *, last: bool) -> str:
+    """The same for VIPs that are tracked no longer. ``last``: no other ones are."""
+    if last:
+        return f"add table inet {TRACKING}\ndelete table inet {TRACKING}\n"
+    gone = list(vips)
+    return track(gone) + "\n".join(_elements("delete", gone)) + "\n"
+
+
+def _elements(do: str, vips: Iterable[str]) -> list[str]:
+    return [f"{do} element inet {TRACKING} vips{6 if ':' in one else 4} {{ {one} }}" for one in sorted(vips)]
 
 
 def memory(peer: str) -> str:
@@ -54,9 +87,6 @@ def objects(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
     """What has a memory."""
     for peer, _ in _forwarding(vrrp):
         yield f"set {memory(peer)}", " { typeof meta mark; flags dynamic,timeout; size 4; }"
-    if families(vrrp):
-        for chain, spec in CHAINS.items():
-            yield f"chain {chain}", f" {{ {spec} }}"
 
 
 def families(vrrp: Vrrp) -> frozenset[int]:
@@ -64,16 +94,11 @@ def families(vrrp: Vrrp) -> frozenset[int]:
     return frozenset(6 if ":" in vip else 4 for _, via in _forwarding(vrrp) for vip in via)
 
 
-def rules(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
+def rules(vrrp: Vrrp, router: int) -> Iterator[tuple[str, str]]:
     """Chain and rule, in order."""
-    vips = {vip for _, via in _forwarding(vrrp) for vip in via}
+    vips = tracked(vrrp)
     if not vips:
         return
-    for chain, end in (("untracked_in", "daddr"), ("untracked_out", "saddr")):
-        for version, ip in ((4, "ip"), (6, "ip6")):
-            shared = ", ".join(vip for vip in sorted(vips) if (":" in vip) == (version == 6))
-            others = f" {ip} {end} != {{ {shared} }}" if shared else ""
-            yield chain, f"meta nfproto ipv{version} meta l4proto tcp{others} notrack"
     remembered = max(1, round(vrrp.advert_interval * 2000))
     for peer, _ in _forwarding(vrrp):
         advert = f"{'ip6' if ':' in peer else 'ip'} saddr {peer} meta l4proto 112 @th,8,8 {vrrp.router_id}"
@@ -86,11 +111,10 @@ def rules(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
         yield "filter", f"{ip} daddr {vip} meta l4proto tcp {hops} > 1 ct state invalid meta mark set {_UNKNOWN}"
     for number, (peer, _) in enumerate(_forwarding(vrrp)):
         known = f"meta mark {_UNKNOWN} meta mark @{memory(peer)} update @{memory(peer)} {{ meta mark timeout {LASTS_SECONDS}s }}"
-        yield "filter", f"{known} meta mark set 0x{mark(vrrp.router_id, number):08x}"
-    yield "filter", f"{_OURS} ip ttl set 2"
-    yield "filter", f"{_OURS} ip6 hoplimit set 2"
+        yield "filter", f"{known} meta mark set 0x{mark(router, number):08x}"
+    yield "filter", f"{OURS} ip ttl set 2"
+    yield "filter", f"{OURS} ip6 hoplimit set 2"
     yield "filter", f"meta mark {_UNKNOWN} meta mark set 0"
-    yield "forward", f"{_OURS} accept"
 
 
 def _forwarding(vrrp: Vrrp) -> list[tuple[str, dict[str, tuple[str, str]]]]:

@@ -20,6 +20,7 @@ from pathlib import Path
 from octavia_amphora.shortage import Shortage, is_shortage, is_shortage_text
 from octavia_amphora.wire.messages import Counters
 
+from .claims import Claims
 from .ruleset import Flow, Ruleset, counter
 
 log = logging.getLogger("octavia_amphora.nftables")
@@ -43,8 +44,9 @@ class KernelError(Exception):
 class Kernel:
     """The rules of one load balancer. ``current`` is what is in force, None when that is not known (after a start)."""
 
-    def __init__(self, table: str) -> None:
+    def __init__(self, table: str, claims: Claims) -> None:
         self._empty = Ruleset(table)
+        self._claims = claims
         self.current: Ruleset | None = None
         self._counted: dict[str, Counters] = {}
         self._count_at = 0.0
@@ -62,7 +64,7 @@ class Kernel:
         if self.current is None and not new.text and not old.text:
             self.current = new  # the usual case: neither UDP nor a filter, and no tool is needed
             return
-        await asyncio.to_thread(_apply, new, old)
+        await asyncio.to_thread(_apply, new, old, self._claims)
         known, self.current = self.current is not None, new
         if known and not old.flows - new.flows and old.endpoints == new.endpoints:
             return
@@ -100,12 +102,18 @@ class Kernel:
         return self._counted
 
 
-def _apply(new: Ruleset, old: Ruleset) -> None:
-    for version in old.forwarded - new.forwarded:
-        _set_forwarding(version, "0")  # before the rules go that keep it to what is ours
-    run(["nft", "-f", "-"], new.transaction_from(old))
-    for version in new.forwarded:
-        _set_forwarding(version, "1")  # after the rules: they say that nothing is forwarded but what is ours
+def _apply(new: Ruleset, old: Ruleset, claims: Claims) -> None:
+    # before the rules go that keep it to what is ours
+    claims.forwarding(new, old, lambda version: _set_forwarding(version, "0"))
+    in_force = old
+    try:
+        with claims.tracking(new) as others_track:
+            run(["nft", "-f", "-"], new.transaction_from(old, others_track=others_track))
+        in_force = new
+    finally:
+        claims.claim(in_force)
+        for version in in_force.forwarded:
+            _set_forwarding(version, "1")  # after the rules: they say that nothing is forwarded but what is ours
 
 
 def _set_forwarding(version: int, value: str) -> None:

@@ -31,6 +31,8 @@ _CHAINS = {
     "forward": "type filter hook forward priority filter; policy accept;",
     "post": "type nat hook postrouting priority srcnat; policy accept;",
 }
+# An amphora is no router. Packets of its other load balancers come by here, too.
+_FORWARDED = (f"{handover.OURS} accept", "ct status dnat accept", "ct state related accept", "drop")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Flow:
 @dataclass(frozen=True, slots=True)
 class Ruleset:
     """``text``: for ``nft -f``. ``objects``: what has a memory, as ``nft delete`` names it. ``entrances``: address, port.
-    ``forwards``: IP versions that are passed on to another amphora."""
+    ``forwards``: IP versions that are passed on to another amphora. ``tracked``: VIPs whose connections are."""
 
     table: str
     text: str = ""
@@ -54,6 +56,7 @@ class Ruleset:
     flows: frozenset[Flow] = frozenset()
     endpoints: frozenset[tuple[str, int]] = frozenset()
     forwards: frozenset[int] = frozenset()
+    tracked: frozenset[str] = frozenset()
 
     @property
     def families(self) -> frozenset[int]:
@@ -65,11 +68,15 @@ class Ruleset:
         """IP versions of packets that do not end here."""
         return self.families | self.forwards
 
-    def transaction_from(self, old: Ruleset) -> str:
-        """The whole transaction that leads here from ``old``."""
+    def transaction_from(self, old: Ruleset, *, others_track: bool = False) -> str:
+        """The whole transaction that leads here from ``old``. ``others_track``: other load balancers of the amphora have VIPs of a
+        pair, too."""
+        gone, last = old.tracked - self.tracked, not (self.tracked or others_track)
+        tracking = handover.track(self.tracked) if self.tracked else ""
+        tracking += handover.untrack(gone, last=last) if gone else ""
         if not self.text:
-            return f"add table inet {self.table}\ndelete table inet {self.table}\n"
-        text = self.text
+            return f"add table inet {self.table}\ndelete table inet {self.table}\n{tracking}"
+        text = self.text + tracking
         for kind, _, name in map(_split_object, sorted(old.objects - self.objects)):
             text += f"flush chain inet {self.table} {name}\n" if kind == "chain" else ""
             text += f"delete {kind} inet {self.table} {name}\n"
@@ -90,8 +97,10 @@ def counter(direction: str, listener: str) -> str:
     return f"{direction}_{listener.replace('-', '')}"
 
 
-def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = frozenset()) -> Ruleset:
-    """The rules of a load balancer whose servers in ``down`` (backend, server) get nothing."""
+def ruleset(
+    configuration: Configuration, down: AbstractSet[tuple[str, str]] = frozenset(), *, router: int | None = None
+) -> Ruleset:
+    """The rules of a load balancer whose servers in ``down`` (backend, server) get nothing. ``router``: see ``handover.mark``."""
     table = table_name(configuration.load_balancer_id)
     parts = [_Listener(f, configuration.backends.get(f.datagrams.backend) if f.datagrams else None, down)
              for f in configuration.frontends.values() if f.datagrams or f.allowed]  # fmt: skip
@@ -108,16 +117,10 @@ def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = f
     lines += [f"flush chain inet {table} {chain}" for chain in chains]
     rules = [rule for part in parts for rule in part.rules()]
     if vrrp := configuration.vrrp:
-        rules += [*vrrp_rules(vrrp), *handover.rules(vrrp)]
-    if any(part.datagrams for part in parts):
-        rules += [
-            ("forward", "ct status dnat accept"),
-            ("forward", "ct state related accept"),
-            ("forward", "drop"),  # an amphora is no router
-            ("post", "meta l4proto udp ct status dnat masquerade"),
-        ]
-    elif configuration.vrrp:
-        rules.append(("forward", "drop"))
+        rules += [*vrrp_rules(vrrp), *handover.rules(vrrp, vrrp.router_id if router is None else router)]
+    if vrrp or any(part.datagrams for part in parts):
+        rules += [("forward", rule) for rule in _FORWARDED]
+    rules += dict.fromkeys(("post", rule) for part in parts for rule in part.source_rules())
     lines += [f"add rule inet {table} {chain} {rule}" for chain, rule in rules]
     return Ruleset(
         table=table,
@@ -126,6 +129,7 @@ def ruleset(configuration: Configuration, down: AbstractSet[tuple[str, str]] = f
         flows=frozenset(flow for part in parts for flow in part.flows()),
         endpoints=frozenset((b.address, b.port) for part in parts if part.datagrams for b in part.frontend.binds),
         forwards=handover.families(vrrp) if vrrp else frozenset(),
+        tracked=handover.tracked(vrrp) if vrrp else frozenset(),
     )
 
 
@@ -133,16 +137,18 @@ def vrrp_rules(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
     """Adverts of our router come from the other amphorae alone, and so does what is for our side of stick tables, but for what a
     worker of haproxy that is replaced tells the next one.
 
-    Other routers' are other load balancers' to judge: the second byte of an advert is its router (RFC 9568, section 5.2.3).
+    What comes to other addresses is other load balancers' to judge, which may have a router of the same number (the second byte of
+    an advert, RFC 9568, section 5.2.3). keepalived hears what comes to an own address alone, or to all where it knows no peer.
     """
-    own = sorted(set(vrrp.interfaces.values()))
-    for version, ip, nfproto in ((4, "ip", "ipv4"), (6, "ip6", "ipv6")):
+    own = sorted({*vrrp.interfaces.values(), *(ours for via in vrrp.forwards for _, ours in via.values())})
+    for version, ip, everyone in ((4, "ip", "224.0.0.18"), (6, "ip6", "ff02::12")):
         peers = ", ".join(peer for peer in vrrp.peers if _version(peer) == version)
         others = f" {ip} saddr != {{ {peers} }}" if peers else ""
-        yield "filter", f"meta nfproto {nfproto} meta l4proto 112 @th,8,8 {vrrp.router_id}{others} drop"
-        mine = ", ".join(address for address in own if _version(address) == version)
+        mine = [address for address in own if _version(address) == version]
+        heard = f"{ip} daddr {{ {', '.join([*mine, everyone])} }}"
+        yield "filter", f"{heard} meta l4proto 112 @th,8,8 {vrrp.router_id}{others} drop"
         if mine:
-            yield "filter", f'iifname != "lo" {ip} daddr {{ {mine} }} tcp dport {vrrp.port}{others} drop'
+            yield "filter", f'iifname != "lo" {ip} daddr {{ {", ".join(mine)} }} tcp dport {vrrp.port}{others} drop'
 
 
 class _Listener:
@@ -232,6 +238,17 @@ class _Listener:
         )
         yield "nat", f"{at} update @{sticky} {{ {client} timeout {datagrams.persistence}s : meta mark }}"
         yield "nat", f"{at} dnat {ip} to meta mark map {{ {servers} }}"
+
+    def source_rules(self) -> Iterator[str]:
+        """Servers see an address of the amphora, to which answers come back: one of this load balancer's, where we are told which."""
+        for bind in self.frontend.binds if self.datagrams else ():
+            sources = self.datagrams.sources if self.datagrams else ()
+            source, ip = (
+                next((one for one in sources if _version(one) == _version(bind.address)), None),
+                _ip(bind.address),
+            )
+            entered = f"ct original {ip} daddr {bind.address} ct original proto-dst {bind.port} snat {ip} to {source}"
+            yield f"meta l4proto udp ct status dnat {entered if source else 'masquerade'}"
 
     def _limit(self, datagrams: Datagrams) -> str:
         return f"limit_{self._id}_{datagrams.limit}"

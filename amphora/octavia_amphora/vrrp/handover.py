@@ -31,17 +31,17 @@ _SYSCTLS = {
 }
 
 
-async def route(vrrp: Vrrp, links: Mapping[str, str]) -> None:
+async def route(vrrp: Vrrp, router: int, links: Mapping[str, str]) -> None:
     """Routes and rules for all peers, and none for those that there were. ``links``: own address → interface."""
     for version in sorted(handover.families(vrrp)):
-        await _route(vrrp, links, version)
+        await _route(vrrp, router, links, version)
     await asyncio.to_thread(_set_sysctls, set(links.values()))
 
 
-async def leave(router_id: int) -> None:
+async def leave(router: int) -> None:
     """No rule is left."""
     for version in (4, 6):
-        gone = [mark for mark in await _marks(version) if handover.is_mark(mark, router_id)]
+        gone = [mark for mark in await _marks(version) if handover.is_mark(mark, router)]
         await _batch(version, [f"rule del pref {RULE} fwmark {mark:#x}" for mark in gone])
 
 
@@ -52,16 +52,16 @@ async def remember(load_balancer_id: str, vrrp: Vrrp) -> None:
             await asyncio.to_thread(run, ["nft", "-f", "-"], handover.remember(table_name(load_balancer_id), peer))
 
 
-async def _route(vrrp: Vrrp, links: Mapping[str, str], version: int) -> None:
+async def _route(vrrp: Vrrp, router: int, links: Mapping[str, str], version: int) -> None:
     there, wanted, lines = await _marks(version), set(), []
     for number, via in enumerate(vrrp.forwards):
-        mark = handover.mark(vrrp.router_id, number)
+        mark = handover.mark(router, number)
         for vip, (peer, own) in via.items():
             if (":" in vip) == (version == 6) and own in links:
                 wanted.add(mark)
                 lines.append(f"route replace {vip} via {peer} dev {links[own]} table {mark}")
     lines += [f"rule add pref {RULE} fwmark {mark:#x} lookup {mark}" for mark in sorted(wanted - there)]
-    gone = {mark for mark in there if handover.is_mark(mark, vrrp.router_id)} - wanted
+    gone = {mark for mark in there if handover.is_mark(mark, router)} - wanted
     lines += [f"rule del pref {RULE} fwmark {mark:#x}" for mark in sorted(gone)]
     if 0 in await _preferences(version):
         lines += [f"rule add pref {LOCAL} lookup local", "rule del pref 0"]

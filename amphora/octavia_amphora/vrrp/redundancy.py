@@ -11,13 +11,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 
+from octavia_amphora.haproxy.paths import Paths
+from octavia_amphora.nftables.claims import Claims
 from octavia_amphora.shortage import is_shortage
 from octavia_amphora.supervision import supervised
 from octavia_amphora.wire.vrrp import Vrrp, VrrpState
 
-from . import addresses, handover
+from . import addresses, handover, router
 from .addresses import Held, VrrpError
 from .adverts import wait_for_owner
 from .files import VrrpFiles, configuration_text
@@ -37,15 +38,16 @@ LONGEST_PAUSE = 10.0
 
 
 class Redundancy:
-    """``changed`` is called when the state is another one. ``lock``: what haproxy's processes have locked."""
+    """``changed`` is called when the state is another one."""
 
     def __init__(
-        self, amphora_id: str, load_balancer_id: str, folder: Path, lock: Path, changed: Callable[[], None]
+        self, amphora_id: str, load_balancer_id: str, paths: Paths, claims: Claims, changed: Callable[[], None]
     ) -> None:
+        self._claims = claims
         self._amphora_id = amphora_id
         self._id = load_balancer_id
-        self._files = VrrpFiles(folder)
-        self._sentinel = Sentinel(lock, self._files.track)
+        self._files = VrrpFiles(paths.run)
+        self._sentinel = Sentinel(paths.lock, self._files.track)
         self._on_change = changed
         self._keepalived = Keepalived(self._files, on_state=self._on_state, on_death=self._on_death)
         self._vrrp: Vrrp | None = None
@@ -97,7 +99,9 @@ class Redundancy:
         there = await addresses.held()
         text = self._text(vrrp, there)
         if self._vrrp is None or (vrrp.forwards, vrrp.router_id) != (self._vrrp.forwards, self._vrrp.router_id):
-            await handover.route(vrrp, {one.address: one.interface for one in there})
+            own = router.number(self._files.folder, vrrp.router_id)
+            async with self._claims.routing:
+                await handover.route(vrrp, own, {one.address: one.interface for one in there})
         first, self._vrrp = self._vrrp is None, vrrp
         if first and self._keepalived.adopt():
             self._state = self._keepalived.state
@@ -153,10 +157,11 @@ class Redundancy:
         self._vrrp = None
         self._cancel()
         self._sentinel.stop()
-        vips, router = addresses.told_of(self._files.config.read_text())
+        vips, own = self._left()
         await self._keepalived.stop()
         await addresses.remove(vips)
-        await handover.leave(router)
+        async with self._claims.routing:
+            await handover.leave(own)
 
     def close(self) -> None:
         """Let go: keepalived goes on."""
@@ -176,12 +181,13 @@ class Redundancy:
         self._sentinel.stop()
         self._vrrp = None
         owner = self._keepalived.state == "MASTER"
-        vips, router = addresses.told_of(self._files.config.read_text())
+        vips, own = self._left()
         await self._keepalived.kill()
         if owner:
             await addresses.keep(vips)
         await addresses.remove(vips, lasting=False)
-        await handover.leave(router)
+        async with self._claims.routing:
+            await handover.leave(own)
         for one in (self._files.config, self._files.track):
             one.unlink(missing_ok=True)
         self._on_change()
@@ -212,6 +218,12 @@ class Redundancy:
     def _is_outdated(self) -> bool:
         """Whether the file is another one: it is written no sooner than it is read, so that the next agent knows."""
         return not self._files.config.exists() or self._files.config.read_text() != self._wanted_text
+
+    def _left(self) -> tuple[tuple[str, ...], int]:
+        """The shared addresses and the router that are to go."""
+        vips, known = addresses.told_of(self._files.config.read_text())
+        own = router.given(self._files.folder)
+        return vips, known if own is None else own
 
     # ── keepalived's life ────────────────────────────────────────────────────────────────────────────────────────────
     def _start(self) -> None:

@@ -16,9 +16,11 @@ import msgspec
 import pytest
 
 from octavia_amphora.haproxy import watchdog
+from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.haproxy.watchdog import Watchdog
+from octavia_amphora.nftables.claims import Claims
 from octavia_amphora.nftables.ruleset import Ruleset, ruleset
-from octavia_amphora.vrrp import addresses, adverts, handover, notices, redundancy
+from octavia_amphora.vrrp import addresses, adverts, handover, notices, redundancy, router
 from octavia_amphora.vrrp.addresses import Held, VrrpError
 from octavia_amphora.vrrp.notices import Notices
 from octavia_amphora.vrrp.redundancy import Redundancy
@@ -114,6 +116,49 @@ def test_rules_of_a_pair_come_and_go_in_one_transaction_each() -> None:
     assert "owner_" not in run.stdout
 
 
+def test_load_balancers_of_one_amphora__one_comes_and_goes__rules_of_the_other_stay() -> None:
+    """Both have the same router number, and one forwards no longer before the other one does."""
+    one, other = (
+        Vrrp("", 51, {"A": own}, (peer,), forwards=({vip: (peer, own)},))
+        for own, peer, vip in (("10.0.0.1", "10.0.0.2", "10.0.0.9"), ("10.0.0.3", "10.0.0.4", "10.0.0.8"))
+    )
+    claims, switched = Claims(), list[int]()
+    sets = [
+        ruleset(Configuration(name, "", vrrp=vrrp), router=n)
+        for n, (name, vrrp) in enumerate((("a", one), ("b", other)), 1)
+    ]
+    texts = []
+    for new, old in ((0, None), (1, None), (None, 0), (None, 1)):
+        before = sets[old] if old is not None else Ruleset(sets[new or 0].table)
+        after = sets[new] if new is not None else Ruleset(before.table)
+        claims.forwarding(after, before, switched.append)
+        with claims.tracking(after) as others_track:
+            texts.append(after.transaction_from(before, others_track=others_track))
+        assert switched == ([4] if texts[3:] else [])
+    shown = "nft list ruleset; echo ---\n"
+    script = "set -e\n" + "".join(f"nft -f - <<'END'\n{text}END\n{shown}" for text in texts)
+    run = subprocess.run(
+        ["unshare", "--net", "sh", "-c", script], capture_output=True, text=True, timeout=30, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+    _, both, left, none, _ = run.stdout.split("---")
+    for vip, there in (("10.0.0.9", (both,)), ("10.0.0.8", (both, left))):
+        assert [vip in text for text in (both, left, none)] == [text in there for text in (both, left, none)]
+    assert both.count("notrack") == left.count("notrack") == 4
+    assert len({line for line in both.splitlines() if "meta mark set 0x0c7a" in line}) == 2
+    assert none.strip() == ""
+
+
+def test_router_numbers__two_of_the_same__each_has_its_own_and_keeps_it(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in "abc"]
+    for one in folders:
+        one.mkdir()
+    assert [router.number(one, 51) for one in folders] == [51, 1, 2]
+    assert [router.number(one, 51) for one in reversed(folders)] == [2, 1, 51]
+    (folders[0] / "router").unlink()
+    assert router.number(folders[0], 51) == 51
+
+
 def test_a_lock_is_held_for_as_long_as_one_of_the_processes_lives(tmp_path: Path) -> None:
     from octavia_amphora.haproxy.process import _new_lock
 
@@ -128,7 +173,7 @@ def test_a_lock_is_held_for_as_long_as_one_of_the_processes_lives(tmp_path: Path
 
 
 async def test_an_amphora_that_is_alone_has_nothing_of_a_pair(tmp_path: Path) -> None:
-    alone = Redundancy("a", "lb", tmp_path, tmp_path / "lock", lambda: None)
+    alone = Redundancy("a", "lb", Paths(tmp_path, tmp_path), Claims(), lambda: None)
     alone.set_serving(serving=True)
     await alone.apply(None)
     assert (alone.state, alone.active, alone.settled, list(tmp_path.iterdir())) == ("", False, True, [])  # noqa: ASYNC240
@@ -173,7 +218,7 @@ async def test_a_standby_reads_a_new_file_when_it_has_heard_the_owner_or_is_the_
     monkeypatch.setattr(redundancy, "wait_for_owner", heard)
     monkeypatch.setattr(addresses, "held", nothing)
     monkeypatch.setattr(handover, "route", nothing)
-    one = Redundancy("a", "lb", tmp_path, tmp_path / "lock", lambda: None)
+    one = Redundancy("a", "lb", Paths(tmp_path, tmp_path), Claims(), lambda: None)
     running: Any = Keepalived(tmp_path / "keepalived.conf")
     one._keepalived = running
     for text in ("first", "second"):
