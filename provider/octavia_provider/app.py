@@ -22,7 +22,7 @@ from octavia_amphora.shortage import raise_open_files_limit
 from octavia_provider import __version__
 from octavia_provider.agents import AgentClient
 from octavia_provider.clouds.netns import NetnsCloud, ranges
-from octavia_provider.clouds.netns.driver import driver
+from octavia_provider.clouds.netns.driver import driver as embedded_driver
 from octavia_provider.clouds.netns.holder.confinement import give_up
 from octavia_provider.clouds.netns.networks import NetnsNetworks, NetworkSettings
 from octavia_provider.control_plane import Facts, Parts, control_plane
@@ -31,9 +31,9 @@ from octavia_provider.controller.membership import Membership
 from octavia_provider.controller.orphans import look, require_none
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.kit import homes, logfile, paths
-from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError, Refused
+from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError, Refused, TransientError
 from octavia_provider.pki import CertificateAuthority
-from octavia_provider.ports import ControlPlane, Store
+from octavia_provider.ports import CloudDriver, ControlPlane, Store
 from octavia_provider.render.overlay import Overlay
 from octavia_provider.settings import Settings
 from octavia_provider.store import Copies, SqlStore, installed, open_store
@@ -97,27 +97,24 @@ async def _serve(settings: Settings) -> None:
 
 @asynccontextmanager
 async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIterator[Controller]:
-    """The control plane of the embedded cloud, running. What it started is ended in reverse; the cloud goes on."""
+    """The control plane of a cloud, running. What it started is ended in reverse; the cloud goes on."""
     templates = Overlay(settings.templates_dir)
     if settings.templates_dir is not None:
         await asyncio.to_thread(templates.load)
         log.info("templates taken", folder=str(settings.templates_dir))
     async with AsyncExitStack() as stack:
-        cloud = NetnsCloud(settings.home, shared=settings.database is not None)
-        stack.push_async_callback(cloud.close)
-        store = await _store(settings.home, settings.database, cloud)
-        stack.push_async_callback(store.close)
-        authority = await _authority(store)
-        agents = AgentClient(cloud, authority)
-        stack.push_async_callback(agents.close)
         status_cache = StatusCache()
-        networks = NetnsNetworks(NetworkSettings(published=await _loopback_range(store, settings.home)))
+        made = _openstack if settings.cloud == "openstack" else _embedded_cloud
+        store, cloud_driver = await made(settings, status_cache, stack)
+        authority = await _authority(store)
+        agents = AgentClient(cloud_driver.cloud, authority)
+        stack.push_async_callback(agents.close)
         # The lock admits one control plane of a name at a time: who starts after a crash takes up the leases of the dead
         # one at once, since they are its own. What that one had on the way has a smaller revision.
         holder = settings.name or f"embedded {settings.home}"
         parts = Parts(
             store=store,
-            driver=driver(cloud, networks, store, status_cache.resources_seen),
+            driver=cloud_driver,
             agents=agents,
             authority=authority,
             status_cache=status_cache,
@@ -128,13 +125,50 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
             timing=settings.timing(),
             agent_log_level=settings.agent_log_level,
         )
-        facts = Facts(project_id=PROJECT, home=str(settings.home), idle_seconds=settings.idle_seconds)
+        idle_seconds = None if settings.cloud == "openstack" else settings.idle_seconds
+        facts = Facts(project_id=PROJECT, home=str(settings.home), idle_seconds=idle_seconds)
         if settings.database is None:  # a server's databases are copied by its own tools
             copies = Copies(store, paths.database_copy(settings.home))
             copies.start()
             stack.push_async_callback(copies.stop)
         serving = partial(_serve_api, paths.api_socket(settings.instance))
         yield await stack.enter_async_context(control_plane(parts, facts, serve=serving, stop=stop))
+
+
+async def _embedded_cloud(
+    settings: Settings, status_cache: StatusCache, stack: AsyncExitStack
+) -> tuple[SqlStore, CloudDriver]:
+    cloud = NetnsCloud(settings.home, shared=settings.database is not None)
+    stack.push_async_callback(cloud.close)
+    store = await _store(settings.home, settings.database, cloud)
+    stack.push_async_callback(store.close)
+    networks = NetnsNetworks(NetworkSettings(published=await _loopback_range(store, settings.home)))
+    return store, embedded_driver(cloud, networks, store, status_cache.resources_seen)
+
+
+async def _openstack(
+    settings: Settings, _status_cache: StatusCache, stack: AsyncExitStack
+) -> tuple[SqlStore, CloudDriver]:
+    """What a control plane makes there has the id of its store: what it does not know there, it once made itself."""
+    from octavia_provider.clouds.openstack import configuration
+
+    chosen = configuration(settings.os_cloud)
+    from octavia_provider.clouds.openstack.driver import driver
+
+    _require_place(settings.home, settings.database)
+    url, key = settings.database or f"sqlite:///{paths.database(settings.home)}", paths.key_file(settings.home)
+    store = await asyncio.to_thread(open_store, url, key)
+    stack.push_async_callback(store.close)
+    if settings.database is not None:
+        await _claim(store, settings.home, "OpenStack")
+    made = driver(chosen, store.control_plane_id)
+    stack.push_async_callback(made.cloud.close)
+    try:
+        if not await store.read(lambda tx: any(process.alive for process in tx.control_planes())):
+            await require_none(await look(made.cloud), store, str(settings.home))
+    except TransientError as error:  # it serves what it knows, and looks again
+        log.warning("OpenStack does not answer", error=str(error))
+    return store, made
 
 
 async def _serve_api(path: Path, application: Any) -> Server:
@@ -164,7 +198,7 @@ async def _store(home: Path, database: str | None, cloud: NetnsCloud) -> SqlStor
     store = await asyncio.to_thread(open_store, url, key)
     try:
         if database is not None:
-            await _claim(store, home)
+            await _claim(store, home, f"{home} on {socket.gethostname()}")
         if not await store.read(lambda tx: any(process.alive for process in tx.control_planes())):
             await require_none(
                 there, store, str(home)
@@ -197,9 +231,8 @@ def _require_place(home: Path, database: str | None) -> None:
         raise Conflict(f"keeps its state in {paths.database(home).name} already", subject=str(home), hint=hint)
 
 
-async def _claim(store: SqlStore, home: Path) -> None:
-    """A database has one embedded cloud: its namespaces are on one machine, of one home. Each is told of the other."""
-    mine = f"{home} on {socket.gethostname()}"
+async def _claim(store: SqlStore, home: Path, mine: str) -> None:
+    """A database has one cloud: OpenStack, or namespaces that are on one machine, of one home. Each is told of the other."""
     whose = (await store.write(lambda tx: tx.secret("embedded cloud", mine.encode))).decode()
     if whose != mine:
         raise Conflict(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The settings of the embedded control plane: what is given, else what the environment says (``OCTAVIA_IDLE_SECONDS``)."""
+"""The settings of a control plane: what is given, else what the environment says (``OCTAVIA_IDLE_SECONDS``)."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,11 +12,14 @@ from octavia_provider.kit import paths
 
 
 class Settings(BaseSettings):
-    """Of one embedded control plane. ``idle_seconds`` None: it stays when nothing is left to serve. ``templates_dir``: an operator's
+    """Of one control plane. ``idle_seconds`` None: it stays when nothing is left to serve. ``templates_dir``: an operator's
     templates, which stand in place of ours. ``database``: the URL of a PostgreSQL database that keeps the state in place of the home.
 
     ``heartbeat_interval`` and ``heartbeat_timeout`` in seconds; ``breaker_share``: more than this part of all amphorae silent at once
     is taken for the control plane's own failure, and none of them is replaced.
+
+    ``cloud``: where amphorae run: ``embedded`` (namespaces of this machine) or ``openstack``, whose ``clouds.openstack.settings`` are
+    apart; ``os_cloud``: its name in ``clouds.yaml``. On OpenStack a control plane stays, whatever ``idle_seconds`` is.
 
     ``name``: of this control plane among several of one home; ``lease_seconds``: what one of them leaves is taken over after that long.
     """
@@ -24,6 +27,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="OCTAVIA_", env_ignore_empty=True, frozen=True)
 
     home: Path = Field(default_factory=paths.home)
+    cloud: Literal["embedded", "openstack"] = "embedded"
+    os_cloud: str | None = None
     idle_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = 60.0
     log_level: Literal["debug", "info", "warning"] = "info"
     templates_dir: Path | None = None

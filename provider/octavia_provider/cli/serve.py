@@ -44,6 +44,16 @@ if TYPE_CHECKING:
     help="Other control planes take over after so long. Default: OCTAVIA_LEASE_SECONDS, else 15.",
 )
 @click.option(
+    "--cloud",
+    type=click.Choice(["embedded", "openstack"]),
+    help="Where amphorae run. Default: OCTAVIA_CLOUD, else this machine's embedded cloud.",
+)
+@click.option(
+    "--os-cloud",
+    metavar="NAME",
+    help="The OpenStack cloud, by its name in clouds.yaml. Default: OCTAVIA_OS_CLOUD, else OS_CLOUD or OS_AUTH_URL and its like.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning"]),
     help="What is logged. Default: OCTAVIA_LOG_LEVEL, else info.",
@@ -58,9 +68,11 @@ def serve(
     database: str | None,
     name: str | None,
     lease_seconds: float | None,
+    cloud: str | None,
+    os_cloud: str | None,
     log_level: str | None,
 ) -> None:
-    """Run the control plane of this machine's embedded cloud until it is told to end; traffic goes on without it."""
+    """Run the control plane of this machine's embedded cloud, or of OpenStack, until it is told to end; traffic goes on without it."""
     from octavia_provider.kit import paths
 
     given = {
@@ -70,10 +82,13 @@ def serve(
         "database": database,
         "name": name,
         "lease_seconds": lease_seconds,
+        "cloud": cloud,
+        "os_cloud": os_cloud,
         "log_level": log_level,
     }
     settings = _settings({n: v for n, v in given.items() if v is not None} | ({"idle_seconds": None} if stay else {}))
-    _preflight(paths.home(home))
+    if settings.cloud == "embedded":
+        _preflight(paths.home(home))
     if check:
         return
     from octavia_provider import app

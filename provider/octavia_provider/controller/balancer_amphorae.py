@@ -208,7 +208,7 @@ class BalancerAmphorae(BalancerView):
         others = tuple(one.id for one in self.succession().kept if one.id != amphora_id)
         return AmphoraSpec(
             id=amphora_id, load_balancer_id=self.desired_state.scope.id, vips=self.bearing(amphora), files=make,
-            flavor=flavor.booted_by(self.flavor), apart_from=others,
+            flavor=flavor.booted_by(self.flavor), zone=self.zone, apart_from=others,
         )  # fmt: skip
 
     async def readdress(self, amphora_id: str, *, keep: bool) -> None:

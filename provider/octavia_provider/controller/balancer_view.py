@@ -30,7 +30,7 @@ from .render_cache import RenderCache
 class BalancerView:
     """``amphorae``: the store's; ``instances``: the cloud's (None: to be asked for); ``in_force``: what their agents have.
 
-    ``flavor``: what it says amphorae are like. ``unproven``: those of which ``in_force`` is what was last known, and is not relied on:
+    ``flavor``: what it says amphorae are like; ``zone``: where they are to be. ``unproven``: those of which ``in_force`` is what was last known, and is not relied on:
     the next push is whole. ``suspects``: those whose agents are silent; ``confirmed``: when they did not answer, and why; ``unrecoverable``: those that did not answer after a restart
     either; ``failing``: those left aside in this pass, since something of them failed; ``renewed``: those whose certificate it has
     tried to renew. ``masters``: who says that it has the VIPs by VRRP, the latest last; ``drained``: who has stopped to serve.
@@ -40,6 +40,7 @@ class BalancerView:
     ports: Ports
     desired_state: DesiredState
     flavor: Mapping[str, Any] = field(default_factory=flavor.defaults)
+    zone: Mapping[str, Any] = field(default_factory=dict)
     amphorae: tuple[Amphora, ...] = ()
     instances: dict[str, Instance] | None = None
     in_force: dict[str, InForce] = field(default_factory=dict)

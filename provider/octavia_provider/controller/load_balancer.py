@@ -25,6 +25,7 @@ from octavia_provider.ports import (
     Settlement,
     Transaction,
     flavor_data,
+    zone_data,
 )  # fmt: skip
 from octavia_provider.render.haproxy import Rendered
 
@@ -149,6 +150,7 @@ class BalancerReconciler(BalancerAmphorae):
             root = self.desired_state.records.get(scope_id)
             if root is not None and not root.deleting:
                 self.flavor = flavor_data(tx, root.spec.get("flavor_id"))
+                self.zone = zone_data(tx, root.spec.get("availability_zone"))
                 self.addresses.read(tx, root)
 
         await self.ports.store.read(work)

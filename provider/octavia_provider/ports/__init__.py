@@ -29,7 +29,7 @@ from .clouds import (
     Vip,
 )
 from .driver import CloudDriver, Incomplete, Reconciler
-from .flavors import flavor_data
+from .flavors import flavor_data, zone_data
 from .lease import LEASE
 from .networks import (
     Allocation,
@@ -88,4 +88,5 @@ __all__ = [
     "Watch",
     "fenced",
     "flavor_data",
+    "zone_data",
 ]

@@ -33,7 +33,7 @@ class AmphoraSpec:
     """What is booted. ``files``: absolute path → (mode, content); keys land in memory-backed storage.
 
     ``files`` is a function of the management address and port, which are known only when the host exists. ``flavor``: what the host
-    is to be like (``model.flavor.BOOTED``). ``apart_from``: amphorae that should not share a fate with this one, where a cloud has
+    is to be like (``model.flavor.BOOTED``). ``zone``: where it is to be (``model.availability_zone``). ``apart_from``: amphorae that should not share a fate with this one, where a cloud has
     failure domains (a server group with anti-affinity, zones). ``seats``: so many load balancers are put on it later, one by one
     (``Compute.attach``); it is one of a group then, ``load_balancer_id`` is that of the group, and it has no ``vips`` of its own.
     """
@@ -43,6 +43,7 @@ class AmphoraSpec:
     vips: tuple[Vip, ...]
     files: Callable[[str, int], Mapping[str, tuple[int, bytes]]]
     flavor: Mapping[str, Any] = field(default_factory=dict)
+    zone: Mapping[str, Any] = field(default_factory=dict)
     apart_from: tuple[str, ...] = ()
     seats: int = 0
 

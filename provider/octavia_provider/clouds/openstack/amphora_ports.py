@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ports of amphorae: one on the management network, one on each network that they serve or reach members by."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from octavia_amphora.wire.vrrp import PEERS_PORT
+from octavia_provider.ports import Vip
+
+from . import names
+from .neutron import Neutron, address_in
+from .session import Json
+from .settings import OpenStackSettings
+
+VRRP = 112
+
+
+class AmphoraPorts:
+    """Makes them, finds them, says what their amphorae carry."""
+
+    def __init__(self, neutron: Neutron, settings: OpenStackSettings) -> None:
+        self._neutron, self._settings = neutron, settings
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._management: Json | None = None
+
+    async def group(self, load_balancer_id: str) -> Json:
+        """The security group of a load balancer's amphorae. They are let in to each other: VRRP, and haproxy's peers."""
+        name, subject = names.security_group(load_balancer_id), f"load balancer {load_balancer_id}, its security group"
+        async with self._locks[name]:
+            group = await self._neutron.ensure(
+                "security-groups", name, {}, [names.load_balancer(load_balancer_id)], subject=subject
+            )
+            there = {(str(rule["protocol"]), rule["ethertype"]) for rule in group["security_group_rules"]}
+            for family in ("IPv4", "IPv6"):
+                each = {"ethertype": family, "remote_group_id": group["id"], "description": "amphorae"}
+                if not {(str(VRRP), family), ("vrrp", family)} & there:
+                    await self._neutron.add_rule(group["id"], {**each, "protocol": VRRP}, subject=subject)
+                    peers = {"protocol": "tcp", "port_range_min": PEERS_PORT, "port_range_max": PEERS_PORT}
+                    await self._neutron.add_rule(group["id"], {**each, **peers}, subject=subject)
+        self._locks.pop(name, None)
+        return group
+
+    async def management(self, load_balancer_id: str, amphora_id: str, network: str | None = None) -> Json:
+        """The port by which its agent is reached."""
+        network_id = (await self._management_network(network))["id"]
+        groups = list(self._settings.management_security_groups)
+        return await self._neutron.ensure(
+            "ports", names.management_port(amphora_id),
+            {"network_id": network_id, **({"security_groups": groups} if groups else {})},
+            _tags(load_balancer_id, amphora_id, "management"), subject=f"amphora {amphora_id}, its management port",
+        )  # fmt: skip
+
+    async def _management_network(self, network: str | None) -> Json:
+        if network is not None:
+            return await self._neutron.network(network)
+        if self._management is None:
+            self._management = await self._neutron.network(self._settings.management_network)
+        return self._management
+
+    async def ensure(self, load_balancer_id: str, amphora_id: str, network_id: str, subnet_ids: Iterable[str]) -> Json:
+        """Its port on a network, with an address of its own in each of these subnets at least."""
+        name, wanted = names.network_port(amphora_id, network_id), list(dict.fromkeys(subnet_ids))
+        async with self._locks[amphora_id]:
+            group = await self.group(load_balancer_id)
+            body = {
+                "network_id": network_id, "security_groups": [group["id"]],
+                "fixed_ips": [{"subnet_id": one} for one in wanted],
+            }  # fmt: skip
+            tags = _tags(load_balancer_id, amphora_id, "traffic")
+            port = await self._neutron.ensure("ports", name, body, tags, subject=f"amphora {amphora_id}, its port")
+            lacking = [{"subnet_id": one} for one in wanted if address_in(port, one) is None]
+            if lacking:
+                port = await self._neutron.update_port(port["id"], fixed_ips=[*port["fixed_ips"], *lacking])
+            return port
+
+    async def for_vips(self, load_balancer_id: str, amphora_id: str, vips: Sequence[Vip]) -> list[Json]:
+        """Its ports on the networks of what it is to carry."""
+        ports = []
+        for network_id in dict.fromkeys(vip.network_id for vip in vips):
+            subnets = await self._neutron.subnets(network_id)
+            here = [vip.address for vip in vips if vip.network_id == network_id]
+            holding = [one["id"] for one in subnets if any(_in(one, address) for address in here)]
+            ports.append(await self.ensure(load_balancer_id, amphora_id, network_id, holding))
+        return ports
+
+    async def carry(self, port: Json, vips: Sequence[Vip], *, keep: bool) -> Json:
+        """A port's amphora carries these addresses, and with ``keep`` those too that it had. What is new is allowed first."""
+        here = [vip for vip in vips if vip.network_id == port["network_id"]]
+        alone, shared = names.carried(port["tags"]) if keep else ((), ())
+        alone = tuple(dict.fromkeys((*alone, *(vip.address for vip in here if not vip.shared))))
+        shared = tuple(dict.fromkeys((*shared, *(vip.address for vip in here if vip.shared))))
+        own = {one["ip_address"] for one in port["fixed_ips"]}
+        pairs = sorted({*alone, *shared} - own)
+        if pairs != sorted(one["ip_address"] for one in port["allowed_address_pairs"]):
+            allowed = [{"ip_address": one} for one in pairs]
+            tags = port["tags"]
+            port = {**await self._neutron.update_port(port["id"], allowed_address_pairs=allowed), "tags": tags}
+        told = [tag for tag in port["tags"] if not tag.startswith(("vip=", "shared="))] + names.carrying(alone, shared)
+        if sorted(told) != sorted(port["tags"]):
+            port["tags"] = await self._neutron.tag("ports", port["id"], told)
+        return port
+
+    async def of(self, *tags: str) -> list[Json]:
+        """Those with these tags."""
+        return await self._neutron.ours("ports", *tags)
+
+    async def delete(self, amphora_id: str) -> None:
+        """All of an amphora's ports are gone."""
+        for port in await self.of(names.amphora(amphora_id)):
+            await self._neutron.delete("ports", port["id"])
+        self._locks.pop(amphora_id, None)
+
+
+def _tags(load_balancer_id: str, amphora_id: str, role: str) -> list[str]:
+    return [names.load_balancer(load_balancer_id), names.amphora(amphora_id), f"octavia-port={role}"]
+
+
+def _in(subnet: Json, address: str) -> bool:
+    return ipaddress.ip_address(address) in ipaddress.ip_network(subnet["cidr"])

@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OpenStack as a control plane uses it (``ports.Cloud``): a server for each amphora, with ports of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import socket
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
+
+import structlog
+
+from octavia_provider.model.errors import Refused, Unreachable
+from octavia_provider.ports import AmphoraSpec, CloudResource, Instance, Inventory, SeatSpec, StateVersion, Vip
+
+from . import names, user_data
+from .amphora_ports import AmphoraPorts
+from .neutron import Neutron
+from .nova import Nova
+from .session import Json, Session
+from .settings import OpenStackSettings
+
+log = structlog.get_logger(__name__)
+AGENT_PORT = 9443
+"""Octavia's ``[haproxy_amphora] bind_port``."""
+INVENTORY_SECONDS = 30.0
+"""A list of all that there is serves for so long where nothing was made or deleted meanwhile."""
+RECEIVE_BUFFER = 4 << 20
+
+
+class OpenStackCloud:
+    """``ports.Cloud``. What exists is in OpenStack; nothing is remembered here but what seldom changes."""
+
+    def __init__(
+        self, session: Session, nova: Nova, neutron: Neutron, ports: AmphoraPorts, settings: OpenStackSettings
+    ) -> None:
+        self._session, self._nova, self._neutron, self._ports = session, nova, neutron, ports
+        self._settings = settings
+        self._looked: tuple[float, Inventory] | None = None
+
+    # ── its life ─────────────────────────────────────────────────────────────────────────────────────────────────────
+    async def start(self) -> None:
+        """Sign in. What is wrong with the credentials is said here."""
+        await self._session.sign_in()
+
+    async def stop(self, *, unless: Callable[[], Awaitable[bool]] | None = None) -> bool:
+        """OpenStack goes on."""
+        return not (unless is not None and await unless())
+
+    async def close(self) -> None:
+        """Sign out."""
+        await self._session.close()
+
+    async def ended(self) -> AsyncIterator[None]:
+        """Nova does not tell: who is silent is asked, and what is missing is found by the inventory."""
+        return
+        yield
+
+    async def lost(self) -> None:
+        """It does not end."""
+        await asyncio.Event().wait()
+
+    async def inventory(self) -> Inventory:
+        """Two lists, whatever there is."""
+        if self._looked is not None and time.monotonic() - self._looked[0] < INVENTORY_SECONDS:
+            return self._looked[1]
+        began = time.monotonic()
+        servers, ports = await asyncio.gather(self._nova.servers(), self._ports.of())
+        balancers = {names.tagged(p["tags"], "octavia-load-balancer") for p in ports} - {None}
+        resources = [
+            CloudResource(kind="load_balancer", id=str(id_), words=f"ports of load balancer {id_}") for id_ in balancers
+        ]
+        found = Inventory(instances=_instances(servers, ports), resources=resources)
+        self._looked = (began, found)
+        return found
+
+    async def pushed(self) -> Mapping[str, Mapping[str, StateVersion]]:
+        """What agents keep is on their own disks."""
+        return {}
+
+    # ── amphorae (ports.Compute) ─────────────────────────────────────────────────────────────────────────────────────
+    async def boot(self, order: AmphoraSpec) -> Instance:
+        """Ports, server group, server: each is looked up first. Returns when the server is ACTIVE."""
+        self._looked = None
+        server = await self._nova.server_of(order.id)
+        if server is not None:
+            server = await self._nova.active(server["id"], order.id)
+        management, traffic = await asyncio.gather(
+            self._ports.management(order.load_balancer_id, order.id, order.zone.get("management_network")),
+            self._ports.for_vips(order.load_balancer_id, order.id, order.vips),
+        )
+        traffic = [await self._ports.carry(port, order.vips, keep=server is not None) for port in traffic]
+        if server is not None and management["device_id"] != server["id"]:
+            log.warning("openstack.port_lost", amphora=order.id, server=server["id"])
+            await self._nova.remove(server["id"], order.id)  # its agent listens at an address that is gone
+            server = None
+        if server is None:
+            server = await self._make(order, management, traffic)
+        else:
+            await self._plug(server, traffic, order.id)
+        self._looked = None
+        return _instance(server, management, traffic)
+
+    async def _plug(self, server: Json, ports: Sequence[Json], amphora_id: str) -> None:
+        for port in ports:
+            if port["device_id"] != server["id"]:
+                await self._nova.plug(server["id"], port["id"], subject=f"amphora {amphora_id}")
+
+    async def _make(self, order: AmphoraSpec, management: Json, traffic: Sequence[Json]) -> Json:
+        files = await asyncio.to_thread(order.files, management["fixed_ips"][0]["ip_address"], AGENT_PORT)
+        ports = [management, *traffic]
+        described = await asyncio.gather(*(self._described(port) for port in ports))
+        drive = {**files, user_data.INTERFACES: (0o644, user_data.interfaces(described, order.vips))}
+        group_id = await self._nova.group(order.load_balancer_id)
+        make = partial(
+            self._nova.make, order.load_balancer_id, order.id, ports,
+            user_data.encode(drive, f"amphora {order.id}"), flavor=order.flavor, zone=order.zone.get("compute_zone"),
+        )  # fmt: skip
+        made = await make(group_id=group_id)
+        return await self._nova.active(made["id"], order.id)
+
+    async def _described(self, port: Json) -> tuple[Json, Json, Sequence[Json]]:
+        network, subnets = await asyncio.gather(
+            self._neutron.network(port["network_id"]), self._neutron.subnets(port["network_id"])
+        )
+        return port, network, subnets
+
+    async def instances(self, load_balancer_id: str) -> Sequence[Instance]:
+        """Those of one load balancer: its servers, and its ports."""
+        tag = names.load_balancer(load_balancer_id)
+        servers, ports = await asyncio.gather(self._nova.servers(tag), self._ports.of(tag))
+        return _instances(servers, ports)
+
+    async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Instance:
+        """Other allowed addresses at its ports; a port on another network is plugged in."""
+        server = await self._nova.server_of(amphora_id)
+        if server is None:
+            raise Unreachable("it has no server any more", subject=f"amphora {amphora_id}")
+        load_balancer_id = str(names.tagged(server["tags"], "octavia-load-balancer"))
+        ports = await self._ports.for_vips(load_balancer_id, amphora_id, vips)
+        traffic = [await self._ports.carry(port, vips, keep=keep) for port in ports]
+        await self._plug(server, traffic, amphora_id)
+        self._looked = None
+        management = await self._ports.management(load_balancer_id, amphora_id)
+        return _instance(server, management, traffic)
+
+    async def attach(self, seat: SeatSpec, *, keep: bool) -> Instance:  # noqa: ARG002 - as the port has it
+        """Amphorae on OpenStack have one load balancer each yet."""
+        raise Refused(
+            "amphorae on OpenStack have one load balancer each", subject=f"load balancer {seat.load_balancer_id}"
+        )
+
+    async def detach(self, host_id: str, load_balancer_id: str) -> None:
+        """There is nothing of it."""
+
+    async def restart_agent(self, order: AmphoraSpec) -> None:
+        """Its server is started anew: nobody can write files into a server that runs. It has those of its config drive again."""
+        server = await self._nova.server_of(order.id)
+        if server is not None:
+            await self._nova.reboot(server["id"])
+            await self._nova.active(server["id"], order.id)
+
+    async def delete(self, amphora_id: str) -> None:
+        """Its server is gone, then its ports."""
+        self._looked = None
+        for server in await self._nova.servers(names.amphora(amphora_id)):
+            await self._nova.remove(server["id"], amphora_id)
+        await self._ports.delete(amphora_id)
+        self._looked = None
+
+    # ── sockets (ports.Dialer): the control plane is on the management network itself ────────────────────────────────
+    def connect_socket(self, family: int) -> socket.socket:
+        """A fresh TCP socket."""
+        return socket.socket(family, socket.SOCK_STREAM)
+
+    def heartbeat_socket(self) -> socket.socket:
+        """A UDP socket, not blocking, where heartbeats come in."""
+        host, port = self._settings.bind
+        opened = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
+            opened.bind((host, port))
+        except OSError as error:
+            opened.close()
+            hint = "OCTAVIA_OPENSTACK_HEARTBEAT_BIND: an address of this machine"
+            if error.errno == errno.EADDRINUSE:
+                hint = "another control plane listens there; give each an address and port of its own"
+            raise Refused(
+                f"cannot receive heartbeats at {host}:{port}: {error.strerror}", subject="OpenStack", hint=hint
+            ) from error
+        opened.setblocking(False)
+        return opened
+
+    @property
+    def heartbeat_receiver(self) -> str:
+        """Where amphorae send their heartbeats."""
+        return self._settings.heartbeat_address
+
+
+def _instances(servers: Sequence[Json], ports: Sequence[Json]) -> list[Instance]:
+    """Each server with its ports. One without a management port counts as not alive: its agent cannot be reached."""
+    there: defaultdict[str | None, list[Json]] = defaultdict(list)
+    for port in ports:
+        there[names.tagged(port["tags"], "octavia-amphora")].append(port)
+    found = []
+    for server in servers:
+        own = there[names.tagged(server["tags"], "octavia-amphora")]
+        management = next((p for p in own if names.tagged(p["tags"], "octavia-port") == "management"), None)
+        traffic = [port for port in own if port is not management and port["device_id"] == server["id"]]
+        with contextlib.suppress(KeyError):
+            found.append(_instance(server, management, traffic))
+    return found
+
+
+def _instance(server: Json, management: Json | None, traffic: Sequence[Json]) -> Instance:
+    carried = [names.carried(port["tags"]) for port in traffic]
+    plugged = management is not None and bool(management["fixed_ips"])
+    address = management["fixed_ips"][0]["ip_address"] if management is not None and plugged else ""
+    return Instance(
+        amphora_id=str(names.tagged(server["tags"], "octavia-amphora")),
+        load_balancer_id=str(names.tagged(server["tags"], "octavia-load-balancer")), agent=(address, AGENT_PORT),
+        alive=server["status"] == "ACTIVE" and plugged,
+        vips=tuple(address for alone, _ in carried for address in alone),
+        shared=tuple(address for _, shared in carried for address in shared),
+    )  # fmt: skip

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What we ask of Neutron: ports, their networks and subnets, security groups. What is made is looked up by its name first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from octavia_provider.model.errors import Conflict, NotFound, TransientError
+
+from . import names
+from .session import Json, Session
+
+SERVICE = "neutron"
+
+
+class Neutron:
+    """Neutron for one control plane: all that it makes has the tag of ``control_plane_id``."""
+
+    def __init__(self, session: Session, control_plane_id: str) -> None:
+        self._session, self._ours = session, names.control_plane(control_plane_id)
+        self._tags_at_once: bool | None = None
+
+    async def ours(self, path: str, *tags: str) -> list[Json]:
+        """Our ports or security groups (``path``) that have these tags too."""
+        wanted = ",".join((self._ours, *tags))
+        return await self._session.listed(SERVICE, f"/{path}", path.replace("-", "_"), tags=wanted)
+
+    async def named(self, path: str, name: str) -> Json | None:
+        """The one of this name that is ours. Where a call took effect late there are two: the later one goes."""
+        found = await self._session.listed(SERVICE, f"/{path}", path.replace("-", "_"), name=name)
+        mine = sorted((one for one in found if self._is_ours(one)), key=lambda one: (one["created_at"], one["id"]))
+        for other in mine[1:]:
+            await self.delete(path, other["id"])
+        return mine[0] if mine else None
+
+    def _is_ours(self, one: Json) -> bool:
+        """By its tag; or it was made and not tagged yet, where Neutron needs two calls for it."""
+        return self._ours in one["tags"] or (not one["tags"] and one.get("description") == self._ours)
+
+    async def ensure(self, path: str, name: str, body: Json, tags: Iterable[str], *, subject: str) -> Json:
+        """The one of this name, made where there is none."""
+        found = await self.named(path, name)
+        wanted = [self._ours, *tags]
+        if found is None:
+            kind = path.replace("-", "_").removesuffix("s")
+            at_once = {"tags": wanted} if await self._can_tag_at_once() and path == "ports" else {}
+            made = await self._session.make(
+                SERVICE,
+                f"/{path}",
+                {kind: {**body, **at_once, "name": name, "description": self._ours}},
+                subject=subject,
+            )
+            found = made[kind]
+        if self._ours not in found["tags"]:
+            found["tags"] = await self.tag(path, found["id"], wanted)
+        return found
+
+    async def _can_tag_at_once(self) -> bool:
+        if self._tags_at_once is None:
+            self._tags_at_once = await self._session.find(SERVICE, "/extensions/tag-creation") is not None
+        return self._tags_at_once
+
+    async def tag(self, path: str, id_: str, tags: Sequence[str]) -> list[str]:
+        """It has these tags and no others."""
+        answer = await self._session.put(SERVICE, f"/{path}/{id_}/tags", {"tags": list(tags)})
+        return list(answer["tags"])
+
+    async def delete(self, path: str, id_: str) -> None:
+        """It is gone. Neutron refuses while something uses it, which ends by itself."""
+        try:
+            await self._session.delete(SERVICE, f"/{path}/{id_}")
+        except Conflict as error:
+            raise TransientError(error.message, subject=error.subject, hint=error.hint) from error
+
+    async def port(self, id_: str) -> Json:
+        """A port; ``NotFound``."""
+        return dict((await self._session.get(SERVICE, f"/ports/{id_}"))["port"])
+
+    async def update_port(self, id_: str, **values: Any) -> Json:
+        """Change a port."""
+        return dict((await self._session.put(SERVICE, f"/ports/{id_}", {"port": values}))["port"])
+
+    async def network(self, id_or_name: str) -> Json:
+        """A network; ``NotFound``."""
+        found = await self._session.find(SERVICE, f"/networks/{id_or_name}")
+        if found is not None:
+            return dict(found["network"])
+        named = await self._session.listed(SERVICE, "/networks", "networks", name=id_or_name)
+        if len(named) != 1:
+            there = "there are several of that name" if named else "could not be found"
+            raise NotFound(f"network {id_or_name}: {there}", hint="openstack network list; give its id")
+        return named[0]
+
+    async def subnet(self, id_: str) -> Json:
+        """A subnet; ``NotFound``."""
+        return dict((await self._session.get(SERVICE, f"/subnets/{id_}"))["subnet"])
+
+    async def subnets(self, network_id: str) -> list[Json]:
+        """The subnets of a network."""
+        return await self._session.listed(SERVICE, "/subnets", "subnets", network_id=network_id)
+
+    async def add_rule(self, group_id: str, rule: Json, *, subject: str) -> None:
+        """A rule of a security group; nothing happens where there is the same."""
+        body = {"security_group_rule": {"security_group_id": group_id, "direction": "ingress", **rule}}
+        try:
+            await self._session.make(SERVICE, "/security-group-rules", body, subject=subject)
+        except Conflict as error:
+            if "already exists" not in error.message:
+                raise
+
+    async def remove_rule(self, id_: str) -> None:
+        """The rule is gone."""
+        await self._session.delete(SERVICE, f"/security-group-rules/{id_}")
+
+
+def address_in(port: Json, subnet_id: str) -> str | None:
+    """The address that a port has in a subnet."""
+    return next((one["ip_address"] for one in port["fixed_ips"] if one["subnet_id"] == subnet_id), None)

@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Calls of OpenStack's services. openstacksdk signs in, finds the endpoints and renews the token; it blocks, so calls are made in a pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import keystoneauth1.exceptions as keystone
+import openstack
+import openstack.config
+import openstack.exceptions
+import requests.exceptions
+import structlog
+
+from octavia_provider.model.errors import NotFound, OctaviaError, Refused, Unreachable
+
+from . import failures
+from .settings import OpenStackSettings
+
+log = structlog.get_logger(__name__)
+Json = dict[str, Any]
+SERVICES = {"nova": "compute", "neutron": "network", "glance": "image", "barbican": "key_manager"}
+MICROVERSION = "2.79"
+"""Of Nova (Train): tags when a server is made, its server groups, soft anti-affinity, faults."""
+CREDENTIALS = "the cloud's entry in clouds.yaml (--os-cloud NAME), or OS_AUTH_URL and its like in the environment"
+_NO_ANSWER = (
+    keystone.ConnectFailure, keystone.DiscoveryFailure, keystone.RetriableConnectionFailure, requests.exceptions.RequestException,
+)  # fmt: skip
+_MISCONFIGURED = (
+    openstack.exceptions.ConfigException, keystone.MissingRequiredOptions, keystone.AuthPluginException,
+    keystone.CatalogException, openstack.exceptions.NotSupported,
+)  # fmt: skip
+
+
+class Session:
+    """One signed-in user. ``calls``: how often each service was called, by method."""
+
+    def __init__(self, settings: OpenStackSettings) -> None:
+        self._settings = settings
+        self._pool = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="octavia-openstack")
+        self._signing_in = asyncio.Lock()
+        self._connection: Any = None
+        self.calls: Counter[str] = Counter()
+
+    async def sign_in(self) -> None:
+        """Have a token; later ones are asked for when they are needed."""
+        async with self._signing_in:
+            if self._connection is None:
+                self._connection = await self._in_pool("keystone", "sign in", self._connect)
+
+    async def get(self, service: str, path: str, **params: Any) -> Json:
+        """What is there; ``NotFound`` where it is not."""
+        return await self.call(service, "GET", path, params=params)
+
+    async def find(self, service: str, path: str) -> Json | None:
+        """What is there, None where it is not."""
+        try:
+            return await self.get(service, path)
+        except NotFound:
+            return None
+
+    async def listed(self, service: str, path: str, key: str, **params: Any) -> list[Json]:
+        """All of a collection, page by page."""
+        found: list[Json] = []
+        while True:
+            page = await self.get(service, path, **params)
+            found += page[key]
+            if not page[key] or not any(link.get("rel") == "next" for link in page.get(f"{key}_links", ())):
+                return found
+            params["marker"] = page[key][-1]["id"]
+
+    async def make(self, service: str, path: str, body: Mapping[str, Any], *, subject: str = "") -> Json:
+        """POST; ``subject`` is whose error it is."""
+        return await self.call(service, "POST", path, body=body, subject=subject)
+
+    async def put(self, service: str, path: str, body: Mapping[str, Any], *, subject: str = "") -> Json:
+        """PUT."""
+        return await self.call(service, "PUT", path, body=body, subject=subject)
+
+    async def delete(self, service: str, path: str) -> None:
+        """Nothing happens when it is not there."""
+        try:
+            await self.call(service, "DELETE", path)
+        except NotFound:
+            return
+
+    async def call(
+        self, service: str, method: str, path: str, *, params: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | None = None, subject: str = "", text: bool = False,
+    ) -> Json:  # fmt: skip
+        """One call. What is refused is raised in the service's own words. ``text``: the answer is under "text", as it came."""
+        await self.sign_in()
+        self.calls[f"{service} {method}"] += 1
+        ask = partial(self._ask, service, method, path, params=params, body=body, text=text)
+        status, answer = await self._in_pool(service, subject or f"{method} {path}", ask)
+        if status >= 400:
+            raise failures.refusal(service, status, answer["text"], subject or f"{method} {path}")
+        return dict(answer)
+
+    async def _in_pool(self, service: str, subject: str, work: Any) -> Any:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        except OctaviaError:
+            raise
+        except keystone.Unauthorized as error:
+            raise failures.refusal("keystone", 401, str(error), subject) from error
+        except _MISCONFIGURED as error:
+            raise Refused(f"cannot use {service}: {error}", subject=subject, hint=CREDENTIALS) from error
+        except _NO_ANSWER as error:
+            raise failures.unreachable(service, error, subject) from error
+        except keystone.HttpError as error:
+            raise failures.refusal("keystone", error.http_status or 500, str(error), subject) from error
+        except (keystone.ClientException, openstack.exceptions.SDKException) as error:
+            raise Unreachable(f"{service}: {error}", subject=subject, hint=failures.AGAIN) from error
+
+    def _connect(self) -> Any:
+        given = {"cloud": self._settings.cloud, "region_name": self._settings.region}
+        connect: Any = openstack.connect
+        connection = connect(
+            **{name: value for name, value in given.items() if value}, api_timeout=self._settings.timeout,
+            app_name="octavia-as-code",
+        )  # fmt: skip
+        connection.authorize()
+        for attribute in ("compute", "network", "image"):  # found before calls are made at once
+            getattr(connection, attribute).get_endpoint()
+        log.info("openstack.signed_in", project=connection.current_project_id)
+        return connection
+
+    def _ask(
+        self, service: str, method: str, path: str, *, params: Mapping[str, Any] | None, body: Mapping[str, Any] | None,
+        text: bool,
+    ) -> tuple[int, Json]:  # fmt: skip
+        adapter = getattr(self._connection, SERVICES[service])
+        more: Json = {"microversion": MICROVERSION} if service == "nova" else {}
+        if body is not None:
+            more["json"] = body
+        answer = adapter.request(
+            path, method, params=dict(params or {}), raise_exc=False, connect_retries=1, **more,
+        )  # fmt: skip
+        if answer.status_code >= 400 or text:
+            return answer.status_code, {"text": answer.text}
+        return answer.status_code, answer.json() if answer.content and "json" in answer.headers.get(
+            "content-type", ""
+        ) else {}
+
+    async def close(self) -> None:
+        """What is under way comes to its end by itself."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._connection is not None:
+            await asyncio.to_thread(self._connection.close)
