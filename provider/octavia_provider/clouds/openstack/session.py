@@ -14,7 +14,6 @@ import keystoneauth1.exceptions as keystone
 import openstack
 import openstack.config
 import openstack.exceptions
-import requests.exceptions
 import structlog
 
 from octavia_provider.model.errors import NotFound, OctaviaError, Refused, Unreachable
@@ -29,7 +28,7 @@ MICROVERSION = "2.79"
 """Of Nova (Train): tags when a server is made, its server groups, soft anti-affinity, faults."""
 CREDENTIALS = "the cloud's entry in clouds.yaml (--os-cloud NAME), or OS_AUTH_URL and its like in the environment"
 _NO_ANSWER = (
-    keystone.ConnectFailure, keystone.DiscoveryFailure, keystone.RetriableConnectionFailure, requests.exceptions.RequestException,
+    keystone.ConnectFailure, keystone.DiscoveryFailure, keystone.RetriableConnectionFailure,
 )  # fmt: skip
 _MISCONFIGURED = (
     openstack.exceptions.ConfigException, keystone.MissingRequiredOptions, keystone.AuthPluginException,
