@@ -13,6 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from octavia_amphora.wire.messages import LogLevel
+from octavia_provider.controller.amphora_group import AmphoraGroupReconciler
 from octavia_provider.controller.certificate_rotation import CertificateRotation
 from octavia_provider.controller.configurations import Configurations
 from octavia_provider.controller.context import Ports
@@ -131,11 +132,19 @@ def _makers(parts: Parts) -> Mapping[str, Callable[[Scope], Reconciler]]:
         agent_log_level=parts.agent_log_level,
     )
     shared = dict.fromkeys(SHARED_KINDS, partial(_shared_resource, parts.store))
-    return {"load_balancer": partial(_load_balancer, ports), **shared, **driver.reconcilers}
+    own: dict[str, Callable[[Scope], Reconciler]] = {
+        "load_balancer": partial(_load_balancer, ports),
+        "amphora_group": partial(_amphora_group, ports),
+    }
+    return {**shared, **own, **driver.reconcilers}
 
 
 def _load_balancer(ports: Ports, scope: Scope) -> Reconciler:
     return BalancerReconciler(ports, DesiredState(scope))
+
+
+def _amphora_group(ports: Ports, scope: Scope) -> Reconciler:
+    return AmphoraGroupReconciler(ports, scope)
 
 
 def _receivers(parts: Parts) -> tuple[str, ...]:

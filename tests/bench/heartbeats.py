@@ -25,7 +25,7 @@ from octavia_provider.controller.heartbeats import Heartbeats
 from octavia_provider.controller.load_balancer import BalancerReconciler
 from octavia_provider.controller.push import InForce
 from octavia_provider.controller.status_cache import StatusCache
-from octavia_provider.ports import Scope
+from octavia_provider.ports import Amphora, Scope
 from octavia_provider.render.haproxy import Placement, render
 
 from .render import graph
@@ -63,7 +63,7 @@ class Site:
         return self.known.get(id_)
 
     async def read(self, _: object) -> list[Any]:
-        return [SimpleNamespace(id=id_, heartbeat_key=KEY, load_balancer_id=id_) for id_ in self.ids]
+        return [Amphora(id=id_, heartbeat_key=KEY, load_balancer_id=id_) for id_ in self.ids]
 
     def heartbeat_socket(self) -> socket.socket:
         return self.receiving

@@ -54,7 +54,7 @@ class SimulationAgents:
         if refusal := self._world.refuse(host.amphora_id, new):
             raise AgentRefused(refusal)
         standing.stamp, standing.configuration = push.stamp, new
-        server.history.append(push.stamp)
+        server.histories.setdefault(load_balancer_id, []).append(push.stamp)
         return Applied(push.stamp, "runtime" if push.delta else "reload", heartbeat=server.said)
 
     async def remove(self, host: Instance, load_balancer_id: str, stamp: VersionStamp) -> None:
@@ -99,7 +99,7 @@ class SimulationAgents:
 
     async def _reach(self, name: str, host: Instance) -> Server:
         await self._lifeline.effect(name)
-        server = self._world.servers.get(host.amphora_id)
+        server = self._world.servers.get(host.host or host.amphora_id)
         if server is None or not server.instance.alive or not server.answering or server.instance.agent != host.agent:
             raise Unreachable("no answer", subject=f"amphora {host.amphora_id}")
         if not believe_each_other(self._authority, server):

@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from octavia_provider.model.errors import Conflict, Invalid, Refused, Violation
+from octavia_provider.model.errors import Conflict, Invalid, Refused, Unreachable, Violation
 from octavia_provider.model.listener import Listener
 from octavia_provider.model.load_balancer import LoadBalancer
 from octavia_provider.ports import (
@@ -24,6 +24,7 @@ from octavia_provider.ports import (
     Instance,
     Inventory,
     Record,
+    SeatSpec,
     StateVersion,
     Vip,
 )
@@ -67,14 +68,28 @@ class SimulationCloud:
         await self._lifeline.effect("list_servers")
         return [server.instance for server in self._world.live(load_balancer_id)]
 
+    async def attach(self, seat: SeatSpec, *, keep: bool) -> Instance:
+        await self._lifeline.effect("attach")
+        host = self._world.servers.get(seat.host_id)
+        if host is None or not host.instance.alive:
+            raise Unreachable("it does not run", subject=f"amphora {seat.host_id}")
+        key = (seat.host_id, seat.load_balancer_id)
+        before = self._world.seats.get(key)
+        made = Instance(
+            amphora_id=seat.id, load_balancer_id=seat.load_balancer_id, agent=host.instance.agent, host=seat.host_id,
+            **_carrying(seat.vips, before if keep else None),
+        )  # fmt: skip
+        self._world.seats[key] = made
+        return self._world.seat(key)
+
+    async def detach(self, host_id: str, load_balancer_id: str) -> None:
+        await self._lifeline.effect("detach")
+        self._world.seats.pop((host_id, load_balancer_id), None)
+
     async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Instance:
         await self._lifeline.effect("readdress")
         server = self._world.servers[amphora_id]
-        new, old = _carrying(vips), server.instance
-        if keep:
-            before = {"vips": old.vips, "shared": old.shared}
-            new = {name: tuple(dict.fromkeys((*before[name], *new[name]))) for name in before}
-        server.instance = replace(old, **new)
+        server.instance = replace(server.instance, **_carrying(vips, server.instance if keep else None))
         return server.instance
 
     async def restart_agent(self, order: AmphoraSpec) -> None:
@@ -86,7 +101,7 @@ class SimulationCloud:
 
     async def delete(self, amphora_id: str) -> None:
         await self._lifeline.effect("delete_server")
-        self._world.servers.pop(amphora_id, None)
+        self._world.take_away(amphora_id)
 
     # ── sockets ──────────────────────────────────────────────────────────────────────────────────────────────────────
     def connect_socket(self, family: int) -> socket.socket:
@@ -124,7 +139,9 @@ class SimulationCloud:
     async def inventory(self) -> Inventory:
         await self._lifeline.effect("list_all")
         rules = [CloudResource(kind="listener", id=id_, words=f"rule of {id_}") for id_ in self._world.rules]
-        return Inventory(instances=[server.instance for server in self._world.servers.values()], resources=rules)
+        seats = [self._world.seat(key) for key in self._world.seats]
+        servers = [server.instance for server in self._world.servers.values()]
+        return Inventory(instances=[*servers, *seats], resources=rules)
 
     async def pushed(self) -> Mapping[str, Mapping[str, StateVersion]]:
         return {}
@@ -183,10 +200,12 @@ class SimulationNetworks:
         return address
 
 
-def _carrying(vips: Sequence[Vip]) -> dict[str, tuple[str, ...]]:
+def _carrying(vips: Sequence[Vip], kept: Instance | None = None) -> dict[str, tuple[str, ...]]:
+    """These addresses, and those that were there and are kept."""
+    before = (kept.vips, kept.shared) if kept else ((), ())
+    new = (tuple(vip.address for vip in vips if vip.shared is shared) for shared in (False, True))
     return {
-        "vips": tuple(vip.address for vip in vips if not vip.shared),
-        "shared": tuple(vip.address for vip in vips if vip.shared),
+        name: tuple(dict.fromkeys((*old, *now))) for name, old, now in zip(("vips", "shared"), before, new, strict=True)
     }
 
 

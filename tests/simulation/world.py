@@ -13,7 +13,7 @@ import re
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -59,7 +59,7 @@ class Server:
     instance: Instance
     files: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
     standing: dict[str, Standing] = field(default_factory=dict)
-    history: list[VersionStamp] = field(default_factory=list)
+    histories: dict[str, list[VersionStamp]] = field(default_factory=dict)
     answering: bool = True
     beating: bool = True
     boot: int = 1
@@ -71,6 +71,11 @@ class Server:
 
     shows: bytes = b""
     trusts: bytes = b""
+
+    @property
+    def history(self) -> list[VersionStamp]:
+        """Of the load balancer that it is for alone."""
+        return self.histories.get(self.instance.load_balancer_id, [])
 
     def vrrp(self, load_balancer_id: str) -> str:
         """The text of keepalived that is in force; empty where there is none."""
@@ -88,12 +93,37 @@ class Server:
         return msgspec.json.decode(self.files[SETTINGS][1], type=AgentConfig)
 
 
+@dataclass(slots=True)
+class Seat:
+    """A load balancer's place on a server that others use too: what is asked of it is the server's."""
+
+    instance: Instance
+    server: Server
+
+    @property
+    def standing(self) -> dict[str, Standing]:
+        return self.server.standing
+
+    @property
+    def domain(self) -> int:
+        return self.server.domain
+
+    @property
+    def flavor(self) -> Mapping[str, Any]:
+        return {}
+
+    def vrrp(self, load_balancer_id: str) -> str:
+        return self.server.vrrp(load_balancer_id)
+
+
 class World:
     """``latency``: seconds that each call takes; ``times``: of those that take longer, by name."""
 
     def __init__(self, *, latency: float = 0.01, times: Mapping[str, float] | None = None) -> None:
         self.latency, self.times = latency, {"boot": 20.0, "ready": 1.0, **(times or {})}
         self.servers: dict[str, Server] = {}
+        self.seats: dict[tuple[str, str], Instance] = {}
+        """(server, load balancer) → what it carries of it"""
         self.ports: dict[tuple[str, str], str] = {}
         """(load balancer, subnet) → address"""
         self.rules: dict[str, tuple[str, int]] = {}
@@ -118,7 +148,8 @@ class World:
 
     def vrrp_state(self, amphora_id: str, load_balancer_id: str) -> str:
         """What its keepalived says; the election is over at once."""
-        taking_part = {id_: text for id_, server in self.servers.items() if (text := server.vrrp(load_balancer_id))}
+        there = self.live(load_balancer_id)
+        taking_part = {one.instance.amphora_id: text for one in there if (text := one.vrrp(load_balancer_id))}
         if amphora_id not in taking_part:
             return ""
         priorities = {id_: int(_PRIORITY.findall(text)[0]) for id_, text in taking_part.items()}
@@ -137,8 +168,20 @@ class World:
         """The next calls of this name fail so."""
         self.failures.setdefault(name, []).extend(errors)
 
-    def live(self, load_balancer_id: str) -> list[Server]:
-        return [s for s in self.servers.values() if s.instance.load_balancer_id == load_balancer_id]
+    def live(self, load_balancer_id: str) -> list[Server | Seat]:
+        """Its servers, and its places on others."""
+        own = [s for s in self.servers.values() if s.instance.load_balancer_id == load_balancer_id]
+        return [*own, *(Seat(self.seat(key), self.servers[key[0]]) for key in self.seats if key[1] == load_balancer_id)]
+
+    def seat(self, key: tuple[str, str]) -> Instance:
+        """As it is, which depends on its server."""
+        host = self.servers[key[0]].instance
+        return replace(self.seats[key], agent=host.agent, alive=host.alive)
+
+    def take_away(self, amphora_id: str) -> None:
+        """A server with all that is on it."""
+        self.servers.pop(amphora_id, None)
+        self.seats = {key: seat for key, seat in self.seats.items() if key[0] != amphora_id}
 
     async def beat(self) -> None:
         """Agents send heartbeats, for as long as they are there."""
@@ -166,8 +209,9 @@ class World:
                     receiver.close()
 
     def _balancers(self, server: Server) -> Iterator[BalancerBeat]:
-        id_ = server.instance.amphora_id
         for load_balancer_id, standing in server.standing.items():
+            seat = self.seats.get((server.instance.amphora_id, load_balancer_id))
+            id_ = (seat or server.instance).amphora_id
             if standing.stamp is None or standing.configuration is None:
                 continue
             names = [name for backend in standing.configuration.backends.values() for name in backend.servers]

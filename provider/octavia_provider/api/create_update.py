@@ -19,7 +19,7 @@ from octavia_provider.model.metadata import inputs
 from octavia_provider.model.validation import validate
 from octavia_provider.ports import LocalAllocation, Networks, Owner, Record, Settlement, Transaction
 
-from . import deletion, flavor_rules, l7_positions, leftovers, representation
+from . import deletion, flavor_rules, group_rules, l7_positions, leftovers, representation
 from .graph_create import CreateRequest, told
 from .quota_check import QuotaCheck
 from .requests import Claim
@@ -186,6 +186,7 @@ class ObjectWriter:
 
     def _check(self, kind: str, values: Mapping[str, Any], was: Record | None, path: Path = ()) -> None:
         flavor_rules.check(self.tx, self.networks.unsupported, kind, values, was=was, path=path)
+        group_rules.check(self.tx, kind, values, was=was, path=path)
 
     def _change(self, record: Record, given: Mapping[str, Any], path: Path = (), *, written: bool = False) -> Record:
         values = _changed(record, given, path)

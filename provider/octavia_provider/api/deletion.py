@@ -43,7 +43,7 @@ def _along(tx: Transaction, record: Record, *, cascade: bool) -> list[str]:
             return [part.id for part in _parts(tx, record)]
         case "local_network":
             _unused(tx, record, "stands in it")
-        case "tls_container":
+        case "tls_container" | "amphora_group":
             _unused(tx, record, "uses it")
     return []
 

@@ -50,10 +50,10 @@ def check(
     """The rules for one object that is about to be written; ``was`` is what it was before, if it was."""
     if refused := [Violation((*path, name), why) for name, why in unsupported.items() if values.get(name)]:
         raise Invalid(refused)
-    if kind == "load_balancer":
+    if kind in ("load_balancer", "amphora_group"):
         _flavor(tx, values, was, path)
-        if was is None:
-            _zone(tx, values, path)
+    if kind == "load_balancer" and was is None:
+        _zone(tx, values, path)
     for offer in OFFERS:
         if kind == offer.kind and was is None:
             parent(tx, offer.profile, values[offer.profile_id], (*path, offer.profile_id))
@@ -108,7 +108,7 @@ def _flavor(tx: Transaction, values: Mapping[str, Any], was: Record | None, path
     at = (*path, FLAVORS.chosen_by)
     if flavor_id is not None:
         flavor = parent(tx, FLAVORS.kind, flavor_id, at)
-        _usable(tx, FLAVORS, flavor, values["provider"], at)
+        _usable(tx, FLAVORS, flavor, values.get("provider"), at)
 
 
 def _zone(tx: Transaction, values: Mapping[str, Any], path: Path) -> None:
@@ -127,11 +127,12 @@ def _zone(tx: Transaction, values: Mapping[str, Any], path: Path) -> None:
         raise Invalid([Violation((*path, "vip_network_id"), message)])
 
 
-def _usable(tx: Transaction, offer: Offer, offered: Record, provider: str, at: Path) -> None:
+def _usable(tx: Transaction, offer: Offer, offered: Record, provider: str | None, at: Path) -> None:
+    """``provider`` None: of whom it is for nothing is asked."""
     if not offered.spec["enabled"]:
         raise Invalid([Violation(at, f"{subject(offered)} is disabled: no new load balancer may use it")])
     profile = tx.get(offer.profile, offered.spec[offer.profile_id])
-    if profile is not None and profile.spec["provider_name"] != provider:
+    if profile is not None and provider is not None and profile.spec["provider_name"] != provider:
         message = f"{subject(offered)} is for provider {profile.spec['provider_name']}, and this is {provider}"
         raise Invalid([Violation(at, message)])
 

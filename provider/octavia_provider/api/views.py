@@ -31,7 +31,7 @@ WARNINGS = "certificate_warnings"
 _BESIDE: Mapping[str, tuple[str, ...]] = {
     "load_balancer": ("listeners", "pools"), "listener": ("loadbalancers", "l7policies", WARNINGS),
     "pool": ("loadbalancers", "listeners", "members", "healthmonitor_id", WARNINGS), "l7_policy": ("rules",),
-    "health_monitor": ("pools",), "tls_container": (WARNINGS,),
+    "health_monitor": ("pools",), "tls_container": (WARNINGS,), "amphora_group": ("loadbalancers",),
 }  # fmt: skip
 _ID = Attribute(name="id", doc="", annotation=str, nullable=False, format=formats.uuid_string)
 _STATUSES = {"provisioning_status": statuses.PROVISIONING, "operating_status": statuses.OPERATING}
@@ -188,11 +188,16 @@ class View:
                 more = self._pool(record)
             case "l7_policy":
                 more = self._l7_policy(record)
-            case "health_monitor":
-                more = {"pools": _named([record.spec["pool_id"]])}
+            case "health_monitor" | "amphora_group":
+                more = self._users(record)
             case _:
                 more = {}
         return {**more, "operating_status": self.operating(record)}
+
+    def _users(self, record: Record) -> dict[str, Any]:
+        if record.kind == "health_monitor":
+            return {"pools": _named([record.spec["pool_id"]])}
+        return {"loadbalancers": _named(self._tx.ids("load_balancer", ("amphora_group_id", record.id)))}
 
     def _load_balancer(self, record: Record) -> dict[str, Any]:
         parent = ("loadbalancer_id", record.id)

@@ -17,6 +17,7 @@ _PATHS: dict[str, tuple[str, str]] = {
     "l7_policy": ("/v2/lbaas/l7policies", "l7policy"),
     "l7_rule": ("/v2/lbaas/l7policies/{parent}/rules", "rule"),
     "tls_container": ("/v2/octavia/tls-containers", "tls_container"),
+    "amphora_group": ("/v2/octavia/amphora-groups", "amphora_group"),
     "flavor_profile": ("/v2/lbaas/flavorprofiles", "flavorprofile"),
     "flavor": ("/v2/lbaas/flavors", "flavor"),
     "availability_zone_profile": ("/v2/lbaas/availabilityzoneprofiles", "availability_zone_profile"),

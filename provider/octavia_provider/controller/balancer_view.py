@@ -3,61 +3,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from octavia_provider.model import flavor
-from octavia_provider.model.errors import OctaviaError
 from octavia_provider.model.graph import Graph, build
 from octavia_provider.planner import plan as planner
 from octavia_provider.planner.succession import ALONE, Succession, carrying, succession
-from octavia_provider.ports import AGENT, Amphora, Instance, Vip
+from octavia_provider.ports import Amphora, Instance, Scope, Vip
 from octavia_provider.render.environment import Templates
 from octavia_provider.render.haproxy import Placement, Rendered, render
 
-from . import agent_care, pairs
+from . import pairs, seats
 from .addresses import Addresses
-from .context import Ports
 from .deploy import Outcome
 from .desired_state import DesiredState
 from .event_recorder import EventRecorder
 from .push import InForce
 from .render_cache import RenderCache
+from .scope_amphorae import ScopeAmphorae
+from .seats import Group
 
 
 @dataclass(slots=True)
-class BalancerView:
-    """``amphorae``: the store's; ``instances``: the cloud's (None: to be asked for); ``in_force``: what their agents have.
-
-    ``flavor``: what it says amphorae are like; ``zone``: where they are to be. ``unproven``: those of which ``in_force`` is what was last known, and is not relied on:
-    the next push is whole. ``suspects``: those whose agents are silent; ``confirmed``: when they did not answer, and why; ``unrecoverable``: those that did not answer after a restart
-    either; ``failing``: those left aside in this pass, since something of them failed; ``renewed``: those whose certificate it has
-    tried to renew. ``masters``: who says that it has the VIPs by VRRP, the latest last; ``drained``: who has stopped to serve.
-    ``shut``: listeners that the cloud lets nobody in to, and why; ``healed``: those to which it has just let clients in.
+class BalancerView(ScopeAmphorae):
+    """``in_force``: what the agents of its amphorae have. ``unproven``: those of which it is what was last known, and is not relied on:
+    the next push is whole. ``masters``: who says that it has the VIPs by VRRP, the latest last; ``drained``: who has stopped to serve.
+    ``shut``: listeners that the cloud lets nobody in to, and why; ``healed``: those to which it has just let clients in. ``group``: the
+    amphora group that it is in, if it is in one.
     """
 
-    ports: Ports
     desired_state: DesiredState
-    flavor: Mapping[str, Any] = field(default_factory=flavor.defaults)
-    zone: Mapping[str, Any] = field(default_factory=dict)
-    amphorae: tuple[Amphora, ...] = ()
-    instances: dict[str, Instance] | None = None
     in_force: dict[str, InForce] = field(default_factory=dict)
     unproven: set[str] = field(default_factory=set)
-    suspects: set[str] = field(default_factory=set)
-    confirmed: dict[str, tuple[float, str]] = field(default_factory=dict)
-    unrecoverable: set[str] = field(default_factory=set)
-    failing: dict[str, OctaviaError | OSError] = field(default_factory=dict)
-    renewed: set[str] = field(default_factory=set)
     masters: dict[str, None] = field(default_factory=dict)
     told_owner: str | None = None
     drained: set[str] = field(default_factory=set)
     last: Outcome | None = None
     shut: dict[str, str] = field(default_factory=dict)
     healed: set[str] = field(default_factory=set)
+    group: Group | None = None
     addresses: Addresses = field(init=False)
-    events: EventRecorder = field(init=False)
     _access: Sequence[Any] | None = None
     _render_cache: RenderCache = field(default_factory=RenderCache)
 
@@ -66,9 +53,14 @@ class BalancerView:
         self.addresses = Addresses(self.ports.networks)
         self.events = EventRecorder(self.desired_state.scope.id, self.ports.holder)
 
-    def amphora(self, amphora_id: str) -> Amphora:
-        """The amphora of this id."""
-        return next(amphora for amphora in self.amphorae if amphora.id == amphora_id)
+    @property
+    def lease(self) -> Scope:
+        """The load balancer, with the fence of our lease."""
+        return self.desired_state.scope
+
+    def apart_from(self, amphora_id: str) -> tuple[str, ...]:
+        """Its other amphorae that stay."""
+        return tuple(one.id for one in self.succession().kept if one.id != amphora_id)
 
     # ── VRRP ─────────────────────────────────────────────────────────────────────────────────────────────────────────
     def hear_vrrp(self, amphora_id: str, state: str) -> None:
@@ -113,9 +105,11 @@ class BalancerView:
             owner=self.owner,
             suspects=frozenset(self.suspects),
             unrecoverable=frozenset(self.unrecoverable),
-            due=frozenset(a.id for a in self.amphorae if self.due(a)),
+            due=frozenset(a.id for a in self.amphorae if a.host_id is None and self.due(a)),
             failing=frozenset(self.failing),
             drained=frozenset(self.drained),
+            misplaced=seats.misplaced(self.amphorae, self.group),
+            places=None if self.group is None else len(self.group.places(self.desired_state.scope.id)),
             allocated=self.addresses.allocated,
             release=self.addresses.to_release(self.carried(), gone=self.desired_state.gone),
         )
@@ -135,11 +129,6 @@ class BalancerView:
         """Addresses that any of its instances carries, or is about to."""
         there = {address for one in (self.instances or {}).values() for address in (*one.vips, *one.shared)}
         return there | {vip.address for amphora in self.amphorae for vip in amphora.own}
-
-    def due(self, amphora: Amphora) -> bool:
-        """Its certificate has to be renewed; that is tried once in a pass, for the present one is good meanwhile."""
-        known = amphora.status == "ALLOCATED" and amphora.id not in self.renewed
-        return known and (AGENT in amphora.requests or agent_care.due(self.ports.authority, amphora))
 
     def standing_refusals(self) -> tuple[set[str], set[str]]:
         """What the push of this very generation refused: it is not tried again until something is written."""

@@ -71,7 +71,11 @@ class CertificateRotation:
             kept, amphorae = await self._store.read(lambda tx: (self._kept(tx), tx.amphorae()))
             self._authority.follow(kept)
             for amphora in amphorae:
-                if amphora.status == "ALLOCATED" and agent_care.due(self._authority, amphora):
+                if (
+                    amphora.status == "ALLOCATED"
+                    and amphora.host_id is None
+                    and agent_care.due(self._authority, amphora)
+                ):
                     self._controller.poke(amphora.load_balancer_id)
             self._waiting = tuple(a.id for a in amphorae if not self._has_it(a) or self._trusts_more(a))
             if self._authority.ending:
@@ -91,8 +95,8 @@ class CertificateRotation:
         return tx.secret(self._authority.SECRET, _never)
 
     def _has_it(self, amphora: Amphora) -> bool:
-        """Whether it has what the phase is for. One that is not booted yet is given what there is then."""
-        if not self._authority.phase or amphora.status != "ALLOCATED":
+        """Whether it has what the phase is for. One that is not booted yet is given what there is then; a seat has its host's agent."""
+        if not self._authority.phase or amphora.status != "ALLOCATED" or amphora.host_id is not None:
             return True
         trusts = amphora.trusted == self._authority.trusted
         return trusts and (self._authority.phase == "trust" or amphora.issuer == self._authority.issuer)

@@ -25,10 +25,12 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class EventRecorder:
-    """Of one load balancer; ``control_plane`` is who decides. ``noted``: what no write has taken along yet, and when it was."""
+    """Of one load balancer, or (``scope``) of another root; ``control_plane`` is who decides. ``noted``: what no write has taken along
+    yet, and when it was."""
 
-    load_balancer_id: str
+    load_balancer_id: str | None
     control_plane: str
+    scope: Scope | None = None
     noted: list[tuple[float, Event]] = field(default_factory=list)
 
     def note(
@@ -37,12 +39,13 @@ class EventRecorder:
     ) -> None:  # fmt: skip
         """An event that the next write takes along. ``of``: the object that it is about, where that is a part; its name is told."""
         named = {"name": of.spec["name"]} if of and of.spec.get("name") else {}
+        about = of or self.scope
         event = reason.event(
             message,
             load_balancer_id=self.load_balancer_id,
             amphora_id=amphora_id,
-            object_kind=of.kind if of else None,
-            object_id=of.id if of else None,
+            object_kind=about.kind if about else None,
+            object_id=about.id if about else None,
             generation=generation,
             control_plane=self.control_plane,
             data={**named, **(data or {})},

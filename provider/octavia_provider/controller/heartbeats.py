@@ -20,15 +20,19 @@ import structlog
 
 from octavia_amphora.wire.heartbeat import PART_BYTES, Assembler, BalancerBeat, Heartbeat, short_digest, states
 from octavia_provider.kit import tasks
-from octavia_provider.model.errors import LeaseLost, OctaviaError, TransientError
+from octavia_provider.model.errors import LeaseLost, TransientError
 from octavia_provider.model.events import Reason
-from octavia_provider.ports import AgentRefused, Agents, Amphora, Compute, Dialer, Instance, Store, Transaction
+from octavia_provider.planner.group import HOST
+from octavia_provider.ports import Agents, Amphora, Compute, Dialer, Store, Transaction
 
 from .controller import Controller
 from .early_questions import EarlyQuestions
 from .followed import Followed
 from .load_balancer import BalancerReconciler
 from .membership import Membership
+from .questions import Questions
+from .scope_amphorae import ScopeAmphorae
+from .seating import Seating
 from .silence import HeartbeatTiming, SilenceDetector
 from .status_cache import StatusCache
 
@@ -37,7 +41,6 @@ log = structlog.get_logger(__name__)
 LOST = "nothing"
 BATCH = 128
 """Datagrams that are read before others of this process have their turn."""
-ASKED_AT_ONCE = 32
 LEARN_SECONDS = 5.0
 STALL_SECONDS = 2.0
 """So much later than at its time a loop may run on a machine that is busy: no pause."""
@@ -58,17 +61,18 @@ class Heartbeats:
         self._silence = SilenceDetector(timing or HeartbeatTiming(), clock())
         self._keys: dict[str, bytes] = {}
         self._load_balancers: dict[str, str] = {}
+        self._seating = Seating()
         self._told: dict[str, tuple[str, ...]] = {}
         self._odd: dict[str, str] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._socket: socket.socket | None = None
-        self._asking = asyncio.Semaphore(ASKED_AT_ONCE)
-        self._confirming: set[tuple[str, str]] = set()
         self._accepted = 0
         self._membership = membership
         self._followed = Followed(store, compute, agents, status_cache, self._spawn)
-        self._early = EarlyQuestions(agents, self._spawn, self._silence.timing.timeout / 2)
+        timeout = self._silence.timing.timeout
+        self._early = EarlyQuestions(agents, self._spawn, timeout / 2)
+        self._questions = Questions(controller, agents, status_cache, self._spawn, timeout)
         self._looked = float("inf")
         self._long = 2 * self._silence.timing.interval + STALL_SECONDS
 
@@ -147,20 +151,31 @@ class Heartbeats:
         self._silence.heard(beat.amphora_id, self._clock())
         self._early.drop(beat.amphora_id)
         before, told = self._told.get(beat.amphora_id, ()), tuple(b.load_balancer_id for b in beat.balancers)
+        self._status_cache.host_heard(self._seating.groups.get(beat.amphora_id), beat.amphora_id)
         for balancer in beat.balancers:
-            self._hear_balancer(beat.amphora_id, balancer)
+            if (amphora_id := self._seating.seat(beat.amphora_id, balancer.load_balancer_id)) is not None:
+                self._hear_balancer(amphora_id, balancer)
         if told == before:
             return
         self._told[beat.amphora_id] = tuple(dict.fromkeys((*told, *before)))
         for load_balancer_id in set(before).difference(told):
-            self._miss_balancer(beat.amphora_id, load_balancer_id)
+            if (amphora_id := self._seating.seat(beat.amphora_id, load_balancer_id)) is not None:
+                self._miss_balancer(amphora_id, load_balancer_id)
 
     def _is_replay(self, beat: Heartbeat) -> bool:
         """Whether it is older than the agent's last answer to a push: a control plane that has just started knows no better."""
-        reconciler = self._controller.reconciler(self._load_balancers.get(beat.amphora_id, ""))
+        if beat.amphora_id not in self._seating.groups:
+            return self._is_older(beat, beat.amphora_id, self._load_balancers.get(beat.amphora_id, ""))
+        of = (
+            (self._seating.seat(beat.amphora_id, one.load_balancer_id), one.load_balancer_id) for one in beat.balancers
+        )
+        return any(self._is_older(beat, seat_id, lb) for seat_id, lb in of if seat_id is not None)
+
+    def _is_older(self, beat: Heartbeat, amphora_id: str, load_balancer_id: str) -> bool:
+        reconciler = self._controller.reconciler(load_balancer_id)
         if not isinstance(reconciler, BalancerReconciler):
             return False
-        known = reconciler.in_force.get(beat.amphora_id)
+        known = reconciler.in_force.get(amphora_id)
         return known is not None and (beat.boot, beat.sequence) <= known.heartbeat
 
     def _miss_balancer(self, amphora_id: str, load_balancer_id: str) -> None:
@@ -263,73 +278,27 @@ class Heartbeats:
             )
         for amphora_id in found.quiet:
             self._ask_early(amphora_id)
-        for amphora_id, seconds in found.silent.items():
-            failure = self._early.failure(amphora_id)
-            for load_balancer_id in self._told[amphora_id]:
-                if self._controller.reconciler(load_balancer_id) is None:  # it is for another to look
-                    self._followed.forget(amphora_id, load_balancer_id)
+        for heard_id, seconds in found.silent.items():
+            failure = self._early.failure(heard_id)
+            if heard_id in self._seating.groups:
+                self._spawn(self._questions.ask_host(heard_id, self._seating.groups[heard_id], failure))
+            for load_balancer_id in self._told[heard_id]:
+                if (sitting := self._seating.seat(heard_id, load_balancer_id)) is None:
                     continue
-                log.warning("silent", amphora=amphora_id, seconds=round(seconds, 1))
-                if (amphora_id, load_balancer_id) not in self._confirming:
-                    self._spawn(self._confirm(amphora_id, load_balancer_id, failure))
+                if self._controller.reconciler(load_balancer_id) is None:  # it is for another to look
+                    self._followed.forget(sitting, load_balancer_id)
+                    continue
+                log.warning("silent", amphora=sitting, seconds=round(seconds, 1))
+                self._spawn(self._questions.ask(sitting, load_balancer_id, failure))
 
     def _ask_early(self, amphora_id: str) -> None:
         load_balancer_id = next(iter(self._told[amphora_id]), "")
-        reconciler = self._controller.reconciler(load_balancer_id)
-        if not isinstance(reconciler, BalancerReconciler) or amphora_id in reconciler.suspects:
-            return
-        if (instance := (reconciler.instances or {}).get(amphora_id)) is not None:
-            self._early.ask(instance, load_balancer_id)
-
-    async def _confirm(self, amphora_id: str, load_balancer_id: str, failure: Exception | None) -> None:
-        which = (amphora_id, load_balancer_id)
-        self._confirming.add(which)
-        try:
-            await self._ask_whether_it_lives(amphora_id, load_balancer_id, failure)
-        finally:
-            self._confirming.discard(which)
-
-    async def _ask_whether_it_lives(self, amphora_id: str, load_balancer_id: str, failure: Exception | None) -> None:
-        """Ask its agent, over mTLS, if it was not asked early (``failure``). One that answers is well, though its heartbeats get lost; of
-        one that does not the reconciler asks the cloud, and starts its agent anew or makes the amphora anew."""
-        reconciler = self._controller.reconciler(load_balancer_id)
-        if not isinstance(reconciler, BalancerReconciler):
+        reconciler = self._controller.reconciler(self._seating.groups.get(amphora_id, load_balancer_id))
+        if not isinstance(reconciler, ScopeAmphorae) or amphora_id in reconciler.suspects:
             return
         instance = (reconciler.instances or {}).get(amphora_id)
-        if instance is None:  # it is not there yet: the reconciler sees to that
-            self._status_cache.lost(load_balancer_id, amphora_id)
-            return
-        if amphora_id in reconciler.suspects:  # it was asked
-            self._controller.poke(load_balancer_id, forget=True)
-            return
-        try:
-            if failure is not None:
-                raise failure
-            if await self._answers(reconciler, instance):
-                return
-        except (OctaviaError, AgentRefused) as error:
-            log.warning("silence confirmed", amphora=amphora_id, load_balancer=load_balancer_id, reason=str(error))
-            reconciler.suspect(amphora_id, str(error))
-            timeout = self._silence.timing.timeout
-            message = f"No heartbeat for {timeout:g} s, and its agent does not answer; the cloud is asked"
-            reconciler.events.note(Reason.AgentSilent, message, amphora_id=amphora_id)
-            self._spawn(reconciler.write_events())  # it may have enough to do for a while
-        self._status_cache.lost(load_balancer_id, amphora_id)
-        self._controller.poke(load_balancer_id, forget=True)
-
-    async def _answers(self, reconciler: BalancerReconciler, instance: Instance) -> bool:
-        """Whether it serves what we know, though its heartbeats do not come."""
-        async with self._asking:
-            seen = await self._agents.states(instance, reconciler.desired_state.scope.id)
-            known = reconciler.in_force.get(instance.amphora_id)
-            if seen is None or known is None or seen.digest != known.digest:
-                return False
-            self._status_cache.see(instance.amphora_id, known.configuration, seen)
-            log.warning("heartbeats do not arrive, its agent answers", amphora=instance.amphora_id)
-            message = "Its agent answers and serves; its heartbeats do not arrive"
-            reconciler.events.note(Reason.HeartbeatsLost, message, amphora_id=instance.amphora_id)
-        self._spawn(reconciler.write_events())
-        return True
+        if load_balancer_id and instance is not None:
+            self._early.ask(instance, load_balancer_id)
 
     async def _follow_amphorae(self) -> None:
         async with self._store.watch() as watch:
@@ -350,12 +319,17 @@ class Heartbeats:
         def work(tx: Transaction) -> list[Amphora]:
             return tx.amphorae() if written is None else [a for id_ in written for a in tx.amphorae(id_)]
 
-        found = await self._store.read(work)
+        every = await self._store.read(work)
+        for seat_id, load_balancer_id in self._seating.learn(every, written):
+            if self._controller.reconciler(load_balancer_id) is None:
+                self._followed.forget(seat_id, load_balancer_id)
+            self._odd.pop(seat_id, None)
+        found = [amphora for amphora in every if amphora.host_id is None]  # others have no agent of their own
         gone = {i for i, of in self._load_balancers.items() if written is None or of in written} - {a.id for a in found}
         for amphora in found:
             self._load_balancers[amphora.id] = amphora.load_balancer_id
             self._keys[amphora.id] = amphora.heartbeat_key
-            self._told.setdefault(amphora.id, (amphora.load_balancer_id,))
+            self._told.setdefault(amphora.id, () if amphora.role == HOST else (amphora.load_balancer_id,))
         self._silence.expect([amphora.id for amphora in found], self._clock())
         for amphora_id in gone:
             load_balancer_id = self._load_balancers.pop(amphora_id)

@@ -14,7 +14,7 @@ from typing import TypeVar
 import structlog
 
 from octavia_amphora.wire.messages import Refusal
-from octavia_provider.model.errors import PermanentError, Refused
+from octavia_provider.model.errors import PermanentError, Refused, TransientError
 from octavia_provider.model.events import Reason
 from octavia_provider.planner import plan as planner
 from octavia_provider.ports import (
@@ -29,6 +29,7 @@ from octavia_provider.ports import (
 )  # fmt: skip
 from octavia_provider.render.haproxy import Rendered
 
+from . import seats
 from .balancer_amphorae import BalancerAmphorae
 from .deploy import push_what_can_be
 from .push import Pusher
@@ -83,11 +84,13 @@ class BalancerReconciler(BalancerAmphorae):
         self.last, self._failed = None, frozenset(self.failing)
         for found in (self.shut, self.healed, self.failing, self.renewed):
             found.clear()
+        unplaced: tuple[str, ...] = ()
         for _ in range(PASSES):
             await self._observe()
             wanted, observed = self.wanted(), self.observed()
             steps = planner.plan(wanted, observed)
             if not steps:
+                unplaced = () if self.desired_state.gone else self.succession().unplaced
                 break
             if planner.served(wanted, observed):
                 await self._settle()  # who waits for it does not wait for the repair of another amphora
@@ -98,13 +101,25 @@ class BalancerReconciler(BalancerAmphorae):
                 "the plan does not come to an end; what is seen of it keeps changing",
                 subject=f"load balancer {self.desired_state.scope.id}", hint="octaviactl logs",
             )  # fmt: skip
+        if unplaced and not self.amphorae:
+            raise self._no_place()  # nothing serves it
         await self._settle()
         await self.write_events()
+        if unplaced:
+            raise Incomplete(str(self._no_place()))
         if self.failing:
             # What was seen stays until then: who is silent is asked at the address that is known.
             self._look_again = True
             raise Incomplete(str(next(iter(self.failing.values()))))
         return not self.desired_state.gone
+
+    def _no_place(self) -> TransientError:
+        """Its group tells it when there is one."""
+        group = f"amphora group {self.group.id}" if self.group else ""
+        return TransientError(
+            "none of its amphorae has a place for the load balancer yet", subject=group,
+            hint="wait until they are booted; else raise the size or the capacity of the group",
+        )  # fmt: skip
 
     async def fail(self, reason: str) -> bool:
         """Settle what was written with this reason; False when there is nothing to tell it to, so it is tried again.
@@ -148,12 +163,20 @@ class BalancerReconciler(BalancerAmphorae):
             self.desired_state.read(scope, changed, lambda id_: tx.get("tls_container", id_))
             self.amphorae = tuple(tx.amphorae(scope_id))
             root = self.desired_state.records.get(scope_id)
+            if root is not None:
+                self._see_group(seats.read(tx, root.spec.get("amphora_group_id")))
             if root is not None and not root.deleting:
                 self.flavor = flavor_data(tx, root.spec.get("flavor_id"))
                 self.zone = zone_data(tx, root.spec.get("availability_zone"))
                 self.addresses.read(tx, root)
 
         await self.ports.store.read(work)
+
+    def _see_group(self, group: seats.Group | None) -> None:
+        """Where its hosts are others than before, the cloud is asked anew which of them run."""
+        if (self.group.hosts if self.group else ()) != (group.hosts if group else ()):
+            self._look_again = True
+        self.group = group
 
     async def _observe(self) -> None:
         scope_id = self.desired_state.scope.id

@@ -15,7 +15,7 @@ import structlog
 
 from octavia_provider.model.errors import Conflict, OctaviaError
 from octavia_provider.model.events import Reason
-from octavia_provider.ports import Cloud, Compute, Inventory, Scope, StateVersion, Store, Transaction
+from octavia_provider.ports import Cloud, Compute, Instance, Inventory, Scope, StateVersion, Store, Transaction
 
 from .event_recorder import ControlPlaneEvents
 
@@ -110,7 +110,7 @@ class OrphanCollector:
         unknown -= self._spared
         for amphora_id in unknown & self._suspected:
             try:
-                await self._compute.delete(amphora_id)
+                await self._take_away(running[amphora_id])
             except (OctaviaError, OSError) as error:
                 log.warning("orphan not taken away", amphora=amphora_id, reason=str(error))
                 continue
@@ -119,6 +119,12 @@ class OrphanCollector:
             await self._events.record(Reason.OrphanRemoved, message)
         self._suspected = unknown - self._suspected
         self._spared &= running.keys()
+
+    async def _take_away(self, instance: Instance) -> None:
+        if instance.host is None:
+            await self._compute.delete(instance.amphora_id)
+        else:
+            await self._compute.detach(instance.host, instance.load_balancer_id)
 
 
 async def require_none(inventory: Inventory, store: Store | None, home: str) -> None:

@@ -14,8 +14,8 @@ from octavia_provider.model.errors import OctaviaError
 from octavia_provider.ports import AgentRefused, Agents, Instance
 
 from .controller import Controller
-from .load_balancer import BalancerReconciler
 from .membership import Membership
+from .scope_amphorae import ScopeAmphorae
 
 log = structlog.get_logger(__name__)
 INTERVAL = 1.0
@@ -60,8 +60,9 @@ class HeartbeatReceivers:
         await asyncio.gather(*(self._tell(one, said) for one in late))
 
     def _instances(self) -> list[Instance]:
-        reconcilers = [one for one in self._controller.reconcilers() if isinstance(one, BalancerReconciler)]
-        return [one for each in reconcilers for one in (each.instances or {}).values() if one.alive]
+        reconcilers = [one for one in self._controller.reconcilers() if isinstance(one, ScopeAmphorae)]
+        known = (one for each in reconcilers for one in (each.instances or {}).values() if one.alive)
+        return [one for one in known if one.host is None]  # the agents of a group's amphorae are its own
 
     async def _tell(self, host: Instance, said: Receivers) -> None:
         try:

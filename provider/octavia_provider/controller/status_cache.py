@@ -12,7 +12,7 @@ serves. Counters are summed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from octavia_amphora.wire.config import Backend, BackendDelta, Configuration, Delta, Server
@@ -71,6 +71,7 @@ class StatusCache:
         self._resources: Mapping[str, bool] = {}
         self._troubles: dict[str, str] = {}
         self._vrrp: dict[str, str] = {}
+        self._hosts: dict[str, dict[str, bool]] = {}
 
     def see(
         self, amphora_id: str, configuration: Configuration, states: States, *, beat: BalancerBeat | None = None
@@ -165,6 +166,7 @@ class StatusCache:
         """Nothing was heard for so long that all may be otherwise."""
         self._sights.clear()
         self._vrrp.clear()
+        self._hosts.clear()
 
     def forget_amphora(self, load_balancer_id: str, amphora_id: str) -> None:
         """This amphora is gone, and what it counted with it."""
@@ -190,6 +192,19 @@ class StatusCache:
         """MASTER, BACKUP or FAULT, as it was last heard; None: nothing is known, or it is alone."""
         return self._vrrp.get(amphora_id)
 
+    def host_heard(self, group_id: str | None, amphora_id: str) -> None:
+        """An amphora of a group is well."""
+        if group_id is not None:
+            self._hosts.setdefault(group_id, {})[amphora_id] = True
+
+    def host_lost(self, group_id: str, amphora_id: str) -> None:
+        """An amphora of a group is silent."""
+        self._hosts.setdefault(group_id, {})[amphora_id] = False
+
+    def forget_host(self, group_id: str, amphora_id: str) -> None:
+        """It is gone."""
+        self._hosts.get(group_id, {}).pop(amphora_id, None)
+
     def troubled(self, scope_id: str, reason: str | None) -> None:
         """What is in the way of bringing a scope about, and is tried again; None: nothing is any more."""
         if reason is None:
@@ -213,6 +228,8 @@ class StatusCache:
         """The operating status of an object; OFFLINE until somebody has seen it."""
         if record.spec.get("admin_state_up") is False:
             return statuses.OFFLINE
+        if record.kind == "amphora_group":
+            return _group(self._hosts.get(record.id, {}).values(), record.spec["size"])
         sight = self._sights.get(record.scope_id)
         if record.kind in ("health_monitor", "l7_policy", "l7_rule"):  # no heartbeat tells of them
             return statuses.ONLINE if sight and record.scope_id in sight.statuses else statuses.OFFLINE
@@ -225,6 +242,14 @@ class StatusCache:
         sight = self._sights.get(load_balancer_id)
         seen = sight if sight is None or amphora_id is None else sight.amphorae.get(amphora_id)
         return seen.counters.get(listener_id, Counters()) if seen else Counters()
+
+
+def _group(heard: Collection[bool], size: int) -> str:
+    """The status of an amphora group: as many of its amphorae as are heard."""
+    well = sum(heard)
+    if not heard:
+        return statuses.OFFLINE
+    return statuses.ONLINE if well >= size else statuses.DEGRADED if well else statuses.ERROR
 
 
 def _heard(beat: BalancerBeat) -> object:

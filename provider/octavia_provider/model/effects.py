@@ -103,6 +103,7 @@ LIVES: Mapping[str, Life] = {
         delete=Effect(OTHERWISE, "its policy decides on more requests; without its last rule, on none"),
     ),
     "tls_container": Life(create=NOTHING, replace=NOTHING, delete=UNUSED),
+    "amphora_group": Life(create=NOTHING, replace=NOTHING, delete=UNUSED),
     "local_network": Life(
         create=NOTHING, replace=Effect(GONE, "all that stands in it is made anew"), delete=UNUSED,
     ),

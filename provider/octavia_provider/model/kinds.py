@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .amphora_group import AmphoraGroup
     from .availability_zone import AvailabilityZone, AvailabilityZoneProfile
     from .common import Resource
     from .flavor import Flavor, FlavorProfile
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from .tls_container import TlsContainer
 
 BALANCER_KINDS = ("load_balancer", "listener", "pool", "member", "health_monitor", "l7_policy", "l7_rule")
-SHARED_KINDS = ("tls_container",)
+SHARED_KINDS = ("tls_container", "amphora_group")
 """What load balancers use and none of them owns: each object is a scope of its own."""
 LOCAL_KINDS = ("local_network", "local_host")
 OPERATOR_KINDS = ("flavor_profile", "flavor", "availability_zone_profile", "availability_zone", "quota")
@@ -94,8 +95,8 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
-    "BALANCER_KINDS", "KINDS", "LOCAL_KINDS", "OPERATOR_KINDS", "PARENTS", "SHARED_KINDS", "AvailabilityZone",
-    "AvailabilityZoneProfile", "Flavor", "FlavorProfile", "HealthMonitor", "L7Policy", "L7Rule", "Listener",
+    "BALANCER_KINDS", "KINDS", "LOCAL_KINDS", "OPERATOR_KINDS", "PARENTS", "SHARED_KINDS", "AmphoraGroup",
+    "AvailabilityZone", "AvailabilityZoneProfile", "Flavor", "FlavorProfile", "HealthMonitor", "L7Policy", "L7Rule", "Listener",
     "LoadBalancer", "LocalHost", "LocalNetwork", "Member", "Pool", "Quota", "TlsContainer", "class_name", "prepare",
     "reconciled", "token",
 ]  # fmt: skip

@@ -107,6 +107,17 @@ class LoadBalancer(common.Resource):
         None,
         description="The flavor: what its amphorae are like, and whether there is a pair of them. Another one is taken on in place.",
     )
+    amphora_group_id: Annotated[
+        Id | None,
+        Reference("amphora_group"),
+        Cost(
+            "none for new connections: another amphora serves before one goes; connections that are open at the VIP end when it moves"
+        ),
+    ] = Field(
+        None,
+        description="The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved "
+        "in place. Beyond Octavia.",
+    )
     availability_zone: Annotated[
         Text | None, Replaces("the VIP's network and the amphorae are in the zone, and neither can be moved to another")
     ] = Field(

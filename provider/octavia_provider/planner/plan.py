@@ -159,7 +159,8 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     up = [amphora for amphora in able if observed.up(amphora)]
     repairs = tuple(_repair(amphora, observed) for amphora in able if amphora not in up and amphora in found.kept)
     serving = _serve(desired, observed, up) if up else ()
-    replaced = _replace(observed, found, ready=all(amphora in up for amphora in found.kept))
+    ready = not found.unplaced and all(amphora in up for amphora in found.kept)
+    replaced = _replace(observed, found, ready=ready)
     renewals = tuple(RenewCertificate(amphora.id) for amphora in up if amphora.id in observed.due)
     return serving or repairs or replaced or renewals or releases
 
@@ -179,17 +180,23 @@ def served(desired: Desired, observed: Observed) -> bool:
 
 
 def _retirements(desired: Desired, observed: Observed) -> tuple[Step, ...]:
-    """Amphorae that were booted by another flavor; and of a pair those that are lost: another one is sooner there."""
-    ready = [a for a in observed.amphorae if not a.retiring and a.status == "ALLOCATED"]
+    """Amphorae that were booted by another flavor, or cannot stay where they are; and of a pair, and of those without an instance of
+    their own, those that are lost: another one is sooner there."""
+    staying = [a for a in observed.amphorae if not a.retiring]
     working = {a.id for a in observed.amphorae if observed.up(a)}
     found: list[Step] = []
-    for amphora in ready:
+    for amphora in staying:
         id_, paired = amphora.id, amphora.role != ALONE
-        if paired and not exists(observed, amphora):
+        there = exists(observed, amphora)
+        if id_ in observed.misplaced and (observed.places != 0 or not there):
+            found.append(Retire(id_, observed.misplaced[id_]))
+        elif amphora.status != "ALLOCATED" or id_ in observed.misplaced:
+            continue
+        elif (paired or amphora.host_id) and not there:
             found.append(Retire(id_))
         elif id_ in observed.unrecoverable and (working - {id_} or not paired):
             found.append(Retire(id_, "its agent does not come back"))
-        elif dict(amphora.flavor) != dict(desired.flavor):
+        elif amphora.host_id is None and dict(amphora.flavor) != dict(desired.flavor):
             found.append(Retire(id_, "the flavor is another one"))
     return tuple(found)
 

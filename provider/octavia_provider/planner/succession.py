@@ -23,7 +23,8 @@ Carried = frozenset[tuple[str, bool]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succession:
-    """``kept``: the amphorae that stay; ``leaving``: all others; ``missing``: the roles that nobody has.
+    """``kept``: the amphorae that stay; ``leaving``: all others; ``missing``: the roles that nobody has; ``unplaced``: those for which
+    there is no place now.
 
     ``recast``: amphora id → the role that it is to have from now on. ``preferred``: which of those that stay is to have the VIPs
     while others leave or are drained; None: VRRP decides. ``established``: one of those that stay has them.
@@ -32,6 +33,7 @@ class Succession:
     kept: tuple[Amphora, ...]
     leaving: tuple[Amphora, ...]
     missing: tuple[str, ...] = ()
+    unplaced: tuple[str, ...] = ()
     recast: tuple[tuple[str, str], ...] = ()
     preferred: str | None = None
     established: bool = False
@@ -39,7 +41,8 @@ class Succession:
 
 def succession(desired: Desired, observed: Observed) -> Succession:
     """Of what is known now."""
-    cast, missing = _single(observed) if len(desired.roles) == 1 else _several(desired, observed)
+    cast, wanted = _single(observed) if len(desired.roles) == 1 else _several(desired, observed)
+    missing = wanted[: observed.places]
     kept = [amphora for amphora, _ in cast]
     ids = {amphora.id for amphora in kept}
     leaving = [a for a in observed.amphorae if a.id not in ids]
@@ -48,6 +51,7 @@ def succession(desired: Desired, observed: Observed) -> Succession:
         kept=tuple(kept),
         leaving=tuple(leaving),
         missing=tuple(missing),
+        unplaced=tuple(wanted[len(missing) :]),
         recast=tuple(_recast(cast, there, missing)),
         preferred=_preferred(desired, kept, there, observed),
         established=observed.owner in ids,

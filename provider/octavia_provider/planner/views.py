@@ -35,7 +35,8 @@ class Observed:
     ``owner``: which of them has the VIPs by VRRP, as far as is known. ``suspects``: amphorae whose agents are silent; ``unrecoverable``: those
     that did not answer after a restart either. ``due``: those whose certificates have to be renewed. ``failing``: those of which
     something has just failed; they are left aside until the next pass, so that they hold up no other one. ``drained``: those that
-    leave and have nothing more to do. ``allocated``: every VIP has its address. ``release``: what is to be kept of what the cloud
+    leave and have nothing more to do. ``misplaced``: those that cannot stay where they are, and why; ``places``: how many more its
+    amphora group has a place for (None: it is in none, and each has an instance of its own). ``allocated``: every VIP has its address. ``release``: what is to be kept of what the cloud
     may hold too much of; None: it holds no more than that.
     """
 
@@ -48,6 +49,8 @@ class Observed:
     due: frozenset[str] = frozenset()
     failing: frozenset[str] = frozenset()
     drained: frozenset[str] = frozenset()
+    misplaced: Mapping[str, str] = field(default_factory=dict)
+    places: int | None = None
     allocated: bool = True
     release: tuple[str, ...] | None = None
 

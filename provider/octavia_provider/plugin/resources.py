@@ -185,6 +185,12 @@ class TlsContainer(ResourceHandler):
         return raw.get("certificate") is not None and raw.get("private_key") is None
 
 
+class AmphoraGroup(ResourceHandler):
+    """``octavia:index:AmphoraGroup``."""
+
+    kind_name = "amphora_group"
+
+
 class FlavorProfile(ResourceHandler):
     """``octavia:index:FlavorProfile``."""
 
@@ -249,8 +255,8 @@ class LocalHost(ResourceHandler):
 
 
 HANDLERS: tuple[ResourceHandler, ...] = (
-    LoadBalancer(), Listener(), Pool(), Member(), HealthMonitor(), L7Policy(), L7Rule(), TlsContainer(), FlavorProfile(),
-    Flavor(), AvailabilityZoneProfile(), AvailabilityZone(), Quota(), LocalNetwork(), LocalHost(),
+    LoadBalancer(), Listener(), Pool(), Member(), HealthMonitor(), L7Policy(), L7Rule(), TlsContainer(), AmphoraGroup(),
+    FlavorProfile(), Flavor(), AvailabilityZoneProfile(), AvailabilityZone(), Quota(), LocalNetwork(), LocalHost(),
 )  # fmt: skip
 HANDLERS_BY_TYPE: Mapping[str, ResourceHandler] = {handler.type_name: handler for handler in HANDLERS}
 TOKENS: Mapping[str, str] = {handler.kind_name: handler.type_name for handler in HANDLERS}

@@ -164,6 +164,14 @@ class Transaction(Protocol):
         """Amphorae, of one load balancer or all."""
         ...
 
+    def amphora(self, id: str) -> Amphora | None:  # noqa: A002
+        """The amphora of this id, None when there is none."""
+        ...
+
+    def seats(self, host_ids: Iterable[str]) -> list[Amphora]:
+        """Amphorae of load balancers that are on these amphorae of groups (``Amphora.host_id``)."""
+        ...
+
     def put_amphora(self, amphora: Amphora) -> None:
         """Insert or replace, but ``retiring``, which ``retire`` alone sets, and ``requests`` (``ask``, ``fulfil``).
         ``heartbeat_key`` is encrypted at rest; the store sets ``created_at`` and ``updated_at``."""

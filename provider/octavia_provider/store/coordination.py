@@ -163,6 +163,16 @@ class Coordination:
         found = self._db.execute(query, {} if load_balancer_id is None else {"which": load_balancer_id})
         return [rows.amphora(row, self._cipher) for row in found]
 
+    def amphora(self, id: str) -> Amphora | None:  # noqa: A002
+        """The amphora of this id."""
+        row = self._db.execute(_AMPHORAE.where(AMPHORAE.c.id == id)).first()
+        return rows.amphora(row, self._cipher) if row else None
+
+    def seats(self, host_ids: Iterable[str]) -> list[Amphora]:
+        """Amphorae of load balancers that are on these amphorae of groups, in the order they were made."""
+        found = self._db.execute(_AMPHORAE.where(AMPHORAE.c.host_id.in_(list(host_ids))))
+        return [rows.amphora(row, self._cipher) for row in found]
+
     def put_amphora(self, amphora: Amphora) -> None:
         """Insert or replace."""
         values: dict[str, Any] = {
@@ -178,6 +188,7 @@ class Coordination:
             "agent_version": amphora.agent_version,
             "issuer": amphora.issuer,
             "trusted": amphora.trusted,
+            "host_id": amphora.host_id,
         }
         self._amphora_of(amphora.load_balancer_id)
         change = {**values, "updated_at": rows.now()}

@@ -14,7 +14,7 @@ from sqlalchemy.engine import Connection, Engine
 
 from octavia_provider.model.errors import Refused
 
-HEAD = "0006"
+HEAD = "0007"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 log = structlog.get_logger(__name__)

@@ -155,7 +155,7 @@ def amphora(row: Any, cipher: Cipher) -> Amphora:
         load_balancer_id=row.load_balancer_id,
         role=row.role,
         status=row.status,
-        heartbeat_key=cipher.decrypt(row.heartbeat_key, heartbeat_context(row.id)),
+        heartbeat_key=b"" if row.host_id else cipher.decrypt(row.heartbeat_key, heartbeat_context(row.id)),
         certificate_expires=row.certificate_expires,
         management_address=row.management_address,
         retiring=row.retiring,
@@ -165,6 +165,7 @@ def amphora(row: Any, cipher: Cipher) -> Amphora:
         requests=frozenset(row.requests),
         issuer=row.issuer,
         trusted=row.trusted,
+        host_id=row.host_id,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

@@ -120,7 +120,9 @@ AMPHORAE = Table(
     Column("requests", JSON, nullable=False),
     Column("issuer", String(64)),
     Column("trusted", String(64)),
+    Column("host_id", ID),
     Index("ix_amphorae_load_balancer_id", "load_balancer_id"),
+    Index("ix_amphorae_host_id", "host_id"),
 )
 
 ADDRESSES = Table(

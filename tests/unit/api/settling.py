@@ -31,6 +31,7 @@ BASE = "http://octavia/v2"
 PATHS = {
     "load_balancer": "/lbaas/loadbalancers", "listener": "/lbaas/listeners", "pool": "/lbaas/pools",
     "health_monitor": "/lbaas/healthmonitors", "l7_policy": "/lbaas/l7policies", "tls_container": "/octavia/tls-containers",
+    "amphora_group": "/octavia/amphora-groups",
     "flavor_profile": "/lbaas/flavorprofiles", "flavor": "/lbaas/flavors",
     "availability_zone_profile": "/lbaas/availabilityzoneprofiles", "availability_zone": "/lbaas/availabilityzones",
     "local_network": "/local/networks", "local_host": "/local/hosts",
@@ -38,6 +39,7 @@ PATHS = {
 WORDS = {
     "load_balancer": "loadbalancer", "listener": "listener", "pool": "pool", "member": "member",
     "health_monitor": "healthmonitor", "l7_policy": "l7policy", "l7_rule": "rule", "tls_container": "tls_container",
+    "amphora_group": "amphora_group",
     "flavor_profile": "flavorprofile", "flavor": "flavor", "quota": "quota",
     "availability_zone_profile": "availability_zone_profile", "availability_zone": "availability_zone",
     "local_network": "network", "local_host": "host",

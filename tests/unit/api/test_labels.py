@@ -41,6 +41,7 @@ async def make_all(plane: Plane) -> dict[str, dict[str, Any]]:
     await make("health_monitor", pool_id=pool, **MONITOR)
     await make("l7_rule", l7policy_id=await make("l7_policy", listener_id=listener, action="REJECT"), **RULE)
     await make("tls_container", **pem.make("a.test").container())
+    await make("amphora_group")
     profile = await make("flavor_profile", provider_name="amphora", flavor_data="{}")
     await make("flavor", flavor_profile_id=profile)
     profile = await make("availability_zone_profile", provider_name="amphora", availability_zone_data="{}")
@@ -57,7 +58,8 @@ def told(shown: dict[str, Any], wanted: dict[str, Any]) -> dict[str, Any]:
     "load_balancer.name", "load_balancer.description", "load_balancer.tags", "listener.name", "listener.description",
     "listener.tags", "pool.name", "pool.description", "pool.tags", "member.name", "member.tags", "health_monitor.name",
     "health_monitor.tags", "l7_policy.name", "l7_policy.description", "l7_policy.tags", "l7_rule.name", "l7_rule.tags",
-    "tls_container.name", "tls_container.description", "tls_container.tags", "flavor_profile.name", "flavor.name",
+    "tls_container.name", "tls_container.description", "tls_container.tags", "amphora_group.name",
+    "amphora_group.description", "amphora_group.tags", "flavor_profile.name", "flavor.name",
     "flavor.description", "availability_zone_profile.name", "availability_zone.name", "availability_zone.description",
     "local_network.name", "local_host.name",
 )  # fmt: skip

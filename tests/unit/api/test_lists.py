@@ -144,6 +144,7 @@ SHOWN: dict[str, dict[str, Any]] = {
     "l7_policy": {"listener_id": Ref("listener"), "action": "REJECT"},
     "l7_rule": {"l7policy_id": Ref("l7_policy"), "type": "PATH", "compare_type": "STARTS_WITH", "value": "/a"},
     "tls_container": {"certificate": PAIR.container()["certificate"], "private_key": PAIR.container()["private_key"]},
+    "amphora_group": {"size": 1, "capacity": 2},
     "flavor_profile": {"provider_name": "amphora", "flavor_data": "{}"}, "flavor": {"flavor_profile_id": Ref("flavor_profile")},
     "availability_zone_profile": {"provider_name": "amphora", "availability_zone_data": "{}"},
     "availability_zone": {"availability_zone_profile_id": Ref("availability_zone_profile")},

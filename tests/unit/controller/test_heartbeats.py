@@ -21,6 +21,7 @@ from octavia_provider.controller.push import InForce
 from octavia_provider.controller.silence import HeartbeatTiming
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.model.errors import TransientError, Unreachable
+from octavia_provider.ports import Amphora
 from octavia_provider.render.haproxy import Placement, render
 
 CONFIGURATION = render(web(2), Placement(vips=("10.0.0.9",))).configuration
@@ -38,10 +39,10 @@ class Site:
         self.known = BalancerReconciler(
             cast("Any", SimpleNamespace(networks=None, holder="one", store=self)),
             DesiredState(scope()),
-            instances={"amp": cast("Any", SimpleNamespace(amphora_id="amp"))},
+            instances={"amp": cast("Any", SimpleNamespace(amphora_id="amp", host=None))},
         )
         self.known.in_force["amp"] = InForce(CONFIGURATION, OURS)
-        self.amphorae = [SimpleNamespace(id="amp", heartbeat_key=KEY, load_balancer_id="lb")]
+        self.amphorae = [Amphora(id="amp", heartbeat_key=KEY, load_balancer_id="lb")]
         self.asked: list[tuple[Any, str]] = []
         self.answer: States | Exception | None = None
         self.waiting: asyncio.Event | None = None

@@ -39,6 +39,7 @@ GOOD: Mapping[str, Mapping[str, Any]] = {
     "l7_policy": {"listener_id": ID, "action": "REJECT"},
     "l7_rule": {"l7policy_id": ID, "type": "PATH", "compare_type": "STARTS_WITH", "value": "/api"},
     "tls_container": PAIR.container(intermediates=MIDDLE.pem),
+    "amphora_group": {"name": "web", "size": 2, "capacity": 10},
     "flavor_profile": {"name": "one", "provider_name": "amphora", "flavor_data": '{"loadbalancer_topology": "SINGLE"}'},
     "flavor": {"name": "small", "flavor_profile_id": ID},
     "availability_zone_profile": {"name": "one", "provider_name": "amphora", "availability_zone_data": "{}"},
