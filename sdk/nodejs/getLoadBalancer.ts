@@ -40,6 +40,10 @@ export interface GetLoadBalancerResult {
      */
     readonly adminStateUp: boolean;
     /**
+     * The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+     */
+    readonly amphoraGroupId?: string;
+    /**
      * The name of the availability zone that its amphorae and its VIP are in.
      */
     readonly availabilityZone?: string;

@@ -5,6 +5,11 @@ import * as pulumi from "@pulumi/pulumi";
 import * as utilities from "./utilities";
 
 // Export members:
+export { AmphoraGroupArgs } from "./amphoraGroup";
+export type AmphoraGroup = import("./amphoraGroup").AmphoraGroup;
+export const AmphoraGroup: typeof import("./amphoraGroup").AmphoraGroup = null as any;
+utilities.lazyLoad(exports, ["AmphoraGroup"], () => require("./amphoraGroup"));
+
 export { AvailabilityZoneArgs } from "./availabilityZone";
 export type AvailabilityZone = import("./availabilityZone").AvailabilityZone;
 export const AvailabilityZone: typeof import("./availabilityZone").AvailabilityZone = null as any;
@@ -24,6 +29,11 @@ export { FlavorProfileArgs } from "./flavorProfile";
 export type FlavorProfile = import("./flavorProfile").FlavorProfile;
 export const FlavorProfile: typeof import("./flavorProfile").FlavorProfile = null as any;
 utilities.lazyLoad(exports, ["FlavorProfile"], () => require("./flavorProfile"));
+
+export { GetAmphoraGroupArgs, GetAmphoraGroupResult, GetAmphoraGroupOutputArgs } from "./getAmphoraGroup";
+export const getAmphoraGroup: typeof import("./getAmphoraGroup").getAmphoraGroup = null as any;
+export const getAmphoraGroupOutput: typeof import("./getAmphoraGroup").getAmphoraGroupOutput = null as any;
+utilities.lazyLoad(exports, ["getAmphoraGroup","getAmphoraGroupOutput"], () => require("./getAmphoraGroup"));
 
 export { GetAvailabilityZoneArgs, GetAvailabilityZoneResult, GetAvailabilityZoneOutputArgs } from "./getAvailabilityZone";
 export const getAvailabilityZone: typeof import("./getAvailabilityZone").getAvailabilityZone = null as any;
@@ -159,6 +169,8 @@ const _module = {
     version: utilities.getVersion(),
     construct: (name: string, type: string, urn: string): pulumi.Resource => {
         switch (type) {
+            case "octavia:index:AmphoraGroup":
+                return new AmphoraGroup(name, <any>undefined, { urn })
             case "octavia:index:AvailabilityZone":
                 return new AvailabilityZone(name, <any>undefined, { urn })
             case "octavia:index:AvailabilityZoneProfile":

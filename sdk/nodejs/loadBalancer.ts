@@ -52,6 +52,10 @@ export class LoadBalancer extends pulumi.CustomResource {
      */
     declare public readonly adminStateUp: pulumi.Output<boolean>;
     /**
+     * The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+     */
+    declare public readonly amphoraGroupId: pulumi.Output<string | undefined>;
+    /**
      * The name of the availability zone that its amphorae and its VIP are in.
      */
     declare public readonly availabilityZone: pulumi.Output<string | undefined>;
@@ -149,6 +153,7 @@ export class LoadBalancer extends pulumi.CustomResource {
         if (!opts.id) {
             resourceInputs["additionalVips"] = args?.additionalVips;
             resourceInputs["adminStateUp"] = (args?.adminStateUp) ?? true;
+            resourceInputs["amphoraGroupId"] = args?.amphoraGroupId;
             resourceInputs["availabilityZone"] = args?.availabilityZone;
             resourceInputs["description"] = args?.description;
             resourceInputs["flavorId"] = args?.flavorId;
@@ -173,6 +178,7 @@ export class LoadBalancer extends pulumi.CustomResource {
         } else {
             resourceInputs["additionalVips"] = undefined /*out*/;
             resourceInputs["adminStateUp"] = undefined /*out*/;
+            resourceInputs["amphoraGroupId"] = undefined /*out*/;
             resourceInputs["availabilityZone"] = undefined /*out*/;
             resourceInputs["controlPlaneId"] = undefined /*out*/;
             resourceInputs["createdAt"] = undefined /*out*/;
@@ -216,6 +222,14 @@ export interface LoadBalancerArgs {
      * Whether it is in service. Off: configured, but takes no traffic.
      */
     adminStateUp?: pulumi.Input<boolean | undefined>;
+    /**
+     * The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+     *
+     * The id of a `octavia:index:AmphoraGroup`.
+     *
+     * A change is made in place. What it costs: none for new connections: another amphora serves before one goes; connections that are open at the VIP end when it moves.
+     */
+    amphoraGroupId?: pulumi.Input<string | undefined>;
     /**
      * The name of the availability zone that its amphorae and its VIP are in.
      *

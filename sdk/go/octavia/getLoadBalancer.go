@@ -34,6 +34,8 @@ type LookupLoadBalancerResult struct {
 	AdditionalVips []LoadBalancerAdditionalVip `pulumi:"additionalVips"`
 	// Whether it is in service. Off: configured, but takes no traffic.
 	AdminStateUp bool `pulumi:"adminStateUp"`
+	// The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+	AmphoraGroupId *string `pulumi:"amphoraGroupId"`
 	// The name of the availability zone that its amphorae and its VIP are in.
 	AvailabilityZone *string `pulumi:"availabilityZone"`
 	// The control plane that made the object.
@@ -118,6 +120,11 @@ func (o LookupLoadBalancerResultOutput) AdditionalVips() LoadBalancerAdditionalV
 // Whether it is in service. Off: configured, but takes no traffic.
 func (o LookupLoadBalancerResultOutput) AdminStateUp() pulumi.BoolOutput {
 	return o.ApplyT(func(v LookupLoadBalancerResult) bool { return v.AdminStateUp }).(pulumi.BoolOutput)
+}
+
+// The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+func (o LookupLoadBalancerResultOutput) AmphoraGroupId() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v LookupLoadBalancerResult) *string { return v.AmphoraGroupId }).(pulumi.StringPtrOutput)
 }
 
 // The name of the availability zone that its amphorae and its VIP are in.

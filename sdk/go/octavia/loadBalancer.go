@@ -25,6 +25,8 @@ type LoadBalancer struct {
 	AdditionalVips LoadBalancerAdditionalVipArrayOutput `pulumi:"additionalVips"`
 	// Whether it is in service. Off: configured, but takes no traffic.
 	AdminStateUp pulumi.BoolOutput `pulumi:"adminStateUp"`
+	// The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+	AmphoraGroupId pulumi.StringPtrOutput `pulumi:"amphoraGroupId"`
 	// The name of the availability zone that its amphorae and its VIP are in.
 	AvailabilityZone pulumi.StringPtrOutput `pulumi:"availabilityZone"`
 	// The control plane that made the object.
@@ -126,6 +128,12 @@ type loadBalancerArgs struct {
 	AdditionalVips []LoadBalancerAdditionalVip `pulumi:"additionalVips"`
 	// Whether it is in service. Off: configured, but takes no traffic.
 	AdminStateUp *bool `pulumi:"adminStateUp"`
+	// The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+	//
+	// The id of a `octavia:index:AmphoraGroup`.
+	//
+	// A change is made in place. What it costs: none for new connections: another amphora serves before one goes; connections that are open at the VIP end when it moves.
+	AmphoraGroupId *string `pulumi:"amphoraGroupId"`
 	// The name of the availability zone that its amphorae and its VIP are in.
 	//
 	// At most 255 characters.
@@ -200,6 +208,12 @@ type LoadBalancerArgs struct {
 	AdditionalVips LoadBalancerAdditionalVipArrayInput
 	// Whether it is in service. Off: configured, but takes no traffic.
 	AdminStateUp pulumi.BoolPtrInput
+	// The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+	//
+	// The id of a `octavia:index:AmphoraGroup`.
+	//
+	// A change is made in place. What it costs: none for new connections: another amphora serves before one goes; connections that are open at the VIP end when it moves.
+	AmphoraGroupId pulumi.StringPtrInput
 	// The name of the availability zone that its amphorae and its VIP are in.
 	//
 	// At most 255 characters.
@@ -309,6 +323,11 @@ func (o LoadBalancerOutput) AdditionalVips() LoadBalancerAdditionalVipArrayOutpu
 // Whether it is in service. Off: configured, but takes no traffic.
 func (o LoadBalancerOutput) AdminStateUp() pulumi.BoolOutput {
 	return o.ApplyT(func(v *LoadBalancer) pulumi.BoolOutput { return v.AdminStateUp }).(pulumi.BoolOutput)
+}
+
+// The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+func (o LoadBalancerOutput) AmphoraGroupId() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *LoadBalancer) pulumi.StringPtrOutput { return v.AmphoraGroupId }).(pulumi.StringPtrOutput)
 }
 
 // The name of the availability zone that its amphorae and its VIP are in.

@@ -7,10 +7,12 @@ from . import _utilities
 import typing
 # Export this package's modules as members:
 from ._enums import *
+from .amphora_group import *
 from .availability_zone import *
 from .availability_zone_profile import *
 from .flavor import *
 from .flavor_profile import *
+from .get_amphora_group import *
 from .get_availability_zone import *
 from .get_availability_zone_profile import *
 from .get_flavor import *
@@ -55,6 +57,7 @@ _utilities.register(
   "mod": "index",
   "fqn": "pulumi_octavia",
   "classes": {
+   "octavia:index:AmphoraGroup": "AmphoraGroup",
    "octavia:index:AvailabilityZone": "AvailabilityZone",
    "octavia:index:AvailabilityZoneProfile": "AvailabilityZoneProfile",
    "octavia:index:Flavor": "Flavor",

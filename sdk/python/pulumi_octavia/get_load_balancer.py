@@ -25,13 +25,16 @@ __all__ = [
 
 @pulumi.output_type
 class GetLoadBalancerResult:
-    def __init__(__self__, additional_vips=None, admin_state_up=None, availability_zone=None, control_plane_id=None, created_at=None, description=None, flavor_id=None, id=None, max_header_size=None, name=None, operating_status=None, project_id=None, provider=None, provisioning_error=None, provisioning_status=None, published_address=None, tags=None, updated_at=None, vip_address=None, vip_network_id=None, vip_port_id=None, vip_qos_policy_id=None, vip_sg_ids=None, vip_subnet_id=None):
+    def __init__(__self__, additional_vips=None, admin_state_up=None, amphora_group_id=None, availability_zone=None, control_plane_id=None, created_at=None, description=None, flavor_id=None, id=None, max_header_size=None, name=None, operating_status=None, project_id=None, provider=None, provisioning_error=None, provisioning_status=None, published_address=None, tags=None, updated_at=None, vip_address=None, vip_network_id=None, vip_port_id=None, vip_qos_policy_id=None, vip_sg_ids=None, vip_subnet_id=None):
         if additional_vips and not isinstance(additional_vips, list):
             raise TypeError("Expected argument 'additional_vips' to be a list")
         pulumi.set(__self__, "additional_vips", additional_vips)
         if admin_state_up and not isinstance(admin_state_up, bool):
             raise TypeError("Expected argument 'admin_state_up' to be a bool")
         pulumi.set(__self__, "admin_state_up", admin_state_up)
+        if amphora_group_id and not isinstance(amphora_group_id, str):
+            raise TypeError("Expected argument 'amphora_group_id' to be a str")
+        pulumi.set(__self__, "amphora_group_id", amphora_group_id)
         if availability_zone and not isinstance(availability_zone, str):
             raise TypeError("Expected argument 'availability_zone' to be a str")
         pulumi.set(__self__, "availability_zone", availability_zone)
@@ -114,6 +117,14 @@ class GetLoadBalancerResult:
         Whether it is in service. Off: configured, but takes no traffic.
         """
         return pulumi.get(self, "admin_state_up")
+
+    @_builtins.property
+    @pulumi.getter(name="amphoraGroupId")
+    def amphora_group_id(self) -> Optional[_builtins.str]:
+        """
+        The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+        """
+        return pulumi.get(self, "amphora_group_id")
 
     @_builtins.property
     @pulumi.getter(name="availabilityZone")
@@ -300,6 +311,7 @@ class AwaitableGetLoadBalancerResult(GetLoadBalancerResult):
         return GetLoadBalancerResult(
             additional_vips=self.additional_vips,
             admin_state_up=self.admin_state_up,
+            amphora_group_id=self.amphora_group_id,
             availability_zone=self.availability_zone,
             control_plane_id=self.control_plane_id,
             created_at=self.created_at,
@@ -342,6 +354,7 @@ def get_load_balancer(id: Optional[_builtins.str] = None,
     return AwaitableGetLoadBalancerResult(
         additional_vips=pulumi.get(__ret__, 'additional_vips'),
         admin_state_up=pulumi.get(__ret__, 'admin_state_up'),
+        amphora_group_id=pulumi.get(__ret__, 'amphora_group_id'),
         availability_zone=pulumi.get(__ret__, 'availability_zone'),
         control_plane_id=pulumi.get(__ret__, 'control_plane_id'),
         created_at=pulumi.get(__ret__, 'created_at'),
@@ -381,6 +394,7 @@ def get_load_balancer_output(id: pulumi.Input[Optional[Optional[_builtins.str]]]
     return __ret__.apply(lambda __response__: GetLoadBalancerResult(
         additional_vips=pulumi.get(__response__, 'additional_vips'),
         admin_state_up=pulumi.get(__response__, 'admin_state_up'),
+        amphora_group_id=pulumi.get(__response__, 'amphora_group_id'),
         availability_zone=pulumi.get(__response__, 'availability_zone'),
         control_plane_id=pulumi.get(__response__, 'control_plane_id'),
         created_at=pulumi.get(__response__, 'created_at'),

@@ -24,6 +24,7 @@ class LoadBalancerArgs:
     def __init__(__self__, *,
                  additional_vips: pulumi.Input[Optional[Sequence[pulumi.Input['LoadBalancerAdditionalVipArgs']]]] = None,
                  admin_state_up: pulumi.Input[Optional[_builtins.bool]] = None,
+                 amphora_group_id: pulumi.Input[Optional[_builtins.str]] = None,
                  availability_zone: pulumi.Input[Optional[_builtins.str]] = None,
                  description: pulumi.Input[Optional[_builtins.str]] = None,
                  flavor_id: pulumi.Input[Optional[_builtins.str]] = None,
@@ -46,6 +47,11 @@ class LoadBalancerArgs:
                
                A change is made in place. What it costs: connections to an address that is taken away end; else a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.bool] admin_state_up: Whether it is in service. Off: configured, but takes no traffic.
+        :param pulumi.Input[_builtins.str] amphora_group_id: The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+               
+               The id of a `octavia:index:AmphoraGroup`.
+               
+               A change is made in place. What it costs: none for new connections: another amphora serves before one goes; connections that are open at the VIP end when it moves.
         :param pulumi.Input[_builtins.str] availability_zone: The name of the availability zone that its amphorae and its VIP are in.
                
                At most 255 characters.
@@ -102,6 +108,8 @@ class LoadBalancerArgs:
             admin_state_up = True
         if admin_state_up is not None:
             pulumi.set(__self__, "admin_state_up", admin_state_up)
+        if amphora_group_id is not None:
+            pulumi.set(__self__, "amphora_group_id", amphora_group_id)
         if availability_zone is not None:
             pulumi.set(__self__, "availability_zone", availability_zone)
         if description is not None:
@@ -160,6 +168,22 @@ class LoadBalancerArgs:
     @admin_state_up.setter
     def admin_state_up(self, value: pulumi.Input[Optional[_builtins.bool]]):
         pulumi.set(self, "admin_state_up", value)
+
+    @_builtins.property
+    @pulumi.getter(name="amphoraGroupId")
+    def amphora_group_id(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+
+        The id of a `octavia:index:AmphoraGroup`.
+
+        A change is made in place. What it costs: none for new connections: another amphora serves before one goes; connections that are open at the VIP end when it moves.
+        """
+        return pulumi.get(self, "amphora_group_id")
+
+    @amphora_group_id.setter
+    def amphora_group_id(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "amphora_group_id", value)
 
     @_builtins.property
     @pulumi.getter(name="availabilityZone")
@@ -362,6 +386,7 @@ class LoadBalancer(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  additional_vips: pulumi.Input[Optional[Sequence[pulumi.Input[Union['LoadBalancerAdditionalVipArgs', 'LoadBalancerAdditionalVipArgsDict']]]]] = None,
                  admin_state_up: pulumi.Input[Optional[_builtins.bool]] = None,
+                 amphora_group_id: pulumi.Input[Optional[_builtins.str]] = None,
                  availability_zone: pulumi.Input[Optional[_builtins.str]] = None,
                  description: pulumi.Input[Optional[_builtins.str]] = None,
                  flavor_id: pulumi.Input[Optional[_builtins.str]] = None,
@@ -394,6 +419,11 @@ class LoadBalancer(pulumi.CustomResource):
                
                A change is made in place. What it costs: connections to an address that is taken away end; else a seamless reload of haproxy; no request is lost.
         :param pulumi.Input[_builtins.bool] admin_state_up: Whether it is in service. Off: configured, but takes no traffic.
+        :param pulumi.Input[_builtins.str] amphora_group_id: The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+               
+               The id of a `octavia:index:AmphoraGroup`.
+               
+               A change is made in place. What it costs: none for new connections: another amphora serves before one goes; connections that are open at the VIP end when it moves.
         :param pulumi.Input[_builtins.str] availability_zone: The name of the availability zone that its amphorae and its VIP are in.
                
                At most 255 characters.
@@ -477,6 +507,7 @@ class LoadBalancer(pulumi.CustomResource):
                  opts: Optional[pulumi.ResourceOptions] = None,
                  additional_vips: pulumi.Input[Optional[Sequence[pulumi.Input[Union['LoadBalancerAdditionalVipArgs', 'LoadBalancerAdditionalVipArgsDict']]]]] = None,
                  admin_state_up: pulumi.Input[Optional[_builtins.bool]] = None,
+                 amphora_group_id: pulumi.Input[Optional[_builtins.str]] = None,
                  availability_zone: pulumi.Input[Optional[_builtins.str]] = None,
                  description: pulumi.Input[Optional[_builtins.str]] = None,
                  flavor_id: pulumi.Input[Optional[_builtins.str]] = None,
@@ -503,6 +534,7 @@ class LoadBalancer(pulumi.CustomResource):
             if admin_state_up is None:
                 admin_state_up = True
             __props__.__dict__["admin_state_up"] = admin_state_up
+            __props__.__dict__["amphora_group_id"] = amphora_group_id
             __props__.__dict__["availability_zone"] = availability_zone
             __props__.__dict__["description"] = description
             __props__.__dict__["flavor_id"] = flavor_id
@@ -552,6 +584,7 @@ class LoadBalancer(pulumi.CustomResource):
 
         __props__.__dict__["additional_vips"] = None
         __props__.__dict__["admin_state_up"] = None
+        __props__.__dict__["amphora_group_id"] = None
         __props__.__dict__["availability_zone"] = None
         __props__.__dict__["control_plane_id"] = None
         __props__.__dict__["created_at"] = None
@@ -590,6 +623,14 @@ class LoadBalancer(pulumi.CustomResource):
         Whether it is in service. Off: configured, but takes no traffic.
         """
         return pulumi.get(self, "admin_state_up")
+
+    @_builtins.property
+    @pulumi.getter(name="amphoraGroupId")
+    def amphora_group_id(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The amphora group whose amphorae it shares with other load balancers; amphorae of its own when not given. It is moved in place. Beyond Octavia.
+        """
+        return pulumi.get(self, "amphora_group_id")
 
     @_builtins.property
     @pulumi.getter(name="availabilityZone")
