@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests against real services of OpenStack. ``make test-openstack`` brings them up; no other run collects these."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+CLOUD = os.environ.get("OPENSTACK_TEST_CLOUD")
+"""The administrator's cloud in clouds.yaml: of a cloud that is made for tests."""
+collect_ignore_glob = [] if CLOUD else ["test_*.py"]
+
+if CLOUD:
+    from netns.installation import Installation
+
+    from .guests import Guests
+    from .project import Project, project
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(240))
+            item.add_marker(pytest.mark.filterwarnings("default"))  # of openstacksdk's
+
+
+@pytest.fixture(scope="session")
+def admin_cloud() -> str:
+    assert CLOUD
+    return CLOUD
+
+
+@pytest.fixture(scope="module")
+def cloud_project(admin_cloud: str, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Project]:
+    number = int(worker_id.removeprefix("gw")) if worker_id != "master" else 20
+    with project(admin_cloud, tmp_path_factory.mktemp("openstack"), number) as made:
+        yield made
+
+
+@pytest.fixture
+def environment(cloud_project: Project, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The settings of a control plane in that project."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    found = {
+        "OS_CLIENT_CONFIG_FILE": str(cloud_project.clouds_file),
+        "OCTAVIA_OPENSTACK_MANAGEMENT_NETWORK": cloud_project.networks["management"],
+        "OCTAVIA_OPENSTACK_HEARTBEAT_ADDRESS": f"127.0.0.1:{port}",
+        "OCTAVIA_OPENSTACK_COMPUTE_FLAVOR": "amphora",
+    }
+    for name in [one for one in os.environ if one.startswith("OS_")]:
+        monkeypatch.delenv(name)
+    for name, value in found.items():
+        monkeypatch.setenv(name, value)
+    return found
+
+
+@pytest.fixture
+def site(cloud_project: Project, environment: dict[str, str], tmp_path: Path) -> Iterator[Installation]:
+    """A control plane on OpenStack, with guests that come alive. Nothing is left in the cloud afterwards."""
+    made = Installation(tmp_path / "h", options=("--cloud", "openstack", "--os-cloud", "test"))
+    with Guests(cloud_project.user) as made.guests:  # type: ignore[attr-defined]
+        made.start()
+        yield made
+        made.stop()
+        made.client.close()

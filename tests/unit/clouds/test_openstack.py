@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""OpenStack behind the ports, without OpenStack: words of services, rules, names and tags, the config drive. Real ones: tests/openstack."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from builders import resource
+from octavia_provider.clouds.openstack import configuration, failures, names, user_data
+from octavia_provider.clouds.openstack.access import Apply, AtPort, Close, Open, Rule, SecurityGroups, Seen
+from octavia_provider.model.errors import Conflict, Forbidden, NotFound, OctaviaError, Refused, TransientError
+from octavia_provider.ports import Instance, Vip
+
+LB, LISTENER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
+"""Answers of Neutron 29, Nova 34, Glance 33, Keystone 30 and Barbican 23, as they came."""
+ANSWERS: list[tuple[str, int, str, type[OctaviaError], str]] = [
+    (
+        "neutron", 409, '{"NeutronError": {"type": "OverQuota", "message": "Quota exceeded for resources: [\'port\'].", "detail": ""}}',
+        Refused, "quota",
+    ),
+    (
+        "neutron", 409,
+        '{"NeutronError": {"type": "IpAddressGenerationFailure", "message": "No more IP addresses available on network 5.", "detail": ""}}',
+        Conflict, "subnet is full",
+    ),
+    ("nova", 403, '{"forbidden": {"code": 403, "message": "Quota exceeded for instances: Requested 1"}}', Refused, "quota"),
+    ("nova", 403, '{"forbidden": {"code": 403, "message": "Policy doesn\'t allow it"}}', Forbidden, "role"),
+    ("nova", 404, '{"itemNotFound": {"code": 404, "message": "Instance x could not be found."}}', NotFound, ""),
+    ("nova", 500, '{"computeFault": {"code": 500, "message": "Unexpected API Error."}}', TransientError, "tried again"),
+    ("glance", 415, "<html><h1>415 Unsupported Media Type</h1></html>", Refused, "qcow2"),
+    ("keystone", 401, '{"error": {"code": 401, "message": "The request you have made requires authentication."}}', Refused, "clouds.yaml"),
+    ("barbican", 503, "<html> <body>Service  Unavailable</body></html>", TransientError, "tried again"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("service", "status", "body", "kind", "hint"), ANSWERS)
+def test_a_refusal_has_the_services_own_words_and_what_to_do(
+    service: str, status: int, body: str, kind: type[OctaviaError], hint: str
+) -> None:
+    error = failures.refusal(service, status, body, "amphora 7")
+    assert type(error) is kind
+    assert hint in error.hint
+    assert str(error).startswith(f"amphora 7: {service.capitalize()} says ({status}): ")
+    assert failures.spoken(body) in error.message
+    assert "<" not in error.message
+
+
+def test_a_fault_of_a_server_says_what_to_do() -> None:
+    error = failures.fault("No valid host was found. There are not enough hosts available.", "amphora 7")
+    assert isinstance(error, Refused)
+    assert "No valid host was found" in error.message
+    assert "compute_flavor" in error.hint
+
+
+# ── who may come in ──────────────────────────────────────────────────────────────────────────────────────────────────
+def plan(seen: Seen | None, *listeners: Any, **values: Any) -> tuple[Any, ...]:
+    balancer = resource("load_balancer", LB, **values)
+    access = SecurityGroups(None, None)  # type: ignore[arg-type] - a plan asks nobody
+    instances = [Instance(amphora_id="a", load_balancer_id=LB, agent=("192.0.2.1", 9443))]
+    return access.plan(balancer, listeners, instances, [seen] if seen else [])
+
+
+def test_a_listener_is_opened_to_all_or_to_whom_it_allows() -> None:
+    (step,) = plan(Seen(LB, "g"), resource("listener", LISTENER, protocol="HTTP", protocol_port=80))
+    assert isinstance(step, Open)
+    assert not step.before
+    assert [rule.cidr for rule in step.rules] == ["0.0.0.0/0", "::/0"]
+    allowed = resource("listener", LISTENER, protocol="UDP", protocol_port=53, allowed_cidrs=["10.0.0.0/8"])
+    (step,) = plan(Seen(LB, "g"), allowed)
+    assert step.rules == (Rule(LISTENER, "udp", 53, "10.0.0.0/8"),)
+
+
+def test_what_is_not_wanted_is_closed_before_anything_is_pushed() -> None:
+    old = Rule(LISTENER, "tcp", 80, "0.0.0.0/0")
+    close, opened = plan(
+        Seen(LB, "g", {old: "r"}), resource("listener", LISTENER, protocol_port=80, allowed_cidrs=["10.0.0.0/8"])
+    )
+    assert (close.before, close.rule_ids, opened.before) == (True, ("r",), False)
+    (close,) = SecurityGroups(None, None).plan(None, (), (), [Seen(LB, "g", {old: "r"})])  # type: ignore[arg-type]
+    assert isinstance(close, Close)
+
+
+def test_nothing_is_done_where_all_is_as_it_should_be() -> None:
+    rule = Rule(LISTENER, "tcp", 80, "10.0.0.0/8")
+    port = AtPort("p", ("g",), None, amphora=True)
+    listener = resource("listener", LISTENER, protocol_port=80, allowed_cidrs=["10.0.0.0/8"])
+    assert plan(Seen(LB, "g", {rule: "r"}, (port,)), listener) == ()
+
+
+def test_given_security_groups_stand_in_place_of_rules_and_the_policy_is_at_all_ports() -> None:
+    ports = (AtPort("vip", (), None, amphora=False), AtPort("p", ("g",), None, amphora=True))
+    listener = resource("listener", LISTENER, protocol_port=80)
+    steps = plan(Seen(LB, "g", {}, ports), listener, vip_sg_ids=[LISTENER], vip_qos_policy_id=LB)
+    assert all(isinstance(step, Apply) for step in steps)
+    assert [dict(step.values) for step in steps] == [
+        {"qos_policy_id": LB}, {"security_groups": [LISTENER, "g"], "qos_policy_id": LB},
+    ]  # fmt: skip
+
+
+# ── names, tags, the config drive ────────────────────────────────────────────────────────────────────────────────────
+def test_tags_are_as_nova_takes_them() -> None:
+    for tag in (names.control_plane(LB), names.load_balancer(LB), names.amphora(LB)):
+        assert len(tag) <= 60
+        assert not set(tag) & set(",/")
+        assert names.tagged(["x", tag], tag.partition("=")[0]) == LB
+
+
+def test_what_a_port_carries_is_read_back_from_its_tags() -> None:
+    tags = [names.amphora(LB), *names.carrying(("10.0.0.4", "fd00::4"), ("10.0.0.5",))]
+    assert names.carried(tags) == (("10.0.0.4", "fd00::4"), ("10.0.0.5",))
+
+
+def test_the_config_drive_has_the_files_with_their_modes() -> None:
+    files = {"/etc/a": (0o600, b"\x00secret\xff"), "/run/b": (0o644, b"")}
+    assert user_data.decode(user_data.encode(files, "amphora 7")) == files
+    with pytest.raises(Refused, match="Nova takes 65535"):
+        user_data.encode({"/etc/a": (0o600, b"x" * 65536)}, "amphora 7")
+
+
+def test_interfaces_are_known_by_their_mac_and_what_vrrp_moves_is_told_apart() -> None:
+    port = {
+        "mac_address": "fa:16:3e:00:00:01",
+        "network_id": "n",
+        "fixed_ips": [{"subnet_id": "s", "ip_address": "10.0.0.9"}],
+    }
+    vip = Vip(address="10.0.0.5", network_id="n", prefix=24, gateway="10.0.0.1", shared=True)
+    other = replace(vip, address="10.9.0.5", network_id="other")
+    subnet = {"id": "s", "cidr": "10.0.0.0/24", "gateway_ip": "10.0.0.1"}
+    (found,) = json.loads(user_data.interfaces([(port, {"mtu": 1450}, [subnet])], [vip, other]))
+    assert (found["mac"], found["mtu"]) == ("fa:16:3e:00:00:01", 1450)
+    assert [(one["address"], one["shared"]) for one in found["addresses"]] == [
+        ("10.0.0.9/24", False),
+        ("10.0.0.5/24", True),
+    ]
+
+
+# ── settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+def test_missing_settings_are_named_as_the_environment_spells_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OCTAVIA_OPENSTACK_HEARTBEAT_ADDRESS", "nowhere")
+    with pytest.raises(Refused) as refused:
+        configuration("prod")
+    assert "OCTAVIA_OPENSTACK_MANAGEMENT_NETWORK: Field required" in str(refused.value)
+    assert "OCTAVIA_OPENSTACK_HEARTBEAT_ADDRESS: " in str(refused.value)
+
+
+def test_nothing_of_openstack_is_imported_before_it_is_asked_for() -> None:
+    code = "import sys, octavia_provider.app; print([m for m in sys.modules if m.split('.')[0] in ('openstack', 'keystoneauth1')])"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stdout == "[]\n"
