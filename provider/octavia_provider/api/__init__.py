@@ -7,7 +7,7 @@ A request is parsed and validated in the event loop; what it reads or writes is 
 from __future__ import annotations
 
 from .app import create_app
-from .context import Callbacks, Settings
-from .serve import Server, serve_tcp, serve_unix
+from .context import Callbacks, Settings, Users
+from .serve import Server, TcpPort, serve_tcp, serve_unix
 
-__all__ = ["Callbacks", "Server", "Settings", "create_app", "serve_tcp", "serve_unix"]
+__all__ = ["Callbacks", "Server", "Settings", "TcpPort", "Users", "create_app", "serve_tcp", "serve_unix"]

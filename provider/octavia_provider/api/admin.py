@@ -13,6 +13,7 @@ from octavia_provider import __version__
 from octavia_provider.model.errors import NotFound
 from octavia_provider.ports import Record, Transaction
 
+from .authorization import allowed
 from .context import CONTEXT, Context
 from .errors import answer
 from .representation import wants_model
@@ -71,8 +72,11 @@ async def render(request: web.Request) -> web.Response:
 
 
 async def control_plane(request: web.Request) -> web.Response:
-    """GET /v2/octavia/control-plane: who answers."""
+    """GET /v2/octavia/control-plane: who answers; to users its id and version alone."""
     context = request.app[CONTEXT]
+    if not allowed(request, "status:get_all", None):
+        facts = control_plane_facts(context)
+        return answer({"control_plane": {name: facts[name] for name in ("id", "version", "cloud")}})
     objects, processes = await context.store.read(lambda tx: (len(tx.find()), control_planes(tx)))
     facts = {**control_plane_facts(context), "objects": objects, "control_planes": processes}
     return answer({"control_plane": facts})

@@ -14,6 +14,7 @@ from octavia_provider.model.errors import NotFound
 from octavia_provider.ports import CERTIFICATE, DRAIN, Amphora, Record, StatusCache, Transaction
 
 from . import list_query
+from .authorization import seen
 from .context import CONTEXT
 from .errors import answer
 from .requests import path_id
@@ -36,7 +37,7 @@ async def amphorae(request: web.Request) -> web.Response:
     """GET /v2/octavia/amphorae."""
     context = request.app[CONTEXT]
     found = await context.store.read(lambda tx: [_show(tx, amphora, context.status_cache) for amphora in tx.amphorae()])
-    return answer(list_query.page(found, "amphorae", request.url, dict.fromkeys(_NAMES)))
+    return answer(list_query.page(found, "amphorae", seen(request), dict.fromkeys(_NAMES)))
 
 
 async def show(request: web.Request) -> web.Response:

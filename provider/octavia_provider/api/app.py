@@ -11,9 +11,10 @@ from aiohttp.typedefs import Handler
 from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, OPERATOR_KINDS, PARENTS, SHARED_KINDS
 from octavia_provider.ports import NetworkDirectory, Networks, StatusCache, Store
 
-from . import admin, amphorae, events, leftovers, operations, overview, quotas
+from . import admin, amphorae, events, health, leftovers, operations, overview, quotas
+from .authorization import authenticate, listed, marked, narrowing, of_object, of_project, one, own, word
 from .compat import neutron, providers, versions
-from .context import CONTEXT, CONTROL_PLANE_HEADER, Callbacks, Context, Settings
+from .context import CONTEXT, CONTROL_PLANE_HEADER, Callbacks, Context, Settings, Users
 from .errors import explain
 from .event_feed import EventFeed
 from .objects import Objects, update_members
@@ -28,12 +29,12 @@ _VERSIONS = ("/v2", "/v2.0")
 
 def create_app(
     store: Store, status_cache: StatusCache, networks: Networks, *, settings: Settings, callbacks: Callbacks,
-    local_kinds: Collection[str] = (), directory: NetworkDirectory | None = None,
+    local_kinds: Collection[str] = (), directory: NetworkDirectory | None = None, users: Users | None = None,
 ) -> web.Application:  # fmt: skip
     """The API over a store. Ends its waits when the application shuts down; the store stays open.
 
     ``local_kinds``: the kinds of objects that exist in this cloud alone. ``directory``: the networks to choose from, where
-    clients cannot ask Neutron.
+    clients cannot ask Neutron. ``users``: whose requests are answered, where not everybody may do everything.
     """
     app = web.Application(middlewares=[_around], client_max_size=MANY)
     pauses = Pauses() if settings.shared else None
@@ -52,6 +53,7 @@ def create_app(
         unique_swaps=UniqueSwaps(store),
         event_feed=event_feed,
         pauses=pauses,
+        users=users,
     )
 
     async def end_waits(_app: web.Application) -> None:
@@ -59,9 +61,13 @@ def create_app(
         event_feed.close()
 
     app.on_shutdown.append(end_waits)
+    if users is not None:
+        app.on_cleanup.append(lambda _: users.identity.close())
     for prefix in _PREFIXES:
         app.router.add_get(prefix or "/", versions.versions)
-        neutron.projects(app.router, prefix)
+        app.router.add_get(f"{prefix}/healthcheck", health.healthcheck)
+        if users is None:
+            neutron.projects(app.router, prefix)
         for version in _VERSIONS:
             _routes(app.router, prefix + version)
             for kind in local_kinds:
@@ -73,31 +79,39 @@ def create_app(
 
 def _routes(router: web.UrlDispatcher, base: str) -> None:
     router.add_get(base, versions.versions)
-    for word in ("lbaas", "octavia"):
-        router.add_get(f"{base}/{word}", versions.name)
+    for name in ("lbaas", "octavia"):
+        router.add_get(f"{base}/{name}", own(versions.name))
     for under in (f"{base}/lbaas", base):  # the second: as Octavia, which serves its collections without the word too
         _balancers(router, under)
     for kind in SHARED_KINDS:
         _kind(router, f"{base}/octavia", kind)
-    router.add_get(f"{base}/octavia/amphorae", amphorae.amphorae)
-    router.add_get(f"{base}/octavia/amphorae/{{id}}", amphorae.show)
-    router.add_get(f"{base}/octavia/amphorae/{{id}}/stats", amphorae.statistics)
-    router.add_delete(f"{base}/octavia/amphorae/{{id}}", operations.delete)
-    router.add_put(f"{base}/octavia/amphorae/{{id}}/config", operations.configure)
-    router.add_put(f"{base}/octavia/amphorae/{{id}}/certificate", operations.rotate)
-    router.add_put(f"{base}/octavia/amphorae/{{id}}/agent", operations.restart)
-    router.add_post(f"{base}/octavia/certificate-authority/rotation", operations.rotate_authority)
-    router.add_put(f"{base}/octavia/amphorae/{{id}}/failover", operations.fail_over)
-    router.add_put(f"{base}/octavia/amphorae/{{id}}/drain", operations.drain)
-    router.add_delete(f"{base}/octavia/amphorae/{{id}}/drain", operations.undo_drain)
-    router.add_get(f"{base}/octavia/loadbalancers/{{id}}/configuration", admin.configuration)
-    router.add_post(f"{base}/octavia/loadbalancers/{{id}}/configuration", admin.render)
-    router.add_get(f"{base}/octavia/control-plane", admin.control_plane)
-    router.add_post(f"{base}/octavia/control-plane/stop", admin.stop)
-    router.add_get(f"{base}/octavia/status", overview.status)
-    router.add_get(f"{base}/octavia/events", events.events)
-    router.add_get(f"{base}/octavia/leftovers", leftovers.leftovers)
-    router.add_post(f"{base}/octavia/confirm", leftovers.confirmed)
+    _amphorae(router, f"{base}/octavia/amphorae")
+    balancer = f"{base}/octavia/loadbalancers/{{id}}"
+    router.add_get(f"{balancer}/configuration", own(admin.configuration, "loadbalancer:get_configuration"))
+    router.add_post(f"{balancer}/configuration", own(admin.render, "loadbalancer:post_configuration"))
+    router.add_get(f"{base}/octavia/control-plane", own(admin.control_plane, "control-plane:get_one"))
+    router.add_post(f"{base}/octavia/control-plane/stop", own(admin.stop, "control-plane:post_stop"))
+    rotation = own(operations.rotate_authority, "certificate-authority:post_rotation")
+    router.add_post(f"{base}/octavia/certificate-authority/rotation", rotation)
+    router.add_get(f"{base}/octavia/status", own(overview.status, "status:get_all"))
+    router.add_get(f"{base}/octavia/events", narrowing(events.events, "event"))
+    router.add_get(f"{base}/octavia/leftovers", own(leftovers.leftovers, "leftover:get_all"))
+    router.add_post(f"{base}/octavia/confirm", own(leftovers.confirmed, "leftover:post_confirm"))
+
+
+def _amphorae(router: web.UrlDispatcher, base: str) -> None:
+    """Amphorae are operators' alone: no user knows of them."""
+    amphora = f"{base}/{{id}}"
+    router.add_get(base, own(amphorae.amphorae, "amphora:get_all"))
+    router.add_get(amphora, own(amphorae.show, "amphora:get_one"))
+    router.add_get(f"{amphora}/stats", own(amphorae.statistics, "amphora:get_stats"))
+    router.add_delete(amphora, own(operations.delete, "amphora:delete"))
+    router.add_put(f"{amphora}/config", own(operations.configure, "amphora:put_config"))
+    router.add_put(f"{amphora}/certificate", own(operations.rotate, "amphora:put_certificate"))
+    router.add_put(f"{amphora}/agent", own(operations.restart, "amphora:put_agent"))
+    router.add_put(f"{amphora}/failover", own(operations.fail_over, "amphora:put_failover"))
+    router.add_put(f"{amphora}/drain", own(operations.drain, "amphora:put_drain"))
+    router.add_delete(f"{amphora}/drain", own(operations.undo_drain, "amphora:delete_drain"))
 
 
 def _balancers(router: web.UrlDispatcher, base: str) -> None:
@@ -108,28 +122,32 @@ def _balancers(router: web.UrlDispatcher, base: str) -> None:
         if kind != "quota":
             _kind(router, base, kind)
     _operators(router, base)
-    balancer = f"{base}/loadbalancers/{{id}}"
-    router.add_put(f"{base}/pools/{{pool_id}}/members", update_members)
-    router.add_get(f"{balancer}/events", events.of_load_balancer)
-    router.add_get(f"{balancer}/status", admin.status_tree)
-    router.add_get(f"{balancer}/statuses", admin.status_tree)
-    router.add_get(f"{balancer}/stats", admin.load_balancer_statistics)
-    router.add_get(f"{base}/listeners/{{id}}/stats", admin.listener_statistics)
-    router.add_put(f"{balancer}/failover", operations.fail_over_balancer)
+    balancer, lb = f"{base}/loadbalancers/{{id}}", "load_balancer"
+    batch = of_object(update_members, "pool", "member:post", "member:put", "member:delete", name="pool_id")
+    router.add_put(f"{base}/pools/{{pool_id}}/members", batch)
+    router.add_get(f"{balancer}/events", narrowing(events.of_load_balancer, "event"))
+    for name in ("status", "statuses"):
+        router.add_get(f"{balancer}/{name}", of_object(admin.status_tree, lb, "loadbalancer:get_status"))
+    router.add_get(f"{balancer}/stats", of_object(admin.load_balancer_statistics, lb, "loadbalancer:get_stats"))
+    listener = of_object(admin.listener_statistics, "listener", "listener:get_stats")
+    router.add_get(f"{base}/listeners/{{id}}/stats", listener)
+    router.add_put(f"{balancer}/failover", of_object(operations.fail_over_balancer, lb, "loadbalancer:put_failover"))
 
 
 def _operators(router: web.UrlDispatcher, base: str) -> None:
-    router.add_get(f"{base}/quotas", quotas.quotas)
-    router.add_get(f"{base}/quotas/defaults", quotas.defaults)
-    router.add_get(f"{base}/quotas/{{project_id}}", quotas.show)
-    router.add_get(f"{base}/quotas/{{project_id}}/default", quotas.defaults)
-    router.add_put(f"{base}/quotas/{{project_id}}", quotas.update)
-    router.add_delete(f"{base}/quotas/{{project_id}}", quotas.delete)
-    router.add_get(f"{base}/providers", providers.providers)
-    router.add_get(f"{base}/providers/{{provider}}/flavor_capabilities", providers.flavor_capabilities)
-    router.add_get(
-        f"{base}/providers/{{provider}}/availability_zone_capabilities", providers.availability_zone_capabilities
-    )
+    quota = f"{base}/quotas/{{project_id}}"
+    router.add_get(f"{base}/quotas", narrowing(quotas.quotas, "quota"))
+    router.add_get(f"{base}/quotas/defaults", own(quotas.defaults, "quota:get_defaults"))
+    router.add_get(quota, of_project(quotas.show, "quota:get_one"))
+    router.add_get(f"{quota}/default", of_project(quotas.defaults, "quota:get_defaults"))
+    router.add_put(quota, of_project(quotas.update, "quota:put"))
+    router.add_delete(quota, of_project(quotas.delete, "quota:delete"))
+    provider = f"{base}/providers/{{provider}}"
+    router.add_get(f"{base}/providers", own(providers.providers, "provider:get_all"))
+    flavors = own(providers.flavor_capabilities, "provider-flavor:get_all")
+    router.add_get(f"{provider}/flavor_capabilities", flavors)
+    zones = own(providers.availability_zone_capabilities, "provider-availability-zone:get_all")
+    router.add_get(f"{provider}/availability_zone_capabilities", zones)
 
 
 def _under(kind: str) -> str:
@@ -143,11 +161,11 @@ def _under(kind: str) -> str:
 def _kind(router: web.UrlDispatcher, base: str, kind: str) -> None:
     objects = Objects(kind)
     collection = f"{base}/{KINDS[kind].COLLECTION.replace('_', '-')}"
-    router.add_get(collection, objects.list)
-    router.add_post(collection, objects.create)
-    router.add_get(f"{collection}/{{id}}", objects.show)
-    router.add_put(f"{collection}/{{id}}", objects.update)
-    router.add_delete(f"{collection}/{{id}}", objects.delete)
+    router.add_get(collection, listed(objects.list, kind))
+    router.add_post(collection, marked(objects.create, f"{word(kind)}:post"))  # whose it is stands in the body
+    router.add_get(f"{collection}/{{id}}", one(objects.show, kind, "get_one"))
+    router.add_put(f"{collection}/{{id}}", one(objects.update, kind, "put"))
+    router.add_delete(f"{collection}/{{id}}", one(objects.delete, kind, "delete"))
 
 
 async def _handled(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -175,6 +193,8 @@ async def _around(request: web.Request, handler: Handler) -> web.StreamResponse:
     context.callbacks.activity(1)
     try:
         try:
+            if context.users is not None:
+                await authenticate(request, context.users)
             if context.pauses is not None:
                 context.pauses.admit(request)
             response = await _handled(request, handler)

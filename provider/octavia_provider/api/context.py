@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from octavia_provider.ports import Amphora, Networks, StatusCache, Store
+from octavia_provider.ports import Amphora, Identity, Networks, Policy, StatusCache, Store
 
 from .event_feed import EventFeed
 from .pause import Pauses
@@ -20,7 +20,7 @@ from .unique_swap import UniqueSwaps
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Facts that the API tells about itself. ``started_at`` is UTC, ISO 8601; ``schema`` is the store's.
-    ``shared``: other control planes share it.
+    ``shared``: other control planes share it. ``public_url``: where clients reach a TCP port behind a proxy.
     """
 
     project_id: str
@@ -29,6 +29,7 @@ class Settings:
     schema: str = ""
     shared: bool = False
     started_at: str = ""
+    public_url: str = ""
 
 
 class Configurations(Protocol):
@@ -81,8 +82,16 @@ class Callbacks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Users:
+    """Whose requests are answered, beside those on the Unix socket, whose caller may do everything."""
+
+    identity: Identity
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The ports, and what is known of the process."""
+    """The ports, and what is known of the process. ``users`` None: nobody is asked who they are."""
 
     store: Store
     status_cache: StatusCache
@@ -93,6 +102,7 @@ class Context:
     unique_swaps: UniqueSwaps
     event_feed: EventFeed
     pauses: Pauses | None = None
+    users: Users | None = None
 
 
 CONTROL_PLANE_HEADER = "X-Octavia-Control-Plane"

@@ -58,10 +58,10 @@ class ObjectWriter:
     quota_check: QuotaCheck
 
     @classmethod
-    def begin(cls, tx: Transaction, networks: Networks) -> ObjectWriter:
-        """In this transaction."""
+    def begin(cls, tx: Transaction, networks: Networks, *, by_project: bool = False) -> ObjectWriter:
+        """In this transaction. ``by_project``: what one project has, another one cannot use."""
         local = networks if isinstance(networks, LocalAllocation) else None
-        return cls(tx, networks, local, Rules(tx), QuotaCheck(tx))
+        return cls(tx, networks, local, Rules(tx, by_project=by_project), QuotaCheck(tx))
 
     def create(self, create_requests: Sequence[CreateRequest], claim: Claim | None) -> Created:
         """Make what was ordered: all of it or nothing. What the claim's owner left behind in a crash is taken up."""

@@ -20,6 +20,7 @@ from octavia_provider.model.errors import (
     OctaviaError,
     PermanentError,
     TransientError,
+    Unauthenticated,
     Violation,
 )
 
@@ -76,7 +77,8 @@ def _closed(response: web.Response) -> web.Response:
 
 
 _STATUS: Mapping[type[OctaviaError], int] = {
-    Invalid: 400, NotFound: 404, Conflict: 409, Forbidden: 403, PermanentError: 400, TransientError: 503,
+    Invalid: 400, NotFound: 404, Conflict: 409, Forbidden: 403,
+    Unauthenticated: 401, PermanentError: 400, TransientError: 503,
 }  # fmt: skip
 
 
@@ -88,6 +90,8 @@ def _ours(error: OctaviaError) -> web.Response:
         violations = [Violation(error.path, error.message)]
     status = next((status for kind, status in _STATUS.items() if isinstance(error, kind)), 500)
     response = fault(status, str(error), violations)
+    if isinstance(error, Unauthenticated) and error.challenge:
+        response.headers["WWW-Authenticate"] = error.challenge
     if isinstance(error, TransientError):
         response.headers["Retry-After"] = str(max(1, round(error.retry_after)))
     return response

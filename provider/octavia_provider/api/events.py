@@ -20,6 +20,7 @@ from octavia_provider.model.events import INFO, SEVERITIES, Event, EventFilter, 
 from octavia_provider.model.naming import means
 from octavia_provider.ports import Transaction
 
+from .authorization import ALL_PROJECTS, narrowed_to, seen
 from .context import CONTEXT, CONTROL_PLANE_HEADER
 from .errors import answer
 from .list_query import page_link
@@ -40,6 +41,8 @@ _KNOWN = (
     "limit",
     "marker",
     "page_reverse",
+    "project_id",
+    ALL_PROJECTS,
 )
 
 
@@ -47,14 +50,16 @@ async def events(request: web.Request) -> web.StreamResponse:
     """GET /v2/octavia/events."""
     query = _Query(request)
     if query.words:
-        ids = await request.app[CONTEXT].store.read(lambda tx: list(_meant(tx, query.words)))
+        project_id = narrowed_to(request)
+        ids = await request.app[CONTEXT].store.read(lambda tx: list(_meant(tx, query.words, project_id)))
         query.filter = replace(query.filter, load_balancer_ids=tuple(ids))
     return await _answer(request, query)
 
 
-def _meant(tx: Transaction, words: Sequence[str]) -> Iterator[str]:
-    """The load balancers that are called so: those that have events, and those that have none yet."""
-    known = {*tx.event_subjects(), *((one.id, one.spec["name"]) for one in tx.find("load_balancer"))}
+def _meant(tx: Transaction, words: Sequence[str], project_id: str | None) -> Iterator[str]:
+    """The load balancers that are called so: those that have events, and those that have none yet; of one project those that are there."""
+    there = [one for one in tx.find("load_balancer") if project_id in (None, one.project_id)]
+    known = {(one.id, one.spec["name"]) for one in there} | set(() if project_id else tx.event_subjects())
     for word in words:
         found = [id_ for id_, name in known if means(word, id_, name)]
         if not found:
@@ -68,8 +73,10 @@ async def of_load_balancer(request: web.Request) -> web.StreamResponse:
     query = _Query(request, of=id_)
 
     def known(tx: Transaction) -> bool:
-        of_it = EventFilter(load_balancer_ids=(id_,))
-        return tx.get("load_balancer", id_) is not None or bool(tx.events(of_it, limit=1))
+        record = tx.get("load_balancer", id_)
+        if record is not None:
+            return query.filter.project_id in (None, record.project_id)
+        return bool(tx.events(EventFilter(load_balancer_ids=(id_,), project_id=query.filter.project_id), limit=1))
 
     if not await request.app[CONTEXT].store.read(known):
         raise NotFound(f"load balancer {id_} does not exist in this control plane")
@@ -100,6 +107,7 @@ class _Query:
             severity=self.severity if self.severity in SEVERITIES else INFO,
             since=self._since(),
             after=0 if self.newest else self.marker or 0,
+            project_id=narrowed_to(request) or self._query.get("project_id"),
         )
         if self._wrong:
             raise Invalid(self._wrong)
@@ -146,9 +154,9 @@ def _links(request: web.Request, query: _Query, page: Sequence[Event], *, more: 
     later, earlier = (inside, more) if query.newest else (more, inside)
     links = []
     if page and later:
-        links.append(page_link(request.url, "next", str(page[-1].sequence), backwards=False))
+        links.append(page_link(seen(request), "next", str(page[-1].sequence), backwards=False))
     if page and earlier:
-        links.append(page_link(request.url, "previous", str(page[0].sequence), backwards=True))
+        links.append(page_link(seen(request), "previous", str(page[0].sequence), backwards=True))
     return links
 
 

@@ -19,7 +19,7 @@ from .requests import FLAGS
 Object = Mapping[str, Any]
 T = TypeVar("T", bound=Object)
 NULL = "null"
-_PAGING = frozenset({"limit", "marker", "page_reverse", "fields", "sort", "sort_key", "sort_dir"})
+_PAGING = frozenset({"limit", "marker", "page_reverse", "fields", "sort", "sort_key", "sort_dir", "all_projects"})
 _TAGS: Mapping[str, Callable[[set[str], set[str]], bool]] = {
     "tags": lambda has, asked: asked <= has,
     "tags-any": lambda has, asked: bool(asked & has),

@@ -16,6 +16,8 @@ from octavia_provider.model.validation import validate
 from octavia_provider.ports import Record, Transaction
 
 from . import create_update, deletion, list_query
+from .authorization import by_project, project_of, require, require_parents, seen
+from .authorization import word as rule_word
 from .compat.coercion import understood
 from .context import CONTEXT
 from .errors import answer
@@ -38,7 +40,7 @@ from .requests import (
     word,
     words,
 )
-from .rules import found, key
+from .rules import ROOTS, found, key
 from .views import View, shown_names
 
 Shown = dict[str, Any]
@@ -61,7 +63,7 @@ class Objects:
     async def list(self, request: web.Request) -> web.Response:
         """GET of the collection."""
         context = request.app[CONTEXT]
-        parent_id = self._parent_id(request)
+        parent_id, url = self._parent_id(request), seen(request)
 
         def work(tx: Transaction) -> Shown:
             if parent_id is not None:
@@ -70,7 +72,7 @@ class Objects:
             view.foresee()
             parent = (self.parent_name, parent_id) if parent_id is not None else None
             read: Callable[[Sequence[LazyView]], None] = lambda _: None  # noqa: E731
-            names = list_query.looked_at(request.query)
+            names = list_query.looked_at(url.query)
             if reconciled(self.kind) and names is not None and names <= plain(self.kind).keys() | {"id"}:
                 load, few = partial(self._find, tx, parent_id=parent_id), sorted(names - {"id"})
                 told = tx.values(self.kind, asked(self.kind, few), parent)
@@ -79,9 +81,7 @@ class Objects:
             else:
                 records = sorted(tx.find(self.kind, parent=parent), key=_place)
                 objects = [LazyView.of(view, record) for record in records]
-            return list_query.page(
-                objects, self.words, request.url, shown_names(self.kind), render=LazyView.whole, read=read
-            )
+            return list_query.page(objects, self.words, url, shown_names(self.kind), render=LazyView.whole, read=read)
 
         return answer(await context.store.read(work))
 
@@ -109,7 +109,7 @@ class Objects:
         """POST: one object, or a load balancer with all that is in it."""
         context, wait = request.app[CONTEXT], read_wait(request)
         body = await read_body(request, MANY if self.kind in NESTING else BODY)
-        parent_id, project_id = self._parent_id(request), context.settings.project_id
+        parent_id, project_id = self._parent_id(request), project_of(request)
         faults = Faults(strangers(body, self.word, "owner"))
         with faults.collected():
             claim = read_claim(body)
@@ -117,12 +117,17 @@ class Objects:
             given = self._given(read_object(body, self.kind), parent_id, faults)
             wanted = await apart(request, create_requests, self.kind, given, project_id)
         faults.check()
-        nested = len(wanted) > 1 and self.kind == "load_balancer"
+        nested, rule = len(wanted) > 1 and self.kind == "load_balancer", f"{rule_word(self.kind)}:post"
+        if self.kind in ROOTS:
+            require(request, rule, wanted[0].project_id)
 
         def work(tx: Transaction) -> tuple[create_update.Created, Shown]:
             if parent_id is not None:
                 _parent(tx, self.parent_kind, self.parent_name, parent_id)
-            made = create_update.ObjectWriter.begin(tx, context.networks).create(wanted, claim)
+            require_parents(request, tx, rule, self.kind, wanted[0].values)
+            begun = create_update.ObjectWriter.begin(tx, context.networks, by_project=by_project(request))
+            made = begun.create(wanted, claim)
+            require(request, rule, made.record.project_id)
             return made, _show(_view(tx, request, own=wait is not None), made.record, nested=nested)
 
         made, shown = await context.store.write(work)
@@ -141,7 +146,8 @@ class Objects:
 
         def work(tx: Transaction) -> tuple[Record, Shown]:
             id_ = self._find(tx, named, parent_id).id
-            begun, faults = create_update.ObjectWriter.begin(tx, context.networks), Faults(wrong)
+            begun = create_update.ObjectWriter.begin(tx, context.networks, by_project=by_project(request))
+            faults = Faults(wrong)
             with faults.collected():
                 record = begun.update(self.kind, id_, given, owner)
             faults.check()
@@ -215,7 +221,7 @@ class Objects:
 async def update_members(request: web.Request) -> web.Response:
     """PUT of a pool's members: Octavia's batch, all of it or nothing."""
     context, wait, additive = request.app[CONTEXT], read_wait(request), flag(request, "additive_only")
-    pool_id, project_id = path_id(request, "pool_id"), context.settings.project_id
+    pool_id, project_id = path_id(request, "pool_id"), project_of(request)
     body = await read_body(request, MANY)
     faults = Faults(strangers(body, "members"))
     with faults.collected():

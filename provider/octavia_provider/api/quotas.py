@@ -14,6 +14,7 @@ from octavia_provider.model.validation import validate, validated
 from octavia_provider.ports import Record, Transaction
 
 from . import create_update, deletion, list_query
+from .authorization import seen
 from .compat.coercion import understood
 from .context import CONTEXT, Context
 from .errors import answer
@@ -31,7 +32,7 @@ async def quotas(request: web.Request) -> web.Response:
     """GET /v2/lbaas/quotas: of the projects that have one."""
     context = request.app[CONTEXT]
     found = await context.store.read(lambda tx: [_show(tx, context, r) for r in sorted(tx.find(Quota.KIND), key=key)])
-    return answer(list_query.page(found, "quotas", request.url, _spelled(shown_names(Quota.KIND))))
+    return answer(list_query.page(found, "quotas", seen(request), _spelled(shown_names(Quota.KIND))))
 
 
 async def defaults(_request: web.Request) -> web.Response:

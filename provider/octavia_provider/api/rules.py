@@ -67,8 +67,9 @@ class Rules:
     Graphs that are read hold no members but those that a rule asks for: writing one must not read the others.
     """
 
-    def __init__(self, tx: Transaction) -> None:
+    def __init__(self, tx: Transaction, *, by_project: bool = False) -> None:
         self._tx = tx
+        self._by_project = by_project
         self._graphs: dict[str, graphs.Graph] = {}
         self._policies: set[str] = set()
         self._called: dict[str, bool] = {}
@@ -112,7 +113,7 @@ class Rules:
         if kind in ("health_monitor", "pool"):
             self._read_members_asked_otherwise(graph, kind, id_, values)
         resource = graphs.build(kind, values, id=id_)
-        self._add_containers(graph, resource)
+        self._add_containers(graph, resource, scope_id)
         if kind == "l7_rule":
             self._read_rules(graph, values["l7policy_id"])
         elif kind == "listener":
@@ -149,11 +150,12 @@ class Rules:
                 if not record.deleting:
                     graph.add(graphs.build("l7_rule", record.spec, id=record.id))
 
-    def _add_containers(self, graph: graphs.Graph, resource: Resource) -> None:
-        """The TLS containers that it names, into the graph."""
+    def _add_containers(self, graph: graphs.Graph, resource: Resource, scope_id: str) -> None:
+        """The TLS containers that it names, into the graph; those of other projects are not there."""
         for _, id_ in graphs.container_refs(resource):
             record = self._tx.get("tls_container", id_)
-            if record is not None and not record.deleting:
+            others = self._by_project and record is not None and record.project_id != self.project(scope_id)
+            if record is not None and not record.deleting and not others:
                 graph.add(graphs.build(record.kind, record.spec, id=id_))
 
     def _check_users(self, id_: str, values: Mapping[str, Any], path: Path) -> None:
@@ -162,7 +164,7 @@ class Rules:
         for user in users(self._tx, "tls_container", id_):
             graph = self._graph(user.scope_id)
             resource = graphs.build(user.kind, user.spec, id=user.id)
-            self._add_containers(graph, resource)
+            self._add_containers(graph, resource, user.scope_id)
             graph.add(graphs.build("tls_container", values, id=id_))
             for violation in graphs.check_containers(graph, resource):
                 message = f"{subject(user)} uses it, and its {violation.path[0]} {violation.message}"

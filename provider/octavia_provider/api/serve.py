@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serving the application: on a Unix socket that admits its own user alone, or on TCP."""
+"""Serving the application: on a Unix socket that admits its own user alone, on TCP, or on both."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
+import ssl
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -14,6 +17,8 @@ from aiohttp.typedefs import Handler, Middleware
 
 from octavia_provider.model.errors import Conflict, Forbidden, Refused
 
+from .authorization import on_unix_socket
+from .context import CONTEXT
 from .errors import fault
 from .protocol import Runner
 
@@ -24,6 +29,29 @@ BACKLOG = 1024  # a Unix socket has no SYN to repeat: a caller beyond it is turn
 # asyncio accepts so many at a time, and where descriptors are short it fails (and complains) so often before it pauses
 ACCEPTS = 16
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: SO_PEERCRED, unix(7)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpPort:
+    """Where users are served beside the Unix socket; by TLS where there is a certificate (with its chain) and its key."""
+
+    host: str
+    port: int
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def tls(self) -> ssl.SSLContext | None:
+        """``Refused`` where the certificate cannot be used."""
+        if self.certificate is None:
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        try:
+            context.load_cert_chain(self.certificate, self.key)
+        except OSError as error:  # ssl.SSLError is one
+            subject = f"certificate {self.certificate}"
+            raise Refused(f"cannot be used: {error}", subject=subject, hint="--tls-certificate, --tls-key") from None
+        return context
 
 
 class Server:
@@ -37,7 +65,7 @@ class Server:
     @property
     def address(self) -> tuple[str, int]:
         """Host and port, where it serves TCP."""
-        host, port = self._runner.addresses[0][:2]
+        host, port = next(found for found in self._runner.addresses if not isinstance(found, str))[:2]
         return str(host), int(port)
 
     async def close(self) -> None:
@@ -52,11 +80,15 @@ class Server:
             pass
 
 
-async def serve_unix(app: web.Application, path: Path, *, uid: int | None = None) -> Server:
+async def serve_unix(app: web.Application, path: Path, *, uid: int | None = None, tcp: TcpPort | None = None) -> Server:
     """Serve on a Unix socket of mode 0600. Only processes of ``uid`` (default: this one's user) and root are answered.
 
-    ``Conflict`` when another process serves there; a socket that a dead one left is replaced.
+    ``Conflict`` when another process serves there; a socket that a dead one left is replaced. ``tcp``: for users, whom the
+    application tells apart.
     """
+    if tcp is not None and app[CONTEXT].users is None:
+        raise Refused("has no users, and would do everything for everybody", subject=f"{tcp.host}:{tcp.port}")
+    tls = await asyncio.to_thread(tcp.tls) if tcp else None
     app.middlewares.insert(0, _own_user(os.geteuid() if uid is None else uid))
     runner = await _runner(app)
     listening = _listen(path)
@@ -66,18 +98,32 @@ async def serve_unix(app: web.Application, path: Path, *, uid: int | None = None
     except BaseException:
         listening.close()
         raise
-    return Server(runner, path)
+    server = Server(runner, path)
+    if tcp is not None:
+        try:
+            await _start(runner, tcp.host, tcp.port, tls)
+        except BaseException:
+            await server.close()
+            raise
+    return server
 
 
 async def serve_tcp(app: web.Application, host: str, port: int) -> Server:
     """Serve on TCP; port 0 takes a free one. Authenticates nobody: who can reach the port may do everything."""
     runner = await _runner(app)
     try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
+        await _start(runner, host, port, None)
+    except Refused:
         await runner.cleanup()
-        raise Refused(f"{host}:{port} cannot be listened on: {error.strerror}", hint="choose another port") from None
+        raise
     return Server(runner)
+
+
+async def _start(runner: web.AppRunner, host: str, port: int, tls: ssl.SSLContext | None) -> None:
+    try:
+        await web.TCPSite(runner, host, port, ssl_context=tls).start()
+    except OSError as error:
+        raise Refused(f"{host}:{port} cannot be listened on: {error.strerror}", hint="choose another port") from None
 
 
 async def _runner(app: web.Application) -> web.AppRunner:
@@ -120,6 +166,8 @@ def _answers(path: Path) -> bool:
 def _own_user(uid: int) -> Middleware:
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
+        if not on_unix_socket(request):
+            return await handler(request)  # whoever it is shows a token
         peer = _peer_uid(request)
         if peer in (uid, 0):
             return await handler(request)

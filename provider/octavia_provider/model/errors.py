@@ -11,6 +11,7 @@
         ├── Conflict                   uniqueness, in use, immutable
         │   └── LeaseLost              another control plane is the writer of the scope now
         ├── Forbidden
+        ├── Unauthenticated            nobody knows who asks
         ├── Refused                    haproxy, a kernel or a cloud said no
         └── WrongControlPlane          the answer comes from another control plane than the one that made the object
 
@@ -148,6 +149,12 @@ class Forbidden(PermanentError):
     def __init__(self, message: str, *, subject: str = "", hint: str = "", path: Path = ()) -> None:
         super().__init__(message, subject=subject, hint=hint)
         self.path = path
+
+
+class Unauthenticated(PermanentError):
+    """Nobody knows who asks: no token, or one that is not valid. ``challenge``: where to get one (RFC 9110, section 11.6.1)."""
+
+    challenge = ""
 
 
 class Refused(PermanentError):

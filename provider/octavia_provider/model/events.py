@@ -160,6 +160,7 @@ class EventFilter:
     severity: str = INFO
     since: float | None = None
     after: int = 0
+    project_id: str | None = None
 
     @property
     def severities(self) -> tuple[str, ...]:
@@ -171,6 +172,7 @@ class EventFilter:
         return (
             (not self.load_balancer_ids or event.load_balancer_id in self.load_balancer_ids)
             and self.amphora_id in (None, event.amphora_id)
+            and self.project_id in (None, event.project_id)
             and (not self.reasons or event.reason in self.reasons)
             and event.severity in self.severities
             and (self.since is None or event.last_at >= self.since)

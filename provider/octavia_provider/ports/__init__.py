@@ -10,6 +10,7 @@ CloudDriver       a cloud with all that is particular to it              clouds/
   Reconciler      what brings about objects of the cloud's own kinds
 Agents            what is said to an amphora                             agents/
 Authority         certificates of amphorae and controllers               pki/
+Identity, Policy  who asks the API, and what they may do                 keystone/
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from .clouds import (
 )
 from .driver import CloudDriver, Incomplete, Reconciler
 from .flavors import flavor_data, zone_data
+from .identity import Caller, Identity, Policy
 from .lease import LEASE
 from .networks import (
     Allocation,
@@ -55,6 +57,7 @@ __all__ = [
     "Amphora",
     "AmphoraSpec",
     "Authority",
+    "Caller",
     "CertificateExpired",
     "Cloud",
     "CloudDriver",
@@ -64,6 +67,7 @@ __all__ = [
     "ControlPlane",
     "Credential",
     "Dialer",
+    "Identity",
     "Incomplete",
     "Instance",
     "Inventory",
@@ -74,6 +78,7 @@ __all__ = [
     "NetworkDirectory",
     "Networks",
     "Owner",
+    "Policy",
     "Reconciler",
     "Record",
     "RemoteAllocation",

@@ -128,6 +128,8 @@ def _where(query: Select[Any], wanted: EventFilter) -> Select[Any]:
         tests.append(EVENTS.c.load_balancer_id.in_(wanted.load_balancer_ids))
     if wanted.amphora_id is not None:
         tests.append(EVENTS.c.amphora_id == wanted.amphora_id)
+    if wanted.project_id is not None:
+        tests.append(EVENTS.c.project_id == wanted.project_id)
     if wanted.reasons:
         tests.append(EVENTS.c.reason.in_(wanted.reasons))
     if wanted.since is not None:

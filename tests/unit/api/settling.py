@@ -19,7 +19,7 @@ import aiohttp
 
 from octavia_amphora.wire.messages import Counters
 from octavia_provider import __version__
-from octavia_provider.api import Callbacks, Server, Settings, create_app, serve_unix
+from octavia_provider.api import Callbacks, Server, Settings, TcpPort, Users, create_app, serve_unix
 from octavia_provider.clouds.netns.networks import NetnsNetworks
 from octavia_provider.model import statuses
 from octavia_provider.model.kinds import LOCAL_KINDS
@@ -223,7 +223,8 @@ class Operations:
 
 
 @contextlib.asynccontextmanager
-async def plane(folder: Path) -> AsyncIterator[Plane]:
+async def plane(folder: Path, *, users: Users | None = None) -> AsyncIterator[Plane]:
+    """``users``: those who are served on a TCP port of the loopback, ``server.address``."""
     store = open_store(f"sqlite:///{folder}/octavia.db", folder / "key")
     status_cache = StatusCache()
     activity: list[int] = []
@@ -246,11 +247,12 @@ async def plane(folder: Path) -> AsyncIterator[Plane]:
     networks = NetnsNetworks()
     app = create_app(
         store, status_cache, networks, settings=settings, callbacks=callbacks,
-        local_kinds=LOCAL_KINDS, directory=networks,
+        local_kinds=LOCAL_KINDS, directory=networks, users=users,
     )  # fmt: skip
+    tcp = TcpPort(host="127.0.0.1", port=0) if users else None
     with tempfile.TemporaryDirectory() as short:  # socket paths must be short
         path = Path(short) / "s"
-        server = await serve_unix(app, path)
+        server = await serve_unix(app, path, tcp=tcp)
         connector = aiohttp.UnixConnector(path=str(path), limit=0)
         async with aiohttp.ClientSession(connector=connector) as session:
             found = Plane(

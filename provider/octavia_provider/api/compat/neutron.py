@@ -12,6 +12,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from octavia_provider.api import list_query
+from octavia_provider.api.authorization import own, seen
 from octavia_provider.api.context import CONTEXT
 from octavia_provider.api.errors import answer
 from octavia_provider.api.requests import path_id
@@ -24,8 +25,8 @@ Shown = dict[str, Any]
 def routes(router: web.UrlDispatcher, base: str, directory: NetworkDirectory) -> None:
     """Neutron's collections, of one version, for a cloud that has no Neutron of its own."""
     for collection, show in _COLLECTIONS.items():
-        router.add_get(f"{base}/{collection}", _list(directory, collection, show))
-        router.add_get(f"{base}/{collection}/{{id}}", _one(directory, collection, show))
+        router.add_get(f"{base}/{collection}", own(_list(directory, collection, show), "network:get_all"))
+        router.add_get(f"{base}/{collection}/{{id}}", own(_one(directory, collection, show), "network:get_one"))
 
 
 def projects(router: web.UrlDispatcher, prefix: str) -> None:
@@ -83,7 +84,7 @@ async def _all(request: web.Request, directory: NetworkDirectory, show: Show) ->
 
 def _list(directory: NetworkDirectory, collection: str, show: Show) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
-        return answer(list_query.page(await _all(request, directory, show), collection, request.url))
+        return answer(list_query.page(await _all(request, directory, show), collection, seen(request)))
 
     return handle
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from octavia_provider.api import list_query
+from octavia_provider.api.authorization import seen
 from octavia_provider.api.context import CONTEXT
 from octavia_provider.api.errors import answer
 from octavia_provider.api.flavor_rules import FLAVORS, ZONES, Offer
@@ -26,7 +27,7 @@ _DESCRIPTIONS: Mapping[str, str] = {
 async def providers(request: web.Request) -> web.Response:
     """GET /v2/lbaas/providers."""
     found = [{"name": choice.value, "description": choice.doc} for choice in PROVIDERS]
-    return answer(list_query.page(found, "providers", request.url))
+    return answer(list_query.page(found, "providers", seen(request)))
 
 
 async def flavor_capabilities(request: web.Request) -> web.Response:
@@ -48,4 +49,4 @@ def _capabilities(request: web.Request, offer: Offer, words: str) -> web.Respons
     cannot = request.app[CONTEXT].networks.unsupported
     able = [a for a in inputs(offer.shape).values() if a.name not in cannot]
     found = [{"name": a.name, "description": _DESCRIPTIONS.get(a.name, a.doc)} for a in able]
-    return answer(list_query.page(found, words, request.url))
+    return answer(list_query.page(found, words, seen(request)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from octavia_provider.api.authorization import seen
 from octavia_provider.api.errors import answer
 
 
@@ -66,9 +67,10 @@ FULFILLED = tuple(version for version in VERSIONS if not version.lacking)
 
 async def versions(request: web.Request) -> web.Response:
     """GET / and /v2: the versions there are, as keystoneauth's discovery reads them."""
-    prefix, _, _ = request.path.rstrip("/").rpartition("/v2")
-    base = prefix or ("" if "/v2" in request.path else request.path.rstrip("/"))
-    href = str(request.url.with_path(f"{base}/v2").with_query(None))
+    url = seen(request)
+    prefix, _, _ = url.path.rstrip("/").rpartition("/v2")
+    base = prefix or ("" if "/v2" in url.path else url.path.rstrip("/"))
+    href = str(url.with_path(f"{base}/v2").with_query(None))
     return answer({"versions": [_shown(version, href) for version in FULFILLED]})
 
 
