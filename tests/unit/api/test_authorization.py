@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pem
 import pytest
 
+import pem
 from octavia_provider.api import Users, authorization
 from octavia_provider.api.context import CONTEXT
 from octavia_provider.keystone.policy import OsloPolicy
@@ -196,9 +196,7 @@ async def test_a_certificate_is_used_by_its_project_alone(shared: Shared, balanc
     container = await shared.make(
         f"{BLUE}/member", "/v2/octavia/tls-containers", "tls_container", **pem.make("a.test").container()
     )
-    assert (
-        await shared.call(f"{RED}/member", "GET", f"/v2/octavia/tls-containers/{container['id']}")
-    ).status == 403
+    assert (await shared.call(f"{RED}/member", "GET", f"/v2/octavia/tls-containers/{container['id']}")).status == 403
     listener = {"protocol": "TERMINATED_HTTPS", "protocol_port": 443, "default_tls_container_ref": container["id"]}
 
     async def use(project: str) -> int:
@@ -224,9 +222,7 @@ async def test_quotas_and_what_operators_set_up(shared: Shared, balancers: dict[
     refused = await shared.call(f"{RED}/member", "POST", "/v2/lbaas/flavorprofiles", {"flavorprofile": profile})
     assert refused.status == 403
     made = await shared.make(f"{BLUE}/admin", "/v2/lbaas/flavorprofiles", "flavorprofile", **profile)
-    flavor = await shared.make(
-        f"{BLUE}/admin", "/v2/lbaas/flavors", "flavor", name="f", flavor_profile_id=made["id"]
-    )
+    flavor = await shared.make(f"{BLUE}/admin", "/v2/lbaas/flavors", "flavor", name="f", flavor_profile_id=made["id"])
     for path in ("", f"/{flavor['id']}"):
         assert (await shared.call(f"{RED}/reader", "GET", f"/v2/lbaas/flavors{path}")).status == 200
     assert (await shared.call(f"{RED}/member", "GET", "/v2/octavia/amphorae")).status == 403
@@ -246,4 +242,3 @@ async def test_users_learn_of_the_control_plane_what_their_program_needs(shared:
     told = (await shared.call(f"{RED}/reader", "GET", "/v2/octavia/control-plane")).body["control_plane"]
     assert told == {"id": shared.plane.store.control_plane_id, "version": told["version"], "cloud": "netns"}
     assert "home" in (await shared.call(f"{RED}/admin", "GET", "/v2/octavia/control-plane")).body["control_plane"]
-

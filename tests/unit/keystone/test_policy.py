@@ -86,7 +86,10 @@ def test_a_file_changes_rules_and_is_read_again_when_it_changes(tmp_path: Path) 
     ("text", "said"),
     [
         (None, "No such file"),
-        ('"os_load-balancer_api:loadbalancer:pots": "role:x"', "there is no rule os_load-balancer_api:loadbalancer:pots"),
+        (
+            '"os_load-balancer_api:loadbalancer:pots": "role:x"',
+            "there is no rule os_load-balancer_api:loadbalancer:pots",
+        ),
         ("- a\n- list", "policy.yaml"),
         ('"x: [', "policy.yaml"),
     ],
