@@ -89,10 +89,10 @@ class KeystoneIdentity:
             case _:
                 raise Unreachable(f"cannot be asked now ({answered[0]})", subject="Keystone", retry_after=5.0)
 
-    def _known(self, environ: Mapping[str, Any]) -> Caller:
+    def _known(self, environ: dict[str, Any]) -> Caller:
         context = self._context.from_environ(environ)
         credentials = {**context.to_policy_values(), "is_admin": False}
-        return Caller(user_id=context.user_id, project_id=context.project_id, credentials=credentials)
+        return Caller(user_id=context.user_id or "", project_id=context.project_id, credentials=credentials)
 
 
 def _admitted(_environ: Mapping[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
