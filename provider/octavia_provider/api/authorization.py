@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from yarl import URL
 
-from octavia_provider.model.errors import Forbidden, Unauthenticated
+from octavia_provider.model.errors import Forbidden, Invalid, Unauthenticated, Violation
 from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, PARENTS, SHARED_KINDS
 from octavia_provider.ports import Caller, Record, Transaction
 
@@ -105,6 +105,14 @@ def require_parents(request: web.Request, tx: Transaction, rule: str, kind: str,
         parent = tx.get(parent_kind, values[name]) if values.get(name) else None
         if parent is not None:
             require(request, rule, parent.project_id)
+
+
+def require_own_group(request: web.Request, tx: Transaction, record: Record) -> None:
+    """``Invalid`` where a load balancer is to be on amphorae of another project's group: there is none, as far as it knows."""
+    group_id = record.spec.get("amphora_group_id") if record.kind == "load_balancer" else None
+    group = tx.get("amphora_group", group_id) if group_id and by_project(request) else None
+    if group is not None and group.project_id != record.project_id:
+        raise Invalid([Violation(("amphora_group_id",), f"{KINDS[group.kind].LABEL} {group.id} does not exist")])
 
 
 # ── routes ───────────────────────────────────────────────────────────────────────────────────────────────────────────

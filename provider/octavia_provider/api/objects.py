@@ -16,7 +16,7 @@ from octavia_provider.model.validation import validate
 from octavia_provider.ports import Record, Transaction
 
 from . import create_update, deletion, list_query
-from .authorization import by_project, project_of, require, require_parents, seen
+from .authorization import by_project, project_of, require, require_own_group, require_parents, seen
 from .authorization import word as rule_word
 from .compat.coercion import understood
 from .context import CONTEXT
@@ -128,6 +128,7 @@ class Objects:
             begun = create_update.ObjectWriter.begin(tx, context.networks, by_project=by_project(request))
             made = begun.create(wanted, claim)
             require(request, rule, made.record.project_id)
+            require_own_group(request, tx, made.record)
             return made, _show(_view(tx, request, own=wait is not None), made.record, nested=nested)
 
         made, shown = await context.store.write(work)
@@ -150,6 +151,7 @@ class Objects:
             faults = Faults(wrong)
             with faults.collected():
                 record = begun.update(self.kind, id_, given, owner)
+                require_own_group(request, tx, record)
             faults.check()
             return record, _view(tx, request, own=wait is not None).show(record)
 

@@ -73,6 +73,7 @@ OURS: Mapping[str, Mapping[str, str]] = {
     "loadbalancer": dict.fromkeys(("get_configuration", "post_configuration"), _ADMIN),
     "amphora": dict.fromkeys(("put_certificate", "put_agent", "put_drain", "delete_drain"), _ADMIN),
     "tls-container": {**_EACH, "get_all-global": _READ_ALL},
+    "amphora-group": {**_EACH, "get_all-global": _READ_ALL},
     "event": {"get_all": _READ, "get_all-global": _READ_ALL},
     "local-network": _SEEN_BY_ALL,
     "local-host": _SEEN_BY_ALL,

@@ -206,6 +206,16 @@ async def test_a_certificate_is_used_by_its_project_alone(shared: Shared, balanc
     assert (await use(RED), await use(BLUE)) == (400, 201)
 
 
+async def test_amphorae_are_shared_within_a_project(shared: Shared, balancers: dict[str, Any]) -> None:
+    group = await shared.make(f"{BLUE}/member", "/v2/octavia/amphora-groups", "amphora_group", name="group")
+    body = {"loadbalancer": {"amphora_group_id": group["id"]}}
+    for project, status in ((RED, 400), (BLUE, 200)):
+        moved = await shared.call(
+            f"{project}/member", "PUT", f"/v2/lbaas/loadbalancers/{balancers[project]['id']}", body
+        )
+        assert moved.status == status, moved.body
+
+
 async def test_quotas_and_what_operators_set_up(shared: Shared, balancers: dict[str, Any]) -> None:
     quota = f"/v2/lbaas/quotas/{RED}"
     body = {"quota": {"load_balancer": 1}}

@@ -15,7 +15,17 @@ OWN, OTHER = "a" * 32, "b" * 32
 POLICY = OsloPolicy()
 READ = {"get_all", "get_one", "get_stats", "get_status"}
 WRITE = {"post", "put", "delete"}
-BALANCERS = ("loadbalancer", "listener", "pool", "member", "healthmonitor", "l7policy", "l7rule", "tls-container")
+BALANCERS = (
+    "loadbalancer",
+    "listener",
+    "pool",
+    "member",
+    "healthmonitor",
+    "l7policy",
+    "l7rule",
+    "tls-container",
+    "amphora-group",
+)
 SEEN_BY_ALL = ("flavor", "availability-zone")
 
 
