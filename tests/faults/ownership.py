@@ -129,7 +129,8 @@ class _Namespace:
     """A socket that hears of the addresses of one namespace, and what is known of them."""
 
     def __init__(self, name: str, pid: int, vip: bytes) -> None:
-        self.name, self._vip, self._interfaces = name, vip, set[int]()
+        self.name, self._vip = name, vip
+        self._places = set[tuple[int, int]]()  # interface and prefix: it may be there twice, from the cloud and by VRRP
         self.ended = os.pidfd_open(pid)
         self.socket = socket_inside(pid, socket.AF_NETLINK, socket.SOCK_RAW)
         self.socket.bind((0, ADDRESSES_OF_IPV4 | ADDRESSES_OF_IPV6))
@@ -138,19 +139,19 @@ class _Namespace:
     def hear(self) -> None:
         """What has changed."""
         data = self.socket.recv(1 << 20)
-        before = bool(self._interfaces)
+        before = bool(self._places)
         while len(data) >= 16:
             length, kind = struct.unpack_from("=IH", data)
             if kind in {NEW, DELETED}:
                 self._take(kind, data[16:length])
             data = data[(length + 3) & ~3 :]
-        if bool(self._interfaces) != before:
-            self.tell(bool(self._interfaces))
+        if bool(self._places) != before:
+            self.tell(bool(self._places))
 
     def _take(self, kind: int, message: bytes) -> None:
-        (interface,) = struct.unpack_from("=I", message, 4)
+        prefix, interface = struct.unpack_from("=xBxxI", message)
         if interface != LOOPBACK and self._vip in _addresses(message[8:]):
-            (self._interfaces.add if kind == NEW else self._interfaces.discard)(interface)
+            (self._places.add if kind == NEW else self._places.discard)((interface, prefix))
 
     def tell(self, owns: bool) -> None:
         """One line."""
@@ -161,7 +162,7 @@ class _Namespace:
         """At once: a socket keeps its namespace, and so the namespace's interfaces, alive."""
         self.socket.close()
         os.close(self.ended)
-        if self._interfaces:
+        if self._places:
             self.tell(False)
 
 

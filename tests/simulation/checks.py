@@ -71,7 +71,11 @@ def one_owner(world: World, load_balancer_id: str, vip: str) -> Iterator[None]:
         by_vrrp = {id_ for id_ in ids if world.vrrp_state(id_, load_balancer_id) == "MASTER"}
         owners = by_itself | by_vrrp
         assert len(owners) == 1, (by_itself, by_vrrp)
-        assert all(there[id_].standing[load_balancer_id].configuration for id_ in owners)
+        for id_ in owners:
+            configuration = there[id_].standing[load_balancer_id].configuration
+            assert configuration
+            vrrp = configuration.vrrp
+            assert vrrp is None or vrrp.peers, "it would give the VIPs up for a moment when it gets its first peer"
 
     world.lookers.append(look)
     yield

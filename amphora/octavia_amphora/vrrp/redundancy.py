@@ -103,8 +103,9 @@ class Redundancy:
             async with self._claims.routing:
                 await handover.route(vrrp, own, {one.address: one.interface for one in there})
         first, self._vrrp = self._vrrp is None, vrrp
-        if first and self._keepalived.adopt():
-            self._state = self._keepalived.state
+        if first:  # what it was when it was one of a pair before says nothing
+            self._state = self._keepalived.state if self._keepalived.adopt() else "FAULT"
+        if first and self._keepalived.alive:
             log.info("adopted keepalived process=%d state=%s", self._keepalived.pid, self.state)
         self._wanted_text = text
         serving, self._serving = bool(self._serving), None

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from octavia_amphora.wire.messages import VersionStamp
-from octavia_provider.model.errors import TransientError, Unreachable
+from octavia_provider.model.errors import LeaseLost, OctaviaError, TransientError, Unreachable
 from octavia_provider.model.events import EventFilter, Reason
 from octavia_provider.planner.succession import ALONE
 from octavia_provider.ports import AgentRefused, Amphora, Instance, SeatSpec, Transaction
@@ -76,6 +76,18 @@ class BalancerAmphorae(BalancerView):
         self.suspects.discard(amphora_id)
         return None
 
+    async def have_peers(self) -> None:
+        """All of a pair have own addresses, if possible, before one is told of the others: a keepalived that has the VIPs and no peer yet
+        gives them up for a moment when it gets its first one."""
+        for amphora in self.amphorae:
+            if amphora.role != ALONE and not amphora.own:
+                try:
+                    await self._have_own_addresses(amphora.id)
+                except LeaseLost:
+                    raise
+                except (OctaviaError, OSError) as error:  # it is tried again when it is booted
+                    log.warning("no addresses yet", amphora=amphora.id, reason=str(error))
+
     async def _have_own_addresses(self, amphora_id: str) -> None:
         """It has its own addresses, if it is one of several that carry the VIPs."""
         amphora = self.amphora(amphora_id)
@@ -116,6 +128,8 @@ class BalancerAmphorae(BalancerView):
         """Write down that it has another role."""
         message = f"The topology changes: it is {role} from now on"
         self.events.note(Reason.TopologyChanged, message, amphora_id=amphora_id, data={"role": role})
+        if ALONE in (role, self.amphora(amphora_id).role):
+            self.masters.pop(amphora_id, None)  # what it said as one of an earlier pair
         await self.keep(replace(self.amphora(amphora_id), role=role))
 
     async def hand_over(self, amphora_id: str) -> None:

@@ -265,6 +265,7 @@ class BalancerReconciler(BalancerAmphorae):
                 return self.drain(amphora_id)
 
     async def _push(self, amphora_ids: Sequence[str]) -> None:
+        await self.have_peers()
         instances = [(self.instances or {})[amphora_id] for amphora_id in amphora_ids]
 
         def rendered(refused: set[str], dropped: set[str]) -> Mapping[str, Rendered]:

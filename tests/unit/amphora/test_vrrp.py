@@ -237,6 +237,26 @@ async def test_a_standby_reads_a_new_file_when_it_has_heard_the_owner_or_is_the_
     one.close()
 
 
+async def test_what_it_was_in_an_earlier_pair_says_nothing_of_the_next_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The cloud would take the addresses away that it has by itself."""
+
+    async def nothing(*_: object) -> list[Held]:
+        return [Held("10.0.0.1", 24, "eth1", True)]
+
+    monkeypatch.setattr(addresses, "held", nothing)
+    monkeypatch.setattr(addresses, "remove", nothing)
+    monkeypatch.setattr(handover, "route", nothing)
+    one = Redundancy("a", "lb", Paths(tmp_path, tmp_path), Claims(), lambda: None)
+    one._state = "MASTER"
+    monkeypatch.setattr(one._keepalived, "kill", nothing)
+    monkeypatch.setattr(one._keepalived, "start", lambda: None)
+    await one.apply(VRRP)
+    assert one.state == "FAULT"
+    one.close()
+
+
 class Standby:
     active = True
 
