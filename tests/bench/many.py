@@ -49,21 +49,22 @@ def processor_seconds(pid: int) -> float:
         return 0.0
 
 
-def _processes(home: Path) -> list[int]:
+def processes(home: Path) -> list[int]:
+    """The control plane, and all that is in its cloud."""
     serving = [pid for pid in all_processes() if {"serve", str(home)} <= set(command(pid))]
     return serving + descendants(Installation(home).holder)
 
 
 def _idle(home: Path, count: int) -> Iterator[Row]:
     time.sleep(SETTLE_SECONDS)
-    processes = _processes(home)
-    before = {pid: processor_seconds(pid) for pid in processes}
+    there = processes(home)
+    before = {pid: processor_seconds(pid) for pid in there}
     began = time.monotonic()
     time.sleep(IDLE_SECONDS)
-    busy = sum(processor_seconds(pid) - before[pid] for pid in processes) / (time.monotonic() - began)
+    busy = sum(processor_seconds(pid) - before[pid] for pid in there) / (time.monotonic() - began)
     note = f"{count} balancers, each with a checked pool; all processes, the control plane's too"
     yield Row("idle.processor_per_balancer", 100 * busy / count, "% of a core", at_most(0.1), 1, note)
-    memory = sum(kibibytes(pid)["Pss"] for pid in processes)
+    memory = sum(kibibytes(pid)["Pss"] for pid in there)
     yield Row("idle.memory_per_balancer", memory / count, "MiB", at_most(40), 1, f"PSS, {note}")
 
 

@@ -27,6 +27,8 @@ TOPICS = (
     "memory",
     "engines",
     "many",
+    "groups",
+    "pairs",
     "availability",
 )
 
