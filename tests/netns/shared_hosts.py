@@ -7,6 +7,7 @@ The tests are the control plane: they give seats and push what is rendered. A me
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import uuid
@@ -228,5 +229,7 @@ class Hosts:
         return [pid for pid in self.processes(host, "haproxy") if any(balancer.id in word for word in command(pid))]
 
     def signal(self, balancer: Balancer, host: str, number: signal.Signals) -> None:
+        """To all of its haproxy's processes; some end with others."""
         for pid in self.haproxy(balancer, host):
-            os.kill(pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
