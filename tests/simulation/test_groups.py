@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import Any
 
@@ -14,6 +15,7 @@ from . import checks
 from .cloud import NETWORK
 from .loop import run
 from .site import PAIR, SINGLE, Site, site
+from .store import commit
 from .test_pairs import until_whole, vip
 
 BOTH = pytest.mark.parametrize("roles", [SINGLE, PAIR], ids=["single", "pair"])
@@ -187,5 +189,85 @@ def test_a_group_gets_another_flavor_larger_and_smaller_with_one_owner_at_each_s
                     await made.when_settled(lb_id)
                     await until_whole(made, lb_id)
             await all_gone(made, group_id, ids)
+
+    run(story())
+
+
+@BOTH
+def test_a_host_is_failed_over_and_its_load_balancers_leave_it_by_handovers(roles: tuple[str, ...]) -> None:
+    async def story() -> None:
+        async with site(roles=roles) as made:
+            group_id, ids = await standing(made, balancers=2)
+            plane = await made.start()
+            old = next(iter(on(made, ids[0])))
+            with checks.one_owner(made.world, ids[0], await vip(made, ids[0])):
+                done = await plane.api.call("PUT", f"/octavia/amphorae/{old}/failover", wait=300)
+                assert done.status == 204
+                assert old not in made.world.servers
+                for lb_id in ids:
+                    await made.when_settled(lb_id)
+                    await until_whole(made, lb_id)
+            shown = (await plane.api.call("GET", "/octavia/amphorae")).body["amphorae"]
+            assert {one["amphora_group_id"] for one in shown} == {group_id}
+            assert {one["loadbalancer_id"] for one in shown} == {None, *ids}
+            group = (await plane.api.call("GET", f"/octavia/amphora-groups/{group_id}")).body["amphora_group"]
+            assert (group["provisioning_status"], group["operating_status"]) == ("ACTIVE", "ONLINE")
+
+    run(story())
+
+
+@BOTH
+def test_a_control_plane_that_ends_at_any_step_of_the_failover_of_a_host_leaves_one_owner(
+    roles: tuple[str, ...],
+) -> None:
+    async def story() -> None:
+        async with site(roles=roles) as made:
+            group_id, (lb_id,) = await standing(made)
+            old = next(iter(on(made, lb_id)))
+
+            def retire(tx: Any) -> None:
+                tx.retire([old])
+                tx.touch(group_id)
+
+            with checks.one_owner(made.world, lb_id, await vip(made, lb_id)):
+                await commit(made.store, retire)
+                assert await made.run_with_crashes(group_id) > 4
+                await made.start()
+                await until_whole(made, lb_id)
+            assert len(made.world.servers) == 2
+            assert old not in made.world.servers
+
+    run(story())
+
+
+def test_a_host_is_drained_and_a_failover_without_a_free_place_is_refused() -> None:
+    async def story() -> None:
+        async with site(roles=PAIR) as made:
+            _, ids = await standing(made, balancers=2)
+            plane = await made.start()
+            drained = next(iter(on(made, ids[0])))
+            assert (await plane.api.call("PUT", f"/octavia/amphorae/{drained}/drain")).status == 202
+            seats = {one.amphora_id for key, one in made.world.seats.items() if key[0] == drained}
+            await made.until(lambda: not seats & set(made.world.owners.values()))
+            assert (await plane.api.call("DELETE", f"/octavia/amphorae/{drained}/drain")).status == 204
+            refused = await plane.api.call("PUT", f"/lbaas/loadbalancers/{ids[0]}/failover")
+            assert (refused.status, "no other amphora of its group" in str(refused.body)) == (409, True)
+
+    run(story())
+
+
+def test_load_balancers_of_a_group_that_is_booted_later_get_their_places_when_there_are_some() -> None:
+    async def story() -> None:
+        async with site(roles=PAIR) as made:
+            made.world.fail("boot", *(Unreachable("no valid host") for _ in range(6)))
+            group_id = await made.write("amphora_group")
+            lb_id = await balancer(made, group_id)
+            plane = await made.start()
+            await asyncio.sleep(2)
+            shown = await made.show(plane, {"id": lb_id})
+            assert shown["provisioning_status"] == "PENDING_CREATE"
+            assert "none of its amphorae has a place" in shown["provisioning_error"]
+            await until_whole(made, lb_id)
+            await all_gone(made, group_id, [lb_id])
 
     run(story())

@@ -159,7 +159,7 @@ class AgentClient:
                 method,
                 url,
                 data=None if body is None else msgspec.json.encode(body),
-                server_hostname=host.amphora_id,
+                server_hostname=host.host or host.amphora_id,
                 ssl=self._tls,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_SECONDS),
             ) as answer:

@@ -11,6 +11,7 @@ from aiohttp import web
 from octavia_provider.controller import pairs
 from octavia_provider.model import statuses
 from octavia_provider.model.errors import NotFound
+from octavia_provider.planner.group import HOST
 from octavia_provider.ports import CERTIFICATE, DRAIN, Amphora, Record, StatusCache, Transaction
 
 from . import list_query
@@ -29,7 +30,8 @@ _NONE = dict.fromkeys(
 )  # there are no ports, no images and no compute flavors; an agent finds the interface itself
 _NAMES = (
     "id", "loadbalancer_id", "compute_id", "lb_network_ip", "vrrp_ip", "ha_ip", "vrrp_id", "cert_expiration", "cert_busy",
-    "role", "status", "cached_zone", "created_at", "updated_at", "agent_version", "draining", "vrrp_state", *_NONE,
+    "role", "status", "cached_zone", "created_at", "updated_at", "agent_version", "draining", "vrrp_state", "host_id",
+    "amphora_group_id", *_NONE,
 )  # fmt: skip
 
 
@@ -68,9 +70,8 @@ async def statistics(request: web.Request) -> web.Response:
 
 def existing(tx: Transaction, id_: str) -> Amphora:
     """The amphora of this id; ``NotFound`` where there is none."""
-    for amphora in tx.amphorae():
-        if amphora.id == id_:
-            return amphora
+    if (amphora := tx.amphora(id_)) is not None:
+        return amphora
     raise NotFound(f"amphora {id_} does not exist in this control plane")
 
 
@@ -84,28 +85,32 @@ def status_of(amphora: Amphora, balancer: Record | None) -> str:
 
 def _show(tx: Transaction, amphora: Amphora, status_cache: StatusCache) -> Shown:
     """An amphora is named by its id in a cloud too. One that is alone has the VIP itself, and no other address there; one of a pair
-    has an address of its own."""
+    has an address of its own. One that is on an amphora of a group (``host_id``) has that one's agent."""
+    host = tx.amphora(amphora.host_id) if amphora.host_id else amphora
+    agent = host or amphora
     balancer = tx.get("load_balancer", amphora.load_balancer_id)
     vip = balancer.spec.get("vip_address") if balancer else None
     priority = pairs.priority(amphora)
     return {
         **_NONE,
         "id": amphora.id,
-        "loadbalancer_id": amphora.load_balancer_id,
-        "compute_id": amphora.id,
-        "lb_network_ip": amphora.management_address,
+        "loadbalancer_id": None if amphora.role == HOST else amphora.load_balancer_id,
+        "compute_id": agent.id,
+        "lb_network_ip": agent.management_address,
         "vrrp_ip": next((own.address for own in amphora.own), vip),
         "ha_ip": vip,
         "vrrp_id": FIRST_GROUP if priority is None else pairs.router_id(amphora.load_balancer_id),
         "vrrp_priority": priority,
-        "cert_expiration": _utc(amphora.certificate_expires),
-        "cert_busy": CERTIFICATE in amphora.requests,
+        "cert_expiration": _utc(agent.certificate_expires),
+        "cert_busy": CERTIFICATE in agent.requests,
         "role": amphora.role,
         "status": status_of(amphora, balancer),
         "cached_zone": _zone(balancer),
-        "agent_version": amphora.agent_version,
+        "agent_version": agent.agent_version,
         "draining": DRAIN in amphora.requests,
         "vrrp_state": status_cache.vrrp_state(amphora.id),
+        "host_id": amphora.host_id,
+        "amphora_group_id": agent.load_balancer_id if agent.role == HOST else None,
         "created_at": amphora.created_at,
         "updated_at": amphora.updated_at,
     }

@@ -8,8 +8,10 @@ from collections.abc import Callable, Collection
 
 from aiohttp import web
 
+from octavia_provider.controller import seats
 from octavia_provider.model import statuses
 from octavia_provider.model.errors import Conflict, NotFound
+from octavia_provider.planner.group import HOST
 from octavia_provider.ports import AGENT, CERTIFICATE, DRAIN, Amphora, LocalAllocation, Networks, Record, Transaction
 
 from .amphorae import existing, status_of
@@ -47,6 +49,7 @@ async def fail_over_balancer(request: web.Request) -> web.Response:
             raise NotFound(f"load balancer {id_} does not exist in this control plane")
         leaving = [amphora.id for amphora in tx.amphorae(id_)]
         _require_room(tx, context.networks, record, leaving)
+        _require_place(tx, record)
         tx.retire(leaving)
         return tx.touch(id_), leaving
 
@@ -81,6 +84,7 @@ async def _retire(request: web.Request, *, only: str | None = None) -> tuple[str
             )  # fmt: skip
         if balancer is not None:
             _require_room(tx, context.networks, balancer, [id_])
+            _require_place(tx, balancer)
         tx.retire([id_])
         return amphora.load_balancer_id, tx.touch(amphora.load_balancer_id)
 
@@ -91,6 +95,17 @@ def _require_room(tx: Transaction, networks: Networks, balancer: Record, leaving
     """A failover that would be tried without end is refused, where this can be known beforehand."""
     if isinstance(networks, LocalAllocation):
         networks.require_room(tx, balancer, leaving)
+
+
+def _require_place(tx: Transaction, balancer: Record) -> None:
+    """Another amphora of its group can take it over."""
+    group = seats.read(tx, balancer.spec.get("amphora_group_id"))
+    if group is not None and not group.places(balancer.id):
+        raise Conflict(
+            "no other amphora of its group has a place for it",
+            subject=f"load balancer {balancer.spec.get('name') or balancer.id}",
+            hint="raise the size of the group, or fail over the amphora of the group that it is on",
+        )  # fmt: skip
 
 
 async def _replaced(
@@ -109,19 +124,20 @@ async def _replaced(
 
 
 async def drain(request: web.Request) -> web.Response:
-    """PUT …/amphorae/{id}/drain: it gives its VIPs up, and is there as a backup until that is undone."""
+    """PUT …/amphorae/{id}/drain: it gives its VIPs up, and is there as a backup until that is undone. One of a group gives up those of
+    all load balancers that are on it."""
     context, id_ = request.app[CONTEXT], path_id(request)
 
     def work(tx: Transaction) -> None:
-        amphora = existing(tx, id_)
-        others = [a for a in tx.amphorae(amphora.load_balancer_id) if a.id != id_ and not a.retiring]
-        if not any(DRAIN not in other.requests for other in others):
-            raise Conflict(
-                "no other amphora of its load balancer could take its VIPs", subject=f"amphora {id_}",
-                hint="fail it over, or give the load balancer a flavor of two (ACTIVE_STANDBY)",
-            )  # fmt: skip
-        tx.ask([id_], DRAIN)
-        tx.touch(amphora.load_balancer_id)
+        for amphora in _with_seats(tx, existing(tx, id_)):
+            others = [a for a in tx.amphorae(amphora.load_balancer_id) if a.id != amphora.id and not a.retiring]
+            if not any(DRAIN not in other.requests for other in others):
+                raise Conflict(
+                    "no other amphora of its load balancer could take its VIPs", subject=f"amphora {amphora.id}",
+                    hint="fail it over, or give the load balancer a flavor of two (ACTIVE_STANDBY)",
+                )  # fmt: skip
+            tx.ask([amphora.id], DRAIN)
+            tx.touch(amphora.load_balancer_id)
 
     await context.store.write(work)
     return web.Response(status=202)
@@ -132,12 +148,17 @@ async def undo_drain(request: web.Request) -> web.Response:
     context, id_ = request.app[CONTEXT], path_id(request)
 
     def work(tx: Transaction) -> None:
-        amphora = existing(tx, id_)
-        tx.fulfil([id_], DRAIN)
-        tx.touch(amphora.load_balancer_id)
+        for amphora in _with_seats(tx, existing(tx, id_)):
+            tx.fulfil([amphora.id], DRAIN)
+            tx.touch(amphora.load_balancer_id)
 
     await context.store.write(work)
     return web.Response(status=204)
+
+
+def _with_seats(tx: Transaction, amphora: Amphora) -> list[Amphora]:
+    """It, and what is on it."""
+    return [amphora, *(tx.seats([amphora.id]) if amphora.role == HOST else ())]
 
 
 async def rotate_authority(request: web.Request) -> web.Response:
@@ -150,12 +171,15 @@ async def _asked(request: web.Request, ask: Callable[[Transaction, Amphora], Non
     """Write it down, and wake the reconciler."""
     context, id_, wait = request.app[CONTEXT], path_id(request), read_wait(request)
 
-    def work(tx: Transaction) -> int:
+    def work(tx: Transaction) -> str:
         amphora = existing(tx, id_)
+        if amphora.host_id is not None:  # it has that one's agent
+            amphora = existing(tx, amphora.host_id)
         ask(tx, amphora)
-        return tx.touch(amphora.load_balancer_id)
+        tx.touch(amphora.load_balancer_id)
+        return amphora.id
 
-    await context.store.write(work)
+    id_ = await context.store.write(work)
     if wait is None:
         return web.Response(status=202)
     done = await _until(request, lambda tx: not _requests(tx, id_), wait)

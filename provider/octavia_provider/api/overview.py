@@ -7,7 +7,7 @@ started is UNKNOWN here: that is not OFFLINE, which Octavia's API has to say.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,7 +18,7 @@ from octavia_provider.model.echo import quoted
 from octavia_provider.model.errors import Invalid, Violation
 from octavia_provider.model.events import WARNING, EventFilter
 from octavia_provider.model.naming import means
-from octavia_provider.ports import DRAIN, Record, StatusCache, Transaction
+from octavia_provider.ports import DRAIN, Amphora, Record, StatusCache, Transaction
 
 from .admin import control_plane_facts, control_planes
 from .amphorae import status_of
@@ -101,7 +101,19 @@ class Overview:
         for record in self._tx.find("tls_container"):
             whole = self._view.show(record)
             containers.append({**self._node(record), **{name: whole.get(name) for name in names}})
-        return {"networks": networks, "hosts": hosts, "tls_containers": containers}
+        groups = [self._group(record) for record in self._tx.find("amphora_group")]
+        return {"networks": networks, "hosts": hosts, "tls_containers": containers, "amphora_groups": groups}
+
+    def _group(self, record: Record) -> dict[str, Any]:
+        """With its amphorae, and how many load balancers are on each."""
+        amphorae = self._tx.amphorae(record.id)
+        on = Counter(seat.host_id for seat in self._tx.seats(host.id for host in amphorae))
+        shown = [{**self._amphora(host, None), "load_balancers": on[host.id]} for host in amphorae]
+        return {
+            **self._node(record, unheard=False),
+            **{n: record.spec[n] for n in ("size", "capacity")},
+            "amphorae": shown,
+        }
 
     def _balancer(self, record: Record) -> dict[str, Any]:
         parts: dict[str, list[Record]] = defaultdict(list)
@@ -124,15 +136,16 @@ class Overview:
             "additional_vips": [vip["ip_address"] for vip in record.spec.get("additional_vips") or ()],
             "published_address": record.spec.get("published_address"),
             "stats": statistics(counters),
-            "amphorae": [
-                {
-                    "id": a.id, "status": status_of(a, record), "draining": DRAIN in a.requests, "role": a.role, "certificate_expires": a.certificate_expires,
-                    "vrrp_state": self._status_cache.vrrp_state(a.id),
-                }
-                for a in self._tx.amphorae(record.id)
-            ],
+            "amphorae": [self._amphora(amphora, record) for amphora in self._tx.amphorae(record.id)],
             "listeners": listeners,
             "pools": [self._pool(pool, below, unheard=unheard) for pool in parts["pool"]],
+        }  # fmt: skip
+
+    def _amphora(self, amphora: Amphora, balancer: Record | None) -> dict[str, Any]:
+        return {
+            "id": amphora.id, "status": status_of(amphora, balancer), "draining": DRAIN in amphora.requests, "role": amphora.role,
+            "certificate_expires": amphora.certificate_expires, "vrrp_state": self._status_cache.vrrp_state(amphora.id),
+            "host_id": amphora.host_id,
         }  # fmt: skip
 
     def _last_warning(self, load_balancer_id: str) -> dict[str, Any] | None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from octavia_provider.client.client import Client
 
 Amphora = Mapping[str, Any]
+Owner = tuple[str, str]
+"""The kind and the id of what has amphorae."""
+GROUP = "GROUP"
 POLL_SECONDS = 0.5
 RESTART_SECONDS = 60
 """After which an agent is taken for one that does not come back."""
@@ -56,22 +59,19 @@ def failover(
     with connected(home, endpoint) as client:
         if amphora is not None:
             chosen = _amphora(client, amphora)
-            balancer_id, old, path = chosen["loadbalancer_id"], {chosen["id"]}, f"/v2/octavia/amphorae/{chosen['id']}"
+            owner, old, path = _owner(chosen), {chosen["id"]}, f"/v2/octavia/amphorae/{chosen['id']}"
         else:
-            balancer_id = _balancer(client, str(load_balancer))["id"]
-            old, path = {one["id"] for one in _amphorae(client, balancer_id)}, f"/v2/lbaas/loadbalancers/{balancer_id}"
+            owner = ("load_balancer", _balancer(client, str(load_balancer))["id"])
+            old, path = {one["id"] for one in _amphorae(client, owner)}, f"/v2/lbaas/loadbalancers/{owner[1]}"
         of = f"amphora {amphora}" if amphora is not None else f"load balancer {load_balancer}"
-        waiting = _Waiting(client, balancer_id, timeout, quiet=as_json, of=of)
+        waiting = _Waiting(client, owner, timeout, quiet=as_json, of=of)
         waiting.put(f"{path}/failover")
         after = waiting.until(
-            lambda: (
-                not old & {one["id"] for one in _amphorae(client, balancer_id)} and not _pending(client, balancer_id)
-            ),
+            lambda: not old & {one["id"] for one in _amphorae(client, owner)} and not _pending(client, owner),
             "the failover is not over",
         )
-        _show(
-            _amphorae(client, balancer_id), after, as_json=as_json, load_balancer_id=balancer_id, replaced=sorted(old)
-        )
+        facts = {f"{owner[0]}_id": owner[1], "replaced": sorted(old)}
+        _show(_amphorae(client, owner), after, as_json=as_json, **facts)
 
 
 @command
@@ -84,17 +84,19 @@ def drain(*, amphora: str, undo: bool, timeout: float, as_json: bool, home: str 
     """
     with connected(home, endpoint) as client:
         chosen = _amphora(client, amphora)
-        balancer_id, path = chosen["loadbalancer_id"], f"/v2/octavia/amphorae/{chosen['id']}/drain"
-        waiting = _Waiting(client, balancer_id, timeout, quiet=as_json, of=f"amphora {amphora}")
+        owner, path = _owner(chosen), f"/v2/octavia/amphorae/{chosen['id']}/drain"
+        waiting = _Waiting(client, owner, timeout, quiet=as_json, of=f"amphora {amphora}")
         if undo:
             client.request("DELETE", path, deadline=_deadline(), subject=f"amphora {chosen['id']}")
             after = 0.0
         else:
             waiting.put(path)
             after = waiting.until(
-                lambda: _amphora(client, chosen["id"])["vrrp_state"] == "BACKUP", "it has the VIPs still"
+                lambda: all(one["vrrp_state"] == "BACKUP" for one in _serving(client, chosen["id"])),
+                "it has the VIPs still",
             )
-        _show(_amphorae(client, balancer_id), after, as_json=as_json, load_balancer_id=balancer_id, drained=not undo)
+        facts = {f"{owner[0]}_id": owner[1], "drained": not undo}
+        _show(_amphorae(client, owner), after, as_json=as_json, **facts)
 
 
 @command
@@ -123,7 +125,7 @@ def rotate(
             _show(_amphorae(client), after, as_json=as_json, certificate_authority=facts)
             return
         chosen = _amphorae(client) if every else [_amphora(client, word) for word in amphorae]
-        ids = {one["id"] for one in chosen}
+        ids = {one["host_id"] or one["id"] for one in chosen}
         for id_ in ids:
             _put(client, f"/v2/octavia/amphorae/{id_}/certificate")
         after = waiting.until(
@@ -154,13 +156,22 @@ def upgrade(
         target = str(client.control_plane(deadline=_deadline())["version"])
         chosen = [_balancer(client, word)["id"] for word in load_balancers] or _balancers(client)
         done: list[Mapping[str, Any]] = []
+        hosts = {one["id"]: one for one in _amphorae(client) if one["role"] == GROUP}
+        used: set[str] = set() if load_balancers else {*hosts}
         every = 0
         for balancer_id in chosen:
-            waiting = _Waiting(client, balancer_id, timeout, quiet=as_json, of=f"load balancer {balancer_id}")
-            found = sorted(_amphorae(client, balancer_id), key=lambda one: one["vrrp_state"] == "MASTER")
+            owner = ("load_balancer", balancer_id)
+            waiting = _Waiting(client, owner, timeout, quiet=as_json, of=f"load balancer {balancer_id}")
+            found = sorted(_amphorae(client, owner), key=lambda one: one["vrrp_state"] == "MASTER")
+            used |= {one["host_id"] for one in found if one["host_id"]}
+            found = [one for one in found if one["host_id"] is None]
             every += len(found)
             outdated = [one for one in found if force or one["agent_version"] != target]
             done += [_upgraded(client, one, target, waiting) for one in outdated]
+        for host in (one for id_, one in hosts.items() if id_ in used):
+            every += 1
+            waiting = _Waiting(client, _owner(host), timeout, quiet=as_json, of=f"amphora {host['id']}")
+            done += [_upgraded(client, host, target, waiting)] if force or host["agent_version"] != target else []
         facts: dict[str, Any] = {"version": target, "upgraded": done}
         if as_json:
             console.echo_json(facts)
@@ -169,8 +180,13 @@ def upgrade(
 
 
 def _upgraded(client: Client, amphora: Amphora, target: str, waiting: _Waiting) -> Mapping[str, Any]:
-    id_, balancer_id = amphora["id"], amphora["loadbalancer_id"]
-    facts = {"id": id_, "loadbalancer_id": balancer_id, "before": amphora["agent_version"], "after": target}
+    id_, owner = amphora["id"], _owner(amphora)
+    facts = {
+        "id": id_,
+        "loadbalancer_id": amphora["loadbalancer_id"],
+        "before": amphora["agent_version"],
+        "after": target,
+    }
     waiting.say(f"amphora {id_[:SHORT]} ({state_words(amphora)}): its agent is started anew")
     answer = client.request(
         "PUT", f"/v2/octavia/amphorae/{id_}/agent", deadline=_deadline(), wait=RESTART_SECONDS, subject=f"amphora {id_}",
@@ -187,7 +203,7 @@ def _upgraded(client: Client, amphora: Amphora, target: str, waiting: _Waiting) 
     waiting.say(f"amphora {id_[:SHORT]}: its agent does not come back; it is replaced")
     _put(client, f"/v2/octavia/amphorae/{id_}/failover")
     waiting.until(
-        lambda: id_ not in {one["id"] for one in _amphorae(client, balancer_id)} and not _pending(client, balancer_id),
+        lambda: id_ not in {one["id"] for one in _amphorae(client, owner)} and not _pending(client, owner),
         "it is not replaced",
     )
     return {**facts, "how": "replace"}
@@ -199,15 +215,13 @@ class _Waiting:
     ``of``: what it is done to, as the user named it. ``quiet``: tells nothing.
     """
 
-    def __init__(
-        self, client: Client, load_balancer_id: str | None, seconds: float, *, quiet: bool, of: str = ""
-    ) -> None:
+    def __init__(self, client: Client, owner: Owner | None, seconds: float, *, quiet: bool, of: str = "") -> None:
         from octavia_provider.client import events
 
         self._of, self._seen = of, set[int]()
 
         self._client, self._quiet, self._seconds = client, quiet, seconds
-        self._filter = [("load_balancer", load_balancer_id)] if load_balancer_id else []
+        self._filter = [owner] if owner and owner[0] == "load_balancer" else []
         self._told = events.newest(client)
         self._events = events
 
@@ -277,9 +291,9 @@ def _put(client: Client, path: str) -> None:
     client.request("PUT", path, deadline=_deadline())
 
 
-def _pending(client: Client, balancer_id: str) -> bool:
-    shown = client.request("GET", f"/v2/lbaas/loadbalancers/{balancer_id}", deadline=_deadline()).json()
-    return shown["loadbalancer"]["provisioning_status"] in PENDING
+def _pending(client: Client, owner: Owner) -> bool:
+    kind, id_ = owner
+    return client.get(kind, id_, deadline=_deadline()).object["provisioning_status"] in PENDING
 
 
 def _rotated(client: Client, before: str) -> bool:
@@ -287,8 +301,22 @@ def _rotated(client: Client, before: str) -> bool:
     return facts["issuer"] != before and facts["phase"] is None and not facts["waiting"]
 
 
-def _amphorae(client: Client, balancer_id: str | None = None) -> list[Amphora]:
-    query = f"?{urlencode({'loadbalancer_id': balancer_id})}" if balancer_id else ""
+def _owner(amphora: Amphora) -> Owner:
+    """Whose it is."""
+    if amphora["role"] == GROUP:
+        return "amphora_group", amphora["amphora_group_id"]
+    return "load_balancer", amphora["loadbalancer_id"]
+
+
+def _serving(client: Client, id_: str) -> list[Amphora]:
+    """It, or where it is one of a group what is on it."""
+    return [one for one in _amphorae(client) if id_ in (one["id"], one["host_id"]) and one["role"] != GROUP]
+
+
+def _amphorae(client: Client, owner: Owner | None = None) -> list[Amphora]:
+    of = {"load_balancer": "loadbalancer_id", "amphora_group": "amphora_group_id"}
+    role = {"role": GROUP} if owner and owner[0] == "amphora_group" else {}
+    query = f"?{urlencode({of[owner[0]]: owner[1], **role})}" if owner else ""
     return list(client.request("GET", f"/v2/octavia/amphorae{query}", deadline=_deadline()).json()["amphorae"])
 
 
@@ -343,4 +371,5 @@ def _show(amphorae: Sequence[Amphora], seconds: float, *, as_json: bool, **facts
 def _row(amphora: Amphora) -> tuple[str, ...]:
     vrrp = f"{amphora['vrrp_state'] or '-'}{' (drained)' if amphora['draining'] else ''}"
     until = str(amphora["cert_expiration"] or "-")
-    return amphora["id"], amphora["role"], vrrp, amphora["status"], amphora["agent_version"] or "-", until
+    role = f"{amphora['role']} on {amphora['host_id'][:SHORT]}" if amphora["host_id"] else amphora["role"]
+    return amphora["id"], role, vrrp, amphora["status"], amphora["agent_version"] or "-", until

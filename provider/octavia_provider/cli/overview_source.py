@@ -76,7 +76,13 @@ def offline_overview(home: Path, unreachable: Unreachable | None) -> dict[str, A
         objects, amphorae = offline.objects(paths.database(home)), offline.amphorae(paths.database(home))
     except OSError as error:
         reason = f"{reason or 'The control plane does not run.'} {error}. Try: octaviactl adopt"
-    lists: dict[str, list[Any]] = {"load_balancers": [], "hosts": [], "networks": [], "tls_containers": []}
+    lists: dict[str, list[Any]] = {
+        "load_balancers": [],
+        "hosts": [],
+        "networks": [],
+        "tls_containers": [],
+        "amphora_groups": [],
+    }
     result: dict[str, Any] = {"control_plane": None, "reason": reason, **lists, "missing": []}
     list_keys = {"local_host": "hosts", "local_network": "networks", "tls_container": "tls_containers"}
     parts: dict[str, list[offline.Known]] = defaultdict(list)

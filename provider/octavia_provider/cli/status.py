@@ -141,5 +141,6 @@ def _lines(overview: dict[str, Any], names: tuple[str, ...]) -> Iterator[tree.Li
         yield ("How things are is unknown; nothing is watched or healed. This is what the store knows:",)
     yield from tree.balancers(overview)
     if facts is not None and not names:
+        yield from tree.groups(overview)
         yield from tree.hosts(overview)
     yield from tree.summary(_problems(overview))

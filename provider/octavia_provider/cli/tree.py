@@ -50,6 +50,16 @@ def balancers(overview: Node) -> Iterator[Line]:
         yield from _balancer(balancer).lines()
 
 
+def groups(overview: Node) -> Iterator[Line]:
+    """A tree for each amphora group."""
+    for group in overview.get("amphora_groups", ()):
+        head = Branch(("amphora group ", styled(name(group), bold=True), "  ", _statuses(group)))
+        for amphora in group["amphorae"]:
+            on = f"{amphora['load_balancers']} of {group['capacity']} load balancers  "
+            head.add(f"amphora {amphora['id']}  {on}", state_words(amphora))
+        yield from head.lines()
+
+
 def hosts(overview: Node) -> Iterator[Line]:
     """A line for each host of the embedded cloud."""
     for host in overview.get("hosts", ()):
@@ -74,7 +84,8 @@ def _balancer(balancer: Node) -> Branch:
         when = warning["last_at"][:19].replace("T", " ")
         head.add(styled(f"{warning['reason']} at {when}: ", fg="yellow"), warning["message"])
     for amphora in balancer.get("amphorae") or ():
-        head.add(f"amphora {amphora['id']}  {amphora.get('role', '')}  ", state_words(amphora))
+        on = f" on {amphora['host_id']}" if amphora.get("host_id") else ""
+        head.add(f"amphora {amphora['id']}{on}  {amphora.get('role', '')}  ", state_words(amphora))
     pools = {pool["id"]: pool for pool in balancer["pools"]}
     shown: set[str] = set()
     for listener in balancer["listeners"]:

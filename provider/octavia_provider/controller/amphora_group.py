@@ -222,8 +222,8 @@ class AmphoraGroupReconciler(ScopeAmphorae):
         record, now = self._record, self._now
         if record is None or now is None:
             return False
-        if record.deleting and self.amphorae:
-            return True  # load balancers that are being deleted are still on them
+        if any(host.retiring for host in self.amphorae) or (record.deleting and self.amphorae):
+            return True  # load balancers are still on them; who leaves last wakes us (``seats.left``)
         if now.applied < now.generation:
             accepted = {} if record.deleting else {record.id: record.spec}
             settlement = Settlement(scope_id=self.scope.id, generation=now.generation, accepted=accepted)

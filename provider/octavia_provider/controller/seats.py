@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from octavia_provider.model import flavor
 from octavia_provider.planner.succession import BACKUP
-from octavia_provider.ports import Amphora, Transaction, flavor_data
+from octavia_provider.ports import DRAIN, Amphora, Transaction, flavor_data
 
 KIND = "amphora_group"
 
@@ -51,7 +51,7 @@ def choose(tx: Transaction, group_id: str, seat: Amphora) -> str | None:
     serving = Counter(one.host_id for one in group.seats if one.role != BACKUP)
     first, second = (on, serving) if seat.role == BACKUP else (serving, on)
     places = group.places(seat.load_balancer_id)
-    best = min(places, key=lambda host: (first[host.id], second[host.id]), default=None)
+    best = min(places, key=lambda h: (DRAIN in h.requests, first[h.id], second[h.id]), default=None)
     return best.id if best else None
 
 
