@@ -79,8 +79,8 @@ bench: setup ## measure: a table, and build/bench.json
 fuzz: setup ## property tests with many more examples
 	@HYPOTHESIS_PROFILE=fuzz .venv/bin/pytest tests/unit tests/fuzz -n 2 -m "not netns" -q --timeout=3600
 
-soak: setup ## simulate 5,000 lives; change a balancer under load for ten minutes; kill and pause three control planes with 200 balancers
-	@SIMULATION_EXAMPLES=5000 .venv/bin/pytest tests/simulation/test_any_order.py -q
+soak: setup ## simulate 100,000 lives; change a balancer under load for ten minutes; kill and pause three control planes with 200 balancers
+	@SIMULATION_SEEDS=0-99999 .venv/bin/pytest -n 2 tests/simulation/test_seeds.py -q
 	@SOAK_SECONDS=600 .venv/bin/pytest tests/netns/test_soak.py tests/distributed -q -s --timeout=1200
 
 clean: ## remove what was built (not the installation's state)

@@ -71,9 +71,12 @@ class Facts:
 
 @asynccontextmanager
 async def control_plane(
-    parts: Parts, facts: Facts, *, serve: Serve, stop: Callable[[], None]
+    parts: Parts, facts: Facts, *, serve: Serve | None, stop: Callable[[], None]
 ) -> AsyncIterator[Controller]:
-    """Everything, running. What it started is ended in reverse; the cloud goes on. ``stop`` is called when it wants to end."""
+    """Everything, running. What it started is ended in reverse; the cloud goes on. ``stop`` is called when it wants to end.
+
+    ``serve`` None: without an API.
+    """
     async with AsyncExitStack() as stack:
         controller = Controller(
             parts.store, _makers(parts), holder=parts.holder, troubled=parts.status_cache.troubled,
@@ -104,13 +107,14 @@ async def control_plane(
         retention = EventRetention(parts.store)
         retention.start()
         stack.push_async_callback(retention.stop)
-        await asyncio.to_thread(importlib.import_module, "octavia_provider.api")  # the cloud is built meanwhile
-        operations = Operations(
-            heartbeats, rotation, parts.driver.cloud, parts.agents,
-            options=agent_options(parts.timing.interval, parts.agent_log_level), membership=parts.membership,
-        )  # fmt: skip
-        server = await serve(_application(parts, facts, controller, operations, stop))
-        stack.push_async_callback(server.close)
+        if serve is not None:
+            await asyncio.to_thread(importlib.import_module, "octavia_provider.api")  # the cloud is built meanwhile
+            operations = Operations(
+                heartbeats, rotation, parts.driver.cloud, parts.agents,
+                options=agent_options(parts.timing.interval, parts.agent_log_level), membership=parts.membership,
+            )  # fmt: skip
+            server = await serve(_application(parts, facts, controller, operations, stop))
+            stack.push_async_callback(server.close)
         yield controller
 
 

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
@@ -22,9 +25,11 @@ from octavia_provider.model.errors import Unreachable
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import AgentRefused, Authority, Credential, Instance
 
+from .network import answered
 from .world import Lifeline, Server, Standing
 
 
+@answered(lambda host, *_, **__: host.host or host.amphora_id)
 class SimulationAgents:
     """``ports.Agents``."""
 
@@ -33,11 +38,28 @@ class SimulationAgents:
 
     async def push(self, host: Instance, load_balancer_id: str, push: Push) -> Applied:
         server = await self._reach("push", host)
+        network = self._world.network
+        if network.repeated and network.random:
+            network.repeated -= 1
+            later = network.random.choice((0.0, 0.5, 5.0, 30.0))
+            asyncio.get_running_loop().call_later(later, self._repeat, server, load_balancer_id, push)
+        return self._take(server, load_balancer_id, push)
+
+    def _repeat(self, server: Server, load_balancer_id: str, push: Push) -> None:
+        """The same request, once more: the caller knows nothing of it."""
+        if server.answering:
+            with contextlib.suppress(AgentRefused):
+                self._take(server, load_balancer_id, push)
+
+    def _take(self, server: Server, load_balancer_id: str, push: Push) -> Applied:
         standing = server.standing.get(load_balancer_id)
-        if standing is not None and push.stamp.order < standing.newest.order:
-            raise AgentRefused(Refusal("stale", "a newer one is known", stamp=standing.newest))
+        newest = standing.newest if standing else server.tombstones.get(load_balancer_id)
+        if newest is not None and push.stamp.order < newest.order:
+            raise AgentRefused(Refusal("stale", "a newer one is known", stamp=newest))
         if push.full is None and (standing is None or standing.stamp is None or push.delta is None):
             raise AgentRefused(Refusal("base", "nothing is in force"))
+        if standing is not None and standing.stamp == push.stamp:
+            return Applied(push.stamp, "runtime", heartbeat=server.said)  # a repeated one is acknowledged
         if standing is None:
             standing = server.standing[load_balancer_id] = Standing(push.stamp)
         standing.newest = push.stamp
@@ -51,14 +73,17 @@ class SimulationAgents:
                 raise AgentRefused(Refusal("base", "another one is in force"))
             new = apply(standing.configuration, push.delta)
         assert digest(new) == push.stamp.digest
-        if refusal := self._world.refuse(host.amphora_id, new):
+        if refusal := self._world.refuse(server.instance.amphora_id, new):
             raise AgentRefused(refusal)
         standing.stamp, standing.configuration = push.stamp, new
         server.histories.setdefault(load_balancer_id, []).append(push.stamp)
+        self._world.pushed.append((self._lifeline.name, server.instance.amphora_id, load_balancer_id, push.stamp))
         return Applied(push.stamp, "runtime" if push.delta else "reload", heartbeat=server.said)
 
     async def remove(self, host: Instance, load_balancer_id: str, stamp: VersionStamp) -> None:
-        (await self._reach("remove", host)).standing.pop(load_balancer_id, None)
+        server = await self._reach("remove", host)
+        server.standing.pop(load_balancer_id, None)
+        server.tombstones[load_balancer_id] = stamp
 
     async def standing(self, host: Instance, load_balancer_id: str) -> LoadBalancerStatus | None:
         found = (await self._reach("standing", host)).standing.get(load_balancer_id)
@@ -98,8 +123,9 @@ class SimulationAgents:
         """Nothing is open."""
 
     async def _reach(self, name: str, host: Instance) -> Server:
-        await self._lifeline.effect(name)
-        server = self._world.servers.get(host.host or host.amphora_id)
+        where = host.host or host.amphora_id
+        await self._lifeline.effect(name, where)
+        server = self._world.servers.get(where)
         if server is None or not server.instance.alive or not server.answering or server.instance.agent != host.agent:
             raise Unreachable("no answer", subject=f"amphora {host.amphora_id}")
         if not believe_each_other(self._authority, server):

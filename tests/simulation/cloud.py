@@ -29,6 +29,7 @@ from octavia_provider.ports import (
     Vip,
 )
 
+from .network import CLOUD, answered
 from .world import Lifeline, Server
 
 NETWORK = "00000000-0000-4000-8000-000000000001"
@@ -36,6 +37,7 @@ IPV4, IPV6 = "00000000-0000-4000-8000-000000000004", "00000000-0000-4000-8000-00
 CIDRS = {IPV4: ipaddress.ip_network("10.1.0.0/16"), IPV6: ipaddress.ip_network("fd00::/64")}
 
 
+@answered(lambda *_: CLOUD)
 class SimulationCloud:
     """``ports.Cloud``."""
 
@@ -88,13 +90,17 @@ class SimulationCloud:
 
     async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Instance:
         await self._lifeline.effect("readdress")
-        server = self._world.servers[amphora_id]
+        server = self._world.servers.get(amphora_id)
+        if server is None:
+            raise Unreachable("there is no such server", subject=f"amphora {amphora_id}")
         server.instance = replace(server.instance, **_carrying(vips, server.instance if keep else None))
         return server.instance
 
     async def restart_agent(self, order: AmphoraSpec) -> None:
         await self._lifeline.effect("restart_agent")
-        server = self._world.servers[order.id]
+        server = self._world.servers.get(order.id)
+        if server is None:
+            return
         server.give(order.files(*server.instance.agent))
         server.answering = server.beating = True
         server.boot += 1
@@ -112,6 +118,7 @@ class SimulationCloud:
         for end in (ours, theirs):
             end.setblocking(False)
         self._world.receivers.append(theirs)
+        self._world.hearing[theirs] = self._lifeline.name
         return ours
 
     @property
@@ -147,6 +154,7 @@ class SimulationCloud:
         return {}
 
 
+@answered(lambda *_: CLOUD)
 class SimulationNetworks:
     """``ports.RemoteAllocation``: an address is a port, and it takes a call to make one."""
 
@@ -221,6 +229,7 @@ class Rule(CloudStep):
     port: int | None = None
 
 
+@answered(lambda *_: CLOUD)
 class SimulationAccess:
     """``ports.ListenerAccess``: a rule for each listener."""
 

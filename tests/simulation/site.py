@@ -21,24 +21,33 @@ from octavia_provider.api.create_update import ObjectWriter
 from octavia_provider.api.graph_create import create_requests
 from octavia_provider.api.rules import living
 from octavia_provider.control_plane import Facts, Parts, control_plane
-from octavia_provider.controller.controller import Controller
+from octavia_provider.controller.controller import LEASE_SECONDS, Controller
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.model.events import Event, EventFilter
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import Authority, Record, Settlement
-from octavia_provider.store import SqlStore, open_store
+from octavia_provider.store import SqlStore
 from unit.api import settling
 
 from .agents import SimulationAgents, SimulationAuthority
 from .cloud import NETWORK, SimulationNetworks, driver
-from .store import SimulationStore, commit
+from .store import SimulationStore, commit, new_store
 from .world import Lifeline, World
 
 SINGLE, PAIR = ("STANDALONE",), ("MASTER", "BACKUP")
 HELD = {SINGLE: 1, PAIR: 5}
 """Ports of a load balancer with one VIP: each amphora of a pair has one of its own in both subnets."""
+PREPARED: dict[tuple[str, ...], str] = {}
+"""Flavors that are in every site of this process."""
 PATIENCE = 1000.0
 """Virtual seconds: more than any wait of the control plane."""
+
+
+async def prepare() -> None:
+    """What the first site of a process would take time and randomness for."""
+    if not PREPARED:
+        async with site():
+            pass
 
 
 class Api(settling.Plane):
@@ -50,7 +59,7 @@ class Api(settling.Plane):
         return await super().post(kind, spec, wait=wait, owner=owner)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ControlPlane:
     """One that runs. ``api``: what asks it; it and the controller are there unless it has ended while it started."""
 
@@ -58,7 +67,7 @@ class ControlPlane:
     task: asyncio.Task[None]
     stopping: asyncio.Event
     controller: Controller = field(init=False)
-    api: Api = field(init=False)
+    api: Api = field(init=False, repr=False)
 
     async def stop(self) -> None:
         """In order: leases are given up."""
@@ -90,6 +99,8 @@ class Site:
     folder: Path
     roles: tuple[str, ...] = SINGLE
     clock: Callable[[], dt.datetime] | None = None
+    lease_seconds: float = LEASE_SECONDS
+    with_api: bool = True
     flavors: dict[tuple[str, ...], str] = field(default_factory=dict)
     """by roles"""
     planes: list[ControlPlane] = field(default_factory=list)
@@ -110,8 +121,8 @@ class Site:
 
     async def start(self, *, holder: str = "one", crash_at: int | None = None) -> ControlPlane:
         """Another control plane. One of the same holder takes up the leases of its predecessor at once."""
-        lifeline = Lifeline(self.world, crash_at=crash_at)
-        ready: asyncio.Future[tuple[Controller, Api]] = asyncio.get_running_loop().create_future()
+        lifeline = Lifeline(self.world, name=holder, crash_at=crash_at)
+        ready: asyncio.Future[tuple[Controller, Api | None]] = asyncio.get_running_loop().create_future()
         stopping = asyncio.Event()
         task = asyncio.create_task(self._run(lifeline, holder, ready, stopping))
         ended = asyncio.create_task(lifeline.ended.wait())
@@ -121,7 +132,9 @@ class Site:
             task.result()
         plane = ControlPlane(lifeline, task, stopping)
         if ready.done():
-            plane.controller, plane.api = ready.result()
+            plane.controller, api = ready.result()
+            if api is not None:
+                plane.api = api
         self.planes.append(plane)
         return plane
 
@@ -129,7 +142,7 @@ class Site:
         self,
         lifeline: Lifeline,
         holder: str,
-        ready: asyncio.Future[tuple[Controller, Api]],
+        ready: asyncio.Future[tuple[Controller, Api | None]],
         stopping: asyncio.Event,
     ) -> None:
         status_cache, path = StatusCache(), self.folder / f"{len(self.planes)}.sock"
@@ -138,13 +151,18 @@ class Site:
         agents = SimulationAgents(lifeline, authority)
         parts = Parts(
             store=store, driver=driver(lifeline), agents=agents, authority=authority,
-            status_cache=status_cache, holder=holder,
+            status_cache=status_cache, holder=holder, lease_seconds=self.lease_seconds,
         )  # fmt: skip
         facts = Facts(project_id=settling.PROJECT, idle_seconds=None)
 
         async def serve(application: Any) -> Server:
             return await serve_unix(application, path)
 
+        if not self.with_api:
+            async with control_plane(parts, facts, serve=None, stop=stopping.set) as controller:
+                ready.set_result((controller, None))
+                await stopping.wait()
+            return
         async with control_plane(parts, facts, serve=serve, stop=stopping.set) as controller:
             connector, timeout = aiohttp.UnixConnector(path=str(path), limit=0), aiohttp.ClientTimeout(total=None)
             async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
@@ -239,21 +257,26 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def site(
-    *, roles: tuple[str, ...] = SINGLE, clock: Callable[[], dt.datetime] | None = None, **world: Any
-) -> AsyncIterator[Site]:
+    *, roles: tuple[str, ...] = SINGLE, clock: Callable[[], dt.datetime] | None = None,
+    lease_seconds: float = LEASE_SECONDS, with_api: bool = True, **world: Any,
+) -> AsyncIterator[Site]:  # fmt: skip
     """A site whose control planes are ended with it."""
+    made = World(**world)
+    virtual = asyncio.get_running_loop().time
+    store = new_store(lambda: virtual() + made.clock_error)
     with tempfile.TemporaryDirectory(prefix="sim-") as folder:  # socket paths must be short
-        virtual = asyncio.get_running_loop().time
-        store = open_store(f"sqlite:///{folder}/octavia.db", Path(folder) / "key", clock=virtual)
-        made = Site(World(**world), store, Path(folder), roles, clock)
-        made.flavors[PAIR] = await made.flavor(loadbalancer_topology="ACTIVE_STANDBY")
-        beating = asyncio.create_task(made.world.beat())
+        here = Site(made, store, Path(folder), roles, clock, lease_seconds, with_api)
+        if not PREPARED:
+            PREPARED[PAIR] = await here.flavor(loadbalancer_topology="ACTIVE_STANDBY")
+            store.keep()
+        here.flavors = {**PREPARED}
+        beating = asyncio.create_task(made.beat())
         try:
-            yield made
+            yield here
         finally:
-            for plane in made.planes:
+            for plane in here.planes:
                 await plane.kill()
             beating.cancel()
-            for receiver in made.world.receivers:
+            for receiver in made.receivers:
                 receiver.close()
             await store.close()

@@ -14,6 +14,7 @@ import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -31,6 +32,8 @@ from octavia_amphora.wire.messages import (
 )
 from octavia_provider.model.errors import Unreachable
 from octavia_provider.ports import Instance
+
+from .network import CLOUD, STORE, Network
 
 HEARTBEAT_SECONDS = 1.0
 CERTIFICATE, AUTHORITIES = "/run/octavia-amphora/agent.pem", "/run/octavia-amphora/authorities.pem"
@@ -60,6 +63,8 @@ class Server:
     files: Mapping[str, tuple[int, bytes]] = field(default_factory=dict)
     standing: dict[str, Standing] = field(default_factory=dict)
     histories: dict[str, list[VersionStamp]] = field(default_factory=dict)
+    tombstones: dict[str, VersionStamp] = field(default_factory=dict)
+    """Of load balancers that it had, the newest."""
     answering: bool = True
     beating: bool = True
     boot: int = 1
@@ -130,11 +135,19 @@ class World:
         """listener → (load balancer, port): who may come in"""
         self.failures: dict[str, list[Exception]] = {}
         self.refuse: Verdict = lambda _amphora, _configuration: None
+        self.network = Network()
+        self.clock_error = 0.0
+        """Seconds that the store's clock is fast."""
         self.receivers: list[socket.socket] = []
+        self.hearing: dict[socket.socket, str] = {}
+        """receiver → control plane"""
         self.recorder: Callable[[bytes], None] | None = None
         """Sees each heartbeat on its way."""
         self.lookers: list[Callable[[], None]] = []
         """Called at each effect of a control plane."""
+        self.violations: list[str] = []
+        self.told: list[str] = []
+        """Each effect, with its control plane and its end."""
         self.calls: Counter[str] = Counter()
         self.disbelieved = 0
         """Handshakes that failed, since one side did not believe what the other one showed."""
@@ -145,6 +158,8 @@ class World:
         self.heartbeat_seconds = HEARTBEAT_SECONDS
         self.owners: dict[str, str] = {}
         """load balancer → which amphora has its VIPs by VRRP"""
+        self.pushed: list[tuple[str, str, str, VersionStamp]] = []
+        """What agents have put in force: (control plane, amphora, load balancer, stamp)"""
 
     def vrrp_state(self, amphora_id: str, load_balancer_id: str) -> str:
         """What its keepalived says; the election is over at once."""
@@ -153,6 +168,9 @@ class World:
         if amphora_id not in taking_part:
             return ""
         priorities = {id_: int(_PRIORITY.findall(text)[0]) for id_, text in taking_part.items()}
+        heard = [id_ for id_ in taking_part if self.network.passes(id_, amphora_id)]
+        if len(heard) < len(taking_part):
+            return "MASTER" if priorities[amphora_id] == max(priorities[i] for i in {*heard, amphora_id}) else "BACKUP"
         owner = self.owners.get(load_balancer_id)
         able = (
             [id_ for id_, text in taking_part.items() if "nopreempt" not in text]
@@ -163,6 +181,11 @@ class World:
         if owner not in taking_part or priorities[best] > priorities[owner]:
             owner = self.owners[load_balancer_id] = best
         return "MASTER" if owner == amphora_id else "BACKUP"
+
+    def violate(self, broken: bool, what: str) -> None:
+        """Note what must never be so: what is raised in a control plane, it would take for a failure of its own."""
+        if broken and what not in self.violations:
+            self.violations.append(what)
 
     def fail(self, name: str, *errors: Exception) -> None:
         """The next calls of this name fail so."""
@@ -200,13 +223,18 @@ class World:
             if self.recorder is not None:
                 self.recorder(part)
             for receiver in list(self.receivers):
-                try:
-                    receiver.send(part)
-                except BlockingIOError:
-                    continue  # nobody reads: the control plane is paused
-                except OSError:
-                    self.receivers.remove(receiver)
-                    receiver.close()
+                if self.network.passes(server.instance.amphora_id, self.hearing.get(receiver, "")):
+                    self.network.deliver(partial(self._hand, receiver, part))
+
+    def _hand(self, receiver: socket.socket, part: bytes) -> None:
+        try:
+            receiver.send(part)
+        except BlockingIOError:
+            return  # nobody reads: the control plane is paused
+        except OSError:
+            if receiver in self.receivers:
+                self.receivers.remove(receiver)
+            receiver.close()
 
     def _balancers(self, server: Server) -> Iterator[BalancerBeat]:
         for load_balancer_id, standing in server.standing.items():
@@ -226,8 +254,9 @@ class World:
 class Lifeline:
     """What one control plane does in the world."""
 
-    def __init__(self, world: World, *, crash_at: int | None = None) -> None:
+    def __init__(self, world: World, *, name: str = "", crash_at: int | None = None) -> None:
         self.world = world
+        self.name = name
         self.crash_at = crash_at
         self.effects: list[str] = []
         self.ended = asyncio.Event()
@@ -243,18 +272,30 @@ class Lifeline:
         if self.ended.is_set():
             await asyncio.Event().wait()
 
-    async def effect(self, name: str) -> None:
+    async def effect(self, name: str, target: str = CLOUD) -> None:
         """Comes before each effect, and raises what is to fail. A call over the network does not outlive a pause."""
-        await asyncio.sleep(self.world.times.get(name, self.world.latency))
+        network = self.world.network
+        await asyncio.sleep(network.seconds(self.world.times.get(name, self.world.latency)))
         if self.crash_at is not None and len(self.effects) >= self.crash_at:
             self.ended.set()
         paused = not self.going.is_set()
         await self.alive()
         if paused and name != "write":
             raise Unreachable(f"{name}: the connection was closed by the other end")
+        network.request(name, self.name, target)
         for look in self.world.lookers:
             look()
         self.effects.append(name)
+        self.world.told.append(f"{self.name} {name} {target}")
         self.world.calls[name] += 1
         if errors := self.world.failures.get(name):
             raise errors.pop(0)
+
+    def answer(self, name: str, source: str) -> None:
+        """Comes after each call, which had its effect, and raises where the answer gets lost."""
+        self.world.network.answer(name, source, self.name)
+
+    async def read(self) -> None:
+        """Comes before each look at the store."""
+        await self.alive()
+        self.world.network.request("read", self.name, STORE)

@@ -92,4 +92,4 @@ class ControlPlaneEvents:
         try:
             await self.store.write(lambda tx: tx.record(event))
         except (OctaviaError, OSError) as error:
-            log.warning("event not recorded", event=reason.name, message=message, reason=str(error))
+            log.warning("event not recorded", about=reason.name, message=message, reason=str(error))

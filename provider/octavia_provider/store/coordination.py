@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, case, delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.engine import Connection
 from sqlalchemy.exc import IntegrityError
 
@@ -26,9 +26,27 @@ _NEXT_REVISION = (
     .values(revision=SCOPES.c.revision + 1)
     .returning(SCOPES)
 )
+_MINE = SCOPES.c.holder == bindparam("whose")
+_CLAIMABLE = or_(_MINE, SCOPES.c.holder.is_(None), SCOPES.c.lease_expires < bindparam("moment"))
+_ACQUIRE = (
+    update(SCOPES)
+    .where(SCOPES.c.id == bindparam("which"), _CLAIMABLE)
+    .values(
+        holder=bindparam("whose"),
+        lease_expires=bindparam("until"),
+        fence=case((_MINE, SCOPES.c.fence), else_=SCOPES.c.fence + 1),
+    )
+    .returning(SCOPES)
+)
+_CLAIMABLE_IDS = select(SCOPES.c.id).where(_CLAIMABLE)
+_RENEW = update(SCOPES).where(_MINE).values(lease_expires=bindparam("until")).returning(SCOPES.c.id)
 _FENCE = select(SCOPES.c.fence).where(SCOPES.c.id == bindparam("which"))
 _AMPHORAE = select(AMPHORAE).order_by(AMPHORAE.c.position)
 _AMPHORAE_OF = _AMPHORAE.where(AMPHORAE.c.load_balancer_id == bindparam("which"))
+_REPLACE_AMPHORA = update(AMPHORAE).where(AMPHORAE.c.id == bindparam("which"))
+_REQUESTS = select(AMPHORAE.c.id, AMPHORAE.c.requests).where(AMPHORAE.c.id.in_(bindparam("ids", expanding=True)))
+_FORGET_AMPHORA = delete(AMPHORAE).where(AMPHORAE.c.id == bindparam("which")).returning(AMPHORAE.c.load_balancer_id)
+_SECRET = select(SECRETS.c.value).where(SECRETS.c.name == bindparam("called"))
 _HELD = or_(ADDRESSES.c.holder == bindparam("holder"), ADDRESSES.c.holder.like(bindparam("parts"), escape="!"))
 _ADDRESSES = select(ADDRESSES.c.pool, ADDRESSES.c.address).where(_HELD)
 _FREE = delete(ADDRESSES).where(_HELD, ADDRESSES.c.address.not_in(bindparam("keep", expanding=True)))
@@ -94,27 +112,17 @@ class Coordination:
         """Take or renew the lease; None when another holds it or the scope is gone."""
         self._scopes.pop(scope_id, None)
         now = self._clock()
-        mine = SCOPES.c.holder == holder
-        row = self._db.execute(
-            update(SCOPES)
-            .where(SCOPES.c.id == scope_id, _claimable(holder, now))
-            .values(
-                holder=holder,
-                lease_expires=now + seconds,
-                fence=case((mine, SCOPES.c.fence), else_=SCOPES.c.fence + 1),
-            )
-            .returning(SCOPES)
-        ).first()
+        asked = {"which": scope_id, "whose": holder, "moment": now, "until": now + seconds}
+        row = self._db.execute(_ACQUIRE, asked).first()
         return rows.scope(row) if row else None
 
     def claimable(self, holder: str) -> set[str]:
         """The scopes that ``acquire`` would give this holder."""
-        return set(self._db.execute(select(SCOPES.c.id).where(_claimable(holder, self._clock()))).scalars())
+        return set(self._db.execute(_CLAIMABLE_IDS, {"whose": holder, "moment": self._clock()}).scalars())
 
     def renew(self, holder: str, seconds: float) -> set[str]:
         """Renew all leases of this holder; the scopes that it has."""
-        renewed = update(SCOPES).where(SCOPES.c.holder == holder).values(lease_expires=self._clock() + seconds)
-        return set(self._db.execute(renewed.returning(SCOPES.c.id)).scalars())
+        return set(self._db.execute(_RENEW, {"whose": holder, "until": self._clock() + seconds}).scalars())
 
     def release(self, holder: str, scope_ids: Sequence[str] | None = None) -> None:
         """Give up leases of this holder, all or those of these scopes; who takes them next raises the fence."""
@@ -192,7 +200,7 @@ class Coordination:
         }
         self._amphora_of(amphora.load_balancer_id)
         change = {**values, "updated_at": rows.now()}
-        changed = self._db.execute(update(AMPHORAE).where(AMPHORAE.c.id == amphora.id).values(change))
+        changed = self._db.execute(_REPLACE_AMPHORA, {**change, "which": amphora.id})
         if changed.rowcount == 0:
             asked = {"retiring": amphora.retiring, "requests": sorted(amphora.requests)}
             self._db.execute(insert(AMPHORAE), {**values, **asked, "created_at": rows.now()})
@@ -211,15 +219,13 @@ class Coordination:
         self._change_requests(ids, lambda known: known - set(requests))
 
     def _change_requests(self, ids: Iterable[str], change: Callable[[set[str]], set[str]]) -> None:
-        query = select(AMPHORAE.c.id, AMPHORAE.c.requests).where(AMPHORAE.c.id.in_(list(ids)))
-        for row in self._db.execute(query).all():
+        for row in self._db.execute(_REQUESTS, {"ids": list(ids)}).all():
             values = {"requests": sorted(change(set(row.requests))), "updated_at": rows.now()}
-            self._db.execute(update(AMPHORAE).where(AMPHORAE.c.id == row.id).values(values))
+            self._db.execute(_REPLACE_AMPHORA, {**values, "which": row.id})
 
     def delete_amphora(self, id: str) -> None:  # noqa: A002
         """Forget an amphora and give back its addresses."""
-        gone = delete(AMPHORAE).where(AMPHORAE.c.id == id).returning(AMPHORAE.c.load_balancer_id)
-        for (load_balancer_id,) in self._db.execute(gone).all():
+        for (load_balancer_id,) in self._db.execute(_FORGET_AMPHORA, {"which": id}).all():
             self._amphora_of(load_balancer_id)
             self.free_addresses(own_holder(load_balancer_id, id))
 
@@ -255,7 +261,7 @@ class Coordination:
     def secret(self, name: str, make: Callable[[], bytes]) -> bytes:
         """A secret of the installation, made on first use (in a write transaction)."""
         context = f"secret {name}"
-        sealed = self._db.execute(select(SECRETS.c.value).where(SECRETS.c.name == name)).scalar_one_or_none()
+        sealed = self._db.execute(_SECRET, {"called": name}).scalar_one_or_none()
         if sealed is not None:
             return self._cipher.decrypt(sealed, context)
         if not self._writable:
@@ -272,10 +278,6 @@ class Coordination:
 
 def _lost(scope_id: str) -> LeaseLost:
     return LeaseLost("another control plane has taken the lease", subject=scope_id, hint="let it do the work")
-
-
-def _claimable(holder: str, now: float) -> ColumnElement[bool]:
-    return or_(SCOPES.c.holder == holder, SCOPES.c.holder.is_(None), SCOPES.c.lease_expires < now)
 
 
 def _held_by(holder: str) -> dict[str, str]:

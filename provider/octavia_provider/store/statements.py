@@ -33,6 +33,7 @@ APPLIED = (
     .returning(SCOPES)
 )
 SCOPE = select(SCOPES).where(SCOPES.c.id == bindparam("which"))
+ALL_SCOPES = select(SCOPES)
 SECRETIVE = select(OBJECTS.c.id, OBJECTS.c.kind).where(
     OBJECTS.c.scope_id == bindparam("which"), OBJECTS.c.kind.in_(rows.SECRET_KINDS)
 )

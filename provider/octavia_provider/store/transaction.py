@@ -191,7 +191,7 @@ class SqlTransaction(Coordination, EventLog):
 
     def scopes(self) -> list[Scope]:
         """All scopes."""
-        return [rows.scope(row) for row in self._db.execute(select(SCOPES))]
+        return [rows.scope(row) for row in self._db.execute(statements.ALL_SCOPES)]
 
     def touch(self, scope_id: str) -> int:
         """Raise the generation, once in a transaction: what is written together is settled together. Returns it."""

@@ -39,10 +39,10 @@ class SqlWatch:
 
 
 class Watches:
-    """Watchers by scope; those under None want every commit."""
+    """Watchers by scope, woken in the order in which they came; those under None want every commit."""
 
     def __init__(self) -> None:
-        self._by_scope: dict[str | None, set[SqlWatch]] = {}
+        self._by_scope: dict[str | None, dict[SqlWatch, None]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @asynccontextmanager
@@ -50,12 +50,12 @@ class Watches:
         """Watch until the context ends."""
         self._loop = asyncio.get_running_loop()
         watch = SqlWatch()
-        self._by_scope.setdefault(scope_id, set()).add(watch)
+        self._by_scope.setdefault(scope_id, {})[watch] = None
         try:
             yield watch
         finally:
             watchers = self._by_scope[scope_id]
-            watchers.discard(watch)
+            watchers.pop(watch, None)
             if not watchers:
                 del self._by_scope[scope_id]
 
