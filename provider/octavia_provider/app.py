@@ -33,7 +33,7 @@ from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.kit import homes, logfile, paths
 from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError, Refused, TransientError
 from octavia_provider.pki import CertificateAuthority
-from octavia_provider.ports import CloudDriver, ControlPlane, Store
+from octavia_provider.ports import CloudDriver, ControlPlane, Identity, Policy, Store
 from octavia_provider.render.overlay import Overlay
 from octavia_provider.settings import Settings
 from octavia_provider.store import Copies, SqlStore, installed, open_store
@@ -56,7 +56,8 @@ def serve(settings: Settings) -> None:
     give_up()
     settings.instance.mkdir(mode=0o700, parents=True, exist_ok=True)
     with only_one(settings.home, settings.instance):
-        logfile.configure(paths.log_file(settings.instance), level=settings.log_level)
+        log_file = paths.log_file(settings.instance) if settings.log_to == "file" else None
+        logfile.configure(log_file, level=settings.log_level)
         try:
             asyncio.run(_serve(settings))
         except OctaviaError as error:
@@ -126,12 +127,16 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
             agent_log_level=settings.agent_log_level,
         )
         idle_seconds = None if settings.cloud == "openstack" else settings.idle_seconds
-        facts = Facts(project_id=PROJECT, home=str(settings.home), idle_seconds=idle_seconds)
+        identity, policy = await asyncio.to_thread(_users, settings)
+        facts = Facts(
+            project_id=PROJECT, home=str(settings.home), idle_seconds=idle_seconds, identity=identity, policy=policy,
+            public_url=settings.public_url or "",
+        )  # fmt: skip
         if settings.database is None:  # a server's databases are copied by its own tools
             copies = Copies(store, paths.database_copy(settings.home))
             copies.start()
             stack.push_async_callback(copies.stop)
-        serving = partial(_serve_api, paths.api_socket(settings.instance))
+        serving = partial(_serve_api, settings)
         yield await stack.enter_async_context(control_plane(parts, facts, serve=serving, stop=stop))
 
 
@@ -171,10 +176,30 @@ async def _openstack(
     return store, made
 
 
-async def _serve_api(path: Path, application: Any) -> Server:
+def _users(settings: Settings) -> tuple[Identity | None, Policy | None]:
+    """Who is served on TCP, and what they may do."""
+    if settings.address is None:
+        return None, None
+    from octavia_provider.keystone.clouds_yaml import credentials
+    from octavia_provider.keystone.policy import OsloPolicy
+    from octavia_provider.keystone.tokens import KeystoneIdentity
+
+    policy = OsloPolicy(settings.policy_file)
+    return KeystoneIdentity(credentials(settings.os_cloud), memcached_servers=settings.memcached_servers), policy
+
+
+async def _serve_api(settings: Settings, application: Any) -> Server:
     from octavia_provider import api
 
-    return await api.serve_unix(application, path)
+    tcp = None
+    if settings.address is not None:
+        host, port = settings.address
+        tcp = api.TcpPort(host=host, port=port, certificate=settings.tls_certificate, key=settings.tls_key)
+        if settings.tls_certificate is None:
+            log.warning(
+                "users are served without TLS: their tokens can be read, unless a proxy is in front", at=settings.listen
+            )
+    return await api.serve_unix(application, paths.api_socket(settings.instance), tcp=tcp)
 
 
 async def _loopback_range(store: Store, home: Path) -> str:

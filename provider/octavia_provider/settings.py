@@ -21,6 +21,12 @@ class Settings(BaseSettings):
     ``cloud``: where amphorae run: ``embedded`` (namespaces of this machine) or ``openstack``, whose ``clouds.openstack.settings`` are
     apart; ``os_cloud``: its name in ``clouds.yaml``. On OpenStack a control plane stays, whatever ``idle_seconds`` is.
 
+    ``listen``: address and port on which Keystone's users are served, beside the Unix socket; by TLS where ``tls_certificate`` (with its
+    chain) and ``tls_key`` are given. ``public_url``: where clients reach it, behind a proxy. ``policy_file``: rules of oslo.policy that stand in
+    place of ours. ``memcached_servers``: where tokens are remembered for several control planes (``host:port,…``).
+
+    ``log_to``: the file of the home, or standard error for a service manager or a container, one JSON object a line.
+
     ``name``: of this control plane among several of one home; ``lease_seconds``: what one of them leaves is taken over after that long.
     """
 
@@ -37,6 +43,13 @@ class Settings(BaseSettings):
     heartbeat_timeout: Annotated[float, Field(ge=0.3, le=600, validate_default=True)] = 3.5
     agent_log_level: Literal["debug", "info", "warning"] = "info"
     breaker_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+    listen: Annotated[str, Field(pattern=r"^.+:\d{1,5}$")] | None = None
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    public_url: Annotated[str, Field(pattern=r"^https?://[^/?#]+(/[^?#]*)?$")] | None = None
+    policy_file: Path | None = None
+    memcached_servers: str | None = None
+    log_to: Literal["file", "stderr"] = "file"
     name: Annotated[str, Field(pattern=f"^{paths.NAME.pattern}$")] | None = None
     lease_seconds: Annotated[float, Field(ge=3, le=3600, allow_inf_nan=False)] = 15.0
 
@@ -45,6 +58,12 @@ class Settings(BaseSettings):
     def _three_beats_fit(cls, timeout: float, info: ValidationInfo) -> float:
         HeartbeatTiming(interval=info.data.get("heartbeat_interval", 0.0), timeout=timeout)
         return timeout
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where users are served."""
+        host, _, port = (self.listen or "").rpartition(":")
+        return (host.strip("[]"), int(port)) if port else None
 
     def timing(self) -> HeartbeatTiming:
         """Of heartbeats and silence."""

@@ -50,6 +50,11 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "doctor": ("octavia_provider.cli.doctor", "doctor", "Find out what is missing on this machine, and how to fix it."),
     "serve": ("octavia_provider.cli.serve", "serve", "Run the control plane in the foreground."),
     "listen": ("octavia_provider.cli.listen", "listen", "Serve the API on a TCP port, for OpenStack's clients."),
+    "register": (
+        "octavia_provider.cli.register",
+        "register",
+        "Put the control plane into Keystone's catalogue.",
+    ),
     "service": ("octavia_provider.cli.service", "service", "Start the control plane at boot, or no longer."),
     "ids": ("octavia_provider.cli.ids", "ids", "Show by which ids what exists can be imported."),
     "leftovers": ("octavia_provider.cli.leftovers", "leftovers", "Show or delete what a crashed run left behind."),

@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @options.home
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A file of settings (TOML: docs/reference/settings.md). Options and the environment go before it.",
+)
 @click.option("--stay", is_flag=True, help="Do not end when nothing is left to serve (for services).")
 @click.option(
     "--idle-seconds",
@@ -54,6 +60,11 @@ if TYPE_CHECKING:
     help="The OpenStack cloud, by its name in clouds.yaml. Default: OCTAVIA_OS_CLOUD, else OS_CLOUD or OS_AUTH_URL and its like.",
 )
 @click.option(
+    "--listen",
+    metavar="ADDRESS:PORT",
+    help="Serve Keystone's users there too (docs/how-to/users.md). Default: OCTAVIA_LISTEN, else the Unix socket alone.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning"]),
     help="What is logged. Default: OCTAVIA_LOG_LEVEL, else info.",
@@ -61,6 +72,7 @@ if TYPE_CHECKING:
 def serve(
     *,
     home: str | None,
+    config_file: Path | None,
     stay: bool,
     idle_seconds: float | None,
     check: bool,
@@ -70,11 +82,15 @@ def serve(
     lease_seconds: float | None,
     cloud: str | None,
     os_cloud: str | None,
+    listen: str | None,
     log_level: str | None,
 ) -> None:
     """Run the control plane of this machine's embedded cloud, or of OpenStack, until it is told to end; traffic goes on without it."""
     from octavia_provider.kit import paths
 
+    from . import settings_file
+
+    stay = settings_file.take(config_file) or stay
     given = {
         "home": paths.home(home),
         "idle_seconds": idle_seconds,
@@ -84,6 +100,7 @@ def serve(
         "lease_seconds": lease_seconds,
         "cloud": cloud,
         "os_cloud": os_cloud,
+        "listen": listen,
         "log_level": log_level,
     }
     settings = _settings({n: v for n, v in given.items() if v is not None} | ({"idle_seconds": None} if stay else {}))
@@ -112,7 +129,7 @@ def _settings(given: dict[str, Any]) -> Settings:
 
 
 def _spelling(name: str, given: Mapping[str, Any]) -> str:
-    """A setting as the user gave it: by an option or by the environment."""
+    """A setting as the user gave it: by an option or by the environment, which a file fills in."""
     return f"--{name.replace('_', '-')}" if name in given else f"OCTAVIA_{name.upper()}"
 
 

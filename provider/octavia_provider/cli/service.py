@@ -35,10 +35,23 @@ def service() -> None:
     "--database", envvar="OCTAVIA_DATABASE", metavar="URL", help="As `serve --database`; it names no password."
 )
 @named
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(exists=True, dir_okay=False, resolve_path=True, path_type=Path),
+    help="As `serve --config`: a file of settings.",
+)
 @click.option("--print", "print_", is_flag=True, help="Print the unit file, change nothing.")
 @options.as_json
 def install(
-    *, home: str | None, templates_dir: Path | None, database: str | None, name: str | None, print_: bool, as_json: bool
+    *,
+    home: str | None,
+    templates_dir: Path | None,
+    database: str | None,
+    name: str | None,
+    config_file: Path | None,
+    print_: bool,
+    as_json: bool,
 ) -> None:
     """Install and start a systemd service."""
     from octavia_provider.client import embedded
@@ -49,8 +62,9 @@ def install(
     _require_no_password(database)
     unit = _unit(name)
     text = systemd.unit(
-        python=sys.executable, home=paths.home(home), templates_dir=templates_dir, database=database, name=name
-    )
+        python=sys.executable, home=paths.home(home), templates_dir=templates_dir, database=database, name=name,
+        config=config_file,
+    )  # fmt: skip
     if print_:
         if as_json:
             options.print_json({"unit": str(unit), "text": text})

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,21 @@ _flood_filter = FloodFilter()
 def _is_allowed(record: logging.LogRecord) -> bool:
     """Rate-limit library messages here; structlog's events are limited before they become text with a timestamp."""
     return record.name.startswith("octavia_provider") or _flood_filter.filter(record)
+
+
+class _JsonFormatter(logging.Formatter):
+    """Events of structlog are JSON already; what libraries say becomes such a line too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """One line."""
+        said = record.getMessage()
+        if said.startswith("{") and not record.exc_info:
+            return said
+        moment = datetime.fromtimestamp(record.created, UTC).isoformat().replace("+00:00", "Z")
+        line = {"event": said, "logger": record.name, "level": record.levelname.lower()}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps({**line, "timestamp": moment})
 
 
 def _rate_limited(limiter: LogRateLimiter) -> Any:
@@ -44,7 +61,8 @@ def configure(file: Path | None = None, *, level: str = "info") -> None:
         handler = RotatingFileHandler(file, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
     else:
         handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    pretty = file is None and sys.stderr.isatty()
+    handler.setFormatter(logging.Formatter("%(message)s") if pretty else _JsonFormatter())
     handler.addFilter(_is_allowed)
     logging.raiseExceptions = False  # do not print a traceback when the log cannot be written (a full disk)
     root = logging.getLogger()
@@ -52,7 +70,6 @@ def configure(file: Path | None = None, *, level: str = "info") -> None:
     root.setLevel(level.upper())
     for noisy in ("aiohttp.access", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    pretty = file is None and sys.stderr.isatty()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -17,8 +17,9 @@ def quote(value: object) -> str:
 
 
 def unit(
-    *, python: str, home: Path, templates_dir: Path | None, database: str | None = None, name: str | None = None
-) -> str:
+    *, python: str, home: Path, templates_dir: Path | None, database: str | None = None, name: str | None = None,
+    config: Path | None = None,
+) -> str:  # fmt: skip
     """``octavia.service``."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -27,4 +28,6 @@ def unit(
         keep_trailing_newline=True, autoescape=False,  # noqa: S701 - systemd's quoting, not HTML's
     )  # fmt: skip
     template = environment.get_template("systemd/octavia.service.j2")
-    return template.render(python=python, home=home, templates_dir=templates_dir, database=database, name=name)
+    return template.render(
+        python=python, home=home, templates_dir=templates_dir, database=database, name=name, config=config
+    )

@@ -21,6 +21,14 @@ def test_the_unit_of_one_of_several_control_planes(tmp_path: Path) -> None:
     )
 
 
+def test_a_unit_may_name_a_file_of_settings(tmp_path: Path) -> None:
+    file = tmp_path / "octavia.toml"
+    file.write_text("")
+    printed = octaviactl("service", "install", "--home", str(tmp_path), "--config", str(file), "--print")
+    assert f"serve --stay --home {tmp_path} --config {file}\n" in printed.stdout
+    assert octaviactl("service", "install", "--config", f"{file}x", "--print").returncode == 2
+
+
 @pytest.mark.parametrize(
     ("option", "value", "why"),
     [

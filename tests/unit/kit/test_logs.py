@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -30,3 +31,15 @@ def test_a_failure_is_logged_without_variables(configure: str) -> None:
     )
     assert "the cause" in done.stderr
     assert "hush hush" not in done.stderr
+
+
+def test_what_a_library_says_is_a_line_of_json_too() -> None:
+    program = (
+        "import logging, structlog; from octavia_provider.kit import logfile; logfile.configure(None);"
+        "logging.getLogger('library').warning('said\\n%s', 'so'); structlog.get_logger().warning('ours', n=1)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    theirs, ours = map(json.loads, done.stderr.splitlines())
+    assert (theirs["event"], theirs["logger"], theirs["level"]) == ("said\nso", "library", "warning")
+    assert (ours["event"], ours["n"], ours["level"]) == ("ours", 1, "warning")
+    assert theirs["timestamp"] <= ours["timestamp"]
