@@ -34,6 +34,10 @@ test: check ## all checks and tests (about ten minutes, as root)
 test-machines: ## make up and the tests on Debian 13, and with haproxy from Debian's unstable (trees in build/machines)
 	@scripts/test-machines
 
+.PHONY: test-openstack
+test-openstack: setup ## tests/openstack against Keystone, Glance, Placement, Nova, Neutron and Barbican, brought up on this machine (as root)
+	@scripts/test-openstack
+
 check: setup lint types imports dependencies ## style, types, import contracts, dependencies; generated files in step with the model
 	@$(PY) -m octavia_provider.plugin.schema --check
 	@$(PY) scripts/sdk.py --check

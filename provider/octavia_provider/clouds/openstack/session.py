@@ -138,9 +138,12 @@ class Session:
         more: Json = {"microversion": MICROVERSION} if service == "nova" else {}
         if body is not None:
             more["json"] = body
-        answer = adapter.request(
-            path, method, params=dict(params or {}), raise_exc=False, connect_retries=1, **more,
-        )  # fmt: skip
+        send = partial(
+            adapter.request, path, method, params=dict(params or {}), raise_exc=False, connect_retries=1, **more
+        )
+        answer = send()
+        if answer.status_code == 401:  # of two calls that find the token expired, keystoneauth repeats the first alone
+            answer = send()
         if answer.status_code >= 400 or text:
             return answer.status_code, {"text": answer.text}
         return answer.status_code, answer.json() if answer.content and "json" in answer.headers.get(
