@@ -16,6 +16,8 @@ from pathlib import Path
 
 _PROC = Path("/proc")
 GONE_SECONDS = 2.0
+_LONGEST = 1 << 16
+"""Of command lines; ours are shorter."""
 
 
 def find(config: Path, option: bytes = b"-S") -> set[int]:
@@ -23,16 +25,24 @@ def find(config: Path, option: bytes = b"-S") -> set[int]:
 
     Another amphora on the same machine may have the same path: it is another file there.
     """
-    mine = _namespace("self")
+    path, mine = os.fsencode(config), _namespace("self")
     found = set()
-    for entry in _PROC.iterdir():
-        if not entry.name.isdigit():
-            continue
+    with os.scandir(_PROC) as entries:  # not pathlib: an amphora of many load balancers has many processes
+        names = [entry.name for entry in entries if entry.name.isdigit()]
+    for name in names:
         with contextlib.suppress(OSError):  # it ended meanwhile
-            words = (entry / "cmdline").read_bytes().split(b"\0")
-            if option in words and os.fsencode(config) in words and _namespace(entry.name) == mine:
-                found.add(int(entry.name))
+            line = _command_line(name)
+            if path in line and {option, path} <= set(line.split(b"\0")) and _namespace(name) == mine:
+                found.add(int(name))
     return found
+
+
+def _command_line(process: str) -> bytes:
+    descriptor = os.open(f"{_PROC}/{process}/cmdline", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, _LONGEST)
+    finally:
+        os.close(descriptor)
 
 
 def kill(pids: Iterable[int]) -> None:

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from octavia_amphora.nftables import handover
@@ -41,7 +41,7 @@ async def route(vrrp: Vrrp, router: int, links: Mapping[str, str]) -> None:
 async def leave(router: int) -> None:
     """No rule is left."""
     for version in (4, 6):
-        gone = [mark for mark in await _marks(version) if handover.is_mark(mark, router)]
+        gone = [mark for mark in _marks(await _rules(version)) if handover.is_mark(mark, router)]
         await _batch(version, [f"rule del pref {RULE} fwmark {mark:#x}" for mark in gone])
 
 
@@ -53,7 +53,8 @@ async def remember(load_balancer_id: str, vrrp: Vrrp) -> None:
 
 
 async def _route(vrrp: Vrrp, router: int, links: Mapping[str, str], version: int) -> None:
-    there, wanted, lines = await _marks(version), set(), []
+    rules = await _rules(version)
+    there, wanted, lines = _marks(rules), set(), []
     for number, via in enumerate(vrrp.forwards):
         mark = handover.mark(router, number)
         for vip, (peer, own) in via.items():
@@ -63,7 +64,7 @@ async def _route(vrrp: Vrrp, router: int, links: Mapping[str, str], version: int
     lines += [f"rule add pref {RULE} fwmark {mark:#x} lookup {mark}" for mark in sorted(wanted - there)]
     gone = {mark for mark in there if handover.is_mark(mark, router)} - wanted
     lines += [f"rule del pref {RULE} fwmark {mark:#x}" for mark in sorted(gone)]
-    if 0 in await _preferences(version):
+    if any(rule.get("priority") == 0 for rule in rules):
         lines += [f"rule add pref {LOCAL} lookup local", "rule del pref 0"]
     await _batch(version, lines)
 
@@ -73,12 +74,8 @@ async def _rules(version: int) -> list[dict[str, object]]:
     return found
 
 
-async def _preferences(version: int) -> set[object]:
-    return {rule.get("priority") for rule in await _rules(version)}
-
-
-async def _marks(version: int) -> set[int]:
-    return {int(str(rule["fwmark"]), 16) for rule in await _rules(version) if "fwmark" in rule}
+def _marks(rules: Iterable[Mapping[str, object]]) -> set[int]:
+    return {int(str(rule["fwmark"]), 16) for rule in rules if "fwmark" in rule}
 
 
 async def _batch(version: int, lines: list[str]) -> None:

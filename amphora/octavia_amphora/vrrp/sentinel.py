@@ -27,9 +27,12 @@ class Sentinel:
         self._lock = lock
         self._track = track
         self._process: subprocess.Popen[bytes] | None = None
+        self._waits_for: os.stat_result | None = None
 
     def start(self) -> None:
         """Wait for the end of the haproxy that runs now, in the place of an earlier one."""
+        if self._waits():
+            return
         self.stop()
         if not is_locked(self._lock):
             log.warning("haproxy has no lock: should it die without an agent, nobody will tell keepalived")
@@ -39,7 +42,17 @@ class Sentinel:
             "sh", "-c", 'echo 1 > "$0"', str(self._track),
         ]  # fmt: skip
         quiet = subprocess.DEVNULL
+        self._waits_for = self._lock.stat()
         self._process = subprocess.Popen(command, stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True)
+
+    def _waits(self) -> bool:
+        """Whether somebody waits for this haproxy already: each has a lock of its own."""
+        if self._process is None or self._waits_for is None or self._process.poll() is not None:
+            return False
+        try:
+            return os.path.samestat(self._lock.stat(), self._waits_for)
+        except OSError:
+            return False
 
     def stop(self) -> None:
         """Nobody waits any more, and nothing is written later."""
