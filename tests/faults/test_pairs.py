@@ -23,6 +23,7 @@ from faults.ownership import overlaps
 from faults.pair import FAULTS
 from faults.partition import deaf
 from netns.installation import until
+from octavia_provider.client import events
 from octavia_provider.clouds.netns import NetnsCloud
 from octavia_provider.kit import paths
 
@@ -96,9 +97,24 @@ def last_words(pair: OctaviaPair) -> Iterator[None]:
     print("\n".join(paths.log_file(pair.site.home).read_text().splitlines()[-80:]))
 
 
+REPAIRED = {
+    "haproxy killed": "HaproxyRestarted", "haproxy hung": "HaproxyHung", "keepalived killed": "KeepalivedRestarted",
+    "keepalived hung": "KeepalivedRestarted",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_after_a_fault_of_the_active_amphora(pair: OctaviaPair, fault: str, record_property: Tell) -> None:
+    """What the agent repaired by itself is an event."""
+    newest = max((one["sequence"] for one in events.latest(pair.site.client, [], 1)), default=0)
     through(pair, fault, record_property, timeout=0.5)
+    if fault in REPAIRED:
+        which = [("reason", REPAIRED[fault]), ("load_balancer", pair.id)]
+
+        def told() -> bool:
+            return any(one["sequence"] > newest for one in events.latest(pair.site.client, which, 1))
+
+        until(told, what=f"the event {REPAIRED[fault]}")
 
 
 @pytest.mark.parametrize("what", HARMLESS)

@@ -71,7 +71,7 @@ def test_what_is_lost_or_hangs() -> None:
             await asyncio.sleep(60)
             found = (await made.events(lb["id"]))[begin:]
             assert [event.reason for event in found if event.reason != "AgentSilent"] == [
-                "AmphoraLost", "RoleChanged", "AmphoraBooted", "AmphoraDeleted",
+                "AmphoraLost", "RoleChanged", "AmphoraBooted", "AmphoraDeleted", "FailoverFinished",
             ]  # fmt: skip
             (takeover,) = (event for event in found if event.reason == "RoleChanged")
             assert (takeover.amphora_id, takeover.data) == (

@@ -56,6 +56,9 @@ def test_failover_of_a_load_balancer_replaces_all_its_amphorae(roles: tuple[str,
             await settled(made, plane, lb)
             assert (await plane.api.call("PUT", path, wait=300)).status == 204
             assert not after & await ids(plane, lb)
+            told = [event for event in await made.events(lb["id"]) if event.reason.startswith("Failover")]
+            assert [event.reason for event in told] == ["FailoverStarted", "FailoverFinished"] * 2
+            assert {*told[0].data["amphorae"]} == before
 
     run(story())
 

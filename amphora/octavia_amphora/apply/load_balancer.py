@@ -19,6 +19,7 @@ from octavia_amphora.supervision import supervised
 from octavia_amphora.vrrp.addresses import VrrpError
 from octavia_amphora.vrrp.redundancy import Redundancy
 from octavia_amphora.wire.config import Configuration, without_contents
+from octavia_amphora.wire.heartbeat import Repairs
 from octavia_amphora.wire.messages import (
     Applied,
     InForce,
@@ -28,7 +29,7 @@ from octavia_amphora.wire.messages import (
     Refusal,
     States,
     VersionStamp,
-)
+)  # fmt: skip
 
 from . import changes, drain, inspection, version_fence
 from .config_applier import ConfigApplier
@@ -61,14 +62,16 @@ class LoadBalancer:
         # haproxy has written to its log: the state of a server may be another now. Many lines are one look.
         self._log_written = Debounced(lambda: self._stats.min_interval, changed)
         self._haproxy = Haproxy(settings.haproxy, self._paths, on_death=self._on_death, on_log=self._log_written)
-        self._redundancy = Redundancy(settings.amphora_id, id_, self._paths, claims, changed)
+        self.repairs = Repairs()
+        self._redundancy = Redundancy(settings.amphora_id, id_, self._paths, claims, changed, repairs=self.repairs)
         self._stats = StatsCollector(self._paths)
-        self._udp_and_probes = UdpAndProbes(id_, self._paths, claims, self._on_verdict)
+        self._verdicts = Revival(f"verdicts {self.id}", self._apply_verdicts, settings.max_restart_pause)
+        self._udp_and_probes = UdpAndProbes(id_, self._paths, claims, self._verdicts.begin)
         self._applier = ConfigApplier(
             id_, settings, self._paths, self._files, self._haproxy, self._stats, self._udp_and_probes, self._runtime_certificates
         )  # fmt: skip
-        self._watchdog = Watchdog(id_, self._paths, self._haproxy, self._applier, self._redundancy)
-        self._verdicts = Revival(f"verdicts {self.id}", self._apply_verdicts, settings.max_restart_pause)
+        watched = (id_, self._paths, self._haproxy, self._applier, self._redundancy)
+        self._watchdog = Watchdog(*watched, repairs=self.repairs)
         self._watchdog_task: asyncio.Task[None] | None = None
         self._last_states: States | None = None
         self._unsaved = False
@@ -152,12 +155,9 @@ class LoadBalancer:
         accepted = self._accepted
         if accepted is None or accepted.configuration is None:
             return None
-        if (
-            self._stats.lock.locked()
-            and self._last_states is not None
-            and self._last_states.digest == accepted.stamp.digest
-        ):
-            return self._last_states
+        last = self._last_states
+        if self._stats.lock.locked() and last is not None and last.digest == accepted.stamp.digest:
+            return last
         if self._haproxy.alive:
             try:
                 found = await self._stats.collect(accepted.configuration, accepted.stamp.digest)
@@ -309,6 +309,7 @@ class LoadBalancer:
                 await self._applier.reload_or_start(configuration, configuration)
             else:  # it was proven when it came
                 await self._applier.start(configuration)
+                self.repairs.haproxy_started += 1
         except (PushRefused, OSError) as error:
             log.error("haproxy does not come up load_balancer=%s: %s", self.id, error)  # noqa: TRY400
             self._on_death()
@@ -343,6 +344,7 @@ class LoadBalancer:
                     log.error("haproxy is gone, starting it load_balancer=%s", self.id)
                     await self._redundancy.wait_taken_over()
                     await self._applier.start(configuration)
+                    self.repairs.haproxy_started += 1
                     await self._udp_and_probes.sync(configuration)
                 self._tell_serving()
                 if not self._redundancy.settled:
@@ -357,11 +359,8 @@ class LoadBalancer:
         """A haproxy that does not serve gives up the addresses that it shares."""
         self._redundancy.set_serving(serving=self._haproxy.serving)
 
-    def _on_verdict(self) -> None:
-        """Our checks found a server dead, or alive again: it is told once haproxy and the kernel heed it."""
-        self._verdicts.begin()
-
     async def _apply_verdicts(self) -> bool:
+        """Our checks found a server dead, or alive again: it is told once haproxy and the kernel heed it."""
         applied = None
         while applied != self._udp_and_probes.down:
             async with self._lock:
@@ -376,7 +375,6 @@ class LoadBalancer:
         if self._watchdog_task is None:
             self._watchdog_task = asyncio.ensure_future(supervised(f"watchdog {self.id}", self._watchdog.run))
 
-    # ── Small things ─────────────────────────────────────────────────────────────────────────────────────────────────
     def _save_newest(self, record: PushRecord) -> None:
         self._disk.save_newest(record)
         self._newest = record

@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from octavia_amphora.wire.heartbeat import Repairs
+
 from . import orphans, runtime
 from .paths import Paths
 from .process import Haproxy
@@ -111,13 +113,15 @@ class Watchdog:
     """Of one haproxy. A process that hangs is ended with all others of its haproxy: whoever sees that starts it anew."""
 
     def __init__(
-        self, load_balancer_id: str, paths: Paths, haproxy: Haproxy, reload_state: ReloadState, standby: Standby
-    ) -> None:
+        self, load_balancer_id: str, paths: Paths, haproxy: Haproxy, reload_state: ReloadState, standby: Standby,
+        *, repairs: Repairs,
+    ) -> None:  # fmt: skip
         self._id = load_balancer_id
         self._paths = paths
         self._haproxy = haproxy
         self._reload_state = reload_state
         self._standby = standby
+        self._repairs = repairs
         self._looks = 0
         self._triggered = asyncio.Event()
 
@@ -171,6 +175,7 @@ class Watchdog:
         ):
             if pids and await self._hangs(pids[0], question):
                 log.error("haproxy's %s %d hangs: ending it load_balancer=%s", what, pids[0], self._id)
+                self._repairs.haproxy_hung += 1
                 orphans.kill({self._haproxy.master, *self._haproxy.workers, *orphans.find(self._paths.config)} - {0})
                 return
         if self._haproxy.alive and not self._reload_state.reloading:

@@ -10,6 +10,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from octavia_amphora.apply.disk import write
 from octavia_amphora.apply.load_balancer import LoadBalancer
 from octavia_amphora.apply.load_balancers import LoadBalancers
@@ -132,6 +134,7 @@ def _balancer_beat(balancer: LoadBalancer, states: States) -> BalancerBeat:
         listeners=tuple(states.listeners.values()),
         servers=tuple(state for each in states.servers.values() for state in each.values()),
         vrrp=states.vrrp,
+        repairs=msgspec.structs.astuple(balancer.repairs),
     )
 
 
@@ -147,4 +150,5 @@ def _significant_part(one: tuple[LoadBalancer, States]) -> object:
         status,
         states.servers,
         states.vrrp,
+        msgspec.structs.astuple(balancer.repairs),
     )

@@ -16,6 +16,7 @@ from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.nftables.claims import Claims
 from octavia_amphora.shortage import is_shortage
 from octavia_amphora.supervision import supervised
+from octavia_amphora.wire.heartbeat import Repairs
 from octavia_amphora.wire.vrrp import Vrrp, VrrpState
 
 from . import addresses, handover, router
@@ -41,8 +42,10 @@ class Redundancy:
     """``changed`` is called when the state is another one."""
 
     def __init__(
-        self, amphora_id: str, load_balancer_id: str, paths: Paths, claims: Claims, changed: Callable[[], None]
-    ) -> None:
+        self, amphora_id: str, load_balancer_id: str, paths: Paths, claims: Claims, changed: Callable[[], None],
+        *, repairs: Repairs,
+    ) -> None:  # fmt: skip
+        self._repairs = repairs
         self._claims = claims
         self._amphora_id = amphora_id
         self._id = load_balancer_id
@@ -280,6 +283,7 @@ class Redundancy:
                 await addresses.remove(vrrp.vips)
                 await asyncio.sleep(self._pause)
                 self._start()
+                self._repairs.keepalived_started += 1
             except (VrrpError, OSError) as error:
                 log.error("keepalived does not start: %s", error)  # noqa: TRY400
                 self._pause = min(LONGEST_PAUSE, max(0.2, self._pause * 2))

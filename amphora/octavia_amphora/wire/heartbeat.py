@@ -46,8 +46,18 @@ _Status = Literal["open", "full", "stopped"]
 _STATUSES: tuple[_Status, ...] = ("open", "full", "stopped")
 
 
+class Repairs(msgspec.Struct):
+    """How often an agent has repaired a load balancer by itself since it began: haproxy that had ended was started, one that hung was
+    ended, keepalived was started again."""
+
+    haproxy_started: int = 0
+    haproxy_hung: int = 0
+    keepalived_started: int = 0
+
+
 class BalancerBeat(msgspec.Struct, frozen=True):
-    """One load balancer in a heartbeat. ``digest`` is shortened (``short``); listeners and servers go by position."""
+    """One load balancer in a heartbeat. ``digest`` is shortened (``short``); listeners and servers go by position. ``repairs``: the
+    counts of ``Repairs``, in that order."""
 
     load_balancer_id: str
     digest: str
@@ -56,6 +66,7 @@ class BalancerBeat(msgspec.Struct, frozen=True):
     listeners: tuple[ListenerState, ...] = ()
     servers: tuple[ServerState, ...] = ()
     vrrp: VrrpState = ""
+    repairs: tuple[int, ...] = ()
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
@@ -82,6 +93,7 @@ class _Packed(msgspec.Struct, array_like=True):
     count: int
     servers: bytes
     vrrp: str = ""
+    repairs: tuple[int, ...] = ()
 
 
 def short_digest(digest: str) -> str:
@@ -123,6 +135,7 @@ def _pack(balancer: BalancerBeat) -> _Packed:
         count=len(balancer.servers),
         servers=bytes(high << 4 | low for high, low in zip(codes[::2], codes[1::2], strict=True)),
         vrrp=balancer.vrrp,
+        repairs=balancer.repairs,
     )
 
 
@@ -277,6 +290,7 @@ def _unpack(packed: _Packed) -> BalancerBeat:
         listeners=listeners,
         servers=states,
         vrrp=STATES.get(packed.vrrp, ""),
+        repairs=packed.repairs,
     )
 
 

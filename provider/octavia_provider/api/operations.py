@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from aiohttp import web
 
 from octavia_provider.controller import seats
 from octavia_provider.model import statuses
 from octavia_provider.model.errors import Conflict, NotFound
+from octavia_provider.model.events import Reason
 from octavia_provider.planner.group import HOST
 from octavia_provider.ports import AGENT, CERTIFICATE, DRAIN, Amphora, LocalAllocation, Networks, Record, Transaction
 
@@ -50,7 +51,7 @@ async def fail_over_balancer(request: web.Request) -> web.Response:
         leaving = [amphora.id for amphora in tx.amphorae(id_)]
         _require_room(tx, context.networks, record, leaving)
         _require_place(tx, record)
-        tx.retire(leaving)
+        _retire_all(tx, id_, leaving)
         return tx.touch(id_), leaving
 
     generation, leaving = await context.store.write(work)
@@ -85,10 +86,17 @@ async def _retire(request: web.Request, *, only: str | None = None) -> tuple[str
         if balancer is not None:
             _require_room(tx, context.networks, balancer, [id_])
             _require_place(tx, balancer)
-        tx.retire([id_])
+        _retire_all(tx, amphora.load_balancer_id, [id_])
         return amphora.load_balancer_id, tx.touch(amphora.load_balancer_id)
 
     return await context.store.write(work)
+
+
+def _retire_all(tx: Transaction, load_balancer_id: str, leaving: Sequence[str]) -> None:
+    tx.retire(leaving)
+    message = f"An operator asked for a failover: amphorae to be replaced: {len(leaving)}"
+    of = load_balancer_id if tx.get("load_balancer", load_balancer_id) else None  # else it is one of a group
+    tx.record(Reason.FailoverStarted.event(message, load_balancer_id=of, data={"amphorae": list(leaving)}))
 
 
 def _require_room(tx: Transaction, networks: Networks, balancer: Record, leaving: Collection[str]) -> None:

@@ -188,6 +188,9 @@ class BalancerAmphorae(BalancerView):
         else:
             await self.ports.compute.delete(amphora_id)
         self.events.note(Reason.AmphoraDeleted, "An amphora was taken away", amphora_id=amphora_id)
+        others = any(a.retiring for a in self.amphorae if a.id != amphora_id)
+        if known and known.retiring and not others and not self.desired_state.gone:
+            self.events.note(Reason.FailoverFinished, "All amphorae that were to be replaced are replaced")
 
         def work(tx: Transaction) -> None:
             tx.delete_amphora(amphora_id)

@@ -25,6 +25,7 @@ from octavia_provider.model.events import Reason
 from octavia_provider.planner.group import HOST
 from octavia_provider.ports import Agents, Amphora, Compute, Dialer, Store, Transaction
 
+from .agent_repairs import REASONS, AgentRepairs
 from .controller import Controller
 from .early_questions import EarlyQuestions
 from .followed import Followed
@@ -64,6 +65,7 @@ class Heartbeats:
         self._seating = Seating()
         self._told: dict[str, tuple[str, ...]] = {}
         self._odd: dict[str, str] = {}
+        self._repairs = AgentRepairs()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._socket: socket.socket | None = None
@@ -155,12 +157,21 @@ class Heartbeats:
         for balancer in beat.balancers:
             if (amphora_id := self._seating.seat(beat.amphora_id, balancer.load_balancer_id)) is not None:
                 self._hear_balancer(amphora_id, balancer)
+                self._hear_repairs(amphora_id, beat.boot, balancer)
         if told == before:
             return
         self._told[beat.amphora_id] = tuple(dict.fromkeys((*told, *before)))
         for load_balancer_id in set(before).difference(told):
             if (amphora_id := self._seating.seat(beat.amphora_id, load_balancer_id)) is not None:
                 self._miss_balancer(amphora_id, load_balancer_id)
+
+    def _hear_repairs(self, amphora_id: str, boot: int, beat: BalancerBeat) -> None:
+        repaired = [*self._repairs.new(amphora_id, boot, beat)]
+        reconciler = self._controller.reconciler(beat.load_balancer_id)
+        if repaired and isinstance(reconciler, BalancerReconciler):
+            for reason, times in repaired:
+                reconciler.events.note(reason, REASONS[reason], amphora_id=amphora_id, data={"times": times})
+            self._spawn(reconciler.write_events())
 
     def _is_replay(self, beat: Heartbeat) -> bool:
         """Whether it is older than the agent's last answer to a push: a control plane that has just started knows no better."""
@@ -341,6 +352,7 @@ class Heartbeats:
             self._silence.forget(amphora_id)
             self._early.drop(amphora_id)
             self._assembler.forget(amphora_id)
+            self._repairs.forget(amphora_id)
 
     def _spawn(self, work: Any) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)

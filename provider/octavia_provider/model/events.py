@@ -103,6 +103,19 @@ class Reason(Enum):
     HeartbeatsLost = WARNING, "The agent answers and serves, and its heartbeats do not arrive. It is asked instead."
     AgentRecovered = INFO, "The agent answers again: heartbeats were lost, or it was busy."
     AgentRestarted = WARNING, "The agent did not answer and was started again; haproxy went on meanwhile."
+    HaproxyRestarted = WARNING, "haproxy had ended, and the agent has started it again. `data`: how many times.", 60
+    HaproxyHung = (
+        WARNING,
+        "haproxy did not answer, and the agent has ended it, to start it again. `data`: how many times.",
+        60,
+    )
+    KeepalivedRestarted = (
+        WARNING,
+        "keepalived had ended or was stopped, and the agent has started it again. `data`: how many times.",
+        60,
+    )
+    FailoverStarted = INFO, "An operator asked for other amphorae in place of these. `data`: which.", _EACH_COUNTS
+    FailoverFinished = INFO, "No amphora is left that was to be replaced.", _EACH_COUNTS
     ConfigurationLost = WARNING, "The amphora does not have the configuration that was in force; it is pushed again."
     CertificateRenewed = INFO, "The agent has another certificate. `data`: when it expires.", _EACH_COUNTS
     CertificateNotRenewed = (

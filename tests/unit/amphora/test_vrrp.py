@@ -26,6 +26,7 @@ from octavia_amphora.vrrp.notices import Notices
 from octavia_amphora.vrrp.redundancy import Redundancy
 from octavia_amphora.vrrp.sentinel import is_locked
 from octavia_amphora.wire.config import Bind, Configuration, Datagrams, Frontend
+from octavia_amphora.wire.heartbeat import Repairs
 from octavia_amphora.wire.vrrp import Vrrp
 
 VRRP = Vrrp("text", 51, {"INTERFACE_1": "10.0.0.1"}, ("10.0.0.2", "10.0.0.3"), ("10.0.0.9/32", "fd00::9/128"))
@@ -173,7 +174,7 @@ def test_a_lock_is_held_for_as_long_as_one_of_the_processes_lives(tmp_path: Path
 
 
 async def test_an_amphora_that_is_alone_has_nothing_of_a_pair(tmp_path: Path) -> None:
-    alone = Redundancy("a", "lb", Paths(tmp_path, tmp_path), Claims(), lambda: None)
+    alone = Redundancy("a", "lb", Paths(tmp_path, tmp_path), Claims(), lambda: None, repairs=Repairs())
     alone.set_serving(serving=True)
     await alone.apply(None)
     assert (alone.state, alone.active, alone.settled, list(tmp_path.iterdir())) == ("", False, True, [])  # noqa: ASYNC240
@@ -218,7 +219,7 @@ async def test_a_standby_reads_a_new_file_when_it_has_heard_the_owner_or_is_the_
     monkeypatch.setattr(redundancy, "wait_for_owner", heard)
     monkeypatch.setattr(addresses, "held", nothing)
     monkeypatch.setattr(handover, "route", nothing)
-    one = Redundancy("a", "lb", Paths(tmp_path, tmp_path), Claims(), lambda: None)
+    one = Redundancy("a", "lb", Paths(tmp_path, tmp_path), Claims(), lambda: None, repairs=Repairs())
     running: Any = Keepalived(tmp_path / "keepalived.conf")
     one._keepalived = running
     for text in ("first", "second"):
@@ -248,7 +249,7 @@ async def test_what_it_was_in_an_earlier_pair_says_nothing_of_the_next_one(
     monkeypatch.setattr(addresses, "held", nothing)
     monkeypatch.setattr(addresses, "remove", nothing)
     monkeypatch.setattr(handover, "route", nothing)
-    one = Redundancy("a", "lb", Paths(tmp_path, tmp_path), Claims(), lambda: None)
+    one = Redundancy("a", "lb", Paths(tmp_path, tmp_path), Claims(), lambda: None, repairs=Repairs())
     one._state = "MASTER"
     monkeypatch.setattr(one._keepalived, "kill", nothing)
     monkeypatch.setattr(one._keepalived, "start", lambda: None)
@@ -275,7 +276,7 @@ async def test_a_socket_that_takes_no_more_connections_does_not_answer(
     sleeper = subprocess.Popen(["sleep", "60"])  # noqa: ASYNC220
     paths: Any = SimpleNamespace(stats_socket=tmp_path / "stats")
     haproxy: Any = SimpleNamespace(workers=(sleeper.pid,), master=sleeper.pid, alive=True, serving=True)
-    guard = Watchdog("lb", paths, haproxy, SimpleNamespace(reloading=False), Standby())  # type: ignore[arg-type]
+    guard = Watchdog("lb", paths, haproxy, SimpleNamespace(reloading=False), Standby(), repairs=Repairs())  # type: ignore[arg-type]
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(paths.stats_socket))
         listening.listen(0)

@@ -303,6 +303,25 @@ async def test_counters_of_a_beat_without_a_new_state_count__and_a_new_state_aft
         assert site.member() == {"up": "ONLINE", "down": "ERROR"}[state]
 
 
+async def test_what_an_agent_has_repaired_is_told_once__after_each_of_its_starts(site: Site) -> None:
+    """Not what it had repaired when this control plane began to listen: another one may have told of it."""
+    told: list[tuple[str, int]] = []
+    for boot, repairs in (
+        (1, (3, 0, 1)),
+        (1, (3, 0, 1)),
+        (1, (5, 1, 1)),
+        (2, (0, 0, 0)),
+        (3, (1, 0, 0)),
+        (3, ()),
+        (4, (0, 0, 1, 7)),
+    ):
+        beat = BalancerBeat("lb", short_digest(OURS), 1, True, (ListenerState(),), ("up", "up"), repairs=repairs)
+        site.heartbeats.hear(Heartbeat("amp", boot, 1 + sum(repairs), 1.0, (beat,)))
+        told += [(event.reason, event.data["times"]) for _, event in site.known.events.noted]
+        site.known.events.noted.clear()
+    assert told == [("HaproxyRestarted", 2), ("HaproxyHung", 1), ("HaproxyRestarted", 1), ("KeepalivedRestarted", 1)]
+
+
 async def test_an_amphora_that_was_made_anew_and_has_nothing_in_force_yet_is_not_online(site: Site) -> None:
     """What was put in force in the one before it is nowhere: nothing serves until a push succeeds."""
     site.beat(OURS)
