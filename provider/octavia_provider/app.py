@@ -33,7 +33,7 @@ from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.kit import homes, logfile, paths
 from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError, Refused, TransientError
 from octavia_provider.pki import CertificateAuthority
-from octavia_provider.ports import CloudDriver, ControlPlane, Identity, Policy, Store
+from octavia_provider.ports import CloudDriver, ControlPlane, Store
 from octavia_provider.render.overlay import Overlay
 from octavia_provider.settings import Settings
 from octavia_provider.store import Copies, SqlStore, installed, open_store
@@ -127,10 +127,10 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
             agent_log_level=settings.agent_log_level,
         )
         idle_seconds = None if settings.cloud == "openstack" else settings.idle_seconds
-        identity, policy = await asyncio.to_thread(_users, settings)
+        users = await asyncio.to_thread(_users, settings)
         facts = Facts(
-            project_id=PROJECT, home=str(settings.home), idle_seconds=idle_seconds, identity=identity, policy=policy,
-            public_url=settings.public_url or "",
+            project_id=PROJECT, home=str(settings.home), idle_seconds=idle_seconds,
+            public_url=settings.public_url or "", **users,
         )  # fmt: skip
         if settings.database is None:  # a server's databases are copied by its own tools
             copies = Copies(store, paths.database_copy(settings.home))
@@ -176,16 +176,20 @@ async def _openstack(
     return store, made
 
 
-def _users(settings: Settings) -> tuple[Identity | None, Policy | None]:
-    """Who is served on TCP, and what they may do."""
+def _users(settings: Settings) -> dict[str, Any]:
+    """Who is served on TCP, what they may do, and what they can see."""
     if settings.address is None:
-        return None, None
+        return {}
     from octavia_provider.keystone.clouds_yaml import credentials
     from octavia_provider.keystone.policy import OsloPolicy
     from octavia_provider.keystone.tokens import KeystoneIdentity
+    from octavia_provider.keystone.visibility import NeutronVisibility
 
-    policy = OsloPolicy(settings.policy_file)
-    return KeystoneIdentity(credentials(settings.os_cloud), memcached_servers=settings.memcached_servers), policy
+    return {
+        "policy": OsloPolicy(settings.policy_file),
+        "identity": KeystoneIdentity(credentials(settings.os_cloud), memcached_servers=settings.memcached_servers),
+        "visibility": NeutronVisibility(settings.os_cloud) if settings.cloud == "openstack" else None,
+    }
 
 
 async def _serve_api(settings: Settings, application: Any) -> Server:

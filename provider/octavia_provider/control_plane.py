@@ -30,7 +30,17 @@ from octavia_provider.controller.shared_resources import SharedResourceReconcile
 from octavia_provider.controller.silence import HeartbeatTiming
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.model.kinds import SHARED_KINDS
-from octavia_provider.ports import Agents, Authority, CloudDriver, Identity, Policy, Reconciler, Scope, Store
+from octavia_provider.ports import (
+    Agents,
+    Authority,
+    CloudDriver,
+    Identity,
+    Policy,
+    Reconciler,
+    Scope,
+    Store,
+    Visibility,
+)
 from octavia_provider.render.overlay import Overlay
 
 if TYPE_CHECKING:
@@ -62,14 +72,15 @@ class Parts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What is particular to this process. ``idle_seconds`` None: it stays when nothing is left to serve. ``identity`` and ``policy``: of
-    the users who are served on TCP, where there are any; ``public_url``: where these reach it."""
+    """What is particular to this process. ``idle_seconds`` None: it stays when nothing is left to serve. ``identity``, ``policy``
+    and ``visibility``: of the users who are served on TCP, where there are any; ``public_url``: where these reach it."""
 
     project_id: str
     home: str = ""
     idle_seconds: float | None = None
     identity: Identity | None = None
     policy: Policy | None = None
+    visibility: Visibility | None = None
     public_url: str = ""
 
 
@@ -178,7 +189,9 @@ def _application(
         started_at=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         public_url=facts.public_url,
     )
-    users = api.Users(identity=facts.identity, policy=facts.policy) if facts.identity and facts.policy else None
+    users = None
+    if facts.identity is not None and facts.policy is not None:
+        users = api.Users(identity=facts.identity, policy=facts.policy, visibility=facts.visibility)
     configurations = Configurations(controller, parts.templates, parts.driver.cloud, parts.agents)
     callbacks = api.Callbacks(stop=stop, activity=lambda _: None, configurations=configurations, operations=operations)
     return api.create_app(

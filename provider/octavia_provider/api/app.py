@@ -62,7 +62,7 @@ def create_app(
 
     app.on_shutdown.append(end_waits)
     if users is not None:
-        app.on_cleanup.append(lambda _: users.identity.close())
+        app.on_cleanup.append(lambda _: users.close())
     for prefix in _PREFIXES:
         app.router.add_get(prefix or "/", versions.versions)
         app.router.add_get(f"{prefix}/healthcheck", health.healthcheck)

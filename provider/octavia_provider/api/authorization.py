@@ -76,6 +76,11 @@ def project_of(request: web.Request) -> str:
     return caller.project_id
 
 
+def is_user(request: web.Request) -> bool:
+    """Whether the caller is somebody whom Keystone knows, and not the user of the Unix socket."""
+    return request.get(_CALLER) is not None
+
+
 def by_project(request: web.Request) -> bool:
     """Whether objects of one project are none of another one's business."""
     return request.app[CONTEXT].users is not None

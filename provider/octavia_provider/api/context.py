@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from octavia_provider.ports import Amphora, Identity, Networks, Policy, StatusCache, Store
+from octavia_provider.ports import Amphora, Identity, Networks, Policy, StatusCache, Store, Visibility
 
 from .event_feed import EventFeed
 from .pause import Pauses
@@ -83,10 +83,18 @@ class Callbacks:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """Whose requests are answered, beside those on the Unix socket, whose caller may do everything."""
+    """Whose requests are answered, beside those on the Unix socket, whose caller may do everything. ``visibility``: of networks,
+    where they are not the control plane's own."""
 
     identity: Identity
     policy: Policy
+    visibility: Visibility | None = None
+
+    async def close(self) -> None:
+        """Let go of what they hold."""
+        await self.identity.close()
+        if self.visibility is not None:
+            await self.visibility.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,7 @@ from .requests import (
 )
 from .rules import ROOTS, found, key
 from .views import View, shown_names
+from .visibility import require_visible, require_visible_change
 
 Shown = dict[str, Any]
 NESTING = ("load_balancer", "listener", "pool")
@@ -120,6 +121,7 @@ class Objects:
         nested, rule = len(wanted) > 1 and self.kind == "load_balancer", f"{rule_word(self.kind)}:post"
         if self.kind in ROOTS:
             require(request, rule, wanted[0].project_id)
+        await require_visible(request, wanted)
 
         def work(tx: Transaction) -> tuple[create_update.Created, Shown]:
             if parent_id is not None:
@@ -161,6 +163,7 @@ class Objects:
             if wrong:
                 raise Invalid(wrong, subject=self.label) from None
             raise
+        await require_visible_change(request, self.kind, given)
         record, shown = await context.unique_swaps.write(before.id, work, wait or 0)
         shown = await self._settled(request, record, record.generation, shown, wait)
         return answer({self.word: shown}, _status(200, shown, wait), _applied(wait))
@@ -229,6 +232,7 @@ async def update_members(request: web.Request) -> web.Response:
     with faults.collected():
         wanted = await apart(request, _batch, body.get("members"), pool_id, project_id)
     faults.check()
+    await require_visible(request, wanted)
 
     def work(tx: Transaction) -> tuple[str, int]:
         _parent(tx, "pool", "pool_id", pool_id)

@@ -31,7 +31,7 @@ from .clouds import (
 )
 from .driver import CloudDriver, Incomplete, Reconciler
 from .flavors import flavor_data, zone_data
-from .identity import Caller, Identity, Policy
+from .identity import Caller, Identity, Named, Policy, Visibility
 from .lease import LEASE
 from .networks import (
     Allocation,
@@ -75,6 +75,7 @@ __all__ = [
     "ListedSubnet",
     "ListenerAccess",
     "LocalAllocation",
+    "Named",
     "NetworkDirectory",
     "Networks",
     "Owner",
@@ -90,6 +91,7 @@ __all__ = [
     "Store",
     "Transaction",
     "Vip",
+    "Visibility",
     "Watch",
     "fenced",
     "flavor_data",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -37,4 +37,24 @@ class Policy(Protocol):
 
     def allows(self, rule: str, caller: Caller, project_id: str | None) -> bool:
         """``rule``: by Octavia's name (``os_load-balancer_api:listener:post``); ``project_id``: whose the object is."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """What a request names of Neutron: ``subnets``, ``networks``, ``ports``, ``security-groups``, ``policies`` (of QoS), and an id."""
+
+    collection: str
+    id: str
+
+
+class Visibility(Protocol):
+    """What of the cloud's networks a caller can see, and so may name."""
+
+    async def hidden(self, token: str, named: Collection[Named]) -> frozenset[Named]:
+        """What is not there for them. ``Unreachable`` where nobody can tell."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of what it holds."""
         ...

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from octavia_provider.api import Users, authorization
 from octavia_provider.api.context import CONTEXT
 from octavia_provider.keystone.policy import OsloPolicy
 from octavia_provider.model.errors import Unauthenticated, Unreachable
-from octavia_provider.ports import Caller
+from octavia_provider.ports import Caller, Named
 from unit.api import settling
 
 RED, BLUE = "1" * 32, "2" * 32
@@ -33,6 +33,19 @@ class Keystone:
         project, _, roles = token.partition("/")
         credentials = {"project_id": project or None, "user_id": "u", "roles": roles.split(","), "is_admin": False}
         return Caller(user_id="u", project_id=project or None, credentials=credentials)
+
+    async def close(self) -> None:
+        pass
+
+
+class Neutron:
+    """``shown``: what it shows, by the project of the token."""
+
+    def __init__(self) -> None:
+        self.shown: dict[str, set[str]] = {}
+
+    async def hidden(self, token: str, named: Collection[Named]) -> frozenset[Named]:
+        return frozenset(one for one in named if one.id not in self.shown.get(token.partition("/")[0], ()))
 
     async def close(self) -> None:
         pass
@@ -214,6 +227,43 @@ async def test_amphorae_are_shared_within_a_project(shared: Shared, balancers: d
             f"{project}/member", "PUT", f"/v2/lbaas/loadbalancers/{balancers[project]['id']}", body
         )
         assert moved.status == status, moved.body
+
+
+async def test_a_user_names_of_the_network_what_neutron_shows_to_them(tmp_path: Path) -> None:
+    neutron = Neutron()
+    users = Users(identity=Keystone(), policy=POLICY, visibility=neutron)
+    async with settling.plane(tmp_path, users=users) as plane:
+        shared = Shared(plane)
+        network = await plane.make("local_network", name="net")  # the user of the socket sees everything
+        subnet = network["subnet_id"]
+        whole = {
+            "name": "whole", "vip_network_id": network["id"], "vip_subnet_id": subnet,
+            "pools": [{
+                "name": "p", "protocol": "TCP", "lb_algorithm": "ROUND_ROBIN",
+                "members": [{"address": "10.0.0.9", "protocol_port": 1, "subnet_id": subnet}],
+            }],
+        }  # fmt: skip
+
+        async def post() -> settling.Answer:
+            return await shared.call(f"{RED}/member", "POST", "/v2/lbaas/loadbalancers", {"loadbalancer": whole})
+
+        refused = await post()
+        assert refused.status == 400
+        assert {path for path, _ in refused.violations} == {
+            ("vip_network_id",), ("vip_subnet_id",), ("pools", 0, "members", 0, "subnet_id"),
+        }  # fmt: skip
+        neutron.shown[RED] = {network["id"], subnet}
+        made = await post()
+        assert made.status == 201, made.body
+        members = f"/v2/lbaas/pools/{made.body['loadbalancer']['pools'][0]['id']}/members"
+        neutron.shown[RED] = set()
+        member = {"address": "10.0.0.8", "protocol_port": 1, "subnet_id": subnet}
+        for method, body in (("POST", {"member": member}), ("PUT", {"members": [member]})):
+            assert (await shared.call(f"{RED}/member", method, members, body)).status == 400
+        change = {"loadbalancer": {"additional_vips": [{"subnet_id": subnet}]}}
+        path = f"/v2/lbaas/loadbalancers/{made.body['loadbalancer']['id']}"
+        told = await shared.call(f"{RED}/member", "PUT", path, change)
+        assert told.violations == [(("additional_vips", 0, "subnet_id"), f"subnet {subnet} does not exist")]
 
 
 async def test_quotas_and_what_operators_set_up(shared: Shared, balancers: dict[str, Any]) -> None:
