@@ -263,9 +263,14 @@ async def _delete_unknown(cloud: NetnsCloud, unknown: list[Orphan]) -> None:
     for orphan in unknown:
         if orphan.kind == "listener":
             await cloud.withdraw(orphan.id)
-    amphorae = [h.amphora_id for h in await cloud.all_instances() if h.load_balancer_id in balancers]
-    for id_ in (*amphorae, *(orphan.id for orphan in unknown if orphan.kind == "amphora")):
-        await cloud.delete(id_)
+    alone = {orphan.id for orphan in unknown if orphan.kind == "amphora"}
+    for one in await cloud.all_instances():
+        if one.load_balancer_id not in balancers and one.amphora_id not in alone:
+            continue
+        if one.host is None:
+            await cloud.delete(one.amphora_id)
+        else:
+            await cloud.detach(one.host, one.load_balancer_id)
     for orphan in unknown:
         if orphan.kind == "local_host":
             await cloud.delete_host(orphan.id)

@@ -25,6 +25,7 @@ from .status_cache import StatusCache
 
 log = structlog.get_logger(__name__)
 INTERVAL = 5.0
+WITH_AMPHORAE = ("load_balancer", "amphora_group")
 RESOURCE_LOST = "It does not run in the cloud any more, and is made again"
 
 
@@ -170,7 +171,7 @@ class Housekeeper:
             reconciler = self._controller.reconciler(scope.id)
             if reconciler is not None and reconciler.missing(inventory):
                 log.warning("missing", kind=scope.kind, id=scope.id)
-                if scope.kind != "load_balancer":  # whose reconciler finds out which of its amphorae it is
+                if scope.kind not in WITH_AMPHORAE:  # whose reconcilers find out which of them it is
                     await self._controller.events.record(Reason.ResourceLost, RESOURCE_LOST, scope)
                 self._controller.poke(scope.id, forget=True)
 
