@@ -153,6 +153,44 @@ def test_what_is_not_there_and_wrong_usage(plane: RealPlane, words: list[str], c
     assert (done.returncode, says in done.stderr) == (code, True), done.stderr
 
 
+HOST = "2a000000-0000-0000-0000-000000000003"
+
+
+@pytest.fixture
+def grouped(plane: RealPlane) -> RealPlane:
+    """The pair sits on two amphorae of a group."""
+    group = plane.run(plane.plane.make("amphora_group", name="shared"))["id"]
+    hosts = [HOST, HOST.replace("2a", "2b")]
+    made = [
+        Amphora(id=i, load_balancer_id=group, role="GROUP", status="ALLOCATED", agent_version="0.0.1") for i in hosts
+    ]
+    seats = [replace(amphorae(plane)[i], host_id=host) for i, host in zip((ONE, OTHER), hosts, strict=True)]
+    plane.run(plane.plane.store.write(lambda tx: [tx.put_amphora(one) for one in (*made, *seats)]))
+    return plane
+
+
+def test_an_amphora_of_a_group_is_failed_over_and_drained_with_all_that_is_on_it(grouped: RealPlane) -> None:
+    found = shown(grouped, "drain", HOST)
+    assert {one["id"]: one["draining"] for one in found["amphorae"]} == {HOST: True, HOST.replace("2a", "2b"): False}
+    assert amphorae(grouped)[ONE].requests == {DRAIN}
+    shown(grouped, "drain", HOST, "--undo")
+    assert amphorae(grouped)[ONE].requests == frozenset()
+    found = shown(grouped, "failover", "--amphora", "2a")
+    assert found["replaced"] == [HOST]
+    assert {one["role"] for one in found["amphorae"]} == {"GROUP"}
+    assert HOST not in amphorae(grouped)
+
+
+def test_agents_and_certificates_are_those_of_the_amphorae_of_the_group(grouped: RealPlane) -> None:
+    upgraded = shown(grouped, "upgrade", "web")["upgraded"]
+    assert [(one["id"], one["loadbalancer_id"]) for one in upgraded] == [(HOST, None), (HOST.replace("2a", "2b"), None)]
+    assert shown(grouped, "upgrade")["upgraded"] == []
+    found = shown(grouped, "rotate", ONE)
+    assert [(one["id"], one["cert_expiration"]) for one in found["amphorae"]] == [(HOST, "2099-01-01T00:00:00")]
+    done = octaviactl("drain", ONE, "--home", grouped.home)
+    assert f"{ONE}  MASTER on {HOST[:8]}" in done.stdout
+
+
 def test_one_that_is_alone_is_not_drained(plane: RealPlane) -> None:
     plane.run(plane.plane.store.write(lambda tx: tx.delete_amphora(OTHER)))
     done = octaviactl("drain", ONE, "--home", plane.home)

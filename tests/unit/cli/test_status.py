@@ -270,6 +270,20 @@ def test_a_pair_is_shown_with_its_roles_and_who_has_the_vips() -> None:
     assert any(line.endswith("amphora s  STANDALONE  ALLOCATED") for line in lines), "operators need its id too"
 
 
+def test_a_group_is_shown_with_its_amphorae_and_who_is_on_which() -> None:
+    found = overview()
+    [balancer] = found["load_balancers"]
+    seat = {"id": "s", "role": "STANDALONE", "status": "ALLOCATED", "vrrp_state": None, "host_id": "h"}
+    balancer |= {"vip_address": "10.0.0.9", "amphorae": [seat]}
+    lines = ["".join(map(str, line)) for line in tree.balancers(found)]
+    assert any(line.endswith("amphora s on h  STANDALONE  ALLOCATED") for line in lines)
+    host = {"id": "h", "role": "GROUP", "status": "ALLOCATED", "vrrp_state": None, "load_balancers": 1}
+    group = {"id": "g", "name": "shared", "capacity": 50, "amphorae": [host], "provisioning_status": "ACTIVE"}
+    lines = ["".join(map(str, line)) for line in tree.groups({"amphora_groups": [group]})]
+    assert all(word in lines[0] for word in ("amphora group", "shared", "ACTIVE"))
+    assert lines[1].endswith("amphora h  1 of 50 load balancers  ALLOCATED")
+
+
 @pytest.mark.parametrize(
     ("count", "shown"), [(0, "0 B"), (999, "999 B"), (1200, "1.2 kB"), (5_000_000, "5.0 MB"), (10**15, "1000.0 TB")]
 )
