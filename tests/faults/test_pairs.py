@@ -92,9 +92,21 @@ async def amphorae_of(home: Path) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def last_words(pair: OctaviaPair) -> Iterator[None]:
-    """The control plane's, for the report of a test that failed."""
+    """The control plane's and the amphorae's, for the report of a test that failed."""
     yield
-    print("\n".join(paths.log_file(pair.site.home).read_text().splitlines()[-80:]))
+    tail(paths.log_file(pair.site.home), 60)
+    for amphora, agent in agents(pair.site.holder).items():
+        print(f"── amphora {amphora}")
+        tail(pair.site.home / "log" / f"{amphora}.log", 30)
+        for path in Path(f"/proc/{agent}/root/run/octavia-amphora").rglob("*"):
+            if path.name in ("keepalived.conf", "keepalived.log", "haproxy.track", "vrrp.state"):
+                tail(path, 30)
+
+
+def tail(path: Path, count: int) -> None:
+    """Print its last lines."""
+    with contextlib.suppress(OSError):
+        print(f"── {path.name}", *path.read_text(errors="replace").splitlines()[-count:], sep="\n")
 
 
 REPAIRED = {

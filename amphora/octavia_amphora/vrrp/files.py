@@ -24,6 +24,12 @@ class VrrpFiles:
         """``keepalived.conf``."""
         return self.folder / "keepalived.conf"
 
+    def write_config(self, text: str) -> None:
+        """Replace it as a whole: keepalived may still be about to read it for an earlier reload, and nothing of it would do harm."""
+        scratch = self.config.with_suffix(".new")
+        scratch.write_text(text)
+        scratch.replace(self.config)
+
     @property
     def track(self) -> Path:
         """0: haproxy serves; 1: it does not, and another amphora is to have the addresses."""

@@ -216,7 +216,7 @@ class Redundancy:
 
     def _reload(self) -> None:
         if self._keepalived.alive and self._is_outdated():
-            self._files.config.write_text(self._wanted_text)
+            self._files.write_config(self._wanted_text)
             self._keepalived.reload()
 
     def _is_outdated(self) -> bool:
@@ -232,7 +232,7 @@ class Redundancy:
     # ── keepalived's life ────────────────────────────────────────────────────────────────────────────────────────────
     def _start(self) -> None:
         self._started_at = time.monotonic()
-        self._files.config.write_text(self._wanted_text)
+        self._files.write_config(self._wanted_text)
         self._keepalived.start()
 
     async def _watch(self) -> None:

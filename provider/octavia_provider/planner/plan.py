@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from octavia_provider.ports import Amphora, CloudStep
@@ -159,8 +159,7 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     up = [amphora for amphora in able if observed.up(amphora)]
     repairs = tuple(_repair(amphora, observed) for amphora in able if amphora not in up and amphora in found.kept)
     serving = _serve(desired, observed, up) if up else ()
-    ready = not found.unplaced and all(amphora in up for amphora in found.kept)
-    replaced = _replace(observed, found, ready=ready)
+    replaced = () if found.unplaced else _replace(observed, found, up)
     renewals = tuple(RenewCertificate(amphora.id) for amphora in up if amphora.id in observed.due)
     return serving or repairs or replaced or renewals or releases
 
@@ -220,14 +219,21 @@ def _serve(desired: Desired, observed: Observed, up: Iterable[Amphora]) -> tuple
     return (*close, *pushes, *former, *let_in)
 
 
-def _replace(observed: Observed, found: Succession, *, ready: bool) -> tuple[Step, ...]:
-    """Amphorae that leave go: those that are lost, and when those that stay are ``ready`` and have the VIPs the others too."""
+def _replace(observed: Observed, found: Succession, up: Collection[Amphora]) -> tuple[Step, ...]:
+    """Amphorae that leave go: those that are lost; and the others when all that stay are up and one of them has the VIPs.
+
+    Where one that stays has just failed to take the VIPs over, another one that is up does.
+    """
     running = [amphora for amphora in found.leaving if exists(observed, amphora)]
     lost = tuple(Discard(amphora.id) for amphora in found.leaving if amphora not in running)
-    if lost or not ready:
+    down = [amphora.id for amphora in found.kept if amphora not in up]
+    if lost or not observed.failing.issuperset(down):
         return lost
     if running and not found.established:
-        return (HandOver(found.preferred or found.kept[0].id),)
+        taker = found.preferred or (None if down else found.kept[0].id)
+        return (HandOver(taker),) if taker else ()
+    if down:
+        return ()
     if busy := tuple(Drain(a.id) for a in running if a.id not in observed.drained and observed.up(a)):
         return busy
     return tuple(Discard(amphora.id) for amphora in running)

@@ -107,6 +107,17 @@ def test_preferred_is_who_has_the_vips_already__else_one_that_has_a_configuratio
     assert succession(goal, standing(*both(), owner="m")).preferred is None
 
 
+def test_another_one_takes_the_vips_where_the_first_fails_to() -> None:
+    goal = wanted(PAIR)
+    seen = standing(*both(), amphora("old", "MASTER", retiring=True, **READY), owner="old")
+    goal = dataclasses.replace(goal, digest=dict(seen.digests))
+    assert plan(goal, seen) == (HandOver("m"),)
+    assert plan(goal, dataclasses.replace(seen, failing=frozenset({"m"}))) == (HandOver("b"),)
+    assert plan(goal, dataclasses.replace(seen, failing=frozenset({"m", "b"}))) == ()
+    taken = dataclasses.replace(seen, failing=frozenset({"m"}), owner="b")
+    assert plan(goal, taken) == (), "the old one stays until both serve"
+
+
 def drained(amphora_: Amphora) -> Amphora:
     return dataclasses.replace(amphora_, requests=frozenset({DRAIN}))
 
