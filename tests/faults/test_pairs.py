@@ -140,7 +140,7 @@ def test_what_is_done_on_purpose_fails_no_request(pair: OctaviaPair, what: str, 
 
 
 @pytest.mark.parametrize("who", [("active",), ("standby",), ("active", "standby")], ids="-and-".join)
-def test_a_partition_ends_with_one_owner(pair: OctaviaPair, who: tuple[str, ...]) -> None:
+def test_invariant_06_a_partition_ends_with_one_owner(pair: OctaviaPair, who: tuple[str, ...]) -> None:
     """``who`` hears nothing. Two owners there are while the standby one hears nothing, and not longer."""
     until(pair.restored, what="the pair to be whole before", seconds=60)
     pair.watch()

@@ -64,7 +64,7 @@ def fail(name: str, body: Body, why: str, proof: Proof) -> None:
 
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("part", budget.PARTS, ids=lambda part: f"{part.start}-{part.stop}")
-def test_what_the_model_accepts_haproxy_and_nft_accept(part: range, tmp_path: Path) -> None:
+def test_invariant_12_what_the_model_accepts_haproxy_and_nft_accept(part: range, tmp_path: Path) -> None:
     tally: dict[str, int] = {}
     proof, waiting = Proof(tmp_path), list[Accepted]()
     for number in part:

@@ -61,7 +61,7 @@ def test_a_custom_timeout_ends_the_wait_and_keeps_the_object(octavia: Provider, 
     assert "gave up after 1 s while waiting until it is in force (PENDING_CREATE)" in failed.reasons[0]
 
 
-def test_a_cancel_ends_the_wait_with_the_id(
+def test_invariant_10_a_cancel_ends_the_wait_with_the_id(
     octavia: Provider, plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("octavia_provider.client.client.WAIT_SECONDS", 1)
@@ -186,7 +186,7 @@ def test_a_second_object_of_the_same_urn_is_made_when_the_first_is_in_the_state(
     assert {first, second} == set(plane.objects)
 
 
-def test_gone_is_said_only_by_the_control_plane_that_made_it(octavia: Provider, plane: ControlPlane) -> None:
+def test_invariant_09_gone_is_said_only_by_the_control_plane_that_made_it(octavia: Provider, plane: ControlPlane) -> None:
     id_, outputs = octavia.create(LB, "lb", INPUTS)
     made_by = plane.id
     plane.objects.clear()

@@ -177,7 +177,7 @@ async def test_a_haproxy_that_dies_is_started_again(amphora: Amphora) -> None:
     assert Counter(await amphora.bodies(10)) == {"8001": 5, "8002": 5}
 
 
-async def test_a_reload_that_does_not_come_up_is_rolled_back(amphora: Amphora) -> None:
+async def test_invariant_05_a_reload_that_does_not_come_up_is_rolled_back(amphora: Amphora) -> None:
     await amphora.push(amphora.configuration(A, B))
     # A bind that the agent is not told of, on a member's port: -c and the trial pass, the reload fails.
     hidden = frontend(text="    bind 127.0.0.1:8003\n")

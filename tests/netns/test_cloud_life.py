@@ -43,7 +43,7 @@ async def made() -> AsyncIterator[tuple[NetnsCloud, Path]]:
         yield cloud
 
 
-async def test_nothing_of_the_machine_changes_and_nothing_remains() -> None:
+async def test_invariant_04_nothing_of_the_machine_changes_and_nothing_remains() -> None:
     before = machine()
     async for cloud, home in cloud_in_own_home():
         booted = await cloud.boot(order())

@@ -154,7 +154,7 @@ def test_an_object_that_is_not_there_cannot_be_imported(stack: Any) -> None:
     assert "there is no probe:index:Member with the id member-404 to import" in shown
 
 
-def test_secrets_are_never_in_the_clear_on_disk(stack: Any) -> None:
+def test_invariant_11_secrets_are_never_in_the_clear_on_disk(stack: Any) -> None:
     text = (
         'lb = Balancer("lb", subnetId="n", key=pulumi.Output.secret("hush-input"), '
         'tags=pulumi.Output.secret([{"deep": "hush-list"}]))\n'

@@ -59,7 +59,7 @@ def test_heartbeats_that_get_lost_change_nothing_where_the_agent_answers() -> No
     run(story())
 
 
-def test_many_that_fall_silent_at_once_are_left_alone__until_they_are_heard_again() -> None:
+def test_invariant_07_many_that_fall_silent_at_once_are_left_alone__until_they_are_heard_again() -> None:
     """The network between, or the control plane itself: an agent that was started anew would not answer any better."""
 
     async def story() -> None:
@@ -104,7 +104,7 @@ def test_many_that_the_cloud_says_are_gone_are_made_anew_also_while_the_breaker_
     run(story())
 
 
-def test_a_control_plane_that_was_paused_does_nothing_to_amphorae_that_it_did_not_hear() -> None:
+def test_invariant_14_a_control_plane_that_was_paused_does_nothing_to_amphorae_that_it_did_not_hear() -> None:
     async def story() -> None:
         async with site() as made:
             plane = await made.start()
