@@ -186,7 +186,9 @@ def test_a_second_object_of_the_same_urn_is_made_when_the_first_is_in_the_state(
     assert {first, second} == set(plane.objects)
 
 
-def test_invariant_09_gone_is_said_only_by_the_control_plane_that_made_it(octavia: Provider, plane: ControlPlane) -> None:
+def test_invariant_09_gone_is_said_only_by_the_control_plane_that_made_it(
+    octavia: Provider, plane: ControlPlane
+) -> None:
     id_, outputs = octavia.create(LB, "lb", INPUTS)
     made_by = plane.id
     plane.objects.clear()

@@ -235,7 +235,9 @@ def test_pair__statuses_are_merged_and_counters_summed() -> None:
 
 # ── control planes that end or hang ──────────────────────────────────────────────────────────────────────────────────
 @BOTH
-def test_invariant_03_a_control_plane_that_ends_at_any_step_is_followed_by_one_that_goes_on(roles: tuple[str, ...]) -> None:
+def test_invariant_03_a_control_plane_that_ends_at_any_step_is_followed_by_one_that_goes_on(
+    roles: tuple[str, ...],
+) -> None:
     """The next one comes one step further, until all is done: made, changed and deleted."""
 
     async def story() -> None:

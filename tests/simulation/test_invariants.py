@@ -58,7 +58,8 @@ def test_invariant_13_writes_at_the_same_time_are_put_in_force_one_generation_af
             plane = await made.start()
             lb = await made.balancer(plane)
             wanted = [
-                {"loadbalancer_id": lb["id"], "protocol": "TCP", "protocol_port": 81 + number % 5} for number in range(10)
+                {"loadbalancer_id": lb["id"], "protocol": "TCP", "protocol_port": 81 + number % 5}
+                for number in range(10)
             ]
             answers = await asyncio.gather(*(plane.api.post("listener", one) for one in wanted))
             statuses = sorted(answer.status for answer in answers)

@@ -148,7 +148,9 @@ def orders(heard: list[Heartbeat]) -> list[tuple[int, int]]:
 
 
 @given(traffic())
-def test_invariant_08_what_is_replayed_reordered_truncated_forged_or_oversized_changes_nothing(came: list[Datagram]) -> None:
+def test_invariant_08_what_is_replayed_reordered_truncated_forged_or_oversized_changes_nothing(
+    came: list[Datagram],
+) -> None:
     """What is read is as if only our datagrams had come; each beat is one of ours, whole, and newer than all before."""
     assembler = Assembler()
     heard = fed(assembler, [datagram for _, datagram in came])
