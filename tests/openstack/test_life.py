@@ -53,7 +53,7 @@ def balancer(site: Installation, project: Project, member: tuple[str, int], **va
     listener = site.create("listener", loadbalancer_id=made["id"], protocol="HTTP", protocol_port=PORT)
     pool = site.create("pool", listener_id=listener["id"], protocol="HTTP", lb_algorithm="ROUND_ROBIN")
     site.create("member", parent=pool["id"], address=member[0], protocol_port=member[1])
-    return {**made, "listener": listener["id"]}
+    return {**made, "listener": listener["id"], "pool": pool["id"]}
 
 
 def answers(made: dict[str, Any]) -> bool:
@@ -95,4 +95,51 @@ def test_what_is_deleted_behind_our_back_is_made_again(
         lambda: [one.id for one in cloud_project.servers()] not in ([], [server.id]), seconds=90, what="another server"
     )
     until(lambda: answers(made), seconds=60, what="an answer at the same VIP")
+    take_away(site, cloud_project, made)
+
+
+def test_amphorae_get_interfaces_where_members_are(
+    site: Installation, cloud_project: Project, member: tuple[str, int]
+) -> None:
+    made = balancer(site, cloud_project, member)
+    subnet = cloud_project.subnets["members"]
+    other = site.create("member", parent=made["pool"], address="10.9.9.9", protocol_port=80, subnet_id=subnet)
+    assert other["provisioning_status"] == "ACTIVE", other
+    (server,) = cloud_project.servers()
+    plugged = {port.network_id for port in cloud_project.user.network.ports(device_id=server.id)}
+    assert plugged == set(cloud_project.networks.values())
+    site.delete("member", other["id"], parent=made["pool"])
+    until(lambda: len(list(cloud_project.user.network.ports(device_id=server.id))) == 2, what="the port to go")
+    until(lambda: answers(made), what="an answer at the VIP")
+    take_away(site, cloud_project, made)
+
+
+def test_a_full_quota_is_told_at_the_load_balancer_and_tried_again(site: Installation, cloud_project: Project) -> None:
+    project_id, compute = cloud_project.user.current_project_id, cloud_project.admin.compute
+    compute.update_quota_set(project_id, instances=0)
+    made = site.create("load_balancer", name="web", vip_subnet_id=cloud_project.subnets["vips"])
+    assert made["provisioning_status"] == "ERROR"
+    assert "uota exceeded for instances" in made["provisioning_error"]
+    assert "openstack quota set" in made["provisioning_error"]
+    compute.update_quota_set(project_id, instances=-1)
+    until(
+        lambda: site.get("load_balancer", made["id"])["provisioning_status"] == "ACTIVE", seconds=90,
+        what="it to be made by itself",
+    )  # fmt: skip
+    take_away(site, cloud_project, made)
+
+
+def test_a_control_plane_that_is_killed_while_it_boots_goes_on_after_its_start(
+    site: Installation, cloud_project: Project
+) -> None:
+    made = site.create("load_balancer", name="web", vip_subnet_id=cloud_project.subnets["vips"], wait=False)
+    until(cloud_project.servers, what="a server")
+    site.kill()
+    site.start()
+    until(
+        lambda: site.get("load_balancer", made["id"])["provisioning_status"] == "ACTIVE",
+        seconds=90,
+        what="it to be made",
+    )
+    assert len(cloud_project.servers()) == 1
     take_away(site, cloud_project, made)

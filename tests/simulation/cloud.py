@@ -23,10 +23,12 @@ from octavia_provider.ports import (
     CloudStep,
     Instance,
     Inventory,
+    MemberSubnets,
     Record,
     SeatSpec,
     StateVersion,
     Vip,
+    no_subnets,
 )
 
 from .network import CLOUD, answered
@@ -242,7 +244,7 @@ class SimulationAccess:
 
     def plan(
         self, load_balancer: LoadBalancer | None, listeners: Collection[Listener], instances: Sequence[Instance],
-        observed: Sequence[tuple[str, int]],
+        observed: Sequence[tuple[str, int]], member_subnets: MemberSubnets = no_subnets,
     ) -> tuple[CloudStep, ...]:  # fmt: skip
         wanted = {one.id: one.protocol_port for one in listeners if one.admin_state_up} if instances else {}
         return (

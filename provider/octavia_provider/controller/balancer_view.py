@@ -91,8 +91,9 @@ class BalancerView(ScopeAmphorae):
         listeners = graph.listeners.values() if graph and graph.load_balancer.admin_state_up else ()
         let_in = [listener for listener in listeners if listener.id not in self.shut]
         access = self.ports.access.plan(
-            graph.load_balancer if graph else None, let_in, self._entrances(found, instances), self._access or ()
-        )
+            graph.load_balancer if graph else None, let_in, self._entrances(found, instances), self._access or (),
+            lambda: _member_subnets(graph),
+        )  # fmt: skip
         digests = {amphora: self._render_cache.digest(one) for amphora, one in rendered.items()}
         return replace(goal, digest=digests, cloud_steps=access)
 
@@ -197,6 +198,12 @@ class BalancerView(ScopeAmphorae):
             return ()
         ours = self.addresses.vips if amphora.role == ALONE else amphora.own
         return tuple({4 + 2 * (":" in vip.address): vip.address for vip in reversed(ours)}.values())
+
+
+def _member_subnets(graph: Graph | None) -> set[str]:
+    """Those that members say they are in."""
+    groups = graph.members.values() if graph else ()
+    return {member.subnet_id for group in groups for member in group.values() if member.subnet_id}
 
 
 def _root(desired_state: DesiredState) -> Any:

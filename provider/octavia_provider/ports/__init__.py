@@ -15,7 +15,7 @@ Identity, Policy  who asks the API, and what they may do                 keyston
 
 from __future__ import annotations
 
-from .access import CloudStep, ListenerAccess
+from .access import CloudStep, ListenerAccess, MemberSubnets, no_subnets
 from .agents import AgentRefused, Agents, Authority, CertificateExpired, Credential
 from .clouds import (
     AmphoraSpec,
@@ -75,6 +75,7 @@ __all__ = [
     "ListedSubnet",
     "ListenerAccess",
     "LocalAllocation",
+    "MemberSubnets",
     "Named",
     "NetworkDirectory",
     "Networks",
@@ -95,5 +96,6 @@ __all__ = [
     "Watch",
     "fenced",
     "flavor_data",
+    "no_subnets",
     "zone_data",
 ]

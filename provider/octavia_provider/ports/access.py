@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,13 @@ from octavia_provider.model.listener import Listener
 from octavia_provider.model.load_balancer import LoadBalancer
 
 from .clouds import Instance, Inventory
+
+MemberSubnets = Callable[[], Collection[str]]
+
+
+def no_subnets() -> Collection[str]:
+    """Where no member says in which subnet it is."""
+    return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +42,12 @@ class ListenerAccess(Protocol):
 
     def plan(
         self, load_balancer: LoadBalancer | None, listeners: Collection[Listener], instances: Sequence[Instance],
-        observed: Sequence[Any],
+        observed: Sequence[Any], member_subnets: MemberSubnets = no_subnets,
     ) -> tuple[CloudStep, ...]:  # fmt: skip
         """What has to be done, in order; () when what is equals what should be. Pure.
 
-        ``load_balancer`` is None where nothing of it is in force, or it is to go.
+        ``load_balancer`` is None where nothing of it is in force, or it is to go. ``member_subnets``: those that members say they are
+        in, for clouds where amphorae get an interface there; to look through the members takes its time.
         """
         ...
 

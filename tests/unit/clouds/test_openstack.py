@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,17 @@ import pytest
 
 from builders import resource
 from octavia_provider.clouds.openstack import configuration, failures, names, user_data
-from octavia_provider.clouds.openstack.access import Apply, AtPort, Close, Open, Rule, SecurityGroups, Seen
+from octavia_provider.clouds.openstack.access import (
+    Apply,
+    AtPort,
+    Close,
+    Open,
+    Plug,
+    Rule,
+    SecurityGroups,
+    Seen,
+    Unplug,
+)
 from octavia_provider.model.errors import Conflict, Forbidden, NotFound, OctaviaError, Refused, TransientError
 from octavia_provider.ports import Instance, Vip
 
@@ -59,11 +70,11 @@ def test_a_fault_of_a_server_says_what_to_do() -> None:
 
 
 # ── who may come in ──────────────────────────────────────────────────────────────────────────────────────────────────
-def plan(seen: Seen | None, *listeners: Any, **values: Any) -> tuple[Any, ...]:
+def plan(seen: Seen | None, *listeners: Any, members_in: Sequence[str] = (), **values: Any) -> tuple[Any, ...]:
     balancer = resource("load_balancer", LB, **values)
-    access = SecurityGroups(None, None)  # type: ignore[arg-type] - a plan asks nobody
+    access = SecurityGroups(None, None, None)  # type: ignore[arg-type] - a plan asks nobody
     instances = [Instance(amphora_id="a", load_balancer_id=LB, agent=("192.0.2.1", 9443))]
-    return access.plan(balancer, listeners, instances, [seen] if seen else [])
+    return access.plan(balancer, listeners, instances, [seen] if seen else [], lambda: members_in)
 
 
 def test_a_listener_is_opened_to_all_or_to_whom_it_allows() -> None:
@@ -82,25 +93,34 @@ def test_what_is_not_wanted_is_closed_before_anything_is_pushed() -> None:
         Seen(LB, "g", {old: "r"}), resource("listener", LISTENER, protocol_port=80, allowed_cidrs=["10.0.0.0/8"])
     )
     assert (close.before, close.rule_ids, opened.before) == (True, ("r",), False)
-    (close,) = SecurityGroups(None, None).plan(None, (), (), [Seen(LB, "g", {old: "r"})])  # type: ignore[arg-type]
+    (close,) = SecurityGroups(None, None, None).plan(None, (), (), [Seen(LB, "g", {old: "r"})])  # type: ignore[arg-type]
     assert isinstance(close, Close)
 
 
 def test_nothing_is_done_where_all_is_as_it_should_be() -> None:
     rule = Rule(LISTENER, "tcp", 80, "10.0.0.0/8")
-    port = AtPort("p", ("g",), None, amphora=True)
+    port = AtPort("p", ("g",), None, "a", ("s",))
     listener = resource("listener", LISTENER, protocol_port=80, allowed_cidrs=["10.0.0.0/8"])
     assert plan(Seen(LB, "g", {rule: "r"}, (port,)), listener) == ()
 
 
 def test_given_security_groups_stand_in_place_of_rules_and_the_policy_is_at_all_ports() -> None:
-    ports = (AtPort("vip", (), None, amphora=False), AtPort("p", ("g",), None, amphora=True))
+    ports = (AtPort("vip", (), None), AtPort("p", ("g",), None, "a", ("s",)))
     listener = resource("listener", LISTENER, protocol_port=80)
     steps = plan(Seen(LB, "g", {}, ports), listener, vip_sg_ids=[LISTENER], vip_qos_policy_id=LB)
     assert all(isinstance(step, Apply) for step in steps)
     assert [dict(step.values) for step in steps] == [
         {"qos_policy_id": LB}, {"security_groups": [LISTENER, "g"], "qos_policy_id": LB},
     ]  # fmt: skip
+
+
+def test_amphorae_have_interfaces_where_members_are_before_the_members_and_until_after_them() -> None:
+    traffic, old = AtPort("p", ("g",), None, "a", ("s",)), AtPort("m", ("g",), None, "a", ("old",), for_members=True)
+    plug, unplug = plan(Seen(LB, "g", {}, (traffic, old)), members_in=["s", "new"])
+    assert isinstance(plug, Plug)
+    assert isinstance(unplug, Unplug)
+    assert (plug.before, plug.amphora_id, plug.subnet_id) == (True, "a", "new")
+    assert (unplug.before, unplug.port_id) == (False, "m")
 
 
 # ── names, tags, the config drive ────────────────────────────────────────────────────────────────────────────────────

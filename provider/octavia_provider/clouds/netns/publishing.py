@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from octavia_provider.model.listener import Listener, transport
 from octavia_provider.model.load_balancer import LoadBalancer
-from octavia_provider.ports import CloudStep, Instance, Inventory
+from octavia_provider.ports import CloudStep, Instance, Inventory, MemberSubnets, no_subnets
 from octavia_provider.render.listener import HEALTH_PORT
 
 from .cloud import NetnsCloud
@@ -39,7 +39,7 @@ class LoopbackPublisher:
 
     def plan(
         self, load_balancer: LoadBalancer | None, listeners: Collection[Listener], instances: Sequence[Instance],
-        observed: Sequence[Publication],
+        observed: Sequence[Publication], member_subnets: MemberSubnets = no_subnets,  # noqa: ARG002 - all are on one network
     ) -> tuple[CloudStep, ...]:  # fmt: skip
         """Withdraw what is not wanted, then publish what is not there as it should be."""
         wanted = _wanted(load_balancer, listeners, instances)

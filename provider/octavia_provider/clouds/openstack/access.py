@@ -8,14 +8,15 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from octavia_provider.model.errors import OctaviaError, Refused, TransientError
+from octavia_provider.model.errors import NotFound, OctaviaError, Refused, TransientError
 from octavia_provider.model.listener import Listener, transport
 from octavia_provider.model.load_balancer import LoadBalancer
-from octavia_provider.ports import CloudStep, Instance, Inventory
+from octavia_provider.ports import CloudStep, Instance, Inventory, MemberSubnets, no_subnets
 
 from . import names
 from .amphora_ports import AmphoraPorts
 from .neutron import Neutron
+from .nova import Nova
 from .session import Json
 
 EVERYWHERE = ("0.0.0.0/0", "::/0")
@@ -40,12 +41,15 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class AtPort:
-    """What Neutron applies at a port. ``amphora``: it is one of an amphora, else that of a VIP."""
+    """What Neutron applies at a port, and where it is. ``amphora``: whose it is; None: it is that of a VIP. ``for_members``: it is there
+    for members alone."""
 
     id: str
     security_groups: tuple[str, ...]
     qos_policy_id: str | None
-    amphora: bool
+    amphora: str | None = None
+    subnets: tuple[str, ...] = ()
+    for_members: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +85,28 @@ class Apply(CloudStep):
     values: tuple[tuple[str, Any], ...] = ()
 
 
-class SecurityGroups:
-    """``ports.ListenerAccess``: a security group for each load balancer."""
+@dataclass(frozen=True, slots=True)
+class Plug(CloudStep):
+    """An amphora has an interface in the subnet of members, while it runs."""
 
-    def __init__(self, neutron: Neutron, amphora_ports: AmphoraPorts) -> None:
-        self._neutron, self._amphora_ports = neutron, amphora_ports
+    load_balancer_id: str = ""
+    amphora_id: str = ""
+    subnet_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unplug(CloudStep):
+    """It needs that interface no more."""
+
+    amphora_id: str = ""
+    port_id: str = ""
+
+
+class SecurityGroups:
+    """``ports.ListenerAccess``: a security group for each load balancer, and interfaces where its members are."""
+
+    def __init__(self, neutron: Neutron, amphora_ports: AmphoraPorts, nova: Nova) -> None:
+        self._neutron, self._amphora_ports, self._nova = neutron, amphora_ports, nova
 
     async def observe(self, load_balancer_id: str) -> Sequence[Seen]:
         """Its security group with the rules, and its ports but those of management."""
@@ -94,7 +115,7 @@ class SecurityGroups:
             self._neutron.named("security-groups", names.security_group(load_balancer_id)),
             self._amphora_ports.of(tag),
         )
-        seen = tuple(_at_port(one) for one in ports if names.tagged(one["tags"], "octavia-port") != "management")
+        seen = tuple(_at_port(one) for one in ports if names.tagged(one["tags"], "octavia-port") != names.MANAGEMENT)
         if groups is None:
             return [Seen(load_balancer_id, ports=seen)] if seen else []
         rules = {rule: id_ for one in groups["security_group_rules"] if (rule := _rule(one)) for id_ in [one["id"]]}
@@ -102,18 +123,20 @@ class SecurityGroups:
 
     def plan(
         self, load_balancer: LoadBalancer | None, listeners: Collection[Listener], instances: Sequence[Instance],
-        observed: Sequence[Seen],
+        observed: Sequence[Seen], member_subnets: MemberSubnets = no_subnets,
     ) -> tuple[CloudStep, ...]:  # fmt: skip
         """What is not wanted is closed first; what is wanted is opened when the listener answers."""
         seen = observed[0] if observed else Seen("")
         wanted = set(_wanted(load_balancer, listeners)) if instances else set()
         surplus = sorted(seen.rules.keys() - wanted)
+        subnets = set(member_subnets()) if load_balancer and instances else set[str]()
         return (
             *(
                 Close(id_, f"shut clients out of listener {id_}", before=True,
                       rule_ids=tuple(seen.rules[rule] for rule in surplus if rule.listener_id == id_))
                 for id_ in dict.fromkeys(rule.listener_id for rule in surplus)
             ),
+            *(_pluggings(load_balancer, subnets, instances, seen) if load_balancer else ()),
             *_openings(load_balancer, sorted(wanted - seen.rules.keys())),
             *(_applications(load_balancer, seen) if load_balancer and seen.group_id and instances else ()),
         )  # fmt: skip
@@ -128,8 +151,30 @@ class SecurityGroups:
                 group = await self._amphora_ports.group(load_balancer_id)
                 for rule in rules:
                     await self._refusing(self._neutron.add_rule(group["id"], rule.body(), subject=step.words), step)
+            case Plug(load_balancer_id=load_balancer_id, amphora_id=amphora_id, subnet_id=subnet_id):
+                await self._plug(load_balancer_id, amphora_id, subnet_id)
+            case Unplug(amphora_id=amphora_id, port_id=port_id):
+                server = await self._nova.server_of(amphora_id)
+                if server is not None:
+                    await self._nova.unplug(server["id"], port_id)
+                await self._neutron.delete("ports", port_id)
             case Apply(port_id=port_id, values=values):
                 await self._refusing(self._neutron.update_port(port_id, **dict(values)), step)
+
+    async def _plug(self, load_balancer_id: str, amphora_id: str, subnet_id: str) -> None:
+        subject = f"amphora {amphora_id}, its interface in subnet {subnet_id} of members"
+        server = await self._nova.server_of(amphora_id)
+        if server is None:
+            return  # its loss is found otherwise
+        try:
+            network_id = (await self._neutron.subnet(subnet_id))["network_id"]
+        except NotFound as error:
+            raise Refused(error.message, subject=subject, hint="openstack subnet list; change the members") from error
+        port = await self._amphora_ports.ensure(
+            load_balancer_id, amphora_id, network_id, [subnet_id], role=names.MEMBERS
+        )
+        if port["device_id"] != server["id"]:
+            await self._nova.plug(server["id"], port["id"], subject=subject)
 
     async def _refusing(self, work: Any, step: CloudStep) -> None:
         """What Neutron will not do is the error of that object, and holds up no other."""
@@ -163,9 +208,27 @@ def _openings(load_balancer: LoadBalancer | None, lacking: Sequence[Rule]) -> It
         yield Open(id_, f"let clients in to listener {id_}", load_balancer_id=load_balancer.id, rules=rules)
 
 
+def _pluggings(
+    load_balancer: LoadBalancer, wanted: Collection[str], instances: Sequence[Instance], seen: Seen
+) -> Iterator[CloudStep]:
+    """Interfaces come before the members that need them, and go after them."""
+    for amphora_id in [one.amphora_id for one in instances if one.alive]:
+        ports = [port for port in seen.ports if port.amphora == amphora_id]
+        for id_ in sorted(set(wanted) - {subnet for port in ports for subnet in port.subnets}):
+            words = f"give amphora {amphora_id} an interface in subnet {id_}"
+            yield Plug(
+                load_balancer.id, words, before=True, load_balancer_id=load_balancer.id, amphora_id=amphora_id,
+                subnet_id=id_,
+            )  # fmt: skip
+        for port in ports:
+            if port.for_members and not set(wanted) & set(port.subnets):
+                words = f"take port {port.id} from amphora {amphora_id}"
+                yield Unplug(load_balancer.id, words, amphora_id=amphora_id, port_id=port.id)
+
+
 def _applications(load_balancer: LoadBalancer, seen: Seen) -> Iterator[Apply]:
     """The ports of amphorae are in the load balancer's group, and in those that were given; the QoS policy is at all of its ports."""
-    for port in seen.ports:
+    for port in (one for one in seen.ports if not one.for_members):
         values: dict[str, Any] = {}
         wanted = {seen.group_id, *load_balancer.vip_sg_ids}
         if port.amphora and set(port.security_groups) != wanted:
@@ -178,8 +241,11 @@ def _applications(load_balancer: LoadBalancer, seen: Seen) -> Iterator[Apply]:
 
 
 def _at_port(port: Json) -> AtPort:
-    amphora = names.tagged(port["tags"], "octavia-amphora") is not None
-    return AtPort(port["id"], tuple(port["security_groups"]), port.get("qos_policy_id"), amphora)
+    return AtPort(
+        port["id"], tuple(port["security_groups"]), port.get("qos_policy_id"), names.tagged(port["tags"], "octavia-amphora"),
+        subnets=tuple(one["subnet_id"] for one in port["fixed_ips"]) if port["device_id"] else (),
+        for_members=names.tagged(port["tags"], "octavia-port") == names.MEMBERS,
+    )  # fmt: skip
 
 
 def _rule(rule: Json) -> Rule | None:

@@ -51,7 +51,7 @@ class AmphoraPorts:
         return await self._neutron.ensure(
             "ports", names.management_port(amphora_id),
             {"network_id": network_id, **({"security_groups": groups} if groups else {})},
-            _tags(load_balancer_id, amphora_id, "management"), subject=f"amphora {amphora_id}, its management port",
+            _tags(load_balancer_id, amphora_id, names.MANAGEMENT), subject=f"amphora {amphora_id}, its management port",
         )  # fmt: skip
 
     async def _management_network(self, network: str | None) -> Json:
@@ -61,7 +61,9 @@ class AmphoraPorts:
             self._management = await self._neutron.network(self._settings.management_network)
         return self._management
 
-    async def ensure(self, load_balancer_id: str, amphora_id: str, network_id: str, subnet_ids: Iterable[str]) -> Json:
+    async def ensure(self, load_balancer_id: str, amphora_id: str, network_id: str, subnet_ids: Iterable[str], *,
+        role: str = names.TRAFFIC,
+    ) -> Json:  # fmt: skip
         """Its port on a network, with an address of its own in each of these subnets at least."""
         name, wanted = names.network_port(amphora_id, network_id), list(dict.fromkeys(subnet_ids))
         async with self._locks[amphora_id]:
@@ -70,7 +72,7 @@ class AmphoraPorts:
                 "network_id": network_id, "security_groups": [group["id"]],
                 "fixed_ips": [{"subnet_id": one} for one in wanted],
             }  # fmt: skip
-            tags = _tags(load_balancer_id, amphora_id, "traffic")
+            tags = _tags(load_balancer_id, amphora_id, role)
             port = await self._neutron.ensure("ports", name, body, tags, subject=f"amphora {amphora_id}, its port")
             lacking = [{"subnet_id": one} for one in wanted if address_in(port, one) is None]
             if lacking:

@@ -209,7 +209,7 @@ def _instances(servers: Sequence[Json], ports: Sequence[Json]) -> list[Instance]
     found = []
     for server in servers:
         own = there[names.tagged(server["tags"], "octavia-amphora")]
-        management = next((p for p in own if names.tagged(p["tags"], "octavia-port") == "management"), None)
+        management = next((p for p in own if names.tagged(p["tags"], "octavia-port") == names.MANAGEMENT), None)
         traffic = [port for port in own if port is not management and port["device_id"] == server["id"]]
         with contextlib.suppress(KeyError):
             found.append(_instance(server, management, traffic))

@@ -24,5 +24,5 @@ def driver(settings: OpenStackSettings, control_plane_id: str) -> CloudDriver:
         name="openstack",
         cloud=OpenStackCloud(session, nova, neutron, ports, settings),
         networks=OpenStackNetworks(neutron, ports, nova),
-        access=SecurityGroups(neutron, ports),
+        access=SecurityGroups(neutron, ports, nova),
     )

@@ -12,6 +12,8 @@ from typing import Any
 
 OWNER = "Octavia"
 """``device_owner`` of ports that are no server's, as Octavia has it: Horizon and others know it."""
+MANAGEMENT, TRAFFIC, MEMBERS = "management", "traffic", "members"
+"""What an amphora's port is for."""
 Json = Mapping[str, Any]
 
 
