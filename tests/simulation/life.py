@@ -9,6 +9,7 @@ import logging
 import random
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -77,7 +78,7 @@ def reproducible(seed: int) -> Iterator[None]:
 
 async def _live(life: Life) -> list[str]:
     async with site(roles=life.roles, lease_seconds=LEASE_SECONDS, with_api=False, times=TIMES) as made:
-        living = Living(made)
+        living = life.living(made) if life.living else Living(made)
         await living.begin(life.seed)
         for step in life.steps:
             await getattr(living, step.name)(*step.numbers)
@@ -194,7 +195,7 @@ class Living:
     # ── amphorae ─────────────────────────────────────────────────────────────────────────────────────────────────────
     async def lose(self, which: int) -> None:
         if id_ := _of(list(self.world.servers), which):
-            del self.world.servers[id_]
+            self.world.take_away(id_)
 
     async def deafen(self, which: int) -> None:
         if server := self._server(which):
@@ -276,9 +277,9 @@ class Living:
         if any(source in self.world.servers and target in self.world.servers for source, target in self.network.cuts):
             return
         for balancer in self.balancers:
-            ids = [server.instance.amphora_id for server in self.world.live(balancer)]
-            owners = [id_ for id_ in ids if self.world.vrrp_state(id_, balancer) == "MASTER"]
-            alone = [id_ for id_ in ids if self.world.servers[id_].instance.vips and id_ not in owners]
+            there = {server.instance.amphora_id: server.instance for server in self.world.live(balancer)}
+            owners = [id_ for id_ in there if self.world.vrrp_state(id_, balancer) == "MASTER"]
+            alone = [id_ for id_, one in there.items() if one.vips and id_ not in owners]
             self.world.violate(len(owners) > 1, f"{balancer} has owners {owners} and {alone}")
 
     async def finish(self) -> None:
@@ -297,9 +298,13 @@ class Living:
             await self._delete("load_balancer", balancer)
         for balancer in self.balancers:
             await self.site.when_settled(balancer)
+        await self.empty()
         await checks.is_empty(self.site)
         assert self.world.violations == []
         never_back(self.world.pushed)
+
+    async def empty(self) -> None:
+        """Take away what is left beside load balancers."""
 
     async def until_well(self) -> None:
         """Each load balancer is as it should be, nothing is in the way of it, and its plan is empty."""
@@ -367,7 +372,7 @@ def shrunk(life: Life, fails: Any, attempts: int = 200) -> Life:
     while place >= 0 and attempts > 0:
         fewer = steps[:place] + steps[place + 1 :]
         attempts -= 1
-        if fails(Life(life.seed, life.roles, fewer)):
+        if fails(replace(life, steps=fewer)):
             steps = fewer
         place = min(place, len(steps)) - 1
-    return Life(life.seed, life.roles, steps)
+    return replace(life, steps=steps)

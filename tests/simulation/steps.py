@@ -36,6 +36,8 @@ class Life:
     seed: int
     roles: tuple[str, ...]
     steps: tuple[Step, ...]
+    living: Callable[..., Any] | None = None
+    """What lives it, where that is not ``life.Living``."""
 
 
 def _one(random: Random) -> int:
@@ -88,10 +90,13 @@ RULES: dict[str, tuple[int, tuple[Callable[[Random], Any], ...]]] = {
 """Name → how often, and what its numbers are drawn from."""
 
 
-def draw(seed: int) -> Life:
+Rules = dict[str, tuple[int, tuple[Callable[[Random], Any], ...]]]
+
+
+def draw(seed: int, rules: Rules = RULES, living: Callable[..., Any] | None = None) -> Life:
     """The life of this seed. It begins with a load balancer that has a listener."""
     random = Random(seed)
-    names, weights = list(RULES), [weight for weight, _ in RULES.values()]
+    names, weights = list(rules), [weight for weight, _ in rules.values()]
     chosen = ["make", "listen", *random.choices(names, weights, k=random.choice(STEPS))]
-    steps = tuple(Step(name, tuple(drawn(random) for drawn in RULES[name][1])) for name in chosen)
-    return Life(seed, random.choice((SINGLE, PAIR)), steps)
+    steps = tuple(Step(name, tuple(drawn(random) for drawn in rules[name][1])) for name in chosen)
+    return Life(seed, random.choice((SINGLE, PAIR)), steps, living)

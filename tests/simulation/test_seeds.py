@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Callable, Iterable
 
 import pytest
 
-from . import life, steps
+from . import group_life, life, steps
 
 FIRST, LAST = (int(number) for number in os.environ.get("SIMULATION_SEEDS", "0-1999").split("-"))
 BLOCK = 125
+GROUPED_EACH = 60
+"""Of so many seeds one is lived with groups too: their moves take longer."""
 AGAIN = "SIMULATION_SEEDS={seed}-{seed} .venv/bin/pytest -n 0 tests/simulation/test_seeds.py"
 
 
@@ -29,8 +32,18 @@ def failure(chosen: steps.Life) -> Exception | None:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("first", range(FIRST, LAST + 1, BLOCK))
 def test_whatever_happens_all_is_well_in_the_end(first: int) -> None:
-    for seed in range(first, min(first + BLOCK, LAST + 1)):
-        drawn = steps.draw(seed)
+    are_well(range(first, min(first + BLOCK, LAST + 1)), steps.draw)
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(FIRST, LAST + 1, GROUPED_EACH * 10))
+def test_whatever_happens_to_amphora_groups_all_is_well_in_the_end(first: int) -> None:
+    are_well(range(first, min(first + GROUPED_EACH * 10, LAST + 1), GROUPED_EACH), group_life.draw)
+
+
+def are_well(seeds: Iterable[int], draw: Callable[[int], steps.Life]) -> None:
+    for seed in seeds:
+        drawn = draw(seed)
         if failure(drawn) is None:
             continue
         fewest = life.shrunk(drawn, lambda chosen: failure(chosen) is not None)
