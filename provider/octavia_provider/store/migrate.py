@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bringing a database to the schema of this code, when it is opened.
 
-The common case, up to date, is one SELECT: Alembic is imported only where there is something to do.
+One that is up to date costs one SELECT, and a new one has the tables of the code at once, which is what all migrations come to. Alembic is
+imported only where an older one has to be brought up to date.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ from sqlalchemy import inspect, text
 from sqlalchemy.engine import Connection, Engine
 
 from octavia_provider.model.errors import Refused
+
+from .tables import METADATA
 
 HEAD = "0007"
 MIGRATIONS = Path(__file__).with_name("migrations")
@@ -30,8 +33,10 @@ def migrate(engine: Engine) -> None:
                 subject=f"database {engine.url.database}",
                 hint="move it away, and put the database of octavia in its place; `octaviactl adopt` tells of its copy",
             )
-        if found != HEAD:
-            _upgrade(connection, found)
+        if found is None:
+            _create(connection)
+        elif found != HEAD:
+            upgrade(connection, found)
 
 
 def _version(connection: Connection) -> str | None:
@@ -41,7 +46,15 @@ def _version(connection: Connection) -> str | None:
     return str(row[0]) if row else None
 
 
-def _upgrade(connection: Connection, found: str | None) -> None:
+def _create(connection: Connection) -> None:
+    METADATA.create_all(connection, checkfirst=False)
+    version = "version_num VARCHAR(32) NOT NULL, CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)"  # as Alembic makes it
+    connection.execute(text(f"CREATE TABLE alembic_version ({version})"))
+    connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+
+
+def upgrade(connection: Connection, found: str | None) -> None:
+    """Run the migrations that come after ``found``, by Alembic."""
     from alembic import command
     from alembic.config import Config
     from alembic.script import ScriptDirectory
