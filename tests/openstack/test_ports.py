@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from builders import resource
 from octavia_provider.model.errors import Conflict, Invalid, OctaviaError, Refused, Unreachable
 from octavia_provider.ports import AmphoraSpec, CloudDriver
 
@@ -61,6 +62,17 @@ async def test_a_control_plane_may_end_after_any_call(cloud_project: Project) ->
             assert {what: len(names) for what, names in left.items()} == {
                 "servers": 1, "server groups": 1, "ports": 3, "security groups": 1
             }  # fmt: skip
+    assert cloud_project.left() == {}
+
+
+async def test_what_was_made_and_not_tagged_yet_is_taken_away_too(cloud_project: Project) -> None:
+    mine, lb = id_(), id_()
+    async with opened(mine) as cloud:
+        with pytest.raises(Ended), ends_after_its_first_write():
+            await cloud.networks.allocate(balancer(lb, vip_subnet_id=cloud_project.subnets["vips"]))  # type: ignore[union-attr]
+    assert cloud_project.left() == {"ports": [f"octavia-lb-{lb}"]}
+    async with opened(mine) as cloud:
+        await away(cloud, lb)
     assert cloud_project.left() == {}
 
 
@@ -119,6 +131,43 @@ async def test_another_control_planes_things_are_neither_seen_nor_touched(cloud_
         await away(other, lb)
         assert not (await cloud.cloud.inventory()).empty
         await away(cloud, lb)
+
+
+async def test_given_security_groups_and_a_qos_policy_are_applied_at_ports(cloud_project: Project) -> None:
+    network, lb, amphora = cloud_project.user.network, id_(), id_()
+    group = network.create_security_group(name="given")
+    policy = network.create_qos_policy(name="slow")
+    record = balancer(lb, vip_subnet_id=cloud_project.subnets["vips"])
+    listener = resource("listener", id_(), protocol_port=80)
+    async with opened() as cloud:
+        vips = (await cloud.networks.allocate(record)).vips  # type: ignore[union-attr]
+        instance = await cloud.cloud.boot(order(amphora, lb, vips))
+
+        async def bring_about(**values: Any) -> None:
+            wanted = resource("load_balancer", lb, **values)
+            for _ in range(2):
+                steps = cloud.access.plan(wanted, [listener], [instance], await cloud.access.observe(lb))
+                for step in steps:
+                    await cloud.access.carry_out(step)
+            assert steps == ()
+
+        await bring_about(vip_sg_ids=(group.id,), vip_qos_policy_id=policy.id)
+        assert cloud_project.rules(lb) == set()
+        vip, traffic = (
+            next(port for port in network.ports() if port.name.startswith(name))
+            for name in (f"octavia-lb-{lb}", "octavia-lb-vrrp")
+        )
+        assert group.id in traffic.security_group_ids
+        assert (vip.qos_policy_id, traffic.qos_policy_id) == (policy.id, policy.id)
+        await bring_about()
+        assert cloud_project.rules(lb) == {("tcp", 80, "0.0.0.0/0"), ("tcp", 80, "::/0")}
+        traffic = network.get_port(traffic.id)
+        assert group.id not in traffic.security_group_ids
+        assert traffic.qos_policy_id is None
+        await away(cloud, lb, amphora)
+    network.delete_security_group(group)
+    network.delete_qos_policy(policy)
+    assert cloud_project.left() == {}
 
 
 # ── what is refused ──────────────────────────────────────────────────────────────────────────────────────────────────

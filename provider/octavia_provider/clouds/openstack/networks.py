@@ -62,14 +62,13 @@ class OpenStackNetworks:
 
     async def release(self, load_balancer_id: str, keep: Collection[str]) -> None:
         """See ``ports.RemoteAllocation.release``. Ports that somebody else made are left alone."""
-        tag = names.load_balancer(load_balancer_id)
-        for port in await self._neutron.ours("ports", tag):
-            if not keep or not {one["ip_address"] for one in port["fixed_ips"]} & set(keep):
-                if names.tagged(port["tags"], "octavia-amphora") is not None and keep:
-                    continue  # it goes with its amphora
+        for port in await self._neutron.all_of("ports", load_balancer_id):
+            amphora_id = names.tagged(port["tags"], "octavia-amphora")
+            kept = amphora_id is not None or {one["ip_address"] for one in port["fixed_ips"]} & set(keep)
+            if not keep or not kept:  # an amphora's ports go with it
                 await self._neutron.delete("ports", port["id"])
         if not keep:
-            for group in await self._neutron.ours("security-groups", tag):
+            for group in await self._neutron.all_of("security-groups", load_balancer_id):
                 await self._neutron.delete("security-groups", group["id"])
             await self._nova.forget_group(load_balancer_id)
 

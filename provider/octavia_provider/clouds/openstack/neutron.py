@@ -19,12 +19,19 @@ class Neutron:
 
     def __init__(self, session: Session, control_plane_id: str) -> None:
         self._session, self._ours = session, names.control_plane(control_plane_id)
-        self._tags_at_once: bool | None = None
 
     async def ours(self, path: str, *tags: str) -> list[Json]:
         """Our ports or security groups (``path``) that have these tags too."""
         wanted = ",".join((self._ours, *tags))
         return await self._session.listed(SERVICE, f"/{path}", path.replace("-", "_"), tags=wanted)
+
+    async def all_of(self, path: str, load_balancer_id: str) -> list[Json]:
+        """All of a load balancer's, also what was made and not tagged yet: its description was made with it."""
+        described = self._described(names.load_balancer(load_balancer_id))
+        return await self._session.listed(SERVICE, f"/{path}", path.replace("-", "_"), description=described)
+
+    def _described(self, tag: str) -> str:
+        return f"{self._ours} {tag}"
 
     async def named(self, path: str, name: str) -> Json | None:
         """The one of this name that is ours. Where a call took effect late there are two: the later one goes."""
@@ -35,31 +42,25 @@ class Neutron:
         return mine[0] if mine else None
 
     def _is_ours(self, one: Json) -> bool:
-        """By its tag; or it was made and not tagged yet, where Neutron needs two calls for it."""
-        return self._ours in one["tags"] or (not one["tags"] and one.get("description") == self._ours)
+        """By its tag; or it was made and not tagged yet: Neutron needs two calls for it, also where it says that one will do."""
+        return self._ours in one["tags"] or (not one["tags"] and one["description"].startswith(self._ours))
 
     async def ensure(self, path: str, name: str, body: Json, tags: Iterable[str], *, subject: str) -> Json:
-        """The one of this name, made where there is none."""
+        """The one of this name, made where there is none. The first of ``tags`` is that of its load balancer."""
         found = await self.named(path, name)
         wanted = [self._ours, *tags]
         if found is None:
             kind = path.replace("-", "_").removesuffix("s")
-            at_once = {"tags": wanted} if await self._can_tag_at_once() and path == "ports" else {}
             made = await self._session.make(
                 SERVICE,
                 f"/{path}",
-                {kind: {**body, **at_once, "name": name, "description": self._ours}},
+                {kind: {**body, "name": name, "description": self._described(wanted[1])}},
                 subject=subject,
             )
             found = made[kind]
         if self._ours not in found["tags"]:
             found["tags"] = await self.tag(path, found["id"], wanted)
         return found
-
-    async def _can_tag_at_once(self) -> bool:
-        if self._tags_at_once is None:
-            self._tags_at_once = await self._session.find(SERVICE, "/extensions/tag-creation") is not None
-        return self._tags_at_once
 
     async def tag(self, path: str, id_: str, tags: Sequence[str]) -> list[str]:
         """It has these tags and no others."""
