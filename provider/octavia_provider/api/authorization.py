@@ -66,9 +66,17 @@ def on_unix_socket(request: web.Request) -> bool:
     return bool(connection is not None and connection.family == socket.AF_UNIX)
 
 
+def caller_of(request: web.Request) -> Caller | None:
+    """The user who asks; None where nobody has to say who they are. Nobody comes past this by mistake: ``Unauthenticated``."""
+    caller: Caller | None = request.get(_CALLER)
+    if caller is None and request.app[CONTEXT].users is not None and not on_unix_socket(request):
+        raise Unauthenticated("nobody knows who asks")
+    return caller
+
+
 def project_of(request: web.Request) -> str:
     """Whose an object is that is made without saying so."""
-    caller: Caller | None = request.get(_CALLER)
+    caller = caller_of(request)
     if caller is None:
         return request.app[CONTEXT].settings.project_id
     if caller.project_id is None:
@@ -78,7 +86,7 @@ def project_of(request: web.Request) -> str:
 
 def is_user(request: web.Request) -> bool:
     """Whether the caller is somebody whom Keystone knows, and not the user of the Unix socket."""
-    return request.get(_CALLER) is not None
+    return caller_of(request) is not None
 
 
 def by_project(request: web.Request) -> bool:
@@ -89,7 +97,7 @@ def by_project(request: web.Request) -> bool:
 # ── may they ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 def allowed(request: web.Request, rule: str, project_id: str | None) -> bool:
     """Whether the caller may do this to what a project owns; ``rule`` without the prefix."""
-    users, caller = request.app[CONTEXT].users, request.get(_CALLER)
+    users, caller = request.app[CONTEXT].users, caller_of(request)
     return caller is None or users is None or users.policy.allows(PREFIX + rule, caller, project_id)
 
 
@@ -104,7 +112,7 @@ def require(request: web.Request, rule: str, project_id: str | None) -> None:
 
 def require_parents(request: web.Request, tx: Transaction, rule: str, kind: str, values: Mapping[str, Any]) -> None:
     """``Forbidden`` where an object is to be put into one that is not the caller's; one that does not exist is told elsewhere."""
-    if kind in ROOTS or request.get(_CALLER) is None:
+    if kind in ROOTS or caller_of(request) is None:
         return
     for name, parent_kind in _NAMED_BY.items():
         parent = tx.get(parent_kind, values[name]) if values.get(name) else None
@@ -128,7 +136,7 @@ def guarded(handler: Handler, *rules: str, of: Target) -> Handler:
     """The handler, for those who may: ``of`` says whose what is asked for is."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        if request.get(_CALLER) is not None:
+        if caller_of(request) is not None:
             project_id = await of(request)
             for rule in rules:
                 require(request, rule, project_id)
@@ -197,7 +205,7 @@ def narrowing(handler: Handler, what: str) -> Handler:
     """As Octavia: who may see all projects sees them, or the one they ask for; others see their own."""
 
     async def answer(request: web.Request) -> web.StreamResponse:
-        caller = request.get(_CALLER)
+        caller = caller_of(request)
         if caller is not None:
             request[_NARROWED] = _project_seen(request, caller, what)
         return await handler(request)

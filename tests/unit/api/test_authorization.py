@@ -151,6 +151,11 @@ async def test_each_project_sees_and_changes_its_own(shared: Shared, balancers: 
     assert (await shared.call(f"{RED}/reader", "PUT", one, {"loadbalancer": {"name": "x"}})).status == 403
     assert (await shared.call(f"{RED}/member", "PUT", one, {"loadbalancer": {"name": "x"}})).status == 200
     assert (await shared.call(f"{RED}/member", "PUT", f"{one}/failover")).status == 403
+    assert (
+        await shared.call(f"{BLUE}/member", "GET", f"{one}/")
+    ).status == 403  # with a slash at the end, as Octavia takes it
+    slashed = await shared.call(f"{BLUE}/member", "GET", "/v2/lbaas/loadbalancers/")
+    assert [found["name"] for found in slashed.body["loadbalancers"]] == ["blue"]
 
 
 async def test_nothing_is_put_into_what_is_anothers(shared: Shared, balancers: dict[str, Any]) -> None:
