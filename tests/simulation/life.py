@@ -350,11 +350,11 @@ def never_back(pushed: list[tuple[str, str, str, Any]]) -> None:
     """No amphora went back, no fence served two control planes, and no revision names two configurations of an amphora."""
     histories: dict[tuple[str, str], list[Any]] = {}
     whose: dict[tuple[str, int, int], str] = {}
-    digests: dict[tuple[str, Any], str] = {}
+    digests: dict[tuple[str, str, Any], str] = {}
     for plane, amphora, balancer, stamp in pushed:
         histories.setdefault((amphora, balancer), []).append(stamp)
         assert whose.setdefault((balancer, stamp.epoch, stamp.fence), plane) == plane
-        assert digests.setdefault((amphora, stamp.order), stamp.digest) == stamp.digest
+        assert digests.setdefault((amphora, balancer, stamp.order), stamp.digest) == stamp.digest
     for history in histories.values():
         for before, after in pairwise(history):
             assert before.order < after.order

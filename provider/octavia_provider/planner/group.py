@@ -56,7 +56,10 @@ def plan_group(desired: DesiredGroup, observed: ObservedGroup) -> tuple[Step, ..
     if lacking := desired.size - len(staying):
         return (AddAmphora(HOST),) * lacking
     able = [host for host in observed.hosts if host.id not in observed.failing]
-    up = [host for host in able if observed.runs(host) and host.id not in observed.suspects]
+    made = [
+        host for host in able if host.status == "ALLOCATED"
+    ]  # one of which only the cloud knows that it runs is found by ``Boot``
+    up = [host for host in made if observed.runs(host) and host.id not in observed.suspects]
     repairs = tuple(_repair(host, observed) for host in able if host not in up and not host.retiring)
     gone = tuple(Discard(host.id) for host in able if host.retiring and _is_free(host, observed))
     known = {host.id for host in observed.hosts}
@@ -84,7 +87,8 @@ def _retirements(desired: DesiredGroup, observed: ObservedGroup, staying: list[A
 
 
 def _repair(host: Amphora, observed: ObservedGroup) -> Step:
-    return RecoverAgent(host.id) if observed.runs(host) else Boot(host.id)
+    made = host.status == "ALLOCATED" and observed.runs(host)
+    return RecoverAgent(host.id) if made else Boot(host.id)
 
 
 def _is_free(host: Amphora, observed: ObservedGroup) -> bool:
