@@ -40,7 +40,14 @@ from .sandbox import until
 NETWORK = NetworkSpec(id="front", cidr="10.1.0.0/16")
 MEMBER = "10.1.0.50"
 ANSWERS = """
-import http.server, socketserver
+import http.server, socket, threading
+def datagrams():
+    opened = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    opened.bind(("", 80))
+    while True:
+        _, address = opened.recvfrom(2048)
+        opened.sendto(address[0].encode(), address)
+threading.Thread(target=datagrams, daemon=True).start()
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def do_GET(self):
@@ -70,6 +77,7 @@ class Balancer:
     number: int
     id: str
     limit: int = -1
+    udp: bool = False
     seats: dict[str, Amphora] = field(default_factory=dict)
     instances: dict[str, Instance] = field(default_factory=dict)
     preferred: str | None = None
@@ -93,7 +101,15 @@ class Balancer:
             resource("member", f"member-{self.id}", pool_id=f"pool-{self.id}", address=MEMBER, protocol_port=80),
         ):
             found.add(one)
+        for one in self._udp() if self.udp else ():
+            found.add(one)
         return found
+
+    def _udp(self) -> Iterator[Any]:
+        listener, pool = f"dns-{self.id}", f"dns-pool-{self.id}"
+        yield resource("listener", listener, loadbalancer_id=self.id, protocol="UDP")
+        yield resource("pool", pool, listener_id=listener, protocol="UDP")
+        yield resource("member", f"dns-member-{self.id}", pool_id=pool, address=MEMBER, protocol_port=80)
 
     def configuration(self, host: str) -> Configuration:
         me, seat = self.seats[host], self.instances[host]
@@ -147,9 +163,9 @@ class Hosts:
         await self.agents.close()
         await self.cloud.stop()
 
-    async def add(self, *, limit: int = -1) -> Balancer:
+    async def add(self, *, limit: int = -1, udp: bool = False) -> Balancer:
         """One more load balancer, with a seat on each host, the first of them in turn."""
-        made = Balancer(len(self.balancers), next(self._ids), limit)
+        made = Balancer(len(self.balancers), next(self._ids), limit, udp)
         self.balancers.append(made)
         names = list(self.hosts) if made.number % 2 == 0 else list(reversed(self.hosts))
         for role, name in zip(("MASTER", "BACKUP"), names, strict=True):

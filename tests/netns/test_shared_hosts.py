@@ -19,7 +19,7 @@ import pytest_asyncio
 
 from octavia_provider.ports import AgentRefused
 
-from .clouds import get, inside
+from .clouds import get, in_cloud, inside
 from .processes import command
 from .sandbox import until
 from .shared_hosts import Balancer, Hosts
@@ -35,6 +35,15 @@ async def hosts(tmp_path: Path) -> AsyncIterator[Hosts]:
         yield made
     finally:
         await made.close()
+
+
+ASK = """
+import socket, sys
+with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as opened:
+    opened.settimeout(10)
+    opened.sendto(b"?", (sys.argv[1], 80))
+    print(opened.recv(2048).decode())
+"""
 
 
 class Kept:
@@ -75,6 +84,11 @@ async def asking(hosts: Hosts, *balancers: Balancer) -> AsyncIterator[list[str]]
         await asyncio.gather(*tasks)
 
 
+def answer(hosts: Hosts, balancer: Balancer) -> str:
+    """What its UDP listener answers: the address that the member sees."""
+    return in_cloud(hosts.cloud, "python3", "-c", ASK, balancer.vip).strip()
+
+
 async def moved(hosts: Hosts, balancer: Balancer, owner: str) -> None:
     async def has_it() -> bool:
         return hosts.owners()[balancer.vip] == {owner}
@@ -113,11 +127,12 @@ async def test_load_balancers_side_by_side__none_feels_what_befalls_another_one(
 
 
 async def test_handovers_and_agents_that_die__connections_of_all_go_on(hosts: Hosts) -> None:
-    both = [await hosts.add() for _ in range(2)]
+    both = [await hosts.add(udp=udp) for udp in (False, True)]
     owners = [await hosts.owner(balancer) for balancer in both]
     kept = [Kept(hosts, balancer) for balancer in both]
     sources = [one.seats[owner].own[0].address for one, owner in zip(both, owners, strict=True)]
     assert [connection.ask() for connection in kept] == sources
+    assert await asyncio.to_thread(answer, hosts, both[1]) == sources[1]
     async with asking(hosts, *both) as failed:
         for balancer in (*both, *both):
             balancer.preferred = hosts.other(await hosts.owner(balancer))
