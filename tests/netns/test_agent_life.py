@@ -227,18 +227,23 @@ async def test_counters_go_on_over_reloads_and_restarts(amphora: Amphora) -> Non
         counters = found.listeners[LISTENER].counters
         return counters.total_connections, counters.bytes_out
 
+    async def all_counted() -> tuple[int, int] | None:
+        found = await counted()
+        return found if found[0] == 12 else None
+
     await amphora.push(amphora.configuration(A))
     await amphora.bodies(7)
     assert (await counted())[0] == 7
     text = "    http-response set-header X-Reload 1\n"
     await amphora.push(amphora.configuration(A, frontends=(frontend(text=text),)))
     await amphora.bodies(5)
-    connections, out = await counted()
-    assert connections == 12
+    _, out = await until(all_counted)  # while it follows an old worker, the agent answers with what it saw before
     amphora.kill(signal.SIGTERM)
     await amphora.start()
     await until(lambda: in_force(amphora, amphora.configuration(A, frontends=(frontend(text=text),))))
-    assert await counted() == (connections, out)
+    connections, out_now = await counted()
+    assert connections == 12
+    assert out_now >= out
     (master,) = masters(amphora)
     os.kill(master, signal.SIGKILL)
     await until(lambda: asyncio.to_thread(lambda: masters(amphora) not in ([master], [])))
