@@ -85,6 +85,9 @@ CASES = {
         "octavia:index:TlsContainer", {"caCertificates": CA, "tags": ["a"]}, {"caCertificates": OTHER_CA}, {},
         ["caCertificates"],
     ),
+    "group": Case(
+        "octavia:index:AmphoraGroup", {"size": 2, "tags": ["a"]}, {"size": 3, "capacity": 7}, {}, ["size", "capacity"],
+    ),
     "monitor": Case(
         "octavia:index:HealthMonitor",
         {"poolId": "$pool", "type": "HTTP", "delay": 5, "timeout": 2, "maxRetries": 2, "urlPath": "/a"},
