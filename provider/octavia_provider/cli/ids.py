@@ -12,7 +12,7 @@ import click
 
 from octavia_provider.kit import console
 from octavia_provider.model.errors import Unreachable
-from octavia_provider.model.kinds import KINDS, OPERATOR_KINDS, token
+from octavia_provider.model.kinds import KINDS, OPERATOR_KINDS, SHARED_KINDS, token
 
 from . import options, overview_source
 
@@ -67,7 +67,7 @@ def _list_all(client: Client, kinds: set[str]) -> Iterator[Item]:
             for obj in client.list(kind, deadline=Deadline(30.0)):
                 yield kind, _name(obj), str(obj[KINDS[kind].KEY])
     overview = overview_source.overview(client)
-    for kind in ("local_network", "local_host", "tls_container"):
+    for kind in ("local_network", "local_host", *SHARED_KINDS):
         for obj in overview[f"{kind.removeprefix('local_')}s"]:
             yield kind, _name(obj), obj["id"]
     for balancer in overview["load_balancers"]:

@@ -26,6 +26,7 @@ def test_everything_is_listed_and_the_plugin_reads_it_by_that_id() -> None:
         network = plane.run(make("local_network", name="net"))
         plane.run(make("local_host", name="one", network_id=network["id"], command=["true"]))
         plane.run(make("tls_container", name="cert", **pem.make("a.example.com").container()))
+        plane.run(make("amphora_group", name="shared"))
         profile = {"name": "small", "provider_name": "amphora", "flavor_data": "{}"}
         profile_id = plane.run(make("flavor_profile", **profile))["id"]
         plane.run(make("flavor", name="small", flavor_profile_id=profile_id))
