@@ -32,6 +32,7 @@ OF_THE_TABLE = (
     *(f"flush chain inet {{table}} {name}" for name in CHAINS),
 )
 OF_DATAGRAMS = (
+    "add rule inet {table} forward meta mark & 0xffff0000 == 0x0c7a0000 accept",  # connections handed to a former owner of VIPs
     "add rule inet {table} forward ct status dnat accept", "add rule inet {table} forward ct state related accept",
     "add rule inet {table} forward drop", "add rule inet {table} post meta l4proto udp ct status dnat masquerade",
 )  # fmt: skip

@@ -21,8 +21,8 @@ from .completion import complete
 Body = dict[str, Any]
 
 DRAWN_KINDS = tuple(kinds.KINDS[kind] for kind in kinds.BALANCER_KINDS)
-NOT_DRAWN = frozenset({"flavor_id", "availability_zone"})
-"""They name other objects, which an operator makes and the store alone knows; nothing of them is rendered."""
+NOT_DRAWN = frozenset({"flavor_id", "amphora_group_id", "availability_zone"})
+"""They name other objects, which the store alone knows; nothing of them is rendered."""
 STRUCTURE = frozenset({
     "loadbalancer_id", "listener_id", "pool_id", "default_pool_id", "l7policy_id", "redirect_pool_id", "vip_port_id", "provider",
 })  # fmt: skip
