@@ -16,13 +16,21 @@ from pathlib import Path
 from octavia_amphora.wire.vrrp import STATES, VrrpState
 
 
+ENDED = ("STOP", "DELETED")
+
+
 def parse(text: str) -> list[VrrpState]:
-    """The states that complete lines tell, in order; one that ends is at fault."""
+    """The states that complete lines tell, in order; one that ends is at fault.
+
+    Other words are no states: an owner that hears an advert of lower priority says ``MASTER_RX_LOWER_PRI``, and stays the owner.
+    """
     found: list[VrrpState] = []
     for line in text.splitlines():
         words = line.rpartition('"')[2].split()
-        if line.startswith("INSTANCE ") and words:
-            found.append(STATES.get(words[0], "FAULT"))
+        if not line.startswith("INSTANCE ") or not words:
+            continue
+        if state := "FAULT" if words[0] in ENDED else STATES.get(words[0]):
+            found.append(state)
     return found
 
 

@@ -109,7 +109,7 @@ def _balancer(balancer: Node) -> Branch:
 def state_words(amphora: Node) -> str:
     """What an amphora does, and what is done to it."""
     vrrp, status = str(amphora.get("vrrp_state")), str(amphora.get("status", ""))
-    state = {"MASTER": "has the VIPs", "BACKUP": "stands by"}.get(vrrp, status)
+    state = {"MASTER": "has the VIPs", "BACKUP": "stands by", "FAULT": "cannot take the VIPs"}.get(vrrp, status)
     marks = [", drained"] if amphora.get("draining") else []
     if status == statuses.PENDING_DELETE and state != status:
         marks.append(", is being replaced")

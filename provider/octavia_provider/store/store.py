@@ -116,10 +116,13 @@ def open_store(url: str, key_file: Path, *, clock: Callable[[], float] | None = 
     found = database(url)
     writer, reader = found.engines()
     try:
-        migrate(writer)
-        control_plane_id, cipher = _installation(writer, key_file)
-        if seal(writer, cipher):
-            found.vacuum()
+        try:
+            control_plane_id, cipher = _prepared(found, writer, key_file)
+        except DBAPIError as error:
+            if not error.connection_invalidated:
+                raise
+            # The server ended the session, as it does where a process stood still inside a transaction.
+            control_plane_id, cipher = _prepared(found, writer, key_file)
         return SqlStore(found, (writer, reader), cipher, control_plane_id, clock)
     except DBAPIError as error:
         writer.dispose()
@@ -130,6 +133,15 @@ def open_store(url: str, key_file: Path, *, clock: Callable[[], float] | None = 
     except BaseException:
         writer.dispose()
         raise
+
+
+def _prepared(found: Database, writer: Engine, key_file: Path) -> tuple[str, Cipher]:
+    """Bring the tables and their secrets up to date; what was done before it was cut off stays done."""
+    migrate(writer)
+    control_plane_id, cipher = _installation(writer, key_file)
+    if seal(writer, cipher):
+        found.vacuum()
+    return control_plane_id, cipher
 
 
 def installed(url: str) -> bool:

@@ -35,6 +35,9 @@ VRRP = Vrrp("text", 51, {"INTERFACE_1": "10.0.0.1"}, ("10.0.0.2", "10.0.0.3"), (
 def test_what_keepalived_says() -> None:
     text = 'INSTANCE "a b" MASTER 240\nINSTANCE "x" BACKUP 240\nGROUP "x" MASTER 0\nINSTANCE "x" STOP 240\nINSTANCE "x" FAULT 1\n'
     assert notices.parse(text) == ["MASTER", "BACKUP", "FAULT", "FAULT"]
+    assert notices.parse('INSTANCE "x" DELETED 0\n') == ["FAULT"]
+    beside = ("MASTER_RX_LOWER_PRI", "MASTER_PRIORITY", "BACKUP_PRIORITY")
+    assert notices.parse("".join(f'INSTANCE "x" {word} 254\n' for word in beside)) == []
 
 
 async def test_lines_come_in_pieces_and_what_an_earlier_process_said_does_not_count(tmp_path: Path) -> None:

@@ -265,6 +265,9 @@ def test_a_pair_is_shown_with_its_roles_and_who_has_the_vips() -> None:
     lines = ["".join(map(str, line)) for line in tree.balancers(found)]
     assert any(line.endswith("amphora m  MASTER  stands by") for line in lines), lines
     assert any(line.endswith("amphora b  BACKUP  has the VIPs") for line in lines)
+    pair[0]["vrrp_state"] = "FAULT"
+    lines = ["".join(map(str, line)) for line in tree.balancers(found)]
+    assert any(line.endswith("amphora m  MASTER  cannot take the VIPs") for line in lines), lines
     balancer["amphorae"] = [{"id": "s", "role": "STANDALONE", "status": "ALLOCATED", "vrrp_state": None}]
     lines = ["".join(map(str, line)) for line in tree.balancers(found)]
     assert any(line.endswith("amphora s  STANDALONE  ALLOCATED") for line in lines), "operators need its id too"

@@ -15,11 +15,14 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 from octavia_provider.model.errors import TransientError
 from octavia_provider.model.events import Reason
 from octavia_provider.ports import EVENTS_CHANGED, Transaction, Watch
 from octavia_provider.store import SqlStore
+from octavia_provider.store import store as store_module
+from octavia_provider.store.cipher import Cipher
 from postgresql import Server
 from unit.store import writers
 from unit.store.opening import member, opened, record, with_pool
@@ -85,6 +88,25 @@ async def test_quotas_uniqueness_and_exchanges_hold_among_writers_in_different_p
 async def changed(watch: Watch) -> frozenset[str]:
     async with asyncio.timeout(20):
         return frozenset(await watch.changed())
+
+
+async def test_a_session_that_the_server_ends_while_the_database_is_opened_is_begun_again(
+    tmp_path: Path, postgresql: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended: list[Engine] = []
+
+    def cut_off(engine: Engine, key_file: Path) -> tuple[str, Cipher]:
+        if not ended:
+            ended.append(engine)
+            with engine.begin() as connection:
+                connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+        return installation(engine, key_file)
+
+    installation = store_module._installation
+    monkeypatch.setattr(store_module, "_installation", cut_off)
+    found = opened(tmp_path, postgresql)
+    assert ended
+    await found.close()
 
 
 @pytest.mark.parametrize("url", ["postgresql"], indirect=True)
