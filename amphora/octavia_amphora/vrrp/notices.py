@@ -15,7 +15,6 @@ from pathlib import Path
 
 from octavia_amphora.wire.vrrp import STATES, VrrpState
 
-
 ENDED = ("STOP", "DELETED")
 
 
