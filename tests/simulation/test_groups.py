@@ -271,3 +271,48 @@ def test_load_balancers_of_a_group_that_is_booted_later_get_their_places_when_th
             await all_gone(made, group_id, [lb_id])
 
     run(story())
+
+
+def test_a_load_balancer_leaves_a_host_that_goes_when_its_own_failover_makes_room_elsewhere() -> None:
+    """While the failover is stuck it is on every host, so there is no other place for what is on the host that goes."""
+
+    async def story() -> None:
+        async with site(roles=PAIR) as made:
+            group_id, (lb_id, _) = await standing(made, balancers=2)
+            plane = await made.start()
+            await rolls(made, group_id, size=3)
+            await made.when_settled(group_id)
+            (new,) = set(hosts(made, group_id)) - on(made, lb_id)
+            made.world.fail("detach", *(Unreachable("it hangs") for _ in range(1000)))
+            replaced = next(one for one in made.world.live(lb_id)).instance.amphora_id
+            assert (await plane.api.call("PUT", f"/octavia/amphorae/{replaced}/failover")).status == 202
+            await made.until(lambda: len(on(made, lb_id)) == 3)
+            await rolls(made, group_id, size=2)
+            await asyncio.sleep(60)
+            assert new in on(made, lb_id)
+            made.world.failures.clear()
+            await made.until(lambda: new not in made.world.servers)
+            await made.when_settled(group_id)
+            await until_whole(made, lb_id)
+
+    run(story())
+
+
+def test_a_load_balancer_leaves_a_host_that_goes_when_another_one_makes_room() -> None:
+    async def story() -> None:
+        async with site(roles=SINGLE) as made:
+            group_id, ids = await standing(made, balancers=2, capacity=1)
+            plane = await made.start()
+            made.world.fail("boot", *(Unreachable("no valid host") for _ in range(1000)))
+            await rolls(made, group_id, flavor_id=await made.flavor(compute_flavor="large"))
+            await asyncio.sleep(60)
+            told = {id_: (await made.show(plane, {"id": id_}))["provisioning_error"] for id_ in ids}
+            (lb_id,) = (id_ for id_, reason in told.items() if reason)
+            assert "none of its amphorae has a place" in told[lb_id]
+            (other,) = {*ids} - {lb_id}
+            room = on(made, other)
+            await made.delete("load_balancer", other)
+            await made.until(lambda: on(made, lb_id) == room)
+            await until_whole(made, lb_id)
+
+    run(story())

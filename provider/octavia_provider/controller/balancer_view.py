@@ -110,7 +110,7 @@ class BalancerView(ScopeAmphorae):
             failing=frozenset(self.failing),
             drained=frozenset(self.drained),
             misplaced=seats.misplaced(self.amphorae, self.group),
-            places=None if self.group is None else len(self.group.places(self.desired_state.scope.id)),
+            places=None if self.group is None else len(self.group.places(self.lease.id, self.amphorae)),
             allocated=self.addresses.allocated,
             release=self.addresses.to_release(self.carried(), gone=self.desired_state.gone),
         )

@@ -84,13 +84,13 @@ class BalancerReconciler(BalancerAmphorae):
         self.last, self._failed = None, frozenset(self.failing)
         for found in (self.shut, self.healed, self.failing, self.renewed):
             found.clear()
-        unplaced: tuple[str, ...] = ()
+        waits = False
         for _ in range(PASSES):
             await self._observe()
             wanted, observed = self.wanted(), self.observed()
             steps = planner.plan(wanted, observed)
             if not steps:
-                unplaced = () if self.desired_state.gone else self.succession().unplaced
+                waits = not self.desired_state.gone and self._waits_for_a_place(observed)
                 break
             if planner.served(wanted, observed):
                 await self._settle()  # who waits for it does not wait for the repair of another amphora
@@ -101,11 +101,11 @@ class BalancerReconciler(BalancerAmphorae):
                 "the plan does not come to an end; what is seen of it keeps changing",
                 subject=f"load balancer {self.desired_state.scope.id}", hint="octaviactl logs",
             )  # fmt: skip
-        if unplaced and not self.amphorae:
+        if waits and not self.amphorae:
             raise self._no_place()  # nothing serves it
         await self._settle()
         await self.write_events()
-        if unplaced:
+        if waits:
             raise Incomplete(str(self._no_place()))
         if self.failing:
             # What was seen stays until then: who is silent is asked at the address that is known.
@@ -113,8 +113,13 @@ class BalancerReconciler(BalancerAmphorae):
             raise Incomplete(str(next(iter(self.failing.values()))))
         return not self.desired_state.gone
 
+    def _waits_for_a_place(self, observed: planner.Observed) -> bool:
+        """An amphora is missing, or stays where it cannot stay: then it looks again by itself, for places come free in many ways."""
+        stays = any(a.id in observed.misplaced and not a.retiring for a in self.amphorae)
+        return stays or bool(self.succession().unplaced)
+
     def _no_place(self) -> TransientError:
-        """Its group tells it when there is one."""
+        """Its group tells it when an amphora is booted; else it looks again."""
         group = f"amphora group {self.group.id}" if self.group else ""
         return TransientError(
             "none of its amphorae has a place for the load balancer yet", subject=group,

@@ -23,10 +23,13 @@ class Group:
     hosts: tuple[Amphora, ...]
     seats: tuple[Amphora, ...]
 
-    def places(self, load_balancer_id: str) -> list[Amphora]:
-        """The hosts on which there is a place for this load balancer."""
-        on = Counter(seat.host_id for seat in self.seats)
-        taken = {seat.host_id for seat in self.seats if seat.load_balancer_id == load_balancer_id}
+    def places(self, load_balancer_id: str, own: Collection[Amphora] | None = None) -> list[Amphora]:
+        """The hosts on which there is a place for this load balancer. ``own``: its amphorae, where they have changed since the group was read."""
+        if own is None:
+            own = [seat for seat in self.seats if seat.load_balancer_id == load_balancer_id]
+        taken = {seat.host_id for seat in own}
+        others = (seat.host_id for seat in self.seats if seat.load_balancer_id != load_balancer_id)
+        on = Counter((*others, *taken))
         ready = (host for host in self.hosts if host.status == "ALLOCATED" and not host.retiring)
         return [host for host in ready if host.id not in taken and on[host.id] < self.capacity]
 
