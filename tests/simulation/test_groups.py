@@ -49,6 +49,11 @@ def on(made: Site, lb_id: str) -> set[str]:
     return {str(one.instance.host or one.instance.amphora_id) for one in made.world.live(lb_id)}
 
 
+async def told(made: Site, reason: str, amphora_id: str) -> str:
+    """What the event of this reason says of an amphora."""
+    return next(e.message for e in await made.events() if (e.reason, e.amphora_id) == (reason, amphora_id))
+
+
 async def all_gone(made: Site, group_id: str, ids: list[str]) -> None:
     """Load balancers and their group are deleted, and nothing is left."""
     for lb_id in ids:
@@ -140,6 +145,7 @@ def test_a_host_that_is_lost_is_replaced_and_its_load_balancers_are_whole_again(
             lost = hosts(made, group_id)[0]
             made.world.take_away(lost)
             await made.until(lambda: len(hosts(made, group_id)) == 2)
+            assert "another one takes its place" in await told(made, "AmphoraLost", lost)
             for lb_id in ids:
                 await until_whole(made, lb_id)
                 assert lost not in on(made, lb_id)
@@ -293,6 +299,7 @@ def test_a_load_balancer_leaves_a_host_that_goes_when_its_own_failover_makes_roo
             made.world.failures.clear()
             await made.until(lambda: new not in made.world.servers)
             await made.when_settled(group_id)
+            assert await told(made, "AmphoraRetired", new) == "It is to be taken away: the group is smaller"
             await until_whole(made, lb_id)
 
     run(story())

@@ -140,15 +140,21 @@ async def drain(request: web.Request) -> web.Response:
         for amphora in _with_seats(tx, existing(tx, id_)):
             others = [a for a in tx.amphorae(amphora.load_balancer_id) if a.id != amphora.id and not a.retiring]
             if not any(DRAIN not in other.requests for other in others):
-                raise Conflict(
-                    "no other amphora of its load balancer could take its VIPs", subject=f"amphora {amphora.id}",
-                    hint="fail it over, or give the load balancer a flavor of two (ACTIVE_STANDBY)",
-                )  # fmt: skip
+                raise _none_to_take_over(amphora, others)
             tx.ask([amphora.id], DRAIN)
             tx.touch(amphora.load_balancer_id)
 
     await context.store.write(work)
     return web.Response(status=202)
+
+
+def _none_to_take_over(amphora: Amphora, drained: Sequence[Amphora]) -> Conflict:
+    hint = "fail it over, or give the load balancer a flavor of two (ACTIVE_STANDBY)"
+    if drained:
+        other = drained[0].host_id or drained[0].id
+        hint = f"that one is drained: octaviactl drain {other} --undo"
+    message = "no other amphora of its load balancer could take its VIPs"
+    return Conflict(message, subject=f"amphora {amphora.id}", hint=hint)
 
 
 async def undo_drain(request: web.Request) -> web.Response:

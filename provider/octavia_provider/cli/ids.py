@@ -33,8 +33,8 @@ def ids(kinds: tuple[str, ...], home: str | None, endpoint: str | None, as_json:
 
     With --json a file for Pulumi: octaviactl ids --json > import.json; pulumi import --file import.json
 
-    Kinds: load-balancer, listener, pool, member, health-monitor, l7-policy, l7-rule, tls-container, flavor-profile, flavor,
-    availability-zone-profile, availability-zone, quota, network, host.
+    Kinds: load-balancer, listener, pool, member, health-monitor, l7-policy, l7-rule, tls-container, amphora-group, flavor-profile,
+    flavor, availability-zone-profile, availability-zone, quota, network, host.
     """
     client = options.running_client(home, endpoint)
     if client is None:

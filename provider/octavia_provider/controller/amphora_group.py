@@ -197,8 +197,13 @@ class AmphoraGroupReconciler(ScopeAmphorae):
 
     async def _retire(self, host_id: str, reason: str) -> None:
         lost = host_id not in {id_ for id_, one in (self.instances or {}).items() if one.alive}
-        why = Reason.AmphoraLost if lost else Reason.AmphoraRetired
-        self.events.note(why, f"Another one takes its place: {reason}", amphora_id=host_id)
+        if reason in (planner.SMALLER, planner.DELETED):
+            self.events.note(Reason.AmphoraRetired, f"It is to be taken away: {reason}", amphora_id=host_id)
+        elif lost:
+            message = "The amphora does not run any more; another one takes its place"
+            self.events.note(Reason.AmphoraLost, message, amphora_id=host_id)
+        else:
+            self.events.note(Reason.AmphoraRetired, f"Another one takes its place: {reason}", amphora_id=host_id)
 
         def work(tx: Transaction) -> None:
             tx.retire([host_id])

@@ -16,6 +16,8 @@ from octavia_provider.ports import Amphora, Instance
 from .plan import AddAmphora, Boot, Discard, RecoverAgent, RenewCertificate, Retire, Step
 
 HOST = "GROUP"
+SMALLER, DELETED = "the group is smaller", "the group is deleted"
+"""Why one is retired in whose place no other one comes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,8 @@ def _retirements(desired: DesiredGroup, observed: ObservedGroup, staying: list[A
             others.append(Retire(host.id, "the flavor is another one"))
     rolling = any(host.retiring for host in observed.hosts)
     surplus = sorted(staying, key=lambda host: (host.status == "ALLOCATED", observed.seats[host.id]))
-    fewer = [Retire(host.id, "the group is smaller") for host in surplus[: max(0, len(staying) - desired.size)]]
+    why = SMALLER if desired.size else DELETED
+    fewer = [Retire(host.id, why) for host in surplus[: max(0, len(staying) - desired.size)]]
     ready = all(observed.runs(host) for host in staying)
     return tuple(found or fewer or (() if rolling or not ready else others[:1]))
 

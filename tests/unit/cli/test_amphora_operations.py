@@ -173,6 +173,8 @@ def test_an_amphora_of_a_group_is_failed_over_and_drained_with_all_that_is_on_it
     found = shown(grouped, "drain", HOST)
     assert {one["id"]: one["draining"] for one in found["amphorae"]} == {HOST: True, HOST.replace("2a", "2b"): False}
     assert amphorae(grouped)[ONE].requests == {DRAIN}
+    done = octaviactl("drain", "2b", "--home", grouped.home)
+    assert (done.returncode, f"octaviactl drain {HOST} --undo" in done.stderr) == (exit_codes.FAILED, True)
     shown(grouped, "drain", HOST, "--undo")
     assert amphorae(grouped)[ONE].requests == frozenset()
     found = shown(grouped, "failover", "--amphora", "2a")

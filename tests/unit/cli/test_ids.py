@@ -56,3 +56,8 @@ def test_nothing_there_is_said() -> None:
     with RealPlane() as plane:
         assert octaviactl("ids", "--home", plane.home).stdout == "nothing there\n"
         assert octaviactl("ids", "nonsense", "--home", plane.home).returncode == 2
+
+
+def test_the_help_names_every_kind() -> None:
+    told = (ids.ids.help or "").partition("Kinds:")[2]
+    assert {word.strip(" .\n") for word in told.split(",")} == set(ids._KIND_NAMES)

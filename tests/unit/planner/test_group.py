@@ -45,7 +45,7 @@ ON_OLD: Counter[str | None] = Counter({"old": 1})
         (DesiredGroup(size=1), (A, B), ("a", "b"), {"seats": Counter("aab")}, (Retire("b", "the group is smaller"),)),
         (DesiredGroup(size=2, flavor={"compute_flavor": "l"}), (A, B), ("a", "b"), {}, (Retire("a", "the flavor is another one"),)),
         (DesiredGroup(size=2, flavor={"compute_flavor": "l"}), (A, B), ("b",), {}, (Retire("a"),)),
-        (DesiredGroup(size=0), (A, OLD), ("a", "old", "stray"), {}, (Retire("a", "the group is smaller"),)),
+        (DesiredGroup(size=0), (A, OLD), ("a", "old", "stray"), {}, (Retire("a", "the group is deleted"),)),
         (DesiredGroup(size=0), (OLD,), ("old", "stray"), {}, (Discard("old"), Discard("stray"))),
     ],
 )  # fmt: skip
