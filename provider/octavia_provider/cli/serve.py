@@ -88,9 +88,10 @@ def serve(
     """Run the control plane of this machine's embedded cloud, or of OpenStack, until it is told to end; traffic goes on without it."""
     from octavia_provider.kit import paths
 
-    from . import settings_file
+    if config_file is not None:
+        from . import settings_file
 
-    stay = settings_file.take(config_file) or stay
+        stay = settings_file.take(config_file) or stay
     given = {
         "home": paths.home(home),
         "idle_seconds": idle_seconds,

@@ -16,10 +16,8 @@ OPENSTACK, STAY = "openstack", "stay"
 PREFIX = "OCTAVIA_"
 
 
-def take(file: Path | None) -> bool:
+def take(file: Path) -> bool:
     """Take the settings of a file. Answers whether it says that the control plane stays. ``Refused`` where it cannot be read."""
-    if file is None:
-        return False
     try:
         given = tomllib.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
