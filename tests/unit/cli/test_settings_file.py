@@ -47,11 +47,6 @@ def test_a_file_says_what_the_environment_does_not(tmp_path: Path) -> None:
     assert cloud.management_security_groups == ("one", "two")
 
 
-def test_without_a_file_nothing_is_taken() -> None:
-    assert not settings_file.take(None)
-    assert [name for name in os.environ if name.startswith("OCTAVIA_")] == ["OCTAVIA_IDLE_SECONDS", "OCTAVIA_LOG_TO"]
-
-
 def test_all_that_is_no_setting_is_named_and_nothing_is_taken(tmp_path: Path) -> None:
     with pytest.raises(Invalid) as raised:
         settings_file.take(file(tmp_path, 'lisen = "x"\nstay = 1\n[openstack]\nimage = "y"\n[other]\n'))
