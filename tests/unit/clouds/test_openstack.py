@@ -29,7 +29,7 @@ from octavia_provider.model.errors import Conflict, Forbidden, NotFound, Octavia
 from octavia_provider.ports import Instance, Vip
 
 LB, LISTENER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
-"""Answers of Neutron 29, Nova 34, Glance 33, Keystone 30 and Barbican 23, as they came."""
+"""Answers shaped as those of Neutron 29, Nova 34, Glance 33, Keystone 30 and Barbican 23; tests/openstack meets the real ones."""
 ANSWERS: list[tuple[str, int, str, type[OctaviaError], str]] = [
     (
         "neutron", 409, '{"NeutronError": {"type": "OverQuota", "message": "Quota exceeded for resources: [\'port\'].", "detail": ""}}',
