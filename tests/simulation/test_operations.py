@@ -177,3 +177,18 @@ def test_an_agent_is_started_anew_and_nothing_else_changes(roles: tuple[str, ...
             assert options.heartbeat_interval == 1.0
 
     run(story())
+
+
+def test_the_configuration_in_force_is_shown_while_the_cloud_is_asked_anew() -> None:
+    async def story() -> None:
+        async with site() as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            made.world.fail("list_servers", *[Unreachable("gateway timeout")] * 3)
+            plane.controller.poke(lb["id"], forget=True)
+            while made.world.failures["list_servers"]:
+                answer = await plane.api.call("GET", f"/octavia/loadbalancers/{lb['id']}/configuration?rendered=true")
+                assert answer.body["haproxy"] == answer.body["next"] != ""
+                await asyncio.sleep(0.01)
+
+    run(story())

@@ -78,7 +78,7 @@ class BalancerReconciler(BalancerAmphorae):
         A generation is in force when all amphorae that work have it; ``Incomplete`` where one of them does not.
         """
         if self._stale:
-            self._stale, self.instances, self._access = False, None, None
+            self._stale, self._look_again = False, True  # what was seen is shown to people until then
             self.unproven.update(self.in_force)
         await self._read()
         self.last, self._failed = None, frozenset(self.failing)
