@@ -55,16 +55,21 @@ def processes(home: Path) -> list[int]:
     return serving + descendants(Installation(home).holder)
 
 
-def _idle(home: Path, count: int) -> Iterator[Row]:
+def idle(home: Path) -> tuple[float, float]:
+    """What all of it costs while nobody uses it: cores that are busy, and PSS in MiB."""
     time.sleep(SETTLE_SECONDS)
     there = processes(home)
     before = {pid: processor_seconds(pid) for pid in there}
     began = time.monotonic()
     time.sleep(IDLE_SECONDS)
     busy = sum(processor_seconds(pid) - before[pid] for pid in there) / (time.monotonic() - began)
+    return busy, sum(kibibytes(pid)["Pss"] for pid in there)
+
+
+def _idle(home: Path, count: int) -> Iterator[Row]:
+    busy, memory = idle(home)
     note = f"{count} balancers, each with a checked pool; all processes, the control plane's too"
     yield Row("idle.processor_per_balancer", 100 * busy / count, "% of a core", at_most(0.1), 1, note)
-    memory = sum(kibibytes(pid)["Pss"] for pid in there)
     yield Row("idle.memory_per_balancer", memory / count, "MiB", at_most(40), 1, f"PSS, {note}")
 
 

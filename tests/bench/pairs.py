@@ -23,15 +23,14 @@ from netns.processes import parent
 from netns.traffic import until
 
 from .engines import Project
-from .many import processes, processor_seconds
-from .memory import kibibytes
+from .many import idle
 from .rows import Row, median
 from .site import folder
 from .topics import NotHere, Say
 
 PAIRS = 50
 RATE, TIMEOUT = 1000.0, 1.0
-SETTLE_SECONDS, IDLE_SECONDS, BEFORE_SECONDS, AFTER_SECONDS = 30.0, 60.0, 5.0, 20.0
+BEFORE_SECONDS, AFTER_SECONDS = 5.0, 20.0
 RESTORED_SECONDS = 300.0
 PROGRAM = """
 import json, pulumi, pulumi_octavia as octavia
@@ -71,15 +70,9 @@ def measure(say: Say) -> Iterator[Row]:
 
 
 def _idle(home: Path) -> Iterator[Row]:
-    time.sleep(SETTLE_SECONDS)
-    there = processes(home)
-    before = {pid: processor_seconds(pid) for pid in there}
-    began = time.monotonic()
-    time.sleep(IDLE_SECONDS)
-    busy = sum(processor_seconds(pid) - before[pid] for pid in there) / (time.monotonic() - began)
+    busy, memory = idle(home)
     note = f"{PAIRS} pairs; all processes, the control plane's too"
     yield Row("pairs.processor", 100 * busy, "% of a core", None, 1, note)
-    memory = sum(kibibytes(pid)["Pss"] for pid in there)
     yield Row("pairs.memory_per_pair", memory / PAIRS, "MiB", None, 1, f"PSS, {note}")
 
 
