@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: help up down forget setup test test-machines check lint types imports dependencies schema docs sdk-check proven sdk requirements bench fuzz soak clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-15s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: setup ## set up what is missing, make a load balancer, show requests being balanced
 	@scripts/quickstart up
@@ -37,6 +37,13 @@ test-machines: ## make up and the tests on Debian 13, and with haproxy from Debi
 .PHONY: test-openstack
 test-openstack: setup ## tests/openstack against Keystone, Glance, Placement, Nova, Neutron and Barbican, brought up on this machine (as root)
 	@scripts/test-openstack
+
+.PHONY: openstack-up openstack-down
+openstack-up: setup ## bring those services up and leave them up: make test-openstack then uses them
+	@scripts/test-openstack up
+
+openstack-down: ## end them
+	@scripts/test-openstack down
 
 check: setup lint types imports dependencies ## style, types, import contracts, dependencies; generated files in step with the model
 	@$(PY) -m octavia_provider.plugin.schema --check

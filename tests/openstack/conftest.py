@@ -35,9 +35,8 @@ def admin_cloud() -> str:
 
 
 @pytest.fixture(scope="module")
-def cloud_project(admin_cloud: str, tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Project]:
-    number = int(worker_id.removeprefix("gw")) if worker_id != "master" else 20
-    with project(admin_cloud, tmp_path_factory.mktemp("openstack"), number) as made:
+def cloud_project(admin_cloud: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    with project(admin_cloud, tmp_path_factory.mktemp("openstack")) as made:
         yield made
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import random
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -55,8 +56,14 @@ class Project:
         }
 
 
+def _free_range(admin: Any) -> int:
+    """x of a range 127.x.0.0/16 in which the cloud has no subnet yet: what runs at once on this machine listens in ranges of its own."""
+    used = {subnet.cidr.split(".")[1] for subnet in admin.network.subnets(ip_version=4)}
+    return random.choice([x for x in range(100, 200) if str(x) not in used])
+
+
 @contextlib.contextmanager
-def project(admin_cloud: str, folder: Path, number: int) -> Iterator[Project]:
+def project(admin_cloud: str, folder: Path) -> Iterator[Project]:
     """Made, and taken away with all that is in it."""
     admin = openstack.connect(cloud=admin_cloud)
     name = f"octavia-test-{uuid.uuid4().hex[:8]}"
@@ -72,10 +79,10 @@ def project(admin_cloud: str, folder: Path, number: int) -> Iterator[Project]:
     clouds_file = folder / "clouds.yaml"
     clouds_file.write_text(json.dumps({"clouds": {"test": {"region_name": admin.config.region_name, "auth": auth}}}))
     connection = openstack.connect(auth=auth, region_name=admin.config.region_name)
-    networks, subnets = {}, {}
+    networks, subnets, x = {}, {}, _free_range(admin)
     try:
         for index, network in enumerate(("management", "vips", "members")):
-            cidr = f"127.{100 + number}.{index * 64}.0/18"
+            cidr = f"127.{x}.{index * 64}.0/18"
             networks[network] = connection.network.create_network(name=f"{name}-{network}").id
             subnets[network] = connection.network.create_subnet(
                 network_id=networks[network], ip_version=4, cidr=cidr, is_dhcp_enabled=False, gateway_ip=None
