@@ -45,6 +45,10 @@ openstack-up: setup ## bring those services up and leave them up: make test-open
 openstack-down: ## end them
 	@scripts/test-openstack down
 
+.PHONY: test-clients
+test-clients: setup ## tests/clients: OpenStack's clients in Go, built from their modules, against a control plane on a simulated cloud (needs go)
+	@scripts/test-clients
+
 check: setup lint types imports dependencies ## style, types, import contracts, dependencies; generated files in step with the model
 	@$(PY) -m octavia_provider.plugin.schema --check
 	@$(PY) scripts/sdk.py --check
