@@ -34,6 +34,8 @@ IDLE_SECONDS, SLOW_SECONDS = 15.0, 30.0
 _KNOWN = (
     "load_balancer",
     "load_balancer_id",
+    "amphora_group",
+    "object_id",
     "amphora_id",
     "reason",
     "severity",
@@ -49,10 +51,14 @@ _KNOWN = (
 async def events(request: web.Request) -> web.StreamResponse:
     """GET /v2/octavia/events."""
     query = _Query(request)
+    store = request.app[CONTEXT].store
     if query.words:
         project_id = narrowed_to(request)
-        ids = await request.app[CONTEXT].store.read(lambda tx: list(_meant(tx, query.words, project_id)))
+        ids = await store.read(lambda tx: list(_meant(tx, query.words, project_id)))
         query.filter = replace(query.filter, load_balancer_ids=tuple(ids))
+    if query.groups:
+        ids = await store.read(lambda tx: list(_meant_groups(tx, query.groups)))
+        query.filter = replace(query.filter, object_ids=tuple(ids))
     return await _answer(request, query)
 
 
@@ -64,6 +70,18 @@ def _meant(tx: Transaction, words: Sequence[str], project_id: str | None) -> Ite
         found = [id_ for id_, name in known if means(word, id_, name)]
         if not found:
             raise NotFound("does not exist.", subject=f"load balancer {word}", hint="octaviactl status")
+        yield from found
+
+
+def _meant_groups(tx: Transaction, words: Sequence[str]) -> Iterator[str]:
+    """The amphora groups that are called so; of one that is gone by its id, while there are events of it."""
+    there = tx.find("amphora_group")
+    for word in words:
+        found = [one.id for one in there if means(word, one.id, one.spec["name"])]
+        if not found and tx.events(EventFilter(object_ids=(word,)), limit=1):
+            found = [word]
+        if not found:
+            raise NotFound("does not exist.", subject=f"amphora group {word}", hint="octaviactl status")
         yield from found
 
 
@@ -97,11 +115,13 @@ class _Query:
         self.marker = self._number("Last-Event-ID" if seen else "marker", seen or self._query.get("marker"))
         self.newest = FLAGS.get(self._query.get("page_reverse", "false").lower(), False)
         self.words = self._query.getall("load_balancer", [])
+        self.groups = self._query.getall("amphora_group", [])
         self.severity = self._query.get("severity", INFO)
         if self.severity not in SEVERITIES:
             self._refuse("severity", f"{quoted(self.severity)} is not one of {', '.join(SEVERITIES)}")
         self.filter = EventFilter(
             load_balancer_ids=(of,) if of else tuple(self._query.getall("load_balancer_id", ())),
+            object_ids=tuple(self._query.getall("object_id", ())),
             amphora_id=self._query.get("amphora_id"),
             reasons=tuple(word for given in self._query.getall("reason", ()) for word in given.split(",") if word),
             severity=self.severity if self.severity in SEVERITIES else INFO,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from octavia_provider.client.client import Client
 
 COLOURS = {INFO: "green", WARNING: "yellow", ERROR: "red"}
+GROUP = "amphora_group"
 SHORT = 8
 """Characters of an id that are shown to people."""
 
@@ -29,6 +30,7 @@ SHORT = 8
 @click.option(
     "--load-balancer", "-l", "names", multiple=True, metavar="NAME|ID", help="Of this load balancer; repeatable."
 )
+@click.option("--group", "-g", "groups", multiple=True, metavar="NAME|ID", help="Of this amphora group; repeatable.")
 @click.option("--reason", "-r", "reasons", multiple=True, help="For this reason, as AmphoraLost; repeatable.")
 @click.option("--severity", "-s", type=click.Choice(SEVERITIES), default=INFO, help="This severe, or more.")
 @click.option("--since", metavar="TIME", help="Of the last 90s, 30m, 2h or 1d, or after a time (UTC).")
@@ -37,15 +39,16 @@ SHORT = 8
 @options.as_json
 @options.control_plane
 def events(
-    *, names: tuple[str, ...], reasons: tuple[str, ...], severity: str, since: str | None, lines: int, follow: bool,
-    as_json: bool, home: str | None, endpoint: str | None,
+    *, names: tuple[str, ...], groups: tuple[str, ...], reasons: tuple[str, ...], severity: str, since: str | None,
+    lines: int, follow: bool, as_json: bool, home: str | None, endpoint: str | None,
 ) -> None:  # fmt: skip
     """Show the latest events: what was decided, when, of what, and why.
 
     They outlive their load balancer. Where something happened several times it stands at the last, with how often since
     when. With --json each event is a JSON object, one a line. docs/reference/events.md lists the reasons.
     """
-    filters = [("load_balancer", name) for name in names] + [("reason", known(reason)) for reason in reasons]
+    filters = [("load_balancer", name) for name in names] + [("amphora_group", name) for name in groups]
+    filters += [("reason", known(reason)) for reason in reasons]
     filters += [("severity", severity)] if severity != INFO else []
     if since is not None:
         filters.append(("since", _checked(since)))
@@ -141,19 +144,26 @@ def line(event: Mapping[str, Any]) -> Sequence[object]:
 
 def about(event: Mapping[str, Any]) -> str:
     """What it is about, from the whole to the part."""
-    parts = []
+    return ", ".join([*root(event), *part(event)]) or f"control plane {event['control_plane'] or ''}".rstrip()
+
+
+def root(event: Mapping[str, Any]) -> list[str]:
+    """The load balancer, or the amphora group, whose life it belongs to."""
     if event["load_balancer_id"]:
-        parts.append(f"load balancer {event['load_balancer_name'] or event['load_balancer_id'][:SHORT]}")
-    parts += part(event)
-    return ", ".join(parts) or f"control plane {event['control_plane'] or ''}".rstrip()
+        return [f"load balancer {event['load_balancer_name'] or event['load_balancer_id'][:SHORT]}"]
+    return [_object(event)] if event["object_kind"] == GROUP else []
+
+
+def _object(event: Mapping[str, Any]) -> str:
+    kind = event["object_kind"].removeprefix("local_").replace("_", " ")
+    return f"{kind} {event['data'].get('name') or event['object_id'][:SHORT]}"
 
 
 def part(event: Mapping[str, Any]) -> list[str]:
-    """The amphora or the object that it is about, where that is not the whole load balancer."""
+    """The amphora or the object that it is about, where that is not the whole load balancer or group."""
     parts = [f"amphora {event['amphora_id'][:SHORT]}"] if event["amphora_id"] else []
-    if event["object_id"] and event["object_id"] != event["load_balancer_id"]:
-        kind = event["object_kind"].removeprefix("local_").replace("_", " ")
-        parts.append(f"{kind} {event['data'].get('name') or event['object_id'][:SHORT]}")
+    if event["object_id"] and event["object_id"] != event["load_balancer_id"] and event["object_kind"] != GROUP:
+        parts.append(_object(event))
     return parts
 
 

@@ -1,19 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``octaviactl history``: the life of a load balancer, from its events."""
+"""``octaviactl history``: the life of a load balancer or an amphora group, from its events."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from octavia_provider.kit import console
 from octavia_provider.kit.console import styled
+from octavia_provider.model.errors import NotFound
 
 from . import exit_codes, options
-from .events import COLOURS, connected, often, part
+from .events import COLOURS, connected, often, part, root
+
+if TYPE_CHECKING:
+    from octavia_provider.client.client import Client
 
 MOST = 1000
 Event = Mapping[str, Any]
@@ -22,32 +26,48 @@ _HEAD: Row = ("time (UTC)", "after", "generation", "reason", "of", "what")
 
 
 @click.command(epilog=options.exit_codes_help(exit_codes.OK, exit_codes.NO_CONTROL_PLANE, exit_codes.NOT_FOUND))
-@click.argument("load_balancer", metavar="NAME|ID")
+@click.argument("name", metavar="NAME|ID")
 @options.as_json
 @options.control_plane
-def history(*, load_balancer: str, as_json: bool, home: str | None, endpoint: str | None) -> None:
-    """Show the life of a load balancer: its amphorae, their roles and failovers, the generations that came into force, what was
+def history(*, name: str, as_json: bool, home: str | None, endpoint: str | None) -> None:
+    """Show the life of a load balancer or an amphora group: its amphorae, their roles and failovers, the generations that came into force, what was
     refused or failed, in order, and how long after each other. Also of one that is deleted, for as long as its events are kept.
 
     With --json each event is a JSON object, one a line, with `after`, the seconds since the one before.
     """
     with connected(home, endpoint) as client:
-        from octavia_provider.client import events as api
-
-        found = api.latest(client, [("load_balancer", load_balancer)], MOST)
+        found = _found(client, name)
     if as_json:
         for event, after in elapsed(found):
             console.echo_json({**event, "after": after}, indent=None)
         return
-    for id_ in dict.fromkeys(event["load_balancer_id"] for event in found):  # a name may be that of several
-        _show([event for event in found if event["load_balancer_id"] == id_])
+    for id_ in dict.fromkeys(map(_root, found)):  # a name may be that of several
+        _show([event for event in found if _root(event) == id_])
     if not found:
         console.echo("no events", err=True)
 
 
+def _found(client: Client, name: str) -> list[dict[str, Any]]:
+    """Events of the load balancers that are called so, else of the amphora groups."""
+    from octavia_provider.client import events as api
+
+    try:
+        return api.latest(client, [("load_balancer", name)], MOST)
+    except NotFound as neither:
+        try:
+            return api.latest(client, [("amphora_group", name)], MOST)
+        except NotFound:
+            raise neither from None
+
+
+def _root(event: Event) -> str:
+    return str(event["load_balancer_id"] or event["object_id"])
+
+
 def _show(events: Sequence[Event]) -> None:
     latest = events[-1]
-    console.echo(styled(latest["load_balancer_name"] or "load balancer", bold=True), f"  {latest['load_balancer_id']}")
+    title = latest["load_balancer_name"] if latest["load_balancer_id"] else ", ".join(root(latest))
+    console.echo(styled(title or "load balancer", bold=True), f"  {_root(latest)}")
     rows = [_HEAD, *(_row(event, after) for event, after in elapsed(events))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD) - 1)]
     colours = [None, *(COLOURS.get(event["severity"]) for event in events)]

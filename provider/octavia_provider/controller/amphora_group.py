@@ -141,6 +141,7 @@ class AmphoraGroupReconciler(ScopeAmphorae):
         def work(tx: Transaction) -> None:
             self._now = tx.scope(self.scope.id)
             self._record = tx.get(seats.KIND, self.scope.id)
+            self.events.name = self._record.spec["name"] if self._record else self.events.name
             self.amphorae = tuple(tx.amphorae(self.scope.id))
             self._seats = Counter(seat.host_id for seat in tx.seats(host.id for host in self.amphorae))
             if self._record is not None:

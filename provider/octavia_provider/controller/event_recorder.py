@@ -25,12 +25,13 @@ log = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class EventRecorder:
-    """Of one load balancer, or (``scope``) of another root; ``control_plane`` is who decides. ``noted``: what no write has taken along
-    yet, and when it was."""
+    """Of one load balancer, or (``scope``) of another root, called ``name``; ``control_plane`` is who decides. ``noted``: what no write
+    has taken along yet, and when it was."""
 
     load_balancer_id: str | None
     control_plane: str
     scope: Scope | None = None
+    name: str = ""
     noted: list[tuple[float, Event]] = field(default_factory=list)
 
     def note(
@@ -38,7 +39,8 @@ class EventRecorder:
         generation: int | None = None, data: Mapping[str, Any] | None = None,
     ) -> None:  # fmt: skip
         """An event that the next write takes along. ``of``: the object that it is about, where that is a part; its name is told."""
-        named = {"name": of.spec["name"]} if of and of.spec.get("name") else {}
+        name = of.spec.get("name") if of else self.name
+        named = {"name": name} if name else {}
         about = of or self.scope
         event = reason.event(
             message,

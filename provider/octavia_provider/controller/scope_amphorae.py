@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -39,7 +40,7 @@ JUST_NOW = 2.0
 
 
 @dataclass(slots=True)
-class ScopeAmphorae:
+class ScopeAmphorae(ABC):
     """``amphorae``: the store's; ``instances``: the cloud's (None: to be asked for). ``flavor``: what it says amphorae are like; ``zone``:
     where they are to be.
 
@@ -60,17 +61,17 @@ class ScopeAmphorae:
     events: EventRecorder = field(init=False)
 
     @property
+    @abstractmethod
     def lease(self) -> Scope:
         """The scope, with the fence of our lease."""
-        raise NotImplementedError
 
+    @abstractmethod
     def bearing(self, amphora: Amphora) -> tuple[Vip, ...]:
         """What an amphora is to carry now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def apart_from(self, amphora_id: str) -> tuple[str, ...]:
         """Those that should not share a fate with it."""
-        raise NotImplementedError
 
     @property
     def seats(self) -> int:

@@ -168,6 +168,7 @@ class EventFilter:
     ``after``: those of a later sequence."""
 
     load_balancer_ids: tuple[str, ...] = ()
+    object_ids: tuple[str, ...] = ()
     amphora_id: str | None = None
     reasons: tuple[str, ...] = ()
     severity: str = INFO
@@ -184,6 +185,7 @@ class EventFilter:
         """Whether it is one of them."""
         return (
             (not self.load_balancer_ids or event.load_balancer_id in self.load_balancer_ids)
+            and (not self.object_ids or event.object_id in self.object_ids)
             and self.amphora_id in (None, event.amphora_id)
             and self.project_id in (None, event.project_id)
             and (not self.reasons or event.reason in self.reasons)

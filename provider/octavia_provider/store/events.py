@@ -126,6 +126,8 @@ def _where(query: Select[Any], wanted: EventFilter) -> Select[Any]:
     tests: list[ColumnElement[bool]] = []
     if wanted.load_balancer_ids:
         tests.append(EVENTS.c.load_balancer_id.in_(wanted.load_balancer_ids))
+    if wanted.object_ids:
+        tests.append(EVENTS.c.object_id.in_(wanted.object_ids))
     if wanted.amphora_id is not None:
         tests.append(EVENTS.c.amphora_id == wanted.amphora_id)
     if wanted.project_id is not None:

@@ -133,6 +133,23 @@ async def test_load_balancers_are_named_as_people_do__also_those_that_are_gone(p
     assert (await plane.call("GET", f"{OF_ALL}?load_balancer=nobody")).status == 404
 
 
+async def test_amphora_groups_are_named_too__one_that_is_gone_by_its_id(plane: Plane) -> None:
+    group = stored("amphora_group", name="apps")
+    await plane.store.write(lambda tx: tx.insert(group))
+    for id_ in (group.id, "gone"):
+        await record(plane, f"of {id_}", object_kind="amphora_group", object_id=id_)
+    for query, expected in {
+        "amphora_group=apps": [group.id],
+        f"amphora_group={group.id}": [group.id],
+        "amphora_group=gone": ["gone"],
+        "amphora_group=apps&amphora_group=gone": [group.id, "gone"],
+        f"object_id={group.id}": [group.id],
+        "amphora_group=apps&load_balancer_id=x": [],
+    }.items():
+        assert await messages(plane, f"{OF_ALL}?reason=AmphoraBooted&{query}") == [f"of {id_}" for id_ in expected]
+    assert (await plane.call("GET", f"{OF_ALL}?amphora_group=nobody")).status == 404
+
+
 async def test_pages_go_both_ways(plane: Plane) -> None:
     await record(plane, *numbers(1, 7))
     for backwards in (False, True):

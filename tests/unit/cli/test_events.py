@@ -36,6 +36,8 @@ def plane() -> Iterator[RealPlane]:
             object_id="b" * 36, data={"name": "tls"},
         )  # fmt: skip
         record(made, Reason.AmphoraLost, "does not run", load_balancer_id=web, amphora_id="a" * 36)
+        group = {"object_kind": "amphora_group", "object_id": "c" * 36, "data": {"name": "apps"}}
+        record(made, Reason.AmphoraBooted, "runs for it", amphora_id="d" * 36, **group)
         gone = made.run(made.plane.balancer("gone"))["id"]
         record(made, Reason.LoadBalancerDeleted, "is gone", load_balancer_id=gone)
         made.run(made.plane.call("DELETE", f"/lbaas/loadbalancers/{gone}", wait=10))
@@ -69,6 +71,7 @@ def test_events_say_when_what_of_what_and_how_often(plane: RealPlane) -> None:
         ["info     ConfigurationApplied    load balancer web-0a1b2c3", lines[3].split(": ", 1)[1]],
         ["error    ConfigurationRefused    load balancer web-0a1b2c3, listener tls", "unknown keyword"],
         ["warning  AmphoraLost             load balancer web-0a1b2c3, amphora aaaaaaaa", "does not run"],
+        ["info     AmphoraBooted           amphora group apps, amphora dddddddd", "runs for it"],
         [
             "info     LoadBalancerCreated     load balancer gone",
             "A load balancer was asked for; its address is 10.1.1.2",
@@ -117,6 +120,14 @@ def test_history_is_a_life_in_order(plane: RealPlane) -> None:
     found = [json.loads(line) for line in told("history", "web", "--json", "--home", plane.home)]
     assert [event["after"] is None for event in found] == [True, False, False, False, False]
     assert "is gone" in told("history", "gone", "--home", plane.home)[-1]
+
+
+def test_an_amphora_group_has_a_history_and_events_of_its_own(plane: RealPlane) -> None:
+    lines = told("history", "c" * 36, "--home", plane.home)
+    assert lines[0] == f"amphora group apps  {'c' * 36}"
+    assert lines[2].endswith("AmphoraBooted  amphora dddddddd  runs for it")
+    (line,) = told("events", "--group", "c" * 36, "--home", plane.home)
+    assert line.endswith("AmphoraBooted           amphora group apps, amphora dddddddd: runs for it")
 
 
 @pytest.mark.parametrize(
