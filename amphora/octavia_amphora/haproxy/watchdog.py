@@ -138,26 +138,26 @@ class Watchdog:
             suspected = self._triggered.is_set()
             self._triggered.clear()
             if self._haproxy.alive and not self._reload_state.reloading:
-                if self._standby.active and await self._is_hung_for_clients():
+                suspected = suspected or self._is_stopped(self._haproxy.master, *self._haproxy.workers)
+                if self._standby.active and await self._is_hung_for_clients(suspected=suspected):
                     self._standby.set_serving(serving=False)
                     suspected = True
-                if suspected or self._is_stopped(self._haproxy.master, *self._haproxy.workers):
+                if suspected:
                     await self._check()
 
     @staticmethod
     def _is_stopped(*pids: int) -> bool:
         return any(state_of(pid) in STOPPED for pid in pids)
 
-    async def _is_hung_for_clients(self) -> bool:
+    async def _is_hung_for_clients(self, *, suspected: bool) -> bool:
         """A quick judgement of the worker, for one of a pair. ``_check`` takes more time to find it dead or well."""
         if not (workers := self._haproxy.workers):
             return False
         if self._is_stopped(workers[0]):
             return True
         self._looks += 1
-        return self._looks % QUESTIONS_EVERY == 0 and await self._hangs(
-            workers[0], self._ask_quickly, 1, BUSY_SUSPECT_SECONDS
-        )
+        asks = suspected or self._looks % QUESTIONS_EVERY == 0
+        return asks and await self._hangs(workers[0], self._ask_quickly, 1, BUSY_SUSPECT_SECONDS)
 
     async def _ask_quickly(self) -> None:
         await runtime.execute(self._paths.stats_socket, "show cli level", timeout=QUESTION_TIMEOUT)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import socket
 import subprocess
 from pathlib import Path
@@ -292,5 +293,34 @@ async def test_a_socket_that_takes_no_more_connections_does_not_answer(
         assert await guard._hangs(sleeper.pid, guard._ask_quickly, 1, 1.0)
         for one in waiting:
             one.close()
+    sleeper.kill()
+    sleeper.wait()
+
+
+async def test_a_haproxy_that_is_stopped_while_it_is_asked_gives_the_addresses_up_before_it_is_judged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The judgement takes seconds, in which clients would wait."""
+    monkeypatch.setattr(watchdog, "PAIR_INTERVAL", 0.01)
+    sleeper = subprocess.Popen(["sleep", "60"])  # noqa: ASYNC220
+    paths: Any = SimpleNamespace(stats_socket=tmp_path / "stats", master_socket=tmp_path / "master")
+    haproxy: Any = SimpleNamespace(workers=(sleeper.pid,), master=sleeper.pid, alive=True, serving=True)
+    standby, judged = Standby(), asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        question = await reader.readline()
+        if b"show info" in question:
+            judged.set()
+        sleeper.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, sleeper.pid, os.WSTOPPED | os.WNOWAIT)  # noqa: ASYNC222 - it is at once
+        writer.write(b"\n")
+        writer.close()
+
+    guard = Watchdog("lb", paths, haproxy, SimpleNamespace(reloading=False), standby, repairs=Repairs())  # type: ignore[arg-type]
+    async with await asyncio.start_unix_server(answer, str(paths.stats_socket)):
+        running = asyncio.ensure_future(guard.run())
+        await asyncio.wait_for(judged.wait(), 20)
+        assert standby.told[:1] == [False]
+        running.cancel()
     sleeper.kill()
     sleeper.wait()
