@@ -125,6 +125,7 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
             templates=templates,
             timing=settings.timing(),
             agent_log_level=settings.agent_log_level,
+            certificate_interval=settings.certificate_interval,
         )
         idle_seconds = None if settings.cloud == "openstack" else settings.idle_seconds
         users = await asyncio.to_thread(_users, settings)

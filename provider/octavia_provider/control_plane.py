@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from octavia_amphora.wire.messages import LogLevel
 from octavia_provider.controller.amphora_group import AmphoraGroupReconciler
 from octavia_provider.controller.certificate_rotation import CertificateRotation
+from octavia_provider.controller.certificate_watch import INTERVAL, CertificateWatch
 from octavia_provider.controller.configurations import Configurations
 from octavia_provider.controller.context import Ports
 from octavia_provider.controller.controller import LEASE_SECONDS, Controller
@@ -54,7 +55,8 @@ Serve = Callable[[Any], Awaitable["Server"]]
 class Parts:
     """What a control plane is made of. ``holder`` names it in leases; ``templates``: an operator's own over ours.
 
-    ``membership``: where several share the store. ``timing``: of heartbeats.
+    ``membership``: where several share the store. ``timing``: of heartbeats. ``certificate_interval``: seconds between two looks at
+    one that a certificate manager has.
     """
 
     store: Store
@@ -68,6 +70,7 @@ class Parts:
     templates: Overlay = field(default_factory=Overlay)
     timing: HeartbeatTiming = field(default_factory=HeartbeatTiming)
     agent_log_level: LogLevel = "info"
+    certificate_interval: float = INTERVAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,15 +125,27 @@ async def control_plane(
         retention = EventRetention(parts.store)
         retention.start()
         stack.push_async_callback(retention.stop)
+        certificates = _certificates(parts, controller)
+        if certificates is not None:
+            certificates.start()
+            stack.push_async_callback(certificates.stop)
         if serve is not None:
             await asyncio.to_thread(importlib.import_module, "octavia_provider.api")  # the cloud is built meanwhile
             operations = Operations(
                 heartbeats, rotation, parts.driver.cloud, parts.agents,
                 options=agent_options(parts.timing.interval, parts.agent_log_level), membership=parts.membership,
+                certificates=certificates,
             )  # fmt: skip
             server = await serve(_application(parts, facts, controller, operations, stop))
             stack.push_async_callback(server.close)
         yield controller
+
+
+def _certificates(parts: Parts, controller: Controller) -> CertificateWatch | None:
+    manager = parts.driver.certificates
+    if manager is None:
+        return None
+    return CertificateWatch(parts.store, manager, controller, interval=parts.certificate_interval)
 
 
 def _makers(parts: Parts) -> Mapping[str, Callable[[Scope], Reconciler]]:
@@ -197,4 +212,5 @@ def _application(
     return api.create_app(
         parts.store, parts.status_cache, parts.driver.networks, settings=settings, callbacks=callbacks,
         local_kinds=tuple(parts.driver.reconcilers), directory=parts.driver.directory, users=users,
+        certificate_manager=parts.driver.certificates,
     )  # fmt: skip

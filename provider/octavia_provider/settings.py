@@ -25,6 +25,8 @@ class Settings(BaseSettings):
     chain) and ``tls_key`` are given. ``public_url``: where clients reach it, behind a proxy. ``policy_file``: rules of oslo.policy that stand in
     place of ours. ``memcached_servers``: where tokens are remembered for several control planes (``host:port,…``).
 
+    ``certificate_interval``: seconds after which certificates of a manager (Barbican) are looked at again.
+
     ``log_to``: the file of the home, or standard error for a service manager or a container, one JSON object a line.
 
     ``name``: of this control plane among several of one home; ``lease_seconds``: what one of them leaves is taken over after that long.
@@ -49,6 +51,7 @@ class Settings(BaseSettings):
     public_url: Annotated[str, Field(pattern=r"^https?://[^/?#]+(/[^?#]*)?$")] | None = None
     policy_file: Path | None = None
     memcached_servers: str | None = None
+    certificate_interval: Annotated[float, Field(ge=1, le=86_400, allow_inf_nan=False)] = 600.0
     log_to: Literal["file", "stderr"] = "file"
     name: Annotated[str, Field(pattern=f"^{paths.NAME.pattern}$")] | None = None
     lease_seconds: Annotated[float, Field(ge=3, le=3600, allow_inf_nan=False)] = 15.0

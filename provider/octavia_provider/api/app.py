@@ -9,9 +9,9 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from octavia_provider.model.kinds import BALANCER_KINDS, KINDS, OPERATOR_KINDS, PARENTS, SHARED_KINDS
-from octavia_provider.ports import NetworkDirectory, Networks, StatusCache, Store
+from octavia_provider.ports import CertificateManager, NetworkDirectory, Networks, StatusCache, Store
 
-from . import admin, amphorae, events, health, leftovers, operations, overview, quotas
+from . import admin, amphorae, certificates, events, health, leftovers, operations, overview, quotas
 from .authorization import authenticate, listed, marked, narrowing, of_object, of_project, one, own, word
 from .compat import neutron, providers, versions
 from .context import CONTEXT, CONTROL_PLANE_HEADER, Callbacks, Context, Settings, Users
@@ -30,11 +30,13 @@ _VERSIONS = ("/v2", "/v2.0")
 def create_app(
     store: Store, status_cache: StatusCache, networks: Networks, *, settings: Settings, callbacks: Callbacks,
     local_kinds: Collection[str] = (), directory: NetworkDirectory | None = None, users: Users | None = None,
+    certificate_manager: CertificateManager | None = None,
 ) -> web.Application:  # fmt: skip
     """The API over a store. Ends its waits when the application shuts down; the store stays open.
 
     ``local_kinds``: the kinds of objects that exist in this cloud alone. ``directory``: the networks to choose from, where
-    clients cannot ask Neutron. ``users``: whose requests are answered, where not everybody may do everything.
+    clients cannot ask Neutron. ``users``: whose requests are answered, where not everybody may do everything. ``certificate_manager``:
+    what TLS containers may be besides our own.
     """
     app = web.Application(middlewares=[_around], client_max_size=MANY)
     pauses = Pauses() if settings.shared else None
@@ -54,6 +56,7 @@ def create_app(
         event_feed=event_feed,
         pauses=pauses,
         users=users,
+        certificates=certificate_manager,
     )
 
     async def end_waits(_app: web.Application) -> None:
@@ -85,6 +88,8 @@ def _routes(router: web.UrlDispatcher, base: str) -> None:
         _balancers(router, under)
     for kind in SHARED_KINDS:
         _kind(router, f"{base}/octavia", kind)
+    reread = of_object(certificates.reread, "tls_container", "tls-container:put_reread")
+    router.add_put(f"{base}/octavia/tls-containers/{{id}}/reread", reread)
     _amphorae(router, f"{base}/octavia/amphorae")
     balancer = f"{base}/octavia/loadbalancers/{{id}}"
     router.add_get(f"{balancer}/configuration", own(admin.configuration, "loadbalancer:get_configuration"))

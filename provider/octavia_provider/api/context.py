@@ -9,7 +9,16 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from octavia_provider.ports import Amphora, Identity, Networks, Policy, StatusCache, Store, Visibility
+from octavia_provider.ports import (
+    Amphora,
+    CertificateManager,
+    Identity,
+    Networks,
+    Policy,
+    StatusCache,
+    Store,
+    Visibility,
+)
 
 from .event_feed import EventFeed
 from .pause import Pauses
@@ -63,6 +72,10 @@ class Operations(Protocol):
         """Begin a rotation of it; one that is under way goes on."""
         ...
 
+    async def reread(self, id_: str) -> bool:
+        """Read a TLS container again that is a copy of a certificate manager's; whether it was another one."""
+        ...
+
     async def configure(self, amphora: Amphora) -> None:
         """Give an amphora's agent the settings of now, while it runs."""
         ...
@@ -99,7 +112,8 @@ class Users:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """The ports, and what is known of the process. ``users`` None: nobody is asked who they are."""
+    """The ports, and what is known of the process. ``users`` None: nobody is asked who they are. ``certificates`` None: TLS
+    containers are our own alone."""
 
     store: Store
     status_cache: StatusCache
@@ -111,6 +125,7 @@ class Context:
     event_feed: EventFeed
     pauses: Pauses | None = None
     users: Users | None = None
+    certificates: CertificateManager | None = None
 
 
 CONTROL_PLANE_HEADER = "X-Octavia-Control-Plane"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from octavia_provider.controller import certificate_copies as copies
 from octavia_provider.model import allocated
 from octavia_provider.model.errors import Conflict, Invalid, NotFound, Path, PermanentError, Violation
 from octavia_provider.model.events import Event, Reason
@@ -20,10 +21,11 @@ from octavia_provider.model.validation import validate
 from octavia_provider.ports import LocalAllocation, Networks, Owner, Record, Settlement, Transaction
 
 from . import deletion, flavor_rules, group_rules, l7_positions, leftovers, representation
+from .certificates import Copies, refuse_copy
 from .graph_create import CreateRequest, told
 from .quota_check import QuotaCheck
 from .requests import Claim
-from .rules import ROOTS, Rules, immutable, living, subject, users
+from .rules import ROOTS, Rules, immutable, living, subject
 
 # A listener may name a pool that comes in the same request, so pools are written first; the rest needs them both.
 _RANKS = {"load_balancer": 0, "pool": 1, "listener": 2}
@@ -93,6 +95,7 @@ class ObjectWriter:
     def update(self, kind: str, id_: str, given: Mapping[str, Any], owner: Owner | None) -> Record:
         """Change the attributes that are given; null puts one back to its default."""
         record = living(self.tx, kind, id_)
+        refuse_copy(record, "changed")
         if owner is not None:
             self.tx.confirm([id_], owner.provider)
         if kind == "l7_policy":
@@ -118,6 +121,19 @@ class ObjectWriter:
                 self._change(member, create_request.raw, create_request.path)
         self._insert_members(new, create_requests)
         return pool
+
+    def keep(self, found: Copies, project_id: str | None) -> None:
+        """Write down what was read of a certificate manager, before what names it. ``project_id``: whose a new copy is."""
+        for id_, spec in found.items():
+            record = self.tx.get(copies.KIND, id_)
+            if record is None:
+                self.tx.insert(
+                    Record(id=id_, kind=copies.KIND, scope_id=id_, project_id=project_id or "", spec=spec, generation=0)
+                )
+            else:
+                if copies.differs(record, spec):
+                    self.rules.check(copies.KIND, id_, id_, spec)
+                copies.write(self.tx, record, spec)
 
     def _insert_members(self, new: Sequence[CreateRequest], create_requests: Sequence[CreateRequest]) -> None:
         """Together: thousands one by one take long. Where one of them collides, one by one tells which."""
@@ -227,9 +243,8 @@ class ObjectWriter:
         if record.error is None and _same(before, {**defaults, **spec}):
             return record
         written = self._in_force(self.tx.update(record.id, spec))
-        if record.kind == "tls_container":  # what is in force changes wherever it is used
-            for scope_id in {user.scope_id for user in users(self.tx, record.kind, record.id)}:
-                self.tx.touch(scope_id)
+        if record.kind == copies.KIND:
+            copies.touch_users(self.tx, record.id)
         return written
 
     def _in_force(self, record: Record) -> Record:

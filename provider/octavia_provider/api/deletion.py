@@ -9,6 +9,7 @@ from octavia_provider.model.listener import WITHOUT_POOL
 from octavia_provider.ports import Record, Settlement, Transaction
 
 from . import flavor_rules, l7_positions
+from .certificates import refuse_copy
 from .rules import subject, users
 
 
@@ -16,6 +17,7 @@ def remove(tx: Transaction, record: Record, *, cascade: bool = False) -> int:
     """Mark the object and what goes with it; answers the generation that settles it. Asked twice, it is done once."""
     if record.deleting:
         return record.generation
+    refuse_copy(record, "deleted")
     if not reconciled(record.kind):
         flavor_rules.check_unused(tx, record)
         generation = tx.mark_deleting([record.id])

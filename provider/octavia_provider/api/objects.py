@@ -15,7 +15,7 @@ from octavia_provider.model.kinds import KINDS, PARENTS, reconciled
 from octavia_provider.model.validation import validate
 from octavia_provider.ports import Record, Transaction
 
-from . import create_update, deletion, list_query
+from . import certificates, create_update, deletion, list_query
 from .authorization import by_project, project_of, require, require_own_group, require_parents, seen
 from .authorization import word as rule_word
 from .compat.coercion import understood
@@ -122,12 +122,14 @@ class Objects:
         if self.kind in ROOTS:
             require(request, rule, wanted[0].project_id)
         await require_visible(request, wanted)
+        read = await certificates.read_for(request, wanted)
 
         def work(tx: Transaction) -> tuple[create_update.Created, Shown]:
             if parent_id is not None:
                 _parent(tx, self.parent_kind, self.parent_name, parent_id)
             require_parents(request, tx, rule, self.kind, wanted[0].values)
             begun = create_update.ObjectWriter.begin(tx, context.networks, by_project=by_project(request))
+            begun.keep(read, wanted[0].project_id)
             made = begun.create(wanted, claim)
             require(request, rule, made.record.project_id)
             require_own_group(request, tx, made.record)
@@ -152,6 +154,7 @@ class Objects:
             begun = create_update.ObjectWriter.begin(tx, context.networks, by_project=by_project(request))
             faults = Faults(wrong)
             with faults.collected():
+                begun.keep(read, before.project_id)
                 record = begun.update(self.kind, id_, given, owner)
                 require_own_group(request, tx, record)
             faults.check()
@@ -164,6 +167,7 @@ class Objects:
                 raise Invalid(wrong, subject=self.label) from None
             raise
         await require_visible_change(request, self.kind, given)
+        read = await certificates.read_for_change(request, before, given)
         record, shown = await context.unique_swaps.write(before.id, work, wait or 0)
         shown = await self._settled(request, record, record.generation, shown, wait)
         return answer({self.word: shown}, _status(200, shown, wait), _applied(wait))

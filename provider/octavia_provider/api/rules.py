@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from octavia_provider.controller import certificate_copies
 from octavia_provider.model import graph as graphs
 from octavia_provider.model.common import Resource
 from octavia_provider.model.errors import Invalid, NotFound, Path, Violation
@@ -151,11 +152,14 @@ class Rules:
                     graph.add(graphs.build("l7_rule", record.spec, id=record.id))
 
     def _add_containers(self, graph: graphs.Graph, resource: Resource, scope_id: str) -> None:
-        """The TLS containers that it names, into the graph; those of other projects are not there."""
+        """The TLS containers that it names, into the graph; those of other projects are not there. Of copies their manager has said
+        who may see them (``certificates``)."""
         for _, id_ in graphs.container_refs(resource):
             record = self._tx.get("tls_container", id_)
-            others = self._by_project and record is not None and record.project_id != self.project(scope_id)
-            if record is not None and not record.deleting and not others:
+            if record is None or record.deleting:
+                continue
+            ours = record.project_id == self.project(scope_id) if self._by_project else True
+            if ours or certificate_copies.is_copy(record):
                 graph.add(graphs.build(record.kind, record.spec, id=id_))
 
     def _check_users(self, id_: str, values: Mapping[str, Any], path: Path) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from octavia_amphora.wire.messages import Counters
+from octavia_provider.controller import certificate_copies
 from octavia_provider.model import formats, statuses, tls_container, validity
 from octavia_provider.model.kinds import KINDS, reconciled
 from octavia_provider.model.l7_policy import DEFAULT_CODE
@@ -177,7 +178,8 @@ class View:
                 has_ipv6 = record.spec.get("ipv6_cidr") is not None
                 return {"subnet_id": record.id, "ipv6_subnet_id": ipv6_subnet_id(record.id) if has_ipv6 else None}
             case "tls_container":
-                return {**tls_container.facts(record.spec), WARNINGS: self.warnings(record)}
+                source = record.spec.get(certificate_copies.SOURCE)
+                return {**tls_container.facts(record.spec), "source": source, WARNINGS: self.warnings(record)}
             case "local_host":
                 return {"running": self._status_cache.running(record.id)}
             case "load_balancer":

@@ -11,6 +11,7 @@ from octavia_provider.model.errors import Unreachable
 from octavia_provider.ports import Agents, Amphora, Compute
 
 from .certificate_rotation import CertificateRotation
+from .certificate_watch import CertificateWatch
 from .heartbeats import Heartbeats
 from .membership import Membership
 
@@ -20,11 +21,12 @@ class Operations:
 
     def __init__(
         self, heartbeats: Heartbeats, rotation: CertificateRotation, compute: Compute, agents: Agents,
-        *, options: AgentOptions, membership: Membership | None = None,
+        *, options: AgentOptions, membership: Membership | None = None, certificates: CertificateWatch | None = None,
     ) -> None:  # fmt: skip
         self._heartbeats, self._rotation = heartbeats, rotation
         self._compute, self._agents = compute, agents
         self._options, self._membership = options, membership
+        self._certificates = certificates
 
     def heartbeats(self) -> Mapping[str, Any]:
         """What came in, and whether the control plane suspects itself."""
@@ -37,6 +39,10 @@ class Operations:
     async def rotate_authority(self) -> None:
         """Begin a rotation of it; one that is under way goes on."""
         await self._rotation.rotate_authority()
+
+    async def reread(self, id_: str) -> bool:
+        """Read a copy of a certificate manager's again; whether it was another one."""
+        return self._certificates is not None and await self._certificates.reread(id_)
 
     async def configure(self, amphora: Amphora) -> None:
         """Give an amphora's agent the settings of now, while it runs; haproxy sees nothing of it."""

@@ -72,7 +72,7 @@ OCTAVIA: Mapping[str, Mapping[str, str]] = {
 OURS: Mapping[str, Mapping[str, str]] = {
     "loadbalancer": dict.fromkeys(("get_configuration", "post_configuration"), _ADMIN),
     "amphora": dict.fromkeys(("put_certificate", "put_agent", "put_drain", "delete_drain"), _ADMIN),
-    "tls-container": {**_EACH, "get_all-global": _READ_ALL},
+    "tls-container": {**_EACH, "get_all-global": _READ_ALL, "put_reread": _WRITE},
     "amphora-group": {**_EACH, "get_all-global": _READ_ALL},
     "event": {"get_all": _READ, "get_all-global": _READ_ALL},
     "local-network": _SEEN_BY_ALL,

@@ -122,6 +122,20 @@ class Reason(Enum):
         WARNING,
         "The agent took no new certificate; the present one is still good, and it is tried again.",
     )
+    CertificateChanged = (
+        INFO,
+        "What listeners or pools refer to in a certificate manager has another content, which is put in force.",
+        _EACH_COUNTS,
+    )
+    CertificateNotRead = (
+        WARNING,
+        "What listeners or pools refer to in a certificate manager could not be read again. They go on with what was read before.",
+    )
+    CertificateExpires = (
+        WARNING,
+        "What listeners or pools refer to in a certificate manager is over, or will be within 30 days. Told once a day.",
+        24 * _HOUR,
+    )
 
     def event(self, message: str, **about: Any) -> Event:
         """An event for this reason; ``about``: other fields of ``Event``."""

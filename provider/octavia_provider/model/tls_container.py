@@ -196,6 +196,10 @@ class TlsContainer(common.Resource):
         None, description="The certificate's SHA-256 fingerprint, in hexadecimal."
     )
 
+    source: Annotated[str | None, Output()] = Field(
+        None, description="The URL in a certificate manager (Barbican) that it is a copy of; none of one made here."
+    )
+
     @property
     def sort(self) -> str:
         """Which of ``SORTS`` it holds."""

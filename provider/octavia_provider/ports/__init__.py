@@ -11,12 +11,14 @@ CloudDriver       a cloud with all that is particular to it              clouds/
 Agents            what is said to an amphora                             agents/
 Authority         certificates of amphorae and controllers               pki/
 Identity, Policy  who asks the API, and what they may do                 keystone/
+CertificateManager  certificates outside, by reference                   clouds/openstack/barbican
 """
 
 from __future__ import annotations
 
 from .access import CloudStep, ListenerAccess, MemberSubnets, no_subnets
 from .agents import AgentRefused, Agents, Authority, CertificateExpired, Credential
+from .certificates import CertificateManager, Consumer, Readable, StoredCertificate
 from .clouds import (
     AmphoraSpec,
     Cloud,
@@ -59,11 +61,13 @@ __all__ = [
     "Authority",
     "Caller",
     "CertificateExpired",
+    "CertificateManager",
     "Cloud",
     "CloudDriver",
     "CloudResource",
     "CloudStep",
     "Compute",
+    "Consumer",
     "ControlPlane",
     "Credential",
     "Dialer",
@@ -81,6 +85,7 @@ __all__ = [
     "Networks",
     "Owner",
     "Policy",
+    "Readable",
     "Reconciler",
     "Record",
     "RemoteAllocation",
@@ -90,6 +95,7 @@ __all__ = [
     "StateVersion",
     "StatusCache",
     "Store",
+    "StoredCertificate",
     "Transaction",
     "Vip",
     "Visibility",

@@ -10,6 +10,7 @@ from typing import Protocol
 from octavia_provider.model.errors import TransientError
 
 from .access import ListenerAccess
+from .certificates import CertificateManager
 from .clouds import Cloud, Inventory
 from .networks import NetworkDirectory, Networks
 from .records import Scope
@@ -48,7 +49,7 @@ class CloudDriver:
     """A cloud with all that is particular to it. ``name``: as the API tells it.
 
     ``reconcilers``: for each kind of object that exists in this cloud alone, what brings a scope of that kind about.
-    ``directory``: None where clients ask Neutron itself.
+    ``directory``: None where clients ask Neutron itself. ``certificates``: what TLS containers may be besides our own.
     """
 
     name: str
@@ -57,3 +58,4 @@ class CloudDriver:
     access: ListenerAccess
     reconcilers: Mapping[str, Callable[[Scope], Reconciler]] = field(default_factory=dict)
     directory: NetworkDirectory | None = None
+    certificates: CertificateManager | None = None

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -21,9 +22,19 @@ from octavia_amphora.wire.messages import Counters
 from octavia_provider import __version__
 from octavia_provider.api import Callbacks, Server, Settings, TcpPort, Users, create_app, serve_unix
 from octavia_provider.clouds.netns.networks import NetnsNetworks
+from octavia_provider.controller.certificate_watch import CertificateWatch
 from octavia_provider.model import statuses
 from octavia_provider.model.kinds import LOCAL_KINDS
-from octavia_provider.ports import AGENT, CERTIFICATE, DRAIN, Amphora, Record, Settlement, Transaction
+from octavia_provider.ports import (
+    AGENT,
+    CERTIFICATE,
+    DRAIN,
+    Amphora,
+    CertificateManager,
+    Record,
+    Settlement,
+    Transaction,
+)
 from octavia_provider.store import SqlStore, open_store
 
 PROJECT = "5f4fa2b0-7d0b-4b7a-9c2c-2a4f6f6d9e01"
@@ -198,6 +209,15 @@ class Texts:
             self._in_force[load_balancer_id] = f"# {load_balancer_id}{self.change}"
 
 
+class EveryScope:
+    """A controller that has the lease of all."""
+
+    events = SimpleNamespace(name="test")
+
+    def reconciler(self, scope_id: str) -> str:
+        return scope_id
+
+
 class Operations:
     """What operators ask for: ``configured`` are amphorae that were given settings; ``refused``: why they are not."""
 
@@ -205,6 +225,10 @@ class Operations:
         self.configured: list[str] = []
         self.refused: Exception | None = None
         self.rotations = 0
+        self.watch: CertificateWatch | None = None
+
+    async def reread(self, id_: str) -> bool:
+        return self.watch is not None and await self.watch.reread(id_)
 
     def heartbeats(self) -> dict[str, Any]:
         return {"accepted": 0, "rejected": {}, "amphorae": 0, "silent": 0, "breaker_open": False}
@@ -223,8 +247,10 @@ class Operations:
 
 
 @contextlib.asynccontextmanager
-async def plane(folder: Path, *, users: Users | None = None) -> AsyncIterator[Plane]:
-    """``users``: those who are served on a TCP port of the loopback, ``server.address``."""
+async def plane(
+    folder: Path, *, users: Users | None = None, certificates: CertificateManager | None = None
+) -> AsyncIterator[Plane]:
+    """``users``: those who are served on a TCP port of the loopback, ``server.address``. ``certificates``: by reference."""
     store = open_store(f"sqlite:///{folder}/octavia.db", folder / "key")
     status_cache = StatusCache()
     activity: list[int] = []
@@ -238,6 +264,8 @@ async def plane(folder: Path, *, users: Users | None = None) -> AsyncIterator[Pl
 
     texts = Texts(status_cache)
     operations = Operations()
+    if certificates is not None:
+        operations.watch = CertificateWatch(store, certificates, EveryScope(), quiet=0.0)  # type: ignore[arg-type]
     callbacks = Callbacks(
         stop=lambda: stopped.append(True), activity=count, configurations=texts, operations=operations
     )
@@ -247,7 +275,7 @@ async def plane(folder: Path, *, users: Users | None = None) -> AsyncIterator[Pl
     networks = NetnsNetworks()
     app = create_app(
         store, status_cache, networks, settings=settings, callbacks=callbacks,
-        local_kinds=LOCAL_KINDS, directory=networks, users=users,
+        local_kinds=LOCAL_KINDS, directory=networks, users=users, certificate_manager=certificates,
     )  # fmt: skip
     tcp = TcpPort(host="127.0.0.1", port=0) if users else None
     with tempfile.TemporaryDirectory() as short:  # socket paths must be short

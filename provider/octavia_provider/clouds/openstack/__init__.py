@@ -10,6 +10,7 @@ nova        servers, server groups, images, flavors
 user_data   what a server is given on its config drive
 cloud       ``ports.Cloud``
 access      ``ports.ListenerAccess``
+barbican    ``ports.CertificateManager``; secret_content: what is in its secrets
 driver      all of it, as a control plane takes it
 
 Nothing is imported before ``octaviactl serve --cloud openstack`` asks for it.

@@ -7,6 +7,7 @@ from octavia_provider.ports import CloudDriver
 
 from .access import SecurityGroups
 from .amphora_ports import AmphoraPorts
+from .barbican import Barbican
 from .cloud import OpenStackCloud
 from .networks import OpenStackNetworks
 from .neutron import Neutron
@@ -25,4 +26,5 @@ def driver(settings: OpenStackSettings, control_plane_id: str) -> CloudDriver:
         cloud=OpenStackCloud(session, nova, neutron, ports, settings),
         networks=OpenStackNetworks(neutron, ports, nova),
         access=SecurityGroups(neutron, ports, nova),
+        certificates=Barbican(session, control_plane_id),
     )

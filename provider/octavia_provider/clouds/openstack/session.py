@@ -24,8 +24,10 @@ from .settings import OpenStackSettings
 log = structlog.get_logger(__name__)
 Json = dict[str, Any]
 SERVICES = {"nova": "compute", "neutron": "network", "glance": "image", "barbican": "key_manager"}
-MICROVERSION = "2.79"
-"""Of Nova (Train): tags when a server is made, its server groups, soft anti-affinity, faults."""
+MICROVERSIONS = {"nova": "2.79", "barbican": "1.1"}
+"""Of Nova (Train): tags when a server is made, its server groups, soft anti-affinity, faults. Of Barbican (Yoga): consumers of
+secrets; an older one has none, and takes the version for nothing."""
+OTHERS_TOKEN = "X-Auth-Token"  # noqa: S105 - a header's name
 CREDENTIALS = "the cloud's entry in clouds.yaml (--os-cloud NAME), or OS_AUTH_URL and its like in the environment"
 _NO_ANSWER = (
     keystone.ConnectFailure, keystone.DiscoveryFailure, keystone.RetriableConnectionFailure,
@@ -51,6 +53,11 @@ class Session:
         async with self._signing_in:
             if self._connection is None:
                 self._connection = await self._in_pool("keystone", "sign in", self._connect)
+
+    async def user_id(self) -> str:
+        """Who we are."""
+        await self.sign_in()
+        return str(await self._in_pool("keystone", "sign in", lambda: self._connection.current_user_id))
 
     async def get(self, service: str, path: str, **params: Any) -> Json:
         """What is there; ``NotFound`` where it is not."""
@@ -91,11 +98,13 @@ class Session:
     async def call(
         self, service: str, method: str, path: str, *, params: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None, subject: str = "", text: bool = False,
+        headers: Mapping[str, str] | None = None,
     ) -> Json:  # fmt: skip
-        """One call. What is refused is raised in the service's own words. ``text``: the answer is under "text", as it came."""
+        """One call. What is refused is raised in the service's own words. ``text``: the answer is under "text", as it came, and its
+        bytes under "content". ``headers``: more of them; with X-Auth-Token it is somebody else who asks."""
         await self.sign_in()
         self.calls[f"{service} {method}"] += 1
-        ask = partial(self._ask, service, method, path, params=params, body=body, text=text)
+        ask = partial(self._ask, service, method, path, params=params, body=body, text=text, headers=headers or {})
         status, answer = await self._in_pool(service, subject or f"{method} {path}", ask)
         if status >= 400:
             raise failures.refusal(service, status, answer["text"], subject or f"{method} {path}")
@@ -132,20 +141,24 @@ class Session:
 
     def _ask(
         self, service: str, method: str, path: str, *, params: Mapping[str, Any] | None, body: Mapping[str, Any] | None,
-        text: bool,
+        text: bool, headers: Mapping[str, str],
     ) -> tuple[int, Json]:  # fmt: skip
         adapter = getattr(self._connection, SERVICES[service])
-        more: Json = {"microversion": MICROVERSION} if service == "nova" else {}
+        more: Json = {"microversion": MICROVERSIONS[service]} if service in MICROVERSIONS else {}
+        ours = OTHERS_TOKEN not in headers
         if body is not None:
             more["json"] = body
         send = partial(
-            adapter.request, path, method, params=dict(params or {}), raise_exc=False, connect_retries=1, **more
-        )
+            adapter.request, path, method, params=dict(params or {}), raise_exc=False, connect_retries=1,
+            headers=dict(headers), authenticated=ours, **more,
+        )  # fmt: skip
         answer = send()
-        if answer.status_code == 401:  # of two calls that find the token expired, keystoneauth repeats the first alone
+        if (
+            answer.status_code == 401 and ours
+        ):  # of two calls that find it expired, keystoneauth repeats the first alone
             answer = send()
         if answer.status_code >= 400 or text:
-            return answer.status_code, {"text": answer.text}
+            return answer.status_code, {"text": answer.text, "content": answer.content}
         return answer.status_code, answer.json() if answer.content and "json" in answer.headers.get(
             "content-type", ""
         ) else {}
