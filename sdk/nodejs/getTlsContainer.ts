@@ -93,6 +93,10 @@ export interface GetTlsContainerResult {
      */
     readonly serialNumber?: string;
     /**
+     * The URL in a certificate manager (Barbican) that it is a copy of; none of one made here.
+     */
+    readonly source?: string;
+    /**
      * Whose certificate it is, or that of the first authority (RFC 4514).
      */
     readonly subject: string;

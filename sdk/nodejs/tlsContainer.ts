@@ -110,6 +110,10 @@ export class TlsContainer extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly serialNumber: pulumi.Output<string | undefined>;
     /**
+     * The URL in a certificate manager (Barbican) that it is a copy of; none of one made here.
+     */
+    declare public /*out*/ readonly source: pulumi.Output<string | undefined>;
+    /**
      * Whose certificate it is, or that of the first authority (RFC 4514).
      */
     declare public /*out*/ readonly subject: pulumi.Output<string>;
@@ -155,6 +159,7 @@ export class TlsContainer extends pulumi.CustomResource {
             resourceInputs["provisioningError"] = undefined /*out*/;
             resourceInputs["provisioningStatus"] = undefined /*out*/;
             resourceInputs["serialNumber"] = undefined /*out*/;
+            resourceInputs["source"] = undefined /*out*/;
             resourceInputs["subject"] = undefined /*out*/;
             resourceInputs["subjectAlternativeNames"] = undefined /*out*/;
             resourceInputs["updatedAt"] = undefined /*out*/;
@@ -176,6 +181,7 @@ export class TlsContainer extends pulumi.CustomResource {
             resourceInputs["provisioningError"] = undefined /*out*/;
             resourceInputs["provisioningStatus"] = undefined /*out*/;
             resourceInputs["serialNumber"] = undefined /*out*/;
+            resourceInputs["source"] = undefined /*out*/;
             resourceInputs["subject"] = undefined /*out*/;
             resourceInputs["subjectAlternativeNames"] = undefined /*out*/;
             resourceInputs["tags"] = undefined /*out*/;

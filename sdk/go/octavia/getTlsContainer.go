@@ -62,6 +62,8 @@ type LookupTlsContainerResult struct {
 	ProvisioningStatus string `pulumi:"provisioningStatus"`
 	// The certificate's serial number, in hexadecimal.
 	SerialNumber *string `pulumi:"serialNumber"`
+	// The URL in a certificate manager (Barbican) that it is a copy of; none of one made here.
+	Source *string `pulumi:"source"`
 	// Whose certificate it is, or that of the first authority (RFC 4514).
 	Subject string `pulumi:"subject"`
 	// The names it is valid for.
@@ -180,6 +182,11 @@ func (o LookupTlsContainerResultOutput) ProvisioningStatus() pulumi.StringOutput
 // The certificate's serial number, in hexadecimal.
 func (o LookupTlsContainerResultOutput) SerialNumber() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupTlsContainerResult) *string { return v.SerialNumber }).(pulumi.StringPtrOutput)
+}
+
+// The URL in a certificate manager (Barbican) that it is a copy of; none of one made here.
+func (o LookupTlsContainerResultOutput) Source() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v LookupTlsContainerResult) *string { return v.Source }).(pulumi.StringPtrOutput)
 }
 
 // Whose certificate it is, or that of the first authority (RFC 4514).

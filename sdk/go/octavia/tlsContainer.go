@@ -56,6 +56,8 @@ type TlsContainer struct {
 	ProvisioningStatus pulumi.StringOutput `pulumi:"provisioningStatus"`
 	// The certificate's serial number, in hexadecimal.
 	SerialNumber pulumi.StringPtrOutput `pulumi:"serialNumber"`
+	// The URL in a certificate manager (Barbican) that it is a copy of; none of one made here.
+	Source pulumi.StringPtrOutput `pulumi:"source"`
 	// Whose certificate it is, or that of the first authority (RFC 4514).
 	Subject pulumi.StringOutput `pulumi:"subject"`
 	// The names it is valid for.
@@ -335,6 +337,11 @@ func (o TlsContainerOutput) ProvisioningStatus() pulumi.StringOutput {
 // The certificate's serial number, in hexadecimal.
 func (o TlsContainerOutput) SerialNumber() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *TlsContainer) pulumi.StringPtrOutput { return v.SerialNumber }).(pulumi.StringPtrOutput)
+}
+
+// The URL in a certificate manager (Barbican) that it is a copy of; none of one made here.
+func (o TlsContainerOutput) Source() pulumi.StringPtrOutput {
+	return o.ApplyT(func(v *TlsContainer) pulumi.StringPtrOutput { return v.Source }).(pulumi.StringPtrOutput)
 }
 
 // Whose certificate it is, or that of the first authority (RFC 4514).

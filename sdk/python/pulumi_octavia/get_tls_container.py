@@ -23,7 +23,7 @@ __all__ = [
 
 @pulumi.output_type
 class GetTlsContainerResult:
-    def __init__(__self__, ca_certificates=None, certificate=None, control_plane_id=None, created_at=None, crl=None, description=None, fingerprint=None, id=None, intermediates=None, name=None, not_after=None, not_before=None, project_id=None, provisioning_error=None, provisioning_status=None, serial_number=None, subject=None, subject_alternative_names=None, tags=None, updated_at=None):
+    def __init__(__self__, ca_certificates=None, certificate=None, control_plane_id=None, created_at=None, crl=None, description=None, fingerprint=None, id=None, intermediates=None, name=None, not_after=None, not_before=None, project_id=None, provisioning_error=None, provisioning_status=None, serial_number=None, source=None, subject=None, subject_alternative_names=None, tags=None, updated_at=None):
         if ca_certificates and not isinstance(ca_certificates, str):
             raise TypeError("Expected argument 'ca_certificates' to be a str")
         pulumi.set(__self__, "ca_certificates", ca_certificates)
@@ -72,6 +72,9 @@ class GetTlsContainerResult:
         if serial_number and not isinstance(serial_number, str):
             raise TypeError("Expected argument 'serial_number' to be a str")
         pulumi.set(__self__, "serial_number", serial_number)
+        if source and not isinstance(source, str):
+            raise TypeError("Expected argument 'source' to be a str")
+        pulumi.set(__self__, "source", source)
         if subject and not isinstance(subject, str):
             raise TypeError("Expected argument 'subject' to be a str")
         pulumi.set(__self__, "subject", subject)
@@ -215,6 +218,14 @@ class GetTlsContainerResult:
 
     @_builtins.property
     @pulumi.getter
+    def source(self) -> Optional[_builtins.str]:
+        """
+        The URL in a certificate manager (Barbican) that it is a copy of; none of one made here.
+        """
+        return pulumi.get(self, "source")
+
+    @_builtins.property
+    @pulumi.getter
     def subject(self) -> _builtins.str:
         """
         Whose certificate it is, or that of the first authority (RFC 4514).
@@ -268,6 +279,7 @@ class AwaitableGetTlsContainerResult(GetTlsContainerResult):
             provisioning_error=self.provisioning_error,
             provisioning_status=self.provisioning_status,
             serial_number=self.serial_number,
+            source=self.source,
             subject=self.subject,
             subject_alternative_names=self.subject_alternative_names,
             tags=self.tags,
@@ -306,6 +318,7 @@ def get_tls_container(id: Optional[_builtins.str] = None,
         provisioning_error=pulumi.get(__ret__, 'provisioning_error'),
         provisioning_status=pulumi.get(__ret__, 'provisioning_status'),
         serial_number=pulumi.get(__ret__, 'serial_number'),
+        source=pulumi.get(__ret__, 'source'),
         subject=pulumi.get(__ret__, 'subject'),
         subject_alternative_names=pulumi.get(__ret__, 'subject_alternative_names'),
         tags=pulumi.get(__ret__, 'tags'),
@@ -341,6 +354,7 @@ def get_tls_container_output(id: pulumi.Input[Optional[Optional[_builtins.str]]]
         provisioning_error=pulumi.get(__response__, 'provisioning_error'),
         provisioning_status=pulumi.get(__response__, 'provisioning_status'),
         serial_number=pulumi.get(__response__, 'serial_number'),
+        source=pulumi.get(__response__, 'source'),
         subject=pulumi.get(__response__, 'subject'),
         subject_alternative_names=pulumi.get(__response__, 'subject_alternative_names'),
         tags=pulumi.get(__response__, 'tags'),

@@ -360,6 +360,7 @@ class TlsContainer(pulumi.CustomResource):
             __props__.__dict__["provisioning_error"] = None
             __props__.__dict__["provisioning_status"] = None
             __props__.__dict__["serial_number"] = None
+            __props__.__dict__["source"] = None
             __props__.__dict__["subject"] = None
             __props__.__dict__["subject_alternative_names"] = None
             __props__.__dict__["updated_at"] = None
@@ -404,6 +405,7 @@ class TlsContainer(pulumi.CustomResource):
         __props__.__dict__["provisioning_error"] = None
         __props__.__dict__["provisioning_status"] = None
         __props__.__dict__["serial_number"] = None
+        __props__.__dict__["source"] = None
         __props__.__dict__["subject"] = None
         __props__.__dict__["subject_alternative_names"] = None
         __props__.__dict__["tags"] = None
@@ -545,6 +547,14 @@ class TlsContainer(pulumi.CustomResource):
         The certificate's serial number, in hexadecimal.
         """
         return pulumi.get(self, "serial_number")
+
+    @_builtins.property
+    @pulumi.getter
+    def source(self) -> pulumi.Output[Optional[_builtins.str]]:
+        """
+        The URL in a certificate manager (Barbican) that it is a copy of; none of one made here.
+        """
+        return pulumi.get(self, "source")
 
     @_builtins.property
     @pulumi.getter
