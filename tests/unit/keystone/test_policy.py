@@ -48,7 +48,11 @@ READS = (
     | {"provider:get_all", "event:get_all", "control-plane:get_one"}
     | {f"quota:{action}" for action in ("get_all", "get_one", "get_defaults")}
 ) & EVERYTHING
-WRITES = READS | {f"{what}:{action}" for what in BALANCERS for action in WRITE} | {"leftover:post_confirm", "tls-container:put_reread"}
+WRITES = (
+    READS
+    | {f"{what}:{action}" for what in BALANCERS for action in WRITE}
+    | {"leftover:post_confirm", "tls-container:put_reread"}
+)
 GLOBAL = {rule for rule in EVERYTHING if rule.endswith(":get_all-global")} - {"quota:get_all-global"}
 READS_ALL = READS | GLOBAL | {"quota:get_all-global", "status:get_all", "leftover:get_all"}
 QUOTAS = {rule for rule in EVERYTHING if rule.startswith("quota:")}
