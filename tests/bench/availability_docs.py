@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 FIGURES, PICTURE = ROOT / "build" / "availability.json", ROOT / "build" / "availability.svg"
 PAGE = ROOT / "docs" / "explanation" / "availability.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-HEAD = """| what happens to the active amphora | pair | runs | longest gap: median | p99 | worst | lost, new connections | lost, kept | whole again, p99 |
+HEAD = """| what happens to the active amphora | pair | runs | longest gap: median | p99 | worst | lost, new connections: median, most | lost, kept | whole again, p99 |
 |---|---|---|---|---|---|---|---|---|
 """
 
@@ -35,10 +35,14 @@ def table(outages: Sequence[dict[str, Any]]) -> str:
 def _line(fault: str, kind: str, mine: list[dict[str, Any]]) -> str:
     gaps = [one["gap"] for one in mine]
     shown = [percentile(gaps, 0.5), percentile(gaps, 0.99), max(gaps)]
-    lost = (f"{percentile([one[name] for one in mine], 0.5):,.0f}" for name in ("lost", "kept_lost"))
+    lost = (_median_and_most([one[name] for one in mine]) for name in ("lost", "kept_lost"))
     whole = f"{percentile([one['over'] for one in mine], 0.99):.1f} s" if kind == "ours" else ""
     cells = [fault, kind, str(len(mine)), *(f"{gap * 1000:,.0f} ms" for gap in shown), *lost, whole]
     return f"| {' | '.join(cells)} |\n"
+
+
+def _median_and_most(lost: Sequence[int]) -> str:
+    return f"{percentile(lost, 0.5):,.0f}, {max(lost):,}"
 
 
 def write() -> None:
