@@ -47,7 +47,8 @@ _PARENT = {"member": "pool_id", "health_monitor": "pool_id", "l7_policy": "liste
 
 
 async def status(request: web.Request) -> web.Response:
-    """``load_balancer``: an id, a name, or a name without the digits that Pulumi has added; may be repeated.
+    """``load_balancer``: an id, a name, or a name without the digits that Pulumi has added, of it or of the amphora group that it is on;
+    may be repeated.
     ``limit`` (default 100) and ``marker`` (the id of the last one seen) page through them all."""
     context, query = request.app[CONTEXT], request.query
     asked = query.getall("load_balancer", [])
@@ -77,8 +78,14 @@ class Overview:
     def balancers(self, asked: list[str], marker: str | None, limit: int) -> dict[str, Any]:
         """A page of load balancers; ``missing``: what was asked for and is not there; ``next``: the next marker."""
         every = self._tx.find("load_balancer") if asked else []
-        missing = [word for word in asked if not any(_meant(word, record) for record in every)]
-        found = {record.id: record for record in every if any(_meant(word, record) for word in asked)}
+        groups = self._tx.find("amphora_group") if asked else []
+        missing = [word for word in asked if not any(_meant(word, record) for record in (*every, *groups))]
+        on = {group.id for group in groups if any(_meant(word, group) for word in asked)}
+        found = {
+            record.id: record
+            for record in every
+            if record.spec.get("amphora_group_id") in on or any(_meant(word, record) for word in asked)
+        }
         ids = list(found) if asked else self._tx.ids("load_balancer")
         if marker is not None:
             if marker not in ids:

@@ -37,8 +37,8 @@ NOT_RUNNING = "No control plane runs here. One starts when `up` changes somethin
 def status(
     *, names: tuple[str, ...], home: str | None, endpoint: str | None, as_json: bool, watch: bool, interval: float
 ) -> None:
-    """Show the load balancers, or those that are named: their addresses, listeners, policies, pools, monitors and members,
-    how they are, and what is wrong.
+    """Show the load balancers, or those that are named, or are on an amphora group that is named: their addresses, listeners,
+    policies, pools, monitors and members, how they are, and what is wrong.
 
     UNKNOWN is not OFFLINE: nobody could say. Without a control plane the store tells what there is, and each listener is
     tried.
@@ -108,7 +108,9 @@ def _from_store(where: Path, names: tuple[str, ...], unreachable: Unreachable | 
 
 def _exit(overview: dict[str, Any]) -> None:
     if overview["missing"]:
-        console.print_error(f"there is no load balancer {', '.join(overview['missing'])}. Try: octaviactl status")
+        console.print_error(
+            f"there is no load balancer or amphora group {', '.join(overview['missing'])}. Try: octaviactl status"
+        )
         sys.exit(exit_codes.NOT_FOUND)
     if overview["control_plane"] is None:
         sys.exit(exit_codes.NO_CONTROL_PLANE if overview["load_balancers"] or overview["reason"] else exit_codes.OK)
@@ -140,7 +142,8 @@ def _lines(overview: dict[str, Any], names: tuple[str, ...]) -> Iterator[tree.Li
         yield (styled(overview["reason"] or "The control plane does not run. Try: octaviactl start", fg="yellow"),)
         yield ("How things are is unknown; nothing is watched or healed. This is what the store knows:",)
     yield from tree.balancers(overview)
+    if facts is not None:
+        yield from tree.groups(overview, names)
     if facts is not None and not names:
-        yield from tree.groups(overview)
         yield from tree.hosts(overview)
     yield from tree.summary(_problems(overview))

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from octavia_provider.kit.console import Styled, styled
 from octavia_provider.model import statuses
+from octavia_provider.model.naming import means
 
 from . import exit_codes
 from .health import Problem, name
@@ -50,9 +51,11 @@ def balancers(overview: Node) -> Iterator[Line]:
         yield from _balancer(balancer).lines()
 
 
-def groups(overview: Node) -> Iterator[Line]:
-    """A tree for each amphora group."""
+def groups(overview: Node, names: Sequence[str]) -> Iterator[Line]:
+    """A tree for each amphora group, or for those that are called so."""
     for group in overview.get("amphora_groups", ()):
+        if names and not any(means(word, group["id"], group["name"]) for word in names):
+            continue
         head = Branch(("amphora group ", styled(name(group), bold=True), "  ", _statuses(group)))
         for amphora in group["amphorae"]:
             on = f"{amphora['load_balancers']} of {group['capacity']} load balancers  "

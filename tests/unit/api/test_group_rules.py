@@ -92,3 +92,12 @@ async def test_what_is_named_has_to_be_there_and_what_is_used_is_not_deleted(pla
     assert (await plane.call("DELETE", f"{GROUPS}/{group['id']}")).status == 204
     late = await plane.post("load_balancer", {**nowhere, "amphora_group_id": group["id"]})
     refused(late, 400, ("amphora_group_id",), "is being deleted")
+
+
+async def test_the_overview_of_a_group_has_the_load_balancers_on_it(plane: Plane) -> None:
+    group = await plane.make("amphora_group", name="web", size=1)
+    on = await a_balancer(plane, group, name="on")
+    await plane.balancer("elsewhere")
+    for word, missing in {"web": [], "on": [], "nothing&load_balancer=web": ["nothing"]}.items():
+        shown = (await plane.call("GET", f"/octavia/status?load_balancer={word}")).body["status"]
+        assert ([one["id"] for one in shown["load_balancers"]], shown["missing"]) == ([on["id"]], missing), word

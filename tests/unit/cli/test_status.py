@@ -57,7 +57,7 @@ def test_names_and_ids_choose_and_what_is_not_there_has_a_code_of_its_own() -> N
         assert "host" not in octaviactl("status", "web", "--home", plane.home).stdout
         done = octaviactl("status", "web", "nope", "--home", plane.home)
         assert done.returncode == exit_codes.NOT_FOUND
-        assert "no load balancer nope" in done.stderr
+        assert "no load balancer or amphora group nope" in done.stderr
 
 
 def test_the_reason_of_an_error_is_shown_and_the_code_tells_of_it() -> None:
@@ -282,7 +282,10 @@ def test_a_group_is_shown_with_its_amphorae_and_who_is_on_which() -> None:
     assert any(line.endswith("amphora s on h  STANDALONE  ALLOCATED") for line in lines)
     host = {"id": "h", "role": "GROUP", "status": "ALLOCATED", "vrrp_state": None, "load_balancers": 1}
     group = {"id": "g", "name": "shared", "capacity": 50, "amphorae": [host], "provisioning_status": "ACTIVE"}
-    lines = ["".join(map(str, line)) for line in tree.groups({"amphora_groups": [group]})]
+    lines = ["".join(map(str, line)) for line in tree.groups({"amphora_groups": [group]}, ())]
+    for names in (("shared",), ("other", "g")):
+        assert len(list(tree.groups({"amphora_groups": [group]}, names))) == len(lines)
+    assert not list(tree.groups({"amphora_groups": [group]}, ("other",)))
     assert all(word in lines[0] for word in ("amphora group", "shared", "ACTIVE"))
     assert lines[1].endswith("amphora h  1 of 50 load balancers  ALLOCATED")
 
