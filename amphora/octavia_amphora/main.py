@@ -40,7 +40,7 @@ def main() -> None:
         sys.exit(_log_error(f"cannot read the settings {path}: {error}. It is written where the amphora is booted"))
     shortage.raise_open_files_limit()
     try:
-        asyncio.run(run(settings, source))
+        asyncio.run(run(settings, source, path.with_name("interfaces.json")))
     except OSError as error:
         sys.exit(_log_error(f"cannot serve on {settings.listen_address} port {settings.listen_port}: {error}"))
 
@@ -50,12 +50,14 @@ def _log_error(message: str) -> int:
     return 2
 
 
-async def run(settings: AgentConfig, source: bytes) -> None:
-    """Serve until a signal says to end. ``source``: the file that the settings were read from."""
+async def run(settings: AgentConfig, source: bytes, described: Path) -> None:
+    """Serve until a signal says to end. ``source``: the file that the settings were read from; ``described``: where a cloud that does
+    not configure interfaces itself describes that of the management network."""
     from .apply.load_balancers import LoadBalancers
     from .apply.settings import AgentSettings
     from .haproxy.user import HaproxyUser
     from .heartbeat.sender import HeartbeatSender
+    from .interfaces.applier import Interfaces
     from .metrics.server import serve as serve_metrics
     from .options import Options
     from .server.app import MAX_BODY, Api
@@ -73,9 +75,10 @@ async def run(settings: AgentConfig, source: bytes) -> None:
         haproxy_user=HaproxyUser.from_name(settings.haproxy_user),
         idle_timeout=settings.finish,
     )
-    load_balancers = LoadBalancers(runtime, wake.set)
+    interfaces = Interfaces(settings.state_directory, settings.listen_address, described)
+    load_balancers = LoadBalancers(runtime, interfaces, wake.set)
     options = Options(settings, source)
-    sender = HeartbeatSender(options, load_balancers, wake)
+    sender = HeartbeatSender(options, load_balancers, wake, interfaces.source)
     tls = ServerTls(settings)
     api = Server(Api(options, load_balancers, tls, sender).answer, max_body=MAX_BODY)
     recovery = asyncio.ensure_future(supervised("recovery", load_balancers.recover))

@@ -66,6 +66,8 @@ class Guests:
         folder = tempfile.TemporaryDirectory(prefix="oct-", ignore_cleanup_errors=True)  # short: sockets
         root = Path(folder.name)
         for path, (mode, content) in files.items():
+            if path == user_data.INTERFACES:
+                continue  # without it the agent leaves this machine's interfaces alone
             target = root / Path(path).name
             target.write_bytes(content)
             target.chmod(mode)

@@ -77,8 +77,8 @@ def test_serves_changes_and_leaves_nothing(site: Installation, cloud_project: Pr
     (server,) = cloud_project.servers()
     assert cloud_project.rules(made["id"]) == {("tcp", PORT, "0.0.0.0/0"), ("tcp", PORT, "::/0")}
     files = site.guests.files[server.name]
-    interfaces = json.loads(files["/etc/octavia-amphora/interfaces.json"][1])
-    assert made["vip_address"] in str(interfaces)
+    (management,) = json.loads(files["/etc/octavia-amphora/interfaces.json"][1])
+    assert json.loads(files["/etc/octavia-amphora/agent.json"][1])["listen_address"] in str(management)
     site.update("listener", made["listener"], allowed_cidrs=["127.0.0.0/8"])
     assert cloud_project.rules(made["id"]) == {("tcp", PORT, "127.0.0.0/8")}
     take_away(site, cloud_project, made)

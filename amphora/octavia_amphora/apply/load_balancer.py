@@ -14,8 +14,8 @@ import msgspec
 from octavia_amphora.haproxy import servers, stick_tables
 from octavia_amphora.haproxy.process import Haproxy
 from octavia_amphora.haproxy.watchdog import Watchdog
+from octavia_amphora.interfaces.applier import Interfaces
 from octavia_amphora.nftables.claims import Claims
-from octavia_amphora.supervision import supervised
 from octavia_amphora.vrrp.addresses import VrrpError
 from octavia_amphora.vrrp.redundancy import Redundancy
 from octavia_amphora.wire.config import Configuration, without_contents
@@ -29,7 +29,7 @@ from octavia_amphora.wire.messages import (
     Refusal,
     States,
     VersionStamp,
-)  # fmt: skip
+)
 
 from . import changes, drain, inspection, version_fence
 from .config_applier import ConfigApplier
@@ -48,9 +48,10 @@ log = logging.getLogger("octavia_amphora.apply")
 class LoadBalancer:
     """Applies pushes one after the other. ``changed`` is called when what a heartbeat says may be another now."""
 
-    def __init__(self, id_: str, settings: AgentSettings, claims: Claims, changed: Callable[[], None]) -> None:
-        self.id = id_
-        self._settings = settings
+    def __init__(
+        self, id_: str, settings: AgentSettings, claims: Claims, interfaces: Interfaces, changed: Callable[[], None]
+    ) -> None:
+        self.id, self._settings, self._interfaces = id_, settings, interfaces
         self._on_change = changed
         self._paths = settings.paths(id_)
         self._paths.create()
@@ -72,7 +73,6 @@ class LoadBalancer:
         )  # fmt: skip
         watched = (id_, self._paths, self._haproxy, self._applier, self._redundancy)
         self._watchdog = Watchdog(*watched, repairs=self.repairs)
-        self._watchdog_task: asyncio.Task[None] | None = None
         self._last_states: States | None = None
         self._unsaved = False
         self._last_warning = ""
@@ -107,6 +107,7 @@ class LoadBalancer:
         self._save_newest(PushRecord(push.stamp, new))
         old = self.configuration
         try:
+            await self._interfaces.extend(self.id, new.interfaces)
             await self._redundancy.test(new.vrrp)
             await self._udp_and_probes.apply_rules(new, old, linger=True)
             outcome = await self._applier.apply(old, new)
@@ -116,6 +117,7 @@ class LoadBalancer:
         self._accept()
         await self._udp_and_probes.sync(new)
         await self._redundancy.apply(new.vrrp)
+        await self._interfaces.claim(self.id, new.interfaces)
         return self._result(push.stamp, outcome, began)
 
     async def _restore(self, stamp: VersionStamp, old: Configuration | None, new: Configuration) -> None:
@@ -124,6 +126,7 @@ class LoadBalancer:
             # Nothing to repeat after a crash: the stamp alone says that it came.
             self._save_newest(PushRecord(stamp))
             self._files.remove_unused(self.configuration)
+            await self._interfaces.claim(self.id, old.interfaces if old else ())
         except (PushRefused, OSError) as error:
             log.warning("not all is put back load_balancer=%s: %s", self.id, error)
 
@@ -244,7 +247,7 @@ class LoadBalancer:
                 self._on_death()
             finally:
                 self._recovered.set()
-        self._start_watchdog()
+        self._watchdog.start()
 
     async def _recover(self) -> None:
         found = await self._haproxy.adopt()
@@ -259,6 +262,7 @@ class LoadBalancer:
             await self._udp_and_probes.sync(configuration)
             self._tell_serving()
             await self._redundancy.apply(configuration.vrrp)
+            await self._interfaces.claim(self.id, configuration.interfaces)
 
     async def _adopt_running(self, *, unfinished: bool) -> bool:
         """Whether the haproxy that was found has what it should have."""
@@ -279,9 +283,7 @@ class LoadBalancer:
 
     async def close(self) -> None:
         """Let go: haproxy goes on serving."""
-        if self._watchdog_task:
-            self._watchdog_task.cancel()
-        for one in (self._verdicts, self._revival, self._log_written):
+        for one in (self._watchdog, self._verdicts, self._revival, self._log_written):
             one.cancel()
         self._redundancy.close()
         self._udp_and_probes.close()
@@ -323,6 +325,7 @@ class LoadBalancer:
             await self._haproxy.stop(timeout=self._settings.drain_timeout)
         self._udp_and_probes.set_configuration(None)
         await self._udp_and_probes.apply_rules(None, self.configuration)
+        await self._interfaces.claim(self.id, ())
         self._accepted, self._last_states, self._applier.pending_removals = None, None, frozenset()
         self._stats = self._applier.stats = StatsCollector(self._paths)
         self._disk.write_tombstone(self._newest)
@@ -370,11 +373,6 @@ class LoadBalancer:
         self._on_change()
         return True
 
-    def _start_watchdog(self) -> None:
-        """Look for a haproxy that hangs, from now on."""
-        if self._watchdog_task is None:
-            self._watchdog_task = asyncio.ensure_future(supervised(f"watchdog {self.id}", self._watchdog.run))
-
     def _save_newest(self, record: PushRecord) -> None:
         self._disk.save_newest(record)
         self._newest = record
@@ -391,7 +389,7 @@ class LoadBalancer:
         self._last_states = None
         self._tell_serving()
         self._udp_and_probes.set_configuration(self.configuration)
-        self._start_watchdog()
+        self._watchdog.start()
         self._on_change()
 
     def _result(self, stamp: VersionStamp, outcome: Outcome, began: float) -> Applied:

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from pathlib import Path
 
+from octavia_amphora.interfaces.applier import Interfaces
 from octavia_amphora.nftables.claims import Claims
 from octavia_amphora.wire.messages import Applied, InForce, LoadBalancerStatus, Push, Refusal, States, VersionStamp
 
@@ -19,8 +20,9 @@ from .settings import AgentSettings
 class LoadBalancers:
     """Hands each request to its load balancer. ``changed`` is called when a heartbeat should not wait."""
 
-    def __init__(self, settings: AgentSettings, changed: Callable[[], None]) -> None:
+    def __init__(self, settings: AgentSettings, interfaces: Interfaces, changed: Callable[[], None]) -> None:
         self._settings = settings
+        self._interfaces = interfaces
         self._on_change = changed
         self._claims = Claims()
         self._balancers: dict[str, LoadBalancer] = {}
@@ -28,6 +30,7 @@ class LoadBalancers:
 
     async def recover(self) -> None:
         """Take up every load balancer that is on disk, all at once. One that fails is tried again by who calls again."""
+        await self._interfaces.start()
         found = [name for name in self._ids_on_disk() if name not in self._recovered]
         results = await asyncio.gather(*(self._recover(name) for name in found), return_exceptions=True)
         self._on_change()
@@ -73,7 +76,7 @@ class LoadBalancers:
 
     async def close(self) -> None:
         """Let go of every haproxy; they go on serving."""
-        await asyncio.gather(*(one.close() for one in self._balancers.values()))
+        await asyncio.gather(self._interfaces.close(), *(one.close() for one in self._balancers.values()))
 
     def _ids_on_disk(self) -> list[str]:
         directory = Path(self._settings.state_directory)
@@ -85,7 +88,7 @@ class LoadBalancers:
             raise PushRefused(Refusal("bad_request", f"{load_balancer_id!r} is not the id (a UUID) of a load balancer"))
         if load_balancer_id not in self._balancers:
             self._balancers[load_balancer_id] = LoadBalancer(
-                load_balancer_id, self._settings, self._claims, self._on_change
+                load_balancer_id, self._settings, self._claims, self._interfaces, self._on_change
             )
         return self._balancers[load_balancer_id]
 

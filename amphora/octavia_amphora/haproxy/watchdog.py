@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from octavia_amphora.supervision import supervised
 from octavia_amphora.wire.heartbeat import Repairs
 
 from . import orphans, runtime
@@ -124,6 +125,17 @@ class Watchdog:
         self._repairs = repairs
         self._looks = 0
         self._triggered = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Look for a haproxy that hangs, from now on."""
+        if self._task is None:
+            self._task = asyncio.ensure_future(supervised(f"watchdog {self._id}", self.run))
+
+    def cancel(self) -> None:
+        """Look no longer."""
+        if self._task is not None:
+            self._task.cancel()
 
     def trigger(self) -> None:
         """Somebody asked haproxy and got no answer."""

@@ -32,16 +32,16 @@ MAX_BOOT_AHEAD = 10 * 366 * 86_400_000
 
 
 class HeartbeatSender:
-    """Sends heartbeats until it is cancelled."""
+    """Sends heartbeats until it is cancelled; from ``source``, where the amphora has several ways out."""
 
-    def __init__(self, options: Options, load_balancers: LoadBalancers, wake: asyncio.Event) -> None:
+    def __init__(self, options: Options, load_balancers: LoadBalancers, wake: asyncio.Event, source: str = "") -> None:
         settings = options.config
         self._load_balancers = load_balancers
         self._wake = wake
         self._amphora_id, self._key = settings.amphora_id, bytes.fromhex(settings.heartbeat_key)
         self._interval = settings.heartbeat_interval
         self.receivers = HeartbeatReceivers(settings)
-        self._sockets = HeartbeatSockets()
+        self._sockets = HeartbeatSockets(source)
         self._warned: set[object] = set()
         self.boot, self.sequence = next_boot(Path(settings.state_directory)), 0
         options.subscribe(self._changed)

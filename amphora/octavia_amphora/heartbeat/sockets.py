@@ -17,9 +17,11 @@ log = logging.getLogger("octavia_amphora.heartbeat")
 
 
 class HeartbeatSockets:
-    """Opened when they are needed, closed when nobody is told there any more."""
+    """Opened when they are needed, closed when nobody is told there any more. ``source``: the address that those of its family are
+    bound to; empty: the kernel chooses."""
 
-    def __init__(self) -> None:
+    def __init__(self, source: str = "") -> None:
+        self._source = source
         self._sockets: dict[Address, socket.socket] = {}
         self._warned: set[Address] = set()
 
@@ -35,7 +37,7 @@ class HeartbeatSockets:
         family, where = address
         try:
             if address not in self._sockets:
-                self._sockets[address] = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+                self._sockets[address] = self._opened(family)
             for part in parts:
                 self._sockets[address].sendto(part, where)
             self._warned.discard(address)
@@ -43,6 +45,16 @@ class HeartbeatSockets:
             if address not in self._warned:  # once, not at each beat
                 log.warning("heartbeat to %s port %d: %s", *where, error)
                 self._warned.add(address)
+
+    def _opened(self, family: int) -> socket.socket:
+        opened = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        if self._source and (":" in self._source) == (family == socket.AF_INET6):
+            try:
+                opened.bind((self._source, 0))
+            except OSError:
+                opened.close()
+                raise
+        return opened
 
     def close(self) -> None:
         """Close all."""

@@ -24,6 +24,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from .interfaces import Interface
 from .vrrp import Vrrp
 
 Admin = Literal["ready", "maint"]
@@ -179,7 +180,7 @@ class Configuration(msgspec.Struct, frozen=True, omit_defaults=True):
     """All of one load balancer. ``base`` holds ``global`` and ``defaults`` (less what is the agent's: see ``compose``).
 
     Dictionaries keep their order; it is part of the configuration (and of the digest), and heartbeats count by it.
-    ``vrrp``: of an amphora of a pair.
+    ``vrrp``: of an amphora of a pair. ``interfaces``: where the agent has to configure them itself; no cloud does it from outside.
     """
 
     load_balancer_id: str
@@ -188,6 +189,7 @@ class Configuration(msgspec.Struct, frozen=True, omit_defaults=True):
     backends: dict[str, Backend] = {}
     files: dict[str, File] = {}
     vrrp: Vrrp | None = None
+    interfaces: tuple[Interface, ...] = ()
 
 
 class BackendDelta(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -209,7 +211,7 @@ class BackendDelta(msgspec.Struct, frozen=True, omit_defaults=True):
 class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     """What changed since the configuration whose digest is ``since``. A name that is new is appended.
 
-    ``vrrp`` not set: as it was; None: the amphora is one of a pair no longer.
+    ``vrrp`` not set: as it was; None: the amphora is one of a pair no longer. ``interfaces`` not set: as they were.
     """
 
     since: str
@@ -221,6 +223,7 @@ class Delta(msgspec.Struct, frozen=True, omit_defaults=True):
     set_files: tuple[File, ...] = ()
     remove_files: tuple[str, ...] = ()
     vrrp: Vrrp | msgspec.UnsetType | None = msgspec.UNSET
+    interfaces: tuple[Interface, ...] | msgspec.UnsetType = msgspec.UNSET
 
 
 def without_udp(configuration: Configuration) -> Configuration:
@@ -313,6 +316,7 @@ def difference(old: Configuration, new: Configuration, *, since: str = "") -> De
         set_files=tuple(f for n, f in new.files.items() if _digest_of(old.files.get(n)) != f.digest),
         remove_files=tuple(n for n in old.files if n not in new.files),
         vrrp=msgspec.UNSET if old.vrrp == new.vrrp else new.vrrp,
+        interfaces=msgspec.UNSET if old.interfaces == new.interfaces else new.interfaces,
     )
 
 
@@ -352,6 +356,7 @@ def apply(old: Configuration, delta: Delta) -> Configuration:
         backends=backends,
         files=files,
         vrrp=old.vrrp if delta.vrrp is msgspec.UNSET else delta.vrrp,
+        interfaces=old.interfaces if delta.interfaces is msgspec.UNSET else delta.interfaces,
     )
 
 

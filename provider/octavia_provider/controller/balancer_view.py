@@ -21,7 +21,7 @@ from .deploy import Outcome
 from .desired_state import DesiredState
 from .event_recorder import EventRecorder
 from .push import InForce
-from .render_cache import RenderCache
+from .render_cache import Beside, RenderCache
 from .scope_amphorae import ScopeAmphorae
 from .seats import Group
 
@@ -170,7 +170,8 @@ class BalancerView(ScopeAmphorae):
                 advert_interval=self.flavor["vrrp_advertisement_interval"],
             )  # fmt: skip
         placement = self._placement(instance, amphora)
-        return self._render_cache.of(graph, amphora.id, placement, vrrp, self.ports.templates())
+        beside = Beside(vrrp, instance.interfaces)
+        return self._render_cache.of(graph, amphora.id, placement, beside, self.ports.templates())
 
     def shown_amphora(self) -> Amphora | None:
         """The one whose configuration is shown: each has another, with addresses of its own."""

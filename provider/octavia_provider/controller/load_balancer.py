@@ -210,6 +210,9 @@ class BalancerReconciler(BalancerAmphorae):
             await (self._at_once(at_once) if at_once else self._in_turn(alike))
             if kind in (planner.Boot, planner.Discard):
                 self._access = None
+            if any(isinstance(step, CloudStep) and step.replugs for step in alike):
+                self._look_again = True
+                return  # what agents are told of their interfaces comes from the cloud
 
     def _note_losses(self, steps: Iterable[planner.Step]) -> None:
         """Of amphorae that did run and are booted again, or replaced."""

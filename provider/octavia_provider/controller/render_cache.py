@@ -11,10 +11,19 @@ from msgspec import structs
 
 from octavia_amphora.wire.config import Delta, digest
 from octavia_amphora.wire.encoding import Encoding
+from octavia_amphora.wire.interfaces import Interface
 from octavia_amphora.wire.vrrp import Vrrp
 from octavia_provider.model.graph import Graph
 from octavia_provider.render.environment import Templates
 from octavia_provider.render.haproxy import Placement, Rendered, followed, render
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a configuration has that is not haproxy's."""
+
+    vrrp: Vrrp | None = None
+    interfaces: tuple[Interface, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +32,7 @@ class _Known:
 
     graph: Graph
     placement: Placement
-    vrrp: Vrrp | None
+    beside: Beside
     templates: Templates
     rendered: Rendered
     digest: str
@@ -40,7 +49,7 @@ class _Known:
         rendered, delta = found
         encoding = self.encoding or Encoding(self.rendered.configuration)
         encoding = encoding.after(delta, rendered.configuration)
-        return _Known(graph, self.placement, self.vrrp, self.templates, rendered, encoding.digest, delta, encoding)
+        return _Known(graph, self.placement, self.beside, self.templates, rendered, encoding.digest, delta, encoding)
 
 
 class RenderCache:
@@ -49,20 +58,19 @@ class RenderCache:
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
 
-    def of(
-        self, graph: Graph, amphora_id: str, placement: Placement, vrrp: Vrrp | None, templates: Templates
-    ) -> Rendered:
+    def of(self, graph: Graph, amphora_id: str, placement: Placement, beside: Beside, templates: Templates) -> Rendered:
         """The configuration of this amphora."""
         known = self._known.get(amphora_id)
-        if known is None or known.templates is not templates or (known.placement, known.vrrp) != (placement, vrrp):
+        if known is None or known.templates is not templates or (known.placement, known.beside) != (placement, beside):
             known = None
         elif known.graph is not graph:
             known = known.follow(graph)
         if known is None:
             rendered = render(graph, placement, templates)
-            if vrrp is not None:
-                rendered = replace(rendered, configuration=structs.replace(rendered.configuration, vrrp=vrrp))
-            known = _Known(graph, placement, vrrp, templates, rendered, digest(rendered.configuration))
+            if beside != Beside():
+                whole = structs.replace(rendered.configuration, vrrp=beside.vrrp, interfaces=beside.interfaces)
+                rendered = replace(rendered, configuration=whole)
+            known = _Known(graph, placement, beside, templates, rendered, digest(rendered.configuration))
         self._known[amphora_id] = known
         return known.rendered
 

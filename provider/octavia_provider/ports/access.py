@@ -25,12 +25,14 @@ class CloudStep:
     """A step of a plan that a cloud contributes: what it is to do is for the cloud to know, ``words`` say it to people.
 
     ``object_id``: whose error it is where the cloud refuses it. ``before``: it comes before the configuration is pushed
-    (what clients may no longer reach is closed first); else after it (they get to a listener when that answers).
+    (what clients may no longer reach is closed first); else after it (they get to a listener when that answers). ``replugs``: amphorae have
+    other interfaces afterwards.
     """
 
     object_id: str
     words: str
     before: bool = False
+    replugs: bool = False
 
 
 class ListenerAccess(Protocol):

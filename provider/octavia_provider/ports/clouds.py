@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from octavia_amphora.wire.interfaces import Interface
+
 StateVersion = tuple[int, int, int]
 """(epoch, fence, revision): what decides which of two pushes is the newer one."""
 
@@ -72,6 +74,9 @@ class Instance:
     may carry one in both ways (``Compute.readdress``).
 
     ``host``: it is a seat (``SeatSpec``) on the instance of that amphora, whose agent it is, and by whose name that agent answers.
+
+    ``interfaces``: what its agent has to make of those that the cloud has plugged in, but that of the management network; () where the cloud
+    configures them itself.
     """
 
     amphora_id: str
@@ -83,6 +88,7 @@ class Instance:
     vips: tuple[str, ...] = ()
     shared: tuple[str, ...] = ()
     host: str | None = None
+    interfaces: tuple[Interface, ...] = ()
 
 
 class Compute(Protocol):

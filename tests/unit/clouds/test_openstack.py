@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
+import msgspec
 import pytest
 
 from builders import resource
+from octavia_amphora.wire.interfaces import Address, Interface
 from octavia_provider.clouds.openstack import configuration, failures, names, user_data
 from octavia_provider.clouds.openstack.access import (
     Apply,
@@ -25,8 +25,10 @@ from octavia_provider.clouds.openstack.access import (
     Seen,
     Unplug,
 )
+from octavia_provider.clouds.openstack.amphora_ports import AmphoraPorts
+from octavia_provider.clouds.openstack.neutron import Neutron
 from octavia_provider.model.errors import Conflict, Forbidden, NotFound, OctaviaError, Refused, TransientError
-from octavia_provider.ports import Instance, Vip
+from octavia_provider.ports import Instance
 
 LB, LISTENER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 """Answers shaped as those of Neutron 29, Nova 34, Glance 33, Keystone 30 and Barbican 23; tests/openstack meets the real ones."""
@@ -143,21 +145,68 @@ def test_the_config_drive_has_the_files_with_their_modes() -> None:
         user_data.encode({"/etc/a": (0o600, b"x" * 65536)}, "amphora 7")
 
 
-def test_interfaces_are_known_by_their_mac_and_what_vrrp_moves_is_told_apart() -> None:
-    port = {
-        "mac_address": "fa:16:3e:00:00:01",
-        "network_id": "n",
-        "fixed_ips": [{"subnet_id": "s", "ip_address": "10.0.0.9"}],
-    }
-    vip = Vip(address="10.0.0.5", network_id="n", prefix=24, gateway="10.0.0.1", shared=True)
-    other = replace(vip, address="10.9.0.5", network_id="other")
-    subnet = {"id": "s", "cidr": "10.0.0.0/24", "gateway_ip": "10.0.0.1"}
-    (found,) = json.loads(user_data.interfaces([(port, {"mtu": 1450}, [subnet])], [vip, other]))
-    assert (found["mac"], found["mtu"]) == ("fa:16:3e:00:00:01", 1450)
-    assert [(one["address"], one["shared"]) for one in found["addresses"]] == [
-        ("10.0.0.9/24", False),
-        ("10.0.0.5/24", True),
-    ]
+class _Neutron:
+    """Neutron with one network; it counts how often that is looked at."""
+
+    def __init__(self, *subnets: dict[str, Any]) -> None:
+        self.looks, self.known = 0, list(subnets)
+
+    async def get(self, service: str, path: str, **query: Any) -> Any:
+        raise AssertionError(path)
+
+    async def find(self, service: str, path: str) -> Any:
+        self.looks += 1
+        return {"network": {"id": "n", "mtu": 1450}}
+
+    async def listed(self, service: str, path: str, key: str, **query: Any) -> Any:
+        return list(self.known)
+
+
+IPV4 = {"id": "s", "cidr": "10.0.0.0/24", "gateway_ip": "10.0.0.1"}
+IPV6 = {"id": "t", "cidr": "fd00::/64", "gateway_ip": None}
+
+
+def port(role: str, *addresses: str, alone: Sequence[str] = (), shared: Sequence[str] = ()) -> dict[str, Any]:
+    return {
+        "name": role, "network_id": "n", "mac_address": f"fa:16:3e:00:00:{len(role):02x}",
+        "tags": [f"octavia-port={role}", *names.carrying(alone, shared)],
+        "fixed_ips": [{"subnet_id": "s", "ip_address": one} for one in addresses],
+    }  # fmt: skip
+
+
+def amphora_ports(neutron: _Neutron) -> AmphoraPorts:
+    return AmphoraPorts(Neutron(neutron, "cp"), None)  # type: ignore[arg-type]
+
+
+async def test_interfaces_are_known_by_their_mac_and_what_vrrp_moves_is_told_apart() -> None:
+    ports = amphora_ports(_Neutron(IPV4, IPV6))
+    found = await ports.interface(port(names.TRAFFIC, "10.0.0.9", alone=["fd00::5"], shared=["10.0.0.5"]))
+    assert (found.mac, found.mtu) == ("fa:16:3e:00:00:07", 1450)
+    assert found.addresses == (
+        Address("10.0.0.9/24", "10.0.0.1"), Address("fd00::5/64"), Address("10.0.0.5/24", "10.0.0.1", shared=True),
+    )  # fmt: skip
+
+
+async def test_interfaces_of_vips_come_before_those_of_members_and_none_is_of_management() -> None:
+    there = [port(names.MEMBERS, "10.0.0.9"), port(names.TRAFFIC, "10.0.0.8")]
+    found = await amphora_ports(_Neutron(IPV4)).interfaces(there)
+    assert [one.addresses[0].address for one in found] == ["10.0.0.8/24", "10.0.0.9/24"]
+
+
+async def test_a_network_is_looked_at_once_until_an_address_is_in_none_of_its_subnets() -> None:
+    neutron = _Neutron(IPV4)
+    ports = amphora_ports(neutron)
+    for _ in range(3):
+        await ports.interface(port(names.TRAFFIC, "10.0.0.9"))
+    assert neutron.looks == 1
+    neutron.known.append(IPV6)
+    found = await ports.interface(port(names.TRAFFIC, "10.0.0.9", alone=["fd00::5"]))
+    assert (neutron.looks, found.addresses[-1]) == (2, Address("fd00::5/64"))
+
+
+def test_the_config_drive_describes_interfaces_as_the_agent_reads_them() -> None:
+    wanted = (Interface("fa:16:3e:00:00:01", 1450, (Address("10.0.0.9/24", "10.0.0.1"),)),)
+    assert msgspec.json.decode(user_data.described(wanted), type=tuple[Interface, ...]) == wanted
 
 
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────

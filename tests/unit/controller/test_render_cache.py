@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from octavia_amphora.wire import encoding
 from octavia_amphora.wire.config import apply, digest
 from octavia_provider.controller.desired_state import DesiredState
-from octavia_provider.controller.render_cache import RenderCache
+from octavia_provider.controller.render_cache import Beside, RenderCache
 from octavia_provider.model.kinds import KINDS
 from octavia_provider.model.validation import validated
 from octavia_provider.ports import Record, Scope
@@ -90,12 +90,12 @@ def test_each_host_is_rendered_once_for_a_graph_and_a_placement() -> None:
     wanted, render_cache = desired_state(), RenderCache()
     graph = wanted.graph()
     assert graph
-    first = render_cache.of(graph, "a", HERE, None, shipped())
-    assert render_cache.of(graph, "a", HERE, None, shipped()) is first
-    assert render_cache.of(graph, "a", HERE, None, Templates()) is not first
-    first = render_cache.of(graph, "a", HERE, None, shipped())
+    first = render_cache.of(graph, "a", HERE, Beside(), shipped())
+    assert render_cache.of(graph, "a", HERE, Beside(), shipped()) is first
+    assert render_cache.of(graph, "a", HERE, Beside(), Templates()) is not first
+    first = render_cache.of(graph, "a", HERE, Beside(), shipped())
     assert render_cache.digest(first) == digest(first.configuration)
-    moved = render_cache.of(graph, "a", Placement(vips=("10.0.0.3",)), None, shipped())
+    moved = render_cache.of(graph, "a", Placement(vips=("10.0.0.3",)), Beside(), shipped())
     assert moved is not first
     assert render_cache.digest(first) == digest(first.configuration)
     assert "10.0.0.3:80" in moved.configuration.frontends[LISTENER].text
@@ -132,7 +132,7 @@ def test_what_follows_from_the_last_rendering_is_what_is_rendered_anew(kind: str
         wanted.read(Scope(id=LB, kind="load_balancer", generation=number, applied=number - 1), written)
         graph = wanted.graph()
         assert graph
-        found = render_cache.of(graph, "a", HERE, None, shipped())
+        found = render_cache.of(graph, "a", HERE, Beside(), shipped())
         anew = render(graph, Placement(vips=("10.0.0.2",)), shipped())
         assert (found.configuration, found.owners) == (anew.configuration, anew.owners)
         assert render_cache.digest(found) == digest(anew.configuration)  # the order of servers too
@@ -154,7 +154,7 @@ def work(count: int) -> tuple[int, int]:
     for number in (count, count + 1):
         graph = wanted.graph()
         assert graph
-        render_cache.of(graph, "a", HERE, None, shipped())
+        render_cache.of(graph, "a", HERE, Beside(), shipped())
         wanted.read(dataclasses.replace(wanted.scope, generation=5 + number), [member(number, 5 + number)])
     made, encoded = render_member.Servers.of, encoding._of_server
     with (
@@ -163,5 +163,5 @@ def work(count: int) -> tuple[int, int]:
     ):
         graph = wanted.graph()
         assert graph
-        render_cache.of(graph, "a", HERE, None, shipped())
+        render_cache.of(graph, "a", HERE, Beside(), shipped())
     return rendered.call_count, encoder.call_count

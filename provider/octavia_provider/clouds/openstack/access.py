@@ -217,13 +217,13 @@ def _pluggings(
         for id_ in sorted(set(wanted) - {subnet for port in ports for subnet in port.subnets}):
             words = f"give amphora {amphora_id} an interface in subnet {id_}"
             yield Plug(
-                load_balancer.id, words, before=True, load_balancer_id=load_balancer.id, amphora_id=amphora_id,
-                subnet_id=id_,
+                load_balancer.id, words, before=True, replugs=True, load_balancer_id=load_balancer.id,
+                amphora_id=amphora_id, subnet_id=id_,
             )  # fmt: skip
         for port in ports:
             if port.for_members and not set(wanted) & set(port.subnets):
                 words = f"take port {port.id} from amphora {amphora_id}"
-                yield Unplug(load_balancer.id, words, amphora_id=amphora_id, port_id=port.id)
+                yield Unplug(load_balancer.id, words, replugs=True, amphora_id=amphora_id, port_id=port.id)
 
 
 def _applications(load_balancer: LoadBalancer, seen: Seen) -> Iterator[Apply]:

@@ -8,11 +8,12 @@ import ipaddress
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from octavia_amphora.wire.interfaces import Address, Interface
 from octavia_amphora.wire.vrrp import PEERS_PORT
 from octavia_provider.ports import Vip
 
 from . import names
-from .neutron import Neutron, address_in
+from .neutron import Layout, Neutron, address_in
 from .session import Json
 from .settings import OpenStackSettings
 
@@ -106,6 +107,22 @@ class AmphoraPorts:
             port["tags"] = await self._neutron.tag("ports", port["id"], told)
         return port
 
+    async def interface(self, port: Json) -> Interface:
+        """What its agent is to make of a port: addresses of its own, and those that it carries."""
+        alone, shared = names.carried(port["tags"])
+        fixed = [one["ip_address"] for one in port["fixed_ips"]]
+        layout = await self._neutron.layout(port["network_id"], (*fixed, *alone, *shared))
+        own = [_address(layout, one) for one in dict.fromkeys((*fixed, *alone))]
+        addresses = (*own, *(_address(layout, one, shared=True) for one in shared))
+        return Interface(port["mac_address"], layout.mtu, addresses)
+
+    async def interfaces(self, ports: Iterable[Json]) -> tuple[Interface, ...]:
+        """Those of ports but the one of management; first those where the VIPs are."""
+        chosen = sorted(
+            ports, key=lambda one: (names.tagged(one["tags"], "octavia-port") != names.TRAFFIC, one["name"])
+        )
+        return tuple([await self.interface(port) for port in chosen])
+
     async def of(self, *tags: str) -> list[Json]:
         """Those with these tags."""
         return await self._neutron.ours("ports", *tags)
@@ -115,6 +132,13 @@ class AmphoraPorts:
         for port in await self.of(names.amphora(amphora_id)):
             await self._neutron.delete("ports", port["id"])
         self._locks.pop(amphora_id, None)
+
+
+def _address(layout: Layout, address: str, *, shared: bool = False) -> Address:
+    subnet = layout.subnet_of(address)
+    if subnet is None:
+        return Address(f"{address}/{128 if ':' in address else 32}", None, shared)
+    return Address(f"{address}/{ipaddress.ip_network(subnet['cidr']).prefixlen}", subnet["gateway_ip"], shared)
 
 
 def _tags(load_balancer_id: str, amphora_id: str, role: str) -> list[str]:

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import socket
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -19,7 +19,6 @@ from octavia_provider.ports import AmphoraSpec, CloudResource, Instance, Invento
 
 from . import names, user_data
 from .amphora_ports import AmphoraPorts
-from .neutron import Neutron
 from .nova import Nova
 from .session import Json, Session
 from .settings import OpenStackSettings
@@ -35,11 +34,8 @@ RECEIVE_BUFFER = 4 << 20
 class OpenStackCloud:
     """``ports.Cloud``. What exists is in OpenStack; nothing is remembered here but what seldom changes."""
 
-    def __init__(
-        self, session: Session, nova: Nova, neutron: Neutron, ports: AmphoraPorts, settings: OpenStackSettings
-    ) -> None:
-        self._session, self._nova, self._neutron, self._ports = session, nova, neutron, ports
-        self._settings = settings
+    def __init__(self, session: Session, nova: Nova, ports: AmphoraPorts, settings: OpenStackSettings) -> None:
+        self._session, self._nova, self._ports, self._settings = session, nova, ports, settings
         self._looked: tuple[float, Inventory] | None = None
 
     # ── its life ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -74,7 +70,8 @@ class OpenStackCloud:
         resources = [
             CloudResource(kind="load_balancer", id=str(id_), words=f"ports of load balancer {id_}") for id_ in balancers
         ]
-        found = Inventory(instances=_instances(servers, ports), resources=resources)
+        instances = [_instance(*one) for one in _with_ports(servers, ports)]
+        found = Inventory(instances=instances, resources=resources)
         self._looked = (began, found)
         return found
 
@@ -103,7 +100,10 @@ class OpenStackCloud:
         else:
             await self._plug(server, traffic, order.id)
         self._looked = None
-        return _instance(server, management, traffic)
+        return await self._instance(server, management, traffic)
+
+    async def _instance(self, server: Json, management: Json | None, traffic: Sequence[Json]) -> Instance:
+        return replace(_instance(server, management, traffic), interfaces=await self._ports.interfaces(traffic))
 
     async def _plug(self, server: Json, ports: Sequence[Json], amphora_id: str) -> None:
         for port in ports:
@@ -113,8 +113,8 @@ class OpenStackCloud:
     async def _make(self, order: AmphoraSpec, management: Json, traffic: Sequence[Json]) -> Json:
         files = await asyncio.to_thread(order.files, management["fixed_ips"][0]["ip_address"], AGENT_PORT)
         ports = [management, *traffic]
-        described = await asyncio.gather(*(self._described(port) for port in ports))
-        drive = {**files, user_data.INTERFACES: (0o644, user_data.interfaces(described, order.vips))}
+        described = user_data.described([await self._ports.interface(management)])
+        drive = {**files, user_data.INTERFACES: (0o644, described)}
         group_id = await self._nova.group(order.load_balancer_id)
         make = partial(
             self._nova.make, order.load_balancer_id, order.id, ports,
@@ -123,17 +123,11 @@ class OpenStackCloud:
         made = await make(group_id=group_id)
         return await self._nova.active(made["id"], order.id)
 
-    async def _described(self, port: Json) -> tuple[Json, Json, Sequence[Json]]:
-        network, subnets = await asyncio.gather(
-            self._neutron.network(port["network_id"]), self._neutron.subnets(port["network_id"])
-        )
-        return port, network, subnets
-
     async def instances(self, load_balancer_id: str) -> Sequence[Instance]:
         """Those of one load balancer: its servers, and its ports."""
         tag = names.load_balancer(load_balancer_id)
         servers, ports = await asyncio.gather(self._nova.servers(tag), self._ports.of(tag))
-        return _instances(servers, ports)
+        return [await self._instance(*one) for one in _with_ports(servers, ports)]
 
     async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Instance:
         """Other allowed addresses at its ports; a port on another network is plugged in."""
@@ -146,7 +140,7 @@ class OpenStackCloud:
         await self._plug(server, traffic, amphora_id)
         self._looked = None
         management = await self._ports.management(load_balancer_id, amphora_id)
-        return _instance(server, management, traffic)
+        return await self._instance(server, management, traffic)
 
     async def attach(self, seat: SeatSpec, *, keep: bool) -> Instance:  # noqa: ARG002 - as the port has it
         """Amphorae on OpenStack have one load balancer each yet."""
@@ -201,8 +195,8 @@ class OpenStackCloud:
         return self._settings.heartbeat_address
 
 
-def _instances(servers: Sequence[Json], ports: Sequence[Json]) -> list[Instance]:
-    """Each server with its ports. One without a management port counts as not alive: its agent cannot be reached."""
+def _with_ports(servers: Sequence[Json], ports: Sequence[Json]) -> list[tuple[Json, Json | None, list[Json]]]:
+    """Each server with its management port, and with the other ports that are plugged in."""
     there: defaultdict[str | None, list[Json]] = defaultdict(list)
     for port in ports:
         there[names.tagged(port["tags"], "octavia-amphora")].append(port)
@@ -211,12 +205,12 @@ def _instances(servers: Sequence[Json], ports: Sequence[Json]) -> list[Instance]
         own = there[names.tagged(server["tags"], "octavia-amphora")]
         management = next((p for p in own if names.tagged(p["tags"], "octavia-port") == names.MANAGEMENT), None)
         traffic = [port for port in own if port is not management and port["device_id"] == server["id"]]
-        with contextlib.suppress(KeyError):
-            found.append(_instance(server, management, traffic))
+        found.append((server, management, traffic))
     return found
 
 
 def _instance(server: Json, management: Json | None, traffic: Sequence[Json]) -> Instance:
+    """One without a management port counts as not alive: its agent cannot be reached."""
     carried = [names.carried(port["tags"]) for port in traffic]
     plugged = management is not None and bool(management["fixed_ips"])
     address = management["fixed_ips"][0]["ip_address"] if management is not None and plugged else ""

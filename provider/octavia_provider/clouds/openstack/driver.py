@@ -23,7 +23,7 @@ def driver(settings: OpenStackSettings, control_plane_id: str) -> CloudDriver:
     ports = AmphoraPorts(neutron, settings)
     return CloudDriver(
         name="openstack",
-        cloud=OpenStackCloud(session, nova, neutron, ports, settings),
+        cloud=OpenStackCloud(session, nova, ports, settings),
         networks=OpenStackNetworks(neutron, ports, nova),
         access=SecurityGroups(neutron, ports, nova),
         certificates=Barbican(session, control_plane_id),

@@ -3,7 +3,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
+import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from octavia_provider.model.errors import Conflict, NotFound, TransientError
@@ -12,6 +16,21 @@ from . import names
 from .session import Json, Session
 
 SERVICE = "neutron"
+KNOWN_SECONDS = 60.0
+"""How a network is laid out seldom changes: it is asked for again after so long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The MTU and the subnets of a network."""
+
+    mtu: int
+    subnets: tuple[Json, ...]
+
+    def subnet_of(self, address: str) -> Json | None:
+        """The subnet that an address is in."""
+        ip = ipaddress.ip_address(address)
+        return next((one for one in self.subnets if ip in ipaddress.ip_network(one["cidr"])), None)
 
 
 class Neutron:
@@ -19,6 +38,7 @@ class Neutron:
 
     def __init__(self, session: Session, control_plane_id: str) -> None:
         self._session, self._ours = session, names.control_plane(control_plane_id)
+        self._layouts: dict[str, tuple[float, Layout]] = {}
 
     async def ours(self, path: str, *tags: str) -> list[Json]:
         """Our ports or security groups (``path``) that have these tags too."""
@@ -100,6 +120,14 @@ class Neutron:
     async def subnets(self, network_id: str) -> list[Json]:
         """The subnets of a network."""
         return await self._session.listed(SERVICE, "/subnets", "subnets", network_id=network_id)
+
+    async def layout(self, network_id: str, addresses: Iterable[str] = ()) -> Layout:
+        """How a network is laid out, as it was within the last minute; looked at anew where it has no subnet for one of the addresses."""
+        known = self._layouts.get(network_id)
+        if known is None or time.monotonic() - known[0] > KNOWN_SECONDS or not all(map(known[1].subnet_of, addresses)):
+            network, subnets = await asyncio.gather(self.network(network_id), self.subnets(network_id))
+            known = self._layouts[network_id] = (time.monotonic(), Layout(network["mtu"], tuple(subnets)))
+        return known[1]
 
     async def add_rule(self, group_id: str, rule: Json, *, subject: str) -> None:
         """A rule of a security group; nothing happens where there is the same."""

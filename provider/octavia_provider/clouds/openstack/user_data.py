@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a server is given on its config drive: the files of its agent, and which addresses its interfaces have. cloud-init's format."""
+"""What a server is given on its config drive: the files of its agent, and what its management interface is like. cloud-init's format."""
 
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
+import msgspec
+
+from octavia_amphora.wire.interfaces import Interface
 from octavia_provider.model.errors import Refused
-from octavia_provider.ports import Vip
-
-from .session import Json
 
 HEADER = "#cloud-config\n"
 INTERFACES = "/etc/octavia-amphora/interfaces.json"
@@ -44,23 +43,6 @@ def decode(user_data: str) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def interfaces(ports: Iterable[tuple[Json, Json, Sequence[Json]]], vips: Sequence[Vip]) -> bytes:
-    """Each interface by its MAC: its MTU, its addresses, those that VRRP moves. ``ports``: with its network and its subnets."""
-    found = []
-    for port, network, subnets in ports:
-        there = {one["id"]: one for one in subnets}
-        own = [
-            _address(one["ip_address"], there[one["subnet_id"]]["cidr"], there[one["subnet_id"]]["gateway_ip"])
-            for one in port["fixed_ips"]
-        ]
-        fixed = {one["ip_address"] for one in port["fixed_ips"]}
-        carried = [vip for vip in vips if vip.network_id == port["network_id"] and vip.address not in fixed]
-        own += [
-            {"address": f"{vip.address}/{vip.prefix}", "gateway": vip.gateway, "shared": vip.shared} for vip in carried
-        ]
-        found.append({"mac": port["mac_address"], "mtu": network["mtu"], "addresses": own})
-    return json.dumps(found, indent=1).encode()
-
-
-def _address(address: str, cidr: str, gateway: str | None) -> Json:
-    return {"address": f"{address}/{ipaddress.ip_network(cidr).prefixlen}", "gateway": gateway, "shared": False}
+def described(interfaces: Sequence[Interface]) -> bytes:
+    """The description of interfaces that an agent, and whoever brings up that of the management network before it, reads at its start."""
+    return msgspec.json.format(msgspec.json.encode(interfaces), indent=1)

@@ -19,9 +19,10 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from octavia_amphora import announcing
 from octavia_amphora.shortage import is_shortage
 
-from . import announcing, credentials, errors, fabric, kernel, namespaces, relays, roots, services, wire
+from . import credentials, errors, fabric, kernel, namespaces, relays, roots, services, wire
 
 CHANNEL = 3
 """The descriptor of our end of the socket pair; the machine's network namespace is the next one."""
