@@ -12,7 +12,7 @@ from typing import Any
 
 import commands
 
-from octavia_provider.model import effects
+from octavia_provider.model import effects, stock
 from octavia_provider.model.events import Reason
 from octavia_provider.model.kinds import KINDS, token
 from octavia_provider.model.metadata import Attribute, Rule, attributes
@@ -49,11 +49,38 @@ An event is one decision of a control plane. `message` is a sentence for people,
 """
 
 
+STOCK = """# What a stock Octavia does not do
+
+Made from one table (`model/stock.py`) by `make docs`; not written by hand. It is about [`driver: octavia`](../how-to/stock-octavia.md).
+
+## Refused in Check
+| resource | input | why |
+|---|---|---|
+"""
+STOCK_FIXED = """
+What our own control plane refuses is refused with this driver too: the model is one ([resources](resources.md)).
+
+## Makes a new object
+Beside [what always does](replacements.md):
+
+| resource | input | why |
+|---|---|---|
+"""
+STOCK_SINCE = """
+## Needs a newer Octavia
+The versions are those of its API (`GET /`). 2.5 (2019) is the oldest that is driven; members go in batches from 2.11 on.
+
+| resource | input | since |
+|---|---|---|
+"""
+
+
 def main() -> int:
     texts = {
         "resources.md": HEAD + "".join(kind(k) for k in KINDS.values()),
         "octaviactl.md": commands.page(),
         "replacements.md": REPLACEMENTS + "".join(replacements(k) for k in KINDS.values()),
+        "stock-octavia.md": stock_octavia(),
         "events.md": EVENTS + "".join(reason(r) for r in sorted(Reason, key=lambda r: r.name)),
     }
     stale = 0
@@ -65,6 +92,22 @@ def main() -> int:
             print(f"{name} is not what the code says. Try: make docs", file=sys.stderr)
             stale = 1
     return stale
+
+
+def stock_octavia() -> str:
+    """What a stock Octavia lacks, changes by a new object, and has only in newer versions."""
+    fixed = [(kind, camel(name), why) for kind, names in stock.FIXED.items() for name, why in names.items()]
+    since = [(kind, camel(name), f"2.{v}") for kind, names in stock.SINCE.items() for name, v in names.items()]
+    since += [
+        (kind, f"{camel(name)}: {choice}", f"2.{v}")
+        for kind, names in stock.CHOICES_SINCE.items()
+        for name, choices in names.items()
+        for choice, v in choices.items()
+    ]
+    text = ""
+    for head, rows in ((STOCK, [*stock.rows()]), (STOCK_FIXED, fixed), (STOCK_SINCE, sorted(since))):
+        text += head + "".join(f"| {token(k)} | {f'`{path}`' if path else 'all'} | {why} |\n" for k, path, why in rows)
+    return text
 
 
 def reason(one: Reason) -> str:

@@ -8,7 +8,7 @@ most ``RETRY_SECONDS``: one that was killed is restarted within a second. Errors
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,13 +16,22 @@ from urllib.parse import quote
 
 from octavia_provider.kit import logs, urls
 from octavia_provider.model import statuses
-from octavia_provider.model.errors import Conflict, NotFound, TransientError, Unreachable, WrongControlPlane
+from octavia_provider.model.errors import (
+    Conflict,
+    NotFound,
+    OctaviaError,
+    TransientError,
+    Unreachable,
+)
 from octavia_provider.model.kinds import KINDS
 
 from . import collections, errors
 from .deadline import Deadline
+from .not_found import NotFoundBy, verify_not_found
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx2
 
 log = logs.Logger()
@@ -93,6 +102,9 @@ class Client:
     connection failure. ``several``: it returns that of another one then.
     """
 
+    dates_quotas = True
+    """Whether a quota that somebody has set is shown with the time of it, and the default without."""
+
     def __init__(
         self, url: str = "http://octavia", *, start: Callable[[Deadline], Path] | None = None, several: bool = False
     ) -> None:
@@ -120,10 +132,10 @@ class Client:
         self, kind: str, id: str, *, deadline: Deadline, parent: str | None = None,  # noqa: A002
         owner: Ownership | None = None, made_by: str = "", wait: int = 0,
     ) -> ApiObject:  # fmt: skip
-        """One object; ``NotFound`` only when the control plane ``made_by`` says so (see :class:`_verify_not_found`)."""
+        """One object; ``NotFound`` only when the control plane ``made_by`` says so (see :class:`verify_not_found`)."""
         headers = owner.header() if owner else {}
         path = collections.item(kind, id, parent)
-        with _verify_not_found(kind, id, made_by):
+        with verify_not_found(kind, id, made_by):
             response = self.request("GET", path, deadline=deadline, headers=headers, wait=wait, subject=f"{kind} {id}")
         return self._api_object(kind, response)
 
@@ -168,7 +180,7 @@ class Client:
         conflict_deadline = Deadline(min(CONFLICT_SECONDS, deadline.remaining()), deadline.cancelled)
         while True:
             try:
-                with _verify_not_found(kind, id, made_by):
+                with verify_not_found(kind, id, made_by):
                     response = self.request(
                         "PUT", path, deadline=deadline, json={collections.object_key(kind): dict(values)},
                         wait=_wait_seconds(deadline), headers=owner.header() if owner else {},
@@ -188,7 +200,7 @@ class Client:
         path = collections.item(kind, id, parent)
         subject = subject or f"{kind} {id}"
         try:
-            with _verify_not_found(kind, id, made_by):
+            with verify_not_found(kind, id, made_by):
                 response = self.request(
                     "DELETE", path, deadline=deadline, wait=_wait_seconds(deadline), subject=subject
                 )
@@ -219,6 +231,12 @@ class Client:
                 wait=_wait_seconds(deadline),
             )  # fmt: skip
         return answer
+
+    def as_given(
+        self, kind: str, obj: Mapping[str, Any], given: Collection[str], before: Mapping[str, Any]  # noqa: ARG002
+    ) -> Mapping[str, Any]:  # fmt: skip
+        """The object without what the service filled in where no input was given; this API shows nothing of that sort."""
+        return obj
 
     def control_plane(self, *, deadline: Deadline) -> dict[str, Any]:
         """Facts about the control plane: id, version, schema, pid, …"""
@@ -256,7 +274,7 @@ class Client:
             try:
                 return self._send(method, path, options, deadline, subject)
             except TransientError as error:
-                if not (idempotent or isinstance(error, _NotSent)) or not retry_deadline.sleep(
+                if not (idempotent or isinstance(error, NotSent)) or not retry_deadline.sleep(
                     min(error.retry_after, 5.0)
                 ):
                     raise
@@ -278,7 +296,7 @@ class Client:
         except (httpx2.ConnectError, httpx2.ConnectTimeout, RuntimeError) as error:
             if isinstance(error, RuntimeError) and "closed" not in str(error):
                 raise
-            failure = self._unreachable(_NotSent, str(error), subject)
+            failure = self._unreachable(NotSent, str(error), subject)
             self._drop_connection(http)
             raise failure from error
         except httpx2.TransportError as error:
@@ -290,28 +308,40 @@ class Client:
         if response.status_code < 400:
             return response
         response.read()
-        fault = errors.from_response(
-            response.status_code, _json(response), subject=subject, retry_after=response.headers.get("Retry-After")
-        )
+        fault = self._fault(response, subject)
         if self._several and isinstance(fault, TransientError):  # it may be cut off from what they share
             self._drop_connection(http)
         if isinstance(fault, NotFound):
-            raise _NotFoundBy(fault, response.headers.get("X-Octavia-Control-Plane", ""))
+            raise NotFoundBy(fault, self._answered_by(response))
         raise fault
+
+    def _fault(self, response: httpx2.Response, subject: str) -> OctaviaError:
+        return errors.from_response(
+            response.status_code, json_of(response), subject=subject, retry_after=response.headers.get("Retry-After")
+        )
+
+    def _answered_by(self, response: httpx2.Response) -> str:
+        """The id of the control plane that answered."""
+        return str(response.headers.get("X-Octavia-Control-Plane", ""))
 
     def _connect(self, deadline: Deadline) -> httpx2.Client:
         with self._lock:
             if self._http is None:
-                import httpx2
-
-                limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64)
-                # without TLS no certificates are loaded; proxies from the environment do not apply to a Unix socket
-                tls = self.url.startswith("https:")
-                uds = urls.socket_path(self.url) if self._start is None else str(self._start(deadline))
-                transport = httpx2.HTTPTransport(uds=uds, limits=limits, verify=tls)
-                base = self.url if uds is None else "http://octavia"
-                self._http = httpx2.Client(base_url=base, transport=transport, trust_env=uds is None)
+                self._http = self._open(deadline)
             return self._http
+
+    def _open(self, deadline: Deadline) -> httpx2.Client:
+        import httpx2
+
+        uds = urls.socket_path(self.url) if self._start is None else str(self._start(deadline))
+        limits = httpx2.Limits(max_connections=None, max_keepalive_connections=64)
+        transport = httpx2.HTTPTransport(uds=uds, limits=limits, verify=self._verify())
+        base = self.url if uds is None else "http://octavia"
+        # proxies from the environment do not apply to a Unix socket
+        return httpx2.Client(base_url=base, transport=transport, trust_env=uds is None)
+
+    def _verify(self) -> bool | ssl.SSLContext:
+        return self.url.startswith("https:")  # without TLS no certificates are loaded
 
     def _drop_connection(self, http: httpx2.Client) -> None:
         """Make the next request reconnect: to the next control plane, or to the embedded one, which is started if it is gone."""
@@ -325,56 +355,17 @@ class Client:
         hint = "octaviactl doctor" if self._start else "check the provider's endpoint, and that the control plane runs"
         return error(f"{where} does not answer ({reason}).", subject=subject, hint=hint, retry_after=0.2)
 
-    @staticmethod
-    def _api_object(kind: str, response: httpx2.Response) -> ApiObject:
+    def _api_object(self, kind: str, response: httpx2.Response) -> ApiObject:
         return ApiObject(
             object=response.json()[collections.object_key(kind)],
-            control_plane_id=response.headers.get("X-Octavia-Control-Plane", ""),
+            control_plane_id=self._answered_by(response),
             adopted=response.headers.get("X-Octavia-Adopted") == "true",
             key=KINDS[kind].KEY,
         )
 
 
-class _NotSent(Unreachable):
+class NotSent(Unreachable):
     """The connection failed: the request was not sent, so any request may be retried."""
-
-
-class _NotFoundBy(NotFound):
-    """A 404, with the id of the control plane that sent it ("" when unknown)."""
-
-    def __init__(self, error: NotFound, answered_by: str) -> None:
-        super().__init__(error.message, subject=error.subject, hint=error.hint, path=error.path)
-        self.answered_by = answered_by
-
-
-class _verify_not_found:  # noqa: N801 - reads as a word: with _proven(...)
-    """Turn a 404 from anything but the control plane that created the object into :class:`WrongControlPlane`.
-
-    Another control plane (another home, an emptied folder) or a proxy that answers 404 knows nothing about the object.
-    """
-
-    def __init__(self, kind: str, id: str, made_by: str) -> None:  # noqa: A002
-        self._subject = f"{kind} {id}"
-        self._made_by = made_by
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
-        if not isinstance(error, NotFound) or not self._made_by:
-            return
-        answered_by = error.answered_by if isinstance(error, _NotFoundBy) else ""
-        if answered_by == self._made_by:
-            return
-        responder = (
-            f"control plane {answered_by}" if answered_by else "something that does not say which control plane it is"
-        )
-        raise WrongControlPlane(
-            f"was made by control plane {self._made_by}, and {responder} answers, which knows nothing about it.",
-            subject=self._subject,
-            hint="point the provider's endpoint or OCTAVIA_HOME back to the control plane that made it, or remove the "
-            "resource from the state (pulumi state delete, or octaviactl stack forget) if that control plane is lost",
-        ) from None
 
 
 def _wait_seconds(deadline: Deadline) -> int:
@@ -382,7 +373,8 @@ def _wait_seconds(deadline: Deadline) -> int:
     return max(1, min(WAIT_SECONDS, int(deadline.remaining())))
 
 
-def _json(response: httpx2.Response) -> Any:
+def json_of(response: httpx2.Response) -> Any:
+    """Its body; None where it is no JSON."""
     try:
         return response.json()
     except ValueError:

@@ -7,13 +7,16 @@ stack that two people share must not change because their environments differ.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from octavia_provider.client import embedded
+from octavia_provider.client import embedded, keystone
 from octavia_provider.kit import paths, urls
 from octavia_provider.model.errors import spell
+from octavia_provider.model.metadata import Attribute, attributes
+from octavia_provider.model.naming import camel
 from octavia_provider.model.near import did_you_mean
 from octavia_provider.model.unknown import Unknown
 from octavia_provider.model.validation import validate
@@ -21,7 +24,14 @@ from octavia_provider.model.validation import validate
 from . import values
 from .inputs import Failure
 
-NAMES = ("endpoint", "home")
+if TYPE_CHECKING:
+    from octavia_provider.client.client import Client
+
+OCTAVIA = "octavia"
+"""The driver of an Octavia that somebody else runs."""
+NAMES = ("endpoint", "home", "driver", *keystone.OPTIONS)
+_MEANS_ANOTHER = ("endpoint", "home", "driver", "authUrl", "region")
+"""Options that may name another control plane; the others say who asks it, and how."""
 IGNORED = frozenset({"version", "pluginDownloadURL"})
 """Inputs of a provider resource that belong to the engine. Names that begin with two underscores do too."""
 
@@ -34,14 +44,51 @@ def check(news: Mapping[str, Any]) -> list[Failure]:
     found = [
         Failure(
             name,
-            f"is not a configuration of this provider, which knows {' and '.join(NAMES)}{did_you_mean(name, NAMES)}",
+            f"is not a configuration of this provider, which knows {', '.join(NAMES)}{did_you_mean(name, NAMES)}",
         )
         for name, value in given.items()
         if name not in NAMES and value is not None and not isinstance(value, Unknown)
     ]
-    known = {name: given[name] for name in NAMES if name in given}
-    found += [Failure(spell(v.path), v.message) for v in validate(ProviderConfig, known).violations]
+    known = {
+        attr.name: _read(attr, given[attr.camel]) for attr in attributes(ProviderConfig).values() if attr.camel in given
+    }
+    found += [Failure(camel(spell(v.path)), v.message) for v in validate(ProviderConfig, known).violations]
     return sorted(found, key=lambda failure: [*given].index(failure.path))
+
+
+def _read(attr: Attribute, value: Any) -> Any:
+    """The configuration of a stack is text."""
+    words = {"true": True, "false": False}
+    return words.get(value.lower(), value) if attr.annotation is bool and isinstance(value, str) else value
+
+
+def drives_octavia(config: Mapping[str, Any]) -> bool:
+    """Whether the resources are made by an Octavia that somebody else runs."""
+    return (get_text(config, "driver") or os.environ.get("OCTAVIA_DRIVER")) == OCTAVIA
+
+
+def connect(config: Mapping[str, Any], *, start: bool) -> Client:
+    """The client of what the options name; nothing is called yet."""
+    endpoint, home = get_text(config, "endpoint"), get_text(config, "home")
+    if not drives_octavia(config):
+        return embedded.connect(endpoint, home, start=start)
+    from octavia_provider.client.stock.service import StockClient
+
+    login = keystone.login(_options(config)) if signs_in(config) else None  # without: one that asks for no token
+    endpoint = endpoint or os.environ.get("OCTAVIA_ENDPOINT") or None
+    return StockClient(login, keystone.without_version(endpoint) if endpoint else None)
+
+
+def signs_in(config: Mapping[str, Any]) -> bool:
+    """Whether a token of Keystone is needed."""
+    if not drives_octavia(config):
+        return False
+    endpoint = get_text(config, "endpoint") or os.environ.get("OCTAVIA_ENDPOINT")
+    return not endpoint or keystone.named(_options(config))
+
+
+def _options(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: values.plain(config.get(name)) for name in keystone.OPTIONS}
 
 
 def _of_engine(name: str) -> bool:
@@ -64,9 +111,9 @@ def diff(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[tuple[str, bo
     for name in NAMES:
         old, new = values.plain(olds.get(name)) or None, values.plain(news.get(name)) or None
         if isinstance(new, Unknown):
-            found.append((name, True))
+            found.append((name, name in _MEANS_ANOTHER))
         elif old != new:
-            found.append((name, not before & after))
+            found.append((name, name in _MEANS_ANOTHER and not before & after))
     return found
 
 
@@ -74,6 +121,9 @@ def _control_planes(config: Mapping[str, Any]) -> frozenset[str]:
     """Those that are named share their state: who names one of them names them all."""
     home = get_text(config, "home")
     url = embedded.endpoint(get_text(config, "endpoint"), home)
+    if drives_octavia(config):
+        where = [url, *(get_text(config, name) for name in ("authUrl", "region"))]
+        return frozenset({" ".join(["octavia", *(word or "" for word in where)])})
     return frozenset(map(_key, urls.endpoints(url))) if url else frozenset({str(paths.home(home))})
 
 

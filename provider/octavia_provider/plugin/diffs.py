@@ -8,8 +8,8 @@ not set (``filled``), the chosen value is compared in place of the old input, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from octavia_provider.model.errors import Path
@@ -61,8 +61,9 @@ class Sides:
         return {name: value for name, value in self.after.items() if is_set(self.new, name)}
 
 
-def diff(sides: Sides, ignore: Sequence[str] = ()) -> list[Change]:
-    """The changes from the old inputs to the new ones; ``ignore`` lists attributes in Pulumi's names."""
+def diff(sides: Sides, ignore: Sequence[str] = (), fixed: Collection[str] = ()) -> list[Change]:
+    """The changes from the old inputs to the new ones; ``ignore`` lists attributes in Pulumi's names, ``fixed`` (the model's
+    names) those that the service cannot change."""
     old, new, before, after, outputs = sides.old, sides.new, sides.before, sides.after, sides.outputs
     found: list[Change] = []
     for name, attr in inputs(sides.kind).items():
@@ -76,7 +77,8 @@ def diff(sides: Sides, ignore: Sequence[str] = ()) -> list[Change]:
             left = left if was_set else outputs.get(name)
         left = fill_chosen(attr, left, outputs.get(name))
         right = fill_chosen(attr, after.get(name), left)
-        found.extend(_compare(attr, (name,), left, right, was_set=was_set, now_set=now_set))
+        changes = _compare(attr, (name,), left, right, was_set=was_set, now_set=now_set)
+        found.extend(replace(change, replaces=True) if name in fixed else change for change in changes)
     return found
 
 

@@ -7,7 +7,7 @@ decoded (``values``) and have Pulumi's names. Check and Diff are pure.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -96,12 +96,14 @@ class ResourceHandler:
         return ineffective_inputs(self.kind, inputs) if self.kind.NOTES else []
 
     def diff(
-        self, old_inputs: Properties, olds: Properties, news: Properties, ignore: Sequence[str] = ()
-    ) -> DiffResult:
-        """What changes between old inputs (and outputs) and new inputs, and what each change costs."""
+        self, old_inputs: Properties, olds: Properties, news: Properties, ignore: Sequence[str] = (),
+        fixed: Collection[str] = (),
+    ) -> DiffResult:  # fmt: skip
+        """What changes between old inputs (and outputs) and new inputs, and what each change costs; ``fixed``: attributes that
+        the service cannot change, though the model can."""
         old, old_outputs, new = (self._to_model(side) for side in (old_inputs, olds, news))
         sides = diffs.Sides.of(self.kind, old, old_outputs, new)
-        changes = diffs.diff(sides, ignore)
+        changes = diffs.diff(sides, ignore, fixed)
         attrs = {change.attribute.name: change.attribute for change in changes}
         replaces = list(dict.fromkeys(change.attribute.camel for change in changes if change.replaces))
         delete_first = any(change.replaces and change.attribute.delete_before_replace for change in changes)
@@ -110,7 +112,7 @@ class ResourceHandler:
             given=sides.given,
             replaces=replaces,
             stables=["id", *([] if replaces else self._stables(olds, set(attrs)))],
-            delete_before_replace=bool(changes) and (delete_first or self._must_delete_first(sides)),
+            delete_before_replace=bool(changes) and (delete_first or self._must_delete_first(sides, fixed)),
             effects=self._effects(changes, old, new, {n for n, a in attrs.items() if _is_secret(a, old_inputs, news)}),
         )
 
@@ -173,6 +175,8 @@ class ResourceHandler:
         except NotFound:
             return None
         obj = self.without_derived_values(call, answer.object, old_inputs)
+        given = {name for name, value in self._to_model(old_inputs).items() if value is not None}
+        obj = call.client.as_given(self.kind_name, obj, given, self._to_model(olds))
         properties = self._outputs(answer, old_inputs, parent)
         # a managed resource has a name among its inputs; one that is only read (``LoadBalancer.get``) has no inputs
         only_read = bool(olds) and not old_inputs and NAME in inputs(self.kind)
@@ -220,10 +224,15 @@ class ResourceHandler:
         return property_names.to_model(self.kind, values.plain(properties))[0]
 
     def _create_body(self, news: Properties) -> dict[str, Any]:
-        """The body of a POST: the inputs that are set, in canonical form; the control plane adds the defaults."""
+        """The body of a POST: the inputs that are set, in canonical form (but references to containers: a stock Octavia wants the
+        whole href); the control plane adds the defaults."""
         raw = self._to_model(news)
         canonical = validate(self.kind, raw).values
-        return {name: canonical[name] for name in inputs(self.kind) if diffs.is_set(raw, name)}
+        return {
+            name: raw[name] if attr.reference == "tls_container" else canonical[name]
+            for name, attr in inputs(self.kind).items()
+            if diffs.is_set(raw, name)
+        }
 
     def _update_body(
         self, old_inputs: Properties, olds: Properties, news: Properties, ignore: Sequence[str]
@@ -239,7 +248,9 @@ class ResourceHandler:
         defaults = {
             name: known[name].default for name in changed if known[name].null is not None
         }  # null says something else
-        return {name: found.given.get(name, defaults.get(name)) for name in changed}
+        hrefs = {n: v for n, v in self._to_model(news).items() if n in known and known[n].reference == "tls_container"}
+        given = {**found.given, **hrefs}
+        return {name: given.get(name, defaults.get(name)) for name in changed}
 
     def _wait_until_settled(
         self, call: CallContext, answer: ApiObject, news: Properties, parent: str | None = None
@@ -307,7 +318,7 @@ class ResourceHandler:
             found.append((cause, effect))
         return effects.worst_first(found)
 
-    def _must_delete_first(self, sides: diffs.Sides) -> bool:
+    def _must_delete_first(self, sides: diffs.Sides, fixed: Collection[str]) -> bool:  # noqa: ARG002
         required = {name for name, attr in inputs(self.kind).items() if attr.required}
         before, after = sides.was, sides.after
         if required - after.keys() or required - before.keys():

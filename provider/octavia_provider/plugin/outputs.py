@@ -95,8 +95,9 @@ def to_inputs(
         elif name == NAME or (
             value is not None and _is_input(attr, value, was_set=diffs.is_set(raw, name), computed=computed)
         ):
+            shown = obj[name] if attr.reference == "tls_container" else value  # a stock Octavia takes whole hrefs alone
             result[attr.camel] = _keep_form(
-                attr, property_names.to_pulumi(kind, {name: value})[attr.camel], old_inputs.get(attr.camel)
+                attr, property_names.to_pulumi(kind, {name: shown})[attr.camel], old_inputs.get(attr.camel)
             )
     return {name: _without_nulls(value) for name, value in result.items()}
 

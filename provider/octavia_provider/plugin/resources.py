@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from octavia_provider.model.naming import camel
 from octavia_provider.model.validation import validate
 
 from . import values
+from .diffs import Sides
 from .handler import CallContext, DiffResult, Properties, ReadResult, ResourceHandler
 from .inputs import Failure, Naming
 
@@ -73,6 +74,13 @@ class Pool(ResourceHandler):
     """``octavia:index:Pool``."""
 
     kind_name = "pool"
+
+    def _must_delete_first(self, sides: Sides, fixed: Collection[str]) -> bool:
+        """A stock Octavia gives a listener no second pool of its own."""
+        same_listener = sides.before.get("listener_id") and sides.before["listener_id"] == sides.after.get(
+            "listener_id"
+        )
+        return bool(fixed and same_listener) or super()._must_delete_first(sides, fixed)
 
     def computed_inputs(self, obj: Properties, old_inputs: Properties) -> Sequence[str]:
         """The load balancer is required when no listener is set."""
@@ -171,14 +179,15 @@ class TlsContainer(ResourceHandler):
         return checked, failures
 
     def diff(
-        self, old_inputs: Properties, olds: Properties, news: Properties, ignore: Sequence[str] = ()
-    ) -> DiffResult:
+        self, old_inputs: Properties, olds: Properties, news: Properties, ignore: Sequence[str] = (),
+        fixed: Collection[str] = (),
+    ) -> DiffResult:  # fmt: skip
         """Adding the key for an unchanged certificate is no change."""
-        found = super().diff(old_inputs, olds, news, ignore)
+        found = super().diff(old_inputs, olds, news, ignore, fixed)
         changed = {change.attribute.name for change in found.changes}
         if not self._has_no_key(old_inputs) or "certificate" in changed or not changed & KEY:
             return found
-        return super().diff(old_inputs, olds, {n: v for n, v in news.items() if n not in KEY_INPUTS}, ignore)
+        return super().diff(old_inputs, olds, {n: v for n, v in news.items() if n not in KEY_INPUTS}, ignore, fixed)
 
     def _has_no_key(self, properties: Properties) -> bool:
         raw = self._to_model(properties)
@@ -232,8 +241,9 @@ class Quota(ResourceHandler):
     def read(self, call: CallContext, id: str, olds: Properties, old_inputs: Properties) -> ReadResult | None:  # noqa: A002
         """Default limits do not count as a quota: the API returns them without a creation time."""
         found = super().read(call, id, olds, old_inputs)
-        from_this_product = found is not None and found.properties.get("controlPlaneId")
-        return None if found is None or (from_this_product and "createdAt" not in found.properties) else found
+        if found is None or not call.client.dates_quotas:
+            return found
+        return found if "createdAt" in found.properties else None
 
 
 class LocalNetwork(ResourceHandler):

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from octavia_provider import __version__
+from octavia_provider.client import keystone
 from octavia_provider.model.errors import PermanentError
 from octavia_provider.model.kinds import KINDS, PARENTS
 from octavia_provider.model.metadata import Attribute, attributes, inputs
@@ -93,13 +94,20 @@ def build() -> dict[str, Any]:
 
 def _configuration() -> dict[str, Any]:
     # no defaultInfo: with it SDKs write one user's environment into the state that others share (see config)
-    return {
-        option.name: {
-            "type": "string",
-            "description": f"{option.doc} The environment variable OCTAVIA_{option.name.upper()} says it otherwise.",
-        }
-        for option in attributes(ProviderConfig).values()
+    return {attr.camel: _option(attr) for attr in attributes(ProviderConfig).values()}
+
+
+def _option(attr: Attribute) -> dict[str, Any]:
+    variable = (
+        "OS_…, where neither it nor a cloud is given,"
+        if attr.camel in keystone.OPTIONS
+        else f"OCTAVIA_{attr.name.upper()}"
+    )
+    found = {
+        "type": _TYPES[attr.annotation],
+        "description": f"{attr.doc} The environment variable {variable} says it otherwise.",
     }
+    return {**found, "secret": True} if attr.secret else found
 
 
 def _resource(handler: ResourceHandler, types: dict[str, Any]) -> dict[str, Any]:

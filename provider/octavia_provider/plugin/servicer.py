@@ -7,7 +7,7 @@ thread pool because they wait for the control plane; Check and Diff are pure, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
@@ -23,7 +23,7 @@ from octavia_provider.model.errors import PermanentError
 from octavia_provider.model.near import did_you_mean
 from octavia_provider.pulumirpc import proto
 
-from . import config, failures, functions, language, property_names, values
+from . import config, failures, functions, language, property_names, stock, values
 from .failures import InitFailed
 from .handler import DiffResult, ResourceHandler
 from .inputs import Failure, Naming
@@ -114,6 +114,8 @@ class Servicer(Base):  # type: ignore[misc]
             self._session.record_checked(request.urn)
             olds, news = values.decode(request.olds), values.decode(request.news)
             inputs, found = handler.check(news, olds, _naming(request))
+            if self._session.drives_octavia:
+                found += stock.refusals(handler.kind_name, handler.kind, inputs, self._session)
             if not found:
                 self._session.warn_ineffective(request.urn, handler.ineffective_inputs(inputs))
                 self._session.warn_once(request.urn, handler.warnings(inputs, datetime.now(UTC)))
@@ -125,7 +127,9 @@ class Servicer(Base):  # type: ignore[misc]
             handler = _handler(request)
             self._session.record_known_id(request.urn, request.id)
             old_inputs, olds = _olds(request)
-            found = handler.diff(old_inputs, olds, values.decode(request.news), request.ignoreChanges)
+            found = handler.diff(
+                old_inputs, olds, values.decode(request.news), request.ignoreChanges, self._fixed(handler)
+            )
             problems = ignoring.problems(handler.kind, request.ignoreChanges, underscores=language.uses_snake_case())
             self._session.warn_once(request.urn, problems)
             self._session.report_effects(request.urn, found.effects)
@@ -206,6 +210,9 @@ class Servicer(Base):  # type: ignore[misc]
         except Exception as error:
             self._session.warn_failure(token, failures.message(error))
             raise
+
+    def _fixed(self, handler: ResourceHandler) -> Collection[str]:
+        return stock.fixed(handler.kind_name) if self._session.drives_octavia else ()
 
     def _call(self, request: Any) -> Any:
         return self._session.call(request.urn, request.name, request.timeout)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from octavia_provider.client import embedded
+from octavia_provider.client import keystone
 from octavia_provider.client.client import Client, Ownership
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.kit import logs
@@ -55,6 +55,8 @@ class ProviderSession:
             self._confirmed = set()
             self._configured, self._config = True, settings
             self._provider = "" if provider in struct.UNKNOWNS else provider
+            if config.signs_in(settings):
+                keystone.prepare()
         for client in clients:
             client.close()
 
@@ -68,10 +70,16 @@ class ProviderSession:
         with self._lock:
             if not self._configured:
                 raise PermanentError("Configure was not called before the first resource.", subject="provider")
+            start = start or config.drives_octavia(self._config)  # where nothing is started, there is one client
             if start not in self._clients:
-                home, endpoint = config.get_text(self._config, "home"), config.get_text(self._config, "endpoint")
-                self._clients[start] = embedded.connect(endpoint, home, start=start)
+                self._clients[start] = config.connect(self._config, start=start)
             return self._clients[start]
+
+    @property
+    def drives_octavia(self) -> bool:
+        """Whether the resources are made by an Octavia that somebody else runs."""
+        with self._lock:
+            return config.drives_octavia(self._config)
 
     def call(self, urn: str, name: str, timeout: float) -> CallContext:
         """The context of one call to the control plane; ``timeout`` in seconds, 0 for the default."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real control plane of OpenStack on this machine, for tests: ``python tests/openstack/services up ROOT VENV`` and ``… down ROOT``.
+"""A real control plane of OpenStack on this machine, for tests: ``python tests/openstack/services up ROOT VENV [octavia]`` and ``… down ROOT``.
 
 Keystone, Placement, Glance, Neutron, Nova (two computes with the fake hypervisor) and Barbican, with MariaDB and RabbitMQ. All of it is under ROOT
-and on loopback; what it started is ended by its process ids. Run by scripts/test-openstack, as root.
+and on loopback; what it started is ended by its process ids. Run by scripts/test-openstack, as root. With ``octavia``: Keystone and Octavia alone.
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import sys
 from pathlib import Path
 
 import cloud
+import octavia
 
 if __name__ == "__main__":
     verb, root, *rest = sys.argv[1:]
     if verb == "up":
-        cloud.Cloud(Path(root), Path(rest[0])).up()
+        sort = octavia.OctaviaCloud if rest[1:] == ["octavia"] else cloud.Cloud
+        sort(Path(root), Path(rest[0])).up()
     else:
         cloud.down(Path(root))

@@ -14,10 +14,10 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from configuration import (
     COMPUTES,
@@ -32,7 +32,6 @@ from configuration import (
     url,
 )
 
-DATABASES = ("keystone", "placement", "glance", "neutron", "nova_api", "nova", "nova_cell0", "barbican")
 FIRST_ENDED = (
     "nova-compute",
     "nova",
@@ -40,6 +39,7 @@ FIRST_ENDED = (
     "glance",
     "placement",
     "barbican",
+    "octavia",
     "keystone",
     "rabbit",
     "epmd",
@@ -69,6 +69,12 @@ def answers(address: str) -> bool:
 class Cloud:
     """``root``: everything that it writes; ``venv``: where the services are installed."""
 
+    databases: ClassVar[Sequence[str]] = (
+        "keystone", "placement", "glance", "neutron", "nova_api", "nova", "nova_cell0", "barbican",
+    )  # fmt: skip
+    catalogue: ClassVar[Sequence[str]] = ("placement", "glance", "neutron", "nova", "barbican")
+    configuration: ClassVar[type[Configuration]] = Configuration
+
     def __init__(self, root: Path, venv: Path) -> None:
         self.root, self.venv, self.bin = root, venv, venv / "bin"
         self.etc, self.began = root / "etc", time.monotonic()
@@ -85,7 +91,7 @@ class Cloud:
         if (self.root / "pids.json").exists():
             raise SystemExit(f"{self.root} is up already: down first")
         self.root.mkdir(parents=True, exist_ok=True)
-        Configuration(self.root, self.venv).write()
+        self.configuration(self.root, self.venv).write()
         try:
             self._databases()
             self._services()
@@ -137,7 +143,7 @@ class Cloud:
         self._start("mariadb", "/usr/sbin/mariadbd", f"--defaults-file={self.etc}/my.cnf")
         self._rabbitmq()
         until(lambda: self._sql("select 1"), "MariaDB")
-        for name in DATABASES:
+        for name in self.databases:
             self._sql(f"create database {name} character set utf8mb3")
         keys = self.etc / "keystone/keys"
         keys.mkdir(mode=0o700)
@@ -145,9 +151,13 @@ class Cloud:
             (keys / name).write_bytes(base64.urlsafe_b64encode(secrets.token_bytes(32)))
             (keys / name).chmod(0o600)
         with ThreadPoolExecutor() as pool:
-            for done in [pool.submit(one) for one in (self._identity_and_nova, self._others)]:
+            for done in [pool.submit(one) for one in self._chains()]:
                 done.result()
         self._say("databases")
+
+    def _chains(self) -> Sequence[Callable[[], None]]:
+        """What fills the databases; each beside the others."""
+        return (self._identity_and_nova, self._others)
 
     def _sql(self, words: str) -> bool:
         command = ["mariadb", "--no-defaults", "-S", str(self.root / "mysql.sock"), "-u", "root", "-e", words]
@@ -166,7 +176,7 @@ class Cloud:
         named = {f"RABBITMQ_{name}": value for name, value in places.items()}
         self._start("rabbit", "/usr/lib/rabbitmq/bin/rabbitmq-server", **here, **named)
 
-    def _identity_and_nova(self) -> None:
+    def _identity(self) -> None:
         keystone = ("--config-file", self.etc / "keystone/keystone.conf")
         self._manage("keystone-manage", *keystone, "db_sync")
         endpoints = [
@@ -185,6 +195,9 @@ class Cloud:
             *endpoints,
         )
         self._wsgi("keystone", "keystone.wsgi.api", 4)
+
+    def _identity_and_nova(self) -> None:
+        self._identity()
         self._manage("placement-manage", "--config-file", self.etc / "placement/placement.conf", "db", "sync")
         nova, written = ("--config-file", self.etc / "nova/nova.conf"), Configuration(self.root, self.venv)
         self._manage("nova-manage", *nova, "api_db", "sync")
@@ -239,7 +252,7 @@ class Cloud:
 
     def _users(self) -> None:
         """One user for all services, the catalogue, the roles of Octavia and Barbican."""
-        identity = _connect().identity
+        identity = connect().identity
         roles = {one.name: one for one in identity.roles()}
         for name in ("service", "creator", "load-balancer_member", "load-balancer_admin"):
             roles.setdefault(name, None)
@@ -250,7 +263,8 @@ class Cloud:
         )
         for name in ("admin", "service"):
             identity.assign_project_role_to_user(project, user, roles[name])
-        for name, (kind, path) in TYPES.items():
+        for name in self.catalogue:
+            kind, path = TYPES[name]
             service = identity.create_service(type=kind, name=name)
             for interface in ("public", "internal", "admin"):
                 identity.create_endpoint(
@@ -259,7 +273,7 @@ class Cloud:
 
     def _contents(self) -> None:
         """A compute flavor, an image (empty: nothing boots it), both computes."""
-        connection = _connect()
+        connection = connect()
         connection.compute.create_flavor(name="amphora", ram=512, vcpus=1, disk=1)
         connection.image.create_image(
             name="amphora", disk_format="raw", container_format="bare", visibility="public", tags=["amphora"],
@@ -277,7 +291,7 @@ class Cloud:
         )
 
 
-def _connect() -> Any:
+def connect() -> Any:
     import openstack
 
     return openstack.connect(cloud="admin")

@@ -8,10 +8,13 @@ from pathlib import Path
 
 PASSWORD = "octavia-test"  # everywhere: all of it is on loopback, and gone after the tests
 REGION = "RegionOne"
-PORTS = {"keystone": 15000, "placement": 15778, "glance": 15292, "neutron": 15696, "nova": 15774, "barbican": 15311}
+PORTS = {
+    "keystone": 15000, "placement": 15778, "glance": 15292, "neutron": 15696, "nova": 15774, "barbican": 15311,
+    "octavia": 15876,
+}  # fmt: skip
 TYPES = {
     "placement": ("placement", ""), "glance": ("image", ""), "neutron": ("network", ""), "nova": ("compute", "/v2.1"),
-    "barbican": ("key-manager", ""),
+    "barbican": ("key-manager", ""), "octavia": ("load-balancer", ""),
 }  # fmt: skip
 RABBIT, EPMD, DISTRIBUTION = 15673, 15369, 15370
 COMPUTES = ("compute-1", "compute-2")

@@ -26,7 +26,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ({"endpoint": "http://one:9876,two"}, ["endpoint"]),
         ({"endpoint": ","}, ["endpoint"]),
         ({"endpoint": "octavia.example.org"}, ["endpoint"]),
-        ({"home": 3, "region": "x"}, ["home", "region"]),
+        ({"home": 3, "regoin": "x", "insecure": "true"}, ["home", "regoin"]),
     ],
 )
 def test_check(news: dict[str, Any], paths: list[str]) -> None:

@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Objects in Octavia's form and in the model's; what Octavia has no place for is kept in tags of ours, which nobody is shown.
+
+``octavia:create=<digest>``    which create made it: a create whose answer was lost is found again
+``octavia:listener=<id>``      the listener that a pool was made for
+``octavia:name=<name>``        the name of an L7 rule, which has none in Octavia
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from octavia_provider.client.client import Ownership
+from octavia_provider.model.health_monitor import HTTP_DEFAULTS
+from octavia_provider.model.kinds import BALANCER_KINDS, KINDS
+from octavia_provider.model.metadata import attributes, inputs
+
+PREFIX = "octavia:"
+CREATE, LISTENER, NAME = (f"{PREFIX}{word}=" for word in ("create", "listener", "name"))
+TAGGED = frozenset(BALANCER_KINDS)
+"""Kinds whose objects have tags in Octavia."""
+_WITHOUT_NAME = "l7_rule"
+_PARENT_IN_LIST = {"listener": "loadbalancers", "pool": "loadbalancers", "health_monitor": "pools"}
+_PARENT = {"listener": "loadbalancer_id", "pool": "loadbalancer_id", "health_monitor": "pool_id"}
+_ERROR = (
+    "Octavia ended it in ERROR and does not say why: the log of its worker does. A load balancer is repaired by "
+    "`openstack loadbalancer failover`, other objects by the next update"
+)
+
+
+def key(kind: str, values: Mapping[str, Any], owner: Ownership) -> str:
+    """The tag of a create: of whom, and what. Without the name, which is another one in each run where the engine makes it up."""
+    made = {name: value for name, value in values.items() if name != "name"}
+    text = json.dumps([owner.provider, owner.urn, kind, made], sort_keys=True, default=str)
+    return CREATE + hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def body(kind: str, values: Mapping[str, Any], kept: Collection[str] = (), *, whole: bool = False) -> dict[str, Any]:
+    """A body from the model's values; ``kept``: tags of ours that the object has. ``whole``: a create."""
+    sent = {name: _sent(kind, name, value) for name, value in values.items()}
+    hidden = [tag for tag in kept if not (kind == _WITHOUT_NAME and "name" in sent and tag.startswith(NAME))]
+    if kind == _WITHOUT_NAME and (name := sent.pop("name", None)):
+        hidden.append(NAME + name)
+    if whole and kind == "pool" and sent.get("listener_id"):
+        hidden.append(LISTENER + sent["listener_id"])
+    if kind in TAGGED and ("tags" in sent or hidden):
+        sent["tags"] = [*(sent.get("tags") or ()), *hidden]
+    return sent
+
+
+def asks_tags(kind: str, values: Mapping[str, Any]) -> bool:
+    """Whether an update of these values writes the tags, so that ours have to be known."""
+    return kind in TAGGED and ("tags" in values or (kind == _WITHOUT_NAME and "name" in values))
+
+
+def tags_of_ours(obj: Mapping[str, Any]) -> list[str]:
+    """Of an object in Octavia's form."""
+    return [tag for tag in obj.get("tags") or () if tag.startswith(PREFIX)]
+
+
+def shown(kind: str, obj: Mapping[str, Any]) -> dict[str, Any]:
+    """An object in the model's form."""
+    found = dict(obj)
+    hidden = tags_of_ours(obj)
+    if "tags" in found:
+        found["tags"] = [tag for tag in found["tags"] or () if tag not in hidden]
+    if kind in _PARENT_IN_LIST and not found.get(_PARENT[kind]):
+        found[_PARENT[kind]] = _first(obj, _PARENT_IN_LIST[kind])
+    match kind:
+        case "pool":
+            listeners = {one["id"] for one in obj.get("listeners") or ()}
+            found["listener_id"] = next((id_ for id_ in _said(hidden, LISTENER) if id_ in listeners), None)
+        case "l7_rule":
+            found["name"] = next(iter(_said(hidden, NAME)), "")
+        case "member":
+            found["request_sriov"] = found.get("vnic_type") == "direct"
+        case "health_monitor":
+            version = found.get("http_version")
+            found["http_version"] = str(float(version)) if version is not None else None
+    _complete(kind, found)
+    if found.get("provisioning_status") == "ERROR":
+        found.setdefault("provisioning_error", _ERROR)
+    return found
+
+
+def _complete(kind: str, found: dict[str, Any]) -> None:
+    """Add what the schema says is always there."""
+    for name, attr in attributes(KINDS[kind]).items():
+        if not attr.nullable and attr.default is not None and found.get(name) is None:
+            found[name] = attr.default
+    if kind not in BALANCER_KINDS:  # what operators set up has neither in Octavia
+        for name, value in (("provisioning_status", "ACTIVE"), ("project_id", ""), ("created_at", "")):
+            found.setdefault(name, value)
+
+
+def as_given(kind: str, obj: Mapping[str, Any], given: Collection[str], before: Mapping[str, Any]) -> dict[str, Any]:
+    """An object without what Octavia filled in: defaults that are in force there, and are no inputs in the model.
+
+    ``given``: the inputs that are set. ``before``: the old outputs (the model's names): what it said then too was its own.
+    """
+    known = inputs(KINDS[kind])
+    found = dict(obj)
+    for name, attr in known.items():
+        value = found.get(name)
+        if name in given or value is None or attr.required or attr.filled or name == "name":
+            continue
+        if value == _default(kind, name) or (before and _plain(value) == _plain(before.get(name))):
+            found[name] = None
+    return found
+
+
+def _default(kind: str, name: str) -> Any:
+    return HTTP_DEFAULTS.get(name) if kind == "health_monitor" else None
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _sent(kind: str, name: str, value: Any) -> Any:
+    if kind == "health_monitor" and name == "http_version" and value is not None:
+        return float(value)
+    if isinstance(value, Mapping):
+        return {n: v for n, v in value.items() if v is not None}
+    if isinstance(value, (list, tuple)):
+        return [_sent("", "", item) for item in value]
+    return value
+
+
+def _first(obj: Mapping[str, Any], name: str) -> str | None:
+    return next((str(one["id"]) for one in obj.get(name) or ()), None)
+
+
+def _said(tags: Collection[str], prefix: str) -> list[str]:
+    return [tag.removeprefix(prefix) for tag in tags if tag.startswith(prefix)]
