@@ -34,8 +34,30 @@ export class Provider extends pulumi.ProviderResource {
         let resourceInputs: pulumi.Inputs = {};
         opts = opts || {};
         {
+            resourceInputs["applicationCredentialId"] = args?.applicationCredentialId;
+            resourceInputs["applicationCredentialName"] = args?.applicationCredentialName;
+            resourceInputs["applicationCredentialSecret"] = args?.applicationCredentialSecret ? pulumi.secret(args.applicationCredentialSecret) : undefined;
+            resourceInputs["authUrl"] = args?.authUrl;
+            resourceInputs["cacertFile"] = args?.cacertFile;
+            resourceInputs["cert"] = args?.cert;
+            resourceInputs["cloud"] = args?.cloud;
+            resourceInputs["driver"] = args?.driver;
             resourceInputs["endpoint"] = args?.endpoint;
+            resourceInputs["endpointType"] = args?.endpointType;
             resourceInputs["home"] = args?.home;
+            resourceInputs["insecure"] = pulumi.output(args?.insecure).apply(JSON.stringify);
+            resourceInputs["key"] = args?.key;
+            resourceInputs["password"] = args?.password ? pulumi.secret(args.password) : undefined;
+            resourceInputs["projectDomainId"] = args?.projectDomainId;
+            resourceInputs["projectDomainName"] = args?.projectDomainName;
+            resourceInputs["region"] = args?.region;
+            resourceInputs["tenantId"] = args?.tenantId;
+            resourceInputs["tenantName"] = args?.tenantName;
+            resourceInputs["token"] = args?.token ? pulumi.secret(args.token) : undefined;
+            resourceInputs["userDomainId"] = args?.userDomainId;
+            resourceInputs["userDomainName"] = args?.userDomainName;
+            resourceInputs["userId"] = args?.userId;
+            resourceInputs["userName"] = args?.userName;
         }
         opts = pulumi.mergeOptions(utilities.resourceOptsDefaults(), opts);
         super(Provider.__pulumiType, name, resourceInputs, opts);
@@ -47,11 +69,99 @@ export class Provider extends pulumi.ProviderResource {
  */
 export interface ProviderArgs {
     /**
+     * The id of an application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    applicationCredentialId?: pulumi.Input<string | undefined>;
+    /**
+     * The name of an application credential, with the user. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    applicationCredentialName?: pulumi.Input<string | undefined>;
+    /**
+     * The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    applicationCredentialSecret?: pulumi.Input<string | undefined>;
+    /**
+     * The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    authUrl?: pulumi.Input<string | undefined>;
+    /**
+     * A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    cacertFile?: pulumi.Input<string | undefined>;
+    /**
+     * A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    cert?: pulumi.Input<string | undefined>;
+    /**
+     * The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    cloud?: pulumi.Input<string | undefined>;
+    /**
+     * What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
+     */
+    driver?: pulumi.Input<string | undefined>;
+    /**
      * URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
      */
     endpoint?: pulumi.Input<string | undefined>;
     /**
+     * The interface in the catalogue: public, internal or admin. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    endpointType?: pulumi.Input<string | undefined>;
+    /**
      * Directory of the embedded control plane: its database, certificates, socket and log. The environment variable OCTAVIA_HOME says it otherwise.
      */
     home?: pulumi.Input<string | undefined>;
+    /**
+     * Whether certificates are not verified. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    insecure?: pulumi.Input<boolean | undefined>;
+    /**
+     * A file with the key of the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    key?: pulumi.Input<string | undefined>;
+    /**
+     * The user's password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    password?: pulumi.Input<string | undefined>;
+    /**
+     * The id of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    projectDomainId?: pulumi.Input<string | undefined>;
+    /**
+     * The name of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    projectDomainName?: pulumi.Input<string | undefined>;
+    /**
+     * The region of the cloud. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    region?: pulumi.Input<string | undefined>;
+    /**
+     * The project's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    tenantId?: pulumi.Input<string | undefined>;
+    /**
+     * The project's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    tenantName?: pulumi.Input<string | undefined>;
+    /**
+     * A token, in place of a user and a password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    token?: pulumi.Input<string | undefined>;
+    /**
+     * The id of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    userDomainId?: pulumi.Input<string | undefined>;
+    /**
+     * The name of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    userDomainName?: pulumi.Input<string | undefined>;
+    /**
+     * The user's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    userId?: pulumi.Input<string | undefined>;
+    /**
+     * The user's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     */
+    userName?: pulumi.Input<string | undefined>;
 }

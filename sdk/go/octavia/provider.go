@@ -23,6 +23,15 @@ func NewProvider(ctx *pulumi.Context,
 		args = &ProviderArgs{}
 	}
 
+	if args.ApplicationCredentialSecret != nil {
+		args.ApplicationCredentialSecret = pulumi.ToSecret(args.ApplicationCredentialSecret).(pulumi.StringPtrInput)
+	}
+	if args.Password != nil {
+		args.Password = pulumi.ToSecret(args.Password).(pulumi.StringPtrInput)
+	}
+	if args.Token != nil {
+		args.Token = pulumi.ToSecret(args.Token).(pulumi.StringPtrInput)
+	}
 	opts = internal.PkgResourceDefaultOpts(opts)
 	var resource Provider
 	err := ctx.RegisterResource("pulumi:providers:octavia", name, args, &resource, opts...)
@@ -33,18 +42,106 @@ func NewProvider(ctx *pulumi.Context,
 }
 
 type providerArgs struct {
+	// The id of an application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	ApplicationCredentialId *string `pulumi:"applicationCredentialId"`
+	// The name of an application credential, with the user. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	ApplicationCredentialName *string `pulumi:"applicationCredentialName"`
+	// The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	ApplicationCredentialSecret *string `pulumi:"applicationCredentialSecret"`
+	// The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	AuthUrl *string `pulumi:"authUrl"`
+	// A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	CacertFile *string `pulumi:"cacertFile"`
+	// A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Cert *string `pulumi:"cert"`
+	// The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Cloud *string `pulumi:"cloud"`
+	// What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
+	Driver *string `pulumi:"driver"`
 	// URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
 	Endpoint *string `pulumi:"endpoint"`
+	// The interface in the catalogue: public, internal or admin. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	EndpointType *string `pulumi:"endpointType"`
 	// Directory of the embedded control plane: its database, certificates, socket and log. The environment variable OCTAVIA_HOME says it otherwise.
 	Home *string `pulumi:"home"`
+	// Whether certificates are not verified. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Insecure *bool `pulumi:"insecure"`
+	// A file with the key of the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Key *string `pulumi:"key"`
+	// The user's password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Password *string `pulumi:"password"`
+	// The id of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	ProjectDomainId *string `pulumi:"projectDomainId"`
+	// The name of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	ProjectDomainName *string `pulumi:"projectDomainName"`
+	// The region of the cloud. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Region *string `pulumi:"region"`
+	// The project's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	TenantId *string `pulumi:"tenantId"`
+	// The project's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	TenantName *string `pulumi:"tenantName"`
+	// A token, in place of a user and a password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Token *string `pulumi:"token"`
+	// The id of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	UserDomainId *string `pulumi:"userDomainId"`
+	// The name of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	UserDomainName *string `pulumi:"userDomainName"`
+	// The user's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	UserId *string `pulumi:"userId"`
+	// The user's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	UserName *string `pulumi:"userName"`
 }
 
 // The set of arguments for constructing a Provider resource.
 type ProviderArgs struct {
+	// The id of an application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	ApplicationCredentialId pulumi.StringPtrInput
+	// The name of an application credential, with the user. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	ApplicationCredentialName pulumi.StringPtrInput
+	// The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	ApplicationCredentialSecret pulumi.StringPtrInput
+	// The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	AuthUrl pulumi.StringPtrInput
+	// A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	CacertFile pulumi.StringPtrInput
+	// A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Cert pulumi.StringPtrInput
+	// The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Cloud pulumi.StringPtrInput
+	// What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
+	Driver pulumi.StringPtrInput
 	// URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
 	Endpoint pulumi.StringPtrInput
+	// The interface in the catalogue: public, internal or admin. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	EndpointType pulumi.StringPtrInput
 	// Directory of the embedded control plane: its database, certificates, socket and log. The environment variable OCTAVIA_HOME says it otherwise.
 	Home pulumi.StringPtrInput
+	// Whether certificates are not verified. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Insecure pulumi.BoolPtrInput
+	// A file with the key of the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Key pulumi.StringPtrInput
+	// The user's password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Password pulumi.StringPtrInput
+	// The id of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	ProjectDomainId pulumi.StringPtrInput
+	// The name of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	ProjectDomainName pulumi.StringPtrInput
+	// The region of the cloud. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Region pulumi.StringPtrInput
+	// The project's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	TenantId pulumi.StringPtrInput
+	// The project's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	TenantName pulumi.StringPtrInput
+	// A token, in place of a user and a password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	Token pulumi.StringPtrInput
+	// The id of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	UserDomainId pulumi.StringPtrInput
+	// The name of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	UserDomainName pulumi.StringPtrInput
+	// The user's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	UserId pulumi.StringPtrInput
+	// The user's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	UserName pulumi.StringPtrInput
 }
 
 func (ProviderArgs) ElementType() reflect.Type {

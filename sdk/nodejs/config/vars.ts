@@ -8,6 +8,94 @@ declare var exports: any;
 const __config = new pulumi.Config("octavia");
 
 /**
+ * The id of an application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const applicationCredentialId: string | undefined;
+Object.defineProperty(exports, "applicationCredentialId", {
+    get() {
+        return __config.get("applicationCredentialId");
+    },
+    enumerable: true,
+});
+
+/**
+ * The name of an application credential, with the user. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const applicationCredentialName: string | undefined;
+Object.defineProperty(exports, "applicationCredentialName", {
+    get() {
+        return __config.get("applicationCredentialName");
+    },
+    enumerable: true,
+});
+
+/**
+ * The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const applicationCredentialSecret: string | undefined;
+Object.defineProperty(exports, "applicationCredentialSecret", {
+    get() {
+        return __config.get("applicationCredentialSecret");
+    },
+    enumerable: true,
+});
+
+/**
+ * The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const authUrl: string | undefined;
+Object.defineProperty(exports, "authUrl", {
+    get() {
+        return __config.get("authUrl");
+    },
+    enumerable: true,
+});
+
+/**
+ * A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const cacertFile: string | undefined;
+Object.defineProperty(exports, "cacertFile", {
+    get() {
+        return __config.get("cacertFile");
+    },
+    enumerable: true,
+});
+
+/**
+ * A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const cert: string | undefined;
+Object.defineProperty(exports, "cert", {
+    get() {
+        return __config.get("cert");
+    },
+    enumerable: true,
+});
+
+/**
+ * The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const cloud: string | undefined;
+Object.defineProperty(exports, "cloud", {
+    get() {
+        return __config.get("cloud");
+    },
+    enumerable: true,
+});
+
+/**
+ * What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
+ */
+export declare const driver: string | undefined;
+Object.defineProperty(exports, "driver", {
+    get() {
+        return __config.get("driver");
+    },
+    enumerable: true,
+});
+
+/**
  * URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
  */
 export declare const endpoint: string | undefined;
@@ -19,12 +107,166 @@ Object.defineProperty(exports, "endpoint", {
 });
 
 /**
+ * The interface in the catalogue: public, internal or admin. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const endpointType: string | undefined;
+Object.defineProperty(exports, "endpointType", {
+    get() {
+        return __config.get("endpointType");
+    },
+    enumerable: true,
+});
+
+/**
  * Directory of the embedded control plane: its database, certificates, socket and log. The environment variable OCTAVIA_HOME says it otherwise.
  */
 export declare const home: string | undefined;
 Object.defineProperty(exports, "home", {
     get() {
         return __config.get("home");
+    },
+    enumerable: true,
+});
+
+/**
+ * Whether certificates are not verified. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const insecure: boolean | undefined;
+Object.defineProperty(exports, "insecure", {
+    get() {
+        return __config.getObject<boolean>("insecure");
+    },
+    enumerable: true,
+});
+
+/**
+ * A file with the key of the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const key: string | undefined;
+Object.defineProperty(exports, "key", {
+    get() {
+        return __config.get("key");
+    },
+    enumerable: true,
+});
+
+/**
+ * The user's password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const password: string | undefined;
+Object.defineProperty(exports, "password", {
+    get() {
+        return __config.get("password");
+    },
+    enumerable: true,
+});
+
+/**
+ * The id of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const projectDomainId: string | undefined;
+Object.defineProperty(exports, "projectDomainId", {
+    get() {
+        return __config.get("projectDomainId");
+    },
+    enumerable: true,
+});
+
+/**
+ * The name of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const projectDomainName: string | undefined;
+Object.defineProperty(exports, "projectDomainName", {
+    get() {
+        return __config.get("projectDomainName");
+    },
+    enumerable: true,
+});
+
+/**
+ * The region of the cloud. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const region: string | undefined;
+Object.defineProperty(exports, "region", {
+    get() {
+        return __config.get("region");
+    },
+    enumerable: true,
+});
+
+/**
+ * The project's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const tenantId: string | undefined;
+Object.defineProperty(exports, "tenantId", {
+    get() {
+        return __config.get("tenantId");
+    },
+    enumerable: true,
+});
+
+/**
+ * The project's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const tenantName: string | undefined;
+Object.defineProperty(exports, "tenantName", {
+    get() {
+        return __config.get("tenantName");
+    },
+    enumerable: true,
+});
+
+/**
+ * A token, in place of a user and a password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const token: string | undefined;
+Object.defineProperty(exports, "token", {
+    get() {
+        return __config.get("token");
+    },
+    enumerable: true,
+});
+
+/**
+ * The id of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const userDomainId: string | undefined;
+Object.defineProperty(exports, "userDomainId", {
+    get() {
+        return __config.get("userDomainId");
+    },
+    enumerable: true,
+});
+
+/**
+ * The name of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const userDomainName: string | undefined;
+Object.defineProperty(exports, "userDomainName", {
+    get() {
+        return __config.get("userDomainName");
+    },
+    enumerable: true,
+});
+
+/**
+ * The user's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const userId: string | undefined;
+Object.defineProperty(exports, "userId", {
+    get() {
+        return __config.get("userId");
+    },
+    enumerable: true,
+});
+
+/**
+ * The user's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ */
+export declare const userName: string | undefined;
+Object.defineProperty(exports, "userName", {
+    get() {
+        return __config.get("userName");
     },
     enumerable: true,
 });

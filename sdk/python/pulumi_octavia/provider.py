@@ -19,18 +19,202 @@ __all__ = ['ProviderArgs', 'Provider']
 @pulumi.input_type
 class ProviderArgs:
     def __init__(__self__, *,
+                 application_credential_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 application_credential_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 application_credential_secret: pulumi.Input[Optional[_builtins.str]] = None,
+                 auth_url: pulumi.Input[Optional[_builtins.str]] = None,
+                 cacert_file: pulumi.Input[Optional[_builtins.str]] = None,
+                 cert: pulumi.Input[Optional[_builtins.str]] = None,
+                 cloud: pulumi.Input[Optional[_builtins.str]] = None,
+                 driver: pulumi.Input[Optional[_builtins.str]] = None,
                  endpoint: pulumi.Input[Optional[_builtins.str]] = None,
-                 home: pulumi.Input[Optional[_builtins.str]] = None):
+                 endpoint_type: pulumi.Input[Optional[_builtins.str]] = None,
+                 home: pulumi.Input[Optional[_builtins.str]] = None,
+                 insecure: pulumi.Input[Optional[_builtins.bool]] = None,
+                 key: pulumi.Input[Optional[_builtins.str]] = None,
+                 password: pulumi.Input[Optional[_builtins.str]] = None,
+                 project_domain_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 project_domain_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 region: pulumi.Input[Optional[_builtins.str]] = None,
+                 tenant_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 tenant_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 token: pulumi.Input[Optional[_builtins.str]] = None,
+                 user_domain_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 user_domain_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 user_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 user_name: pulumi.Input[Optional[_builtins.str]] = None):
         """
         The set of arguments for constructing a Provider resource.
 
+        :param pulumi.Input[_builtins.str] application_credential_id: The id of an application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] application_credential_name: The name of an application credential, with the user. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] application_credential_secret: The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] auth_url: The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] cacert_file: A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] cert: A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] cloud: The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] driver: What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
         :param pulumi.Input[_builtins.str] endpoint: URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
+        :param pulumi.Input[_builtins.str] endpoint_type: The interface in the catalogue: public, internal or admin. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         :param pulumi.Input[_builtins.str] home: Directory of the embedded control plane: its database, certificates, socket and log. The environment variable OCTAVIA_HOME says it otherwise.
+        :param pulumi.Input[_builtins.bool] insecure: Whether certificates are not verified. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] key: A file with the key of the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] password: The user's password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] project_domain_id: The id of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] project_domain_name: The name of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] region: The region of the cloud. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] tenant_id: The project's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] tenant_name: The project's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] token: A token, in place of a user and a password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] user_domain_id: The id of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] user_domain_name: The name of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] user_id: The user's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] user_name: The user's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         """
+        if application_credential_id is not None:
+            pulumi.set(__self__, "application_credential_id", application_credential_id)
+        if application_credential_name is not None:
+            pulumi.set(__self__, "application_credential_name", application_credential_name)
+        if application_credential_secret is not None:
+            pulumi.set(__self__, "application_credential_secret", application_credential_secret)
+        if auth_url is not None:
+            pulumi.set(__self__, "auth_url", auth_url)
+        if cacert_file is not None:
+            pulumi.set(__self__, "cacert_file", cacert_file)
+        if cert is not None:
+            pulumi.set(__self__, "cert", cert)
+        if cloud is not None:
+            pulumi.set(__self__, "cloud", cloud)
+        if driver is not None:
+            pulumi.set(__self__, "driver", driver)
         if endpoint is not None:
             pulumi.set(__self__, "endpoint", endpoint)
+        if endpoint_type is not None:
+            pulumi.set(__self__, "endpoint_type", endpoint_type)
         if home is not None:
             pulumi.set(__self__, "home", home)
+        if insecure is not None:
+            pulumi.set(__self__, "insecure", insecure)
+        if key is not None:
+            pulumi.set(__self__, "key", key)
+        if password is not None:
+            pulumi.set(__self__, "password", password)
+        if project_domain_id is not None:
+            pulumi.set(__self__, "project_domain_id", project_domain_id)
+        if project_domain_name is not None:
+            pulumi.set(__self__, "project_domain_name", project_domain_name)
+        if region is not None:
+            pulumi.set(__self__, "region", region)
+        if tenant_id is not None:
+            pulumi.set(__self__, "tenant_id", tenant_id)
+        if tenant_name is not None:
+            pulumi.set(__self__, "tenant_name", tenant_name)
+        if token is not None:
+            pulumi.set(__self__, "token", token)
+        if user_domain_id is not None:
+            pulumi.set(__self__, "user_domain_id", user_domain_id)
+        if user_domain_name is not None:
+            pulumi.set(__self__, "user_domain_name", user_domain_name)
+        if user_id is not None:
+            pulumi.set(__self__, "user_id", user_id)
+        if user_name is not None:
+            pulumi.set(__self__, "user_name", user_name)
+
+    @_builtins.property
+    @pulumi.getter(name="applicationCredentialId")
+    def application_credential_id(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The id of an application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "application_credential_id")
+
+    @application_credential_id.setter
+    def application_credential_id(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "application_credential_id", value)
+
+    @_builtins.property
+    @pulumi.getter(name="applicationCredentialName")
+    def application_credential_name(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The name of an application credential, with the user. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "application_credential_name")
+
+    @application_credential_name.setter
+    def application_credential_name(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "application_credential_name", value)
+
+    @_builtins.property
+    @pulumi.getter(name="applicationCredentialSecret")
+    def application_credential_secret(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "application_credential_secret")
+
+    @application_credential_secret.setter
+    def application_credential_secret(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "application_credential_secret", value)
+
+    @_builtins.property
+    @pulumi.getter(name="authUrl")
+    def auth_url(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "auth_url")
+
+    @auth_url.setter
+    def auth_url(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "auth_url", value)
+
+    @_builtins.property
+    @pulumi.getter(name="cacertFile")
+    def cacert_file(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "cacert_file")
+
+    @cacert_file.setter
+    def cacert_file(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "cacert_file", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def cert(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "cert")
+
+    @cert.setter
+    def cert(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "cert", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def cloud(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "cloud")
+
+    @cloud.setter
+    def cloud(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "cloud", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def driver(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
+        """
+        return pulumi.get(self, "driver")
+
+    @driver.setter
+    def driver(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "driver", value)
 
     @_builtins.property
     @pulumi.getter
@@ -45,6 +229,18 @@ class ProviderArgs:
         pulumi.set(self, "endpoint", value)
 
     @_builtins.property
+    @pulumi.getter(name="endpointType")
+    def endpoint_type(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The interface in the catalogue: public, internal or admin. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "endpoint_type")
+
+    @endpoint_type.setter
+    def endpoint_type(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "endpoint_type", value)
+
+    @_builtins.property
     @pulumi.getter
     def home(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
@@ -56,6 +252,162 @@ class ProviderArgs:
     def home(self, value: pulumi.Input[Optional[_builtins.str]]):
         pulumi.set(self, "home", value)
 
+    @_builtins.property
+    @pulumi.getter
+    def insecure(self) -> pulumi.Input[Optional[_builtins.bool]]:
+        """
+        Whether certificates are not verified. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "insecure")
+
+    @insecure.setter
+    def insecure(self, value: pulumi.Input[Optional[_builtins.bool]]):
+        pulumi.set(self, "insecure", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def key(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        A file with the key of the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "key")
+
+    @key.setter
+    def key(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "key", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def password(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The user's password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "password")
+
+    @password.setter
+    def password(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "password", value)
+
+    @_builtins.property
+    @pulumi.getter(name="projectDomainId")
+    def project_domain_id(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The id of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "project_domain_id")
+
+    @project_domain_id.setter
+    def project_domain_id(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "project_domain_id", value)
+
+    @_builtins.property
+    @pulumi.getter(name="projectDomainName")
+    def project_domain_name(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The name of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "project_domain_name")
+
+    @project_domain_name.setter
+    def project_domain_name(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "project_domain_name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def region(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The region of the cloud. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "region")
+
+    @region.setter
+    def region(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "region", value)
+
+    @_builtins.property
+    @pulumi.getter(name="tenantId")
+    def tenant_id(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The project's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "tenant_id")
+
+    @tenant_id.setter
+    def tenant_id(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "tenant_id", value)
+
+    @_builtins.property
+    @pulumi.getter(name="tenantName")
+    def tenant_name(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The project's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "tenant_name")
+
+    @tenant_name.setter
+    def tenant_name(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "tenant_name", value)
+
+    @_builtins.property
+    @pulumi.getter
+    def token(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        A token, in place of a user and a password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "token")
+
+    @token.setter
+    def token(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "token", value)
+
+    @_builtins.property
+    @pulumi.getter(name="userDomainId")
+    def user_domain_id(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The id of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "user_domain_id")
+
+    @user_domain_id.setter
+    def user_domain_id(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "user_domain_id", value)
+
+    @_builtins.property
+    @pulumi.getter(name="userDomainName")
+    def user_domain_name(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The name of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "user_domain_name")
+
+    @user_domain_name.setter
+    def user_domain_name(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "user_domain_name", value)
+
+    @_builtins.property
+    @pulumi.getter(name="userId")
+    def user_id(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The user's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "user_id")
+
+    @user_id.setter
+    def user_id(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "user_id", value)
+
+    @_builtins.property
+    @pulumi.getter(name="userName")
+    def user_name(self) -> pulumi.Input[Optional[_builtins.str]]:
+        """
+        The user's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return pulumi.get(self, "user_name")
+
+    @user_name.setter
+    def user_name(self, value: pulumi.Input[Optional[_builtins.str]]):
+        pulumi.set(self, "user_name", value)
+
 
 @pulumi.type_token("pulumi:providers:octavia")
 class Provider(pulumi.ProviderResource):
@@ -63,16 +415,60 @@ class Provider(pulumi.ProviderResource):
     def __init__(__self__,
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
+                 application_credential_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 application_credential_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 application_credential_secret: pulumi.Input[Optional[_builtins.str]] = None,
+                 auth_url: pulumi.Input[Optional[_builtins.str]] = None,
+                 cacert_file: pulumi.Input[Optional[_builtins.str]] = None,
+                 cert: pulumi.Input[Optional[_builtins.str]] = None,
+                 cloud: pulumi.Input[Optional[_builtins.str]] = None,
+                 driver: pulumi.Input[Optional[_builtins.str]] = None,
                  endpoint: pulumi.Input[Optional[_builtins.str]] = None,
+                 endpoint_type: pulumi.Input[Optional[_builtins.str]] = None,
                  home: pulumi.Input[Optional[_builtins.str]] = None,
+                 insecure: pulumi.Input[Optional[_builtins.bool]] = None,
+                 key: pulumi.Input[Optional[_builtins.str]] = None,
+                 password: pulumi.Input[Optional[_builtins.str]] = None,
+                 project_domain_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 project_domain_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 region: pulumi.Input[Optional[_builtins.str]] = None,
+                 tenant_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 tenant_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 token: pulumi.Input[Optional[_builtins.str]] = None,
+                 user_domain_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 user_domain_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 user_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 user_name: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         """
         The provider: which control plane makes the resources.
 
         :param str resource_name: The name of the resource.
         :param pulumi.ResourceOptions opts: Options for the resource.
+        :param pulumi.Input[_builtins.str] application_credential_id: The id of an application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] application_credential_name: The name of an application credential, with the user. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] application_credential_secret: The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] auth_url: The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] cacert_file: A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] cert: A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] cloud: The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] driver: What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
         :param pulumi.Input[_builtins.str] endpoint: URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
+        :param pulumi.Input[_builtins.str] endpoint_type: The interface in the catalogue: public, internal or admin. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         :param pulumi.Input[_builtins.str] home: Directory of the embedded control plane: its database, certificates, socket and log. The environment variable OCTAVIA_HOME says it otherwise.
+        :param pulumi.Input[_builtins.bool] insecure: Whether certificates are not verified. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] key: A file with the key of the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] password: The user's password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] project_domain_id: The id of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] project_domain_name: The name of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] region: The region of the cloud. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] tenant_id: The project's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] tenant_name: The project's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] token: A token, in place of a user and a password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] user_domain_id: The id of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] user_domain_name: The name of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] user_id: The user's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] user_name: The user's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         """
         ...
     @overload
@@ -98,8 +494,30 @@ class Provider(pulumi.ProviderResource):
     def _internal_init(__self__,
                  resource_name: str,
                  opts: Optional[pulumi.ResourceOptions] = None,
+                 application_credential_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 application_credential_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 application_credential_secret: pulumi.Input[Optional[_builtins.str]] = None,
+                 auth_url: pulumi.Input[Optional[_builtins.str]] = None,
+                 cacert_file: pulumi.Input[Optional[_builtins.str]] = None,
+                 cert: pulumi.Input[Optional[_builtins.str]] = None,
+                 cloud: pulumi.Input[Optional[_builtins.str]] = None,
+                 driver: pulumi.Input[Optional[_builtins.str]] = None,
                  endpoint: pulumi.Input[Optional[_builtins.str]] = None,
+                 endpoint_type: pulumi.Input[Optional[_builtins.str]] = None,
                  home: pulumi.Input[Optional[_builtins.str]] = None,
+                 insecure: pulumi.Input[Optional[_builtins.bool]] = None,
+                 key: pulumi.Input[Optional[_builtins.str]] = None,
+                 password: pulumi.Input[Optional[_builtins.str]] = None,
+                 project_domain_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 project_domain_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 region: pulumi.Input[Optional[_builtins.str]] = None,
+                 tenant_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 tenant_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 token: pulumi.Input[Optional[_builtins.str]] = None,
+                 user_domain_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 user_domain_name: pulumi.Input[Optional[_builtins.str]] = None,
+                 user_id: pulumi.Input[Optional[_builtins.str]] = None,
+                 user_name: pulumi.Input[Optional[_builtins.str]] = None,
                  __props__=None):
         opts = pulumi.ResourceOptions.merge(_utilities.get_resource_opts_defaults(), opts)
         if not isinstance(opts, pulumi.ResourceOptions):
@@ -109,8 +527,30 @@ class Provider(pulumi.ProviderResource):
                 raise TypeError('__props__ is only valid when passed in combination with a valid opts.id to get an existing resource')
             __props__ = ProviderArgs.__new__(ProviderArgs)
 
+            __props__.__dict__["application_credential_id"] = application_credential_id
+            __props__.__dict__["application_credential_name"] = application_credential_name
+            __props__.__dict__["application_credential_secret"] = None if application_credential_secret is None else pulumi.Output.secret(application_credential_secret)
+            __props__.__dict__["auth_url"] = auth_url
+            __props__.__dict__["cacert_file"] = cacert_file
+            __props__.__dict__["cert"] = cert
+            __props__.__dict__["cloud"] = cloud
+            __props__.__dict__["driver"] = driver
             __props__.__dict__["endpoint"] = endpoint
+            __props__.__dict__["endpoint_type"] = endpoint_type
             __props__.__dict__["home"] = home
+            __props__.__dict__["insecure"] = pulumi.Output.from_input(insecure).apply(pulumi.runtime.to_json) if insecure is not None else None
+            __props__.__dict__["key"] = key
+            __props__.__dict__["password"] = None if password is None else pulumi.Output.secret(password)
+            __props__.__dict__["project_domain_id"] = project_domain_id
+            __props__.__dict__["project_domain_name"] = project_domain_name
+            __props__.__dict__["region"] = region
+            __props__.__dict__["tenant_id"] = tenant_id
+            __props__.__dict__["tenant_name"] = tenant_name
+            __props__.__dict__["token"] = None if token is None else pulumi.Output.secret(token)
+            __props__.__dict__["user_domain_id"] = user_domain_id
+            __props__.__dict__["user_domain_name"] = user_domain_name
+            __props__.__dict__["user_id"] = user_id
+            __props__.__dict__["user_name"] = user_name
         super(Provider, __self__).__init__(
             'octavia',
             resource_name,

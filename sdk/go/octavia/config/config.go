@@ -11,12 +11,122 @@ import (
 
 var _ = internal.GetEnvOrDefault
 
+// The id of an application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetApplicationCredentialId(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:applicationCredentialId")
+}
+
+// The name of an application credential, with the user. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetApplicationCredentialName(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:applicationCredentialName")
+}
+
+// The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetApplicationCredentialSecret(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:applicationCredentialSecret")
+}
+
+// The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetAuthUrl(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:authUrl")
+}
+
+// A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetCacertFile(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:cacertFile")
+}
+
+// A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetCert(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:cert")
+}
+
+// The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetCloud(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:cloud")
+}
+
+// What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
+func GetDriver(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:driver")
+}
+
 // URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
 func GetEndpoint(ctx *pulumi.Context) string {
 	return config.Get(ctx, "octavia:endpoint")
 }
 
+// The interface in the catalogue: public, internal or admin. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetEndpointType(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:endpointType")
+}
+
 // Directory of the embedded control plane: its database, certificates, socket and log. The environment variable OCTAVIA_HOME says it otherwise.
 func GetHome(ctx *pulumi.Context) string {
 	return config.Get(ctx, "octavia:home")
+}
+
+// Whether certificates are not verified. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetInsecure(ctx *pulumi.Context) bool {
+	return config.GetBool(ctx, "octavia:insecure")
+}
+
+// A file with the key of the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetKey(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:key")
+}
+
+// The user's password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetPassword(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:password")
+}
+
+// The id of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetProjectDomainId(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:projectDomainId")
+}
+
+// The name of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetProjectDomainName(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:projectDomainName")
+}
+
+// The region of the cloud. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetRegion(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:region")
+}
+
+// The project's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetTenantId(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:tenantId")
+}
+
+// The project's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetTenantName(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:tenantName")
+}
+
+// A token, in place of a user and a password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetToken(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:token")
+}
+
+// The id of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetUserDomainId(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:userDomainId")
+}
+
+// The name of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetUserDomainName(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:userDomainName")
+}
+
+// The user's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetUserId(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:userId")
+}
+
+// The user's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+func GetUserName(ctx *pulumi.Context) string {
+	return config.Get(ctx, "octavia:userName")
 }

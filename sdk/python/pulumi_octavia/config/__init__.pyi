@@ -14,13 +14,123 @@ else:
     from typing_extensions import NotRequired, TypedDict, TypeAlias
 from .. import _utilities
 
+applicationCredentialId: Optional[str]
+"""
+The id of an application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+applicationCredentialName: Optional[str]
+"""
+The name of an application credential, with the user. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+applicationCredentialSecret: Optional[str]
+"""
+The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+authUrl: Optional[str]
+"""
+The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+cacertFile: Optional[str]
+"""
+A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+cert: Optional[str]
+"""
+A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+cloud: Optional[str]
+"""
+The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+driver: Optional[str]
+"""
+What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
+"""
+
 endpoint: Optional[str]
 """
 URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
 """
 
+endpointType: Optional[str]
+"""
+The interface in the catalogue: public, internal or admin. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
 home: Optional[str]
 """
 Directory of the embedded control plane: its database, certificates, socket and log. The environment variable OCTAVIA_HOME says it otherwise.
+"""
+
+insecure: Optional[bool]
+"""
+Whether certificates are not verified. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+key: Optional[str]
+"""
+A file with the key of the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+password: Optional[str]
+"""
+The user's password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+projectDomainId: Optional[str]
+"""
+The id of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+projectDomainName: Optional[str]
+"""
+The name of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+region: Optional[str]
+"""
+The region of the cloud. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+tenantId: Optional[str]
+"""
+The project's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+tenantName: Optional[str]
+"""
+The project's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+token: Optional[str]
+"""
+A token, in place of a user and a password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+userDomainId: Optional[str]
+"""
+The id of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+userDomainName: Optional[str]
+"""
+The name of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+userId: Optional[str]
+"""
+The user's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+"""
+
+userName: Optional[str]
+"""
+The user's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 """
 

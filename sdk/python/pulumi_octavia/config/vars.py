@@ -21,6 +21,62 @@ __config__ = pulumi.Config('octavia')
 
 class _ExportableConfig(types.ModuleType):
     @_builtins.property
+    def application_credential_id(self) -> Optional[str]:
+        """
+        The id of an application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('applicationCredentialId')
+
+    @_builtins.property
+    def application_credential_name(self) -> Optional[str]:
+        """
+        The name of an application credential, with the user. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('applicationCredentialName')
+
+    @_builtins.property
+    def application_credential_secret(self) -> Optional[str]:
+        """
+        The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('applicationCredentialSecret')
+
+    @_builtins.property
+    def auth_url(self) -> Optional[str]:
+        """
+        The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('authUrl')
+
+    @_builtins.property
+    def cacert_file(self) -> Optional[str]:
+        """
+        A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('cacertFile')
+
+    @_builtins.property
+    def cert(self) -> Optional[str]:
+        """
+        A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('cert')
+
+    @_builtins.property
+    def cloud(self) -> Optional[str]:
+        """
+        The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('cloud')
+
+    @_builtins.property
+    def driver(self) -> Optional[str]:
+        """
+        What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
+        """
+        return __config__.get('driver')
+
+    @_builtins.property
     def endpoint(self) -> Optional[str]:
         """
         URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
@@ -28,9 +84,107 @@ class _ExportableConfig(types.ModuleType):
         return __config__.get('endpoint')
 
     @_builtins.property
+    def endpoint_type(self) -> Optional[str]:
+        """
+        The interface in the catalogue: public, internal or admin. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('endpointType')
+
+    @_builtins.property
     def home(self) -> Optional[str]:
         """
         Directory of the embedded control plane: its database, certificates, socket and log. The environment variable OCTAVIA_HOME says it otherwise.
         """
         return __config__.get('home')
+
+    @_builtins.property
+    def insecure(self) -> Optional[bool]:
+        """
+        Whether certificates are not verified. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get_bool('insecure')
+
+    @_builtins.property
+    def key(self) -> Optional[str]:
+        """
+        A file with the key of the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('key')
+
+    @_builtins.property
+    def password(self) -> Optional[str]:
+        """
+        The user's password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('password')
+
+    @_builtins.property
+    def project_domain_id(self) -> Optional[str]:
+        """
+        The id of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('projectDomainId')
+
+    @_builtins.property
+    def project_domain_name(self) -> Optional[str]:
+        """
+        The name of the project's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('projectDomainName')
+
+    @_builtins.property
+    def region(self) -> Optional[str]:
+        """
+        The region of the cloud. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('region')
+
+    @_builtins.property
+    def tenant_id(self) -> Optional[str]:
+        """
+        The project's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('tenantId')
+
+    @_builtins.property
+    def tenant_name(self) -> Optional[str]:
+        """
+        The project's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('tenantName')
+
+    @_builtins.property
+    def token(self) -> Optional[str]:
+        """
+        A token, in place of a user and a password. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('token')
+
+    @_builtins.property
+    def user_domain_id(self) -> Optional[str]:
+        """
+        The id of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('userDomainId')
+
+    @_builtins.property
+    def user_domain_name(self) -> Optional[str]:
+        """
+        The name of the user's domain. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('userDomainName')
+
+    @_builtins.property
+    def user_id(self) -> Optional[str]:
+        """
+        The user's id. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('userId')
+
+    @_builtins.property
+    def user_name(self) -> Optional[str]:
+        """
+        The user's name. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        """
+        return __config__.get('userName')
 
