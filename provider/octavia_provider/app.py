@@ -7,6 +7,7 @@ import asyncio
 import datetime as dt
 import fcntl
 import gc
+import json
 import os
 import signal
 import socket
@@ -167,6 +168,8 @@ async def _openstack(
     stack.push_async_callback(store.close)
     if settings.database is not None:
         await _claim(store, settings.home, "OpenStack")
+    written = {"os_cloud": chosen.cloud, "control_plane": store.control_plane_id}
+    paths.openstack_file(settings.home).write_text(f"{json.dumps(written)}\n")  # for octaviactl
     made = driver(chosen, store.control_plane_id)
     stack.push_async_callback(made.cloud.close)
     try:

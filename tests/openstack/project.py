@@ -46,6 +46,12 @@ class Project:
     def servers(self) -> list[Any]:
         return sorted(self.user.compute.servers(), key=lambda one: one.created_at)
 
+    def rules_among_amphorae(self, load_balancer_id: str) -> list[tuple[str, str, int | None]]:
+        """What its security group lets amphorae do with each other: family, protocol, port."""
+        (group,) = self.user.network.security_groups(name=f"octavia-lb-{load_balancer_id}")
+        rules = [rule for rule in group.security_group_rules if rule["remote_group_id"]]
+        return sorted((rule["ethertype"], rule["protocol"], rule["port_range_min"]) for rule in rules)
+
     def rules(self, load_balancer_id: str) -> set[tuple[str, int, str]]:
         """What its security group lets in from addresses: protocol, port, prefix."""
         (group,) = self.user.network.security_groups(name=f"octavia-lb-{load_balancer_id}")

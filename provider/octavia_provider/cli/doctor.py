@@ -18,7 +18,7 @@ from octavia_provider.kit import console
 from octavia_provider.kit.console import styled
 from octavia_provider.model.errors import OctaviaError
 
-from . import exit_codes, health, options
+from . import cloud_choice, exit_codes, health, options
 
 RUNS = "runs"
 AUTHORITY_WARNING = dt.timedelta(days=300)
@@ -38,16 +38,22 @@ class Finding:
 
 @click.command(epilog="Exit codes: 0 nothing that is needed is missing or broken; 1 something is.")
 @options.home
+@cloud_choice.options
 @options.as_json
-def doctor(home: str | None, as_json: bool) -> None:
+def doctor(
+    *, home: str | None, cloud: str | None, os_cloud: str | None, config_file: Path | None, as_json: bool
+) -> None:
     """Check this machine: kernel, tools, rights, the installation; say how to mend what is wrong.
+
+    On OpenStack, in place of kernel and tools: credentials, the catalogue, networks, the flavor, the image, quotas. It makes nothing there.
 
     ✓ well, ✗ needed and missing or broken, ○ optional and not there.
     """
     from octavia_provider.kit import paths
 
     where = paths.home(home)
-    findings = [*_cloud(), *_installation(where), *_pulumi()]
+    is_openstack, name = cloud_choice.openstack(where, cloud=cloud, os_cloud=os_cloud, config_file=config_file)
+    findings = [*(_openstack(name) if is_openstack else _cloud()), *_installation(where), *_pulumi()]
     if as_json:
         options.print_json([asdict(finding) for finding in findings])
     else:
@@ -77,6 +83,13 @@ def _cloud() -> Iterator[Finding]:
 
     for check in netns.check():
         yield Finding(check.name, check.ok, check.detail, check.fix, implies=check.implies)
+
+
+def _openstack(name: str | None) -> Iterator[Finding]:
+    from octavia_provider.clouds.openstack import doctor as openstack
+
+    for check in openstack.check(name):
+        yield Finding(check.name, check.ok, check.detail, check.fix, needed=check.needed)
 
 
 def _installation(where: Path) -> Iterator[Finding]:

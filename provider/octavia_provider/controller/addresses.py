@@ -26,13 +26,14 @@ class Addresses:
     """``vips``: what amphorae carry, as it was read last. ``allocated``: every VIP has its address.
 
     ``_held``: what a cloud may hold for it at most; None: that is not known yet. ``_given_back``: what was so when the rest
-    was given back last.
+    was given back last. ``_doubted``: some of what was allocated may be gone.
     """
 
     networks: Networks
     vips: tuple[Vip, ...] = ()
     allocated: bool = False
     _held: frozenset[str] | None = None
+    _doubted: bool = False
     _written: int = 0
     _given_back: object = None
     _local: LocalAllocation | None = field(init=False)
@@ -51,17 +52,23 @@ class Addresses:
 
     def _take(self, load_balancer: Record) -> None:
         vips = tuple(Vip(**vip) for vip in load_balancer.spec.get(allocated.CARRIED, ()))
-        self.allocated = {vip.address for vip in vips if vip.served} == set(allocated.addresses(load_balancer.spec))
-        if self.allocated:
+        known = {vip.address for vip in vips if vip.served} == set(allocated.addresses(load_balancer.spec))
+        self.allocated = known and not self._doubted
+        if known:
             self.vips = vips
             if self._held is not None:
                 self._held |= {vip.address for vip in vips}
+
+    def doubt(self) -> None:
+        """Something of it is gone in the cloud: it is asked for anew."""
+        self._doubted = self._local is None
 
     async def allocate(self, store: Store, lease: Scope, load_balancer: Record) -> Record:
         """Ask the cloud, and write down what it says; the record with its addresses."""
         if not isinstance(self.networks, RemoteAllocation):
             return load_balancer
         found = await self.networks.allocate(load_balancer)
+        self._doubted = False
         chosen = {**found.values, allocated.CARRIED: [asdict(vip) for vip in found.vips]}
 
         def work(tx: Transaction) -> None:

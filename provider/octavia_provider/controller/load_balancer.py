@@ -68,9 +68,10 @@ class BalancerReconciler(BalancerAmphorae):
         tried = {*self._failed, *self.failing} - (
             self.instances or {}
         ).keys()  # later and later: what is not there is no news
-        return not {a.id for a in self.amphorae} - tried <= alive or self.ports.access.missing(
-            self._access or (), inventory
-        )
+        lost = self.ports.access.missing(self._access or (), inventory)
+        if lost:
+            self.addresses.doubt()
+        return lost or not {a.id for a in self.amphorae} - tried <= alive
 
     async def reconcile(self) -> bool:
         """Bring about what is desired; False when the load balancer is gone and nothing is left of it.
@@ -235,7 +236,10 @@ class BalancerReconciler(BalancerAmphorae):
             match step:
                 case planner.AllocateVips():
                     root, lease = self.desired_state.records[self.desired_state.scope.id], self.desired_state.scope
+                    before = self.addresses.vips
                     self.desired_state.fill(await self.addresses.allocate(self.ports.store, lease, root))
+                    if before == self.addresses.vips:
+                        continue  # found, or made again
                     allocated = [vip.address for vip in self.addresses.vips]
                     message = f"The cloud has allocated {', '.join(allocated)}"
                     self.events.note(Reason.VipAllocated, message, data={"addresses": allocated})

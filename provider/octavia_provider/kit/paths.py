@@ -74,6 +74,11 @@ def database_url(home: Path) -> Path:
     return home / "database.url"
 
 
+def openstack_file(home: Path) -> Path:
+    """Says, where amphorae are in OpenStack, in which cloud of ``clouds.yaml`` and by whose tag (JSON)."""
+    return home / "openstack.json"
+
+
 def key_file(home: Path) -> Path:
     """The key that secrets in the store are encrypted with."""
     return home / "octavia.key"

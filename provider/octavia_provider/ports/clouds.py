@@ -147,13 +147,14 @@ class Dialer(Protocol):
 class CloudResource:
     """Something that a cloud has beside amphorae, made for the object of this ``kind`` and ``id``; ``words`` name it to people.
 
-    ``running``: whether it does its work.
+    ``running``: whether it does its work. ``parts``: the ids, in the cloud, of what it consists of.
     """
 
     kind: str
     id: str
     words: str
     running: bool = True
+    parts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +173,11 @@ class Inventory:
     def has(self, kind: str, id: str) -> bool:  # noqa: A002
         """Whether there is something of this object."""
         return any(resource.kind == kind and resource.id == id for resource in self.resources)
+
+    def parts(self, kind: str, id: str) -> frozenset[str]:  # noqa: A002
+        """What there is of this object."""
+        found = (resource.parts for resource in self.resources if resource.kind == kind and resource.id == id)
+        return frozenset[str]().union(*found)
 
 
 class Cloud(Compute, Dialer, Protocol):

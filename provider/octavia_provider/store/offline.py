@@ -43,6 +43,17 @@ def amphorae(database: Path) -> list[tuple[str, str]]:
     return _read(database, "SELECT id, load_balancer_id FROM amphorae") if database.exists() else []
 
 
+def scopes(database: Path) -> list[str]:
+    """The ids of all that something has to be brought about for, also of what is being deleted; ``OSError`` as with :func:`objects`."""
+    return [id_ for (id_,) in _read(database, "SELECT id FROM scopes")] if database.exists() else []
+
+
+def control_plane_id(database: Path) -> str | None:
+    """Whose store it is; None where there is none. ``OSError`` as with :func:`objects`."""
+    found = _read(database, "SELECT control_plane_id FROM installation") if database.exists() else []
+    return str(found[0][0]) if found else None
+
+
 def _read(database: Path, query: str) -> list[Any]:
     try:
         connection = sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True, timeout=BUSY_SECONDS)

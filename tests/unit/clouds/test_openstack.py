@@ -28,7 +28,7 @@ from octavia_provider.clouds.openstack.access import (
 from octavia_provider.clouds.openstack.amphora_ports import AmphoraPorts
 from octavia_provider.clouds.openstack.neutron import Neutron
 from octavia_provider.model.errors import Conflict, Forbidden, NotFound, OctaviaError, Refused, TransientError
-from octavia_provider.ports import Instance
+from octavia_provider.ports import CloudResource, Instance, Inventory
 
 LB, LISTENER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
 """Answers shaped as those of Neutron 29, Nova 34, Glance 33, Keystone 30 and Barbican 23; tests/openstack meets the real ones."""
@@ -104,6 +104,16 @@ def test_nothing_is_done_where_all_is_as_it_should_be() -> None:
     port = AtPort("p", ("g",), None, "a", ("s",))
     listener = resource("listener", LISTENER, protocol_port=80, allowed_cidrs=["10.0.0.0/8"])
     assert plan(Seen(LB, "g", {rule: "r"}, (port,)), listener) == ()
+
+
+@pytest.mark.parametrize(("there", "missing"), [({"vip", "p"}, False), ({"p"}, True), ({"vip"}, True), (set(), True)])
+def test_a_port_that_somebody_has_deleted_is_missed(there: set[str], missing: bool) -> None:
+    seen = Seen(LB, "g", {}, (AtPort("vip", (), None), AtPort("p", ("g",), None, "a")))
+    resource = CloudResource(kind="load_balancer", id=LB, words="", parts=frozenset(there))
+    other = CloudResource(kind="load_balancer", id=LISTENER, words="", parts=frozenset({"vip", "p"}))
+    access = SecurityGroups(None, None, None)  # type: ignore[arg-type]
+    assert access.missing([seen], Inventory(resources=[other, resource])) is missing
+    assert not access.missing([Seen(LB)], Inventory()), "there was nothing"
 
 
 def test_given_security_groups_stand_in_place_of_rules_and_the_policy_is_at_all_ports() -> None:

@@ -12,6 +12,8 @@ cloud       ``ports.Cloud``
 access      ``ports.ListenerAccess``
 barbican    ``ports.CertificateManager``; secret_content: what is in its secrets
 driver      all of it, as a control plane takes it
+leftovers   what control planes have made in a project, for octaviactl
+doctor      whether there is what a control plane needs
 
 Nothing is imported before ``octaviactl serve --cloud openstack`` asks for it.
 """
@@ -30,11 +32,16 @@ from .settings import OpenStackSettings
 HOW_TO = "docs/how-to/openstack.md"
 
 
-def configuration(cloud: str | None) -> OpenStackSettings:
-    """The settings, of which the environment says most; ``Refused`` says what is missing, the client's package too."""
+def require_client() -> None:
+    """``Refused`` where the client's package is not installed."""
     if importlib.util.find_spec("openstack") is None:
         hint = "pip install --require-hashes -r requirements/openstack.txt"
         raise Refused("needs the package openstacksdk", subject="--cloud openstack", hint=hint)
+
+
+def configuration(cloud: str | None) -> OpenStackSettings:
+    """The settings, of which the environment says most; ``Refused`` says what is missing, the client's package too."""
+    require_client()
     try:
         given: dict[str, Any] = {"cloud": cloud} if cloud else {}
         return OpenStackSettings(**given)

@@ -186,8 +186,11 @@ class SecurityGroups:
             raise Refused(error.message, subject=step.words, hint=error.hint) from error
 
     def missing(self, observed: Sequence[Seen], inventory: Inventory) -> bool:
-        """Whether all of its ports are gone. Rules are in no inventory: nobody but us may change that group."""
-        return any(seen.ports and not inventory.has("load_balancer", seen.load_balancer_id) for seen in observed)
+        """Whether one of its ports is gone. Rules are in no inventory: nobody but us may change that group."""
+        return any(
+            not {port.id for port in seen.ports} <= inventory.parts("load_balancer", seen.load_balancer_id)
+            for seen in observed
+        )
 
 
 def _wanted(load_balancer: LoadBalancer | None, listeners: Collection[Listener]) -> Iterator[Rule]:

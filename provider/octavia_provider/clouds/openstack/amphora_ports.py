@@ -18,6 +18,10 @@ from .session import Json
 from .settings import OpenStackSettings
 
 VRRP = 112
+_PEERS: Json = {"protocol": "tcp", "port_range_min": PEERS_PORT, "port_range_max": PEERS_PORT}
+_AMONG_AMPHORAE: tuple[Json, ...] = tuple(
+    {"ethertype": family, **what} for family in ("IPv4", "IPv6") for what in ({"protocol": VRRP}, _PEERS)
+)
 
 
 class AmphoraPorts:
@@ -35,13 +39,11 @@ class AmphoraPorts:
             group = await self._neutron.ensure(
                 "security-groups", name, {}, [names.load_balancer(load_balancer_id)], subject=subject
             )
-            there = {(str(rule["protocol"]), rule["ethertype"]) for rule in group["security_group_rules"]}
-            for family in ("IPv4", "IPv6"):
-                each = {"ethertype": family, "remote_group_id": group["id"], "description": "amphorae"}
-                if not {(str(VRRP), family), ("vrrp", family)} & there:
-                    await self._neutron.add_rule(group["id"], {**each, "protocol": VRRP}, subject=subject)
-                    peers = {"protocol": "tcp", "port_range_min": PEERS_PORT, "port_range_max": PEERS_PORT}
-                    await self._neutron.add_rule(group["id"], {**each, **peers}, subject=subject)
+            there = {_rule(one) for one in group["security_group_rules"] if one["remote_group_id"]}
+            for rule in _AMONG_AMPHORAE:  # each by itself: a control plane may end between any two
+                if _rule(rule) not in there:
+                    body = {**rule, "remote_group_id": group["id"], "description": "amphorae"}
+                    await self._neutron.add_rule(group["id"], body, subject=subject)
         self._locks.pop(name, None)
         return group
 
@@ -139,6 +141,12 @@ def _address(layout: Layout, address: str, *, shared: bool = False) -> Address:
     if subnet is None:
         return Address(f"{address}/{128 if ':' in address else 32}", None, shared)
     return Address(f"{address}/{ipaddress.ip_network(subnet['cidr']).prefixlen}", subnet["gateway_ip"], shared)
+
+
+def _rule(rule: Json) -> tuple[str, str, int | None]:
+    """What it lets in. Neutron may answer with a name where a number was given."""
+    protocol = str(VRRP) if rule["protocol"] == "vrrp" else str(rule["protocol"])
+    return rule["ethertype"], protocol, rule.get("port_range_min")
 
 
 def _tags(load_balancer_id: str, amphora_id: str, role: str) -> list[str]:

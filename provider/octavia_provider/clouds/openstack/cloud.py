@@ -37,6 +37,7 @@ class OpenStackCloud:
     def __init__(self, session: Session, nova: Nova, ports: AmphoraPorts, settings: OpenStackSettings) -> None:
         self._session, self._nova, self._ports, self._settings = session, nova, ports, settings
         self._looked: tuple[float, Inventory] | None = None
+        self._written = 0
 
     # ── its life ─────────────────────────────────────────────────────────────────────────────────────────────────────
     async def start(self) -> None:
@@ -62,17 +63,22 @@ class OpenStackCloud:
 
     async def inventory(self) -> Inventory:
         """Two lists, whatever there is."""
-        if self._looked is not None and time.monotonic() - self._looked[0] < INVENTORY_SECONDS:
+        began, writes = time.monotonic(), self._session.writes
+        if self._looked is not None and began - self._looked[0] < INVENTORY_SECONDS and self._written == writes:
             return self._looked[1]
-        began = time.monotonic()
         servers, ports = await asyncio.gather(self._nova.servers(), self._ports.of())
-        balancers = {names.tagged(p["tags"], "octavia-load-balancer") for p in ports} - {None}
+        parts: defaultdict[str | None, set[str]] = defaultdict(set)
+        for port in ports:
+            parts[names.tagged(port["tags"], "octavia-load-balancer")].add(port["id"])
         resources = [
-            CloudResource(kind="load_balancer", id=str(id_), words=f"ports of load balancer {id_}") for id_ in balancers
-        ]
+            CloudResource(
+                kind="load_balancer", id=id_, words=f"ports of load balancer {id_}", parts=frozenset(parts[id_])
+            )
+            for id_ in parts if id_ is not None
+        ]  # fmt: skip
         instances = [_instance(*one) for one in _with_ports(servers, ports)]
         found = Inventory(instances=instances, resources=resources)
-        self._looked = (began, found)
+        self._looked, self._written = (began, found), writes
         return found
 
     async def pushed(self) -> Mapping[str, Mapping[str, StateVersion]]:

@@ -19,7 +19,7 @@ import structlog
 from octavia_provider.model.errors import NotFound, OctaviaError, Refused, Unreachable
 
 from . import failures
-from .settings import OpenStackSettings
+from .settings import SessionSettings
 
 log = structlog.get_logger(__name__)
 Json = dict[str, Any]
@@ -41,7 +41,7 @@ _MISCONFIGURED = (
 class Session:
     """One signed-in user. ``calls``: how often each service was called, by method."""
 
-    def __init__(self, settings: OpenStackSettings) -> None:
+    def __init__(self, settings: SessionSettings) -> None:
         self._settings = settings
         self._pool = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="octavia-openstack")
         self._signing_in = asyncio.Lock()
@@ -58,6 +58,40 @@ class Session:
         """Who we are."""
         await self.sign_in()
         return str(await self._in_pool("keystone", "sign in", lambda: self._connection.current_user_id))
+
+    @property
+    def writes(self) -> int:
+        """How many calls were made that change something."""
+        return sum(count for call, count in self.calls.items() if not call.endswith(" GET"))
+
+    @property
+    def project_id(self) -> str:
+        """Of the user, once it has signed in."""
+        return str(self._connection.current_project_id)
+
+    @property
+    def user(self) -> str:
+        """Its name, or its id."""
+        return str(self._connection.config.get_auth_args().get("username") or self._connection.current_user_id)
+
+    async def endpoint(self, service: str) -> str | None:
+        """Where the catalogue says it is."""
+        found: str | None = await self._in_pool(service, service, self._adapter(service).get_endpoint)
+        return found
+
+    async def newest_microversion(self, service: str) -> str | None:
+        """The newest that it speaks."""
+
+        def ask() -> str | None:
+            found = self._adapter(service).get_endpoint_data()
+            newest = found and found.max_microversion
+            return ".".join(map(str, newest)) if newest else None
+
+        there: str | None = await self._in_pool(service, service, ask)
+        return there
+
+    def _adapter(self, service: str) -> Any:
+        return getattr(self._connection, SERVICES[service])
 
     async def get(self, service: str, path: str, **params: Any) -> Json:
         """What is there; ``NotFound`` where it is not."""
@@ -143,7 +177,7 @@ class Session:
         self, service: str, method: str, path: str, *, params: Mapping[str, Any] | None, body: Mapping[str, Any] | None,
         text: bool, headers: Mapping[str, str],
     ) -> tuple[int, Json]:  # fmt: skip
-        adapter = getattr(self._connection, SERVICES[service])
+        adapter = self._adapter(service)
         more: Json = {"microversion": MICROVERSIONS[service]} if service in MICROVERSIONS else {}
         ours = OTHERS_TOKEN not in headers
         if body is not None:

@@ -11,8 +11,22 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 Affinity = Literal["soft-anti-affinity", "anti-affinity", "none"]
 
 
-class OpenStackSettings(BaseSettings):
+class SessionSettings(BaseSettings):
     """``cloud``: its name in ``clouds.yaml``; None: ``OS_CLOUD``, or ``OS_AUTH_URL`` and its like.
+
+    ``timeout``: seconds of one call; ``workers``: calls at once.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="OCTAVIA_OPENSTACK_", env_ignore_empty=True, frozen=True)
+
+    cloud: str | None = None
+    region: str | None = None
+    timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
+    workers: Annotated[int, Field(ge=1, le=128)] = 16
+
+
+class OpenStackSettings(SessionSettings):
+    """Of a control plane.
 
     ``management_network``: id or name of the network on which the control plane reaches the agents. ``heartbeat_address``: where
     amphorae reach the control plane on it (address:port); ``heartbeat_bind``: where it listens for them, the same where not given.
@@ -21,13 +35,9 @@ class OpenStackSettings(BaseSettings):
     of so many GiB in place of the image. ``affinity``: the policy of the server group of each load balancer; a pair that is replaced has three
     members for a moment, so strict ``anti-affinity`` needs three hosts.
 
-    ``timeout``: seconds of one call; ``workers``: calls at once; ``boot_timeout``: seconds until a server is ACTIVE.
+    ``boot_timeout``: seconds until a server is ACTIVE.
     """
 
-    model_config = SettingsConfigDict(env_prefix="OCTAVIA_OPENSTACK_", env_ignore_empty=True, frozen=True)
-
-    cloud: str | None = None
-    region: str | None = None
     management_network: str
     management_security_groups: tuple[str, ...] = ()
     heartbeat_address: Annotated[str, Field(pattern=r"^.+:\d{1,5}$")]
@@ -40,8 +50,6 @@ class OpenStackSettings(BaseSettings):
     volume_type: str | None = None
     key_name: str | None = None
     affinity: Affinity = "soft-anti-affinity"
-    timeout: Annotated[float, Field(gt=0, le=600)] = 30.0
-    workers: Annotated[int, Field(ge=1, le=128)] = 16
     boot_timeout: Annotated[float, Field(gt=0, le=3600)] = 600.0
 
     @property
