@@ -44,6 +44,7 @@ def refused(status: int, title: str, words: str) -> Answer:
 @dataclass
 class FakeBarbican:
     """``failing``: statuses of the next answers, in place of them. ``down``: nothing answers. ``asked``: method and path of each call.
+    ``open_metadata``: all see what there is, as administrators do, but for its content.
 
     Objects belong to a project; a token is the name of a user's project, the control plane's own user reads what it was let.
     """
@@ -52,6 +53,7 @@ class FakeBarbican:
     containers: dict[str, dict[str, Any]] = field(default_factory=dict)
     failing: list[int] = field(default_factory=list)
     down: bool = False
+    open_metadata: bool = False
     asked: list[tuple[str, str]] = field(default_factory=list)
 
     def manager(self, control_plane_id: str = "cp", *, pauses: tuple[float, ...] = (0.0, 0.0)) -> Barbican:
@@ -121,13 +123,14 @@ class FakeBarbican:
                 "Secret retrieval failure seen - please contact site administrator.",
             )
         who = None if authenticated else headers["X-Auth-Token"]
-        _, collection, id_, *more = path.split("/")
+        collection, id_, *more = path.removeprefix("/").split("/")
         found = getattr(self, collection).get(id_)
         if found is None:
             words = "Secrets container not found." if collection == "containers" else "Secret not found."
             return refused(404, "Not Found", words)
         reading = more[:1] != ["acl"]
-        if who != found["project"] and not (who is None and reading and SERVICE_USER in found["users"]):
+        seen = self.open_metadata and not more
+        if not seen and who != found["project"] and not (who is None and reading and SERVICE_USER in found["users"]):
             return refused(
                 403,
                 "Forbidden",

@@ -16,9 +16,12 @@ T = TypeVar("T")
 
 
 class RealPlane:
-    """``with RealPlane() as plane: provider.configure(home=plane.home)``."""
+    """``with RealPlane() as plane: provider.configure(home=plane.home)``. ``certificates``: by reference."""
 
     url = ""
+
+    def __init__(self, certificates: Any = None) -> None:
+        self._certificates = certificates
 
     def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory()  # pytest's folders are too long for a socket
@@ -36,7 +39,7 @@ class RealPlane:
 
     async def _run(self) -> None:
         self._loop, self._end = asyncio.get_running_loop(), asyncio.Event()
-        async with settling.plane(Path(self.home)) as self.plane:
+        async with settling.plane(Path(self.home), certificates=self._certificates) as self.plane:
             (Path(self.home) / "api.sock").symlink_to(self.plane.path)
             self._ready.set()
             await self._end.wait()

@@ -107,7 +107,7 @@ async def _elsewhere(request: web.Request, id_: str) -> bool:
 def refuse_copy(record: Record, what: str) -> None:
     """``Conflict`` where a copy is to be changed or deleted: it follows what it is a copy of."""
     if record.kind == copies.KIND and copies.is_copy(record):
-        hint = f"PUT /v2/octavia/tls-containers/{record.id}/reread reads it again; it goes when nothing refers to it"
+        hint = f"octaviactl reread {record.id} reads it again; it goes when nothing refers to it"
         raise Conflict(
             f"cannot be {what}: it is a copy of {record.spec[copies.SOURCE]}",
             subject=f"TLS container {record.id}",

@@ -103,7 +103,7 @@ class Overview:
              "forward_port": record.spec.get("forward_port"), "running": self._status_cache.running(record.id)}
             for record in self._tx.find("local_host")
         ]  # fmt: skip
-        names = ("subject", "subject_alternative_names", "not_before", "not_after", "fingerprint", WARNINGS)
+        names = ("subject", "subject_alternative_names", "not_before", "not_after", "fingerprint", "source", WARNINGS)
         containers = []
         for record in self._tx.find("tls_container"):
             whole = self._view.show(record)

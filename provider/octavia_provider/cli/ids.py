@@ -69,7 +69,8 @@ def _list_all(client: Client, kinds: set[str]) -> Iterator[Item]:
     overview = overview_source.overview(client)
     for kind in ("local_network", "local_host", *SHARED_KINDS):
         for obj in overview[f"{kind.removeprefix('local_')}s"]:
-            yield kind, _name(obj), obj["id"]
+            if not obj.get("source"):  # what is a copy comes and goes with what refers to it
+                yield kind, _name(obj), obj["id"]
     for balancer in overview["load_balancers"]:
         yield from _balancer_items(balancer)
 

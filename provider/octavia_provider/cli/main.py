@@ -41,6 +41,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
         "rotate",
         "Give agents other certificates, or another authority.",
     ),
+    "reread": ("octavia_provider.cli.reread", "reread", "Read certificates of a certificate manager again."),
     "upgrade": (
         "octavia_provider.cli.amphora_operations",
         "upgrade",

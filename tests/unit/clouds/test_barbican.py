@@ -148,6 +148,11 @@ async def test_a_user_must_see_what_they_name__and_lets_the_control_plane_read_i
     assert (await barbican.manager().read(wanted(href, "ann"))).inputs
     assert barbican.of(href)["users"] == [SERVICE_USER]
     assert all(one["users"] == [SERVICE_USER] for one in barbican.secrets.values())
+    barbican.open_metadata = True  # an administrator sees it, and no content
+    alone = barbican.secret(ROOT.pem, readable=False)
+    assert "openstack acl user add" in (await refusal(barbican, alone)).hint
+    assert (await barbican.manager().read(wanted(alone, "ann"))).inputs
+    barbican.open_metadata = False
     readable = barbican.container(**PARTS)
     error = await refusal(barbican, readable, token="bob")
     assert "you may not see it" in error.message, "though the control plane may"

@@ -72,7 +72,9 @@ class Barbican:
         )  # fmt: skip
         if state == known:
             return found
-        contents = await _together({name: self._content(one, subject) for name, one in parts.items()})
+        contents = await _together(
+            {name: self._content(one, _part(subject, name, one), wanted.token) for name, one in parts.items()}
+        )
         try:
             inputs = secret_content.of_secret(contents[""]) if "" in contents else secret_content.of_container(contents)
         except ValueError as error:
@@ -91,34 +93,35 @@ class Barbican:
         refs = {name: id_ for name, id_ in refs.items() if name in secret_content.PARTS}
         return await _together(
             {
-                name: self._metadata(f"/{SECRETS}/{id_}", f"{subject}, its {name} (secret {id_})", token)
+                name: self._metadata(f"/{SECRETS}/{id_}", _part(subject, name, {"secret_ref": id_}), token)
                 for name, id_ in refs.items()
             }
         )
 
     async def _metadata(self, path: str, subject: str, token: str | None) -> Json:
-        """By ourselves; where we may not, after the user who may has let us."""
-        try:
-            return await self._get(path, subject)
-        except Forbidden as error:
-            if token is None or not await self._allowed(path, token):
-                raise await self._refused(path, error) from None
-        try:
-            return await self._get(path, subject)
-        except Forbidden as error:
-            raise await self._refused(path, error) from None
+        return await self._readable(path, path, subject, token)
 
-    async def _content(self, secret: Json, subject: str) -> bytes:
+    async def _content(self, secret: Json, subject: str, token: str | None) -> bytes:
         kind = (secret.get("content_types") or {}).get("default")
         if kind is None:
             raise Refused("has no payload yet", subject=subject, hint="put one into it, or refer to another one")
         path = f"/{SECRETS}/{_id(secret['secret_ref'])}"
-        try:
-            answer = await self._get(f"{path}/payload", subject, accept=TEXT if kind.startswith("text/") else BYTES)
-        except Forbidden as error:
-            raise await self._refused(path, error) from None
+        accept = TEXT if kind.startswith("text/") else BYTES
+        answer = await self._readable(f"{path}/payload", path, subject, token, accept)
         content: bytes = answer["content"]
         return content
+
+    async def _readable(self, path: str, of: str, subject: str, token: str | None, accept: str | None = None) -> Json:
+        """What is there, by ourselves; where we may not, after the user has let us who may read the object ``of``."""
+        try:
+            return await self._get(path, subject, accept=accept)
+        except Forbidden as error:
+            if token is None or not await self._allowed(of, token):
+                raise await self._refused(of, error) from None
+        try:
+            return await self._get(path, subject, accept=accept)
+        except Forbidden as error:
+            raise await self._refused(of, error) from None
 
     async def _get(self, path: str, subject: str, *, accept: str | None = None) -> Json:
         """What is there, asked for again where Barbican fails."""
@@ -232,6 +235,11 @@ def _id(ref: str) -> str:
 
 def _what(path: str) -> str:
     return LABELS[path.split("/")[1]]
+
+
+def _part(subject: str, name: str, secret: Json) -> str:
+    """How messages call a secret of a container; one by itself has no name there."""
+    return f"{subject}, its {name} (secret {_id(secret['secret_ref'])})" if name else subject
 
 
 def _subject(collection: str, id_: str) -> str:
