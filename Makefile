@@ -49,6 +49,15 @@ openstack-down: ## end them
 test-clients: setup ## tests/clients: OpenStack's clients in Go, built from their modules, against a control plane on a simulated cloud (needs go)
 	@scripts/test-clients
 
+.PHONY: image test-image
+image: setup ## the amphora image for OpenStack, build/amphora-image/amphora.qcow2: make image [SSH=1] [SUITE=trixie] (as root)
+	@scripts/setup image
+	@SSH="$(SSH)" $(if $(SUITE),SUITE=$(SUITE)) amphora/image/build
+
+test-image: setup ## build the amphora image twice (the same bytes), boot it under QEMU with BIOS and UEFI (as root; some minutes)
+	@scripts/setup image
+	@scripts/test-image
+
 check: setup lint types imports dependencies ## style, types, import contracts, dependencies; generated files in step with the model
 	@$(PY) -m octavia_provider.plugin.schema --check
 	@$(PY) scripts/sdk.py --check

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-from octavia_amphora import __version__
+from octavia_amphora import __version__, image
 from octavia_amphora.apply.errors import PushRefused
 from octavia_amphora.apply.load_balancers import LoadBalancers
 from octavia_amphora.haproxy import check
@@ -126,7 +126,14 @@ class Api:
         if self._haproxy_version is None:
             self._haproxy_version = await check.version(self._settings.haproxy)
         balancers = tuple(one.id for one in self._load_balancers.balancers())
-        return Info(self._settings.amphora_id, __version__, self._haproxy_version, str(self._sender.boot), balancers)
+        return Info(
+            self._settings.amphora_id,
+            __version__,
+            self._haproxy_version,
+            str(self._sender.boot),
+            balancers,
+            image.versions(),
+        )
 
     async def _push(self, identity: str, push: Push) -> Response:
         applied = await self._load_balancers.push(identity, push)

@@ -142,13 +142,14 @@ class ListenerState(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Info(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who answers."""
+    """Who answers. ``image``: the versions of what its amphora's image is made of, by name; empty where there is no image."""
 
     amphora_id: str
     version: str
     haproxy: str
     boot: str
     load_balancers: tuple[str, ...] = ()
+    image: dict[str, str] = {}
 
 
 class ServerCertificate(msgspec.Struct, frozen=True):

@@ -27,7 +27,7 @@ FIRST_GROUP = 1
 BOOTING = "BOOTING"
 _NONE = dict.fromkeys(
     ("vrrp_port_id", "ha_port_id", "vrrp_interface", "vrrp_priority", "image_id", "compute_flavor")
-)  # there are no ports, no images and no compute flavors; an agent finds the interface itself
+)  # there are no ports and no compute flavors, images not in every cloud; an agent finds the interface itself
 _NAMES = (
     "id", "loadbalancer_id", "compute_id", "lb_network_ip", "vrrp_ip", "ha_ip", "vrrp_id", "cert_expiration", "cert_busy",
     "role", "status", "cached_zone", "created_at", "updated_at", "agent_version", "draining", "vrrp_state", "host_id",
@@ -107,6 +107,7 @@ def _show(tx: Transaction, amphora: Amphora, status_cache: StatusCache) -> Shown
         "status": status_of(amphora, balancer),
         "cached_zone": _zone(balancer),
         "agent_version": agent.agent_version,
+        "image_id": agent.image_id,
         "draining": DRAIN in amphora.requests,
         "vrrp_state": status_cache.vrrp_state(amphora.id),
         "host_id": amphora.host_id,

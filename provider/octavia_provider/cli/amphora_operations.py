@@ -3,35 +3,38 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import click
 
 from octavia_provider.kit import console
 from octavia_provider.kit.console import styled
-from octavia_provider.model.errors import NotFound, PermanentError, Unreachable
-from octavia_provider.model.naming import means
+from octavia_provider.model.errors import PermanentError
 
 from . import exit_codes, options
-from .events import SHORT, connected, line
+from .events import SHORT, connected
 from .tree import state_words
+from .waiting import (
+    GROUP,
+    Amphora,
+    Waiting,
+    balancer_ids,
+    deadline,
+    find_amphora,
+    find_balancer,
+    is_pending,
+    list_amphorae,
+    owner_of,
+    put,
+)
 
 if TYPE_CHECKING:
     from octavia_provider.client.client import Client
 
-Amphora = Mapping[str, Any]
-Owner = tuple[str, str]
-"""The kind and the id of what has amphorae."""
-GROUP = "GROUP"
-POLL_SECONDS = 0.5
 RESTART_SECONDS = 60
 """After which an agent is taken for one that does not come back."""
 EPILOG = options.exit_codes_help(exit_codes.OK, exit_codes.FAILED, exit_codes.NO_CONTROL_PLANE, exit_codes.NOT_FOUND)
-PENDING = ("PENDING_CREATE", "PENDING_UPDATE", "PENDING_DELETE")
 timeout = click.option(
     "--timeout", default=600.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait at most."
 )
@@ -58,20 +61,20 @@ def failover(
         raise click.UsageError("Name a load balancer, or an amphora by --amphora.")
     with connected(home, endpoint) as client:
         if amphora is not None:
-            chosen = _amphora(client, amphora)
-            owner, old, path = _owner(chosen), {chosen["id"]}, f"/v2/octavia/amphorae/{chosen['id']}"
+            chosen = find_amphora(client, amphora)
+            owner, old, path = owner_of(chosen), {chosen["id"]}, f"/v2/octavia/amphorae/{chosen['id']}"
         else:
-            owner = ("load_balancer", _balancer(client, str(load_balancer))["id"])
-            old, path = {one["id"] for one in _amphorae(client, owner)}, f"/v2/lbaas/loadbalancers/{owner[1]}"
+            owner = ("load_balancer", find_balancer(client, str(load_balancer))["id"])
+            old, path = {one["id"] for one in list_amphorae(client, owner)}, f"/v2/lbaas/loadbalancers/{owner[1]}"
         of = f"amphora {amphora}" if amphora is not None else f"load balancer {load_balancer}"
-        waiting = _Waiting(client, owner, timeout, quiet=as_json, of=of)
+        waiting = Waiting(client, owner, timeout, quiet=as_json, of=of)
         waiting.put(f"{path}/failover")
         after = waiting.until(
-            lambda: not old & {one["id"] for one in _amphorae(client, owner)} and not _pending(client, owner),
+            lambda: not old & {one["id"] for one in list_amphorae(client, owner)} and not is_pending(client, owner),
             "the failover is not over",
         )
         facts = {f"{owner[0]}_id": owner[1], "replaced": sorted(old)}
-        _show(_amphorae(client, owner), after, as_json=as_json, **facts)
+        _show(list_amphorae(client, owner), after, as_json=as_json, **facts)
 
 
 @command
@@ -83,11 +86,11 @@ def drain(*, amphora: str, undo: bool, timeout: float, as_json: bool, home: str 
     For work on its host, say. Where the other amphora fails meanwhile, the drained one takes the VIPs all the same.
     """
     with connected(home, endpoint) as client:
-        chosen = _amphora(client, amphora)
-        owner, path = _owner(chosen), f"/v2/octavia/amphorae/{chosen['id']}/drain"
-        waiting = _Waiting(client, owner, timeout, quiet=as_json, of=f"amphora {amphora}")
+        chosen = find_amphora(client, amphora)
+        owner, path = owner_of(chosen), f"/v2/octavia/amphorae/{chosen['id']}/drain"
+        waiting = Waiting(client, owner, timeout, quiet=as_json, of=f"amphora {amphora}")
         if undo:
-            client.request("DELETE", path, deadline=_deadline(), subject=f"amphora {chosen['id']}")
+            client.request("DELETE", path, deadline=deadline(), subject=f"amphora {chosen['id']}")
             after = 0.0
         else:
             waiting.put(path)
@@ -96,7 +99,7 @@ def drain(*, amphora: str, undo: bool, timeout: float, as_json: bool, home: str 
                 "it has the VIPs still",
             )
         facts = {f"{owner[0]}_id": owner[1], "drained": not undo}
-        _show(_amphorae(client, owner), after, as_json=as_json, **facts)
+        _show(list_amphorae(client, owner), after, as_json=as_json, **facts)
 
 
 @command
@@ -116,23 +119,23 @@ def rotate(
     if (bool(amphorae) + every + authority) != 1:
         raise click.UsageError("Name amphorae, or give --all or --authority.")
     with connected(home, endpoint) as client:
-        waiting = _Waiting(client, None, timeout, quiet=as_json, of="the certificates")
+        waiting = Waiting(client, None, timeout, quiet=as_json, of="the certificates")
         if authority:
-            before = client.control_plane(deadline=_deadline())["certificate_authority"]["issuer"]
-            client.request("POST", "/v2/octavia/certificate-authority/rotation", deadline=_deadline(), idempotent=False)
+            before = client.control_plane(deadline=deadline())["certificate_authority"]["issuer"]
+            client.request("POST", "/v2/octavia/certificate-authority/rotation", deadline=deadline(), idempotent=False)
             after = waiting.until(lambda: _rotated(client, before), "the rotation is not over; it goes on by itself")
-            facts = client.control_plane(deadline=_deadline())["certificate_authority"]
-            _show(_amphorae(client), after, as_json=as_json, certificate_authority=facts)
+            facts = client.control_plane(deadline=deadline())["certificate_authority"]
+            _show(list_amphorae(client), after, as_json=as_json, certificate_authority=facts)
             return
-        chosen = _amphorae(client) if every else [_amphora(client, word) for word in amphorae]
+        chosen = list_amphorae(client) if every else [find_amphora(client, word) for word in amphorae]
         ids = {one["host_id"] or one["id"] for one in chosen}
         for id_ in ids:
-            _put(client, f"/v2/octavia/amphorae/{id_}/certificate")
+            put(client, f"/v2/octavia/amphorae/{id_}/certificate")
         after = waiting.until(
-            lambda: not any(one["cert_busy"] for one in _amphorae(client) if one["id"] in ids),
+            lambda: not any(one["cert_busy"] for one in list_amphorae(client) if one["id"] in ids),
             "not all agents have another certificate",
         )
-        _show([one for one in _amphorae(client) if one["id"] in ids], after, as_json=as_json)
+        _show([one for one in list_amphorae(client) if one["id"] in ids], after, as_json=as_json)
 
 
 @command
@@ -153,16 +156,16 @@ def upgrade(
     whose agent does not come back is replaced. It stops at the first load balancer that does not get well.
     """
     with connected(home, endpoint) as client:
-        target = str(client.control_plane(deadline=_deadline())["version"])
-        chosen = [_balancer(client, word)["id"] for word in load_balancers] or _balancers(client)
+        target = str(client.control_plane(deadline=deadline())["version"])
+        chosen = [find_balancer(client, word)["id"] for word in load_balancers] or balancer_ids(client)
         done: list[Mapping[str, Any]] = []
-        hosts = {one["id"]: one for one in _amphorae(client) if one["role"] == GROUP}
+        hosts = {one["id"]: one for one in list_amphorae(client) if one["role"] == GROUP}
         used: set[str] = set() if load_balancers else {*hosts}
         every = 0
         for balancer_id in chosen:
             owner = ("load_balancer", balancer_id)
-            waiting = _Waiting(client, owner, timeout, quiet=as_json, of=f"load balancer {balancer_id}")
-            found = sorted(_amphorae(client, owner), key=lambda one: one["vrrp_state"] == "MASTER")
+            waiting = Waiting(client, owner, timeout, quiet=as_json, of=f"load balancer {balancer_id}")
+            found = sorted(list_amphorae(client, owner), key=lambda one: one["vrrp_state"] == "MASTER")
             used |= {one["host_id"] for one in found if one["host_id"]}
             found = [one for one in found if one["host_id"] is None]
             every += len(found)
@@ -170,7 +173,7 @@ def upgrade(
             done += [_upgraded(client, one, target, waiting) for one in outdated]
         for host in (one for id_, one in hosts.items() if id_ in used):
             every += 1
-            waiting = _Waiting(client, _owner(host), timeout, quiet=as_json, of=f"amphora {host['id']}")
+            waiting = Waiting(client, owner_of(host), timeout, quiet=as_json, of=f"amphora {host['id']}")
             done += [_upgraded(client, host, target, waiting)] if force or host["agent_version"] != target else []
         facts: dict[str, Any] = {"version": target, "upgraded": done}
         if as_json:
@@ -179,8 +182,8 @@ def upgrade(
             console.echo(f"{len(done)} of {every} agents were started anew; all have {target}")
 
 
-def _upgraded(client: Client, amphora: Amphora, target: str, waiting: _Waiting) -> Mapping[str, Any]:
-    id_, owner = amphora["id"], _owner(amphora)
+def _upgraded(client: Client, amphora: Amphora, target: str, waiting: Waiting) -> Mapping[str, Any]:
+    id_, owner = amphora["id"], owner_of(amphora)
     facts = {
         "id": id_,
         "loadbalancer_id": amphora["loadbalancer_id"],
@@ -189,11 +192,11 @@ def _upgraded(client: Client, amphora: Amphora, target: str, waiting: _Waiting) 
     }
     waiting.say(f"amphora {id_[:SHORT]} ({state_words(amphora)}): its agent is started anew")
     answer = client.request(
-        "PUT", f"/v2/octavia/amphorae/{id_}/agent", deadline=_deadline(), wait=RESTART_SECONDS, subject=f"amphora {id_}",
+        "PUT", f"/v2/octavia/amphorae/{id_}/agent", deadline=deadline(), wait=RESTART_SECONDS, subject=f"amphora {id_}",
         idempotent=False,
     )  # fmt: skip
     if answer.status_code == 204:
-        version = _amphora(client, id_)["agent_version"]
+        version = find_amphora(client, id_)["agent_version"]
         if version != target:
             raise PermanentError(
                 f"its agent was started anew and has version {version}, not {target}", subject=f"amphora {id_}",
@@ -201,159 +204,22 @@ def _upgraded(client: Client, amphora: Amphora, target: str, waiting: _Waiting) 
             )  # fmt: skip
         return {**facts, "how": "restart"}
     waiting.say(f"amphora {id_[:SHORT]}: its agent does not come back; it is replaced")
-    _put(client, f"/v2/octavia/amphorae/{id_}/failover")
+    put(client, f"/v2/octavia/amphorae/{id_}/failover")
     waiting.until(
-        lambda: id_ not in {one["id"] for one in _amphorae(client, owner)} and not _pending(client, owner),
+        lambda: id_ not in {one["id"] for one in list_amphorae(client, owner)} and not is_pending(client, owner),
         "it is not replaced",
     )
     return {**facts, "how": "replace"}
 
 
-class _Waiting:
-    """Asks again and again, and tells the events that come meanwhile, each once: how often it came is for ``octaviactl events``.
-
-    ``of``: what it is done to, as the user named it. ``quiet``: tells nothing.
-    """
-
-    def __init__(self, client: Client, owner: Owner | None, seconds: float, *, quiet: bool, of: str = "") -> None:
-        from octavia_provider.client import events
-
-        self._of, self._seen = of, set[int]()
-
-        self._client, self._quiet, self._seconds = client, quiet, seconds
-        self._filter = [owner] if owner and owner[0] == "load_balancer" else []
-        self._told = events.newest(client)
-        self._events = events
-
-    def until(self, done: Callable[[], bool], otherwise: str) -> float:
-        """Seconds that it took; an error where it takes too long."""
-        began = time.monotonic()
-        with self._named():
-            while not done():
-                self._tell()
-                if time.monotonic() - began > self._seconds:
-                    raise PermanentError(
-                        f"{otherwise} after {self._seconds:g} s; it goes on",
-                        subject="the wait",
-                        hint="octaviactl events",
-                    )
-                time.sleep(POLL_SECONDS)
-            self._tell()
-        return time.monotonic() - began
-
-    def put(self, path: str) -> None:
-        """Ask for something."""
-        try:
-            _put(self._client, path)
-        except NotFound:
-            raise self._gone() from None
-
-    @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
-        """What ends the wait is said of what the user named; what was asked for is in the store, and goes on."""
-        from octavia_provider.client.embedded import DoesNotRun
-
-        try:
-            yield
-        except NotFound:
-            raise self._gone() from None
-        except (Unreachable, DoesNotRun) as error:
-            message = f"{error.message.removesuffix('.')}; what was begun goes on as soon as a control plane runs"
-            raise Unreachable(message, subject=error.subject, hint="octaviactl start") from None
-
-    def _gone(self) -> NotFound:
-        return NotFound("it is gone, or being deleted", subject=self._of, hint="octaviactl events")
-
-    def say(self, words: str) -> None:
-        """A line of progress."""
-        if not self._quiet:
-            console.echo(words)
-
-    def _tell(self) -> None:
-        if self._quiet:
-            return
-        for event in self._events.latest(self._client, self._filter, 20):
-            if event["sequence"] <= self._told:
-                continue
-            if event["id"] not in self._seen:
-                console.echo(*line(event))
-            self._seen.add(event["id"])
-            self._told = event["sequence"]
-
-
-def _deadline() -> Any:
-    from octavia_provider.client.deadline import Deadline
-
-    return Deadline(120.0)
-
-
-def _put(client: Client, path: str) -> None:
-    client.request("PUT", path, deadline=_deadline())
-
-
-def _pending(client: Client, owner: Owner) -> bool:
-    kind, id_ = owner
-    return client.get(kind, id_, deadline=_deadline()).object["provisioning_status"] in PENDING
-
-
 def _rotated(client: Client, before: str) -> bool:
-    facts = client.control_plane(deadline=_deadline())["certificate_authority"]
+    facts = client.control_plane(deadline=deadline())["certificate_authority"]
     return facts["issuer"] != before and facts["phase"] is None and not facts["waiting"]
-
-
-def _owner(amphora: Amphora) -> Owner:
-    """Whose it is."""
-    if amphora["role"] == GROUP:
-        return "amphora_group", amphora["amphora_group_id"]
-    return "load_balancer", amphora["loadbalancer_id"]
 
 
 def _serving(client: Client, id_: str) -> list[Amphora]:
     """It, or where it is one of a group what is on it."""
-    return [one for one in _amphorae(client) if id_ in (one["id"], one["host_id"]) and one["role"] != GROUP]
-
-
-def _amphorae(client: Client, owner: Owner | None = None) -> list[Amphora]:
-    of = {"load_balancer": "loadbalancer_id", "amphora_group": "amphora_group_id"}
-    role = {"role": GROUP} if owner and owner[0] == "amphora_group" else {}
-    query = f"?{urlencode({of[owner[0]]: owner[1], **role})}" if owner else ""
-    return list(client.request("GET", f"/v2/octavia/amphorae{query}", deadline=_deadline()).json()["amphorae"])
-
-
-def _amphora(client: Client, word: str) -> Amphora:
-    """By its id, or the first digits of it."""
-    _require_word(word, "amphora")
-    found = [one for one in _amphorae(client) if one["id"].startswith(word)]
-    if len(found) > 1:
-        raise click.BadParameter(f"{word!r} are the first digits of {len(found)} amphorae", param_hint="amphora")
-    if not found:
-        raise NotFound(f"there is no amphora {word}.", hint="octaviactl status")
-    return found[0]
-
-
-def _balancer(client: Client, word: str) -> Mapping[str, Any]:
-    _require_word(word, "load balancer")
-    found = [one for one in _listed(client) if means(word, one["id"], one["name"])]
-    if len(found) > 1:
-        raise click.BadParameter(f"{word!r} is the name of {len(found)} load balancers", param_hint="load balancer")
-    if not found:
-        raise NotFound(f"there is no load balancer {word}.", hint="octaviactl status")
-    return found[0]
-
-
-def _require_word(word: str, what: str) -> None:
-    if not word:
-        raise click.BadParameter("is empty; octaviactl status shows names and ids", param_hint=what)
-
-
-def _balancers(client: Client) -> list[str]:
-    return [one["id"] for one in _listed(client)]
-
-
-def _listed(client: Client) -> Iterator[Mapping[str, Any]]:
-    from octavia_provider.client.deadline import Deadline
-
-    yield from client.list("load_balancer", deadline=Deadline(120.0))
+    return [one for one in list_amphorae(client) if id_ in (one["id"], one["host_id"]) and one["role"] != GROUP]
 
 
 def _show(amphorae: Sequence[Amphora], seconds: float, *, as_json: bool, **facts: Any) -> None:

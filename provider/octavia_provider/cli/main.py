@@ -47,6 +47,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
         "upgrade",
         "Have agents run the code of the control plane's version.",
     ),
+    "image": ("octavia_provider.cli.image", "image", "Put amphora images into Glance, and roll them through amphorae."),
     "logs": ("octavia_provider.cli.logs", "logs", "Show the log of the control plane, an amphora or a host."),
     "doctor": ("octavia_provider.cli.doctor", "doctor", "Find out what is missing on this machine, and how to fix it."),
     "serve": ("octavia_provider.cli.serve", "serve", "Run the control plane in the foreground."),

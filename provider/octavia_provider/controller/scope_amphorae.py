@@ -120,7 +120,7 @@ class ScopeAmphorae(ABC):
         expires = issued[-1] if issued else amphora.certificate_expires
         ready = replace(
             amphora, status="ALLOCATED", management_address=instance.agent[0], certificate_expires=expires,
-            flavor=flavor.booted_by(self.flavor), agent_version=version,
+            flavor=flavor.booted_by(self.flavor), agent_version=version, image_id=instance.image_id,
         )  # fmt: skip
         if issued:
             ready = replace(ready, issuer=issuer, trusted=trusted)

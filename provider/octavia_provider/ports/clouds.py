@@ -77,6 +77,7 @@ class Instance:
 
     ``interfaces``: what its agent has to make of those that the cloud has plugged in, but that of the management network; () where the cloud
     configures them itself.
+    ``image_id``: of the image that it was made from, where the cloud has such.
     """
 
     amphora_id: str
@@ -89,6 +90,7 @@ class Instance:
     shared: tuple[str, ...] = ()
     host: str | None = None
     interfaces: tuple[Interface, ...] = ()
+    image_id: str | None = None
 
 
 class Compute(Protocol):

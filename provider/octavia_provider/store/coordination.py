@@ -197,6 +197,7 @@ class Coordination:
             "issuer": amphora.issuer,
             "trusted": amphora.trusted,
             "host_id": amphora.host_id,
+            "image_id": amphora.image_id,
         }
         self._amphora_of(amphora.load_balancer_id)
         change = {**values, "updated_at": rows.now()}

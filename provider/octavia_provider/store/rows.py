@@ -166,6 +166,7 @@ def amphora(row: Any, cipher: Cipher) -> Amphora:
         issuer=row.issuer,
         trusted=row.trusted,
         host_id=row.host_id,
+        image_id=row.image_id,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

@@ -121,6 +121,7 @@ AMPHORAE = Table(
     Column("issuer", String(64)),
     Column("trusted", String(64)),
     Column("host_id", ID),
+    Column("image_id", String(64)),
     Index("ix_amphorae_load_balancer_id", "load_balancer_id"),
     Index("ix_amphorae_host_id", "host_id"),
 )

@@ -107,6 +107,8 @@ class Plane:
     care: bool = False
     """Whether what is asked of amphorae is done, too; ``care_version``: of agents that are started anew, None: they do not come back."""
     care_version: str | None = __version__
+    newest_image: str | None = None
+    """What amphorae are made from that replace others."""
     texts: Any = None
     operations: Any = None
 
@@ -176,7 +178,8 @@ class Plane:
         for amphora in tx.amphorae(load_balancer_id):
             if amphora.retiring:
                 tx.delete_amphora(amphora.id)
-                tx.put_amphora(replace(amphora, id=str(uuid.uuid4()), retiring=False, agent_version=__version__))
+                new = replace(amphora, id=str(uuid.uuid4()), retiring=False, agent_version=__version__)
+                tx.put_amphora(replace(new, image_id=self.newest_image))
                 continue
             done = amphora.requests - {DRAIN}
             version = self.care_version if AGENT in done and self.care_version else amphora.agent_version

@@ -12,7 +12,7 @@ import pytest
 
 from command_line import octaviactl
 from octavia_provider import __version__
-from octavia_provider.cli import amphora_operations, exit_codes
+from octavia_provider.cli import amphora_operations, exit_codes, waiting
 from octavia_provider.client.client import Client
 from octavia_provider.client.embedded import DoesNotRun
 from octavia_provider.model.errors import NotFound
@@ -26,7 +26,7 @@ ONE, OTHER = "1a000000-0000-0000-0000-000000000001", "1b000000-0000-0000-0000-00
 @pytest.fixture
 def plane(monkeypatch: pytest.MonkeyPatch) -> Iterator[RealPlane]:
     """A load balancer whose pair does as it is told."""
-    monkeypatch.setattr(amphora_operations, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.01)
     with RealPlane() as made:
         balancer = made.make("web")["id"]
         for id_, role in ((ONE, "MASTER"), (OTHER, "BACKUP")):
@@ -219,8 +219,8 @@ def test_an_event_that_comes_again_and_again_meanwhile_is_told_once(
         plane.run(plane.plane.store.write(lambda tx: tx.record(event)))
         return len(again) < 4
 
-    monkeypatch.setattr(amphora_operations, "_pending", pending)
-    monkeypatch.setattr(amphora_operations, "_amphorae", lambda client, balancer_id=None: [])
+    monkeypatch.setattr(amphora_operations, "is_pending", pending)
+    monkeypatch.setattr(amphora_operations, "list_amphorae", lambda client, balancer_id=None: [])
     done = octaviactl("failover", "web", "--home", plane.home)
     assert (done.returncode, len(again)) == (exit_codes.OK, 4)
     assert done.stdout.count("no address is free") == 1
@@ -232,7 +232,7 @@ def test_a_control_plane_that_ends_meanwhile_has_its_own_code_and_the_failover_g
     def pending(client: Client, balancer_id: str) -> bool:
         raise DoesNotRun("does not run, and nothing is started for a look.", subject="the embedded control plane")
 
-    monkeypatch.setattr(amphora_operations, "_pending", pending)
+    monkeypatch.setattr(amphora_operations, "is_pending", pending)
     done = octaviactl("failover", "web", "--home", plane.home)
     assert done.returncode == exit_codes.NO_CONTROL_PLANE
     assert "what was begun goes on as soon as a control plane runs" in done.stderr
@@ -243,7 +243,7 @@ def test_what_is_deleted_meanwhile_is_named_as_it_was_typed(plane: RealPlane, mo
     def pending(client: Client, balancer_id: str) -> bool:
         raise NotFound(f"load balancer {balancer_id} does not exist in this control plane")
 
-    monkeypatch.setattr(amphora_operations, "_pending", pending)
+    monkeypatch.setattr(amphora_operations, "is_pending", pending)
     done = octaviactl("failover", "web", "--home", plane.home)
     assert done.returncode == exit_codes.NOT_FOUND
     assert "load balancer web: it is gone, or being deleted" in done.stderr

@@ -13,7 +13,7 @@ import pytest
 
 from builders import resource
 from octavia_amphora.wire.interfaces import Address, Interface
-from octavia_provider.clouds.openstack import configuration, failures, names, user_data
+from octavia_provider.clouds.openstack import cloud, configuration, failures, names, user_data
 from octavia_provider.clouds.openstack.access import (
     Apply,
     AtPort,
@@ -220,6 +220,16 @@ def test_the_config_drive_describes_interfaces_as_the_agent_reads_them() -> None
 
 
 # ── settings ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize(
+    ("image", "metadata"), [({"id": "i"}, {}), ("", {"octavia_image": "i"})], ids=["from an image", "from a volume"]
+)
+def test_an_instance_tells_which_image_it_was_made_from(image: Any, metadata: dict[str, str]) -> None:
+    tags = [f"octavia-amphora={LISTENER}", f"octavia-load-balancer={LB}"]
+    server = {"id": "s", "status": "ACTIVE", "tags": tags, "image": image, "metadata": metadata}
+    found = cloud._instance(server, None, [])
+    assert found.image_id == "i"
+
+
 def test_missing_settings_are_named_as_the_environment_spells_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OCTAVIA_OPENSTACK_HEARTBEAT_ADDRESS", "nowhere")
     with pytest.raises(Refused) as refused:

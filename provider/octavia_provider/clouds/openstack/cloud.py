@@ -19,7 +19,7 @@ from octavia_provider.ports import AmphoraSpec, CloudResource, Instance, Invento
 
 from . import names, user_data
 from .amphora_ports import AmphoraPorts
-from .nova import Nova
+from .nova import IMAGE, Nova
 from .session import Json, Session
 from .settings import OpenStackSettings
 
@@ -226,4 +226,5 @@ def _instance(server: Json, management: Json | None, traffic: Sequence[Json]) ->
         alive=server["status"] == "ACTIVE" and plugged,
         vips=tuple(address for alone, _ in carried for address in alone),
         shared=tuple(address for _, shared in carried for address in shared),
+        image_id=server["metadata"].get(IMAGE) or (server["image"] or {}).get("id"),
     )  # fmt: skip

@@ -20,6 +20,8 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 0.3, 2.0
 KNOWN_SECONDS = 60.0
 """What seldom changes (images, flavors, server groups) is asked for again after so long."""
+IMAGE = "octavia_image"
+"""Metadata of a server: the id of its image, which Nova does not tell where it boots from a volume."""
 GONE = ("DELETED", "SOFT_DELETED")
 
 
@@ -63,7 +65,7 @@ class Nova:
             "name": names.server(amphora_id), "flavorRef": await self.flavor(wanted), "config_drive": True,
             "networks": [{"port": port["id"]} for port in ports], "user_data": user_data, **self._disk(image["id"]),
             "tags": [self._ours, names.load_balancer(load_balancer_id), names.amphora(amphora_id)],
-            "metadata": {"octavia_load_balancer": load_balancer_id, "octavia_amphora": amphora_id},
+            "metadata": {"octavia_load_balancer": load_balancer_id, "octavia_amphora": amphora_id, IMAGE: image["id"]},
         }  # fmt: skip
         more = {"availability_zone": zone or self._settings.compute_zone, "key_name": self._settings.key_name}
         body |= {name: value for name, value in more.items() if value}
