@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stand-in for Keystone: users of two projects, and a catalogue with one service. Clients log on to it by passwords and application
-credentials, and keystonemiddleware has it validate their tokens. Not shown so: expiry, revocation, scopes other than a project."""
+"""A stand-in for Keystone: users of two projects, and a catalogue. Clients log on to it by passwords and application credentials, and
+keystonemiddleware has it validate their tokens. Not shown so: expiry, revocation, scopes other than a project. It is a stand-in for
+Neutron too, of which clients ask the security groups of a VIP's port alone: there are none."""
 
 from __future__ import annotations
 
@@ -88,7 +89,10 @@ class Keystone:
         )
 
     def _token(self, user: User) -> dict[str, Any]:
-        endpoints = {"identity": ("keystone", self.url), "load-balancer": ("octavia", self.load_balancer)}
+        endpoints = {
+            "identity": ("keystone", self.url), "load-balancer": ("octavia", self.load_balancer),
+            "network": ("neutron", self.url.removesuffix("/v3") + "/network"),
+        }  # fmt: skip
         catalog = [
             {"type": type_, "name": name, "id": uuid.uuid5(uuid.NAMESPACE_DNS, name).hex, "endpoints": [
                 {"id": uuid.uuid5(uuid.NAMESPACE_DNS, name + side).hex, "interface": side, "region": REGION, "region_id": REGION, "url": url}
@@ -118,6 +122,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/v3/auth/tokens":
             user = self.keystone.issued.get(self.headers.get("X-Subject-Token", ""))
             self.answer(200, self.keystone._token(user)) if user else self.refuse(404)
+        elif path.startswith("/network/v2.0/ports/"):
+            self.answer(200, {"port": {"id": path.rpartition("/")[2], "security_groups": []}})
         else:
             self.refuse(404)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,24 @@ from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.keystone.policy import OsloPolicy
 from octavia_provider.keystone.tokens import KeystoneIdentity
 from octavia_provider.kit import logfile
+from octavia_provider.ports import Allocation, Record
 from octavia_provider.store import open_store
 from simulation.agents import SimulationAgents, SimulationAuthority
-from simulation.cloud import driver
+from simulation.cloud import SimulationNetworks, driver
 from simulation.world import Lifeline, World
 
 from .keystone import PASSWORD, PROJECT, Keystone
 
 SECONDS = {"boot": 0.3, "ready": 0.1}
 """What a cloud takes longer for. It is enough for a client to see PENDING_CREATE."""
+
+
+class Networks(SimulationNetworks):
+    """A VIP has a port, as in OpenStack."""
+
+    async def allocate(self, load_balancer: Record) -> Allocation:
+        found = await super().allocate(load_balancer)
+        return replace(found, values={**found.values, "vip_port_id": load_balancer.id})
 
 
 async def main(folder: Path) -> None:
@@ -40,7 +50,7 @@ async def main(folder: Path) -> None:
         authority = SimulationAuthority()
         await store.write(lambda tx: tx.secret(SimulationAuthority.SECRET, lambda: b"simulation"))
         parts = Parts(
-            store=store, driver=driver(lifeline), agents=SimulationAgents(lifeline, authority), authority=authority,
+            store=store, driver=replace(driver(lifeline), networks=Networks(lifeline)), agents=SimulationAgents(lifeline, authority), authority=authority,
             status_cache=StatusCache(), holder="one",
         )  # fmt: skip
         service = {
