@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from netns.installation import Installation
-from netns.traffic import ask, until
+from netns.traffic import ask
 from octavia_provider.client.deadline import Deadline
 
 from .project import Project
+from .waiting import until
 
 PORT = 8080
 
@@ -68,7 +69,7 @@ def take_away(site: Installation, project: Project, made: dict[str, Any]) -> Non
     """Delete it with all its parts: nothing is left, counted by listing the project."""
     path = f"/v2/lbaas/loadbalancers/{made['id']}?cascade=true"
     site.client.request("DELETE", path, deadline=Deadline(60.0))
-    until(lambda: not project.left(), seconds=60, what="all to be gone")
+    until(lambda: not project.left(), what="all to be gone")
 
 
 def test_serves_changes_and_leaves_nothing(site: Installation, cloud_project: Project, member: tuple[str, int]) -> None:
@@ -91,10 +92,8 @@ def test_what_is_deleted_behind_our_back_is_made_again(
     until(lambda: answers(made), what="an answer at the VIP")
     (server,) = cloud_project.servers()
     cloud_project.user.compute.delete_server(server)
-    until(
-        lambda: [one.id for one in cloud_project.servers()] not in ([], [server.id]), seconds=90, what="another server"
-    )
-    until(lambda: answers(made), seconds=60, what="an answer at the same VIP")
+    until(lambda: [one.id for one in cloud_project.servers()] not in ([], [server.id]), what="another server")
+    until(lambda: answers(made), what="an answer at the same VIP")
     take_away(site, cloud_project, made)
 
 
@@ -138,7 +137,6 @@ def test_a_control_plane_that_is_killed_while_it_boots_goes_on_after_its_start(
     site.start()
     until(
         lambda: site.get("load_balancer", made["id"])["provisioning_status"] == "ACTIVE",
-        seconds=90,
         what="it to be made",
     )
     assert len(cloud_project.servers()) == 1

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from netns.installation import Installation
-from netns.traffic import until
 
 from .project import Project
 from .site import balancer, opened
+from .waiting import until
 
 
 def said(site: Installation, *words: str, code: int = 0) -> Any:
@@ -40,7 +40,6 @@ async def test_what_no_store_knows_is_found_and_deleted_and_purge_takes_all_away
     made = site.create("load_balancer", name="web", vip_subnet_id=cloud_project.subnets["vips"], wait=False)
     until(
         lambda: site.get("load_balancer", made["id"])["provisioning_status"] == "ACTIVE",
-        seconds=120,
         what="it to be made",
     )
     assert said(site, "leftovers") == {"leftovers": [], "in_cloud": []}
@@ -71,7 +70,7 @@ def test_doctor_says_what_is_there_and_what_is_missing(
         return {one["name"]: one for one in said(site, "doctor", "--os-cloud", "test", code=code)}
 
     found = findings(0)
-    assert {"credentials", "service compute", "Nova's API", "management network", "compute flavor", "amphora image", "heartbeats",
+    assert {"credentials", "service compute", "Nova's API", "management network", "compute flavor", "amphora image", "heartbeat address",
             "quota of Nova", "quota of Neutron"} <= {name for name, one in found.items() if one["ok"]}, found  # fmt: skip
     assert "kernel" not in str(found).lower()
     groups = found["management security groups"]
@@ -88,7 +87,7 @@ def test_doctor_says_what_is_there_and_what_is_missing(
     assert "Nova has no flavor none-such" in wrong["compute flavor"]["detail"]
     assert "none-such" in wrong["management network"]["detail"]
     assert "openstack image set --tag none-such" in wrong["amphora image"]["fix"]
-    assert "192.0.2.77" in wrong["heartbeats"]["detail"]
+    assert "192.0.2.77" in wrong["heartbeat address"]["detail"]
     assert all(one["fix"] for one in wrong.values() if not one["ok"])
     cloud_project.admin.compute.update_quota_set(project_id, instances=-1)
     monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", "/none/such")

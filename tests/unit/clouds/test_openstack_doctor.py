@@ -125,8 +125,8 @@ ALL_PROTOCOLS = {
         ("amphora image", {"/images": {"images": []}}, {}, "no active image with the tag amphora", "image set --tag"),
         ("amphora image", {"/images": {"images": [{**IMAGE, "min_disk": 5}]}}, {}, "needs a disk of 5 GiB, and has 2", "VOLUME_GB"),
         ("compute zone", {}, {"compute_zone": "far"}, "far; there are nova", "COMPUTE_ZONE"),
-        ("heartbeats", {}, {"heartbeat_address": "192.0.2.77:5555"}, "192.0.2.77", "HEARTBEAT_BIND"),
-        ("heartbeats", {}, {"heartbeat_address": "0.0.0.0:5555"}, "0.0.0.0", "HEARTBEAT_ADDRESS"),
+        ("heartbeat address", {}, {"heartbeat_address": "192.0.2.77:5555"}, "192.0.2.77", "HEARTBEAT_BIND"),
+        ("heartbeat address", {}, {"heartbeat_address": "0.0.0.0:5555"}, "0.0.0.0", "HEARTBEAT_ADDRESS"),
         ("quota of Nova", {"/limits": {"limits": {"absolute": {**LIMITS, "totalInstancesUsed": 8}}}}, {}, "8 of 10 used", "--instances N"),
         ("quota of Neutron", {"/quotas/p/details.json": {"quota": {"port": {"limit": 500, "used": 495}}}}, {}, "495 of 500", "--ports N"),
         ("quota of Nova", {"/limits": Forbidden("Nova says (403): no")}, {}, "Nova says (403)", "docs"),
@@ -149,5 +149,5 @@ async def test_what_is_not_told_or_not_needed_is_no_fault(monkeypatch: pytest.Mo
     )
     assert found["quota of Neutron"].ok
     assert found["management security groups"].ok
-    assert found["heartbeats"].ok
+    assert found["heartbeat address"].ok
     assert (found["compute flavor"].ok, found["compute flavor"].needed) == (False, False)

@@ -91,7 +91,7 @@ class _Parts:
     async def all(self) -> list[Check]:
         checks: dict[str, Callable[[], Awaitable[Check]]] = {
             "Nova's API": self.microversion, "management network": self.network, "management security groups": self.groups,
-            "compute flavor": self.flavor, "amphora image": self.image, "compute zone": self.zone, "heartbeats": self.heartbeats,
+            "compute flavor": self.flavor, "amphora image": self.image, "compute zone": self.zone, "heartbeat address": self.heartbeats,
             "quota of Nova": self.compute_quota, "quota of Neutron": self.network_quota,
         }  # fmt: skip
         found = []
@@ -182,9 +182,9 @@ class _Parts:
             with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as tried:
                 tried.bind((host, 0))
         except OSError as error:
-            return Check("heartbeats", False, f"{detail}; {host}: {error.strerror or error}", fix)
+            return Check("heartbeat address", False, f"{detail}; {host}: {error.strerror or error}", fix)
         everywhere = not self._settings.heartbeat_bind and ipaddress.ip_address(host).is_unspecified
-        return Check("heartbeats", not everywhere, detail, fix)
+        return Check("heartbeat address", not everywhere, detail, fix)
 
     async def compute_quota(self) -> Check:
         """Room for one pair more."""

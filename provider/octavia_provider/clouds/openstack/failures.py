@@ -60,6 +60,7 @@ KNOWN = (
         r"disk_format.*mismatch|image content.*not match|unsupported media type", Refused,
         "upload it in the format that it has; Glance takes no raw image with a boot record: openstack image create --disk-format qcow2",
     ),
+    _known(r"flavor \S+ could not be found", Refused, f"it was deleted a moment ago: openstack flavor list; {AGAIN}"),
     _known(r"availability zone .*not available", Refused, "openstack availability zone list"),
     _known(r"multiple security_group|security group .* does not exist", Refused, "openstack security group list"),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from octavia_provider.model.errors import Refused, TransientError
+from octavia_provider.model.errors import OctaviaError, Refused, TransientError
 
 from . import failures, names
 from .session import Json, Session
@@ -70,7 +70,11 @@ class Nova:
         more = {"availability_zone": zone or self._settings.compute_zone, "key_name": self._settings.key_name}
         body |= {name: value for name, value in more.items() if value}
         hints = {"os:scheduler_hints": {"group": group_id}} if group_id else {}
-        made = await self._session.make("nova", "/servers", {"server": body, **hints}, subject=subject)
+        try:
+            made = await self._session.make("nova", "/servers", {"server": body, **hints}, subject=subject)
+        except OctaviaError:
+            self._known.clear()  # a flavor, image or group may be another one meanwhile
+            raise
         log.info("openstack.server", amphora=amphora_id, server=made["server"]["id"], image=image["id"])
         return dict(made["server"])
 
