@@ -41,15 +41,27 @@ def cloud_project(admin_cloud: str, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture
-def environment(cloud_project: Project, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+def guests(cloud_project: Project) -> Guests:
+    """What runs in servers, once it is entered."""
+    return Guests(cloud_project.user)
+
+
+@pytest.fixture
+def heartbeat_host() -> str:
+    """Where amphorae reach this machine."""
+    return "127.0.0.1"
+
+
+@pytest.fixture
+def environment(cloud_project: Project, heartbeat_host: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """The settings of a control plane in that project."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((heartbeat_host, 0))
         port = probe.getsockname()[1]
     found = {
         "OS_CLIENT_CONFIG_FILE": str(cloud_project.clouds_file),
         "OCTAVIA_OPENSTACK_MANAGEMENT_NETWORK": cloud_project.networks["management"],
-        "OCTAVIA_OPENSTACK_HEARTBEAT_ADDRESS": f"127.0.0.1:{port}",
+        "OCTAVIA_OPENSTACK_HEARTBEAT_ADDRESS": f"{heartbeat_host}:{port}",
         "OCTAVIA_OPENSTACK_COMPUTE_FLAVOR": "amphora",
     }
     for name in [one for one in os.environ if one.startswith("OS_")]:
@@ -60,10 +72,10 @@ def environment(cloud_project: Project, monkeypatch: pytest.MonkeyPatch) -> dict
 
 
 @pytest.fixture
-def site(cloud_project: Project, environment: dict[str, str], tmp_path: Path) -> Iterator[Installation]:
+def site(guests: Guests, environment: dict[str, str], tmp_path: Path) -> Iterator[Installation]:
     """A control plane on OpenStack, with guests that come alive. Nothing is left in the cloud afterwards."""
     made = Installation(tmp_path / "h", options=("--cloud", "openstack", "--os-cloud", "test"))
-    with Guests(cloud_project.user) as made.guests:  # type: ignore[attr-defined]
+    with guests as made.guests:  # type: ignore[attr-defined]
         made.start()
         yield made
         made.stop()

@@ -21,12 +21,35 @@ INTERVAL = 0.3
 SETTINGS = "/etc/octavia-amphora/agent.json"
 
 
+class Process:
+    """A guest that is an agent on this machine, in a PID namespace of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        command = [
+            "unshare",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "--mount-proc",
+            sys.executable,
+            "-m",
+            "octavia_amphora.main",
+        ]
+        with (folder / "agent.log").open("ab") as log:
+            self._process = subprocess.Popen([*command, "--config", str(folder / "agent.json")], stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        """All of it is gone."""
+        self._process.kill()
+        self._process.wait()
+
+
 class Guests:
-    """``with Guests(project.user):`` — servers come alive and end with Nova's."""
+    """``with Guests(project.user):`` — servers come alive and end with Nova's. ``running``: by the server's id."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._running: dict[str, tuple[subprocess.Popen[bytes], tempfile.TemporaryDirectory[str]]] = {}
+        self.running: dict[str, tuple[Any, tempfile.TemporaryDirectory[str]]] = {}
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._follow)
         self.files: dict[str, dict[str, tuple[int, bytes]]] = {}
@@ -40,57 +63,53 @@ class Guests:
     def __exit__(self, *_: object) -> None:
         self._ending.set()
         self._thread.join()
-        for id_ in list(self._running):
+        for id_ in list(self.running):
             self._end(id_)
         if self.failure is not None:
             raise self.failure
 
+    def take(self, path: str) -> bool:
+        """Whether a guest gets this file."""
+        return path != user_data.INTERFACES  # without it the agent leaves this machine's interfaces alone
+
+    def boot(self, folder: Path) -> Any:
+        """Start a guest with the files in a folder."""
+        return Process(folder)
+
+    def look(self) -> None:
+        """Once: what runs is what Nova has ACTIVE."""
+        there = {one.id: one for one in self._connection.compute.servers() if one.status == "ACTIVE"}
+        for id_ in self.running.keys() - there.keys():
+            self._end(id_)
+        for id_, server in there.items():
+            if id_ not in self.running and server.user_data:
+                folder = self._unpacked(server)
+                self.running[id_] = self.boot(Path(folder.name)), folder
+
     def _follow(self) -> None:
         while not self._ending.wait(INTERVAL):
             try:
-                self._look()
+                self.look()
             except Exception as error:  # noqa: BLE001 - raised where the test ends
                 self.failure = error
                 return
 
-    def _look(self) -> None:
-        there = {one.id: one for one in self._connection.compute.servers() if one.status == "ACTIVE"}
-        for id_ in self._running.keys() - there.keys():
-            self._end(id_)
-        for id_, server in there.items():
-            if id_ not in self._running and server.user_data:
-                self._boot(id_, server)
-
-    def _boot(self, id_: str, server: Any) -> None:
+    def _unpacked(self, server: Any) -> tempfile.TemporaryDirectory[str]:
         files = self.files[server.name] = user_data.decode(server.user_data)
         folder = tempfile.TemporaryDirectory(prefix="oct-", ignore_cleanup_errors=True)  # short: sockets
         root = Path(folder.name)
         for path, (mode, content) in files.items():
-            if path == user_data.INTERFACES:
-                continue  # without it the agent leaves this machine's interfaces alone
-            target = root / Path(path).name
-            target.write_bytes(content)
-            target.chmod(mode)
+            if self.take(path):
+                target = root / Path(path).name
+                target.write_bytes(content)
+                target.chmod(mode)
         settings = msgspec.json.decode(files[SETTINGS][1], type=AgentConfig)
         here = {name: str(root / Path(getattr(settings, name)).name) for name in ("certificate", "key", "authority")}
         places = {"state_directory": str(root / "state"), "run_directory": str(root / "run"), "haproxy_user": ""}
         (root / "agent.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(settings, **here, **places)))
-        command = [
-            "unshare",
-            "--pid",
-            "--fork",
-            "--kill-child",
-            "--mount-proc",
-            sys.executable,
-            "-m",
-            "octavia_amphora.main",
-        ]
-        with (root / "agent.log").open("ab") as log:
-            process = subprocess.Popen([*command, "--config", str(root / "agent.json")], stdout=log, stderr=log)
-        self._running[id_] = process, folder
+        return folder
 
     def _end(self, id_: str) -> None:
-        process, folder = self._running.pop(id_)
-        process.kill()
-        process.wait()
+        guest, folder = self.running.pop(id_)
+        guest.kill()
         folder.cleanup()

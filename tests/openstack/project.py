@@ -19,14 +19,15 @@ PASSWORD = "octavia-test"  # of a user of the cloud that the tests bring up
 
 @dataclass
 class Project:
-    """``admin`` and ``user``: connections; ``subnets``: by the name of their network. Networks are loopback ranges, so that what a
-    fake guest serves is reached on this machine."""
+    """``admin`` and ``user``: connections; ``subnets`` and ``cidrs``: by the name of their network. Networks are loopback ranges, so that
+    what a fake guest serves is reached on this machine; or private ones, where guests have networks."""
 
     name: str
     admin: Any
     user: Any
     networks: dict[str, str]
     subnets: dict[str, str]
+    cidrs: dict[str, str]
     clouds_file: Path
 
     def left(self) -> dict[str, list[str]]:
@@ -63,14 +64,14 @@ class Project:
 
 
 def _free_range(admin: Any) -> int:
-    """x of a range 127.x.0.0/16 in which the cloud has no subnet yet: what runs at once on this machine listens in ranges of its own."""
+    """x of a range 127.x.0.0/16, or 10.x.0.0/16, in which the cloud has no subnet yet: what runs at once on this machine listens in ranges of its own."""
     used = {subnet.cidr.split(".")[1] for subnet in admin.network.subnets(ip_version=4)}
     return random.choice([x for x in range(100, 200) if str(x) not in used])
 
 
 @contextlib.contextmanager
-def project(admin_cloud: str, folder: Path) -> Iterator[Project]:
-    """Made, and taken away with all that is in it."""
+def project(admin_cloud: str, folder: Path, first: int = 127) -> Iterator[Project]:
+    """Made, and taken away with all that is in it. ``first``: 127, or 10 for guests with networks."""
     admin = openstack.connect(cloud=admin_cloud)
     name = f"octavia-test-{uuid.uuid4().hex[:8]}"
     made = admin.identity.create_project(name=name, domain_id="default")
@@ -85,15 +86,15 @@ def project(admin_cloud: str, folder: Path) -> Iterator[Project]:
     clouds_file = folder / "clouds.yaml"
     clouds_file.write_text(json.dumps({"clouds": {"test": {"region_name": admin.config.region_name, "auth": auth}}}))
     connection = openstack.connect(auth=auth, region_name=admin.config.region_name)
-    networks, subnets, x = {}, {}, _free_range(admin)
+    networks, subnets, cidrs, x = {}, {}, {}, _free_range(admin)
     try:
         for index, network in enumerate(("management", "vips", "members")):
-            cidr = f"127.{x}.{index * 64}.0/18"
+            cidrs[network] = f"{first}.{x}.{index * 64}.0/18"
             networks[network] = connection.network.create_network(name=f"{name}-{network}").id
             subnets[network] = connection.network.create_subnet(
-                network_id=networks[network], ip_version=4, cidr=cidr, is_dhcp_enabled=False, gateway_ip=None
+                network_id=networks[network], ip_version=4, cidr=cidrs[network], is_dhcp_enabled=False, gateway_ip=None
             ).id
-        yield Project(name, admin, connection, networks, subnets, clouds_file)
+        yield Project(name, admin, connection, networks, subnets, cidrs, clouds_file)
     finally:
         _take_away(connection, networks.values())
         admin.identity.delete_user(user)
