@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The amphora's own interfaces: from what is wanted and what there is to what ``ip`` is told. In a kernel: tests/netns/test_agent_interfaces.py."""
+"""The amphora's own interfaces: from what is wanted and what there is to what ``ip`` is told."""
 
 from __future__ import annotations
 

@@ -135,6 +135,15 @@ def test_amphorae_have_interfaces_where_members_are_before_the_members_and_until
     assert (unplug.before, unplug.port_id) == (False, "m")
 
 
+def test_a_load_balancer_that_shares_a_server_has_its_interfaces_plugged_in_there() -> None:
+    balancer, access = resource("load_balancer", LB), SecurityGroups(None, None, None)  # type: ignore[arg-type]
+    seat = Instance(amphora_id="seat", load_balancer_id=LB, agent=("192.0.2.1", 9443), host="host")
+    old = AtPort("m", ("g",), None, "seat", ("old",), for_members=True)
+    plug, unplug = access.plan(balancer, [], [seat], [Seen(LB, "g", {}, (old,))], lambda: ["new"])
+    assert (plug.amphora_id, plug.host_id, plug.replugs) == ("seat", "host", True)  # type: ignore[attr-defined]
+    assert (unplug.server_of, unplug.replugs) == ("host", True)  # type: ignore[attr-defined]
+
+
 # ── names, tags, the config drive ────────────────────────────────────────────────────────────────────────────────────
 def test_tags_are_as_nova_takes_them() -> None:
     for tag in (names.control_plane(LB), names.load_balancer(LB), names.amphora(LB)):

@@ -92,13 +92,14 @@ class Plug(CloudStep):
     load_balancer_id: str = ""
     amphora_id: str = ""
     subnet_id: str = ""
+    host_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Unplug(CloudStep):
     """It needs that interface no more."""
 
-    amphora_id: str = ""
+    server_of: str = ""
     port_id: str = ""
 
 
@@ -151,19 +152,22 @@ class SecurityGroups:
                 group = await self._amphora_ports.group(load_balancer_id)
                 for rule in rules:
                     await self._refusing(self._neutron.add_rule(group["id"], rule.body(), subject=step.words), step)
-            case Plug(load_balancer_id=load_balancer_id, amphora_id=amphora_id, subnet_id=subnet_id):
-                await self._plug(load_balancer_id, amphora_id, subnet_id)
-            case Unplug(amphora_id=amphora_id, port_id=port_id):
-                server = await self._nova.server_of(amphora_id)
+            case Plug():
+                await self._plug(step)
+            case Unplug(server_of=server_of, port_id=port_id):
+                server = await self._nova.server_of(server_of)
                 if server is not None:
                     await self._nova.unplug(server["id"], port_id)
                 await self._neutron.delete("ports", port_id)
             case Apply(port_id=port_id, values=values):
                 await self._refusing(self._neutron.update_port(port_id, **dict(values)), step)
 
-    async def _plug(self, load_balancer_id: str, amphora_id: str, subnet_id: str) -> None:
-        subject = f"amphora {amphora_id}, its interface in subnet {subnet_id} of members"
-        server = await self._nova.server_of(amphora_id)
+    async def _plug(self, step: Plug) -> None:
+        subnet_id, subject = (
+            step.subnet_id,
+            f"amphora {step.amphora_id}, its interface in subnet {step.subnet_id} of members",
+        )
+        server = await self._nova.server_of(step.host_id or step.amphora_id)
         if server is None:
             return  # its loss is found otherwise
         try:
@@ -171,7 +175,7 @@ class SecurityGroups:
         except NotFound as error:
             raise Refused(error.message, subject=subject, hint="openstack subnet list; change the members") from error
         port = await self._amphora_ports.ensure(
-            load_balancer_id, amphora_id, network_id, [subnet_id], role=names.MEMBERS
+            step.load_balancer_id, step.amphora_id, network_id, [subnet_id], role=names.MEMBERS, host_id=step.host_id
         )
         if port["device_id"] != server["id"]:
             await self._nova.plug(server["id"], port["id"], subject=subject)
@@ -215,18 +219,19 @@ def _pluggings(
     load_balancer: LoadBalancer, wanted: Collection[str], instances: Sequence[Instance], seen: Seen
 ) -> Iterator[CloudStep]:
     """Interfaces come before the members that need them, and go after them."""
-    for amphora_id in [one.amphora_id for one in instances if one.alive]:
-        ports = [port for port in seen.ports if port.amphora == amphora_id]
+    for instance in (one for one in instances if one.alive):
+        amphora_id, ports = instance.amphora_id, [port for port in seen.ports if port.amphora == instance.amphora_id]
         for id_ in sorted(set(wanted) - {subnet for port in ports for subnet in port.subnets}):
             words = f"give amphora {amphora_id} an interface in subnet {id_}"
             yield Plug(
                 load_balancer.id, words, before=True, replugs=True, load_balancer_id=load_balancer.id,
-                amphora_id=amphora_id, subnet_id=id_,
+                amphora_id=amphora_id, subnet_id=id_, host_id=instance.host,
             )  # fmt: skip
         for port in ports:
             if port.for_members and not set(wanted) & set(port.subnets):
                 words = f"take port {port.id} from amphora {amphora_id}"
-                yield Unplug(load_balancer.id, words, replugs=True, amphora_id=amphora_id, port_id=port.id)
+                server_of = instance.host or amphora_id
+                yield Unplug(load_balancer.id, words, replugs=True, server_of=server_of, port_id=port.id)
 
 
 def _applications(load_balancer: LoadBalancer, seen: Seen) -> Iterator[Apply]:

@@ -47,14 +47,16 @@ class AmphoraPorts:
         self._locks.pop(name, None)
         return group
 
-    async def management(self, load_balancer_id: str, amphora_id: str, network: str | None = None) -> Json:
-        """The port by which its agent is reached."""
+    async def management(
+        self, load_balancer_id: str, amphora_id: str, network: str | None = None, *, group: bool = False
+    ) -> Json:
+        """The port by which its agent is reached. ``group``: of an amphora that load balancers share."""
         network_id = (await self._management_network(network))["id"]
         groups = list(self._settings.management_security_groups)
         return await self._neutron.ensure(
             "ports", names.management_port(amphora_id),
             {"network_id": network_id, **({"security_groups": groups} if groups else {})},
-            _tags(load_balancer_id, amphora_id, names.MANAGEMENT), subject=f"amphora {amphora_id}, its management port",
+            [*_tags(load_balancer_id, amphora_id, names.MANAGEMENT), *([names.GROUP] if group else ())], subject=f"amphora {amphora_id}, its management port",
         )  # fmt: skip
 
     async def _management_network(self, network: str | None) -> Json:
@@ -65,9 +67,9 @@ class AmphoraPorts:
         return self._management
 
     async def ensure(self, load_balancer_id: str, amphora_id: str, network_id: str, subnet_ids: Iterable[str], *,
-        role: str = names.TRAFFIC,
+        role: str = names.TRAFFIC, host_id: str | None = None,
     ) -> Json:  # fmt: skip
-        """Its port on a network, with an address of its own in each of these subnets at least."""
+        """Its port on a network, with an address of its own in each of these subnets at least. ``host_id``: whose server it shares."""
         name, wanted = names.network_port(amphora_id, network_id), list(dict.fromkeys(subnet_ids))
         async with self._locks[amphora_id]:
             group = await self.group(load_balancer_id)
@@ -77,19 +79,24 @@ class AmphoraPorts:
             }  # fmt: skip
             tags = _tags(load_balancer_id, amphora_id, role)
             port = await self._neutron.ensure("ports", name, body, tags, subject=f"amphora {amphora_id}, its port")
+            if host_id and names.host(host_id) not in port["tags"]:
+                port["tags"] = await self._neutron.tag("ports", port["id"], [*port["tags"], names.host(host_id)])
             lacking = [{"subnet_id": one} for one in wanted if address_in(port, one) is None]
             if lacking:
-                port = await self._neutron.update_port(port["id"], fixed_ips=[*port["fixed_ips"], *lacking])
+                fixed, tags = [*port["fixed_ips"], *lacking], port["tags"]
+                port = {**await self._neutron.update_port(port["id"], fixed_ips=fixed), "tags": tags}
             return port
 
-    async def for_vips(self, load_balancer_id: str, amphora_id: str, vips: Sequence[Vip]) -> list[Json]:
+    async def for_vips(
+        self, load_balancer_id: str, amphora_id: str, vips: Sequence[Vip], host_id: str | None = None
+    ) -> list[Json]:
         """Its ports on the networks of what it is to carry."""
         ports = []
         for network_id in dict.fromkeys(vip.network_id for vip in vips):
             subnets = await self._neutron.subnets(network_id)
             here = [vip.address for vip in vips if vip.network_id == network_id]
             holding = [one["id"] for one in subnets if any(_in(one, address) for address in here)]
-            ports.append(await self.ensure(load_balancer_id, amphora_id, network_id, holding))
+            ports.append(await self.ensure(load_balancer_id, amphora_id, network_id, holding, host_id=host_id))
         return ports
 
     async def carry(self, port: Json, vips: Sequence[Vip], *, keep: bool) -> Json:
@@ -129,11 +136,16 @@ class AmphoraPorts:
         """Those with these tags."""
         return await self._neutron.ours("ports", *tags)
 
-    async def delete(self, amphora_id: str) -> None:
-        """All of an amphora's ports are gone."""
-        for port in await self.of(names.amphora(amphora_id)):
-            await self._neutron.delete("ports", port["id"])
+    async def delete(self, amphora_id: str, *, group: bool = False) -> None:
+        """All of an amphora's ports are gone. ``group``: those too that load balancers have on it."""
+        seats = await self.of(names.host(amphora_id)) if group else []
+        for port in (*await self.of(names.amphora(amphora_id)), *seats):
+            await self.remove(port)
         self._locks.pop(amphora_id, None)
+
+    async def remove(self, port: Json) -> None:
+        """A port is gone."""
+        await self._neutron.delete("ports", port["id"])
 
 
 def _address(layout: Layout, address: str, *, shared: bool = False) -> Address:

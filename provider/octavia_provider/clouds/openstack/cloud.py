@@ -8,8 +8,8 @@ import errno
 import socket
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
@@ -67,16 +67,15 @@ class OpenStackCloud:
         if self._looked is not None and began - self._looked[0] < INVENTORY_SECONDS and self._written == writes:
             return self._looked[1]
         servers, ports = await asyncio.gather(self._nova.servers(), self._ports.of())
-        parts: defaultdict[str | None, set[str]] = defaultdict(set)
+        parts: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         for port in ports:
-            parts[names.tagged(port["tags"], "octavia-load-balancer")].add(port["id"])
+            whose = str(names.tagged(port["tags"], "octavia-load-balancer"))
+            parts[names.kind(port["tags"]), whose].add(port["id"])
         resources = [
-            CloudResource(
-                kind="load_balancer", id=id_, words=f"ports of load balancer {id_}", parts=frozenset(parts[id_])
-            )
-            for id_ in parts if id_ is not None
-        ]  # fmt: skip
-        instances = [_instance(*one) for one in _with_ports(servers, ports)]
+            CloudResource(kind=kind, id=id_, words=f"ports of {kind.replace('_', ' ')} {id_}", parts=frozenset(there))
+            for (kind, id_), there in parts.items()
+        ]
+        instances = [_instance(one) for one in (*_with_ports(servers, ports), *_seats(servers, ports))]
         found = Inventory(instances=instances, resources=resources)
         self._looked, self._written = (began, found), writes
         return found
@@ -93,7 +92,9 @@ class OpenStackCloud:
         if server is not None:
             server = await self._nova.active(server["id"], order.id)
         management, traffic = await asyncio.gather(
-            self._ports.management(order.load_balancer_id, order.id, order.zone.get("management_network")),
+            self._ports.management(
+                order.load_balancer_id, order.id, order.zone.get("management_network"), group=bool(order.seats)
+            ),
             self._ports.for_vips(order.load_balancer_id, order.id, order.vips),
         )
         traffic = [await self._ports.carry(port, order.vips, keep=server is not None) for port in traffic]
@@ -106,10 +107,15 @@ class OpenStackCloud:
         else:
             await self._plug(server, traffic, order.id)
         self._looked = None
-        return await self._instance(server, management, traffic)
+        return await self._found(server, order.id)
 
-    async def _instance(self, server: Json, management: Json | None, traffic: Sequence[Json]) -> Instance:
-        return replace(_instance(server, management, traffic), interfaces=await self._ports.interfaces(traffic))
+    async def _found(self, server: Json, amphora_id: str) -> Instance:
+        """An amphora as it is now, with all of its interfaces."""
+        ports = await self._ports.of(names.amphora(amphora_id))
+        return (await self._described(_with_ports([server], ports)))[0]
+
+    async def _described(self, there: Iterable[Placed]) -> list[Instance]:
+        return [replace(_instance(one), interfaces=await self._ports.interfaces(one.traffic)) for one in there]
 
     async def _plug(self, server: Json, ports: Sequence[Json], amphora_id: str) -> None:
         for port in ports:
@@ -125,15 +131,22 @@ class OpenStackCloud:
         make = partial(
             self._nova.make, order.load_balancer_id, order.id, ports,
             user_data.encode(drive, f"amphora {order.id}"), flavor=order.flavor, zone=order.zone.get("compute_zone"),
+            tags=[names.GROUP] if order.seats else (),
         )  # fmt: skip
         made = await make(group_id=group_id)
         return await self._nova.active(made["id"], order.id)
 
     async def instances(self, load_balancer_id: str) -> Sequence[Instance]:
-        """Those of one load balancer: its servers, and its ports."""
+        """Those of one load balancer: its servers with its ports, and its ports in servers that it shares."""
         tag = names.load_balancer(load_balancer_id)
         servers, ports = await asyncio.gather(self._nova.servers(tag), self._ports.of(tag))
-        return [await self._instance(*one) for one in _with_ports(servers, ports)]
+        there = _with_ports(servers, ports)
+        for host_id in sorted({names.tagged(port["tags"], "octavia-host") or "" for port in ports} - {""}):
+            server, management = await asyncio.gather(
+                self._nova.server_of(host_id), self._ports.of(names.amphora(host_id))
+            )
+            there += _seats([server] if server else [], [*ports, *management])
+        return await self._described(there)
 
     async def readdress(self, amphora_id: str, vips: Sequence[Vip], *, keep: bool) -> Instance:
         """Other allowed addresses at its ports; a port on another network is plugged in."""
@@ -145,17 +158,29 @@ class OpenStackCloud:
         traffic = [await self._ports.carry(port, vips, keep=keep) for port in ports]
         await self._plug(server, traffic, amphora_id)
         self._looked = None
-        management = await self._ports.management(load_balancer_id, amphora_id)
-        return await self._instance(server, management, traffic)
+        return await self._found(server, amphora_id)
 
-    async def attach(self, seat: SeatSpec, *, keep: bool) -> Instance:  # noqa: ARG002 - as the port has it
-        """Amphorae on OpenStack have one load balancer each yet."""
-        raise Refused(
-            "amphorae on OpenStack have one load balancer each", subject=f"load balancer {seat.load_balancer_id}"
-        )
+    async def attach(self, seat: SeatSpec, *, keep: bool) -> Instance:
+        """A load balancer has ports of its own in the server, with security groups of its own."""
+        server = await self._nova.server_of(seat.host_id)
+        if server is None:
+            raise Unreachable("it has no server any more", subject=f"amphora {seat.host_id}")
+        ports = await self._ports.for_vips(seat.load_balancer_id, seat.id, seat.vips, seat.host_id)
+        traffic = [await self._ports.carry(port, seat.vips, keep=keep) for port in ports]
+        await self._plug(server, traffic, seat.id)
+        self._looked = None
+        there = await asyncio.gather(*(self._ports.of(names.amphora(one)) for one in (seat.id, seat.host_id)))
+        return (await self._described(_seats([server], [port for ports in there for port in ports])))[0]
 
     async def detach(self, host_id: str, load_balancer_id: str) -> None:
-        """There is nothing of it."""
+        """Its ports leave the server, and are gone."""
+        self._looked = None
+        ports = await self._ports.of(names.load_balancer(load_balancer_id), names.host(host_id))
+        server = await self._nova.server_of(host_id) if ports else None
+        for port in ports:
+            if server is not None and port["device_id"] == server["id"]:
+                await self._nova.unplug(server["id"], port["id"])
+            await self._ports.remove(port)
 
     async def restart_agent(self, order: AmphoraSpec) -> None:
         """Its server is started anew: nobody can write files into a server that runs. It has those of its config drive again."""
@@ -167,9 +192,15 @@ class OpenStackCloud:
     async def delete(self, amphora_id: str) -> None:
         """Its server is gone, then its ports."""
         self._looked = None
+        groups = set()
         for server in await self._nova.servers(names.amphora(amphora_id)):
+            if names.GROUP in server["tags"]:
+                groups.add(str(names.tagged(server["tags"], "octavia-load-balancer")))
             await self._nova.remove(server["id"], amphora_id)
-        await self._ports.delete(amphora_id)
+        await self._ports.delete(amphora_id, group=bool(groups))
+        for group_id in groups:
+            if not await self._nova.servers(names.load_balancer(group_id)):
+                await self._nova.forget_group(group_id)
         self._looked = None
 
     # ── sockets (ports.Dialer): the control plane is on the management network itself ────────────────────────────────
@@ -201,8 +232,20 @@ class OpenStackCloud:
         return self._settings.heartbeat_address
 
 
-def _with_ports(servers: Sequence[Json], ports: Sequence[Json]) -> list[tuple[Json, Json | None, list[Json]]]:
-    """Each server with its management port, and with the other ports that are plugged in."""
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An amphora, or the place of a load balancer on one that it shares: ``host_id`` is that one's. ``tags`` say whose it is; ``traffic``: the ports
+    that are plugged in, but that of management."""
+
+    server: Json
+    tags: Sequence[str]
+    management: Json | None
+    traffic: Sequence[Json]
+    host_id: str | None = None
+
+
+def _with_ports(servers: Sequence[Json], ports: Sequence[Json]) -> list[Placed]:
+    """Each server with its own ports."""
     there: defaultdict[str | None, list[Json]] = defaultdict(list)
     for port in ports:
         there[names.tagged(port["tags"], "octavia-amphora")].append(port)
@@ -211,19 +254,32 @@ def _with_ports(servers: Sequence[Json], ports: Sequence[Json]) -> list[tuple[Js
         own = there[names.tagged(server["tags"], "octavia-amphora")]
         management = next((p for p in own if names.tagged(p["tags"], "octavia-port") == names.MANAGEMENT), None)
         traffic = [port for port in own if port is not management and port["device_id"] == server["id"]]
-        found.append((server, management, traffic))
+        found.append(Placed(server, server["tags"], management, traffic))
     return found
 
 
-def _instance(server: Json, management: Json | None, traffic: Sequence[Json]) -> Instance:
+def _seats(servers: Sequence[Json], ports: Sequence[Json]) -> list[Placed]:
+    """The places that load balancers have on these servers: what is plugged into them of ports that are not the server's own."""
+    found = []
+    for host in _with_ports(servers, ports):
+        host_id = str(names.tagged(host.tags, "octavia-amphora"))
+        there: defaultdict[str | None, list[Json]] = defaultdict(list)
+        for port in ports:
+            if names.host(host_id) in port["tags"] and port["device_id"] == host.server["id"]:
+                there[names.tagged(port["tags"], "octavia-amphora")].append(port)
+        found += [Placed(host.server, own[0]["tags"], host.management, own, host_id) for own in there.values()]
+    return found
+
+
+def _instance(placed: Placed) -> Instance:
     """One without a management port counts as not alive: its agent cannot be reached."""
-    carried = [names.carried(port["tags"]) for port in traffic]
-    plugged = management is not None and bool(management["fixed_ips"])
-    address = management["fixed_ips"][0]["ip_address"] if management is not None and plugged else ""
+    carried = [names.carried(port["tags"]) for port in placed.traffic]
+    management, server = placed.management, placed.server
+    address = management["fixed_ips"][0]["ip_address"] if management is not None and management["fixed_ips"] else ""
     return Instance(
-        amphora_id=str(names.tagged(server["tags"], "octavia-amphora")),
-        load_balancer_id=str(names.tagged(server["tags"], "octavia-load-balancer")), agent=(address, AGENT_PORT),
-        alive=server["status"] == "ACTIVE" and plugged,
+        amphora_id=str(names.tagged(placed.tags, "octavia-amphora")),
+        load_balancer_id=str(names.tagged(placed.tags, "octavia-load-balancer")), agent=(address, AGENT_PORT),
+        alive=server["status"] == "ACTIVE" and bool(address), host=placed.host_id,
         vips=tuple(address for alone, _ in carried for address in alone),
         shared=tuple(address for _, shared in carried for address in shared),
         image_id=server["metadata"].get(IMAGE) or (server["image"] or {}).get("id"),

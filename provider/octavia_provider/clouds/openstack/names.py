@@ -14,6 +14,8 @@ OWNER = "Octavia"
 """``device_owner`` of ports that are no server's, as Octavia has it: Horizon and others know it."""
 MANAGEMENT, TRAFFIC, MEMBERS = "management", "traffic", "members"
 """What an amphora's port is for."""
+GROUP = "octavia-scope=amphora-group"
+"""The tag of an amphora that load balancers share: what is its load balancer elsewhere is its amphora group."""
 Json = Mapping[str, Any]
 
 
@@ -30,6 +32,11 @@ def load_balancer(id_: str) -> str:
 def amphora(id_: str) -> str:
     """The tag of an amphora's server and ports."""
     return f"octavia-amphora={id_}"
+
+
+def host(amphora_id: str) -> str:
+    """The tag of a port that is a load balancer's on an amphora that it shares: on whose server it is."""
+    return f"octavia-host={amphora_id}"
 
 
 def server(amphora_id: str) -> str:
@@ -65,6 +72,11 @@ def network_port(amphora_id: str, network_id: str) -> str:
 def tagged(tags: Iterable[str], name: str) -> str | None:
     """The value of the tag ``name=value``."""
     return next((tag.partition("=")[2] for tag in tags if tag.startswith(f"{name}=")), None)
+
+
+def kind(tags: Iterable[str]) -> str:
+    """Of the object whose the amphora with these tags is, and whose id is in the tag of its load balancer."""
+    return "amphora_group" if GROUP in tags else "load_balancer"
 
 
 def carrying(vips: Sequence[str], shared: Sequence[str]) -> list[str]:

@@ -17,10 +17,8 @@ from .nova import Nova
 from .session import Json
 
 _SRIOV = "amphorae on OpenStack have virtual interfaces yet"
-_GROUPS = "amphorae on OpenStack have one load balancer each: there are no amphora groups yet"
 UNSUPPORTED: Mapping[str, str] = {
     "sriov_vip": _SRIOV, "allow_member_sriov": _SRIOV, "request_sriov": _SRIOV,
-    "amphora_group_id": _GROUPS, "capacity": _GROUPS,
     "volume_zone": "volumes are made in the zone of the server",
 }  # fmt: skip
 

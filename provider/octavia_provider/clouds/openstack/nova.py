@@ -50,9 +50,9 @@ class Nova:
 
     async def make(
         self, load_balancer_id: str, amphora_id: str, ports: Sequence[Json], user_data: str, *,
-        flavor: Mapping[str, Any], zone: str | None, group_id: str | None,
+        flavor: Mapping[str, Any], zone: str | None, group_id: str | None, tags: Sequence[str] = (),
     ) -> Json:  # fmt: skip
-        """Ask for a server; it is not waited for."""
+        """Ask for a server; it is not waited for. ``tags``: more of them."""
         subject = f"amphora {amphora_id}"
         image = await self.image(flavor.get("amp_image_tag") or self._settings.image_tag)
         wanted = flavor.get("compute_flavor") or self._settings.compute_flavor
@@ -64,7 +64,7 @@ class Nova:
         body: Json = {
             "name": names.server(amphora_id), "flavorRef": await self.flavor(wanted), "config_drive": True,
             "networks": [{"port": port["id"]} for port in ports], "user_data": user_data, **self._disk(image["id"]),
-            "tags": [self._ours, names.load_balancer(load_balancer_id), names.amphora(amphora_id)],
+            "tags": [self._ours, names.load_balancer(load_balancer_id), names.amphora(amphora_id), *tags],
             "metadata": {"octavia_load_balancer": load_balancer_id, "octavia_amphora": amphora_id, IMAGE: image["id"]},
         }  # fmt: skip
         more = {"availability_zone": zone or self._settings.compute_zone, "key_name": self._settings.key_name}
