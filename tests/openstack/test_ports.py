@@ -96,7 +96,11 @@ async def test_addresses_change_while_it_runs_and_are_read_back_from_the_cloud(c
         pair = await cloud.cloud.readdress(amphora, shared, keep=False)
         assert (pair.vips, pair.shared) == ((own[0].address,), (vip.address,))
         assert list(await cloud.cloud.instances(lb)) == [pair]
-        (port,) = [p for p in cloud_project.user.network.ports() if "vrrp" in p.name]
+        (port,) = [
+            p
+            for p in cloud_project.user.network.ports(project_id=cloud_project.user.current_project_id)
+            if "vrrp" in p.name
+        ]
         assert port.allowed_address_pairs[0]["ip_address"] == vip.address
         await away(cloud, lb, amphora)
     assert cloud_project.left() == {}
