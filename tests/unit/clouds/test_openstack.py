@@ -235,7 +235,7 @@ def test_the_config_drive_describes_interfaces_as_the_agent_reads_them() -> None
 def test_an_instance_tells_which_image_it_was_made_from(image: Any, metadata: dict[str, str]) -> None:
     tags = [f"octavia-amphora={LISTENER}", f"octavia-load-balancer={LB}"]
     server = {"id": "s", "status": "ACTIVE", "tags": tags, "image": image, "metadata": metadata}
-    found = cloud._instance(server, None, [])
+    found = cloud._instance(cloud.Placed(server, tags, None, []))
     assert found.image_id == "i"
 
 
