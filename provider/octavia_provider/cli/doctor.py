@@ -53,7 +53,7 @@ def doctor(
 
     where = paths.home(home)
     is_openstack, name = cloud_choice.openstack(where, cloud=cloud, os_cloud=os_cloud, config_file=config_file)
-    findings = [*(_openstack(name) if is_openstack else _cloud()), *_installation(where), *_pulumi()]
+    findings = [*(_openstack(name) if is_openstack else _cloud()), *_installation(where), *_login(), *_pulumi()]
     if as_json:
         options.print_json([asdict(finding) for finding in findings])
     else:
@@ -141,6 +141,21 @@ def _control_plane(where: Path) -> Finding:
         return Finding(name, True, "does not run; it starts when `up` makes something")
     detail = f"does not run: nobody watches or heals {', '.join(balancers[:5])}{' and more' * (len(balancers) > 5)}"
     return Finding(name, False, detail, "octaviactl start; octaviactl service install, to have it at every boot")
+
+
+def _login() -> Iterator[Finding]:
+    """Where the environment says how to sign in to a cloud: who that is, and whether it has load balancers."""
+    from octavia_provider.client import keystone
+
+    if not keystone.named({}):
+        return
+    login = keystone.login({})
+    name, told = "OpenStack user", login.source
+    try:
+        told = f"{login.source}, project {login.project_id}"
+        yield Finding(name, True, f"{told}; load balancers: {login.endpoint}", needed=False)
+    except OctaviaError as error:
+        yield Finding(name, False, f"{told}: {error.message}", error.hint, needed=False)
 
 
 def _heartbeats(heard: Mapping[str, Any]) -> Finding:

@@ -31,8 +31,10 @@ from octavia_provider.model.errors import (
     Violation,
 )
 
+from . import keystone
 from .client import Client
 from .deadline import Deadline
+from .signed_in import SignedInClient
 
 log = logs.Logger()
 
@@ -52,11 +54,13 @@ def connect(url: str | None = None, home: str | None = None, *, start: bool = Tr
     """A client of the control plane at ``url`` (default: see :func:`endpoint`), else of the embedded one of this home.
 
     Nothing happens before the first request, which starts the embedded one; with ``start=False`` it is an error when it
-    does not run.
+    does not run. One at a URL that asks for a token (401) gets one, where the environment says how to sign in (``OS_CLOUD``,
+    ``OS_AUTH_URL``).
     """
     target = endpoint(url, home)
     if target:
-        return Client(_checked_url(target))
+        checked = _checked_url(target)
+        return SignedInClient(keystone.login({}), checked, at_once=False) if keystone.named({}) else Client(checked)
     directory = paths.home(home)
     return Client(start=_Turns(directory, start=start), several=len(paths.instances(directory)) > 1)
 

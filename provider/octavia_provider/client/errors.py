@@ -14,12 +14,16 @@ from octavia_provider.model.errors import (
     OctaviaError,
     PermanentError,
     TransientError,
+    Unauthenticated,
     Unreachable,
     Violation,
 )
 
 _ERROR_TYPES: Mapping[int, type[OctaviaError]] = {
-    401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 502: Unreachable, 504: Unreachable,
+    401: Unauthenticated, 403: Forbidden, 404: NotFound, 409: Conflict, 502: Unreachable, 504: Unreachable,
+}  # fmt: skip
+_HINTS: Mapping[int, str] = {
+    401: "name a cloud: the provider's `cloud` or `authUrl`, or OS_CLOUD (docs/how-to/users.md)", 500: "octaviactl logs",
 }  # fmt: skip
 
 
@@ -36,7 +40,7 @@ def from_response(status: int, body: Any, *, subject: str, retry_after: str | No
     if status in {429, 503}:
         return TransientError(message, subject=subject, retry_after=_seconds(retry_after))
     error_type = _ERROR_TYPES.get(status, PermanentError)
-    return error_type(message, subject=subject, hint="octaviactl logs" if status == 500 else "")
+    return error_type(message, subject=subject, hint=_HINTS.get(status, ""))
 
 
 def _violation(item: Mapping[str, Any]) -> Violation:

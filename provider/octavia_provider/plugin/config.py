@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The provider's own configuration: which control plane to use.
 
-Environment variables (OCTAVIA_ENDPOINT, OCTAVIA_HOME) are read when a call is made and never written into the state: a
+Environment variables (OCTAVIA_ENDPOINT, OCTAVIA_HOME, OS_*) are read when a call is made and never written into the state: a
 stack that two people share must not change because their environments differ.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -67,11 +67,15 @@ def drives_octavia(config: Mapping[str, Any]) -> bool:
     return (get_text(config, "driver") or os.environ.get("OCTAVIA_DRIVER")) == OCTAVIA
 
 
-def connect(config: Mapping[str, Any], *, start: bool) -> Client:
-    """The client of what the options name; nothing is called yet."""
+def connect(config: Mapping[str, Any], *, start: bool, tell: Callable[[str], None] | None = None) -> Client:
+    """The client of what the options name; nothing is called yet. ``tell`` hears for whom it signs in, once it has."""
     endpoint, home = get_text(config, "endpoint"), get_text(config, "home")
     if not drives_octavia(config):
-        return embedded.connect(endpoint, home, start=start)
+        if not signs_in(config):
+            return embedded.connect(endpoint, home, start=start)
+        from octavia_provider.client.signed_in import SignedInClient
+
+        return SignedInClient(keystone.login(_options(config)), embedded.endpoint(endpoint), tell=tell)
     from octavia_provider.client.stock.service import StockClient
 
     login = keystone.login(_options(config)) if signs_in(config) else None  # without: one that asks for no token
@@ -80,9 +84,10 @@ def connect(config: Mapping[str, Any], *, start: bool) -> Client:
 
 
 def signs_in(config: Mapping[str, Any]) -> bool:
-    """Whether a token of Keystone is needed."""
+    """Whether a token of Keystone is needed. A control plane of ours is one of a cloud where the options say so: with ``OS_CLOUD``
+    alone, which is for all of a shell's programs, the embedded one stays what is meant."""
     if not drives_octavia(config):
-        return False
+        return not get_text(config, "home") and any(get_text(config, name) for name in ("cloud", "authUrl"))
     endpoint = get_text(config, "endpoint") or os.environ.get("OCTAVIA_ENDPOINT")
     return not endpoint or keystone.named(_options(config))
 
@@ -107,13 +112,14 @@ def diff(olds: Mapping[str, Any], news: Mapping[str, Any]) -> list[tuple[str, bo
     An unknown value counts as another control plane. Two spellings of one URL are equal, and so are lists that share one.
     """
     before, after = _control_planes(olds), _control_planes(news)
+    deciding = (*_MEANS_ANOTHER, *(("cloud",) if signs_in(olds) != signs_in(news) else ()))
     found = []
     for name in NAMES:
         old, new = values.plain(olds.get(name)) or None, values.plain(news.get(name)) or None
         if isinstance(new, Unknown):
-            found.append((name, name in _MEANS_ANOTHER))
+            found.append((name, name in deciding))
         elif old != new:
-            found.append((name, name in _MEANS_ANOTHER and not before & after))
+            found.append((name, name in deciding and not before & after))
     return found
 
 
@@ -121,9 +127,10 @@ def _control_planes(config: Mapping[str, Any]) -> frozenset[str]:
     """Those that are named share their state: who names one of them names them all."""
     home = get_text(config, "home")
     url = embedded.endpoint(get_text(config, "endpoint"), home)
-    if drives_octavia(config):
+    stock = drives_octavia(config)
+    if stock or (url is None and signs_in(config)):
         where = [url, *(get_text(config, name) for name in ("authUrl", "region"))]
-        return frozenset({" ".join(["octavia", *(word or "" for word in where)])})
+        return frozenset({" ".join([OCTAVIA if stock else "catalogue", *(word or "" for word in where)])})
     return frozenset(map(_key, urls.endpoints(url))) if url else frozenset({str(paths.home(home))})
 
 

@@ -45,9 +45,12 @@ class ProviderConfig(Model):
     home: str | None = Field(
         None, description="Directory of the embedded control plane: its database, certificates, socket and log."
     )
-    cloud: str | None = Field(None, description="The cloud in `clouds.yaml` to sign in to.")
+    cloud: str | None = Field(
+        None,
+        description="The cloud in `clouds.yaml` to sign in to. Without `endpoint`, the control plane is the one in its catalogue.",
+    )
     region: str | None = Field(None, description="The region of the cloud.")
-    auth_url: str | None = Field(None, description="The URL of Keystone.")
+    auth_url: str | None = Field(None, description="The URL of Keystone, to sign in without `clouds.yaml`.")
     user_name: str | None = Field(None, description="The user's name.")
     user_id: str | None = Field(None, description="The user's id.")
     password: Annotated[str | None, Secret()] = Field(None, description="The user's password.")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from octavia_provider.client import keystone
@@ -70,9 +71,11 @@ class ProviderSession:
         with self._lock:
             if not self._configured:
                 raise PermanentError("Configure was not called before the first resource.", subject="provider")
-            start = start or config.drives_octavia(self._config)  # where nothing is started, there is one client
+            start = start or config.drives_octavia(self._config) or config.signs_in(self._config)
+            # where nothing is started, there is one client
             if start not in self._clients:
-                self._clients[start] = config.connect(self._config, start=start)
+                tell = partial(self.reporter.info, "")
+                self._clients[start] = config.connect(self._config, start=start, tell=tell)
             return self._clients[start]
 
     @property

@@ -21,6 +21,7 @@ from octavia_provider.model.errors import (
     OctaviaError,
     PermanentError,
     TransientError,
+    Unauthenticated,
     Unreachable,
     WrongControlPlane,
 )
@@ -49,7 +50,7 @@ def soon() -> Deadline:
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (400, Invalid), (401, Forbidden), (403, Forbidden), (404, NotFound), (409, Conflict), (429, TransientError),
+        (400, Invalid), (401, Unauthenticated), (403, Forbidden), (404, NotFound), (409, Conflict), (429, TransientError),
         (500, PermanentError), (502, Unreachable), (503, TransientError), (504, Unreachable), (418, PermanentError),
     ],
 )  # fmt: skip

@@ -52,3 +52,36 @@ def test_only_another_control_plane_replaces(old: Any, new: Any, changed: Any) -
 
 def test_saying_the_default_home_replaces_nothing(tmp_path: Path) -> None:
     assert config.diff({}, {"home": str(tmp_path)}) == [("home", False)]
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "signs_in"),
+    [
+        ({"cloud": "here"}, {}, True),
+        ({"authUrl": "http://keystone/v3"}, {}, True),
+        ({"cloud": "here", "endpoint": "http://lb:9876"}, {}, True),
+        ({}, {"OS_CLOUD": "here"}, False),
+        ({"region": "one"}, {"OS_CLOUD": "here"}, False),
+        ({"cloud": "here", "home": "/x"}, {}, False),
+    ],
+)
+def test_a_control_plane_of_a_cloud_is_meant_where_the_options_name_one(
+    options: Any, environment: Any, signs_in: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert config.signs_in(options) == signs_in
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ({}, {"cloud": "here"}, [("cloud", True)]),
+        ({"cloud": "here"}, {"cloud": "there"}, [("cloud", False)]),
+        ({"authUrl": "http://a/v3"}, {"authUrl": "http://b/v3"}, [("authUrl", True)]),
+        ({"cloud": "here", "region": "one"}, {"cloud": "here", "region": "two"}, [("region", True)]),
+        ({"cloud": "c", "password": "one"}, {"cloud": "c", "password": "two"}, [("password", False)]),
+    ],
+)
+def test_another_keystone_or_region_is_another_control_plane(old: Any, new: Any, changed: Any) -> None:
+    assert config.diff(old, new) == changed
