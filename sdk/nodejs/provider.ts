@@ -81,7 +81,7 @@ export interface ProviderArgs {
      */
     applicationCredentialSecret?: pulumi.Input<string | undefined>;
     /**
-     * The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     * The URL of Keystone, to sign in without `clouds.yaml`. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
      */
     authUrl?: pulumi.Input<string | undefined>;
     /**
@@ -93,7 +93,7 @@ export interface ProviderArgs {
      */
     cert?: pulumi.Input<string | undefined>;
     /**
-     * The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+     * The cloud in `clouds.yaml` to sign in to. Without `endpoint`, the control plane is the one in its catalogue. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
      */
     cloud?: pulumi.Input<string | undefined>;
     /**

@@ -48,13 +48,13 @@ type providerArgs struct {
 	ApplicationCredentialName *string `pulumi:"applicationCredentialName"`
 	// The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 	ApplicationCredentialSecret *string `pulumi:"applicationCredentialSecret"`
-	// The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	// The URL of Keystone, to sign in without `clouds.yaml`. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 	AuthUrl *string `pulumi:"authUrl"`
 	// A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 	CacertFile *string `pulumi:"cacertFile"`
 	// A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 	Cert *string `pulumi:"cert"`
-	// The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	// The cloud in `clouds.yaml` to sign in to. Without `endpoint`, the control plane is the one in its catalogue. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 	Cloud *string `pulumi:"cloud"`
 	// What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
 	Driver *string `pulumi:"driver"`
@@ -100,13 +100,13 @@ type ProviderArgs struct {
 	ApplicationCredentialName pulumi.StringPtrInput
 	// The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 	ApplicationCredentialSecret pulumi.StringPtrInput
-	// The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	// The URL of Keystone, to sign in without `clouds.yaml`. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 	AuthUrl pulumi.StringPtrInput
 	// A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 	CacertFile pulumi.StringPtrInput
 	// A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 	Cert pulumi.StringPtrInput
-	// The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+	// The cloud in `clouds.yaml` to sign in to. Without `endpoint`, the control plane is the one in its catalogue. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 	Cloud pulumi.StringPtrInput
 	// What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
 	Driver pulumi.StringPtrInput

@@ -41,7 +41,7 @@ Object.defineProperty(exports, "applicationCredentialSecret", {
 });
 
 /**
- * The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ * The URL of Keystone, to sign in without `clouds.yaml`. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
  */
 export declare const authUrl: string | undefined;
 Object.defineProperty(exports, "authUrl", {
@@ -74,7 +74,7 @@ Object.defineProperty(exports, "cert", {
 });
 
 /**
- * The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+ * The cloud in `clouds.yaml` to sign in to. Without `endpoint`, the control plane is the one in its catalogue. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
  */
 export declare const cloud: string | undefined;
 Object.defineProperty(exports, "cloud", {

@@ -49,10 +49,10 @@ class ProviderArgs:
         :param pulumi.Input[_builtins.str] application_credential_id: The id of an application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         :param pulumi.Input[_builtins.str] application_credential_name: The name of an application credential, with the user. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         :param pulumi.Input[_builtins.str] application_credential_secret: The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
-        :param pulumi.Input[_builtins.str] auth_url: The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] auth_url: The URL of Keystone, to sign in without `clouds.yaml`. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         :param pulumi.Input[_builtins.str] cacert_file: A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         :param pulumi.Input[_builtins.str] cert: A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
-        :param pulumi.Input[_builtins.str] cloud: The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] cloud: The cloud in `clouds.yaml` to sign in to. Without `endpoint`, the control plane is the one in its catalogue. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         :param pulumi.Input[_builtins.str] driver: What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
         :param pulumi.Input[_builtins.str] endpoint: URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
         :param pulumi.Input[_builtins.str] endpoint_type: The interface in the catalogue: public, internal or admin. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
@@ -160,7 +160,7 @@ class ProviderArgs:
     @pulumi.getter(name="authUrl")
     def auth_url(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        The URL of Keystone, to sign in without `clouds.yaml`. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         """
         return pulumi.get(self, "auth_url")
 
@@ -196,7 +196,7 @@ class ProviderArgs:
     @pulumi.getter
     def cloud(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        The cloud in `clouds.yaml` to sign in to. Without `endpoint`, the control plane is the one in its catalogue. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         """
         return pulumi.get(self, "cloud")
 
@@ -448,10 +448,10 @@ class Provider(pulumi.ProviderResource):
         :param pulumi.Input[_builtins.str] application_credential_id: The id of an application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         :param pulumi.Input[_builtins.str] application_credential_name: The name of an application credential, with the user. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         :param pulumi.Input[_builtins.str] application_credential_secret: The secret of the application credential. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
-        :param pulumi.Input[_builtins.str] auth_url: The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] auth_url: The URL of Keystone, to sign in without `clouds.yaml`. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         :param pulumi.Input[_builtins.str] cacert_file: A file with the authorities that certificates are verified by. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         :param pulumi.Input[_builtins.str] cert: A file with the client's certificate. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
-        :param pulumi.Input[_builtins.str] cloud: The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        :param pulumi.Input[_builtins.str] cloud: The cloud in `clouds.yaml` to sign in to. Without `endpoint`, the control plane is the one in its catalogue. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         :param pulumi.Input[_builtins.str] driver: What makes the resources: `control_plane`, a control plane of this product (the default), or `octavia`, an Octavia that somebody else runs. The environment variable OCTAVIA_DRIVER says it otherwise.
         :param pulumi.Input[_builtins.str] endpoint: URL of the control plane, such as `http://octavia.example.org:9876`, or of several that share their state, separated by commas: where one does not answer, the next is asked. When not given, the embedded control plane of this machine, which is started when it is needed. The environment variable OCTAVIA_ENDPOINT says it otherwise.
         :param pulumi.Input[_builtins.str] endpoint_type: The interface in the catalogue: public, internal or admin. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.

@@ -26,7 +26,7 @@ func GetApplicationCredentialSecret(ctx *pulumi.Context) string {
 	return config.Get(ctx, "octavia:applicationCredentialSecret")
 }
 
-// The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+// The URL of Keystone, to sign in without `clouds.yaml`. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 func GetAuthUrl(ctx *pulumi.Context) string {
 	return config.Get(ctx, "octavia:authUrl")
 }
@@ -41,7 +41,7 @@ func GetCert(ctx *pulumi.Context) string {
 	return config.Get(ctx, "octavia:cert")
 }
 
-// The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+// The cloud in `clouds.yaml` to sign in to. Without `endpoint`, the control plane is the one in its catalogue. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 func GetCloud(ctx *pulumi.Context) string {
 	return config.Get(ctx, "octavia:cloud")
 }

@@ -31,7 +31,7 @@ The secret of the application credential. The environment variable OS_…, where
 
 authUrl: Optional[str]
 """
-The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+The URL of Keystone, to sign in without `clouds.yaml`. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 """
 
 cacertFile: Optional[str]
@@ -46,7 +46,7 @@ A file with the client's certificate. The environment variable OS_…, where nei
 
 cloud: Optional[str]
 """
-The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+The cloud in `clouds.yaml` to sign in to. Without `endpoint`, the control plane is the one in its catalogue. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
 """
 
 driver: Optional[str]

@@ -44,7 +44,7 @@ class _ExportableConfig(types.ModuleType):
     @_builtins.property
     def auth_url(self) -> Optional[str]:
         """
-        The URL of Keystone. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        The URL of Keystone, to sign in without `clouds.yaml`. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         """
         return __config__.get('authUrl')
 
@@ -65,7 +65,7 @@ class _ExportableConfig(types.ModuleType):
     @_builtins.property
     def cloud(self) -> Optional[str]:
         """
-        The cloud in `clouds.yaml` to sign in to. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
+        The cloud in `clouds.yaml` to sign in to. Without `endpoint`, the control plane is the one in its catalogue. The environment variable OS_…, where neither it nor a cloud is given, says it otherwise.
         """
         return __config__.get('cloud')
 
