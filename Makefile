@@ -38,6 +38,10 @@ test-machines: ## make up and the tests on Debian 13, and with haproxy from Debi
 test-openstack: setup ## tests/openstack against Keystone, Glance, Placement, Nova, Neutron and Barbican, brought up on this machine (as root)
 	@scripts/test-openstack
 
+.PHONY: test-octavia
+test-octavia: setup ## the tests of `driver: octavia` against Octavia itself, brought up on this machine (as root)
+	@scripts/test-openstack octavia
+
 .PHONY: openstack-up openstack-down
 openstack-up: setup ## bring those services up and leave them up: make test-openstack then uses them
 	@scripts/test-openstack up

@@ -26,6 +26,7 @@ TOPICS = (
     "tls",
     "memory",
     "engines",
+    "stock",
     "many",
     "groups",
     "pairs",

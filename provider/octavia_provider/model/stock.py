@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from .errors import Violation
-from .metadata import attributes
+from .metadata import attributes, inputs
 from .naming import camel
 from .unknown import Unknown
 
@@ -104,8 +104,12 @@ def refusals(kind: str, given: Mapping[str, Any], version: int | None = None) ->
     if kind in KINDS:
         yield Violation((), f"{KINDS[kind]} (driver: octavia)")
         return
+    known = inputs(_class(kind))
     for path, why in LACKING.get(kind, {}).items():
-        if _at(given, path) is not None:
+        if _at(given, path) not in (
+            None,
+            known[path].default if path in known else None,
+        ):  # SDKs give what the schema has
             yield Violation(_path(path), f"cannot be given with driver octavia: {why}")
     for name, choices in CHOICES.get(kind, {}).items():
         if (why := choices.get(_word(given, name), "")) != "":
@@ -122,6 +126,11 @@ def refusals(kind: str, given: Mapping[str, Any], version: int | None = None) ->
 def asks_version(kind: str, given: Mapping[str, Any]) -> bool:
     """Whether something is given that only newer services have: their version is to be asked for."""
     return kind not in KINDS and any(True for _ in _too_new(kind, given, TAGS))
+
+
+def takes(kind: str, name: str, version: int) -> bool:
+    """Whether a service of this version has an attribute at all. (What it lacks is given with its default alone.)"""
+    return name not in LACKING.get(kind, {}) and SINCE.get(kind, {}).get(name, 0) <= version
 
 
 def fixed(kind: str) -> Collection[str]:

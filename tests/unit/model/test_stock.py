@@ -17,6 +17,7 @@ ID = "8d6d3a2e-6f0c-4a8f-9df4-0f6f5a3a7b11"
     ("kind", "given", "paths"),
     [
         ("load_balancer", {"name": "a", "vip_network_id": ID}, []),
+        ("load_balancer", {"max_header_size": 15360}, []),
         ("load_balancer", {"max_header_size": 4096, "amphora_group_id": UNKNOWN}, ["amphora_group_id", "max_header_size"]),
         ("pool", {"session_persistence": {"type": "HTTP_COOKIE", "cookie_secure": True}}, ["session_persistence.cookie_secure"]),
         ("pool", {"session_persistence": {"type": "HTTP_COOKIE", "cookie_secure": None}}, []),

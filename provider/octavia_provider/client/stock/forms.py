@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from octavia_provider.client.client import Ownership
+from octavia_provider.model import stock
 from octavia_provider.model.health_monitor import HTTP_DEFAULTS
 from octavia_provider.model.kinds import BALANCER_KINDS, KINDS
 from octavia_provider.model.metadata import attributes, inputs
@@ -38,9 +39,12 @@ def key(kind: str, values: Mapping[str, Any], owner: Ownership) -> str:
     return CREATE + hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
-def body(kind: str, values: Mapping[str, Any], kept: Collection[str] = (), *, whole: bool = False) -> dict[str, Any]:
-    """A body from the model's values; ``kept``: tags of ours that the object has. ``whole``: a create."""
-    sent = {name: _sent(kind, name, value) for name, value in values.items()}
+def body(
+    kind: str, values: Mapping[str, Any], version: int, kept: Collection[str] = (), *, whole: bool = False
+) -> dict[str, Any]:
+    """A body from the model's values, for a service of this version; ``kept``: tags of ours that the object has. ``whole``: a
+    create."""
+    sent = {name: _sent(kind, name, value) for name, value in values.items() if stock.takes(kind, name, version)}
     hidden = [tag for tag in kept if not (kind == _WITHOUT_NAME and "name" in sent and tag.startswith(NAME))]
     if kind == _WITHOUT_NAME and (name := sent.pop("name", None)):
         hidden.append(NAME + name)

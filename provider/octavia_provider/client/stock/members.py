@@ -151,7 +151,7 @@ class _Write:
             elif not change.id and there is not None and not _is_made_by(change, there):
                 change.error = _taken(change, there)
             else:
-                found.append((change, _body(change, there)))
+                found.append((change, self._body(change, there)))
                 if not change.id:
                     at[_place(change.values)] = {"id": "another of this update", **change.values}
         return found
@@ -178,7 +178,7 @@ class _Write:
         if change.id:
             self._service.put(at, change.id, change.values)
         elif (there := self._find(change)) is None:
-            self._service.post(at, _body(change, None), lambda: self._find(change))
+            self._service.post(at, self._body(change, None), lambda: self._find(change))
         elif there.get("name") != change.values.get("name"):
             self._service.put(at, there["id"], {"name": change.values.get("name")})
 
@@ -204,22 +204,22 @@ class _Write:
                 self._service.turns.learn(made["id"], self._balancer or "")
                 change.answer = self._service.api_object("member", made)
 
+    def _body(self, change: Change, there: Shown | None) -> dict[str, Any]:
+        version = self._service.version(self._deadline)
+        if there is None:
+            return forms.body("member", change.values, version, [change.key] if change.key else (), whole=True)
+        whole = {name: there.get(name) for name in _KEPT}
+        changed = forms.body("member", change.values, version, forms.tags_of_ours(there))
+        if "tags" not in change.values:
+            changed.pop("tags", None)
+        place = {
+            "address": there["address"],
+            "protocol_port": there["protocol_port"],
+        }  # as Octavia spells it: it compares text
+        return {n: v for n, v in {**whole, **changed, **place}.items() if v is not None}  # without a value: the default
+
     def _list(self) -> list[dict[str, Any]]:
         return list(self._service.listed("member", deadline=self._deadline, parent=self._pool))
-
-
-def _body(change: Change, there: Shown | None) -> dict[str, Any]:
-    if there is None:
-        return forms.body("member", change.values, [change.key] if change.key else (), whole=True)
-    whole = {name: there.get(name) for name in _KEPT}
-    changed = forms.body("member", change.values, forms.tags_of_ours(there))
-    if "tags" not in change.values:
-        changed.pop("tags", None)
-    place = {
-        "address": there["address"],
-        "protocol_port": there["protocol_port"],
-    }  # as Octavia spells it: it compares text
-    return {n: v for n, v in {**whole, **changed, **place}.items() if v is not None}  # without a value: the default
 
 
 def _is_made_by(change: Change, there: Shown) -> bool:

@@ -123,7 +123,9 @@ class StockClient(Client):
         at = Target(kind=kind, deadline=deadline, parent=parent, subject=subject, balancer=balancer)
         with self._one_at_a_time(at):
             obj = self._made_before(at, made) or self.post(
-                at, forms.body(kind, values, [key] if key else (), whole=True), lambda: self._find(at, made)
+                at,
+                forms.body(kind, values, self.version(deadline), [key] if key else (), whole=True),
+                lambda: self._find(at, made),
             )
             return self._settled(at, self.api_object(kind, obj))
 
@@ -200,7 +202,7 @@ class StockClient(Client):
             kept = forms.tags_of_ours(current)
             values = {"tags": [tag for tag in current.get("tags") or () if tag not in kept], **values}
         more: dict[str, Any] = {"deadline": at.deadline, "subject": at.subject}
-        json = {at.key: forms.body(at.kind, values, kept)}
+        json = {at.key: forms.body(at.kind, values, self.version(at.deadline), kept)}
         return self._api_object(at.kind, self.write(at, lambda: self.request("PUT", at.path(id), json=json, **more)))
 
     def write(self, at: Target, act: Callable[[], httpx2.Response]) -> httpx2.Response:
