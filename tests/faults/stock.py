@@ -31,6 +31,8 @@ PROGRAM = Path(__file__).with_name("stock_amphora.py")
 VIP, PREFIX, PORT, MEMBER = "10.77.0.9", 24, 80, 8080
 GATEWAY = "10.77.0.1"
 ADDRESSES = {"master": "10.77.0.11", "backup": "10.77.0.12"}
+MACS = {"master": "02:00:00:77:00:11", "backup": "02:00:00:77:00:12"}
+"""Of their ports, which a replaced server keeps: its neighbours send to the one that they know."""
 PRIORITIES = {"master": 100, "backup": 90}
 KEEPALIVED = """
 global_defs {{
@@ -132,7 +134,10 @@ class StockPair(Pair):
         self._started[name] = started
         first = self.amphorae[name] = until(lambda: _first(started.pid), what="the amphora's first process")
         self._ports[name] = port = f"port{next(self._numbers)}"
-        self.ip(f"link add {port} type veth peer name eth0 netns {first}", f"link set {port} master br0 up")
+        self.ip(
+            f"link add {port} type veth peer name eth0 address {MACS[name]} netns {first}",
+            f"link set {port} master br0 up",
+        )
         self.ip("link set lo up", f"addr add {ADDRESSES[name]}/{PREFIX} dev eth0", "link set eth0 up", inside=first)
         nonlocal_bind = ["sysctl", "-qw", "net.ipv4.ip_nonlocal_bind=1"]
         subprocess.run(["nsenter", "--target", str(first), "--net", *nonlocal_bind], check=True)
