@@ -197,7 +197,7 @@ async def test_a_running_watch_tells_what_is_in_the_way_and_what_will_end(
     monkeypatch.setattr(watch, "_interval", 0.001)
     barbican.of(href)["users"].clear()
     watch.start()
-    async with plane.store.watch("events") as changes, asyncio.timeout(20):
+    async with plane.store.watch("events") as changes, asyncio.timeout(60):
         while {reason for reason, _ in await reasons(plane)} != {"CertificateNotRead", "CertificateExpires"}:
             await changes.changed()
     await watch.stop()
