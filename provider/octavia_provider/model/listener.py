@@ -292,7 +292,7 @@ class Listener(common.Resource):
     ] = Field(
         (),
         description="With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS "
-        "containers, or URLs that end with them; where there is no default, the first is it.",
+        "containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.",
     )
     client_authentication: Annotated[str, OneOf(CLIENT_AUTHENTICATION), Cost(RELOAD)] = Field(
         "NONE", description="With TERMINATED_HTTPS: whether clients show certificates."

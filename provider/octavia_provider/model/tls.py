@@ -76,7 +76,7 @@ Versions = Annotated[tuple[Annotated[str, OneOf(VERSIONS)], ...], Unordered(), C
 Alpn = Annotated[tuple[Annotated[str, OneOf(ALPN)], ...], Cost(RELOAD)]
 Container = Annotated[ContainerRef | None, Reference("tls_container"), Cost(ANOTHER)]
 """A reference to a TLS container."""
-NAMED = " The id of a TLS container, or a URL that ends with it."
+NAMED = " The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too."
 
 
 def ciphers_of(who: str, applies: str) -> str:
