@@ -48,11 +48,11 @@ export interface GetListenerResult {
      */
     readonly clientAuthentication: enums.ListenerClientAuthentication;
     /**
-     * With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+     * With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      */
     readonly clientCaTlsContainerRef?: string;
     /**
-     * With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+     * With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      */
     readonly clientCrlContainerRef?: string;
     /**
@@ -72,7 +72,7 @@ export interface GetListenerResult {
      */
     readonly defaultPoolId?: string;
     /**
-     * With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+     * With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      */
     readonly defaultTlsContainerRef?: string;
     /**
@@ -136,7 +136,7 @@ export interface GetListenerResult {
      */
     readonly rateLimit?: outputs.ListenerRateLimit;
     /**
-     * With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+     * With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
      */
     readonly sniContainerRefs: string[];
     /**

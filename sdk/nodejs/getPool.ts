@@ -40,7 +40,7 @@ export interface GetPoolResult {
      */
     readonly alpnProtocols?: enums.PoolAlpnProtocols[];
     /**
-     * The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+     * The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      */
     readonly caTlsContainerRef?: string;
     /**
@@ -52,7 +52,7 @@ export interface GetPoolResult {
      */
     readonly createdAt: string;
     /**
-     * What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+     * What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      */
     readonly crlContainerRef?: string;
     /**
@@ -116,7 +116,7 @@ export interface GetPoolResult {
      */
     readonly tlsCiphers?: string;
     /**
-     * The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+     * The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      */
     readonly tlsContainerRef?: string;
     /**

@@ -60,11 +60,11 @@ export class Listener extends pulumi.CustomResource {
      */
     declare public readonly clientAuthentication: pulumi.Output<enums.ListenerClientAuthentication>;
     /**
-     * With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+     * With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      */
     declare public readonly clientCaTlsContainerRef: pulumi.Output<string | undefined>;
     /**
-     * With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+     * With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      */
     declare public readonly clientCrlContainerRef: pulumi.Output<string | undefined>;
     /**
@@ -84,7 +84,7 @@ export class Listener extends pulumi.CustomResource {
      */
     declare public readonly defaultPoolId: pulumi.Output<string | undefined>;
     /**
-     * With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+     * With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      */
     declare public readonly defaultTlsContainerRef: pulumi.Output<string | undefined>;
     /**
@@ -144,7 +144,7 @@ export class Listener extends pulumi.CustomResource {
      */
     declare public readonly rateLimit: pulumi.Output<outputs.ListenerRateLimit | undefined>;
     /**
-     * With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+     * With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
      */
     declare public readonly sniContainerRefs: pulumi.Output<string[]>;
     /**
@@ -310,7 +310,7 @@ export interface ListenerArgs {
      */
     clientAuthentication?: pulumi.Input<enums.ListenerClientAuthentication | undefined>;
     /**
-     * With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+     * With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      *
      * The id of a `octavia:index:TlsContainer`.
      *
@@ -318,7 +318,7 @@ export interface ListenerArgs {
      */
     clientCaTlsContainerRef?: pulumi.Input<string | undefined>;
     /**
-     * With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+     * With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      *
      * The id of a `octavia:index:TlsContainer`.
      *
@@ -342,7 +342,7 @@ export interface ListenerArgs {
      */
     defaultPoolId?: pulumi.Input<string | undefined>;
     /**
-     * With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+     * With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      *
      * The id of a `octavia:index:TlsContainer`.
      *
@@ -416,7 +416,7 @@ export interface ListenerArgs {
      */
     rateLimit?: pulumi.Input<inputs.ListenerRateLimitArgs | undefined>;
     /**
-     * With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+     * With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
      *
      * The id of a `octavia:index:TlsContainer`.
      *

@@ -52,7 +52,7 @@ export class Pool extends pulumi.CustomResource {
      */
     declare public readonly alpnProtocols: pulumi.Output<enums.PoolAlpnProtocols[] | undefined>;
     /**
-     * The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+     * The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      */
     declare public readonly caTlsContainerRef: pulumi.Output<string | undefined>;
     /**
@@ -64,7 +64,7 @@ export class Pool extends pulumi.CustomResource {
      */
     declare public /*out*/ readonly createdAt: pulumi.Output<string>;
     /**
-     * What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+     * What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      */
     declare public readonly crlContainerRef: pulumi.Output<string | undefined>;
     /**
@@ -124,7 +124,7 @@ export class Pool extends pulumi.CustomResource {
      */
     declare public readonly tlsCiphers: pulumi.Output<string | undefined>;
     /**
-     * The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+     * The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      */
     declare public readonly tlsContainerRef: pulumi.Output<string | undefined>;
     /**
@@ -227,7 +227,7 @@ export interface PoolArgs {
      */
     alpnProtocols?: pulumi.Input<pulumi.Input<enums.PoolAlpnProtocols>[] | undefined>;
     /**
-     * The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+     * The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      *
      * The id of a `octavia:index:TlsContainer`.
      *
@@ -235,7 +235,7 @@ export interface PoolArgs {
      */
     caTlsContainerRef?: pulumi.Input<string | undefined>;
     /**
-     * What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+     * What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      *
      * The id of a `octavia:index:TlsContainer`.
      *
@@ -309,7 +309,7 @@ export interface PoolArgs {
      */
     tlsCiphers?: pulumi.Input<string | undefined>;
     /**
-     * The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+     * The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
      *
      * The id of a `octavia:index:TlsContainer`.
      *

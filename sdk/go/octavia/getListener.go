@@ -38,9 +38,9 @@ type LookupListenerResult struct {
 	AlpnProtocols []ListenerAlpnProtocols `pulumi:"alpnProtocols"`
 	// With TERMINATED_HTTPS: whether clients show certificates.
 	ClientAuthentication ListenerClientAuthentication `pulumi:"clientAuthentication"`
-	// With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+	// With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	ClientCaTlsContainerRef *string `pulumi:"clientCaTlsContainerRef"`
-	// With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+	// With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	ClientCrlContainerRef *string `pulumi:"clientCrlContainerRef"`
 	// How many connections (UDP: flows) at once; -1: as many as the amphora can take.
 	ConnectionLimit int `pulumi:"connectionLimit"`
@@ -50,7 +50,7 @@ type LookupListenerResult struct {
 	CreatedAt string `pulumi:"createdAt"`
 	// The pool that gets the traffic. Chosen when a pool names this listener.
 	DefaultPoolId *string `pulumi:"defaultPoolId"`
-	// With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+	// With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	DefaultTlsContainerRef *string `pulumi:"defaultTlsContainerRef"`
 	// A description for people.
 	Description string `pulumi:"description"`
@@ -82,7 +82,7 @@ type LookupListenerResult struct {
 	ProvisioningStatus string `pulumi:"provisioningStatus"`
 	// How many requests a client may make. Beyond Octavia.
 	RateLimit *ListenerRateLimit `pulumi:"rateLimit"`
-	// With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+	// With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
 	SniContainerRefs []string `pulumi:"sniContainerRefs"`
 	// Labels, to filter by.
 	Tags []string `pulumi:"tags"`
@@ -164,12 +164,12 @@ func (o LookupListenerResultOutput) ClientAuthentication() ListenerClientAuthent
 	return o.ApplyT(func(v LookupListenerResult) ListenerClientAuthentication { return v.ClientAuthentication }).(ListenerClientAuthenticationOutput)
 }
 
-// With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+// With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 func (o LookupListenerResultOutput) ClientCaTlsContainerRef() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupListenerResult) *string { return v.ClientCaTlsContainerRef }).(pulumi.StringPtrOutput)
 }
 
-// With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+// With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 func (o LookupListenerResultOutput) ClientCrlContainerRef() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupListenerResult) *string { return v.ClientCrlContainerRef }).(pulumi.StringPtrOutput)
 }
@@ -194,7 +194,7 @@ func (o LookupListenerResultOutput) DefaultPoolId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupListenerResult) *string { return v.DefaultPoolId }).(pulumi.StringPtrOutput)
 }
 
-// With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+// With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 func (o LookupListenerResultOutput) DefaultTlsContainerRef() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupListenerResult) *string { return v.DefaultTlsContainerRef }).(pulumi.StringPtrOutput)
 }
@@ -274,7 +274,7 @@ func (o LookupListenerResultOutput) RateLimit() ListenerRateLimitPtrOutput {
 	return o.ApplyT(func(v LookupListenerResult) *ListenerRateLimit { return v.RateLimit }).(ListenerRateLimitPtrOutput)
 }
 
-// With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+// With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
 func (o LookupListenerResultOutput) SniContainerRefs() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v LookupListenerResult) []string { return v.SniContainerRefs }).(pulumi.StringArrayOutput)
 }

@@ -34,13 +34,13 @@ type LookupPoolResult struct {
 	AdminStateUp bool `pulumi:"adminStateUp"`
 	// What the load balancer offers by ALPN, the best first; towards members, with tls_enabled. h2, http/1.1 and http/1.0 when not given.
 	AlpnProtocols []PoolAlpnProtocols `pulumi:"alpnProtocols"`
-	// The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+	// The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	CaTlsContainerRef *string `pulumi:"caTlsContainerRef"`
 	// The control plane that made the object.
 	ControlPlaneId string `pulumi:"controlPlaneId"`
 	// When it was created (UTC, ISO 8601).
 	CreatedAt string `pulumi:"createdAt"`
-	// What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+	// What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	CrlContainerRef *string `pulumi:"crlContainerRef"`
 	// A description for people.
 	Description string `pulumi:"description"`
@@ -72,7 +72,7 @@ type LookupPoolResult struct {
 	Tags []string `pulumi:"tags"`
 	// The ciphers that the load balancer takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; towards members, with tls_enabled. OWASP's suite B when not given.
 	TlsCiphers *string `pulumi:"tlsCiphers"`
-	// The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+	// The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	TlsContainerRef *string `pulumi:"tlsContainerRef"`
 	// Whether connections to members use TLS.
 	TlsEnabled bool `pulumi:"tlsEnabled"`
@@ -122,7 +122,7 @@ func (o LookupPoolResultOutput) AlpnProtocols() PoolAlpnProtocolsArrayOutput {
 	return o.ApplyT(func(v LookupPoolResult) []PoolAlpnProtocols { return v.AlpnProtocols }).(PoolAlpnProtocolsArrayOutput)
 }
 
-// The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+// The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 func (o LookupPoolResultOutput) CaTlsContainerRef() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupPoolResult) *string { return v.CaTlsContainerRef }).(pulumi.StringPtrOutput)
 }
@@ -137,7 +137,7 @@ func (o LookupPoolResultOutput) CreatedAt() pulumi.StringOutput {
 	return o.ApplyT(func(v LookupPoolResult) string { return v.CreatedAt }).(pulumi.StringOutput)
 }
 
-// What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+// What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 func (o LookupPoolResultOutput) CrlContainerRef() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupPoolResult) *string { return v.CrlContainerRef }).(pulumi.StringPtrOutput)
 }
@@ -217,7 +217,7 @@ func (o LookupPoolResultOutput) TlsCiphers() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupPoolResult) *string { return v.TlsCiphers }).(pulumi.StringPtrOutput)
 }
 
-// The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+// The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 func (o LookupPoolResultOutput) TlsContainerRef() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v LookupPoolResult) *string { return v.TlsContainerRef }).(pulumi.StringPtrOutput)
 }

@@ -30,9 +30,9 @@ type Listener struct {
 	AlpnProtocols ListenerAlpnProtocolsArrayOutput `pulumi:"alpnProtocols"`
 	// With TERMINATED_HTTPS: whether clients show certificates.
 	ClientAuthentication ListenerClientAuthenticationOutput `pulumi:"clientAuthentication"`
-	// With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+	// With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	ClientCaTlsContainerRef pulumi.StringPtrOutput `pulumi:"clientCaTlsContainerRef"`
-	// With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+	// With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	ClientCrlContainerRef pulumi.StringPtrOutput `pulumi:"clientCrlContainerRef"`
 	// How many connections (UDP: flows) at once; -1: as many as the amphora can take.
 	ConnectionLimit pulumi.IntOutput `pulumi:"connectionLimit"`
@@ -42,7 +42,7 @@ type Listener struct {
 	CreatedAt pulumi.StringOutput `pulumi:"createdAt"`
 	// The pool that gets the traffic. Chosen when a pool names this listener.
 	DefaultPoolId pulumi.StringPtrOutput `pulumi:"defaultPoolId"`
-	// With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+	// With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	DefaultTlsContainerRef pulumi.StringPtrOutput `pulumi:"defaultTlsContainerRef"`
 	// A description for people.
 	Description pulumi.StringOutput `pulumi:"description"`
@@ -72,7 +72,7 @@ type Listener struct {
 	ProvisioningStatus pulumi.StringOutput `pulumi:"provisioningStatus"`
 	// How many requests a client may make. Beyond Octavia.
 	RateLimit ListenerRateLimitPtrOutput `pulumi:"rateLimit"`
-	// With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+	// With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
 	SniContainerRefs pulumi.StringArrayOutput `pulumi:"sniContainerRefs"`
 	// Labels, to filter by.
 	Tags pulumi.StringArrayOutput `pulumi:"tags"`
@@ -189,13 +189,13 @@ type listenerArgs struct {
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
 	ClientAuthentication *ListenerClientAuthentication `pulumi:"clientAuthentication"`
-	// With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+	// With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. (What changes in the container itself is in force without one).
 	ClientCaTlsContainerRef *string `pulumi:"clientCaTlsContainerRef"`
-	// With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+	// With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
@@ -213,7 +213,7 @@ type listenerArgs struct {
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
 	DefaultPoolId *string `pulumi:"defaultPoolId"`
-	// With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+	// With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
@@ -265,7 +265,7 @@ type listenerArgs struct {
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; the counts so far are lost.
 	RateLimit *ListenerRateLimit `pulumi:"rateLimit"`
-	// With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+	// With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
@@ -331,13 +331,13 @@ type ListenerArgs struct {
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
 	ClientAuthentication ListenerClientAuthenticationPtrInput
-	// With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+	// With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. (What changes in the container itself is in force without one).
 	ClientCaTlsContainerRef pulumi.StringPtrInput
-	// With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+	// With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
@@ -355,7 +355,7 @@ type ListenerArgs struct {
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
 	DefaultPoolId pulumi.StringPtrInput
-	// With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+	// With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
@@ -407,7 +407,7 @@ type ListenerArgs struct {
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; the counts so far are lost.
 	RateLimit ListenerRateLimitPtrInput
-	// With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+	// With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
@@ -512,12 +512,12 @@ func (o ListenerOutput) ClientAuthentication() ListenerClientAuthenticationOutpu
 	return o.ApplyT(func(v *Listener) ListenerClientAuthenticationOutput { return v.ClientAuthentication }).(ListenerClientAuthenticationOutput)
 }
 
-// With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+// With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 func (o ListenerOutput) ClientCaTlsContainerRef() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Listener) pulumi.StringPtrOutput { return v.ClientCaTlsContainerRef }).(pulumi.StringPtrOutput)
 }
 
-// With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+// With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 func (o ListenerOutput) ClientCrlContainerRef() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Listener) pulumi.StringPtrOutput { return v.ClientCrlContainerRef }).(pulumi.StringPtrOutput)
 }
@@ -542,7 +542,7 @@ func (o ListenerOutput) DefaultPoolId() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Listener) pulumi.StringPtrOutput { return v.DefaultPoolId }).(pulumi.StringPtrOutput)
 }
 
-// With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+// With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 func (o ListenerOutput) DefaultTlsContainerRef() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Listener) pulumi.StringPtrOutput { return v.DefaultTlsContainerRef }).(pulumi.StringPtrOutput)
 }
@@ -617,7 +617,7 @@ func (o ListenerOutput) RateLimit() ListenerRateLimitPtrOutput {
 	return o.ApplyT(func(v *Listener) ListenerRateLimitPtrOutput { return v.RateLimit }).(ListenerRateLimitPtrOutput)
 }
 
-// With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+// With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
 func (o ListenerOutput) SniContainerRefs() pulumi.StringArrayOutput {
 	return o.ApplyT(func(v *Listener) pulumi.StringArrayOutput { return v.SniContainerRefs }).(pulumi.StringArrayOutput)
 }

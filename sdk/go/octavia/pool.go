@@ -26,13 +26,13 @@ type Pool struct {
 	AdminStateUp pulumi.BoolOutput `pulumi:"adminStateUp"`
 	// What the load balancer offers by ALPN, the best first; towards members, with tls_enabled. h2, http/1.1 and http/1.0 when not given.
 	AlpnProtocols PoolAlpnProtocolsArrayOutput `pulumi:"alpnProtocols"`
-	// The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+	// The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	CaTlsContainerRef pulumi.StringPtrOutput `pulumi:"caTlsContainerRef"`
 	// The control plane that made the object.
 	ControlPlaneId pulumi.StringOutput `pulumi:"controlPlaneId"`
 	// When it was created (UTC, ISO 8601).
 	CreatedAt pulumi.StringOutput `pulumi:"createdAt"`
-	// What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+	// What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	CrlContainerRef pulumi.StringPtrOutput `pulumi:"crlContainerRef"`
 	// A description for people.
 	Description pulumi.StringOutput `pulumi:"description"`
@@ -62,7 +62,7 @@ type Pool struct {
 	Tags pulumi.StringArrayOutput `pulumi:"tags"`
 	// The ciphers that the load balancer takes, in OpenSSL's words, those of TLS 1.3 (TLS_…) in the same list; towards members, with tls_enabled. OWASP's suite B when not given.
 	TlsCiphers pulumi.StringPtrOutput `pulumi:"tlsCiphers"`
-	// The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+	// The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	TlsContainerRef pulumi.StringPtrOutput `pulumi:"tlsContainerRef"`
 	// Whether connections to members use TLS.
 	TlsEnabled pulumi.BoolOutput `pulumi:"tlsEnabled"`
@@ -130,13 +130,13 @@ type poolArgs struct {
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
 	AlpnProtocols []PoolAlpnProtocols `pulumi:"alpnProtocols"`
-	// The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+	// The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. (What changes in the container itself is in force without one).
 	CaTlsContainerRef *string `pulumi:"caTlsContainerRef"`
-	// What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+	// What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
@@ -188,7 +188,7 @@ type poolArgs struct {
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
 	TlsCiphers *string `pulumi:"tlsCiphers"`
-	// The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+	// The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
@@ -214,13 +214,13 @@ type PoolArgs struct {
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
 	AlpnProtocols PoolAlpnProtocolsArrayInput
-	// The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+	// The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. (What changes in the container itself is in force without one).
 	CaTlsContainerRef pulumi.StringPtrInput
-	// What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+	// What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
@@ -272,7 +272,7 @@ type PoolArgs struct {
 	//
 	// A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
 	TlsCiphers pulumi.StringPtrInput
-	// The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+	// The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 	//
 	// The id of a `octavia:index:TlsContainer`.
 	//
@@ -337,7 +337,7 @@ func (o PoolOutput) AlpnProtocols() PoolAlpnProtocolsArrayOutput {
 	return o.ApplyT(func(v *Pool) PoolAlpnProtocolsArrayOutput { return v.AlpnProtocols }).(PoolAlpnProtocolsArrayOutput)
 }
 
-// The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+// The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 func (o PoolOutput) CaTlsContainerRef() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Pool) pulumi.StringPtrOutput { return v.CaTlsContainerRef }).(pulumi.StringPtrOutput)
 }
@@ -352,7 +352,7 @@ func (o PoolOutput) CreatedAt() pulumi.StringOutput {
 	return o.ApplyT(func(v *Pool) pulumi.StringOutput { return v.CreatedAt }).(pulumi.StringOutput)
 }
 
-// What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+// What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 func (o PoolOutput) CrlContainerRef() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Pool) pulumi.StringPtrOutput { return v.CrlContainerRef }).(pulumi.StringPtrOutput)
 }
@@ -427,7 +427,7 @@ func (o PoolOutput) TlsCiphers() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Pool) pulumi.StringPtrOutput { return v.TlsCiphers }).(pulumi.StringPtrOutput)
 }
 
-// The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+// The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 func (o PoolOutput) TlsContainerRef() pulumi.StringPtrOutput {
 	return o.ApplyT(func(v *Pool) pulumi.StringPtrOutput { return v.TlsContainerRef }).(pulumi.StringPtrOutput)
 }

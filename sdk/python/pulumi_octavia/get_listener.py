@@ -171,7 +171,7 @@ class GetListenerResult:
     @pulumi.getter(name="clientCaTlsContainerRef")
     def client_ca_tls_container_ref(self) -> Optional[_builtins.str]:
         """
-        With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+        With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
         """
         return pulumi.get(self, "client_ca_tls_container_ref")
 
@@ -179,7 +179,7 @@ class GetListenerResult:
     @pulumi.getter(name="clientCrlContainerRef")
     def client_crl_container_ref(self) -> Optional[_builtins.str]:
         """
-        With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+        With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
         """
         return pulumi.get(self, "client_crl_container_ref")
 
@@ -219,7 +219,7 @@ class GetListenerResult:
     @pulumi.getter(name="defaultTlsContainerRef")
     def default_tls_container_ref(self) -> Optional[_builtins.str]:
         """
-        With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+        With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
         """
         return pulumi.get(self, "default_tls_container_ref")
 
@@ -347,7 +347,7 @@ class GetListenerResult:
     @pulumi.getter(name="sniContainerRefs")
     def sni_container_refs(self) -> Sequence[_builtins.str]:
         """
-        With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+        With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
         """
         return pulumi.get(self, "sni_container_refs")
 

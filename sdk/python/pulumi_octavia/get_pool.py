@@ -122,7 +122,7 @@ class GetPoolResult:
     @pulumi.getter(name="caTlsContainerRef")
     def ca_tls_container_ref(self) -> Optional[_builtins.str]:
         """
-        The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+        The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
         """
         return pulumi.get(self, "ca_tls_container_ref")
 
@@ -146,7 +146,7 @@ class GetPoolResult:
     @pulumi.getter(name="crlContainerRef")
     def crl_container_ref(self) -> Optional[_builtins.str]:
         """
-        What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+        What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
         """
         return pulumi.get(self, "crl_container_ref")
 
@@ -274,7 +274,7 @@ class GetPoolResult:
     @pulumi.getter(name="tlsContainerRef")
     def tls_container_ref(self) -> Optional[_builtins.str]:
         """
-        The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+        The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
         """
         return pulumi.get(self, "tls_container_ref")
 

@@ -77,12 +77,12 @@ class ListenerArgs:
         :param pulumi.Input['ListenerClientAuthentication'] client_authentication: With TERMINATED_HTTPS: whether clients show certificates.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] client_ca_tls_container_ref: With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+        :param pulumi.Input[_builtins.str] client_ca_tls_container_ref: With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
                
                The id of a `octavia:index:TlsContainer`.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. (What changes in the container itself is in force without one).
-        :param pulumi.Input[_builtins.str] client_crl_container_ref: With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+        :param pulumi.Input[_builtins.str] client_crl_container_ref: With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
                
                The id of a `octavia:index:TlsContainer`.
                
@@ -97,7 +97,7 @@ class ListenerArgs:
                The id of a `octavia:index:Pool`.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] default_tls_container_ref: With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+        :param pulumi.Input[_builtins.str] default_tls_container_ref: With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
                
                The id of a `octavia:index:TlsContainer`.
                
@@ -125,7 +125,7 @@ class ListenerArgs:
         :param pulumi.Input['ListenerRateLimitArgs'] rate_limit: How many requests a client may make. Beyond Octavia.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; the counts so far are lost.
-        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] sni_container_refs: With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] sni_container_refs: With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
                
                The id of a `octavia:index:TlsContainer`.
                
@@ -340,7 +340,7 @@ class ListenerArgs:
     @pulumi.getter(name="clientCaTlsContainerRef")
     def client_ca_tls_container_ref(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+        With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 
         The id of a `octavia:index:TlsContainer`.
 
@@ -356,7 +356,7 @@ class ListenerArgs:
     @pulumi.getter(name="clientCrlContainerRef")
     def client_crl_container_ref(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+        With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 
         The id of a `octavia:index:TlsContainer`.
 
@@ -404,7 +404,7 @@ class ListenerArgs:
     @pulumi.getter(name="defaultTlsContainerRef")
     def default_tls_container_ref(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+        With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 
         The id of a `octavia:index:TlsContainer`.
 
@@ -520,7 +520,7 @@ class ListenerArgs:
     @pulumi.getter(name="sniContainerRefs")
     def sni_container_refs(self) -> pulumi.Input[Optional[Sequence[pulumi.Input[_builtins.str]]]]:
         """
-        With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+        With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
 
         The id of a `octavia:index:TlsContainer`.
 
@@ -701,12 +701,12 @@ class Listener(pulumi.CustomResource):
         :param pulumi.Input['ListenerClientAuthentication'] client_authentication: With TERMINATED_HTTPS: whether clients show certificates.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] client_ca_tls_container_ref: With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+        :param pulumi.Input[_builtins.str] client_ca_tls_container_ref: With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
                
                The id of a `octavia:index:TlsContainer`.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. (What changes in the container itself is in force without one).
-        :param pulumi.Input[_builtins.str] client_crl_container_ref: With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+        :param pulumi.Input[_builtins.str] client_crl_container_ref: With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
                
                The id of a `octavia:index:TlsContainer`.
                
@@ -721,7 +721,7 @@ class Listener(pulumi.CustomResource):
                The id of a `octavia:index:Pool`.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] default_tls_container_ref: With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+        :param pulumi.Input[_builtins.str] default_tls_container_ref: With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
                
                The id of a `octavia:index:TlsContainer`.
                
@@ -762,7 +762,7 @@ class Listener(pulumi.CustomResource):
         :param pulumi.Input[Union['ListenerRateLimitArgs', 'ListenerRateLimitArgsDict']] rate_limit: How many requests a client may make. Beyond Octavia.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost; the counts so far are lost.
-        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] sni_container_refs: With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+        :param pulumi.Input[Sequence[pulumi.Input[_builtins.str]]] sni_container_refs: With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
                
                The id of a `octavia:index:TlsContainer`.
                
@@ -1022,7 +1022,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter(name="clientCaTlsContainerRef")
     def client_ca_tls_container_ref(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it.
+        With TERMINATED_HTTPS: the authorities by which clients are verified. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
         """
         return pulumi.get(self, "client_ca_tls_container_ref")
 
@@ -1030,7 +1030,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter(name="clientCrlContainerRef")
     def client_crl_container_ref(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+        With TERMINATED_HTTPS: what these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
         """
         return pulumi.get(self, "client_crl_container_ref")
 
@@ -1070,7 +1070,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter(name="defaultTlsContainerRef")
     def default_tls_container_ref(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it.
+        With TERMINATED_HTTPS: the certificate for clients that ask for no name, or for one that no certificate has. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
         """
         return pulumi.get(self, "default_tls_container_ref")
 
@@ -1190,7 +1190,7 @@ class Listener(pulumi.CustomResource):
     @pulumi.getter(name="sniContainerRefs")
     def sni_container_refs(self) -> pulumi.Output[Sequence[_builtins.str]]:
         """
-        With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; where there is no default, the first is it.
+        With TERMINATED_HTTPS: more certificates, picked by the name that the client asks for (SNI). Ids of TLS containers, or URLs that end with them; on OpenStack references to Barbican too. Where there is no default, the first is it.
         """
         return pulumi.get(self, "sni_container_refs")
 

@@ -52,12 +52,12 @@ class PoolArgs:
         :param pulumi.Input[Sequence[pulumi.Input['PoolAlpnProtocols']]] alpn_protocols: What the load balancer offers by ALPN, the best first; towards members, with tls_enabled. h2, http/1.1 and http/1.0 when not given.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] ca_tls_container_ref: The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+        :param pulumi.Input[_builtins.str] ca_tls_container_ref: The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
                
                The id of a `octavia:index:TlsContainer`.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. (What changes in the container itself is in force without one).
-        :param pulumi.Input[_builtins.str] crl_container_ref: What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+        :param pulumi.Input[_builtins.str] crl_container_ref: What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
                
                The id of a `octavia:index:TlsContainer`.
                
@@ -92,7 +92,7 @@ class PoolArgs:
                At most 2048 characters.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] tls_container_ref: The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+        :param pulumi.Input[_builtins.str] tls_container_ref: The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
                
                The id of a `octavia:index:TlsContainer`.
                
@@ -201,7 +201,7 @@ class PoolArgs:
     @pulumi.getter(name="caTlsContainerRef")
     def ca_tls_container_ref(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+        The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 
         The id of a `octavia:index:TlsContainer`.
 
@@ -217,7 +217,7 @@ class PoolArgs:
     @pulumi.getter(name="crlContainerRef")
     def crl_container_ref(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+        What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 
         The id of a `octavia:index:TlsContainer`.
 
@@ -351,7 +351,7 @@ class PoolArgs:
     @pulumi.getter(name="tlsContainerRef")
     def tls_container_ref(self) -> pulumi.Input[Optional[_builtins.str]]:
         """
-        The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+        The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
 
         The id of a `octavia:index:TlsContainer`.
 
@@ -434,12 +434,12 @@ class Pool(pulumi.CustomResource):
         :param pulumi.Input[Sequence[pulumi.Input['PoolAlpnProtocols']]] alpn_protocols: What the load balancer offers by ALPN, the best first; towards members, with tls_enabled. h2, http/1.1 and http/1.0 when not given.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] ca_tls_container_ref: The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+        :param pulumi.Input[_builtins.str] ca_tls_container_ref: The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
                
                The id of a `octavia:index:TlsContainer`.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost. (What changes in the container itself is in force without one).
-        :param pulumi.Input[_builtins.str] crl_container_ref: What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+        :param pulumi.Input[_builtins.str] crl_container_ref: What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
                
                The id of a `octavia:index:TlsContainer`.
                
@@ -480,7 +480,7 @@ class Pool(pulumi.CustomResource):
                At most 2048 characters.
                
                A change is made in place. What it costs: a seamless reload of haproxy; no request is lost.
-        :param pulumi.Input[_builtins.str] tls_container_ref: The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+        :param pulumi.Input[_builtins.str] tls_container_ref: The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
                
                The id of a `octavia:index:TlsContainer`.
                
@@ -651,7 +651,7 @@ class Pool(pulumi.CustomResource):
     @pulumi.getter(name="caTlsContainerRef")
     def ca_tls_container_ref(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it.
+        The authorities by which members are verified, with tls_enabled; without it, any certificate is taken. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
         """
         return pulumi.get(self, "ca_tls_container_ref")
 
@@ -675,7 +675,7 @@ class Pool(pulumi.CustomResource):
     @pulumi.getter(name="crlContainerRef")
     def crl_container_ref(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it.
+        What these authorities have revoked; a list of each of them. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
         """
         return pulumi.get(self, "crl_container_ref")
 
@@ -795,7 +795,7 @@ class Pool(pulumi.CustomResource):
     @pulumi.getter(name="tlsContainerRef")
     def tls_container_ref(self) -> pulumi.Output[Optional[_builtins.str]]:
         """
-        The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it.
+        The certificate that is shown to members, with tls_enabled. The id of a TLS container, or a URL that ends with it; on OpenStack a reference to Barbican too.
         """
         return pulumi.get(self, "tls_container_ref")
 
