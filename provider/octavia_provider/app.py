@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from octavia_provider.controller.controller import Controller
 
 log = structlog.get_logger(__name__)
+OPENSTACK_HINT = "put the store that made them back, or `octaviactl adopt --restore`: the store's copy; `octaviactl leftovers --delete` takes them away"
 PROJECT = "00000000000000000000000000000000"  # the embedded cloud has one project, spelled as Keystone would
 
 
@@ -174,7 +175,7 @@ async def _openstack(
     stack.push_async_callback(made.cloud.close)
     try:
         if not await store.read(lambda tx: any(process.alive for process in tx.control_planes())):
-            await require_none(await look(made.cloud), store, str(settings.home))
+            await require_none(await look(made.cloud), store, str(settings.home), hint=OPENSTACK_HINT)
     except TransientError as error:  # it serves what it knows, and looks again
         log.warning("OpenStack does not answer", error=str(error))
     return store, made

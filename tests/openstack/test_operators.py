@@ -18,12 +18,12 @@ from .site import balancer, opened
 from .waiting import until
 
 
-def said(site: Installation, *words: str, code: int = 0) -> Any:
-    """What a command of this home prints as JSON."""
+def said(site: Installation, *words: str, code: int = 0, fails: str = "") -> Any:
+    """What a command of this home prints as JSON; ``fails``: a part of its error."""
     command = [sys.executable, "-m", "octavia_provider.cli.main", *words, "--json", "--home", str(site.home)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == code, (done.stdout, done.stderr)
-    return json.loads(done.stdout)
+    assert (done.returncode, fails in done.stderr) == (code, True), (done.stdout, done.stderr)
+    return json.loads(done.stdout or "null")
 
 
 async def made_by(control_plane_id: str | None, project: Project) -> str:
@@ -51,9 +51,12 @@ async def test_what_no_store_knows_is_found_and_deleted_and_purge_takes_all_away
     assert len(found) == 3
     assert (found[orphan]["own"], found[foreign]["own"]) == (True, False)
     assert (found[foreign]["kind"], found[foreign]["control_plane"]) == ("port", other)
+    site.stop()
+    assert orphan in {one["id"] for one in said(site, "adopt")["unknown"]}
+    said(site, "adopt", "--let-go", "--yes", code=1, fails="octaviactl leftovers --delete")
     said(site, "leftovers", "--delete", "--yes")
     assert {one["load_balancer"] for one in said(site, "leftovers")["in_cloud"]} == found.keys() - {orphan}
-    site.stop()
+    assert said(site, "adopt")["unknown"] == []
     said(site, "leftovers", "--delete", "--yes", "--control-plane", other)
     assert set(cloud_project.left()) == {"servers", "server groups", "ports", "security groups"}
     done = said(site, "purge", "--yes")

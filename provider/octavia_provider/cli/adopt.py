@@ -16,14 +16,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from octavia_provider.kit import console
-from octavia_provider.model.errors import Conflict, NotFound, OctaviaError
+from octavia_provider.model.errors import Conflict, NotFound, OctaviaError, Refused
 
-from . import options
+from . import cloud_choice, options
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from octavia_provider.clouds.netns import NetnsCloud
     from octavia_provider.controller.orphans import Orphan
     from octavia_provider.ports import Transaction
     from octavia_provider.store import SqlStore
@@ -59,6 +58,9 @@ def adopt(home: str | None, restore: bool, let_go: bool, yes: bool, as_json: boo
             f"keeps its state in {paths.database_url(where).read_text().strip()}.", subject=str(where),
             hint="restore that database with PostgreSQL's tools, then octaviactl serve --database URL",
         )  # fmt: skip
+    if let_go and cloud_choice.written_down(where) is not None:
+        hint = "octaviactl leftovers --delete takes away what the store does not know"
+        raise Refused("is for the embedded cloud", subject="--let-go", hint=hint)
     logfile.configure(None, level="error")
     output = _Output(as_json=as_json)
     asyncio.run(_adopt(where, output, restore=restore, let_go=let_go, yes=yes))
@@ -97,10 +99,9 @@ class _Output:
 
 async def _adopt(home: Path, output: _Output, *, restore: bool, let_go: bool, yes: bool) -> None:
     from octavia_provider.app import only_one
-    from octavia_provider.clouds.netns import NetnsCloud
     from octavia_provider.kit import paths
 
-    cloud = NetnsCloud(home)
+    cloud = _cloud(home)
     with only_one(home, home):
         try:
             inspection = await _inspect(home, cloud, paths.database(home))
@@ -117,7 +118,22 @@ async def _adopt(home: Path, output: _Output, *, restore: bool, let_go: bool, ye
             await cloud.close()
 
 
-async def _inspect(home: Path, cloud: NetnsCloud, database: Path) -> _Inspection:
+def _cloud(home: Path) -> Any:
+    """The cloud of the home: OpenStack, where its control plane has said so."""
+    from octavia_provider.clouds.netns import NetnsCloud
+
+    written = cloud_choice.written_down(home)
+    if written is None:
+        return NetnsCloud(home)
+    from octavia_provider.clouds.openstack import configuration
+
+    chosen = configuration(written["os_cloud"])
+    from octavia_provider.clouds.openstack.driver import driver
+
+    return driver(chosen, written["control_plane"]).cloud
+
+
+async def _inspect(home: Path, cloud: Any, database: Path) -> _Inspection:
     from octavia_provider.controller.orphans import look, orphans
     from octavia_provider.kit import paths
     from octavia_provider.store import installed, open_store
@@ -142,7 +158,7 @@ def _report(inspection: _Inspection, output: _Output) -> None:
         output.tell("the store knows all that runs; nothing is to be done")
 
 
-async def _advise(home: Path, cloud: NetnsCloud, inspection: _Inspection, output: _Output) -> None:
+async def _advise(home: Path, cloud: Any, inspection: _Inspection, output: _Output) -> None:
     """Print the options, and what each would do."""
     copy = await _inspect_copy(home, cloud)
     if copy is not None and not _is_older(copy[1], inspection):
@@ -151,7 +167,11 @@ async def _advise(home: Path, cloud: NetnsCloud, inspection: _Inspection, output
         line = f"octaviactl adopt --restore   puts the store's copy of {at} back, which knows {covered}"
         output.tell(line, copy={"made_at": at, "missing": len(unknown)})
     effect = _let_go_effect(inspection)
-    output.tell(f"octaviactl adopt --let-go    {effect}", let_go_effect=effect)
+    output.tell(f"{_let_go_command(home)}    {effect}", let_go_effect=effect)
+
+
+def _let_go_command(home: Path) -> str:
+    return "octaviactl adopt --let-go" if cloud_choice.written_down(home) is None else "octaviactl leftovers --delete"
 
 
 def _let_go_effect(inspection: _Inspection) -> str:
@@ -170,7 +190,7 @@ def _is_older(unknown: Sequence[Orphan], inspection: _Inspection) -> bool:
     return inspection.store is not None and len(unknown) > len(_not_in_store(inspection.unknown))
 
 
-async def _inspect_copy(home: Path, cloud: NetnsCloud) -> tuple[str, list[Orphan]] | None:
+async def _inspect_copy(home: Path, cloud: Any) -> tuple[str, list[Orphan]] | None:
     """The time of the copy and what is not in it; None when there is no usable copy."""
     from octavia_provider.kit import paths
 
@@ -187,7 +207,7 @@ async def _inspect_copy(home: Path, cloud: NetnsCloud) -> tuple[str, list[Orphan
     return at, _not_in_store(inspection.unknown)
 
 
-async def _restore(home: Path, cloud: NetnsCloud, inspection: _Inspection, output: _Output, *, yes: bool) -> None:
+async def _restore(home: Path, cloud: Any, inspection: _Inspection, output: _Output, *, yes: bool) -> None:
     from octavia_provider.kit import paths
 
     copy = await _inspect_copy(home, cloud)
@@ -220,7 +240,7 @@ async def _restore(home: Path, cloud: NetnsCloud, inspection: _Inspection, outpu
     output.tell(f"restored the store's copy of {copy[0]}", restored=copy[0])
     output.unknown(unknown)
     output.tell(
-        "Next: octaviactl adopt --let-go, which ends these"
+        f"Next: {_let_go_command(home)}, which ends these"
         if unknown
         else "Next: octaviactl start, and `up` for what changed since"
     )
@@ -238,7 +258,7 @@ async def _raise_epochs(inspection: _Inspection) -> None:
         await inspection.store.write(work)
 
 
-async def _let_go(home: Path, cloud: NetnsCloud, inspection: _Inspection, output: _Output, *, yes: bool) -> None:
+async def _let_go(home: Path, cloud: Any, inspection: _Inspection, output: _Output, *, yes: bool) -> None:
     if not yes:
         to_delete = inspection.unknown if inspection.store is None else _not_in_store(inspection.unknown)
         lost = " and begin anew, without the store" if inspection.store is None else ""
@@ -257,7 +277,7 @@ async def _let_go(home: Path, cloud: NetnsCloud, inspection: _Inspection, output
     output.tell("let go; octaviactl start", let_go=True)
 
 
-async def _delete_unknown(cloud: NetnsCloud, unknown: list[Orphan]) -> None:
+async def _delete_unknown(cloud: Any, unknown: list[Orphan]) -> None:
     """Delete publications first, networks last, when nothing is attached to them."""
     balancers = {orphan.id for orphan in unknown if orphan.kind == "load_balancer"}
     for orphan in unknown:

@@ -127,10 +127,10 @@ class OrphanCollector:
             await self._compute.detach(instance.host, instance.load_balancer_id)
 
 
-async def require_none(inventory: Inventory, store: Store | None, home: str) -> None:
-    """``Conflict`` where something runs that the store does not know."""
+async def require_none(inventory: Inventory, store: Store | None, home: str, *, hint: str = HINT) -> None:
+    """``Conflict`` where something runs that the store does not know; ``hint``: what to do."""
     if found := await orphans(inventory, store):
         raise Conflict(
             f"the store does not know what runs in this home's cloud: {sentence(found)}. Nothing was touched",
-            subject=home, hint=HINT,
+            subject=home, hint=hint,
         )  # fmt: skip

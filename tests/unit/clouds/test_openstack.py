@@ -116,6 +116,21 @@ def test_a_port_that_somebody_has_deleted_is_missed(there: set[str], missing: bo
     assert not access.missing([Seen(LB)], Inventory()), "there was nothing"
 
 
+@pytest.mark.parametrize(("plugged_into", "alive"), [("s", True), ("", False), ("another", False)])
+def test_an_amphora_without_its_management_port_is_not_alive(plugged_into: str, alive: bool) -> None:
+    """One that somebody deleted is made again before its server is: it is plugged in nowhere then."""
+    tags = [names.load_balancer(LB), names.amphora("a")]
+    server = {"id": "s", "status": "ACTIVE", "tags": tags, "metadata": {}, "image": None}
+    port = {
+        "id": "p",
+        "device_id": plugged_into,
+        "tags": [*tags, f"octavia-port={names.MANAGEMENT}"],
+        "fixed_ips": [{"ip_address": "192.0.2.7"}],
+    }
+    (placed,) = cloud._with_ports([server], [port])
+    assert cloud._instance(placed).alive is alive
+
+
 def test_given_security_groups_stand_in_place_of_rules_and_the_policy_is_at_all_ports() -> None:
     ports = (AtPort("vip", (), None), AtPort("p", ("g",), None, "a", ("s",)))
     listener = resource("listener", LISTENER, protocol_port=80)

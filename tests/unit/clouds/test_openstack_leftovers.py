@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from command_line import octaviactl
 from octavia_provider.cli import cloud_choice
 from octavia_provider.clouds.openstack import leftovers
 from octavia_provider.clouds.openstack.leftovers import Found, Known
@@ -141,3 +142,9 @@ def test_what_a_store_knows_is_read_where_no_control_plane_runs(tmp_path: Path) 
     paths.database_url(tmp_path).write_text("postgresql://db/octavia")
     with pytest.raises(Refused, match="no control plane runs"):
         cloud_choice.known(tmp_path, None)
+
+
+def test_adopt_ends_nothing_in_openstack_and_says_what_does(tmp_path: Path) -> None:
+    paths.openstack_file(tmp_path).write_text('{"os_cloud": "near", "control_plane": "x"}')
+    done = octaviactl("adopt", "--let-go", "--yes", "--home", str(tmp_path))
+    assert (done.returncode, "octaviactl leftovers --delete" in done.stderr) == (1, True), done.stderr

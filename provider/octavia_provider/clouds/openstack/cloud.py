@@ -252,8 +252,11 @@ def _with_ports(servers: Sequence[Json], ports: Sequence[Json]) -> list[Placed]:
     found = []
     for server in servers:
         own = there[names.tagged(server["tags"], "octavia-amphora")]
-        management = next((p for p in own if names.tagged(p["tags"], "octavia-port") == names.MANAGEMENT), None)
-        traffic = [port for port in own if port is not management and port["device_id"] == server["id"]]
+        plugged = [
+            port for port in own if port["device_id"] == server["id"]
+        ]  # one of management may be made anew, for the next server
+        management = next((p for p in plugged if names.tagged(p["tags"], "octavia-port") == names.MANAGEMENT), None)
+        traffic = [port for port in plugged if port is not management]
         found.append(Placed(server, server["tags"], management, traffic))
     return found
 
