@@ -48,11 +48,10 @@ class Secrets:
         ]
         return self._post("/containers", {"name": "test", "type": type_, "secret_refs": refs}, "container_ref")
 
-    def let(self, href: str, user_id: str | None) -> None:
-        """Have this user alone, or nobody, read it besides its project."""
-        self._call(
-            "PUT", f"{_path(href)}/acl", {"read": {"users": [user_id] if user_id else [], "project-access": True}}
-        )
+    def let(self, href: str, user_id: str | None, *, project: bool = True) -> None:
+        """Have this user alone, or nobody, read it besides who made it and (``project``) its project."""
+        access = {"users": [user_id] if user_id else [], "project-access": project}
+        self._call("PUT", f"{_path(href)}/acl", {"read": access})
 
     def readers(self, href: str) -> list[str]:
         return list(self._call("GET", f"{_path(href)}/acl")["read"].get("users", ()))

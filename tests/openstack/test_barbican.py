@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import openstack
 import pytest
 from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
 
@@ -35,6 +36,7 @@ from .guests import Guests
 from .project import Project
 from .secrets import Secrets, Way
 from .site import opened
+from .test_users import serving
 
 ROOT = pem.authority("root")
 MIDDLE = pem.authority("middle", ROOT)
@@ -252,3 +254,28 @@ def containers(site: Installation) -> list[Any]:
 def told(site: Installation, reason: str) -> bool:
     answer = site.client.request("GET", f"/v2/octavia/events?reason={reason}", deadline=Deadline(30.0))
     return bool(answer.json()["events"])
+
+
+@pytest.mark.usefixtures("environment")
+def test_users_name_what_is_theirs_alone(cloud_project: Project, tmp_path: Path) -> None:
+    """By openstacksdk, as with Octavia. Nothing here waits for an amphora."""
+    with serving(cloud_project, tmp_path, "openstack") as served:
+        ann, bob = (served.users.connect(name) for name in ("ann", "bob"))
+        with Secrets(ann) as anns:
+            href = anns.container(**PARTS)
+            for one in (href, *anns.parts(href)):
+                anns.let(one, None, project=False)
+            made = ann.load_balancer.create_load_balancer(name="web", vip_subnet_id=cloud_project.subnets["vips"])
+            tls = {
+                "load_balancer_id": made.id, "protocol": "TERMINATED_HTTPS", "protocol_port": PORT,
+                "default_tls_container_ref": href,
+            }  # fmt: skip
+            with pytest.raises(openstack.exceptions.BadRequestException, match="you may not see it"):
+                bob.load_balancer.create_listener(**tls)
+            web = ann.load_balancer.create_listener(**tls)
+            assert web.default_tls_container_ref == href
+            until(lambda: anns.consumers(href), what="a consumer")
+            assert anns.consumers(href)[0]["URL"].endswith(f"/listener/{web.id}")
+            ann.load_balancer.delete_load_balancer(made.id, cascade=True)
+            until(lambda: not anns.consumers(href), seconds=90, what="its consumer to go")
+            until(lambda: not containers(served.site), what="the copy to go")

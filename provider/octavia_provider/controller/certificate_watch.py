@@ -18,7 +18,7 @@ import structlog
 
 from octavia_provider.kit import tasks
 from octavia_provider.model import validity
-from octavia_provider.model.errors import OctaviaError, Refused
+from octavia_provider.model.errors import OctaviaError, Refused, TransientError
 from octavia_provider.model.events import Reason
 from octavia_provider.model.tls_container import TlsContainer
 from octavia_provider.ports import CertificateManager, Consumer, Readable, Record, Store, Transaction, Watch
@@ -89,18 +89,23 @@ class CertificateWatch:
         return min(self._due.values(), default=now + self._interval)
 
     async def _look_at(self, copy: copies.Copy, users: frozenset[Consumer], now: float) -> None:
+        due, known = self._due[copy.id] <= now, self._registered.get(copy.id)
+        if due:
+            self._due[copy.id] = now + self._interval * uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
         try:
-            if users != self._registered.get(copy.id):
+            if due and users:
+                await self._read_again(copy)
+            elif users and known is None:
+                await self._store.write(lambda tx: self._warn(tx, copy.id))
+            if due or users != known:
                 await self._manager.register(copy.source, users)
                 self._registered[copy.id] = users
             if not users:
                 await self._store.write(lambda tx: _let_go(tx, copy.id))
-            elif self._due[copy.id] <= now:
-                self._due[copy.id] = now + self._interval * uniform(1 - JITTER, 1 + JITTER)  # noqa: S311
-                await self._read_again(copy)
         except OctaviaError as error:
             log.warning("certificate manager", source=copy.source, reason=str(error))
-            self._due[copy.id] = min(self._due[copy.id], now + RETRY)
+            if isinstance(error, TransientError):
+                self._due[copy.id] = min(self._due[copy.id], now + RETRY)
 
     async def _read_again(self, copy: copies.Copy) -> None:
         """What is in the way is told, and changes nothing."""
@@ -110,7 +115,7 @@ class CertificateWatch:
         try:
             await self._read(record, known=record.spec[copies.STATE])
         except OctaviaError as error:
-            message = f"{error} Load balancers go on with what was read before"
+            message = f"Load balancers go on with what was read before: {error}"
             await self._store.write(lambda tx: self._tell(tx, copy.id, Reason.CertificateNotRead, message))
             raise
         finally:

@@ -206,6 +206,18 @@ async def test_a_running_watch_tells_what_is_in_the_way_and_what_will_end(
     assert "the certificate (CN=soon.test) ends in 4 days" in told["CertificateExpires"]
 
 
+async def test_what_will_end_is_told_as_soon_as_it_is_used(plane: settling.Plane, barbican: FakeBarbican) -> None:
+    expired = barbican.container(**pem.make("old.test", since=90, days=-3).container())
+    web = (await post(plane, default_tls_container_ref=expired)).body["listener"]
+    assert [one["valid"] for one in web["certificate_warnings"]] == [False], "taken, as of our own containers"
+    await plane.operations.watch.look()
+    ((reason, message),) = await reasons(plane)
+    assert (reason, f"{expired}: the certificate (CN=old.test) ended 3 days ago" in message) == (
+        "CertificateExpires",
+        True,
+    )
+
+
 async def test_another_content_is_put_in_force_and_told(plane: settling.Plane, barbican: FakeBarbican) -> None:
     href = barbican.secret(CA.pem)
     await post(
