@@ -71,7 +71,7 @@ class Stack:
         self._octavia = octavia
         self.made: dict[str, tuple[str, str, dict[str, Any], dict[str, Any]]] = {}
 
-    def make(self, kind: str, name: str, **given: Any) -> str:
+    def make(self, kind: str, name: str, /, **given: Any) -> str:
         checked, failures = self._octavia.check(_token(kind), name, given, randomSeed=os.urandom(32))
         assert not failures
         id_, outputs = self._octavia.create(_token(kind), name, checked)
@@ -80,7 +80,7 @@ class Stack:
         self._imported(name)
         return id_
 
-    def change(self, name: str, **given: Any) -> dict[str, Any]:
+    def change(self, name: str, /, **given: Any) -> dict[str, Any]:
         """None takes an input away."""
         kind, id_, before, outputs = self.made[name]
         news = {key: value for key, value in {**before, **given}.items() if value is not None}
@@ -92,7 +92,7 @@ class Stack:
         self._same(name)
         return shown
 
-    def replaces(self, name: str, **given: Any) -> list[str]:
+    def replaces(self, name: str, /, **given: Any) -> list[str]:
         kind, id_, before, outputs = self.made[name]
         return [*self._octavia.diff(_token(kind), name, id_, before, outputs, {**before, **given}).replaces]
 
