@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import http.server
 import json
+import re
 import threading
 import uuid
 from collections.abc import Iterator
@@ -65,8 +66,6 @@ def balancer(machine: Machine, member: int) -> Configuration:
 
 async def test_it_boots_and_balances_a_request(machine: Machine, member: int, image: Path) -> None:
     seconds = await machine.ready(BOOT_SECONDS)
-    said = machine.console.read_text(errors="replace")
-    print(f"\n{machine.how}: the agent answers {seconds:.1f} s after QEMU was started")
     try:
         info = await machine.client.info(machine.host)
         assert info.amphora_id == machine.id
@@ -74,7 +73,12 @@ async def test_it_boots_and_balances_a_request(machine: Machine, member: int, im
         assert {f"octavia_amphora_{name}": value for name, value in info.image.items()} == {
             name: value for name, value in described.items() if name.startswith("octavia_amphora_")
         }
+        said = machine.console.read_text(errors="replace")
         assert f"4 files, host amphora-{machine.id[:8]}, eth0 {MANAGEMENT}/24" in said
+        kernel = re.findall(r"\[ *([0-9.]+)\][^\n]*serving on", said) or ["?"]
+        print(
+            f"\n{machine.how}: the agent serves {kernel[0]} s after the kernel began, answers {seconds:.1f} s after QEMU did"
+        )
 
         wanted = balancer(machine, member)
         stamp = VersionStamp(epoch=0, fence=1, revision=1, generation=1, digest=config.digest(wanted))
