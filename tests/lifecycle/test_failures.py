@@ -13,6 +13,7 @@ from google.protobuf.empty_pb2 import Empty
 
 import pem
 from control_plane import ControlPlane
+from netns.traffic import until
 from octavia_provider.model.unknown import UNKNOWN
 from octavia_provider.plugin import values
 from provider_process import PROVIDER, URN, Provider, init_failed, provider
@@ -70,9 +71,9 @@ def test_invariant_10_a_cancel_ends_the_wait_with_the_id(
     waiting = threading.Thread(target=lambda: caught.append(refused(octavia.create, LB, "lb", INPUTS)))
     waiting.start()
     with plane.changed:
-        assert plane.changed.wait_for(lambda: plane.objects, 5)
+        assert plane.changed.wait_for(lambda: plane.objects, 60)
     octavia.stub.Cancel(Empty())
-    waiting.join(10)
+    waiting.join(60)
     failed = init_failed(caught[0])
     assert failed.id in plane.objects
     assert "cancelled while waiting" in failed.reasons[0]
@@ -83,10 +84,15 @@ def test_progress_is_shown_in_the_status_column_while_waiting(
 ) -> None:
     monkeypatch.setattr("octavia_provider.client.client.WAIT_SECONDS", 1)
     plane.held.add("load_balancer")
-    release = threading.Timer(1.1, plane.release, ["load_balancer"])
-    release.start()
+
+    def release() -> None:
+        until(lambda: octavia.engine.messages, what="a message", seconds=60)
+        plane.release("load_balancer")
+
+    releasing = threading.Thread(target=release)
+    releasing.start()
     octavia.create(LB, "lb", INPUTS)
-    release.join()
+    releasing.join()
     [message, *_] = octavia.engine.messages
     assert message.ephemeral
     assert message.urn == URN.format(LB, "lb")
