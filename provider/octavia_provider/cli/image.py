@@ -77,7 +77,7 @@ def upload(*, file: Path, name: str | None, tag: str, os_cloud: str | None, as_j
     )  # fmt: skip
 
 
-@image.command("list", epilog=options.exit_codes_help(exit_codes.OK, exit_codes.FAILED, exit_codes.NO_CONTROL_PLANE))
+@image.command("list", epilog=options.exit_codes_help(exit_codes.OK, exit_codes.FAILED))
 @tag_option
 @os_cloud
 @options.as_json
