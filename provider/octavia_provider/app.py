@@ -34,7 +34,7 @@ from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.kit import homes, logfile, paths
 from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError, Refused, TransientError
 from octavia_provider.pki import CertificateAuthority
-from octavia_provider.ports import CloudDriver, ControlPlane, Store
+from octavia_provider.ports import LOCAL_PROJECT, CloudDriver, ControlPlane, Store
 from octavia_provider.render.overlay import Overlay
 from octavia_provider.settings import Settings
 from octavia_provider.store import Copies, SqlStore, installed, open_store
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger(__name__)
 OPENSTACK_HINT = "put the store that made them back, or `octaviactl adopt --restore`: the store's copy; `octaviactl leftovers --delete` takes them away"
-PROJECT = "00000000000000000000000000000000"  # the embedded cloud has one project, spelled as Keystone would
 
 
 def serve(settings: Settings) -> None:
@@ -132,7 +131,7 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
         idle_seconds = None if settings.cloud == "openstack" else settings.idle_seconds
         users = await asyncio.to_thread(_users, settings)
         facts = Facts(
-            project_id=PROJECT, home=str(settings.home), idle_seconds=idle_seconds,
+            project_id=LOCAL_PROJECT, home=str(settings.home), idle_seconds=idle_seconds,
             public_url=settings.public_url or "", **users,
         )  # fmt: skip
         if settings.database is None:  # a server's databases are copied by its own tools

@@ -11,7 +11,7 @@ from typing import Any
 from octavia_provider.clouds.openstack import configuration
 from octavia_provider.clouds.openstack.driver import driver
 from octavia_provider.clouds.openstack.session import Session
-from octavia_provider.ports import AmphoraSpec, CloudDriver, Record, Vip
+from octavia_provider.ports import LOCAL_PROJECT, AmphoraSpec, CloudDriver, Record, Vip
 
 WRITES = ("POST", "PUT", "DELETE")
 
@@ -32,7 +32,7 @@ async def opened(control_plane_id: str | None = None) -> AsyncIterator[CloudDriv
 def balancer(id_: str, **spec: Any) -> Record:
     none = dict.fromkeys(("vip_port_id", "vip_subnet_id", "vip_network_id", "vip_address"))
     given = {**none, "additional_vips": [], "name": "web", **spec}
-    return Record(id=id_, kind="load_balancer", scope_id=id_, project_id="p", spec=given, generation=1)
+    return Record(id=id_, kind="load_balancer", scope_id=id_, project_id=LOCAL_PROJECT, spec=given, generation=1)
 
 
 def order(amphora_id: str, load_balancer_id: str, vips: tuple[Vip, ...], **values: Any) -> AmphoraSpec:

@@ -133,6 +133,24 @@ def test_projects_are_apart_for_openstacksdk(served: Served) -> None:
     until(lambda: not served.project.left(), seconds=60, what="all to be gone")
 
 
+def test_the_port_of_a_vip_is_its_users__who_can_give_it_a_floating_ip(served: Served) -> None:
+    bob = served.users.connect("bob")
+    network = bob.network.create_network(name="of bob")
+    x = served.project.cidrs["vips"].split(".")[1]
+    subnet = bob.network.create_subnet(
+        network_id=network.id, ip_version=4, cidr=f"127.{x}.192.0/18", is_dhcp_enabled=False, gateway_ip=None
+    )
+    made = bob.load_balancer.create_load_balancer(name="web", vip_subnet_id=subnet.id)
+    made = bob.load_balancer.wait_for_load_balancer(made.id, interval=0.5, wait=90)
+    port = bob.network.get_port(made.vip_port_id)
+    assert port.project_id == served.users.projects["bob"] == made.project_id
+    assert [port.id] == [one.id for one in bob.network.ports(project_id=port.project_id)], "amphorae's are not"
+    bob.load_balancer.delete_load_balancer(made.id, cascade=True)
+    bob.load_balancer.wait_for_delete(made, interval=0.5, wait=60)
+    until(lambda: not list(bob.network.ports(network_id=network.id)), seconds=60, what="the VIP's port to be gone")
+    bob.network.delete_network(network)
+
+
 @pytest.mark.netns
 @pytest.mark.timeout(600)
 def test_every_subcommand_of_openstack_loadbalancer(embedded: Served) -> None:

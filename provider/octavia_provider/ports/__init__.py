@@ -33,7 +33,7 @@ from .clouds import (
 )
 from .driver import CloudDriver, Incomplete, Reconciler
 from .flavors import flavor_data, zone_data
-from .identity import Caller, Identity, Named, Policy, Visibility
+from .identity import LOCAL_PROJECT, Caller, Identity, Named, Policy, Visibility
 from .lease import LEASE
 from .networks import (
     Allocation,
@@ -53,6 +53,7 @@ __all__ = [
     "DRAIN",
     "EVENTS_CHANGED",
     "LEASE",
+    "LOCAL_PROJECT",
     "AgentRefused",
     "Agents",
     "Allocation",

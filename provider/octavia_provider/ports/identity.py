@@ -7,6 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+LOCAL_PROJECT = "0" * 32
+"""Whose objects are those of a caller that is no user: the one project of a control plane without users, spelled as Keystone would."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:

@@ -118,7 +118,7 @@ class Configuration:
     def _neutron(self) -> Sections:
         found = self._common("neutron")
         found["DEFAULT"] |= {
-            "core_plugin": "ml2", "service_plugins": "qos", "auth_strategy": "keystone", "api_workers": 1, "rpc_workers": 0,
+            "core_plugin": "ml2", "service_plugins": "router,qos", "auth_strategy": "keystone", "api_workers": 1, "rpc_workers": 0,
             "rpc_state_report_workers": 0, "send_events_interval": 1, "enable_traditional_dhcp": False,
             "api_paste_config": self.etc / "neutron/api-paste.ini",
         }  # fmt: skip

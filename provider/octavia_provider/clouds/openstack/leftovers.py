@@ -87,17 +87,19 @@ async def opened(cloud: str | None) -> AsyncIterator[Session]:
 
 
 async def everything(session: Session) -> list[Found]:
-    """All that control planes have made in the project of ``session``, in the order in which it can be deleted: four lists."""
+    """All that control planes have made in the project of ``session``, and their VIPs' ports in those of users, in the order in which it
+    can be deleted: five lists."""
     project = session.project_id
-    servers, ports, groups, server_groups = await asyncio.gather(
+    servers, ports, vips, groups, server_groups = await asyncio.gather(
         session.listed("nova", "/servers/detail", "servers"),
         session.listed("neutron", "/ports", "ports", project_id=project),
+        session.listed("neutron", "/ports", "ports", device_owner=names.OWNER),
         session.listed("neutron", "/security-groups", "security_groups", project_id=project),
         session.get("nova", "/os-server-groups"),
     )
     tagged = [
         *(_found("server", one, one["created"]) for one in servers),
-        *(_found("port", one, one["created_at"]) for one in ports),
+        *(_found("port", one, one["created_at"]) for one in {one["id"]: one for one in (*ports, *vips)}.values()),
         *(_found("security_group", one, one["created_at"]) for one in groups),
     ]
     found = [one for one in tagged if one.control_plane is not None]

@@ -7,8 +7,8 @@ import ipaddress
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from octavia_provider.model.errors import Conflict, Invalid, NotFound, Path, Violation
-from octavia_provider.ports import Allocation, Record, Vip
+from octavia_provider.model.errors import Conflict, Forbidden, Invalid, NotFound, Path, Violation
+from octavia_provider.ports import LOCAL_PROJECT, Allocation, Record, Vip
 
 from . import names
 from .amphora_ports import AmphoraPorts
@@ -116,7 +116,8 @@ class OpenStackNetworks:
     async def _vip_port(
         self, load_balancer: Record, subnet: Json, address: str | None, path: Path, part: str | None = None
     ) -> Json:
-        """The port of a VIP, found or made. It is never bound, as Octavia's."""
+        """The port of a VIP, found or made. It is never bound, and belongs to the project of the load balancer, as Octavia's: so its users
+        can give it a floating IP."""
         fixed = {"subnet_id": subnet["id"], **({"ip_address": address} if address else {})}
         body = {
             "network_id": subnet["network_id"], "fixed_ips": [fixed], "admin_state_up": False,
@@ -124,8 +125,14 @@ class OpenStackNetworks:
         }  # fmt: skip
         name, tags = names.vip_port(load_balancer.id, part), [names.load_balancer(load_balancer.id)]
         subject = f"load balancer {load_balancer.spec.get('name') or load_balancer.id}, its VIP"
+        owner = {} if load_balancer.project_id == LOCAL_PROJECT else {"project_id": load_balancer.project_id}
         try:
-            found = await self._neutron.ensure("ports", name, body, tags, subject=subject)
+            try:
+                found = await self._neutron.ensure("ports", name, {**body, **owner}, tags, subject=subject)
+            except Forbidden:  # only an administrator of Neutron makes what belongs to others
+                if not owner:
+                    raise
+                found = await self._neutron.ensure("ports", name, body, tags, subject=subject)
         except Conflict as error:
             raise Conflict(error.message, subject=subject, hint=error.hint, path=path) from error
         if address is not None and address_in(found, subnet["id"]) != address:  # it is to have another address now
