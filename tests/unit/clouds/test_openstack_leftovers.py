@@ -10,7 +10,7 @@ import pytest
 
 from command_line import octaviactl
 from octavia_provider.cli import cloud_choice
-from octavia_provider.clouds.openstack import leftovers
+from octavia_provider.clouds.openstack import leftovers, names
 from octavia_provider.clouds.openstack.leftovers import Found, Known
 from octavia_provider.kit import paths
 from octavia_provider.model.errors import Conflict, Refused, TransientError
@@ -48,8 +48,10 @@ class Services:
             "description": "",
         }
         plain = {"id": "x", "name": "mine", "created_at": "", "tags": ["web"], "description": "a database"}
+        if params == {"device_owner": names.OWNER}:  # VIPs' are in their users' projects
+            return [vip, {**plain, "description": ""}]
         assert service == "nova" or params["project_id"] == "p", "an administrator would see all projects"
-        return {"servers": [server], "ports": [vip, plain], "security_groups": [theirs, plain]}[key]
+        return {"servers": [server], "ports": [plain], "security_groups": [theirs, plain]}[key]
 
     async def get(self, service: str, path: str) -> dict[str, Any]:
         groups = {"g1": "octavia-lb-lb", "g2": "octavia-lb-far", "g3": "octavia-lb-nowhere", "g4": "databases"}
