@@ -189,6 +189,7 @@ class through_a_way(ExitStack):  # noqa: N801 - a function that makes a context
 
 
 # ── a control plane ──────────────────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.timeout(600)
 def test_tls_is_served_with_what_barbican_has(
     cloud_project: Project, environment: dict[str, str], kept: Secrets, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -200,11 +201,10 @@ def test_tls_is_served_with_what_barbican_has(
     site = Installation(tmp_path / "h", options=("--cloud", "openstack", "--os-cloud", "test"))
     with through_a_way(cloud_project, monkeypatch) as way, Guests(cloud_project.user):
         site.start()
-        made = site.create("load_balancer", name="web", vip_subnet_id=cloud_project.subnets["vips"])
+        made = active(site, "load_balancer", name="web", vip_subnet_id=cloud_project.subnets["vips"])
         with pytest.raises(Invalid, match="needs a certificate with its private key"):
             listener(site, made, default_tls_container_ref=authorities)
         web = listener(site, made, default_tls_container_ref=default, sni_container_refs=[sni])
-        assert web["provisioning_status"] == "ACTIVE", web
         assert web["default_tls_container_ref"].endswith(default.rpartition("/")[2])
         url = f"https://{made['vip_address']}:{PORT}/"
         assert [ask(url, name).serial for name in ("a.test", "b.test", "c.test")] == [
@@ -241,9 +241,17 @@ def test_tls_is_served_with_what_barbican_has(
 
 
 def listener(site: Installation, balancer: dict[str, Any], **values: Any) -> dict[str, Any]:
-    return site.create(
-        "listener", loadbalancer_id=balancer["id"], protocol="TERMINATED_HTTPS", protocol_port=PORT, **values
+    tls = {"protocol": "TERMINATED_HTTPS", "protocol_port": PORT}
+    return active(site, "listener", loadbalancer_id=balancer["id"], **tls, **values)
+
+
+def active(site: Installation, kind: str, **values: Any) -> dict[str, Any]:
+    """Made and in force: a cloud under test may take its time to boot."""
+    made = site.create(kind, wait=False, **values)
+    until(
+        lambda: site.get(kind, made["id"])["provisioning_status"] == "ACTIVE", seconds=240, what=f"{kind} to be ACTIVE"
     )
+    return site.get(kind, made["id"])
 
 
 def containers(site: Installation) -> list[Any]:
