@@ -48,7 +48,9 @@ async def is_whole(site: Site, load_balancer_id: str) -> None:
         assert set(standing.configuration.frontends) == set(listeners)
         assert carried(server.instance) == bearing(vips, by_id[server.instance.amphora_id])
         assert all(str(address) in compose(standing.configuration) for address in vips if listeners)
-    alike = [structs.replace(one, vrrp=None) for s in servers if (one := s.standing[load_balancer_id].configuration)]
+        assert standing.configuration.interfaces == server.instance.interfaces
+    standing_here = [one for s in servers if (one := s.standing[load_balancer_id].configuration)]
+    alike = [structs.replace(one, vrrp=None, interfaces=()) for one in standing_here]
     assert all(one == alike[0] for one in alike)
     if len(servers) > 1:
         states = [site.world.vrrp_state(server.instance.amphora_id, load_balancer_id) for server in servers]

@@ -11,7 +11,9 @@ import ipaddress
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
+from octavia_amphora.wire.interfaces import Address, Interface
 from octavia_provider.model.errors import Conflict, Invalid, Refused, Unreachable, Violation
 from octavia_provider.model.listener import Listener
 from octavia_provider.model.load_balancer import LoadBalancer
@@ -210,13 +212,13 @@ class SimulationNetworks:
         return address
 
 
-def _carrying(vips: Sequence[Vip], kept: Instance | None = None) -> dict[str, tuple[str, ...]]:
-    """These addresses, and those that were there and are kept."""
+def _carrying(vips: Sequence[Vip], kept: Instance | None = None) -> dict[str, tuple[Any, ...]]:
+    """These addresses, and those that were there and are kept; and what the agent has to make of its interface for that."""
     before = (kept.vips, kept.shared) if kept else ((), ())
     new = (tuple(vip.address for vip in vips if vip.shared is shared) for shared in (False, True))
-    return {
-        name: tuple(dict.fromkeys((*old, *now))) for name, old, now in zip(("vips", "shared"), before, new, strict=True)
-    }
+    alone, shared = (tuple(dict.fromkeys((*old, *now))) for old, now in zip(before, new, strict=True))
+    addresses = (*map(Address, alone), *(Address(one, shared=True) for one in shared))
+    return {"vips": alone, "shared": shared, "interfaces": (Interface("fa:16:3e:00:00:01", addresses=addresses),)}
 
 
 def _vip(subnet_id: str, address: str) -> Vip:

@@ -30,6 +30,8 @@ PLUG_SECONDS = 20.0
 """So long an interface is waited for that was plugged in while the amphora runs; clouds take some seconds."""
 TIMEOUT_SECONDS = 10.0
 Claims = dict[str, tuple[Interface, ...]]
+_IPV6 = Path("/proc/net/if_inet6")
+"""It is there where the kernel has IPv6."""
 _SYSCTLS = {
     # Shared addresses are on the loopback: whoever asks an interface for one hears nothing, and none is told as the asker's.
     "ipv4/conf/all/arp_ignore": "1",
@@ -58,6 +60,7 @@ class Interfaces:
         self._management = management
         self._described = read(described, tuple[Interface, ...])
         self._claims: Claims = read(self._path, Claims) or {}
+        self._versions = (4, 6) if _IPV6.exists() else (4,)
         self._settled = False
         self._made_for: frozenset[object] = frozenset()
         self._looked = asyncio.Condition()
@@ -136,7 +139,7 @@ class Interfaces:
     async def _route(self, wanted: Sequence[Interface], there: Sequence[Link]) -> None:
         management = self._of_management(there)
         everything = (*wanted, *([management] if management else ()))
-        for version in (4, 6):
+        for version in self._versions:
             rules = json.loads(await _ip(f"-{version}", "-j", "rule", "show"))
             lines = changes.of_routes(everything, there, version, management)
             await _batch([*lines, *changes.of_rules(everything, there, rules, version)], version=version)

@@ -126,15 +126,17 @@ def of_rules(
 def of_routes(
     wanted: Sequence[Interface], links: Sequence[Link], version: int, management: Interface | None
 ) -> list[str]:
-    """Subnets and router in the table of each interface; and in the main one the router of the first that is not ``management``."""
+    """Subnets and router in the table of each interface; and in the main one the router of the first that is not ``management``. A router
+    may have an address of another subnet (``onlink``)."""
     lines, main = [], ""
     for interface, link in _pairs(wanted, links):
         here = [one for one in interface.addresses if _version(one.address) == version]
         subnets = dict.fromkeys(str(ipaddress.ip_interface(one.address).network) for one in here)
         lines += [f"route replace {subnet} dev {link.name} table {TABLES + link.index}" for subnet in subnets]
         if router := next((one.gateway for one in here if one.gateway), None):
-            lines.append(f"route replace default via {router} dev {link.name} table {TABLES + link.index}")
-            main = main or (f"route replace default via {router} dev {link.name}" if interface != management else "")
+            lines.append(f"route replace default via {router} dev {link.name} onlink table {TABLES + link.index}")
+            if not main and interface != management:
+                main = f"route replace default via {router} dev {link.name} onlink"
     return [*lines, main] if main else lines
 
 

@@ -92,10 +92,10 @@ def test_answers_leave_by_the_interface_of_their_address() -> None:
     there = links(*HAS)
     assert changes.of_routes([WEB, MEMBERS], there, 4, None) == [
         "route replace 10.0.0.0/24 dev eth1 table 1003",
-        "route replace default via 10.0.0.1 dev eth1 table 1003",
+        "route replace default via 10.0.0.1 dev eth1 onlink table 1003",
         "route replace 10.1.0.0/24 dev eth2 table 1004",
-        "route replace default via 10.1.0.1 dev eth2 table 1004",
-        "route replace default via 10.0.0.1 dev eth1",
+        "route replace default via 10.1.0.1 dev eth2 onlink table 1004",
+        "route replace default via 10.0.0.1 dev eth1 onlink",
     ]
     known: list[dict[str, Any]] = [
         {"priority": 0, "src": "all", "table": "local"},
@@ -114,7 +114,7 @@ def test_the_router_of_the_management_network_is_for_what_comes_from_its_address
     lines = changes.of_routes([management], links(), 4, management)
     assert lines == [
         "route replace 192.0.2.0/24 dev eth0 table 1002",
-        "route replace default via 192.0.2.1 dev eth0 table 1002",
+        "route replace default via 192.0.2.1 dev eth0 onlink table 1002",
     ]
 
 
