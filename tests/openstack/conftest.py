@@ -30,7 +30,8 @@ if CLOUD:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.timeout(240))
+            if not item.get_closest_marker("timeout"):
+                item.add_marker(pytest.mark.timeout(240))
             item.add_marker(pytest.mark.filterwarnings("default"))  # of openstacksdk's
 
 

@@ -119,7 +119,7 @@ class AmphoraPorts:
     async def interface(self, port: Json) -> Interface:
         """What its agent is to make of a port: addresses of its own, and those that it carries."""
         alone, shared = names.carried(port["tags"])
-        fixed = [one["ip_address"] for one in port["fixed_ips"]]
+        fixed = sorted(one["ip_address"] for one in port["fixed_ips"])  # Neutron has them in no order
         layout = await self._neutron.layout(port["network_id"], (*fixed, *alone, *shared))
         own = [_address(layout, one) for one in dict.fromkeys((*fixed, *alone))]
         addresses = (*own, *(_address(layout, one, shared=True) for one in shared))
