@@ -125,7 +125,8 @@ class Interfaces:
 
     async def _make_so(self) -> None:
         wanted, before = changes.united(self._claims.values()), await _links()
-        await asyncio.to_thread(_set_sysctls, [link.name for link in before if not link.loopback])
+        ours = changes.ours(before, self._management)
+        await asyncio.to_thread(_set_sysctls, [link.name for link in ours if not link.loopback])
         added, gone = changes.of_links(wanted, before, self._management)
         if added or gone:
             log.info("interfaces: %s", "; ".join((*added, *gone)))

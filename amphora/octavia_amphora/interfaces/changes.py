@@ -45,7 +45,7 @@ def of_links(wanted: Sequence[Interface], links: Sequence[Link], management: str
     described = {one.mac: one for one in wanted}
     shared = {_ip(address) for one in wanted for address in one.addresses if address.shared}
     added, gone = [], []
-    for link in _ours(links, management):
+    for link in ours(links, management):
         own: list[Address] = []
         if link.loopback:
             lacking = shared - {held.address for held in link.held}
@@ -68,7 +68,8 @@ def new_addresses(wanted: Iterable[Interface], links: Iterable[Link]) -> dict[st
     return {name: addresses for name, addresses in found.items() if addresses}
 
 
-def _ours(links: Iterable[Link], management: str) -> list[Link]:
+def ours(links: Iterable[Link], management: str) -> list[Link]:
+    """All but that of the management network."""
     return [link for link in links if management not in {held.address for held in link.held}]
 
 
