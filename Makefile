@@ -42,12 +42,15 @@ test-openstack: setup ## tests/openstack against Keystone, Glance, Placement, No
 test-octavia: setup ## the tests of `driver: octavia` against Octavia itself, brought up on this machine (as root)
 	@scripts/test-openstack octavia
 
-.PHONY: openstack-up openstack-down
+.PHONY: openstack-up openstack-down bench-openstack
 openstack-up: setup ## bring those services up and leave them up: make test-openstack then uses them
 	@scripts/test-openstack up
 
 openstack-down: ## end them
 	@scripts/test-openstack down
+
+bench-openstack: setup ## what balancers cost these services, with fake guests: calls of each, and the time until the first answer
+	@scripts/test-openstack bench $(foreach n,$(BALANCERS),--balancers $(n))
 
 .PHONY: test-clients
 test-clients: setup ## tests/clients: OpenStack's clients in Go, built from their modules, against a control plane on a simulated cloud (needs go)
