@@ -122,12 +122,18 @@ class Cloud:
         )  # fmt: skip
 
     def _manage(self, program: str, *arguments: Any) -> None:
-        done = subprocess.run(
-            [str(self.bin / program), *map(str, arguments)], env=self.environment, cwd=self.root, capture_output=True, text=True,
-            check=False,
-        )  # fmt: skip
+        self._run(self.bin / program, *arguments)
+
+    def _manage_in_turn(self, module: str, common: Sequence[object], *commands: Sequence[object]) -> None:
+        """Several commands of a program whose import is what takes its time. ``common``: what each of them begins with."""
+        words = [[str(word) for word in (*common, *command)] for command in commands]
+        self._run(self.bin / "python", "-P", Path(__file__).with_name("manage.py"), module, json.dumps(words))
+
+    def _run(self, *command: Any) -> None:
+        words = [str(word) for word in command]
+        done = subprocess.run(words, env=self.environment, cwd=self.root, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise SystemExit(f"{program} {arguments}: {done.stderr[-2000:]}")
+            raise SystemExit(f"{' '.join(words)}: {done.stderr[-2000:]}")
 
     # ── databases ────────────────────────────────────────────────────────────────────────────────────────────────────
     def _databases(self) -> None:
@@ -178,34 +184,24 @@ class Cloud:
 
     def _identity(self) -> None:
         keystone = ("--config-file", self.etc / "keystone/keystone.conf")
-        self._manage("keystone-manage", *keystone, "db_sync")
         endpoints = [
             word
             for kind in ("admin", "internal", "public")
             for word in (f"--bootstrap-{kind}-url", f"{url('keystone')}/v3")
         ]
-        self._manage(
-            "keystone-manage",
-            *keystone,
-            "bootstrap",
-            "--bootstrap-password",
-            PASSWORD,
-            "--bootstrap-region-id",
-            REGION,
-            *endpoints,
-        )
+        bootstrap = ("bootstrap", "--bootstrap-password", PASSWORD, "--bootstrap-region-id", REGION, *endpoints)
+        self._manage_in_turn("keystone.cmd.manage", keystone, ("db_sync",), bootstrap)
         self._wsgi("keystone", "keystone.wsgi.api", 4)
 
     def _identity_and_nova(self) -> None:
         self._identity()
         self._manage("placement-manage", "--config-file", self.etc / "placement/placement.conf", "db", "sync")
         nova, written = ("--config-file", self.etc / "nova/nova.conf"), Configuration(self.root, self.venv)
-        self._manage("nova-manage", *nova, "api_db", "sync")
-        self._manage(
-            "nova-manage", *nova, "cell_v2", "map_cell0", "--database_connection", written.database("nova_cell0")
-        )
-        self._manage("nova-manage", *nova, "cell_v2", "create_cell", "--name", "cell1")
-        self._manage("nova-manage", *nova, "db", "sync")
+        self._manage_in_turn(
+            "nova.cmd.manage", nova, ("api_db", "sync"),
+            ("cell_v2", "map_cell0", "--database_connection", written.database("nova_cell0")),
+            ("cell_v2", "create_cell", "--name", "cell1"), ("db", "sync"),
+        )  # fmt: skip
 
     def _others(self) -> None:
         neutron = [
