@@ -25,9 +25,9 @@ from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import Amphora, Instance
 
 AGENT_PORT = 9443
-MANAGEMENT, GATEWAY = "10.11.0.15", "10.11.0.2"
-MAC = "fa:16:3e:00:00:01"
-GUEST_PORTS = {"agent": AGENT_PORT, "web": 80}
+MANAGEMENT, GATEWAY, MAC = "10.11.0.15", "10.11.0.2", "fa:16:3e:00:00:01"
+VIP, VIP_GATEWAY, VIP_MAC = "10.12.0.15", "10.12.0.2", "fa:16:3e:00:00:02"
+GUEST_PORTS = {"agent": (MANAGEMENT, AGENT_PORT), "web": (VIP, 80)}
 """Of the guest, each forwarded from a port of this machine's loopback."""
 UEFI = Path("/usr/share/ovmf/OVMF.fd")
 KVM = os.access("/dev/kvm", os.R_OK | os.W_OK) and not Path("/sys/module/kvm_pvm").exists()
@@ -89,20 +89,8 @@ class Machine:
         )
         (latest / "network_data.json").write_text(json.dumps({"links": [], "networks": [], "services": []}))
         file = self._folder / "config.iso"
-        command = [
-            "genisoimage",
-            "-quiet",
-            "-o",
-            file,
-            "-ldots",
-            "-allow-lowercase",
-            "-allow-multidot",
-            "-l",
-            "-V",
-            "config-2",
-            "-r",
-            "-J",
-        ]
+        form = ["-ldots", "-allow-lowercase", "-allow-multidot", "-l", "-V", "config-2", "-r", "-J"]
+        command = ["genisoimage", "-quiet", "-o", file, *form]
         subprocess.run([*command, self._folder / "drive"], check=True)
         return file
 
@@ -110,20 +98,19 @@ class Machine:
         disk = self._folder / "disk.qcow2"
         create = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", self._image.resolve(), "-F", "qcow2", disk, "2G"]
         subprocess.run(create, check=True)
-        accelerated = (
-            ["-accel", "kvm", "-cpu", "host,arch-capabilities=off"]
-            if KVM
-            else ["-accel", "tcg,thread=multi", "-cpu", "max"]
-        )
-        forwards = [
-            f"hostfwd=tcp:127.0.0.1:{self.ports[name]}-{MANAGEMENT}:{port}" for name, port in GUEST_PORTS.items()
-        ]
+        kvm, tcg = ("kvm", "host,arch-capabilities=off"), ("tcg,thread=multi", "max")
+        accelerator, processor = kvm if KVM else tcg
+        networks: list[str] = []
+        for mac, (name, (address, port)) in zip((MAC, VIP_MAC), GUEST_PORTS.items(), strict=True):
+            forward = f"hostfwd=tcp:127.0.0.1:{self.ports[name]}-{address}:{port}"
+            networks += ["-netdev", f"user,id={name},net={address.rpartition('.')[0]}.0/24,{forward}"]
+            networks += ["-device", f"virtio-net-pci,netdev={name},mac={mac}"]
         firmware = ["-bios", str(UEFI)] if self._firmware == "uefi" else []
         command = [
-            "qemu-system-x86_64", "-machine", "pc,smm=off", *accelerated, "-m", str(self._memory), "-smp", "1", "-nographic", "-nodefaults",
+            "qemu-system-x86_64", "-machine", "pc,smm=off", "-accel", accelerator, "-cpu", processor, "-m", str(self._memory), "-smp", "1", "-nographic", "-nodefaults",
             "-serial", f"file:{self.console}", "-monitor", "none", *firmware,
             "-drive", f"file={disk},if=virtio,format=qcow2", "-drive", f"file={self.drive()},media=cdrom,if=ide,format=raw",
-            "-netdev", f"user,id=n0,net=10.11.0.0/24,{','.join(forwards)}", "-device", f"virtio-net-pci,netdev=n0,mac={MAC}",
+            *networks,
         ]  # fmt: skip
         self.began = time.monotonic()
         with (self._folder / "qemu.log").open("wb") as log:

@@ -18,9 +18,10 @@ import pytest
 
 from octavia_amphora.wire import config
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Frontend, Server
+from octavia_amphora.wire.interfaces import Address, Interface
 from octavia_amphora.wire.messages import Push, VersionStamp
 
-from .machine import KVM, MANAGEMENT, Machine
+from .machine import KVM, MANAGEMENT, VIP, VIP_GATEWAY, VIP_MAC, Machine
 
 BOOT_SECONDS = float(os.environ.get("AMPHORA_BOOT_SECONDS", "60" if KVM else "480"))
 """Without KVM a boot computes for a minute, and longer where other programs compute too."""
@@ -58,11 +59,12 @@ def member() -> Iterator[int]:
 
 def balancer(machine: Machine, member: int) -> Configuration:
     name = f"{POOL}:{LISTENER}"
-    text = f"    mode http\n    bind {MANAGEMENT}:80\n    default_backend {name}\n"
+    text = f"    mode http\n    bind {VIP}:80\n    default_backend {name}\n"
     server = Server(str(uuid.uuid4()), Machine.HOST, member)
     return Configuration(
-        machine.load_balancer_id, BASE, {LISTENER: Frontend(LISTENER, text, (Bind(MANAGEMENT, 80),))},
+        machine.load_balancer_id, BASE, {LISTENER: Frontend(LISTENER, text, (Bind(VIP, 80),))},
         {name: Backend(name, POOL, "    mode http\n    balance roundrobin\n", {server.name: server}, True)},
+        interfaces=(Interface(VIP_MAC, 1450, (Address(f"{VIP}/24", VIP_GATEWAY),)),),
     )  # fmt: skip
 
 
