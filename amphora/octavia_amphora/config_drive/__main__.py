@@ -4,23 +4,29 @@
 from __future__ import annotations
 
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 from . import documents, drive, network
 
-DRIVE_SECONDS, INTERFACE_SECONDS = 60.0, 30.0
+DRIVE_SECONDS, INTERFACE_SECONDS, RETRY_SECONDS = 30.0, 30.0, 2.0
 SSH, KEYS = Path("/etc/ssh/sshd_config"), Path("/root/.ssh/authorized_keys")
 
 
 def main() -> None:
-    """Exit code 1 with one line on standard error, which is in Nova's console log."""
-    try:
-        done = apply()
-    except (documents.NotUnderstood, drive.NoDrive, network.NoInterface, OSError, subprocess.SubprocessError) as error:
-        sys.exit(f"octavia-amphora: config drive: {error}")
+    """Ends when all is done. What fails is told on standard error, which is in Nova's console log, and tried again: the agent waits for this."""
+    told = ""
+    while True:
+        try:
+            done = apply()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody else would try again
+            if (words := f"octavia-amphora: config drive: {error}") != told:
+                print(words, file=sys.stderr, flush=True)  # noqa: T201
+            told = words
+            time.sleep(RETRY_SECONDS)
+        else:
+            break
     seconds = time.clock_gettime(time.CLOCK_BOOTTIME)
     print(f"octavia-amphora: config drive: {done}, {seconds:.1f} s after the kernel began")  # noqa: T201 - it is the unit's log
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from octavia_amphora.config_drive import __main__ as program
 from octavia_amphora.config_drive import documents, drive, network
 from octavia_amphora.config_drive.documents import File, Interface, NotUnderstood
 from octavia_provider.clouds.openstack import user_data
@@ -182,3 +183,21 @@ def test_where_there_is_none_the_devices_are_named(tmp_path: Path) -> None:
     (devices / "vda").mkdir()
     with pytest.raises(drive.NoDrive, match="none of vda is labelled config-2 after 0 s"):
         drive.wait_for(0, devices=devices, nodes=tmp_path)
+
+
+def test_what_fails_is_told_once_and_tried_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answers = iter([drive.NoDrive("none"), drive.NoDrive("none"), OSError("eth0: no"), "/dev/sr0: 4 files"])
+
+    def apply() -> str:
+        if isinstance(answer := next(answers), Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(program, "apply", apply)
+    monkeypatch.setattr(program, "RETRY_SECONDS", 0)
+    program.main()
+    told = capsys.readouterr()
+    assert told.err.splitlines() == ["octavia-amphora: config drive: none", "octavia-amphora: config drive: eth0: no"]
+    assert told.out.startswith("octavia-amphora: config drive: /dev/sr0: 4 files, ")
