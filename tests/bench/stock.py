@@ -16,6 +16,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from .site import folder
 from .topics import NotHere, Say
 
 MEMBERS, RUNS = 50, 3
+IN_FLIGHT = 4 * (os.cpu_count() or 1)
+"""Calls at once: as many as both engines make."""
 TIMES = 3
 """How many times as fast as Terraform's way we want to be."""
 LOOK = 1.0
@@ -82,6 +85,7 @@ def measure(say: Say) -> Iterator[Row]:
         )
     os.environ |= {"OS_CLOUD": cloud, "OCTAVIA_DRIVER": "octavia"}
     ways: dict[str, Callable[[], tuple[float, float]]] = {"one_by_one": lambda: one_by_one(cloud)}
+    ways["driver"] = lambda: by_driver(cloud)
     ways |= {engine: lambda engine=engine: by_engine(engine) for engine in _engines()}  # type: ignore[misc]
     if clients := os.environ.get("OCTAVIA_TEST_CLIENTS"):
         ways["terraform"] = lambda: by_terraform(cloud, Path(clients))
@@ -93,7 +97,7 @@ def measure(say: Say) -> Iterator[Row]:
     for name, found in taken.items():
         yield Row(f"stock.{name}", median(up for up, _ in found), "s", None, RUNS, f"{MEMBERS} members, from nothing")
         yield Row(f"stock.{name}.destroy", median(down for _, down in found), "s", None, RUNS)
-    for engine in _engines():
+    for engine in ("driver", *_engines()):
         for theirs in ("one_by_one", "terraform"):
             if theirs in taken:
                 pairs = [(his[0], ours[0]) for his, ours in zip(taken[theirs], taken[engine], strict=True)]
@@ -117,6 +121,31 @@ def by_engine(engine: str) -> tuple[float, float]:
         return up, project.run(
             "destroy", "--stack", "dev", "--yes", *(["--skip-preview"] if engine == "pulumi" else [])
         )
+
+
+def by_driver(cloud: str) -> tuple[float, float]:
+    """The same without an engine: calls as it makes them, so many in flight."""
+    client, forever = StockClient(keystone.login({"cloud": cloud}), None), Deadline(3600)
+    began = time.monotonic()
+
+    def make(kind: str, parent: str | None = None, **given: Any) -> str:
+        return client.create(kind, given, deadline=forever, parent=parent).id
+
+    balancer = make("load_balancer", vip_subnet_id=_subnet())
+    listener = make("listener", loadbalancer_id=balancer, protocol="HTTP", protocol_port=80)
+    pool = make("pool", listener_id=listener, protocol="HTTP", lb_algorithm="ROUND_ROBIN")
+    monitor = make("health_monitor", pool_id=pool, type="TCP", delay=5, timeout=3, max_retries=3)
+    with ThreadPoolExecutor(IN_FLIGHT) as calls:
+        members = list(
+            calls.map(lambda n: make("member", pool, address=f"10.77.0.{n + 1}", protocol_port=80), range(MEMBERS))
+        )
+        made = time.monotonic() - began
+        list(calls.map(lambda one: client.delete("member", one, parent=pool, deadline=forever), members))
+    for kind, one in (("health_monitor", monitor), ("pool", pool), ("listener", listener), ("load_balancer", balancer)):
+        client.delete(kind, one, deadline=forever)
+    down = time.monotonic() - began - made
+    client.close()
+    return made, down
 
 
 def by_terraform(cloud: str, programs: Path) -> tuple[float, float]:

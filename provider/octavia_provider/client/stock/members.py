@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from octavia_provider.client import collections
@@ -23,12 +24,16 @@ from octavia_provider.model.errors import Conflict, NotFound, OctaviaError, Perm
 
 from . import forms
 from .targets import Target
+from .turns import SLICE
 
 if TYPE_CHECKING:
     from .service import StockClient
 
 GATHER = 0.03
 """Seconds that the first of several calls waits for the others, which the engine makes one after the other."""
+SHARE, LONGEST = 0.4, 2.0
+"""Of the time that the last write took: how long the next one waits for as many as that one answered; and the longest such wait, in
+seconds. The engine has so many calls in flight, and makes new ones when it has the answers."""
 MOST = 200
 """Members of one call."""
 _KEPT = (
@@ -46,7 +51,7 @@ _KEPT = (
 Shown = Mapping[str, Any]
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Change:
     """One member that is made (no ``id``) or changed, and what came of it."""
 
@@ -58,6 +63,9 @@ class Change:
     known: Collection[str] = ()
     answer: ApiObject | None = None
     error: Exception | None = None
+    woken: threading.Event = field(default_factory=threading.Event)
+    """It has an outcome, or its call is to write the next batch."""
+    leads: bool = False
 
     @property
     def done(self) -> bool:
@@ -80,6 +88,10 @@ class MemberBatches:
         self._service = service
         self._lock = threading.Lock()
         self._waiting: dict[str, list[Change]] = {}
+        self._led: set[str] = set()
+        """Pools of which a call writes batches: the first that came; when it has its own outcome, one of those that wait."""
+        self._last: dict[str, tuple[int, float]] = {}
+        """By pool: how many members the last write was about, and the seconds it took."""
 
     def create(
         self, values: Mapping[str, Any], *, deadline: Deadline, pool: str, owner: Ownership | None, subject: str
@@ -99,27 +111,59 @@ class MemberBatches:
         balancer = self._service.pool_balancer(pool, change.deadline)
         with self._lock:
             self._waiting.setdefault(pool, []).append(change)
-        change.deadline.sleep(GATHER)
+            change.leads = pool not in self._led
+            self._led.add(pool)
+        if change.leads:
+            change.deadline.sleep(GATHER)
+        while not (change.leads or change.done or change.deadline.passed()):
+            change.woken.wait(max(0.01, min(SLICE, change.deadline.remaining())))
         try:
-            with self._service.turns.turn(balancer or pool, change.deadline, change.subject):
-                while not change.done:
-                    self._write_next(pool, balancer)
+            if change.leads and not change.done:
+                self._lead(pool, balancer, change)
         finally:
-            with self._lock:
-                if change in self._waiting.get(pool, ()):
-                    self._waiting[pool].remove(change)
+            self._leave(pool, change)
         return change.outcome()
+
+    def _lead(self, pool: str, balancer: str | None, change: Change) -> None:
+        with self._service.turns.turn(balancer or pool, change.deadline, change.subject):
+            self._gather(pool, change.deadline)
+            while not change.done:
+                self._write_next(pool, balancer)
+
+    def _leave(self, pool: str, change: Change) -> None:
+        with self._lock:
+            waiting = self._waiting[pool]
+            if change in waiting:
+                waiting.remove(change)
+            if not change.leads:
+                return
+            if waiting:
+                waiting[0].leads = True
+                waiting[0].woken.set()
+            else:
+                self._led.discard(pool)
+
+    def _gather(self, pool: str, deadline: Deadline) -> None:
+        """Wait for those who will come: as many as were just answered, and no longer than is worth it."""
+        expected, seconds = self._last.pop(pool, (0, 0.0))
+        until = Deadline(min(seconds * SHARE, LONGEST), deadline.cancelled)
+        while len(self._waiting.get(pool, ())) < expected and until.sleep(GATHER):
+            pass
 
     def _write_next(self, pool: str, balancer: str | None) -> None:
         with self._lock:
             waiting = self._waiting.get(pool, [])
             batch, self._waiting[pool] = waiting[:MOST], waiting[MOST:]
+        began = time.monotonic()
         try:
             _Write(self._service, pool, balancer, batch).carry_out()
         except Exception as error:  # noqa: BLE001 - each of them tells it to its caller
             for change in batch:
                 if not change.done:
                     change.error = error
+        self._last[pool] = len(batch), time.monotonic() - began
+        for change in batch:
+            change.woken.set()
 
 
 class _Write:
