@@ -82,7 +82,7 @@ def stack(request: pytest.FixtureRequest, served: Served, tmp_path: Path) -> Sta
     for name in ("state", "pulumi"):
         (tmp_path / name).mkdir()
     shutil.copytree(EXAMPLE, tmp_path / "program")
-    (tmp_path / "program/Pulumi.yaml").write_text("name: openstack\nruntime: python\n")
+    (tmp_path / "program/Pulumi.yaml").write_text("name: web-on-openstack\nruntime: python\n")
     here = Path(sys.executable).parent
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "OCTAVIA_"))}
     environment |= {
