@@ -83,6 +83,12 @@ def stack(request: pytest.FixtureRequest, served: Served, tmp_path: Path) -> Sta
         (tmp_path / name).mkdir()
     shutil.copytree(EXAMPLE, tmp_path / "program")
     (tmp_path / "program/Pulumi.yaml").write_text("name: web-on-openstack\nruntime: python\n")
+    program = tmp_path / "program/__main__.py"
+    text = program.read_text()
+    assert "ip_version=4)" in text
+    program.write_text(
+        text.replace("ip_version=4)", "ip_version=4, enable_dhcp=False)")
+    )  # Neutron refuses loopback else
     here = Path(sys.executable).parent
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "OCTAVIA_"))}
     environment |= {
