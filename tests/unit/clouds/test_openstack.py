@@ -116,6 +116,55 @@ def test_a_port_that_somebody_has_deleted_is_missed(there: set[str], missing: bo
     assert not access.missing([Seen(LB)], Inventory()), "there was nothing"
 
 
+class Ports:
+    """``AmphoraPorts`` and ``Neutron`` of which the ports of a load balancer are asked."""
+
+    def __init__(self, *ids: str) -> None:
+        self.ids = ids
+
+    async def named(self, *_: str) -> None:
+        return None
+
+    async def of(self, *_: str) -> list[dict[str, Any]]:
+        tags = [names.load_balancer(LB)]
+        empty = {"tags": tags, "security_groups": [], "device_id": "", "fixed_ips": []}
+        return [{**empty, "id": id_} for id_ in self.ids]
+
+
+async def test_a_vips_port_is_missed_also_where_it_is_looked_for_before_the_inventory_is() -> None:
+    ports = Ports("vip", "more")
+    access = SecurityGroups(ports, ports, None)  # type: ignore[arg-type]
+    await access.observe(LB)
+    ports.ids = ("more",)
+    seen = await access.observe(LB)
+    there = Inventory(resources=[CloudResource(kind="load_balancer", id=LB, words="", parts=frozenset({"more"}))])
+    assert access.missing(seen, there)
+    assert not access.missing(seen, there), "once: it may have been given back"
+    ports.ids = ()
+    assert await access.observe(LB) == []
+    assert (access._vips, access._lost) == ({}, set())
+
+
+async def test_an_inventory_that_was_overtaken_by_a_boot_serves_for_itself_alone() -> None:
+    class Nova:
+        looked = 0
+
+        async def servers(self) -> list[Any]:
+            self.looked += 1
+            if self.looked == 1:
+                made._changed()  # a boot comes to its end
+            return []
+
+    nova, session = Nova(), type("Session", (), {"writes": 0})()
+    made = cloud.OpenStackCloud(session, nova, Ports("vip"), None)  # type: ignore[arg-type]
+    for looks in (1, 2, 2):
+        await made.inventory()
+        assert nova.looked == looks
+    session.writes += 1
+    await made.inventory()
+    assert nova.looked == 3
+
+
 @pytest.mark.parametrize(("plugged_into", "alive"), [("s", True), ("", False), ("another", False)])
 def test_an_amphora_without_its_management_port_is_not_alive(plugged_into: str, alive: bool) -> None:
     """One that somebody deleted is made again before its server is: it is plugged in nowhere then."""

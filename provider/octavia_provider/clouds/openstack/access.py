@@ -108,6 +108,8 @@ class SecurityGroups:
 
     def __init__(self, neutron: Neutron, amphora_ports: AmphoraPorts, nova: Nova) -> None:
         self._neutron, self._amphora_ports, self._nova = neutron, amphora_ports, nova
+        self._vips: dict[str, frozenset[str]] = {}
+        self._lost: set[str] = set()
 
     async def observe(self, load_balancer_id: str) -> Sequence[Seen]:
         """Its security group with the rules, and its ports but those of management."""
@@ -117,6 +119,14 @@ class SecurityGroups:
             self._amphora_ports.of(tag),
         )
         seen = tuple(_at_port(one) for one in ports if names.tagged(one["tags"], "octavia-port") != names.MANAGEMENT)
+        vips = frozenset(port.id for port in seen if port.amphora is None)
+        if self._vips.get(load_balancer_id, vips) - vips:
+            self._lost.add(load_balancer_id)  # told once, by ``missing``: it may have been given back
+        self._vips[load_balancer_id] = vips
+        if not vips:
+            del self._vips[load_balancer_id]
+        if groups is None and not seen:
+            self._lost.discard(load_balancer_id)  # all of it is gone, as it should be
         if groups is None:
             return [Seen(load_balancer_id, ports=seen)] if seen else []
         rules = {rule: id_ for one in groups["security_group_rules"] if (rule := _rule(one)) for id_ in [one["id"]]}
@@ -191,7 +201,9 @@ class SecurityGroups:
 
     def missing(self, observed: Sequence[Seen], inventory: Inventory) -> bool:
         """Whether one of its ports is gone. Rules are in no inventory: nobody but us may change that group."""
-        return any(
+        ids = {seen.load_balancer_id for seen in observed}
+        lost, self._lost = self._lost & ids, self._lost - ids
+        return bool(lost) or any(
             not {port.id for port in seen.ports} <= inventory.parts("load_balancer", seen.load_balancer_id)
             for seen in observed
         )

@@ -38,6 +38,7 @@ class OpenStackCloud:
         self._session, self._nova, self._ports, self._settings = session, nova, ports, settings
         self._looked: tuple[float, Inventory] | None = None
         self._written = 0
+        self._changes = 0
 
     # ── its life ─────────────────────────────────────────────────────────────────────────────────────────────────────
     async def start(self) -> None:
@@ -63,7 +64,7 @@ class OpenStackCloud:
 
     async def inventory(self) -> Inventory:
         """Two lists, whatever there is."""
-        began, writes = time.monotonic(), self._session.writes
+        began, writes, changes = time.monotonic(), self._session.writes, self._changes
         if self._looked is not None and began - self._looked[0] < INVENTORY_SECONDS and self._written == writes:
             return self._looked[1]
         servers, ports = await asyncio.gather(self._nova.servers(), self._ports.of())
@@ -77,17 +78,22 @@ class OpenStackCloud:
         ]
         instances = [_instance(one) for one in (*_with_ports(servers, ports), *_seats(servers, ports))]
         found = Inventory(instances=instances, resources=resources)
-        self._looked, self._written = (began, found), writes
+        if (self._changes, self._session.writes) == (changes, writes):  # else a boot came to its end meanwhile
+            self._looked, self._written = (began, found), writes
         return found
 
     async def pushed(self) -> Mapping[str, Mapping[str, StateVersion]]:
         """What agents keep is on their own disks."""
         return {}
 
+    def _changed(self) -> None:
+        """What was seen before is no more so, nor what is being looked at."""
+        self._looked, self._changes = None, self._changes + 1
+
     # ── amphorae (ports.Compute) ─────────────────────────────────────────────────────────────────────────────────────
     async def boot(self, order: AmphoraSpec) -> Instance:
         """Ports, server group, server: each is looked up first. Returns when the server is ACTIVE."""
-        self._looked = None
+        self._changed()
         server = await self._nova.server_of(order.id)
         if server is not None:
             server = await self._nova.active(server["id"], order.id)
@@ -106,7 +112,7 @@ class OpenStackCloud:
             server = await self._make(order, management, traffic)
         else:
             await self._plug(server, traffic, order.id)
-        self._looked = None
+        self._changed()
         return await self._found(server, order.id)
 
     async def _found(self, server: Json, amphora_id: str) -> Instance:
@@ -157,7 +163,7 @@ class OpenStackCloud:
         ports = await self._ports.for_vips(load_balancer_id, amphora_id, vips)
         traffic = [await self._ports.carry(port, vips, keep=keep) for port in ports]
         await self._plug(server, traffic, amphora_id)
-        self._looked = None
+        self._changed()
         return await self._found(server, amphora_id)
 
     async def attach(self, seat: SeatSpec, *, keep: bool) -> Instance:
@@ -168,13 +174,13 @@ class OpenStackCloud:
         ports = await self._ports.for_vips(seat.load_balancer_id, seat.id, seat.vips, seat.host_id)
         traffic = [await self._ports.carry(port, seat.vips, keep=keep) for port in ports]
         await self._plug(server, traffic, seat.id)
-        self._looked = None
+        self._changed()
         there = await asyncio.gather(*(self._ports.of(names.amphora(one)) for one in (seat.id, seat.host_id)))
         return (await self._described(_seats([server], [port for ports in there for port in ports])))[0]
 
     async def detach(self, host_id: str, load_balancer_id: str) -> None:
         """Its ports leave the server, and are gone."""
-        self._looked = None
+        self._changed()
         ports = await self._ports.of(names.load_balancer(load_balancer_id), names.host(host_id))
         server = await self._nova.server_of(host_id) if ports else None
         for port in ports:
@@ -191,7 +197,7 @@ class OpenStackCloud:
 
     async def delete(self, amphora_id: str) -> None:
         """Its server is gone, then its ports."""
-        self._looked = None
+        self._changed()
         groups = set()
         for server in await self._nova.servers(names.amphora(amphora_id)):
             if names.GROUP in server["tags"]:
@@ -201,7 +207,7 @@ class OpenStackCloud:
         for group_id in groups:
             if not await self._nova.servers(names.load_balancer(group_id)):
                 await self._nova.forget_group(group_id)
-        self._looked = None
+        self._changed()
 
     # ── sockets (ports.Dialer): the control plane is on the management network itself ────────────────────────────────
     def connect_socket(self, family: int) -> socket.socket:
