@@ -12,6 +12,7 @@ import pytest
 
 import pem
 from fake_barbican import HREF, FakeBarbican
+from octavia_provider.model import graph as graphs
 from octavia_provider.model.events import EventFilter
 from octavia_provider.ports import Record
 from unit.api import settling
@@ -78,6 +79,8 @@ async def test_references_are_taken_wherever_octavia_takes_them(plane: settling.
     assert shown[id_of(default)]["fingerprint"]
     (record,) = [one for one in await copies(plane) if one.id == id_of(default)]
     assert record.spec["private_key"] == PAIR.key_pem
+    served: Any = graphs.build(record.kind, record.spec, id=record.id)
+    assert served.served() == PAIR.pem + PAIR.key_pem, "as haproxy loads those of our own"
 
 
 async def test_what_cannot_be_had_is_refused_with_its_place__and_nothing_is_written(
