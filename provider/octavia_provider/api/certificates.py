@@ -6,6 +6,7 @@ Whoever writes a reference again has it read again: so do Octavia's users where 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -28,6 +29,8 @@ log = structlog.get_logger(__name__)
 Copies = Mapping[str, Mapping[str, Any]]
 """The specs of TLS containers by their ids."""
 COLLECTIONS = ("containers", "secrets")
+AT_ONCE = 8
+"""References of one request that are read at once."""
 SETTLED = 5.0
 """Seconds for which a copy is waited for that is let go of just now."""
 
@@ -73,26 +76,29 @@ async def _read(
     request: web.Request, manager: CertificateManager, named: Iterable[tuple[Path, str]], had: Mapping[str, Record]
 ) -> Copies:
     token = request.headers.get("X-Auth-Token") if is_user(request) else None
-    found: dict[str, Mapping[str, Any]] = {}
-    wrong: list[Violation] = []
-    tried: set[str] = set()
+    places: dict[Readable, Path] = {}
     for path, ref in named:
         wanted = _readable(ref, token)
-        if wanted is None or wanted.id in tried or not await _elsewhere(request, wanted.id):
-            continue
-        tried.add(wanted.id)
+        if wanted is not None and wanted not in places and await _elsewhere(request, wanted.id):
+            places[wanted] = path
+    at_once = asyncio.Semaphore(AT_ONCE)
+
+    async def read(wanted: Readable) -> Mapping[str, Any] | Violation | None:
         try:
-            found[wanted.id] = copies.spec_of(await manager.read(wanted))
+            async with at_once:
+                return copies.spec_of(await manager.read(wanted))
         except (PermanentError, TransientError) as error:
             if wanted.id in had:
                 log.warning("certificate not read again", id=wanted.id, reason=str(error))
-            elif isinstance(error, TransientError):
+                return None
+            if isinstance(error, TransientError):
                 raise
-            else:
-                wrong.append(Violation(path, str(error)))
-    if wrong:
+            return Violation(places[wanted], str(error))
+
+    found = dict(zip(places, await asyncio.gather(*map(read, places)), strict=True))
+    if wrong := [one for one in found.values() if isinstance(one, Violation)]:
         raise Invalid(wrong)
-    return found
+    return {wanted.id: spec for wanted, spec in found.items() if isinstance(spec, Mapping)}
 
 
 async def _elsewhere(request: web.Request, id_: str) -> bool:

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 import pem
-from fake_barbican import HREF, FakeBarbican
+from fake_barbican import HREF, SERVICE_USER, FakeBarbican
+from octavia_provider.api import Users
 from octavia_provider.model import graph as graphs
 from octavia_provider.model.events import EventFilter
 from octavia_provider.ports import Record
 from unit.api import settling
+from unit.api.test_authorization import BLUE, POLICY, RED, Keystone, Shared
 
 CA = pem.authority()
 PAIR, OTHER = pem.make("a.test"), pem.make("b.test")
@@ -235,3 +237,37 @@ async def test_another_content_is_put_in_force_and_told(plane: settling.Plane, b
     barbican.of(href)["payload"] = pem.crl(new).encode()
     answer = await plane.call("PUT", f"/octavia/tls-containers/{id_of(href)}/reread")
     assert "holds crl now, and ca_certificates before" in answer.body["faultstring"]
+
+
+async def test_a_user_names_what_they_see__also_where_another_project_uses_it(
+    tmp_path: Path, barbican: FakeBarbican
+) -> None:
+    users = Users(identity=Keystone(), policy=POLICY)
+    async with settling.plane(tmp_path, users=users, certificates=barbican.manager()) as plane:
+        shared = Shared(plane)
+        network = await plane.make("local_network", name="net")
+        href = barbican.container(**PARTS, project=f"{RED}/member", readable=False)
+        tls = {"protocol": "TERMINATED_HTTPS", "protocol_port": 443, "default_tls_container_ref": href}
+        listeners = "/v2/lbaas/listeners"
+        balancers = {}
+        for project in (RED, BLUE):
+            values = {"name": project[:3], "vip_network_id": network["id"]}
+            made = await shared.make(f"{project}/member", "/v2/lbaas/loadbalancers", "loadbalancer", **values)
+            balancers[project] = made["id"]
+        red = {"listener": {**tls, "name": "red", "loadbalancer_id": balancers[RED]}}
+        blue = {"listener": {**tls, "name": "blue", "loadbalancer_id": balancers[BLUE]}}
+        refused = await shared.call(f"{BLUE}/member", "POST", listeners, blue)
+        assert (refused.status, [path for path, _ in refused.violations]) == (400, [("default_tls_container_ref",)])
+        assert "you may not see it" in refused.body["faultstring"]
+        assert (await shared.call(f"{RED}/member", "POST", listeners, red)).status == 201
+        assert barbican.of(href)["users"] == [SERVICE_USER], "by the user's token"
+        (record,) = await copies(plane)
+        for ref in (href, record.id):
+            blue["listener"]["default_tls_container_ref"] = ref
+            answer = await shared.call(f"{BLUE}/member", "POST", listeners, blue)
+            assert answer.status == 400, "a copy is no way around Barbican"
+        assert (
+            await shared.call(f"{BLUE}/member", "PUT", f"/v2/octavia/tls-containers/{record.id}/reread")
+        ).status == 403
+        barbican.open_metadata = True
+        assert (await shared.call(f"{BLUE}/member", "POST", listeners, blue)).status == 201

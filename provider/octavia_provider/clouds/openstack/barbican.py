@@ -123,18 +123,16 @@ class Barbican:
         except Forbidden as error:
             raise await self._refused(of, error) from None
 
-    async def _get(self, path: str, subject: str, *, accept: str | None = None) -> Json:
-        """What is there, asked for again where Barbican fails."""
+    async def _get(self, path: str, subject: str, *, accept: str | None = None, token: str | None = None) -> Json:
+        """What is there, asked for again where Barbican fails. ``token``: of the user who asks in our place."""
+        headers = {"Accept": accept or "application/json", **({OTHERS_TOKEN: token} if token else {})}
         for pause in (*self._pauses, None):
             try:
                 return await self._session.call(
-                    SERVICE, "GET", path, subject=subject, text=accept is not None,
-                    headers={"Accept": accept or "application/json"},
-                )  # fmt: skip
-            except Unreachable as error:
-                raise _later(error) from None
+                    SERVICE, "GET", path, subject=subject, text=accept is not None, headers=headers
+                )
             except TransientError as error:
-                if pause is None:
+                if pause is None or isinstance(error, Unreachable):
                     raise _later(error) from None
                 await asyncio.sleep(pause)
             except NotFound as error:
@@ -152,11 +150,9 @@ class Barbican:
     async def _require_seen(self, path: str, token: str, subject: str) -> None:
         """The control plane may read what is others': whoever names it must be able to see it too."""
         try:
-            await self._session.call(SERVICE, "GET", path, subject=subject, headers={OTHERS_TOKEN: token})
-        except TransientError as error:
-            raise _later(error) from None
-        except NotFound as error:
-            raise NotFound(error.message, subject=subject, hint="it does not exist, or has expired") from None
+            await self._get(path, subject, token=token)
+        except NotFound:
+            raise
         except PermanentError as error:
             hint = "somebody who may see it has to refer to it, or to let you: openstack acl user add"
             raise Forbidden(f"you may not see it. {error.message}", subject=subject, hint=hint) from None
@@ -165,7 +161,7 @@ class Barbican:
         """Let us read it, by the token of a user who may change who does: as Octavia (its ``barbican_acl_auth``)."""
         headers, user = {OTHERS_TOKEN: token}, await self._session.user_id()
         try:
-            acl = await self._session.call(SERVICE, "GET", f"{path}/acl", headers=headers)
+            acl = await self._get(f"{path}/acl", path, token=token)
             users = [*acl.get(USERS, {}).get("users", ()), user]
             await self._session.call(SERVICE, "PATCH", f"{path}/acl", body={USERS: {"users": users}}, headers=headers)
         except OctaviaError:

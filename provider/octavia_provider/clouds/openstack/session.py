@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -170,6 +171,8 @@ class Session:
         connection.authorize()
         for attribute in ("compute", "network", "image"):  # found before calls are made at once
             getattr(connection, attribute).get_endpoint()
+        with contextlib.suppress(*_MISCONFIGURED):  # not every cloud has Barbican
+            connection.key_manager.get_endpoint()
         log.info("openstack.signed_in", project=connection.current_project_id)
         return connection
 
