@@ -185,8 +185,9 @@ class Session:
         ours = OTHERS_TOKEN not in headers
         if body is not None:
             more["json"] = body
+        # What changes something may have taken effect where no answer came: it is looked up before it is asked for again.
         send = partial(
-            adapter.request, path, method, params=dict(params or {}), raise_exc=False, connect_retries=1,
+            adapter.request, path, method, params=dict(params or {}), raise_exc=False, connect_retries=int(method == "GET"),
             headers=dict(headers), authenticated=ours, **more,
         )  # fmt: skip
         answer = send()
