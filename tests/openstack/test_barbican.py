@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -199,8 +199,7 @@ def test_tls_is_served_with_what_barbican_has(
     authorities, lists = kept.secret(ROOT.pem), kept.secret(pem.crl(ROOT, revoked))
     monkeypatch.setenv("OCTAVIA_CERTIFICATE_INTERVAL", "1")
     site = Installation(tmp_path / "h", options=("--cloud", "openstack", "--os-cloud", "test"))
-    with through_a_way(cloud_project, monkeypatch) as way, Guests(cloud_project.user):
-        site.start()
+    with through_a_way(cloud_project, monkeypatch) as way, Guests(cloud_project.user), running(site):
         made = active(site, "load_balancer", name="web", vip_subnet_id=cloud_project.subnets["vips"])
         with pytest.raises(Invalid, match="needs a certificate with its private key"):
             listener(site, made, default_tls_container_ref=authorities)
@@ -236,6 +235,15 @@ def test_tls_is_served_with_what_barbican_has(
             until(lambda href=href: not kept.consumers(href), what="consumers to go")  # type: ignore[misc]
         until(lambda: not containers(site), what="copies to go")
         until(lambda: {*cloud_project.left()} <= {"secrets"}, seconds=60, what="all to be gone")
+
+
+@contextmanager
+def running(site: Installation) -> Iterator[None]:
+    """Ended whatever happens: it would go on making what the test takes away."""
+    site.start()
+    try:
+        yield
+    finally:
         site.stop()
         site.client.close()
 
