@@ -30,7 +30,6 @@ MISSING = [name for name in ("pulumi", "pulumi-resource-openstack") if shutil.wh
 MISSING += [] if importlib.util.find_spec("pulumi_openstack") else ["pulumi_openstack (pip install pulumi-openstack)"]
 pytestmark = [
     pytest.mark.pulumi_cli,
-    pytest.mark.timeout(900),
     pytest.mark.skipif(bool(MISSING), reason=f"not there: {', '.join(MISSING)}"),
 ]
 BOB = "bob"
@@ -120,6 +119,7 @@ def outside(admin: Any) -> Iterator[str | None]:
         admin.network.delete_network(network)
 
 
+@pytest.mark.timeout(900)
 def test_one_program_of_both_providers(stack: Stack, served: Served) -> None:
     range_ = ".".join(served.project.cidrs["vips"].split(".")[:2])  # what listens in a fake guest is on loopback
     config = {
