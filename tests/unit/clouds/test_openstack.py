@@ -27,6 +27,8 @@ from octavia_provider.clouds.openstack.access import (
 )
 from octavia_provider.clouds.openstack.amphora_ports import AmphoraPorts
 from octavia_provider.clouds.openstack.neutron import Neutron
+from octavia_provider.clouds.openstack.session import Session
+from octavia_provider.clouds.openstack.settings import SessionSettings
 from octavia_provider.model.errors import Conflict, Forbidden, NotFound, OctaviaError, Refused, TransientError
 from octavia_provider.ports import CloudResource, Instance, Inventory
 
@@ -315,3 +317,21 @@ def test_nothing_of_openstack_is_imported_before_it_is_asked_for() -> None:
     code = "import sys, octavia_provider.app; print([m for m in sys.modules if m.split('.')[0] in ('openstack', 'keystoneauth1')])"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert told.stdout == "[]\n"
+
+
+async def test_what_changes_something_is_not_sent_twice_where_no_answer_comes() -> None:
+    """It may have taken effect: what is made is looked up by its name before it is asked for again."""
+    asked: dict[str, int] = {}
+
+    class Nova:
+        def request(self, _path: str, method: str, *, connect_retries: int, **_: Any) -> Any:
+            asked[method] = connect_retries
+            return type("Answer", (), {"status_code": 204, "content": b"", "headers": {}, "text": ""})()
+
+    session = Session(SessionSettings())
+    session._connection = type("Connection", (), {"compute": Nova(), "close": lambda _: None})()
+    await session.get("nova", "/servers")
+    await session.make("nova", "/servers", {})
+    await session.delete("nova", "/servers/x")
+    await session.close()
+    assert asked == {"GET": 1, "POST": 0, "DELETE": 0}
