@@ -20,7 +20,7 @@ from netns.traffic import until
 from octavia_provider.client.deadline import Deadline
 
 from . import member
-from .pair import Pair, asked, descendants
+from .pair import NotYet, Pair, asked, descendants
 
 SETTINGS = Path("root/etc/octavia-amphora/agent.json")
 MEMBER = member.configuration(":80")
@@ -88,28 +88,46 @@ class OctaviaPair(Pair):
         found = self.site.get_json("/v2/octavia/amphorae")["amphorae"]
         return [amphora for amphora in found if amphora["loadbalancer_id"] == self.id]
 
-    def over(self, harmed: str) -> bool:
+    def over(self, harmed: str) -> object:
         """Of an amphora whose link is down: another one has the VIP; else: there are two again."""
         if harmed in self._unplugged:
-            return bool(self.recorder.owners()) and harmed not in self.recorder.owners()
+            owners = self.recorder.owners()
+            return harmed not in owners if owners else NotYet("nobody has the VIP")
         return self.restored()
 
-    def restored(self) -> bool:
+    def restored(self) -> object:
+        reason = self._not_restored()
+        return NotYet(reason) if reason else True
+
+    def _not_restored(self) -> str:
+        """Why not; empty where it is."""
         running = agents(self.site.holder)  # first what costs little: this is asked while others want the processors
-        if self._unplugged & set(running) or len(self.recorder.owners()) > 1:
-            return False
+        owners = self.recorder.owners()
+        if unplugged := self._unplugged & set(running):
+            return f"{unplugged} has no link"
+        if len(owners) > 1:
+            return f"{owners} have the VIP"
         found = self.listed()
-        if sorted((one["role"], one["status"]) for one in found) != [("BACKUP", "ALLOCATED"), ("MASTER", "ALLOCATED")]:
-            return False
-        if not all(one["id"] in running and self._runs(one["id"], running[one["id"]]) for one in found):
-            return False
+        states = sorted((one["role"], one["status"]) for one in found)
+        if states != [("BACKUP", "ALLOCATED"), ("MASTER", "ALLOCATED")]:
+            return f"they are {states}"
+        for one in found:
+            if one["id"] not in running or not self._runs(one["id"], running[one["id"]]):
+                return f"not all of {one['id']} runs; agents: {running}, haproxy and keepalived: {self._programs(one['id'])}"
         self.watch()
-        states = self.site.get("load_balancer", self.id)
-        return len(self.recorder.owners()) == 1 and states["provisioning_status"] == "ACTIVE"
+        status = self.site.get("load_balancer", self.id)["provisioning_status"]
+        owners = self.recorder.owners()
+        return (
+            "" if len(owners) == 1 and status == "ACTIVE" else f"it is {status}, and {owners or 'nobody'} has the VIP"
+        )
+
+    def _programs(self, name: str) -> tuple[list[int], list[int]]:
+        """haproxy's workers, and keepalived's child."""
+        return (self.haproxies(name)[1], self.keepaliveds(name)[1:]) if name in self.amphorae else ([], [])
 
     def _runs(self, name: str, agent: int) -> bool:
         self.amphorae[name] = parent(agent)
-        programs = (self.haproxies(name)[1], self.keepaliveds(name)[1:], [agent])
+        programs = (*self._programs(name), [agent])
         return all(found and not any(map(_stopped, found)) for found in programs)
 
     # ── what can be done to it ───────────────────────────────────────────────────────────────────────────────────────

@@ -18,6 +18,15 @@ from netns.traffic import until
 from .ownership import Recorder, socket_inside
 
 
+class NotYet(str):
+    """Why something is not so: false, for who waits for it, and shown where it was waited for too long."""
+
+    __slots__ = ()
+
+    def __bool__(self) -> bool:
+        return False
+
+
 class Pair(abc.ABC):
     """``inside``: a process in the network of the clients. ``amphorae``: by name, the first process of each."""
 
@@ -71,11 +80,11 @@ class Pair(abc.ABC):
             return False
 
     @abc.abstractmethod
-    def over(self, harmed: str) -> bool:
+    def over(self, harmed: str) -> object:
         """Whether what was done to this amphora is over for clients, and for all that repairs itself."""
 
     @abc.abstractmethod
-    def restored(self) -> bool:
+    def restored(self) -> object:
         """Whether two amphorae work, one has the VIP, and the other would take it over."""
 
     @abc.abstractmethod
