@@ -169,7 +169,8 @@ def test_a_pair_serves_on_while_the_server_of_its_owner_is_deleted_and_replaced(
         scene.served()
     assert len(scene.owners()) == 1, scene.shown()
     lost = outages(client.samples)
-    print(f"outages: {lost} s of {len(client.samples)} requests")  # the test is slow where this is long
+    slowest = max(one.seconds for one in client.samples)
+    print(f"{len(client.samples)} requests, the slowest took {slowest:g} s; those that failed: {lost} s")
     assert len(lost) <= 1, lost
     assert not client.samples[-1].error
     scene.take_away()
