@@ -26,6 +26,7 @@ from octavia_provider.model.errors import (
 from octavia_provider.model.kinds import KINDS
 
 from . import collections, errors
+from .answers import WrongService, json_of, otherness, part
 from .deadline import Deadline
 from .not_found import NotFoundBy, verify_not_found
 
@@ -104,6 +105,10 @@ class Client:
 
     dates_quotas = True
     """Whether a quota that somebody has set is shown with the time of it, and the default without."""
+    service = "control plane"
+    """What is asked, for people."""
+    remedy = "check the provider's endpoint, and that the control plane runs"
+    """What to do where it does not answer, or something else does."""
 
     def __init__(
         self, url: str = "http://octavia", *, start: Callable[[Deadline], Path] | None = None, several: bool = False
@@ -146,10 +151,9 @@ class Client:
         params = dict(filters or {})
         while True:
             response = self.request("GET", collections.collection(kind, parent), deadline=deadline, params=params)
-            body = response.json()
-            found = body[collections.list_key(kind)]
+            found = self._part(response, collections.list_key(kind))
             yield from found
-            links = body.get(f"{collections.list_key(kind)}_links") or ()
+            links = response.json().get(f"{collections.list_key(kind)}_links") or ()
             if not found or not any(link.get("rel") == "next" for link in links):
                 return
             params["marker"] = found[-1]["id"]
@@ -240,8 +244,7 @@ class Client:
 
     def control_plane(self, *, deadline: Deadline) -> dict[str, Any]:
         """Facts about the control plane: id, version, schema, pid, …"""
-        found: dict[str, Any] = self.request("GET", "/v2/octavia/control-plane", deadline=deadline).json()
-        return dict(found["control_plane"])
+        return dict(self._part(self.request("GET", "/v2/octavia/control-plane", deadline=deadline), "control_plane"))
 
     def confirm(self, provider: str, ids: Sequence[str], *, seconds: float) -> None:
         """Mark objects as saved in the engine's state, so that they do not count as leftovers. Bounded by ``seconds``."""
@@ -306,6 +309,8 @@ class Client:
                 raise failure from error
             raise self._unreachable(Unreachable, str(error) or type(error).__name__, subject) from error
         if response.status_code < 400:
+            if not stream and (why := otherness(response)):
+                raise self._foreign(why)
             return response
         response.read()
         fault = self._fault(response, subject)
@@ -351,13 +356,23 @@ class Client:
                 self._turn += 1
 
     def _unreachable(self, error: type[Unreachable], reason: str, subject: str) -> Unreachable:
-        where = "the embedded control plane" if self._start else f"the control plane at {self.url}"
-        hint = "octaviactl doctor" if self._start else "check the provider's endpoint, and that the control plane runs"
+        where = "the embedded control plane" if self._start else f"the {self.service} at {self.url}"
+        hint = "octaviactl doctor" if self._start else self.remedy
         return error(f"{where} does not answer ({reason}).", subject=subject, hint=hint, retry_after=0.2)
+
+    def _foreign(self, why: str) -> WrongService:
+        return WrongService(f"what answers at {self.url} is no {self.service} ({why}).", hint=self.remedy)
+
+    def _part(self, response: httpx2.Response, key: str) -> Any:
+        """What an answer has under ``key``; :class:`WrongService` where it is that of another service."""
+        found = part(response, key)
+        if found is None:
+            raise self._foreign(f"an answer without {key!r}")
+        return found
 
     def _api_object(self, kind: str, response: httpx2.Response) -> ApiObject:
         return ApiObject(
-            object=response.json()[collections.object_key(kind)],
+            object=self._part(response, collections.object_key(kind)),
             control_plane_id=self._answered_by(response),
             adopted=response.headers.get("X-Octavia-Adopted") == "true",
             key=KINDS[kind].KEY,
@@ -371,11 +386,3 @@ class NotSent(Unreachable):
 def _wait_seconds(deadline: Deadline) -> int:
     """Whole seconds (RFC 7240) of the next wait."""
     return max(1, min(WAIT_SECONDS, int(deadline.remaining())))
-
-
-def json_of(response: httpx2.Response) -> Any:
-    """Its body; None where it is no JSON."""
-    try:
-        return response.json()
-    except ValueError:
-        return None

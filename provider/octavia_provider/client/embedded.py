@@ -20,18 +20,16 @@ from pathlib import Path
 from typing import Any
 
 from octavia_provider import __version__
-from octavia_provider.kit import homes, logs, paths, urls
+from octavia_provider.kit import homes, logs, paths
 from octavia_provider.model.errors import (
     Conflict,
     Forbidden,
-    Invalid,
     OctaviaError,
     PermanentError,
     Unreachable,
-    Violation,
 )
 
-from . import keystone
+from . import endpoints, keystone
 from .client import Client
 from .deadline import Deadline
 from .signed_in import SignedInClient
@@ -59,7 +57,7 @@ def connect(url: str | None = None, home: str | None = None, *, start: bool = Tr
     """
     target = endpoint(url, home)
     if target:
-        checked = _checked_url(target)
+        checked = endpoints.checked(target)
         return SignedInClient(keystone.login({}), checked, at_once=False) if keystone.named({}) else Client(checked)
     directory = paths.home(home)
     return Client(start=_Turns(directory, start=start), several=len(paths.instances(directory)) > 1)
@@ -80,16 +78,6 @@ class _Turns:
         found = (ensure_running if self._start else _require_running)(self._home, deadline, after=self._last)
         self._last = found.parent
         return found
-
-
-def _checked_url(where: str) -> str:
-    """The URLs; ``Invalid`` where one is not of a control plane: requests to it would be retried to no end."""
-    named = urls.endpoints(where)
-    wrong = [one for one in named if not urls.is_endpoint(one)]
-    if wrong or not named:
-        shown = repr(wrong[0] if wrong else where)
-        raise Invalid([Violation(("endpoint",), f"{shown} is no URL of a control plane, as http://host:9876 is")])
-    return where
 
 
 def _require_running(home: Path, _deadline: Deadline, *, after: Path | None = None) -> Path:

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from octavia_provider.kit import urls
-from octavia_provider.model.errors import Invalid, Unauthenticated, Violation
+from octavia_provider.model.errors import Unauthenticated
 
+from . import endpoints
 from .client import Client
 from .deadline import Deadline
 from .keystone import Login
@@ -33,7 +33,7 @@ class SignedInClient(Client):
     def __init__(
         self, login: Login, url: str | None = None, *, at_once: bool = True, tell: Callable[[str], None] | None = None
     ) -> None:
-        super().__init__(url or UNKNOWN)
+        super().__init__(endpoints.checked(url) if url else UNKNOWN)
         self._login, self._in_catalogue, self._signs_in = login, url is None, at_once
         self._tell: Callable[[str], None] | None = tell
         self._telling = threading.Lock()
@@ -63,10 +63,7 @@ class SignedInClient(Client):
 
     def _open(self, deadline: Deadline) -> httpx2.Client:
         if self._in_catalogue:
-            found = self._login.endpoint
-            if not urls.is_endpoint(found):
-                raise Invalid([Violation((), f"the catalogue's endpoint {found!r} is no URL")], subject="Keystone")
-            self._urls = [found]
+            self._urls = [endpoints.checked(self._login.endpoint)]
         return super()._open(deadline)
 
     def _verify(self) -> bool | ssl.SSLContext:

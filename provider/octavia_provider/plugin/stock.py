@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from octavia_provider.client.answers import WrongService
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.kit import logs
 from octavia_provider.model import stock
@@ -40,8 +41,11 @@ __all__ = ["fixed", "refusals"]
 def refusals(kind_name: str, kind: type, inputs: Mapping[str, Any], session: ProviderSession) -> list[Failure]:
     """Failures of checked inputs."""
     given, _ = property_names.to_model(kind, values.plain(inputs))
-    version = _version(session) if stock.asks_version(kind_name, given) else None
-    found = [*stock.refusals(kind_name, given, version), *_lacking_data(kind_name, kind, given, session)]
+    try:
+        version = _version(session) if stock.asks_version(kind_name, given) else None
+        found = [*stock.refusals(kind_name, given, version), *_lacking_data(kind_name, kind, given, session)]
+    except WrongService as error:
+        found = [Violation((), str(error))]
     return [Failure(property_names.pulumi_path(kind, v.path), v.message) for v in found]
 
 
@@ -69,6 +73,8 @@ def _ask(session: ProviderSession, question: Any) -> Any:
     client: StockClient = session.client()  # type: ignore[assignment]
     try:
         return question(client, Deadline(ASK_SECONDS, session.cancelled))
+    except WrongService:
+        raise
     except OctaviaError as error:
         log.debug("not asked in a preview", error=str(error))
         return None

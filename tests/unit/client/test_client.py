@@ -2,15 +2,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import uuid
 from collections.abc import Iterator
 
+import httpx2
 import pytest
 
 from control_plane import ControlPlane
 from octavia_provider.client import client as module
 from octavia_provider.client import errors
+from octavia_provider.client.answers import WrongService
 from octavia_provider.client.client import Client, Ownership
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.model.errors import (
@@ -80,6 +83,23 @@ def test_objects_come_and_go(client: Client, soon: Deadline) -> None:
     client.delete("local_network", made.id, deadline=soon)
     with pytest.raises(NotFound):
         client.get("local_network", made.id, deadline=soon)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (200, b"<html>It works!</html>", "no JSON object"),
+        (301, b"", "it redirects to https://host/"),
+        (200, b'{"status": "ok"}', "an answer without 'control_plane'"),
+    ],
+)
+def test_another_service_is_no_control_plane(
+    status: int, body: bytes, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer = httpx2.Response(status, content=body, headers={"Location": "https://host/"})
+    monkeypatch.setattr(httpx2.Client, "send", lambda *_args, **_more: answer)
+    with pytest.raises(WrongService, match=re.escape(f"what answers at http://host is no control plane ({why})")):
+        Client("http://host").control_plane(deadline=Deadline(5))
 
 
 def test_a_404_of_another_control_plane_proves_nothing(client: Client, plane: ControlPlane, soon: Deadline) -> None:

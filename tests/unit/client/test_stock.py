@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from octavia_provider.client.answers import WrongService
 from octavia_provider.client.client import ApiObject, Ownership
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.client.stock import targets
@@ -19,6 +21,7 @@ from octavia_provider.model.errors import (
     PermanentError,
     TransientError,
     Unauthenticated,
+    Unreachable,
     WrongControlPlane,
 )
 from stock_octavia import StockOctavia
@@ -152,7 +155,7 @@ def test_an_older_service_gets_members_one_by_one(soon: Deadline) -> None:
 def test_one_that_is_too_old_is_not_driven(soon: Deadline) -> None:
     with StockOctavia(minor=4) as service:
         client = StockClient(None, service.url)
-        with pytest.raises(PermanentError, match=r"version 2\.4"):
+        with pytest.raises(PermanentError, match=r"version 2\.4.*catalog show"):  # or Nova's
             client.create("load_balancer", {}, deadline=soon)
         client.close()
 
@@ -208,6 +211,58 @@ def test_what_is_gone_is_gone_only_where_octavia_says_so(
     service.faults, service.said = [404], b"<html>"
     with pytest.raises(WrongControlPlane):
         client.get("listener", tree.listener, deadline=soon, made_by=client.service_id)
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "why"),
+    [
+        (300, b'{"versions": {"values": [{"id": "v3.14"}]}}', "its versions are those of another service"),  # Keystone
+        (200, b'{"versions": {"values": []}}', "no list of versions"),
+        (200, b'{"versions": ["v2"]}', "no list of versions"),
+        (200, b"<html>It works!</html>", "no JSON object"),
+        (302, b"", "it redirects to nowhere"),
+        (404, b"<html>", "no list of versions"),
+    ],
+)
+def test_another_service_is_no_octavia(
+    status: int, said: bytes, why: str, client: StockClient, service: StockOctavia, soon: Deadline
+) -> None:
+    service.faults, service.said = [status], said
+    with pytest.raises(WrongService) as raised:
+        client.create("load_balancer", {}, deadline=soon)
+    assert str(raised.value).startswith(
+        f"what answers at {service.url} is no Octavia ({why}). Try: openstack catalog show load-balancer"
+    )
+    assert len(service.requests) == 1
+
+
+def test_an_answer_without_the_object_is_of_another_service(
+    client: StockClient, service: StockOctavia, soon: Deadline
+) -> None:
+    client.version(soon)
+    service.faults, service.said = [200], b"{}"
+    with pytest.raises(WrongService, match="an answer without 'loadbalancer'"):
+        client.get("load_balancer", "x", deadline=soon)
+
+
+def test_no_login_where_one_is_wanted(client: StockClient, service: StockOctavia, soon: Deadline) -> None:
+    service.token = "t"
+    with pytest.raises(Unauthenticated, match=r"wants a login, and none is configured.*authUrl"):
+        client.get("load_balancer", "x", deadline=soon)
+
+
+def test_who_does_not_answer_is_octavia() -> None:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))  # and does not listen
+        url = f"http://127.0.0.1:{bound.getsockname()[1]}"
+        with pytest.raises(Unreachable, match=f"the Octavia at {url} does not answer .* openstack catalog show"):
+            StockClient(None, url).version(Deadline(0))
+
+
+@pytest.mark.parametrize("url", ["ftp://host", "host:9876", "http://"])
+def test_what_is_no_url_is_refused_at_once(url: str) -> None:
+    with pytest.raises(Invalid, match="is no URL of an Octavia"):
+        StockClient(None, url)
 
 
 class Tokens:

@@ -45,6 +45,13 @@ def test_check_refuses_what_the_service_cannot_do(octavia: Provider, service: St
     assert "embedded cloud" in failures[""]
 
 
+def test_a_preview_that_asks_says_who_answers_instead(octavia: Provider, service: StockOctavia) -> None:
+    service.faults, service.said = [200], b"<html>"
+    listening = {"loadbalancerId": "8d6d3a2e-6f0c-4a8f-9df4-0f6f5a3a7b11", "protocol": "HTTP", "protocolPort": 80}
+    _, failures = octavia.check(LISTENER, "web", {**listening, "allowedCidrs": ["10.0.0.0/8"]})
+    assert f"what answers at {service.url} is no Octavia" in failures[""]
+
+
 def test_what_it_cannot_change_makes_a_new_object(octavia: Provider) -> None:
     old = {
         "listenerId": "8d6d3a2e-6f0c-4a8f-9df4-0f6f5a3a7b11",

@@ -55,6 +55,15 @@ def body(
     return sent
 
 
+def newest_minor(document: Any) -> int | None:
+    """The newest 2.x of Octavia's versions document, 0 where it lists no 2.x; None where the document is none."""
+    listed = document.get("versions") if isinstance(document, Mapping) else None
+    if not isinstance(listed, list) or not listed or not all(isinstance(one, Mapping) for one in listed):
+        return None
+    numbers = [str(one.get("id", "")).removeprefix("v2.") for one in listed]
+    return max((int(number) for number in numbers if number.isdigit()), default=0)
+
+
 def asks_tags(kind: str, values: Mapping[str, Any]) -> bool:
     """Whether an update of these values writes the tags, so that ours have to be known."""
     return kind in TAGGED and ("tags" in values or (kind == _WITHOUT_NAME and "name" in values))

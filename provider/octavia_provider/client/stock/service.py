@@ -13,11 +13,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from octavia_provider.client import collections
-from octavia_provider.client.client import ANSWER_TIMEOUT, RETRY_SECONDS, ApiObject, Client, NotSent, Ownership, json_of
+from octavia_provider.client import collections, endpoints
+from octavia_provider.client.answers import json_of
+from octavia_provider.client.client import ANSWER_TIMEOUT, RETRY_SECONDS, ApiObject, Client, NotSent, Ownership
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.client.keystone import Login
 from octavia_provider.client.not_found import verify_not_found
+from octavia_provider.client.signed_in import UNKNOWN
 from octavia_provider.model import statuses, stock
 from octavia_provider.model.errors import (
     Conflict,
@@ -48,9 +50,11 @@ class StockClient(Client):
     """``endpoint``: its URL, else that of Keystone's catalogue; ``login``: None where it asks for no token."""
 
     dates_quotas = False
+    service = "Octavia"
+    remedy = "openstack catalog show load-balancer, or check the provider's endpoint"
 
     def __init__(self, login: Login | None, endpoint: str | None) -> None:
-        super().__init__(endpoint or "http://catalogue")
+        super().__init__(endpoints.checked(endpoint, "an Octavia") if endpoint else UNKNOWN)
         self._login, self._given_endpoint = login, endpoint
         self._facts = threading.Lock()
         self._minor: int | None = None
@@ -62,15 +66,22 @@ class StockClient(Client):
         """The minor version of its API, of its versions document; asked for once."""
         with self._facts:
             if self._minor is None:
-                listed = self.request("GET", "/", deadline=deadline, subject="versions").json().get("versions") or ()
-                numbers = [str(one.get("id", "")).removeprefix("v2.") for one in listed]
-                self._minor = max((int(number) for number in numbers if number.isdigit()), default=0)
+                self._minor = self._newest(deadline)
             return self._minor
+
+    def _newest(self, deadline: Deadline) -> int:
+        try:
+            minor = forms.newest_minor(json_of(self.request("GET", "/", deadline=deadline, subject="versions")))
+        except NotFound:
+            minor = None
+        if minor is None:
+            raise self._foreign("no list of versions")
+        return minor
 
     def capabilities(self, provider: str, of: str, deadline: Deadline) -> Collection[str]:
         """What ``of`` (``flavor`` or ``availability_zone``) may ask of a driver."""
         path = f"/v2/lbaas/providers/{provider}/{of}_capabilities"
-        listed = self.request("GET", path, deadline=deadline, subject="capabilities").json()[f"{of}_capabilities"]
+        listed = self._part(self.request("GET", path, deadline=deadline, subject="capabilities"), f"{of}_capabilities")
         return {str(one["name"]) for one in listed}
 
     def control_plane(self, *, deadline: Deadline) -> dict[str, Any]:  # noqa: ARG002
@@ -186,7 +197,7 @@ class StockClient(Client):
         while True:
             try:
                 response = self.write(at, lambda: self.request("POST", at.path(), idempotent=False, **more))
-                return dict(response.json()[at.key])
+                return dict(self._part(response, at.key))
             except TransientError:
                 if not patience.sleep(next(wait)):
                     raise
@@ -198,7 +209,7 @@ class StockClient(Client):
         kept: list[str] = []
         if forms.asks_tags(at.kind, values):
             response = self.request("GET", at.path(id), deadline=at.deadline, subject=at.subject)
-            current = response.json()[at.key]
+            current = self._part(response, at.key)
             kept = forms.tags_of_ours(current)
             values = {"tags": [tag for tag in current.get("tags") or () if tag not in kept], **values}
         more: dict[str, Any] = {"deadline": at.deadline, "subject": at.subject}
@@ -321,7 +332,12 @@ class StockClient(Client):
             try:
                 return self._send(method, path, options, deadline, subject)
             except Unauthenticated:
-                if renewed or self._login is None:
+                if self._login is None:
+                    raise Unauthenticated(
+                        f"the {self.service} at {self.url} wants a login, and none is configured.", subject=subject,
+                        hint="the provider's `cloud` or `authUrl`, or OS_CLOUD",
+                    ) from None  # fmt: skip
+                if renewed:
                     raise
                 self._login.renew()
                 renewed = True
@@ -333,7 +349,7 @@ class StockClient(Client):
 
     def _open(self, deadline: Deadline) -> httpx2.Client:
         if self._given_endpoint is None and self._login is not None:
-            self._urls = [self._login.endpoint]
+            self._urls = [endpoints.checked(self._login.endpoint, "an Octavia")]
         return super()._open(deadline)
 
     def _verify(self) -> bool | ssl.SSLContext:
@@ -353,13 +369,14 @@ class StockClient(Client):
         return self.service_id if response.status_code < 400 or faults.said(json_of(response)) else ""
 
     def _api_object(self, kind: str, response: httpx2.Response) -> ApiObject:
-        return self.api_object(kind, response.json()[collections.object_key(kind)])
+        return self.api_object(kind, self._part(response, collections.object_key(kind)))
 
     def _check_version(self, deadline: Deadline, subject: str) -> None:
         if self.version(deadline) < stock.TAGS:
             raise PermanentError(
                 f"Octavia's API is version 2.{self.version(deadline)} here, and 2.{stock.TAGS} (of 2019) is the oldest that is driven",
                 subject=subject,
+                hint=self.remedy,
             )
 
 
