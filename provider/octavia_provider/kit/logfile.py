@@ -70,6 +70,8 @@ def configure(file: Path | None = None, *, level: str = "info") -> None:
     root.setLevel(level.upper())
     for noisy in ("aiohttp.access", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    # a Keystone that does not answer is told of by us
+    logging.getLogger("keystoneauth").setLevel(logging.ERROR)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

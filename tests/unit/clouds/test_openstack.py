@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
+import keystoneauth1.exceptions as keystone
 import msgspec
 import pytest
 
@@ -29,7 +32,15 @@ from octavia_provider.clouds.openstack.amphora_ports import AmphoraPorts
 from octavia_provider.clouds.openstack.neutron import Neutron
 from octavia_provider.clouds.openstack.session import Session
 from octavia_provider.clouds.openstack.settings import SessionSettings
-from octavia_provider.model.errors import Conflict, Forbidden, NotFound, OctaviaError, Refused, TransientError
+from octavia_provider.model.errors import (
+    Conflict,
+    Forbidden,
+    NotFound,
+    OctaviaError,
+    Refused,
+    TransientError,
+    Unreachable,
+)
 from octavia_provider.ports import CloudResource, Instance, Inventory
 
 LB, LISTENER = "11111111-1111-4111-8111-111111111111", "22222222-2222-4222-8222-222222222222"
@@ -64,6 +75,38 @@ def test_a_refusal_has_the_services_own_words_and_what_to_do(
     assert str(error).startswith(f"amphora 7: {service.capitalize()} says ({status}): ")
     assert failures.spoken(body) in error.message
     assert "<" not in error.message
+
+
+@pytest.mark.parametrize(
+    ("raised", "kind", "words"),
+    [
+        (keystone.Unauthorized("The request you have made requires authentication."), TransientError, "refuses to sign in (The request"),
+        (keystone.InternalServerError("no"), TransientError, "cannot sign in (no"),
+        (keystone.ConnectFailure("Unable to reach http://k: HTTPConnectionPool(host='k'): … [Errno 111] Connection refused'))"), Unreachable,
+         "does not answer (Unable to reach http://k: Connection refused)."),
+        (keystone.MissingRequiredOptions([]), Refused, "cannot use keystone"),
+    ],
+)  # fmt: skip
+async def test_a_login_that_fails_says_whose_it_is(
+    raised: Exception, kind: type[OctaviaError], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Connection:
+        class config:  # noqa: N801
+            name = "mine"
+            get_auth_args = staticmethod(lambda: {"auth_url": "http://k"})
+
+        class session:  # noqa: N801
+            @staticmethod
+            def get_token() -> str:
+                raise raised
+
+    monkeypatch.setattr("openstack.connect", lambda **_: Connection)
+    monkeypatch.setattr("openstack.config.OpenStackConfig", lambda: SimpleNamespace(config_filename="/etc/clouds.yaml"))
+    signing_in = Session(SessionSettings())
+    with pytest.raises(OctaviaError, match=re.escape(words)) as found:
+        await signing_in.sign_in()
+    assert isinstance(found.value, kind)
+    assert kind is Refused or "cloud 'mine' of /etc/clouds.yaml (auth_url http://k)" in found.value.hint
 
 
 def test_a_fault_of_a_server_says_what_to_do() -> None:

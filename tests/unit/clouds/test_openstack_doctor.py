@@ -9,8 +9,9 @@ import pytest
 
 from octavia_provider.clouds.openstack import doctor
 from octavia_provider.clouds.openstack.doctor import Check
+from octavia_provider.clouds.openstack.failures import AGAIN
 from octavia_provider.clouds.openstack.settings import OpenStackSettings
-from octavia_provider.model.errors import Forbidden, NotFound, Refused
+from octavia_provider.model.errors import Forbidden, NotFound, Refused, Unreachable
 
 ADMITTED = {
     "direction": "ingress",
@@ -97,11 +98,16 @@ async def test_all_is_well(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_without_credentials_or_a_service_the_rest_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    (only,) = (await findings(Services(lacking=("keystone",)), monkeypatch)).values()
+    only, others = (await findings(Services(lacking=("keystone",)), monkeypatch)).values()
     assert (only.ok, only.fix) == (False, "see clouds.yaml")
+    assert (others.needed, others.detail) == (False, "not looked at: they need a login")
     found = await findings(Services(lacking=("glance",)), monkeypatch)
     assert not found["service image"].ok
     assert "amphora image" not in found
+    assert (
+        found["networks, security groups, flavor, image, quotas"].detail
+        == "not looked at: they need the services above"
+    )
     barbican = (await findings(Services(lacking=("barbican",)), monkeypatch))["service key_manager"]
     assert (barbican.ok, barbican.needed) == (False, False)
 
@@ -129,6 +135,7 @@ ALL_PROTOCOLS = {
         ("heartbeat address", {}, {"heartbeat_address": "0.0.0.0:5555"}, "0.0.0.0", "HEARTBEAT_ADDRESS"),
         ("quota of Nova", {"/limits": {"limits": {"absolute": {**LIMITS, "totalInstancesUsed": 8}}}}, {}, "8 of 10 used", "--instances N"),
         ("quota of Neutron", {"/quotas/p/details.json": {"quota": {"port": {"limit": 500, "used": 495}}}}, {}, "495 of 500", "--ports N"),
+        ("quota of Nova", {"/limits": Unreachable("Nova does not answer: no", hint=AGAIN)}, {}, "does not answer", "docs"),
         ("quota of Nova", {"/limits": Forbidden("Nova says (403): no")}, {}, "Nova says (403)", "docs"),
     ],
 )  # fmt: skip

@@ -14,6 +14,7 @@ from octavia_provider.model.errors import NotFound, OctaviaError
 
 from . import configuration
 from .cloud import AGENT_PORT
+from .failures import AGAIN
 from .neutron import Neutron
 from .nova import Nova
 from .session import CREDENTIALS, MICROVERSIONS, SERVICES, Json, Session
@@ -29,6 +30,7 @@ OPTIONS = {
     "security_group": "secgroups", "security_group_rule": "secgroup-rules",
 }  # fmt: skip
 """How ``openstack quota set`` calls them."""
+OTHERS = "networks, security groups, flavor, image, quotas"
 HOW_TO = "docs/how-to/openstack.md"
 
 
@@ -59,14 +61,29 @@ async def _check(settings: OpenStackSettings) -> list[Check]:
         try:
             await session.sign_in()
         except OctaviaError as error:
-            return [Check("credentials", False, error.message, error.hint or CREDENTIALS)]
+            words = error.message if error.subject != "Keystone" else f"Keystone {error.message}"
+            return [
+                Check("credentials", False, words, _fix(error, CREDENTIALS)),
+                _left_out(f"services, {OTHERS}", "they need a login"),
+            ]
         found = [Check("credentials", True, f"{session.user} in the project {session.project_id}")]
         found += [one async for one in _catalogue(session)]
         if all(one.ok for one in found if one.needed):
             found += await _Parts(session, settings).all()
+        else:
+            found.append(_left_out(OTHERS, "they need the services above"))
         return found
     finally:
         await session.close()
+
+
+def _left_out(what: str, why: str) -> Check:
+    return Check(what, False, f"not looked at: {why}", needed=False)
+
+
+def _fix(error: OctaviaError, otherwise: str) -> str:
+    """What to do; nothing is tried again by a command that looks once."""
+    return error.hint.removesuffix(AGAIN).rstrip("; ") or otherwise
 
 
 async def _catalogue(session: Session) -> AsyncIterator[Check]:
@@ -99,7 +116,7 @@ class _Parts:
             try:
                 found.append(await check())
             except OctaviaError as error:
-                found.append(Check(name, False, error.message, error.hint or HOW_TO))
+                found.append(Check(name, False, error.message, _fix(error, HOW_TO)))
         return found
 
     async def microversion(self) -> Check:

@@ -100,7 +100,28 @@ def fault(words: str, subject: str) -> OctaviaError:
 
 def unreachable(service: str, error: Exception, subject: str) -> OctaviaError:
     """The error that no answer means."""
-    return Unreachable(f"{service.capitalize()} does not answer: {error}", subject=subject, hint=AGAIN)
+    return Unreachable(f"{service.capitalize()} does not answer: {briefly(error)}", subject=subject, hint=AGAIN)
+
+
+def not_signed_in(error: Exception, source: str) -> OctaviaError:
+    """The error that a login without a token means. ``source``: whose login it is, for people. It may pass: who runs for long tries again."""
+    status = getattr(error, "http_status", None)
+    if status in (401, 403):
+        return TransientError(f"refuses to sign in ({error}).", subject="Keystone", hint=f"look at {source}")
+    if status:
+        return TransientError(
+            f"cannot sign in ({error}).", subject="Keystone", hint=f"look at Keystone, and at {source}"
+        )
+    return Unreachable(
+        f"does not answer ({briefly(error)}).", subject="Keystone", hint=f"look at Keystone, and at {source}"
+    )
+
+
+def briefly(error: Exception) -> str:
+    """An error of a connection without the names of the libraries' classes: its own words, and the system's."""
+    words = str(error)
+    system = re.search(r"\[Errno -?\d+\] ([^'\")]+)", words)
+    return f"{words.partition(': HTTP')[0]}{f': {system.group(1)}' if system else ''}" if ": HTTP" in words else words
 
 
 def spoken(body: str) -> str:

@@ -168,7 +168,12 @@ class Session:
             **{name: value for name, value in given.items() if value}, api_timeout=self._settings.timeout,
             app_name="octavia-as-code",
         )  # fmt: skip
-        connection.authorize()
+        try:
+            connection.session.get_token()
+        except _MISCONFIGURED:
+            raise
+        except keystone.ClientException as error:
+            raise failures.not_signed_in(error, _source(connection)) from error
         for attribute in ("compute", "network", "image"):  # found before calls are made at once
             getattr(connection, attribute).get_endpoint()
         with contextlib.suppress(*_MISCONFIGURED):  # not every cloud has Barbican
@@ -206,3 +211,11 @@ class Session:
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._connection is not None:
             await asyncio.to_thread(self._connection.close)
+
+
+def _source(connection: Any) -> str:
+    """Where the login is written, and which Keystone it is for."""
+    name, auth_url = connection.config.name, connection.config.get_auth_args().get("auth_url")
+    file = openstack.config.OpenStackConfig().config_filename
+    where = f"cloud {name!r} of {file}" if file and name not in ("envvars", "defaults") else "OS_* in the environment"
+    return f"{where} (auth_url {auth_url})"
