@@ -31,7 +31,7 @@ from octavia_provider.controller.controller import LEASE_SECONDS
 from octavia_provider.controller.membership import Membership
 from octavia_provider.controller.orphans import look, require_none
 from octavia_provider.controller.status_cache import StatusCache
-from octavia_provider.kit import homes, logfile, paths
+from octavia_provider.kit import console, homes, logfile, paths
 from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError, Refused, TransientError
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import LOCAL_PROJECT, CloudDriver, ControlPlane, Store
@@ -176,7 +176,9 @@ async def _openstack(
         if not await store.read(lambda tx: any(process.alive for process in tx.control_planes())):
             await require_none(await look(made.cloud), store, str(settings.home), hint=OPENSTACK_HINT)
     except TransientError as error:  # it serves what it knows, and looks again
-        log.warning("OpenStack does not answer", error=str(error))
+        if settings.log_to == "file":
+            log_file = paths.log_file(settings.instance)
+            console.echo(f"{error}. It is tried again, with pauses up to 10 s; the log is {log_file}", err=True)
     return store, made
 
 

@@ -26,6 +26,7 @@ from octavia_provider.controller.housekeeping import Housekeeper
 from octavia_provider.controller.load_balancer import BalancerReconciler
 from octavia_provider.controller.membership import Membership
 from octavia_provider.controller.operations import Operations, agent_options
+from octavia_provider.controller.outage import FIRST_PAUSE, LONGEST_PAUSE
 from octavia_provider.controller.receivers import HeartbeatReceivers
 from octavia_provider.controller.shared_resources import SharedResourceReconciler
 from octavia_provider.controller.silence import HeartbeatTiming
@@ -38,6 +39,7 @@ from octavia_provider.ports import (
     Identity,
     Policy,
     Reconciler,
+    RemoteAllocation,
     Scope,
     Store,
     Visibility,
@@ -108,6 +110,7 @@ async def control_plane(
         housekeeper = Housekeeper(
             parts.store, parts.driver.cloud, controller, heartbeats, parts.status_cache,
             idle_seconds=facts.idle_seconds, when_idle=stop,
+            longest_pause=LONGEST_PAUSE if isinstance(parts.driver.networks, RemoteAllocation) else FIRST_PAUSE,
         )  # fmt: skip
         stack.push_async_callback(controller.stop)
         await controller.start()

@@ -21,6 +21,7 @@ from octavia_provider.ports import Cloud, Scope, Store, Watch
 from .controller import Controller
 from .heartbeats import Heartbeats
 from .orphans import HINT, OrphanCollector, look, orphans, sentence
+from .outage import FIRST_PAUSE, Outage
 from .status_cache import StatusCache
 
 log = structlog.get_logger(__name__)
@@ -32,7 +33,8 @@ RESOURCE_LOST = "It does not run in the cloud any more, and is made again"
 class Housekeeper:
     """Compares what the cloud has with what the store wants; ends the cloud, then the process, when all is gone.
 
-    ``when_idle`` is called after ``idle_seconds`` without any object (None: never).
+    ``when_idle`` is called after ``idle_seconds`` without any object (None: never). ``longest_pause``: seconds between two tries of
+    a cloud that does not answer, at most; one on this machine is tried again each second.
     """
 
     def __init__(
@@ -45,10 +47,12 @@ class Housekeeper:
         *,
         idle_seconds: float | None,
         when_idle: Callable[[], None],
+        longest_pause: float = FIRST_PAUSE,
     ) -> None:
         self._store, self._cloud, self._controller = store, cloud, controller
         self._heartbeats, self._status_cache = heartbeats, status_cache
         self._idle_seconds, self._when_idle = idle_seconds, when_idle
+        self._outage = Outage(lambda: asyncio.get_running_loop().time(), longest_pause)
         self._orphans = OrphanCollector(store, cloud, controller.events)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -71,19 +75,21 @@ class Housekeeper:
             again = False
             while True:
                 if not await self._scopes():
+                    self._outage.over("start")
                     again = False
                     await watch.changed()
                     continue
                 try:
                     await self._cloud.start()
                     await self._heartbeats.open(self._cloud)
+                    self._outage.over("start")
                     if again:
                         self._controller.poke_all()
                     await self._until_lost()
                 except (OctaviaError, OSError) as error:
-                    log.warning("no cloud", reason=str(error))
+                    pause = self._outage.failed("start", error)
                     await self._controller.events.record(Reason.CloudLost, str(error))
-                    await asyncio.sleep(1.0)
+                    await asyncio.sleep(pause)
                 again = True
                 self._heartbeats.close()
 
@@ -114,8 +120,8 @@ class Housekeeper:
                     await self._until_gone(watch, looked + INTERVAL - clock())
                     continue
                 if empty_since is None:
-                    if not await self._taken_down():
-                        await _changed(watch, 1.0)
+                    if (pause := await self._take_down()) is not None:
+                        await _changed(watch, pause)
                         continue
                     empty_since = clock()
                 if self._idle_seconds is not None and clock() - empty_since >= self._idle_seconds:
@@ -131,13 +137,14 @@ class Housekeeper:
                 while len(await self._controller.scopes(written)) == len(written):
                     written = await watch.changed()
 
-    async def _taken_down(self) -> bool:
-        """Whether the cloud is down; it stays up where something was asked for meanwhile."""
+    async def _take_down(self) -> float | None:
+        """None when the cloud is down, else seconds until the next try; it stays up where something was asked for meanwhile."""
         try:
-            return await self._cloud.stop(unless=self._needed)
+            down = await self._cloud.stop(unless=self._needed)
         except (OctaviaError, OSError) as error:
-            log.warning("the cloud does not end", reason=str(error))
-            return False
+            return self._outage.failed("look", error)
+        self._outage.over("look")
+        return None if down else FIRST_PAUSE
 
     async def _needed(self) -> bool:
         """Whether the cloud has to stay: something is wanted, or runs in it. What we delete is out of it by then, so what
@@ -159,7 +166,9 @@ class Housekeeper:
         try:
             await self._compare(scopes)
         except (OctaviaError, OSError) as error:
-            log.warning("the cloud does not answer", reason=str(error))
+            self._outage.failed("look", error)
+        else:
+            self._outage.over("look")
 
     async def _compare(self, scopes: list[Scope]) -> None:
         inventory = await self._cloud.inventory()

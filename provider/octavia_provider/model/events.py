@@ -47,7 +47,7 @@ class Reason(Enum):
         _EACH_COUNTS,
     )
     LeaseLost = WARNING, "This control plane does nothing more for the load balancer: another one has taken its lease."
-    CloudLost = ERROR, "The cloud does not answer; it is tried again every second."
+    CloudLost = ERROR, "The cloud does not answer; it is tried again, with growing pauses where it is OpenStack."
     BreakerOpened = (
         ERROR,
         "Too many amphorae are silent at once: the control plane suspects itself and replaces none. `data`: how many.",

@@ -11,9 +11,10 @@ from typing import Any, cast
 
 import pytest
 
-from octavia_provider.controller import housekeeping
+from octavia_provider.controller import housekeeping, outage
 from octavia_provider.controller.housekeeping import Housekeeper
 from octavia_provider.controller.status_cache import StatusCache
+from octavia_provider.model.errors import Unreachable
 from octavia_provider.ports import Inventory
 from octavia_provider.store import SqlStore, open_store
 
@@ -102,3 +103,28 @@ async def test_the_cloud_ends_with_the_last_scope(site: Site, cloud: Cloud, stor
         await until(lambda id_=id_: site.controller.reconciler(id_) is None)  # type: ignore[misc]
     async with asyncio.timeout(10):
         await cloud.stopped.wait()
+
+
+async def test_a_cloud_that_does_not_answer_is_told_of_once(
+    store: SqlStore, site: Site, cloud: Cloud, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is to be served, and whether something has to stay cannot be found out."""
+    tries, said = 0, []
+    log = SimpleNamespace(
+        warning=lambda event, **_: said.append(event), info=lambda event, **_: said.append(event)
+    )  # fmt: skip
+    monkeypatch.setattr(outage, "log", log)
+    monkeypatch.setattr(outage, "FIRST_PAUSE", 0.01)
+
+    async def stop(**_: Any) -> bool:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise Unreachable("does not answer", subject="Keystone")
+        cloud.stopped.set()
+        return True
+
+    cloud.stop = stop  # type: ignore[method-assign]
+    await store.write(lambda tx: tx.mark_deleting(["a", "b", "c"]))
+    await until(lambda: said == ["cloud.unreachable", "cloud.reachable"])
+    assert cloud.stopped.is_set()
