@@ -41,6 +41,7 @@ from .networks import (
     ListedSubnet,
     LocalAllocation,
     NetworkDirectory,
+    NetworkLookup,
     Networks,
     RemoteAllocation,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "MemberSubnets",
     "Named",
     "NetworkDirectory",
+    "NetworkLookup",
     "Networks",
     "Owner",
     "Policy",

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from .clouds import Vip
+from .identity import Named
 from .records import Record
 from .store import Transaction
 
@@ -85,6 +86,15 @@ class RemoteAllocation(Networks, Protocol):
 
     async def release(self, load_balancer_id: str, keep: Collection[str]) -> None:
         """Give back what was allocated for it but these addresses; () when it goes."""
+        ...
+
+
+@runtime_checkable
+class NetworkLookup(Protocol):
+    """A cloud that can be asked whether what a request names is there."""
+
+    async def missing(self, named: Collection[Named]) -> frozenset[Named]:
+        """Those that the control plane's own user does not find: of ``networks``, ``subnets`` and ``ports``."""
         ...
 
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from octavia_provider.model.errors import Conflict, Forbidden, Invalid, NotFound, Path, Violation
-from octavia_provider.ports import LOCAL_PROJECT, Allocation, Record, Vip
+from octavia_provider.ports import LOCAL_PROJECT, Allocation, Named, Record, Vip
 
 from . import names
 from .amphora_ports import AmphoraPorts
@@ -30,6 +31,12 @@ class OpenStackNetworks:
 
     def __init__(self, neutron: Neutron, amphora_ports: AmphoraPorts, nova: Nova) -> None:
         self._neutron, self._amphora_ports, self._nova = neutron, amphora_ports, nova
+
+    async def missing(self, named: Collection[Named]) -> frozenset[Named]:
+        """See ``ports.NetworkLookup.missing``."""
+        wanted = sorted(set(named), key=lambda one: (one.collection, one.id))
+        there = await asyncio.gather(*(self._neutron.exists(one.collection, one.id) for one in wanted))
+        return frozenset(one for one, found in zip(wanted, there, strict=True) if not found)
 
     async def allocate(self, load_balancer: Record) -> Allocation:
         """See ``ports.RemoteAllocation.allocate``."""
@@ -80,7 +87,7 @@ class OpenStackNetworks:
         except NotFound as error:
             if again:
                 return None
-            raise Invalid([Violation(path, error.message)]) from error
+            raise _absent(error, path) from error
         if not port["fixed_ips"]:
             raise Invalid([Violation(path, f"port {id_} has no address")])
         return port
@@ -145,7 +152,13 @@ class OpenStackNetworks:
         try:
             return dict(await asked)
         except NotFound as error:
-            raise Invalid([Violation(path, error.message)]) from error
+            raise _absent(error, path) from error
+
+
+def _absent(error: NotFound, path: Path) -> Invalid:
+    """What the spec names is not there. ``path`` ends in ``vip_network_id``, ``subnet_id`` and the like."""
+    noun = str(path[-1]).removeprefix("vip_").removesuffix("_id")
+    return Invalid([Violation(path, f"{error.message}; openstack {noun} list shows what there is")])
 
 
 def _additional(spec: Mapping[str, Any]) -> Iterator[tuple[Path, Mapping[str, Any]]]:

@@ -94,6 +94,10 @@ class Neutron:
         except Conflict as error:
             raise TransientError(error.message, subject=error.subject, hint=error.hint) from error
 
+    async def exists(self, path: str, id_: str) -> bool:
+        """Whether there is one of this id in a collection."""
+        return await self._session.find(SERVICE, f"/{path}/{id_}") is not None
+
     async def port(self, id_: str) -> Json:
         """A port; ``NotFound``."""
         return dict((await self._session.get(SERVICE, f"/ports/{id_}"))["port"])
