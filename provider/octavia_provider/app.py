@@ -7,7 +7,6 @@ import asyncio
 import datetime as dt
 import fcntl
 import gc
-import json
 import os
 import signal
 import socket
@@ -31,7 +30,7 @@ from octavia_provider.controller.controller import LEASE_SECONDS
 from octavia_provider.controller.membership import Membership
 from octavia_provider.controller.orphans import look, require_none
 from octavia_provider.controller.status_cache import StatusCache
-from octavia_provider.kit import console, homes, logfile, paths
+from octavia_provider.kit import console, home_cloud, homes, logfile, paths
 from octavia_provider.model.errors import Conflict, Forbidden, OctaviaError, Refused, TransientError
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import LOCAL_PROJECT, CloudDriver, ControlPlane, Store
@@ -48,7 +47,7 @@ OPENSTACK_HINT = "put the store that made them back, or `octaviactl adopt --rest
 
 
 def serve(settings: Settings) -> None:
-    """Run the embedded control plane until it is stopped, or idle. ``Conflict`` when one runs already."""
+    """Run a control plane until it is stopped, or idle. ``Conflict`` when one runs already."""
     if settings.name is not None and settings.database is None:
         hint = "octaviactl serve --database URL, or OCTAVIA_DATABASE: docs/how-to/postgresql.md"
         raise Refused("needs a database that control planes can share", subject=f"--name {settings.name}", hint=hint)
@@ -113,7 +112,7 @@ async def embedded(settings: Settings, *, stop: Callable[[], None]) -> AsyncIter
         stack.push_async_callback(agents.close)
         # The lock admits one control plane of a name at a time: who starts after a crash takes up the leases of the dead
         # one at once, since they are its own. What that one had on the way has a smaller revision.
-        holder = settings.name or f"embedded {settings.home}"
+        holder = settings.name or f"{settings.cloud} {settings.home}"
         parts = Parts(
             store=store,
             driver=cloud_driver,
@@ -168,8 +167,7 @@ async def _openstack(
     stack.push_async_callback(store.close)
     if settings.database is not None:
         await _claim(store, settings.home, "OpenStack")
-    written = {"os_cloud": chosen.cloud, "control_plane": store.control_plane_id}
-    paths.openstack_file(settings.home).write_text(f"{json.dumps(written)}\n")  # for octaviactl
+    home_cloud.write(settings.home, os_cloud=chosen.cloud, control_plane=store.control_plane_id)
     made = driver(chosen, store.control_plane_id)
     stack.push_async_callback(made.cloud.close)
     try:

@@ -208,18 +208,18 @@ async def _inspect_copy(home: Path, cloud: Any) -> tuple[str, list[Orphan]] | No
 
 
 async def _restore(home: Path, cloud: Any, inspection: _Inspection, output: _Output, *, yes: bool) -> None:
-    from octavia_provider.kit import paths
+    from octavia_provider.kit import home_cloud, paths
 
     copy = await _inspect_copy(home, cloud)
     if copy is None:
         raise NotFound(
             "there is no copy of the store that the key fits.", subject=str(home),
-            hint="put a backup of octavia.db and octavia.key in their places, or `octaviactl adopt --let-go`",
+            hint=f"put a backup of octavia.db and octavia.key in their places, or `{_let_go_command(home)}`",
         )  # fmt: skip
     if _is_older(copy[1], inspection):
         raise Conflict(
             f"the store's copy of {copy[0]} knows less of what runs than the store itself.", subject=str(home),
-            hint=f"`octaviactl adopt --let-go`, which {_let_go_effect(inspection)}",
+            hint=f"`{_let_go_command(home)}`, which {_let_go_effect(inspection)}",
         )  # fmt: skip
     if not yes:
         question = f"Put the store's copy of {copy[0]} back? What was changed after it is not in it."
@@ -242,7 +242,7 @@ async def _restore(home: Path, cloud: Any, inspection: _Inspection, output: _Out
     output.tell(
         f"Next: {_let_go_command(home)}, which ends these"
         if unknown
-        else "Next: octaviactl start, and `up` for what changed since"
+        else f"Next: {home_cloud.start_hint(home)}; then `up` for what changed since"
     )
 
 

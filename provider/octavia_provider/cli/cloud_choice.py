@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -56,8 +55,8 @@ def openstack(
     written = written_down(home)
     name = os_cloud or os.environ.get("OCTAVIA_OS_CLOUD") or (written or {}).get("os_cloud")
     chosen = cloud or os.environ.get("OCTAVIA_CLOUD") or ("embedded" if written is None else "openstack")
-    if chosen == "embedded" and cloud is not None and written is not None:
-        hint = f"leave out --cloud, or name another home; {paths.openstack_file(home)} says so"
+    if chosen == "embedded" and written is not None:
+        hint = f"leave out --cloud and OCTAVIA_CLOUD, or name another home; {paths.openstack_file(home)} says so"
         raise Refused("its control plane makes amphorae in OpenStack", subject=str(home), hint=hint)
     if chosen == "openstack":
         from octavia_provider.clouds.openstack import require_client
@@ -70,15 +69,12 @@ def openstack(
 
 def written_down(home: Path) -> dict[str, Any] | None:
     """What a control plane on OpenStack has written into its home; None: there is none."""
-    from octavia_provider.kit import paths
+    from octavia_provider.kit import home_cloud, paths
 
     try:
-        found: dict[str, Any] = json.loads(paths.openstack_file(home).read_text())
-    except FileNotFoundError:
-        return None
+        return home_cloud.openstack(home)
     except (OSError, ValueError) as error:
         raise Refused(f"cannot be read: {error}", subject=str(paths.openstack_file(home))) from error
-    return found
 
 
 def known(home: Path, endpoint: str | None) -> Known | None:

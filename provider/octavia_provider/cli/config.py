@@ -47,7 +47,7 @@ def config(
         raise click.UsageError("--shipped goes with --diff")
     client = options.running_client(home, endpoint)
     if client is None:
-        raise Unreachable("does not run.", subject="the control plane", hint="octaviactl start")
+        raise Unreachable("does not run.", subject="the control plane", hint=options.start_hint(home))
     found = _balancers(client, load_balancers)
     if apply_:
         _apply(client, found, as_json=as_json)

@@ -118,18 +118,18 @@ def _installation(where: Path) -> Iterator[Finding]:
 
 def _control_plane(where: Path) -> Finding:
     from octavia_provider.client import embedded
-    from octavia_provider.kit import paths
+    from octavia_provider.kit import home_cloud, paths
     from octavia_provider.store import offline
 
-    name = "control plane"
+    name, start = "control plane", home_cloud.start_hint(where)
     try:
         if embedded.running(where):
             return Finding(name, True, RUNS)
         if (elsewhere := paths.database_url(where)).exists():
             detail = f"does not run, and its state is in {elsewhere.read_text().strip()}: nobody watches or heals what there is"
-            return Finding(
-                name, False, detail, "octaviactl serve --database URL, or octaviactl service install --database URL"
-            )
+            fix = "octaviactl serve --database URL, or octaviactl service install --database URL"
+            on_openstack = f"{home_cloud.start_command(where)} --database URL"
+            return Finding(name, False, detail, on_openstack if home_cloud.is_openstack(where) else fix)
         balancers = [one.name for one in offline.objects(paths.database(where)) if one.kind == "load_balancer"]
     except OctaviaError as error:
         return Finding(name, False, error.message, error.hint)
@@ -138,9 +138,15 @@ def _control_plane(where: Path) -> Finding:
             name, False, f"does not run, and {error}", "put the database back from a copy, or: octaviactl purge"
         )
     if not balancers:
-        return Finding(name, True, "does not run; it starts when `up` makes something")
+        ok, who = (
+            (False, "`up` starts none")
+            if home_cloud.is_openstack(where)
+            else (True, "it starts when `up` makes something")
+        )
+        return Finding(name, ok, f"does not run; {who}", "" if ok else start, needed=ok)
     detail = f"does not run: nobody watches or heals {', '.join(balancers[:5])}{' and more' * (len(balancers) > 5)}"
-    return Finding(name, False, detail, "octaviactl start; octaviactl service install, to have it at every boot")
+    boot = f"octaviactl service install{' --config FILE' * home_cloud.is_openstack(where)}, to have it at every boot"
+    return Finding(name, False, detail, f"{start}; {boot}")
 
 
 def _login() -> Iterator[Finding]:

@@ -91,7 +91,7 @@ class connected:  # noqa: N801 - reads as a word: with connected(…) as client
     def __init__(self, home: str | None, endpoint: str | None) -> None:
         self._client = options.running_client(home, endpoint)
         if self._client is None:
-            raise _Coded(Unreachable("does not run.", subject="the control plane", hint="octaviactl start"))
+            raise _Coded(Unreachable("does not run.", subject="the control plane", hint=options.start_hint(home)))
 
     def __enter__(self) -> Client:
         if self._client is None:

@@ -38,7 +38,7 @@ def ids(kinds: tuple[str, ...], home: str | None, endpoint: str | None, as_json:
     """
     client = options.running_client(home, endpoint)
     if client is None:
-        raise Unreachable("does not run.", subject="the control plane", hint="octaviactl start")
+        raise Unreachable("does not run.", subject="the control plane", hint=options.start_hint(home))
     selected = {_KIND_NAMES[word] for word in kinds} or set(KINDS)
     found = [item for item in _list_all(client, selected) if item[0] in selected]
     if as_json:

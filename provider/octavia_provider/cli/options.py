@@ -61,6 +61,13 @@ def running_client(home: str | None, endpoint: str | None) -> Client | None:
     return None
 
 
+def start_hint(home: str | None) -> str:
+    """What starts the control plane of the home."""
+    from octavia_provider.kit import home_cloud, paths
+
+    return home_cloud.start_hint(paths.home(home))
+
+
 def control_plane(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options that name a control plane."""
     return home(endpoint(command))

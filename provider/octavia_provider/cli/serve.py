@@ -3,18 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from octavia_provider.model.errors import PermanentError
+from octavia_provider.model.errors import PermanentError, Refused
 
 from . import options
 
 if TYPE_CHECKING:
     from octavia_provider.settings import Settings
+    from octavia_provider.store.offline import Known
 
 
 @click.command()
@@ -105,8 +106,10 @@ def serve(
         "log_level": log_level,
     }
     settings = _settings({n: v for n, v in given.items() if v is not None} | ({"idle_seconds": None} if stay else {}))
-    if settings.cloud == "embedded":
-        _preflight(paths.home(home))
+    objects = _objects(settings.home)
+    _require_cloud(settings.home, settings.cloud, objects)
+    if settings.cloud == "embedded" and objects == []:
+        _preflight()
     if check:
         return
     from octavia_provider import app
@@ -134,17 +137,29 @@ def _spelling(name: str, given: Mapping[str, Any]) -> str:
     return f"--{name.replace('_', '-')}" if name in given else f"OCTAVIA_{name.upper()}"
 
 
-def _preflight(where: Path) -> None:
-    """Fail before anything is created. Existing load balancers are served whatever the machine lacks."""
-    from octavia_provider.clouds.netns import doctor
+def _objects(where: Path) -> Sequence[Known] | None:
+    """What the store of the home has; None where it cannot be read, which opening it reports."""
     from octavia_provider.kit import paths
     from octavia_provider.store import offline
 
     try:
-        if offline.objects(paths.database(where)):
-            return
+        return offline.objects(paths.database(where))
     except OSError:
-        return  # opening the store reports the error
+        return None
+
+
+def _require_cloud(where: Path, cloud: str, objects: Sequence[Known] | None) -> None:
+    """Fail before anything is created where the home belongs to another cloud: all of it would be lost there, or made twice."""
+    from octavia_provider.kit import home_cloud
+
+    if (problem := home_cloud.problem(where, cloud, {one.kind for one in objects or ()})) is not None:
+        raise Refused(problem.message, subject=f"the home {where}", hint=problem.hint)
+
+
+def _preflight() -> None:
+    """Fail before anything is created. Existing load balancers are served whatever the machine lacks."""
+    from octavia_provider.clouds.netns import doctor
+
     missing = doctor.lacking()
     if missing:
         raise PermanentError(

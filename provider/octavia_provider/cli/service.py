@@ -60,6 +60,7 @@ def install(
     from octavia_provider.render import systemd
 
     _require_no_password(database)
+    _require_cloud(paths.home(home), config_file)
     unit = _unit(name)
     text = systemd.unit(
         python=sys.executable, home=paths.home(home), templates_dir=templates_dir, database=database, name=name,
@@ -104,6 +105,19 @@ def _unit(name: str | None) -> Path:
             f"{name!r} is no name of a control plane: small letters, digits and hyphens", param_hint="--name"
         )
     return UNITS / (f"octavia-{name}.service" if name else "octavia.service")
+
+
+def _require_cloud(home: Path, config_file: Path | None) -> None:
+    """The service would be refused at each start: a unit has no environment, so the file of settings names its cloud."""
+    from octavia_provider.kit import home_cloud
+
+    from . import settings_file
+
+    cloud = (settings_file.read(config_file).get("cloud") if config_file else None) or home_cloud.EMBEDDED
+    if (problem := home_cloud.problem(home, cloud)) is not None:
+        hint = '--config FILE, in which stands cloud = "openstack": docs/reference/settings.md'
+        hint = hint if cloud == home_cloud.EMBEDDED else problem.hint
+        raise Refused(f"{problem.message} at each boot", subject=f"the home {home}", hint=hint)
 
 
 def _require_no_password(database: str | None) -> None:

@@ -18,12 +18,7 @@ PREFIX = "OCTAVIA_"
 
 def take(file: Path) -> bool:
     """Take the settings of a file. Answers whether it says that the control plane stays. ``Refused`` where it cannot be read."""
-    try:
-        given = tomllib.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Refused(f"cannot be read: {error.strerror}", subject=f"--config {file}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise Refused(f"is no TOML: {error}", subject=f"--config {file}", hint="docs/reference/settings.md") from None
+    given = read(file)
     stay = given.pop(STAY, False)
     if wrong := [
         *_strangers(given),
@@ -34,6 +29,16 @@ def take(file: Path) -> bool:
         if not os.environ.get(name):
             os.environ[name] = value
     return bool(stay)
+
+
+def read(file: Path) -> dict[str, Any]:
+    """What stands in a file; ``Refused`` where it cannot be read."""
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise Refused(f"cannot be read: {error.strerror}", subject=f"--config {file}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise Refused(f"is no TOML: {error}", subject=f"--config {file}", hint="docs/reference/settings.md") from None
 
 
 def _variables(given: Mapping[str, Any], prefix: str = PREFIX) -> Iterator[tuple[str, str]]:

@@ -36,7 +36,8 @@ def start(*, home: str | None, timeout: float, no_wait: bool, as_json: bool) -> 
     traffic flows through every load balancer that should serve.
 
     It makes again whatever should be there and is not. `octaviactl service install` starts it at every boot. An `up` that
-    finds nothing to change makes no request to the control plane, so it does not start it.
+    finds nothing to change makes no request to the control plane, so it does not start it. A home that belongs to OpenStack has
+    settings that this command does not know: there it says what to run.
     """
     from octavia_provider.client import embedded
     from octavia_provider.client.deadline import Deadline

@@ -78,7 +78,8 @@ class Waiting:
             raise self._gone() from None
         except (Unreachable, DoesNotRun) as error:
             message = f"{error.message.removesuffix('.')}; what was begun goes on as soon as a control plane runs"
-            raise Unreachable(message, subject=error.subject, hint="octaviactl start") from None
+            hint = error.hint if isinstance(error, DoesNotRun) else "octaviactl start"
+            raise Unreachable(message, subject=error.subject, hint=hint) from None
 
     def _gone(self) -> NotFound:
         return NotFound("it is gone, or being deleted", subject=self._of, hint="octaviactl events")

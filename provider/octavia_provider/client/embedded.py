@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from octavia_provider import __version__
-from octavia_provider.kit import homes, logs, paths
+from octavia_provider.kit import home_cloud, homes, logs, paths
 from octavia_provider.model.errors import (
     Conflict,
     Forbidden,
@@ -85,8 +85,9 @@ def _require_running(home: Path, _deadline: Deadline, *, after: Path | None = No
     if running(home):
         return _socket(_running(home, after))
     raise DoesNotRun(
-        f"does not run (home: {home}), and nothing is started for a look.", subject=SUBJECT, hint="octaviactl serve"
-    )
+        f"does not run (home: {home}), and nothing is started for a look.", subject=SUBJECT,
+        hint=home_cloud.start_hint(home),
+    )  # fmt: skip
 
 
 def running(home: Path) -> bool:
@@ -133,7 +134,7 @@ def ensure_running(home: Path, deadline: Deadline, *, after: Path | None = None)
             if not running(home):
                 _start(home, deadline)
     instance = _running(home, after)
-    if instance == home:  # one with a name is restarted by who started it
+    if instance == home and not home_cloud.is_openstack(home):  # others are restarted by who started them
         _match_version(home, deadline)
     return _socket(instance)
 
@@ -267,7 +268,7 @@ def _start_error(home: Path, log_offset: int, what: str) -> OctaviaError:
         lines = file.read().decode(errors="replace").splitlines()
     message, hint = _last_error(lines)
     if not message and homes.is_disk_full(home):  # a full disk leaves no error in the log
-        message, hint = "its disk is full.", f"make room on the disk of {home}, then: octaviactl start"
+        message, hint = "its disk is full.", f"make room on the disk of {home}, then: {home_cloud.start_command(home)}"
     hint = hint or f"octaviactl doctor, and the log {paths.log_file(home)}"
     return PermanentError(f"{what}: {message}" if message else f"{what}.", subject=SUBJECT, hint=hint)
 
