@@ -32,6 +32,8 @@ RENAMED_PREFIXES = (
     "octavia.key.lost-",
 )
 
+BESIDE = ", and the embedded cloud that is in it too"
+
 
 @click.command()
 @options.home
@@ -75,14 +77,17 @@ def purge(
     embedded.require_private(where)
     is_openstack, name = cloud_choice.openstack(where, cloud=cloud, os_cloud=os_cloud, config_file=config_file)
     found = _in_openstack(where, name) if is_openstack and not keep_cloud else []
+    beside = is_openstack and (where / "cloud").is_dir()  # an embedded control plane served this home too
     if not yes:
-        console.confirm(f"Remove the installation in {where}, {_included(found, is_openstack)}?", err=as_json)
+        console.confirm(
+            f"Remove the installation in {where}, {_included(found, is_openstack)}{BESIDE * beside}?", err=as_json
+        )
     logfile.configure(None, level="warning")  # the cloud is deleted in this process; its log lines are not output
     embedded.stop(where, Deadline(60.0))
-    if not is_openstack:
-        _take_down_embedded(where)
-    elif not keep_cloud:
+    if is_openstack and not keep_cloud:
         found = _delete_in_openstack(where, name)
+    if beside or not is_openstack:
+        _take_down_embedded(where)
     for path in sorted(where.iterdir()):
         if path.name in OWN_FILES or path.name.startswith(RENAMED_PREFIXES):
             _remove(path)
@@ -91,8 +96,9 @@ def purge(
     if not foreign:
         where.rmdir()
         line = f"removed {where}"
-    facts = {"in_cloud": len(found)} if is_openstack else {}
-    options.print_result(_told(found) + line, as_json=as_json, home=str(where), removed=True, left=foreign, **facts)
+    line = _told(found) + "ended the embedded cloud; " * beside + line
+    facts = {"in_cloud": len(found), "embedded_cloud_ended": beside} if is_openstack else {}
+    options.print_result(line, as_json=as_json, home=str(where), removed=True, left=foreign, **facts)
 
 
 def _included(found: list[Any], is_openstack: bool) -> str:
