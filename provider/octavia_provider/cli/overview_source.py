@@ -69,7 +69,7 @@ def offline_overview(home: Path, unreachable: Unreachable | None) -> dict[str, A
 
     objects: list[offline.Known] = []
     amphorae: list[tuple[str, str]] = []
-    reason = str(unreachable) if unreachable else None
+    reason = str(unreachable) if unreachable else _starting(home)
     if (elsewhere := paths.database_url(home)).exists():
         reason = f"{reason or 'The control plane does not run.'} Its state is in {elsewhere.read_text().strip()}."
     try:
@@ -95,6 +95,15 @@ def offline_overview(home: Path, unreachable: Unreachable | None) -> dict[str, A
         elif obj.kind in list_keys:
             result[list_keys[obj.kind]].append({**_node(obj), "address": obj.spec.get("address")})
     return result
+
+
+def _starting(home: Path) -> str | None:
+    """That one has the home and does not answer yet, where it is so. One that waits for OpenStack takes seconds."""
+    from octavia_provider.kit import locks, paths
+
+    every = (locks.holder(paths.serve_lock(instance)) for instance in paths.instances(home))
+    pid = next((one for one in every if one is not None), None)
+    return None if pid is None else f"A control plane starts here (pid {pid}), or ends: octaviactl logs."
 
 
 def _balancer(balancer: Any, parts: Sequence[Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from octavia_provider.model.errors import PermanentError, Unreachable
 from . import exit_codes, health, options, overview_source, tree
 
 NOT_RUNNING = "No control plane runs here. One starts when `up` changes something, or by: octaviactl start"
+NOT_ON_OPENSTACK = "No control plane runs here, and `up` starts none on OpenStack. Try: {}"
 
 
 @click.command(
@@ -47,20 +48,20 @@ def status(
     while True:
         overview = _fetch(names, home, endpoint)
         if not watch:
-            _show(overview, names, as_json=as_json)
+            _show(overview, names, home, as_json=as_json)
             _exit(overview)
         if overview != last or (sys.stdout.isatty() and not as_json):
-            _redraw(overview, names, as_json=as_json)
+            _redraw(overview, names, home, as_json=as_json)
         last = overview
         time.sleep(interval)
 
 
-def _redraw(overview: dict[str, Any], names: tuple[str, ...], *, as_json: bool) -> None:
+def _redraw(overview: dict[str, Any], names: tuple[str, ...], home: str | None, *, as_json: bool) -> None:
     if as_json:
         console.echo_json(overview, indent=None)
         return
     click.clear()  # does nothing without a terminal
-    _show(overview, names, as_json=False)
+    _show(overview, names, home, as_json=False)
 
 
 def _fetch(names: tuple[str, ...], home: str | None, endpoint: str | None) -> dict[str, Any]:
@@ -117,11 +118,11 @@ def _exit(overview: dict[str, Any]) -> None:
     sys.exit(health.exit_code(list(health.problems(overview))))
 
 
-def _show(overview: dict[str, Any], names: tuple[str, ...], *, as_json: bool) -> None:
+def _show(overview: dict[str, Any], names: tuple[str, ...], home: str | None, *, as_json: bool) -> None:
     if as_json:
         console.echo_json({**overview, "troubles": [str(one) for one in _problems(overview)]})
         return
-    for line in _lines(overview, names):
+    for line in _lines(overview, names, home):
         console.echo(*line)
 
 
@@ -129,17 +130,27 @@ def _problems(overview: dict[str, Any]) -> list[health.Problem]:
     return list(health.problems(overview)) if overview["control_plane"] else []
 
 
-def _lines(overview: dict[str, Any], names: tuple[str, ...]) -> Iterator[tree.Line]:
+def _not_running(home: str | None) -> str:
+    from octavia_provider.kit import home_cloud, paths
+
+    is_openstack = home_cloud.is_openstack(paths.home(home))
+    return NOT_ON_OPENSTACK.format(options.start_hint(home)) if is_openstack else NOT_RUNNING
+
+
+def _lines(overview: dict[str, Any], names: tuple[str, ...], home: str | None) -> Iterator[tree.Line]:
     facts = overview["control_plane"]
     if facts is not None:
         yield (styled(f"control plane {facts['version']}, pid {facts['pid']}, {facts['home']}", dim=True),)
         for process in overview.get("control_planes", ()):
             yield (styled(f"  {health.control_plane(process)}", dim=True),)
     elif not overview["load_balancers"] and not overview["reason"]:
-        yield (NOT_RUNNING,)
+        yield (_not_running(home),)
         return
     else:
-        yield (styled(overview["reason"] or "The control plane does not run. Try: octaviactl start", fg="yellow"),)
+        reason = overview["reason"] or f"The control plane does not run. Try: {options.start_hint(home)}"
+        yield (styled(reason, fg="yellow"),)
+        if not overview["load_balancers"]:
+            return
         yield ("How things are is unknown; nothing is watched or healed. This is what the store knows:",)
     yield from tree.balancers(overview)
     if facts is not None:

@@ -80,7 +80,7 @@ def summary(found: list[Problem]) -> Iterator[Line]:
 
 def _balancer(balancer: Node) -> Branch:
     published = balancer.get("published_address")
-    addresses = ", ".join([str(balancer["vip_address"]), *balancer.get("additional_vips", ())])
+    addresses = ", ".join([balancer["vip_address"] or "no VIP yet", *balancer.get("additional_vips", ())])
     where = addresses + (f" → {published}" if published else "")
     head = Branch((styled(name(balancer), bold=True), f"  {where}  ", _statuses(balancer), _stats(balancer)))
     if warning := balancer.get("last_warning"):
