@@ -21,6 +21,7 @@ Nothing is imported before ``octaviactl serve --cloud openstack`` asks for it.
 from __future__ import annotations
 
 import importlib.util
+import sys
 from typing import Any
 
 from pydantic import ValidationError
@@ -35,7 +36,7 @@ HOW_TO = "docs/how-to/openstack.md"
 def require_client() -> None:
     """``Refused`` where the client's package is not installed."""
     if importlib.util.find_spec("openstack") is None:
-        hint = "pip install --require-hashes -r requirements/openstack.txt"
+        hint = f"{sys.prefix}/bin/pip install --require-hashes -r requirements/openstack.txt"
         raise Refused("needs the package openstacksdk", subject="--cloud openstack", hint=hint)
 
 
