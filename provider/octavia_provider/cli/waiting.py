@@ -78,7 +78,7 @@ class Waiting:
             raise self._gone() from None
         except (Unreachable, DoesNotRun) as error:
             message = f"{error.message.removesuffix('.')}; what was begun goes on as soon as a control plane runs"
-            hint = error.hint if isinstance(error, DoesNotRun) else "octaviactl start"
+            hint = (error.hint if isinstance(error, DoesNotRun) else "") or "octaviactl start"
             raise Unreachable(message, subject=error.subject, hint=hint) from None
 
     def _gone(self) -> NotFound:
