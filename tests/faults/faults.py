@@ -65,11 +65,7 @@ def kill_control_plane(stack: Stack) -> Condition:
 def kill_agent(stack: Stack) -> Condition:
     old = stack.site.agent()
     os.kill(old, signal.SIGKILL)
-    return lambda: agents(stack) not in ([], [old]) and online(stack)
-
-
-def agents(stack: Stack) -> list[int]:
-    return [pid for pid in stack.site.processes() if command(pid)[-2:] == ["-m", "octavia_amphora.main"]]
+    return lambda: stack.site.agents() not in ([], [old]) and online(stack)
 
 
 def kill_worker(stack: Stack) -> Condition:
@@ -103,7 +99,7 @@ def kill_relay(stack: Stack) -> Condition:
 def kill_first_process(stack: Stack) -> Condition:
     agent = stack.site.agent()
     os.kill(parent(agent), signal.SIGKILL)
-    return lambda: agents(stack) not in ([], [agent]) and online(stack)
+    return lambda: stack.site.agents() not in ([], [agent]) and online(stack)
 
 
 def kill_holder(stack: Stack) -> Condition:
@@ -141,7 +137,7 @@ def hang_agent_and_spoil_its_settings(stack: Stack) -> Condition:
     old = stack.site.agent()
     assert stack.site.in_amphora("sh", "-c", ": > /etc/octavia-amphora/agent.json").returncode == 0
     os.kill(old, signal.SIGSTOP)
-    return lambda: agents(stack) not in ([], [old]) and online(stack)
+    return lambda: stack.site.agents() not in ([], [old]) and online(stack)
 
 
 def hang_control_plane(stack: Stack) -> Condition:
@@ -161,7 +157,9 @@ def fill_disk(stack: Stack) -> Condition:
         agent = stack.site.agent()
         os.kill(agent, signal.SIGKILL)
         until(
-            lambda: agents(stack) not in ([], [agent]) and online(stack), what="the agent to be there again", seconds=60
+            lambda: stack.site.agents() not in ([], [agent]) and online(stack),
+            what="the agent to be there again",
+            seconds=60,
         )
     until(lambda: _can_change(stack), what="a change with space again", seconds=60)
     return lambda: online(stack)
@@ -273,7 +271,7 @@ def garble_records(stack: Stack) -> Condition:
     for path in (stack.site.home / "cloud" / "amphorae").glob("*/*/*.json"):
         path.write_bytes(b"\x00garbage")
     os.kill(agent, signal.SIGKILL)
-    until(lambda: agents(stack) not in ([], [agent]), what="the agent to be started anew")
+    until(lambda: stack.site.agents() not in ([], [agent]), what="the agent to be started anew")
     until(lambda: _can_change(stack), what="a change to be put in force", seconds=60)
     return lambda: online(stack)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from netns.installation import Installation, installation
-from netns.processes import command, parent
+from netns.processes import agents_among, parent
 from netns.traffic import until
 from octavia_provider.client.deadline import Deadline
 
@@ -209,13 +209,12 @@ def member_host(site: Installation, network: dict[str, Any], name: str = "member
 def agents(holder: int) -> dict[str, int]:
     """All agents' processes by their amphorae's ids."""
     found = {}
-    for pid in descendants(holder):
-        if command(pid)[-2:] == ["-m", "octavia_amphora.main"]:
-            try:
-                settings = json.loads((Path(f"/proc/{pid}") / SETTINGS).read_bytes())
-            except (OSError, ValueError):
-                continue
-            found[str(settings["amphora_id"])] = pid
+    for pid in agents_among(descendants(holder)):
+        try:
+            settings = json.loads((Path(f"/proc/{pid}") / SETTINGS).read_bytes())
+        except (OSError, ValueError):
+            continue
+        found[str(settings["amphora_id"])] = pid
     return found
 
 

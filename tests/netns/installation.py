@@ -23,7 +23,7 @@ from octavia_provider.client.client import Client
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.kit import paths
 
-from .processes import all_processes, command, parent, started
+from .processes import agents_among, all_processes, command, parent, started
 from .traffic import Load, ask, shares, until
 
 __all__ = ["Installation", "Load", "Stack", "answers", "ask", "installation", "make_stack", "shares", "until"]
@@ -169,7 +169,11 @@ class Installation:
 
     def agent(self) -> int:
         """The process id of the one agent."""
-        return next(pid for pid in self.processes() if command(pid)[-2:] == ["-m", "octavia_amphora.main"])
+        return self.agents()[0]
+
+    def agents(self) -> list[int]:
+        """The process ids of all agents, as seen from outside."""
+        return agents_among(self.processes())
 
     def masters(self) -> list[int]:
         """The process ids of the masters of the amphorae's haproxies."""

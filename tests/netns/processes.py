@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -25,6 +26,12 @@ def parent(pid: int) -> int:
         state, parent = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
         return int(parent) if state != "Z" else 0
     return 0
+
+
+def agents_among(pids: Iterable[int]) -> list[int]:
+    """Those that are agents. What an agent starts is called as the agent is for a moment, until it is another program."""
+    found = [pid for pid in pids if "octavia_amphora.main" in command(pid)]
+    return [pid for pid in found if parent(pid) not in found]
 
 
 def started(pid: int) -> int:

@@ -29,6 +29,7 @@ from octavia_provider.model.kinds import PARENTS
 
 from .clouds import processes_of
 from .installation import SERVER, Installation, until
+from .processes import agents_among
 
 ENGINES = ("embedded", "pulumi")
 STACK = "dev"
@@ -312,7 +313,7 @@ class Project:
     def agents(self) -> list[int]:
         """The agents' processes; none where there is no cloud."""
         with contextlib.suppress(AssertionError, OSError):
-            return [pid for pid in processes_of(self.site.holder) if b"\0octavia_amphora.main\0" in command_line(pid)]
+            return agents_among(processes_of(self.site.holder))
         return []
 
     def mine(self, word: str) -> list[int]:

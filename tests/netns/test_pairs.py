@@ -17,7 +17,7 @@ from octavia_provider.client import events
 from octavia_provider.client.deadline import Deadline
 
 from .installation import Installation, Load, Stack, ask, make_stack, shares, until
-from .processes import command, parent
+from .processes import parent
 from .stacks import REPOSITORY, Project
 
 PAIR = '{"loadbalancer_topology": "ACTIVE_STANDBY", "vrrp_advertisement_interval": 0.1}'
@@ -34,13 +34,9 @@ def roles(site: Installation) -> dict[str, str]:
     return {one["id"]: one["role"] for one in found if one["status"] == "ALLOCATED"}
 
 
-def agents(site: Installation) -> list[int]:
-    return [pid for pid in site.processes() if command(pid)[-2:] == ["-m", "octavia_amphora.main"]]
-
-
 def owner(site: Installation, vip: str) -> list[int]:
     """The agents of the amphorae whose interface has the VIP."""
-    return [pid for pid in agents(site) if f" {vip}/" in addresses(pid)]
+    return [pid for pid in site.agents() if f" {vip}/" in addresses(pid)]
 
 
 def addresses(agent: int) -> str:

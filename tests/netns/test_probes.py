@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import http.client
+import os
+import signal
 import sys
 from typing import Any
 
@@ -132,20 +134,16 @@ def test_ping__a_host_that_is_gone_and_the_deaths_of_haproxy_and_agent(site: Ins
     assert answers(stack) == {"m1"}
     lines = site.inside("ps", "-eo", "pid=,args=").stdout.splitlines()
     haproxies = [line.split()[0] for line in lines if "haproxy -Ws" in line]
-    agents = [line.split()[0] for line in lines if line.split()[-2:] == ["-m", "octavia_amphora.main"]]
-    site.inside("kill", "-9", *agents)
-    until(lambda: _agents(site) not in ([], agents))
+    agents = site.agents()
+    for agent in agents:
+        os.kill(agent, signal.SIGKILL)
+    until(lambda: site.agents() not in ([], agents))
     assert answers(stack) == {"m1"}
     site.inside("kill", "-9", *haproxies)
     until(lambda: status(stack, "m1") == "ONLINE" and _answers(stack) == {"m1"}, what="haproxy to be started again")
     assert answers(stack) == {"m1"}
     assert site.inside(*enter, "nft", "delete table ip t").returncode == 0
     until(lambda: status(stack, "m2") == "ONLINE" and answers(stack) == {"m1", "m2"})
-
-
-def _agents(site: Installation) -> list[str]:
-    lines = site.inside("ps", "-eo", "pid=,args=").stdout.splitlines()
-    return [line.split()[0] for line in lines if line.split()[-2:] == ["-m", "octavia_amphora.main"]]
 
 
 def _answers(stack: Stack) -> set[str]:

@@ -20,7 +20,7 @@ import pytest_asyncio
 from octavia_provider.ports import AgentRefused
 
 from .clouds import get, in_cloud, inside
-from .processes import command
+from .processes import agents_among
 from .sandbox import until
 from .shared_hosts import Balancer, Hosts
 
@@ -141,7 +141,7 @@ async def test_handovers_and_agents_that_die__connections_of_all_go_on(hosts: Ho
             assert [await asyncio.to_thread(connection.ask) for connection in kept] == sources
         for name in hosts.hosts:
             programs = hosts.programs(name)
-            (agent,) = [pid for pid in hosts.processes(name) if "octavia_amphora.main" in command(pid)]
+            (agent,) = agents_among(hosts.processes(name))
             os.kill(agent, signal.SIGKILL)
             await hosts.agents.ready(hosts.hosts[name], 30)
             assert [(await hosts.status(balancer, name)).serving for balancer in both] == [True, True]

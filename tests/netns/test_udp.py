@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
@@ -155,21 +157,15 @@ def test_a_dead_member_is_found_and_its_flows_move__and_it_comes_back(site: Inst
         assert home not in stack.shares(30)
         # The agent is killed and comes back: a member known dead stays out, and living flows stay.
         now = say(flow)
-        [agent] = agents(site)
-        site.inside("kill", "-9", agent)
-        until(lambda: agents(site) not in ([], [agent]), what="the agent to be started again")
+        [agent] = site.agents()
+        os.kill(agent, signal.SIGKILL)
+        until(lambda: site.agents() not in ([], [agent]), what="the agent to be started again")
         assert home not in stack.shares(30)
         assert {say(flow) for _ in range(5)} == {now}
         stack.serve(home)
         until(lambda: stack.status(home) == "ONLINE")
         assert stack.shares(60) == {"u1": 20, "u2": 20, "u3": 20}
         assert {say(flow) for _ in range(5)} == {now}
-
-
-def agents(site: Installation) -> list[str]:
-    """Process ids, as seen inside the cloud."""
-    lines = site.inside("ps", "-eo", "pid=,args=").stdout.splitlines()
-    return [line.split()[0] for line in lines if line.split()[-2:] == ["-m", "octavia_amphora.main"]]
 
 
 def test_changes_under_500_datagrams_a_second_lose_none(site: Installation) -> None:
