@@ -11,6 +11,7 @@ import contextlib
 import http.client
 import os
 import signal
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -28,13 +29,14 @@ pytestmark = [pytest.mark.netns, pytest.mark.timeout(120)]
 
 
 @pytest_asyncio.fixture
-async def hosts(tmp_path: Path) -> AsyncIterator[Hosts]:
-    made = Hosts(tmp_path)
-    try:
-        await made.start("one", "two", seats=8)
-        yield made
-    finally:
-        await made.close()
+async def hosts() -> AsyncIterator[Hosts]:
+    with tempfile.TemporaryDirectory(prefix="oct-") as folder:  # short: sockets
+        made = Hosts(Path(folder))
+        try:
+            await made.start("one", "two", seats=8)
+            yield made
+        finally:
+            await made.close()
 
 
 ASK = """
