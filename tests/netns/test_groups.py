@@ -10,7 +10,7 @@ import pytest
 
 from .installation import Installation, Load, ask, make_stack, until
 from .stacks import REPOSITORY, Project
-from .test_pairs import agents, flavor, kill_amphora
+from .test_pairs import flavor, kill_amphora
 
 
 def amphorae(site: Installation) -> list[dict[str, Any]]:
@@ -48,9 +48,9 @@ def test_the_example__a_lost_amphora_is_replaced_and_all_load_balancers_go_on(pr
     assert {name: answered(url) for name, url in urls.items()} == {name: name for name in urls}
     ids = [one["id"] for one in site.get_json("/v2/lbaas/loadbalancers")["loadbalancers"]]
     before = hosts(site)
-    assert len(agents(site)) == len(before) == 2
+    assert len(site.agents()) == len(before) == 2
     assert all(on(site, id_) == before for id_ in ids)
-    kill_amphora(agents(site)[0])
+    kill_amphora(site.agents()[0])
     for name, url in urls.items():
         until(lambda url=url, name=name: answered(url) == name, what=f"{name} to be served")
     after = until(lambda: len(hosts(site)) == 2 and hosts(site) != before and hosts(site), what="another amphora")
@@ -75,4 +75,4 @@ def test_a_load_balancer_is_moved_into_a_group_to_another_and_out_and_no_request
     assert len(seen) == 5
     for group in groups:
         site.delete("amphora_group", group)
-    assert len(agents(site)) == 2
+    assert len(site.agents()) == 2
