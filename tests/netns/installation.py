@@ -169,7 +169,7 @@ class Installation:
 
     def agent(self) -> int:
         """The process id of the one agent."""
-        return self.agents()[0]
+        return next(iter(self.agents()))
 
     def agents(self) -> list[int]:
         """The process ids of all agents, as seen from outside."""
