@@ -8,10 +8,10 @@ import json
 import threading
 import time
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from local_http import LocalHttp
 from octavia_provider.client import collections
 from octavia_provider.model import tls_container
 from octavia_provider.model.kinds import KINDS, PARENTS
@@ -25,7 +25,7 @@ class Fault(Exception):
         self.status, self.message, self.violations = status, message, violations or []
 
 
-class ControlPlane:
+class ControlPlane(LocalHttp):
     """``with ControlPlane() as plane: Client(plane.url)``."""
 
     def __init__(self) -> None:
@@ -46,35 +46,6 @@ class ControlPlane:
         """cleared: confirmations are not answered"""
         self.answering.set()
         self.changed = threading.Condition()
-
-    def __enter__(self) -> Self:
-        plane = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do(self) -> None:
-                plane.handle(self)
-
-            do_GET = do_POST = do_PUT = do_DELETE = do  # noqa: N815
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            request_queue_size = 128
-            daemon_threads = True
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def release(self, kind: str) -> None:
         """Let the held writes of a kind settle."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from local_http import LocalHttp
 
 KEYS = {"loadbalancers": "loadbalancer", "listeners": "listener", "pools": "pool", "members": "member", "l7policies": "l7policy",
         "rules": "rule", "healthmonitors": "healthmonitor", "flavors": "flavor"}  # fmt: skip
@@ -21,7 +23,7 @@ class Fault(Exception):
         self.status = status
 
 
-class StockOctavia:
+class StockOctavia(LocalHttp):
     """``looks``: how often a load balancer is asked for until a write is in force; ``dropped``: so many POSTs are carried out and
     answered by closing the connection; ``minor``: of its API's version; ``token``: what requests must carry; ``faults``: statuses that
     the next requests are answered with."""
@@ -39,61 +41,32 @@ class StockOctavia:
         self.requests: list[tuple[str, str, Any]] = []
         self._lock = threading.RLock()
 
-    def __enter__(self) -> Self:
-        service = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do(self) -> None:
-                service.handle(self)
-
-            do_GET = do_POST = do_PUT = do_DELETE = do  # noqa: N815
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            request_queue_size = 128
-            daemon_threads = True
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
     def writes(self, method: str) -> list[tuple[str, Any]]:
         return [(path, body) for name, path, body in self.requests if name == method]
 
-    def handle(self, request: BaseHTTPRequestHandler) -> None:
-        length = int(request.headers.get("Content-Length") or 0)
-        body = json.loads(request.rfile.read(length)) if length else None
-        parts = urlsplit(request.path)
+    def handle(self, handler: BaseHTTPRequestHandler) -> None:
+        length = int(handler.headers.get("Content-Length") or 0)
+        body = json.loads(handler.rfile.read(length)) if length else None
+        parts = urlsplit(handler.path)
         with self._lock:
-            self.requests.append((request.command, parts.path, body))
+            self.requests.append((handler.command, parts.path, body))
             try:
                 if self.faults:
                     status, answer = self.faults.pop(0), self.said
                 else:
-                    self._authenticate(request.headers.get("X-Auth-Token"))
-                    status, found = self._answer(request.command, parts.path, parse_qs(parts.query), body)
+                    self._authenticate(handler.headers.get("X-Auth-Token"))
+                    status, found = self._answer(handler.command, parts.path, parse_qs(parts.query), body)
                     answer = json.dumps(found).encode()
             except Fault as fault:
                 status, answer = fault.status, json.dumps({"faultcode": "Client", "faultstring": str(fault)}).encode()
-            if request.command == "POST" and status == 201 and self.dropped:
+            if handler.command == "POST" and status == 201 and self.dropped:
                 self.dropped -= 1
-                request.close_connection = True
+                handler.close_connection = True
                 return
-        request.send_response(status)
-        request.send_header("Content-Length", str(len(answer)))
-        request.end_headers()
-        request.wfile.write(answer)
+        handler.send_response(status)
+        handler.send_header("Content-Length", str(len(answer)))
+        handler.end_headers()
+        handler.wfile.write(answer)
 
     def _answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         if path == "/":

@@ -9,9 +9,10 @@ import re
 import socket
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any, Self
+
+from local_http import LocalHttp
 
 
 class _Unix(http.client.HTTPConnection):
@@ -25,12 +26,14 @@ class _Unix(http.client.HTTPConnection):
         self.sock.connect(str(self._path))
 
 
-class Relay:
+class Relay(LocalHttp):
     """``with Relay(socket) as relay``: what is sent to ``relay.url`` goes to the socket, and the answers come back.
 
     ``instead(method, path, do)``: the next answer to such a request, complete and good, is not passed on; ``do`` is
     called with it and the connection is closed.
     """
+
+    resets_expected = True
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -49,38 +52,7 @@ class Relay:
                 return do
         return None
 
-    def __enter__(self) -> Self:
-        relay = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do(self) -> None:
-                relay.pass_on(self)
-
-            do_GET = do_POST = do_PUT = do_DELETE = do  # noqa: N815
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = True
-
-            def handle_error(self, *args: Any) -> None:
-                """Killed clients reset their connections: that is what the relay is for."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
-
-    def pass_on(self, handler: BaseHTTPRequestHandler) -> None:
+    def handle(self, handler: BaseHTTPRequestHandler) -> None:
         """One request and its answer."""
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         upstream = _Unix(self._path)
