@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -32,6 +33,13 @@ def agents_among(pids: Iterable[int]) -> list[int]:
     """Those that are agents. What an agent starts is called as the agent is for a moment, until it is another program."""
     found = [pid for pid in pids if "octavia_amphora.main" in command(pid)]
     return [pid for pid in found if parent(pid) not in found]
+
+
+def session(pid: int) -> int:
+    """The id of its session; 0 when the process is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        return os.getsid(pid)
+    return 0
 
 
 def started(pid: int) -> int:

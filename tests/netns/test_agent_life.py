@@ -25,6 +25,7 @@ from octavia_provider.model.errors import TransientError
 from octavia_provider.ports import AgentRefused
 
 from .agents import BACKEND, CHECK, KEY, LISTENER, Amphora, Load, frontend, server
+from .processes import session
 from .sandbox import Sandbox, until
 
 pytestmark = pytest.mark.netns
@@ -151,14 +152,6 @@ async def test_agents_killed_at_any_moment(amphora: Amphora) -> None:
 def masters(amphora: Amphora) -> list[int]:
     """Sessions led by a haproxy with this agent's files."""
     return [pid for pid in haproxies(amphora) if session(pid) == pid]
-
-
-def session(pid: int) -> int:
-    """0 where the process has ended meanwhile."""
-    try:
-        return os.getsid(pid)
-    except ProcessLookupError:
-        return 0
 
 
 def haproxies(amphora: Amphora) -> list[int]:
