@@ -101,8 +101,9 @@ class Interfaces:
         await self._wait_for(new)
         claims = {**self._claims, load_balancer_id: tuple(wanted)}
         self._claims = {id_: claim for id_, claim in claims.items() if claim}
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        await asyncio.to_thread(write, self._path, msgspec.json.encode(self._claims), durable=True)
+        async with self._lock:  # load balancers are pushed side by side, and the last to write knows of all
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            await asyncio.to_thread(write, self._path, msgspec.json.encode(self._claims), durable=True)
         await self._reconcile()
 
     async def _wait_for(self, wanted: Sequence[Interface]) -> None:

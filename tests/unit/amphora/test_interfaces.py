@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from octavia_amphora.apply import disk
 from octavia_amphora.interfaces import applier, changes
 from octavia_amphora.interfaces.applier import InterfaceError, Interfaces
 from octavia_amphora.interfaces.links import Held, Link, parse
@@ -223,6 +225,26 @@ async def test_what_each_load_balancer_wants_is_kept_and_made_so_again(machine: 
     await again.claim(LB, ())
     assert [line for line in machine.told if "del" in line] == [f"address del {one.text} dev eth1" for one in HAS]
     await again.close()
+
+
+async def test_load_balancers_that_are_pushed_side_by_side_are_all_kept(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # fmt: skip
+    """The first write is the slowest one: it must not be the last."""
+    second, slow = threading.Event(), threading.Lock()
+
+    def write(path: Path, content: bytes, *, durable: bool) -> None:
+        if slow.acquire(blocking=False):
+            second.wait(0.3)
+        else:
+            second.set()
+        disk.write(path, content, durable=durable)
+
+    monkeypatch.setattr(applier, "write", write)
+    interfaces = made(tmp_path)
+    await asyncio.gather(interfaces.claim(LB, (WEB,)), interfaces.claim(OTHER, (MEMBERS,)))
+    await interfaces.close()
+    assert json.loads((tmp_path / "interfaces.json").read_bytes()).keys() == {LB, OTHER}
 
 
 async def test_until_a_push_is_in_force_what_was_before_stays(machine: Machine, tmp_path: Path) -> None:
