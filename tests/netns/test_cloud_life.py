@@ -89,6 +89,7 @@ async def test_the_end_of_the_holder_is_the_end_of_all_and_it_is_built_again(mad
     cloud, _ = made
     booted = await cloud.boot(order())
     await agent_facts(cloud, booted)
+    cloud.heartbeat_socket().close()
     lost = asyncio.create_task(cloud.lost())
     processes, port = processes_of(cloud.holder_pid), free_port()
     await cloud.publish(publication(booted, port))
@@ -103,6 +104,7 @@ async def test_the_end_of_the_holder_is_the_end_of_all_and_it_is_built_again(mad
     await cloud.ensure_network(NetworkSpec(id="front", cidr="10.1.0.0/24"))
     booted = await cloud.boot(order())
     assert (await agent_facts(cloud, booted))["starts"] == 2  # what the agent keeps on disk is there again
+    await asyncio.wait_for(cloud.lost(), 10)  # the one that heartbeats came from is gone, though another one runs
     await cloud.publish(publication(booted, port))
 
 

@@ -100,6 +100,7 @@ async def test_each_control_plane_of_a_shared_cloud_hears_at_a_port_of_its_own(m
     sockets = [cloud.heartbeat_socket() for cloud in clouds]
     assert len({cloud.heartbeat_receiver for cloud in clouds}) == 3
     for cloud, opened in zip(clouds, sockets, strict=True):
+        await cloud.start()  # it runs already
         assert cloud.heartbeat_receiver == "{}:{}".format(*opened.getsockname())
         opened.close()
         await cloud.close()

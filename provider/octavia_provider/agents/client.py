@@ -88,14 +88,10 @@ class AgentClient:
         return None if body is None else _decode(body, InForce, host)
 
     async def send_heartbeats_to(self, host: Instance, receivers: Receivers) -> bool:
-        """From the next one on; False when this agent cannot change it, or knows of a later change."""
+        """From the next one on; False when this agent cannot change it. ``AgentRefused`` (stale) when it knows of a later change."""
         try:
             await self._call("PUT", host, "/v1/receivers", body=receivers)
         except MethodNotAllowed:
-            return False
-        except AgentRefused as error:
-            if error.refusal.kind != "stale":
-                raise
             return False
         return True
 

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
 from octavia_amphora.wire.messages import AgentOptions, LogLevel, Receivers
 from octavia_provider.model.errors import Unreachable
-from octavia_provider.ports import Agents, Amphora, Compute
+from octavia_provider.ports import AgentRefused, Agents, Amphora, Compute
 
 from .certificate_rotation import CertificateRotation
 from .certificate_watch import CertificateWatch
@@ -52,7 +53,10 @@ class Operations:
             raise Unreachable("it does not run", subject=f"amphora {amphora.id}", hint="wait until it is made again")
         await self._agents.configure(host, self._options)
         if self._membership is not None and self._membership.receivers:
-            await self._agents.send_heartbeats_to(host, Receivers(self._membership.receivers, self._membership.as_of))
+            with contextlib.suppress(AgentRefused):  # stale: another control plane has told it since
+                await self._agents.send_heartbeats_to(
+                    host, Receivers(self._membership.receivers, self._membership.as_of)
+                )
 
 
 def agent_options(interval: float, log_level: LogLevel) -> AgentOptions:

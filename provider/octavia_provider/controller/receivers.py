@@ -68,7 +68,8 @@ class HeartbeatReceivers:
         try:
             async with self._turns:
                 if not await self._agents.send_heartbeats_to(host, said):
-                    log.info("receivers not changed", amphora=host.amphora_id)
+                    log.info("receivers cannot be changed", amphora=host.amphora_id)
+        # Refused as stale, too: another one told it later, and may not have known yet where we listen. Again when we know as much.
         except (OctaviaError, AgentRefused, OSError) as error:
             log.info("receivers not told", amphora=host.amphora_id, reason=str(error))
         else:

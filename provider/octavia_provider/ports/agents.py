@@ -57,7 +57,7 @@ class Agents(Protocol):
         ...
 
     async def send_heartbeats_to(self, host: Instance, receivers: Receivers) -> bool:
-        """From the next one on; False: this agent cannot change it, or knows of a later change."""
+        """From the next one on; False: this agent cannot change it. ``AgentRefused`` (stale): it knows of a later change."""
         ...
 
     async def configure(self, host: Instance, options: AgentOptions) -> None:

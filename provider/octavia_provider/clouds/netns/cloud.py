@@ -55,6 +55,7 @@ class NetnsCloud:
         self._changing = asyncio.Lock()
         self._holder: Hello | None = None
         self._dialer: Dialer | None = None
+        self._heard_in: int | None = None
 
     # ── its life ─────────────────────────────────────────────────────────────────────────────────────────────────────
     async def start(self) -> None:
@@ -85,10 +86,13 @@ class NetnsCloud:
         await asyncio.to_thread(self._detach)
 
     async def lost(self) -> None:
-        """Return when the cloud that is there now has ended; sockets that were opened in it lead nowhere then."""
+        """Return when the cloud that heartbeats come from has ended; sockets that were opened in it lead nowhere then."""
         try:
             found = await asyncio.to_thread(self._client.hello)
         except (NoHolder, HolderEnded):
+            return
+        if self._heard_in not in (None, found.pid):  # another one was started since
+            found.close()
             return
         ended = asyncio.Event()
         loop = asyncio.get_running_loop()
@@ -119,6 +123,9 @@ class NetnsCloud:
         _require_root()
         found = self._client.start()
         with self._attaching:
+            if self._holder and self._dialer and self._holder.alive and self._holder.pid == found.pid:
+                found.close()  # a new dialer would not know at which port heartbeats come in
+                return
             self._release()
             self._attach(found)
 
@@ -233,7 +240,9 @@ class NetnsCloud:
 
     def heartbeat_socket(self) -> socket.socket:
         """A UDP socket, not blocking, where heartbeats come in; open it again when the cloud was ``lost``."""
-        return self._attached()[1].heartbeat_socket()
+        holder, dialer = self._attached()
+        self._heard_in = holder.pid
+        return dialer.heartbeat_socket()
 
     @property
     def heartbeat_receiver(self) -> str:
