@@ -142,6 +142,29 @@ async def test_a_handover_breaks_no_connection_and_refuses_none(pair: Pair) -> N
         one.close()
 
 
+async def test_a_handover_that_no_agent_sees_breaks_no_connection(pair: Pair) -> None:
+    """The kernel remembers the owner before for those that ask nothing meanwhile: an agent may come to it late."""
+    owner = await pair.settled()
+    other = pair.other(owner)
+    kept = [await pair.connect(vip) for vip in (VIP4, VIP6)]
+    for one in kept:
+        await one.ask()
+    other.kill()
+    config = other.run_folder / "keepalived.conf"
+    text = re.sub(r"priority \d+", "priority 254", config.read_text())
+    config.write_text(re.sub(r"\n *nopreempt", "", text))
+    other.signal("keepalived", signal.SIGHUP, PARENT)
+
+    async def knows_no_more_by_adverts() -> bool:
+        alone = other.owned() == {VIP4, VIP6} and not owner.owned()
+        return alone and not re.search(r"0x00000001 timeout \S+ expires \d+ms", other.here("nft", "list", "ruleset"))
+
+    assert await until(knows_no_more_by_adverts)
+    for one in kept:
+        assert await one.ask() in ("8001", "8002")
+        one.close()
+
+
 async def test_adverts_of_others_than_the_pair_change_nothing(pair: Pair) -> None:
     """Whoever says with the greatest priority that it owns the VIPs is not heard, if it is not one of the pair."""
     owner = await pair.settled()

@@ -7,7 +7,9 @@ client itself. So goes GitHub's GLB Director ("second chance").
 
 Only an owner that goes on saying so until its successor does is alive to be handed anything: each advert of another amphora is
 remembered for two intervals. A priority of 0 says that it gives up, and silence has lasted for three intervals when another
-one takes over. Once a packet went that way, or the agent saw the handover, it is remembered for ``LASTS_SECONDS`` after the last one.
+one takes over. One that is remembered when this amphora sends its own first advert (a handover), or later, is remembered for
+``LASTS_SECONDS`` after that, and after each packet that went to it. That is the kernel's work, so that it does not matter how late
+the agent comes to know of a handover.
 
 No packet is passed on twice: it arrives with a TTL of 1.
 
@@ -23,7 +25,8 @@ from octavia_amphora.wire.vrrp import Vrrp
 
 LASTS_SECONDS = 300
 _BASE, _MASK = 0x0C7A0000, 0xFFFF0000
-_UNKNOWN = "0x1"
+_UNKNOWN, _OWNER = "0x1", "0x2"
+"""Marks within the rules, and what they stand for in a ``memory``: that the peer is alive; that this amphora is the owner."""
 TRACKING = "octavia_tracking"
 _CHAINS = {
     "untracked_in": ("daddr", "type filter hook prerouting priority raw; policy accept;"),
@@ -73,14 +76,8 @@ def _elements(do: str, vips: Iterable[str]) -> list[str]:
 
 
 def memory(peer: str) -> str:
-    """The name of the set that is not empty while this peer is to be handed packets."""
+    """The name of the set that has ``_UNKNOWN`` while this peer is to be handed packets, and ``_OWNER`` while we send it adverts."""
     return f"owner_{peer.replace('.', '_').replace(':', '_')}"
-
-
-def remember(table: str, peer: str) -> str:
-    """For ``nft -f``: one who was remembered until now is for long enough; refused where it was not."""
-    element = f"inet {table} {memory(peer)} {{ {_UNKNOWN}"
-    return f"delete element {element} }}\nadd element {element} timeout {LASTS_SECONDS}s }}\n"
 
 
 def objects(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
@@ -102,10 +99,22 @@ def rules(vrrp: Vrrp, router: int) -> Iterator[tuple[str, str]]:
     remembered = max(1, round(vrrp.advert_interval * 2000))
     for peer, _ in _forwarding(vrrp):
         advert = f"{'ip6' if ':' in peer else 'ip'} saddr {peer} meta l4proto 112 @th,8,8 {vrrp.router_id}"
-        known = f"@{memory(peer)} {{ meta mark"
-        yield "filter", f"{advert} meta mark set {_UNKNOWN} @th,16,8 != 0 update {known} timeout {remembered}ms }}"
-        yield "filter", f"{advert} meta mark set {_UNKNOWN} @th,16,8 0 delete {known} }}"
-    yield "filter", f"meta l4proto 112 meta mark {_UNKNOWN} meta mark set 0"
+        sent = f"{'ip6' if ':' in peer else 'ip'} daddr {peer} meta l4proto 112 @th,8,8 {vrrp.router_id}"
+        known = f"@{memory(peer)}"
+        shortly, long = (
+            f"update {known} {{ meta mark timeout {time} }}" for time in (f"{remembered}ms", f"{LASTS_SECONDS}s")
+        )
+        yield "filter", f"{advert} @th,16,8 != 0 meta mark set {_UNKNOWN} {shortly}"
+        yield (
+            "filter",
+            f"{advert} @th,16,8 != 0 meta mark set {_OWNER} meta mark {known} meta mark set {_UNKNOWN} {long}",
+        )
+        yield "filter", f"{advert} @th,16,8 0 meta mark set {_UNKNOWN} delete {known} {{ meta mark }}"
+        first = f"meta mark set {_OWNER} meta mark != {known} meta mark set {_UNKNOWN} meta mark {known} {long}"
+        yield "adverts", f"{sent} @th,16,8 != 0 {first}"
+        yield "adverts", f"{sent} @th,16,8 != 0 meta mark set {_OWNER} {shortly}"
+    for chain in ("filter", "adverts"):
+        yield chain, f"meta l4proto 112 meta mark {{ {_UNKNOWN}, {_OWNER} }} meta mark set 0"
     for vip in sorted(vips):
         hops, ip = ("ip6 hoplimit", "ip6") if ":" in vip else ("ip ttl", "ip")
         yield "filter", f"{ip} daddr {vip} meta l4proto tcp {hops} > 1 ct state invalid meta mark set {_UNKNOWN}"

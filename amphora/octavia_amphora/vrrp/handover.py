@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from octavia_amphora.nftables import handover
-from octavia_amphora.nftables.kernel import KernelError, run
-from octavia_amphora.nftables.ruleset import table_name
 from octavia_amphora.wire.vrrp import Vrrp
 
 from .addresses import VrrpError, ip
@@ -43,13 +40,6 @@ async def leave(router: int) -> None:
     for version in (4, 6):
         gone = [mark for mark in _marks(await _rules(version)) if handover.is_mark(mark, router)]
         await _batch(version, [f"rule del pref {RULE} fwmark {mark:#x}" for mark in gone])
-
-
-async def remember(load_balancer_id: str, vrrp: Vrrp) -> None:
-    """This amphora has just become the owner: one that said until now that it is has connections that go on."""
-    for peer in vrrp.peers[: len(vrrp.forwards)]:
-        with contextlib.suppress(KernelError):  # it was silent, or gave up
-            await asyncio.to_thread(run, ["nft", "-f", "-"], handover.remember(table_name(load_balancer_id), peer))
 
 
 async def _route(vrrp: Vrrp, router: int, links: Mapping[str, str], version: int) -> None:

@@ -256,7 +256,6 @@ class Redundancy:
     async def _settle(self) -> None:
         try:
             if self._vrrp:
-                await handover.remember(self._id, self._vrrp)
                 await addresses.settle(
                     addresses.shared_on(self._vrrp, addresses.links(self._vrrp, await addresses.held()))
                 )
