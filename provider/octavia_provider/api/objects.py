@@ -13,7 +13,7 @@ from octavia_provider.model import statuses
 from octavia_provider.model.errors import VIOLATIONS, Invalid, NotFound, Violation
 from octavia_provider.model.kinds import KINDS, PARENTS, reconciled
 from octavia_provider.model.validation import validate
-from octavia_provider.ports import Record, Transaction
+from octavia_provider.ports import Record, RemoteAllocation, Transaction
 
 from . import certificates, create_update, deletion, list_query
 from .authorization import by_project, project_of, require, require_own_group, require_parents, seen
@@ -191,14 +191,18 @@ class Objects:
         self, request: web.Request, record: Record, generation: int, shown: Shown, wait: float | None,
         *, nested: bool = False,
     ) -> Shown:  # fmt: skip
-        """What is shown after the wait; as it was, when the object has gone meanwhile."""
-        if wait is None or not _pending(shown):
+        """What is shown after the wait; as it was, when the object has gone meanwhile. Nobody has to ask for the wait for the VIP of a new load
+        balancer."""
+        context = request.app[CONTEXT]
+        vips = wait is None and record.kind == "load_balancer" and isinstance(context.networks, RemoteAllocation)
+        if not _pending(shown) or not (vips or wait is not None):
             return shown
 
         def again(tx: Transaction, now: Record | None) -> Shown:
             return _show(_view(tx, request, own=wait is not None), now, nested=nested) if now else shown
 
-        context = request.app[CONTEXT]
+        if wait is None:
+            return await context.generation_waits.vips_allocated(record, again)
         return await context.generation_waits.at_rest(record, generation, wait, again)
 
     # ── what a request names ─────────────────────────────────────────────────────────────────────────────────────────

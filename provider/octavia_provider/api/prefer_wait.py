@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Waiting until a generation is settled. One reader a scope, however many wait: a commit wakes one task, not hundreds."""
+"""Waiting until a generation is settled. One reader a scope, however many wait: a commit wakes one task, not hundreds.
+
+Who creates a load balancer without ``Prefer: wait`` waits too where a cloud allocates its VIPs elsewhere: for these alone.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from octavia_provider.ports import Record, Scope, Store, Transaction
+from octavia_provider.model import allocated
+from octavia_provider.ports import Record, Scope, Store, Transaction, Watch
 
 T = TypeVar("T")
 GONE = 2**63
+VIP_SECONDS = 10.0
+"""For which the answer to a new load balancer is kept back until its VIP has a port. Clients read the port's id from that answer; Octavia makes
+the port before it answers."""
 
 
 @dataclass(slots=True)
@@ -41,6 +48,7 @@ class GenerationWaits:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._scopes: dict[str, _Waiters] = {}
+        self._vip_limits: set[asyncio.Timeout] = set()
         self._closed = False
 
     async def settled(self, scope_id: str, generation: int, seconds: float) -> bool:
@@ -82,9 +90,42 @@ class GenerationWaits:
                 return shown
             generation = now.generation
 
+    async def vips_allocated(self, load_balancer: Record, show: Callable[[Transaction, Record | None], T]) -> T:
+        """Wait until its VIPs are allocated, or it is known that they will not be: it failed, or is to go. Answers what is shown then, or after
+        ``VIP_SECONDS``."""
+
+        def look(tx: Transaction) -> tuple[bool, T]:
+            now = tx.get(load_balancer.kind, load_balancer.id)
+            known = now is None or now.deleting or bool(now.error) or allocated.known(now.spec)
+            return known, show(tx, now)
+
+        async with self._store.watch(load_balancer.scope_id) as watch:
+            known, shown = await self._store.read(look)
+            end = asyncio.get_running_loop().time() + VIP_SECONDS
+            while not known and await self._woken(watch, end):
+                known, shown = await self._store.read(look)
+        return shown
+
+    async def _woken(self, watch: Watch, end: float) -> bool:
+        """Wait for a commit; False: there is no time left."""
+        try:
+            async with asyncio.timeout_at(end) as limit:
+                if self._closed:
+                    return False
+                self._vip_limits.add(limit)
+                try:
+                    await watch.changed()
+                finally:
+                    self._vip_limits.discard(limit)
+        except TimeoutError:
+            return False
+        return True
+
     def close(self) -> None:
         """End all waits: the process ends."""
         self._closed = True
+        for limit in (one for one in self._vip_limits if not one.expired()):
+            limit.reschedule(asyncio.get_running_loop().time())
         for scope in self._scopes.values():
             scope.applied(GONE)
             if scope.task is not None:

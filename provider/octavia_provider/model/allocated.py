@@ -16,6 +16,11 @@ def addresses(spec: Values) -> list[str | None]:
     return [spec.get("vip_address"), *(vip.get("ip_address") for vip in spec.get("additional_vips") or ())]
 
 
+def known(spec: Values) -> bool:
+    """Whether a cloud has allocated its VIPs, those that it was made with."""
+    return CARRIED in spec
+
+
 def kept(before: Values, values: Values) -> dict[str, Any]:
     """The additional VIPs after a change: one that names no address keeps what the load balancer has in its subnet."""
     has = {vip["subnet_id"]: vip for vip in before.get("additional_vips") or ()}

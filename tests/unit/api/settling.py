@@ -31,6 +31,7 @@ from octavia_provider.ports import (
     DRAIN,
     Amphora,
     CertificateManager,
+    Networks,
     Record,
     Settlement,
     Transaction,
@@ -251,9 +252,11 @@ class Operations:
 
 @contextlib.asynccontextmanager
 async def plane(
-    folder: Path, *, users: Users | None = None, certificates: CertificateManager | None = None
-) -> AsyncIterator[Plane]:
-    """``users``: those who are served on a TCP port of the loopback, ``server.address``. ``certificates``: by reference."""
+    folder: Path, *, users: Users | None = None, certificates: CertificateManager | None = None,
+    networks: Networks | None = None,
+) -> AsyncIterator[Plane]:  # fmt: skip
+    """``users``: those who are served on a TCP port of the loopback, ``server.address``. ``certificates``: by reference. ``networks``: of
+    another cloud than the embedded one."""
     store = open_store(f"sqlite:///{folder}/octavia.db", folder / "key")
     status_cache = StatusCache()
     activity: list[int] = []
@@ -275,10 +278,10 @@ async def plane(
     settings = Settings(
         project_id=PROJECT, home=str(folder), cloud="netns", schema=store.schema, started_at="now",
     )  # fmt: skip
-    networks = NetnsNetworks()
+    directory = NetnsNetworks()
     app = create_app(
-        store, status_cache, networks, settings=settings, callbacks=callbacks,
-        local_kinds=LOCAL_KINDS, directory=networks, users=users, certificate_manager=certificates,
+        store, status_cache, networks or directory, settings=settings, callbacks=callbacks,
+        local_kinds=LOCAL_KINDS, directory=directory, users=users, certificate_manager=certificates,
     )  # fmt: skip
     tcp = TcpPort(host="127.0.0.1", port=0) if users else None
     with tempfile.TemporaryDirectory() as short:  # socket paths must be short
