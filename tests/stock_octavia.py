@@ -91,9 +91,13 @@ class StockOctavia(LocalHttp):
             return self._batch(body["members"], parent)
         self._begin(self._balancer(name, self.objects[name][id_]))
         if method == "DELETE":
-            del self.objects[name][id_]
+            gone = self.objects[name].pop(id_)
+            if name == "l7policies":
+                self._count(self._policies(gone["listener_id"]))
             return 204, None
         self.objects[name][id_].update(body[KEYS[name]])
+        if name == "l7policies":
+            self._place(self.objects[name][id_], body[KEYS[name]].get("position"))
         return 200, {KEYS[name]: self.objects[name][id_]}
 
     def _authenticate(self, token: str | None) -> None:
@@ -135,8 +139,27 @@ class StockOctavia(LocalHttp):
             made["loadbalancers"] = [{"id": self._balancer(name, made)}]
             made["listeners"] = [{"id": values["listener_id"]}] if values.get("listener_id") else []
             made.pop("listener_id", None)
+        if name == "l7policies":
+            made["position"] = 0
+            self.objects[name][made["id"]] = made
+            self._place(made, values.get("position") or 2**31 - 1)
         self.objects[name][made["id"]] = made
         return made
+
+    def _policies(self, listener: str) -> list[dict[str, Any]]:
+        there = (one for one in self.objects["l7policies"].values() if one["listener_id"] == listener)
+        return sorted(there, key=lambda one: one["position"])
+
+    def _place(self, policy: dict[str, Any], position: int | None) -> None:
+        """Octavia keeps a list: it inserts at the position, which is the end where there are fewer, and counts anew."""
+        if position is not None:
+            others = [one for one in self._policies(policy["listener_id"]) if one is not policy]
+            others.insert(position - 1, policy)
+            self._count(others)
+
+    def _count(self, policies: list[dict[str, Any]]) -> None:
+        for place, policy in enumerate(policies):
+            policy["position"] = place + 1
 
     def _balancer(self, name: str, obj: dict[str, Any]) -> str:
         if name == "loadbalancers":

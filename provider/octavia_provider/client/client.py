@@ -242,6 +242,10 @@ class Client:
         """The object without what the service filled in where no input was given; this API shows nothing of that sort."""
         return obj
 
+    def position_as_asked(self, policy: Mapping[str, Any], *, deadline: Deadline) -> int | None:  # noqa: ARG002
+        """The position that an L7 policy was asked to have, else its position. (This API keeps the order that was asked for.)"""
+        return policy.get("asked_position") or policy.get("position")
+
     def control_plane(self, *, deadline: Deadline) -> dict[str, Any]:
         """Facts about the control plane: id, version, schema, pid, …"""
         return dict(self._part(self.request("GET", "/v2/octavia/control-plane", deadline=deadline), "control_plane"))

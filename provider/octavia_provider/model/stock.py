@@ -7,7 +7,7 @@ own types by tests/openstack/test_octavia_driver.py. Versions are those of its A
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .errors import Violation
@@ -136,6 +136,13 @@ def takes(kind: str, name: str, version: int) -> bool:
 def fixed(kind: str) -> Collection[str]:
     """The attributes of which a change makes a new object there, beside those of the model."""
     return FIXED.get(kind, {}).keys()
+
+
+def stands_as_asked(asked: int, position: int, behind: Iterable[int | None]) -> bool:
+    """Whether an L7 policy that has this position stands where it was asked to. Octavia counts without gaps, and puts one that asks for
+    more behind the last: so it may stand further in front where all ``behind`` it (their asked positions; None: not known) were to be there.
+    """
+    return position == asked or (position < asked and all(other is not None and other >= asked for other in behind))
 
 
 def lacking_flavor_data(given: Collection[str], capabilities: Collection[str]) -> Sequence[str]:

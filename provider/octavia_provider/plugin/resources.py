@@ -138,7 +138,7 @@ class L7Policy(ResourceHandler):
 
     def without_derived_values(self, call: CallContext, obj: Properties, old_inputs: Properties) -> Properties:  # noqa: ARG002
         """The requested position, not the effective one, which depends on the number of other policies."""
-        return {**obj, "position": obj.get("asked_position") or obj.get("position")}
+        return {**obj, "position": call.client.position_as_asked(obj, deadline=call.deadline)}
 
 
 class L7Rule(Nested):

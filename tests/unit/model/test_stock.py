@@ -68,3 +68,20 @@ def test_the_table_names_what_the_model_has() -> None:
             for name, choices in by_name.items():
                 assert {*choices} <= {choice.value for choice in inputs(KINDS[kind])[name].choices}  # type: ignore[attr-defined]
     assert not any(inputs(KINDS[kind])[name].replaces for kind, names in stock.FIXED.items() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("asked", "position", "behind", "stands"),
+    [
+        (2, 2, [None], True),
+        (10, 2, [], True),
+        (10, 1, [20, 10], True),
+        (10, 1, [20, 9], False),
+        (10, 1, [None], False),
+        (1, 2, [], False),
+    ],
+)
+def test_an_l7_policy_may_stand_in_front_of_those_alone_that_were_to_be_behind_it(
+    asked: int, position: int, behind: list[int | None], stands: bool
+) -> None:
+    assert stock.stands_as_asked(asked, position, behind) is stands

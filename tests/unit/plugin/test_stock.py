@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -12,7 +15,7 @@ from octavia_provider.client.stock import targets
 from provider_process import Provider, provider
 from stock_octavia import StockOctavia
 
-LB, LISTENER, POOL = (f"octavia:index:{name}" for name in ("LoadBalancer", "Listener", "Pool"))
+LB, LISTENER, POOL, POLICY = (f"octavia:index:{name}" for name in ("LoadBalancer", "Listener", "Pool", "L7Policy"))
 
 
 @pytest.fixture
@@ -76,6 +79,45 @@ def test_a_tree_is_made_read_changed_and_deleted(octavia: Provider, service: Sto
     assert renamed["name"] == "other"
     octavia.delete(LISTENER, "web", listener, renamed)
     assert octavia.read(LISTENER, "web", listener, renamed, listening)[0] == ""
+
+
+def by_another(service: StockOctavia, method: str, path: str, policy: dict[str, Any]) -> None:
+    """A write of another client, and its wait until it is in force."""
+    body = json.dumps({"l7policy": policy}).encode()
+    urllib.request.urlopen(urllib.request.Request(f"{service.url}{path}", body, method=method)).close()
+    service.pending.clear()
+
+
+def read_position(octavia: Provider, policy: tuple[str, dict[str, Any], dict[str, Any]]) -> Any:
+    id_, inputs, shown = policy
+    _, outputs, now = octavia.read(POLICY, "p", id_, shown, inputs)
+    assert (outputs["askedPosition"], outputs["tags"]) == (inputs["position"], [])
+    return now["position"]
+
+
+def test_an_l7_policy_behind_the_last_does_not_drift(octavia: Provider, service: StockOctavia) -> None:
+    inputs, _ = octavia.check(LB, "lb", {"vipNetworkId": "8d6d3a2e-6f0c-4a8f-9df4-0f6f5a3a7b11"})
+    id_, _ = octavia.create(LB, "lb", inputs)
+    listening, _ = octavia.check(LISTENER, "web", {"loadbalancerId": id_, "protocol": "HTTP", "protocolPort": 80})
+    listener, _ = octavia.create(LISTENER, "web", listening)
+
+    def policy(name: str, position: int) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        given, _ = octavia.check(POLICY, name, {"listenerId": listener, "action": "REJECT", "position": position})
+        made, shown = octavia.create(POLICY, name, given)
+        return made, given, shown
+
+    ten, twenty = policy("ten", 10), policy("twenty", 20)
+    assert [one["position"] for one in service.objects["l7policies"].values()] == [1, 2]
+    assert (read_position(octavia, ten), read_position(octavia, twenty)) == (10, 20)
+    first = policy("first", 1)
+    assert [read_position(octavia, one) for one in (first, ten, twenty)] == [1, 10, 20]
+    by_another(service, "PUT", f"/v2/lbaas/l7policies/{twenty[0]}", {"position": 1})
+    assert [read_position(octavia, one) for one in (first, ten, twenty)] == [2, 10, 1]
+    id_, given, shown = twenty
+    octavia.update(POLICY, "twenty", id_, {**given, "position": 1}, shown, given)
+    assert [read_position(octavia, one) for one in (first, ten, twenty)] == [1, 10, 20]
+    by_another(service, "POST", "/v2/lbaas/l7policies", {"listener_id": listener, "action": "REJECT"})
+    assert [read_position(octavia, one) for one in (first, ten, twenty)] == [1, 2, 3], "another's is behind them"
 
 
 def test_an_object_in_error_is_kept_with_its_reason(octavia: Provider, service: StockOctavia) -> None:

@@ -4,6 +4,7 @@
 ``octavia:create=<digest>``    which create made it: a create whose answer was lost is found again
 ``octavia:listener=<id>``      the listener that a pool was made for
 ``octavia:name=<name>``        the name of an L7 rule, which has none in Octavia
+``octavia:position=<number>``  the position that an L7 policy was asked to have: Octavia counts without gaps
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from octavia_provider.model.kinds import BALANCER_KINDS, KINDS
 from octavia_provider.model.metadata import attributes, inputs
 
 PREFIX = "octavia:"
-CREATE, LISTENER, NAME = (f"{PREFIX}{word}=" for word in ("create", "listener", "name"))
+CREATE, LISTENER, NAME, POSITION = (f"{PREFIX}{word}=" for word in ("create", "listener", "name", "position"))
 TAGGED = frozenset(BALANCER_KINDS)
 """Kinds whose objects have tags in Octavia."""
-_WITHOUT_NAME = "l7_rule"
+_IN_TAG: Mapping[str, tuple[str, str]] = {"l7_rule": ("name", NAME), "l7_policy": ("position", POSITION)}
+"""Kinds with an attribute that is kept in a tag, the attribute, and how the tag begins."""
 _PARENT_IN_LIST = {"listener": "loadbalancers", "pool": "loadbalancers", "health_monitor": "pools"}
 _PARENT = {"listener": "loadbalancer_id", "pool": "loadbalancer_id", "health_monitor": "pool_id"}
 _ERROR = (
@@ -45,9 +47,12 @@ def body(
     """A body from the model's values, for a service of this version; ``kept``: tags of ours that the object has. ``whole``: a
     create."""
     sent = {name: _sent(kind, name, value) for name, value in values.items() if stock.takes(kind, name, version)}
-    hidden = [tag for tag in kept if not (kind == _WITHOUT_NAME and "name" in sent and tag.startswith(NAME))]
-    if kind == _WITHOUT_NAME and (name := sent.pop("name", None)):
-        hidden.append(NAME + name)
+    told, prefix = _IN_TAG.get(kind, ("", ""))
+    hidden = [tag for tag in kept if not (told in sent and tag.startswith(prefix))]
+    if sent.get(told):
+        hidden.append(f"{prefix}{sent[told]}")
+    if kind == "l7_rule":
+        sent.pop("name", None)
     if whole and kind == "pool" and sent.get("listener_id"):
         hidden.append(LISTENER + sent["listener_id"])
     if kind in TAGGED and ("tags" in sent or hidden):
@@ -66,7 +71,7 @@ def newest_minor(document: Any) -> int | None:
 
 def asks_tags(kind: str, values: Mapping[str, Any]) -> bool:
     """Whether an update of these values writes the tags, so that ours have to be known."""
-    return kind in TAGGED and ("tags" in values or (kind == _WITHOUT_NAME and "name" in values))
+    return kind in TAGGED and ("tags" in values or _IN_TAG.get(kind, ("", ""))[0] in values)
 
 
 def tags_of_ours(obj: Mapping[str, Any]) -> list[str]:
@@ -86,6 +91,8 @@ def shown(kind: str, obj: Mapping[str, Any]) -> dict[str, Any]:
         case "pool":
             listeners = {one["id"] for one in obj.get("listeners") or ()}
             found["listener_id"] = next((id_ for id_ in _said(hidden, LISTENER) if id_ in listeners), None)
+        case "l7_policy":
+            found["asked_position"] = next((int(said) for said in _said(hidden, POSITION)), None)
         case "l7_rule":
             found["name"] = next(iter(_said(hidden, NAME)), "")
         case "member":

@@ -189,6 +189,17 @@ class StockClient(Client):
         """The object without defaults that Octavia shows as values."""
         return forms.as_given(kind, obj, given, before)
 
+    def position_as_asked(self, policy: Mapping[str, Any], *, deadline: Deadline) -> int | None:
+        """The position that an L7 policy was asked to have while it stands so (``model.stock``), else its position."""
+        asked: int | None = policy.get("asked_position")
+        position: int | None = policy.get("position")
+        listener = policy.get("listener_id")
+        if not asked or not position or asked == position:
+            return position
+        there = self.list("l7_policy", deadline=deadline, filters={"listener_id": str(listener)})
+        behind = (o["asked_position"] for o in there if o["listener_id"] == listener and o["position"] > position)
+        return asked if stock.stands_as_asked(asked, position, behind) else position
+
     # ── parts of a write, for members too ────────────────────────────────────────────────────────────────────────────
     def post(self, at: Target, body: Values, find: Callable[[], dict[str, Any] | None]) -> dict[str, Any]:
         """POST; ``find`` looks for what a POST made whose answer was lost, so that nothing is made twice."""
