@@ -9,32 +9,28 @@ from typing import TYPE_CHECKING, Any
 
 from octavia_provider.model.errors import Unauthenticated
 
-from . import endpoints
-from .client import Client
 from .deadline import Deadline
 from .keystone import Login
+from .located import LocatedClient
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx2
 
-UNKNOWN = "http://catalogue"
-"""Stands for the URL until the catalogue has been asked."""
 
-
-class SignedInClient(Client):
+class SignedInClient(LocatedClient):
     """``url`` None: that of the load balancing service in Keystone's catalogue.
 
     ``at_once``: a token goes with every request; else from the first one on that is refused without (401), so that a control plane
     that asks for none costs no login. ``tell`` hears once, for people, which credentials are used and where.
     """
 
+    _login: Login
+
     def __init__(
         self, login: Login, url: str | None = None, *, at_once: bool = True, tell: Callable[[str], None] | None = None
     ) -> None:
-        super().__init__(endpoints.checked(url) if url else UNKNOWN)
-        self._login, self._in_catalogue, self._signs_in = login, url is None, at_once
+        super().__init__(login, url)
+        self._signs_in = at_once
         self._tell: Callable[[str], None] | None = tell
         self._telling = threading.Lock()
 
@@ -60,14 +56,6 @@ class SignedInClient(Client):
                 if signed_in:
                     self._report()
                 return response
-
-    def _open(self, deadline: Deadline) -> httpx2.Client:
-        if self._in_catalogue:
-            self._urls = [endpoints.checked(self._login.endpoint)]
-        return super()._open(deadline)
-
-    def _verify(self) -> bool | ssl.SSLContext:
-        return self._login.tls if self.url.startswith("https:") else super()._verify()
 
     def _report(self) -> None:
         with self._telling:

@@ -13,13 +13,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
-from octavia_provider.client import collections, endpoints
+from octavia_provider.client import collections
 from octavia_provider.client.answers import json_of
-from octavia_provider.client.client import ANSWER_TIMEOUT, RETRY_SECONDS, ApiObject, Client, NotSent, Ownership
+from octavia_provider.client.client import ANSWER_TIMEOUT, RETRY_SECONDS, ApiObject, NotSent, Ownership
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.client.keystone import Login
+from octavia_provider.client.located import LocatedClient
 from octavia_provider.client.not_found import verify_not_found
-from octavia_provider.client.signed_in import UNKNOWN
 from octavia_provider.model import statuses, stock
 from octavia_provider.model.errors import (
     Conflict,
@@ -38,24 +38,21 @@ from .targets import LONGEST_PAUSE, Made, Target, Values, pauses
 from .turns import Turns
 
 if TYPE_CHECKING:
-    import ssl
-
     import httpx2
 
 FAILURES = 3
 """Times that a request is made which the service answers with 500."""
 
 
-class StockClient(Client):
+class StockClient(LocatedClient):
     """``endpoint``: its URL, else that of Keystone's catalogue; ``login``: None where it asks for no token."""
 
     dates_quotas = False
-    service = "Octavia"
+    service, expected = "Octavia", "an Octavia"
     remedy = "openstack catalog show load-balancer, or check the provider's endpoint"
 
     def __init__(self, login: Login | None, endpoint: str | None) -> None:
-        super().__init__(endpoints.checked(endpoint, "an Octavia") if endpoint else UNKNOWN)
-        self._login, self._given_endpoint = login, endpoint
+        super().__init__(login, endpoint)
         self._facts = threading.Lock()
         self._minor: int | None = None
         self.turns = Turns()
@@ -357,14 +354,6 @@ class StockClient(Client):
                 again = (idempotent or isinstance(error, NotSent)) and failed < FAILURES
                 if not again or not patience.sleep(max(next(between), min(error.retry_after, LONGEST_PAUSE))):
                     raise
-
-    def _open(self, deadline: Deadline) -> httpx2.Client:
-        if self._given_endpoint is None and self._login is not None:
-            self._urls = [endpoints.checked(self._login.endpoint, "an Octavia")]
-        return super()._open(deadline)
-
-    def _verify(self) -> bool | ssl.SSLContext:
-        return self._login.tls if self._login and self.url.startswith("https:") else super()._verify()
 
     def _fault(self, response: httpx2.Response, subject: str) -> OctaviaError:
         again = response.headers.get("Retry-After", "")
