@@ -96,6 +96,8 @@ async def test_a_login_that_fails_says_whose_it_is(
             get_auth_args = staticmethod(lambda: {"auth_url": "http://k"})
 
         class session:  # noqa: N801
+            mount = staticmethod(lambda *_: None)
+
             @staticmethod
             def get_token() -> str:
                 raise raised

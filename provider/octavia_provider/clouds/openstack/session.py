@@ -16,6 +16,7 @@ import openstack
 import openstack.config
 import openstack.exceptions
 import structlog
+from keystoneauth1.session import TCPKeepAliveAdapter
 
 from octavia_provider.model.errors import NotFound, OctaviaError, Refused, Unreachable
 
@@ -168,6 +169,9 @@ class Session:
             **{name: value for name, value in given.items() if value}, api_timeout=self._settings.timeout,
             app_name="octavia-as-code",
         )  # fmt: skip
+        # As many connections are kept to each service as there are calls at once; without this 10, and more are opened for one call each.
+        for scheme in ("http://", "https://"):
+            connection.session.mount(scheme, TCPKeepAliveAdapter(pool_maxsize=self._settings.workers))
         try:
             connection.session.get_token()
         except _MISCONFIGURED:
