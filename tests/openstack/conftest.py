@@ -7,8 +7,10 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling
 
 CLOUD = os.environ.get("OPENSTACK_TEST_CLOUD")
 """The administrator's cloud in clouds.yaml: of a cloud that is made for tests."""
@@ -25,6 +27,22 @@ if CLOUD:
 
     from .guests import Guests
     from .project import Project, project
+
+
+IN_THE_CATALOGUE = ("test_barbican", "test_example", "test_users")
+"""They register their control planes in Keystone's catalogue, which has one load balancer service: never two at the same time."""
+
+
+class ByProject(LoadFileScheduling):
+    """Of several workers one runs all tests of a file, which share a project, and one all that use the catalogue."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "catalogue" if Path(file).stem in IN_THE_CATALOGUE else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByProject | None:
+    return ByProject(config, log) if CLOUD else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
