@@ -88,15 +88,19 @@ class Fabric:
 
     def host(self, network: str, number: int, *more: str) -> tuple[Sandbox, str]:
         """A machine on a network, by no port of Neutron, with the address ``number`` from its end, and more of them."""
-        made, cidr = Sandbox(), ipaddress.ip_network(self._project.cidrs[network])
-        self._hosts.append(made)
+        cidr = ipaddress.ip_network(self._project.cidrs[network])
         address = str(cidr[-2 - number])
-        self.plug(made.init, self._project.networks[network], f"02:00:00:00:{len(self._hosts):02x}:{number:02x}")
-        addresses = [f"{address}/{cidr.prefixlen}", *more]
+        return self.machine(self._project.networks[network], f"{address}/{cidr.prefixlen}", *more), address
+
+    def machine(self, network_id: str, *addresses: str) -> Sandbox:
+        """One with these addresses on any network, by no port of Neutron."""
+        made = Sandbox()
+        self._hosts.append(made)
+        self.plug(made.init, network_id, f"02:00:00:00:00:{len(self._hosts):02x}")
         inside(made.init, "ip", "-batch", "-", text="\n".join([
             *(f"address add {one} dev eth0{' nodad' if ':' in one else ''}" for one in addresses), "link set eth0 up",
         ]) + "\n")  # fmt: skip
-        return made, address
+        return made
 
     def member(self, network: str, number: int, name: str, *more: str) -> str:
         """An HTTP server on port 80 that answers with its name; its address."""

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any, Self
 
@@ -52,6 +53,7 @@ class Guests:
         self.running: dict[str, tuple[Any, tempfile.TemporaryDirectory[str]]] = {}
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._follow)
+        self._without: set[str] = set()  # servers that are no amphorae
         self.files: dict[str, dict[str, tuple[int, bytes]]] = {}
         """of each server that was booted, by its name"""
         self.failure: Exception | None = None
@@ -77,22 +79,29 @@ class Guests:
         return Process(folder)
 
     def look(self) -> None:
-        """Once: what runs is what Nova has ACTIVE."""
-        there = {one.id: one for one in self._connection.compute.servers() if one.status == "ACTIVE"}
-        for id_ in self.running.keys() - there.keys():
+        """Once: what runs is what Nova has ACTIVE. For the details of servers Nova would ask Neutron each time."""
+        compute = self._connection.compute
+        there = {one.id for one in compute.servers(details=False, status="ACTIVE")}
+        for id_ in self.running.keys() - there:
             self._end(id_)
-        for id_, server in there.items():
-            if id_ not in self.running and server.user_data:
+        for id_ in there - self.running.keys() - self._without:
+            server = compute.find_server(id_)
+            if server is not None and not server.user_data:
+                self._without.add(id_)
+            elif server is not None:
                 folder = self._unpacked(server)
                 self.running[id_] = self.boot(Path(folder.name)), folder
 
     def _follow(self) -> None:
-        while not self._ending.wait(INTERVAL):
+        pause = INTERVAL
+        while not self._ending.wait(pause):
+            began = time.monotonic()
             try:
                 self.look()
             except Exception as error:  # noqa: BLE001 - raised where the test ends
                 self.failure = error
                 return
+            pause = max(INTERVAL, time.monotonic() - began)  # what is slow has other work to do
 
     def _unpacked(self, server: Any) -> tempfile.TemporaryDirectory[str]:
         files = self.files[server.name] = user_data.decode(server.user_data)

@@ -34,7 +34,7 @@ class Project:
         """What is in the project beside what it was made with, by name."""
         project_id = self.user.current_project_id
         found = {
-            "servers": [one.name for one in self.user.compute.servers()],
+            "servers": [one.name for one in self.user.compute.servers(details=False)],
             "server groups": [one.name for one in self.user.compute.server_groups()],
             "ports": [one.name or one.id for one in self.user.network.ports(project_id=project_id)],
             "security groups": [

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import NoEncryption, pkcs12
 import pem
 from netns.installation import Installation
 from netns.tls_client import ask, context, refused
-from netns.traffic import until
 from octavia_provider.client.deadline import Deadline
 from octavia_provider.controller.certificate_copies import spec_of
 from octavia_provider.model.errors import (
@@ -37,6 +36,7 @@ from .project import Project
 from .secrets import Secrets, Way
 from .site import opened
 from .test_users import serving
+from .waiting import until
 
 ROOT = pem.authority("root")
 MIDDLE = pem.authority("middle", ROOT)

@@ -9,8 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,11 +17,15 @@ from typing import Any
 
 import pytest
 
-from netns.traffic import until
+from netns.sandbox import Sandbox
 
-from .guests import Guests
+from .fabric import NetworkedGuests, inside
 from .project import Project
+from .test_guests import cloud_project, guests, heartbeat_host
 from .test_users import Served, serving
+from .waiting import until
+
+__all__ = ["cloud_project", "guests", "heartbeat_host"]
 
 EXAMPLE = Path(__file__).parents[2] / "examples/openstack"
 MISSING = [name for name in ("pulumi", "pulumi-resource-openstack") if shutil.which(name) is None]
@@ -32,6 +34,13 @@ pytestmark = [
     pytest.mark.pulumi_cli,
     pytest.mark.skipif(bool(MISSING), reason=f"not there: {', '.join(MISSING)}"),
 ]
+ASK = """
+import sys, urllib.error, urllib.request
+try:
+    print(urllib.request.urlopen(sys.argv[1], timeout=5).status)
+except urllib.error.HTTPError as error:
+    print(error.code)
+"""
 BOB = "bob"
 """A user of another project than the control plane's own."""
 
@@ -71,7 +80,9 @@ class Stack:
 
 
 @pytest.fixture
-def served(guests: Guests, cloud_project: Project, environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
+def served(
+    guests: NetworkedGuests, cloud_project: Project, environment: dict[str, str], tmp_path: Path
+) -> Iterator[Served]:
     with guests, serving(cloud_project, tmp_path, "openstack") as made:
         yield made
 
@@ -82,12 +93,6 @@ def stack(request: pytest.FixtureRequest, served: Served, tmp_path: Path) -> Sta
         (tmp_path / name).mkdir()
     shutil.copytree(EXAMPLE, tmp_path / "program")
     (tmp_path / "program/Pulumi.yaml").write_text("name: web-on-openstack\nruntime: python\n")
-    program = tmp_path / "program/__main__.py"
-    text = program.read_text()
-    assert "ip_version=4)" in text
-    program.write_text(
-        text.replace("ip_version=4)", "ip_version=4, enable_dhcp=False)")
-    )  # Neutron refuses loopback else
     here = Path(sys.executable).parent
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("OS_", "OCTAVIA_"))}
     environment |= {
@@ -120,8 +125,8 @@ def outside(admin: Any) -> Iterator[str | None]:
 
 
 @pytest.mark.timeout(900)
-def test_one_program_of_both_providers(stack: Stack, served: Served) -> None:
-    range_ = ".".join(served.project.cidrs["vips"].split(".")[:2])  # what listens in a fake guest is on loopback
+def test_one_program_of_both_providers(stack: Stack, served: Served, guests: NetworkedGuests) -> None:
+    range_ = ".".join(served.project.cidrs["vips"].split(".")[:2])
     config = {
         "openstack__cloud": BOB, "octavia__cloud": BOB, "cidr": f"{range_}.192.0/18", "image": "amphora", "flavor": "amphora",
     }  # fmt: skip
@@ -130,7 +135,12 @@ def test_one_program_of_both_providers(stack: Stack, served: Served) -> None:
         said = stack.up(**config, **({"externalNetwork": external} if external else {}))
         assert f"signed in with cloud '{BOB}' of clouds.yaml" in said
         (balancer,) = bob.load_balancer.load_balancers()
-        until(lambda: _status(f"http://{balancer.vip_address}/") == 503, seconds=60, what="an answer: no member is up")
+        client = guests.fabric.machine(balancer.vip_network_id, f"{range_}.255.254/18")
+        until(
+            lambda: _status(client, f"http://{balancer.vip_address}/") == "503",
+            seconds=120,
+            what="an answer: no member is up",
+        )
         assert bob.network.get_port(balancer.vip_port_id), "the VIP's port is the user's: it can have a floating IP"
         assert [ip.port_id for ip in bob.network.ips()] == [balancer.vip_port_id] * bool(external)
         assert len(list(bob.compute.servers())) == 2
@@ -144,11 +154,9 @@ def test_one_program_of_both_providers(stack: Stack, served: Served) -> None:
     assert [list(bob.network.ports(project_id=mine)), list(bob.network.networks(project_id=mine))] == [[], []]
 
 
-def _status(url: str) -> int:
+def _status(client: Sandbox, url: str) -> str:
+    """What a client on that network is answered with; empty: nothing."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            return int(answer.status)
-    except urllib.error.HTTPError as error:
-        return error.code
-    except OSError:
-        return 0
+        return inside(client.init, sys.executable, "-IS", "-c", ASK, url).strip()
+    except subprocess.CalledProcessError:
+        return ""

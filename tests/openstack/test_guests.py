@@ -14,11 +14,11 @@ import pytest
 from faults import openloop
 from netns.installation import Installation
 from netns.sandbox import Sandbox
-from netns.traffic import until
 from octavia_provider.client.deadline import Deadline
 
 from .fabric import Machine, NetworkedGuests, inside, show
 from .project import Project, project
+from .waiting import until
 
 pytestmark = pytest.mark.timeout(900)
 PORT = 8080

@@ -20,11 +20,11 @@ import pytest
 import pem
 from command_line import octaviactl
 from netns.installation import Installation
-from netns.traffic import until
 
 from .clients import Users, users
 from .guests import Guests
 from .project import Project
+from .waiting import until
 
 JSON = ("-f", "json")
 
