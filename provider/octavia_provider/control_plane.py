@@ -108,7 +108,7 @@ async def control_plane(
             membership=parts.membership, timing=parts.timing,
         )  # fmt: skip
         housekeeper = Housekeeper(
-            parts.store, parts.driver.cloud, controller, heartbeats, parts.status_cache,
+            parts.store, parts.driver.cloud, controller, heartbeats, parts.status_cache, networks=parts.driver.networks,
             idle_seconds=facts.idle_seconds, when_idle=stop,
             longest_pause=LONGEST_PAUSE if isinstance(parts.driver.networks, RemoteAllocation) else FIRST_PAUSE,
         )  # fmt: skip

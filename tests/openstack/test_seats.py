@@ -52,4 +52,5 @@ async def test_load_balancers_come_to_a_server_that_runs_and_go_and_nothing_is_l
         await cloud.cloud.delete(host)
         for one in seats:
             await cloud.networks.release(one.load_balancer_id, ())  # type: ignore[union-attr]
+        await cloud.networks.release(group, ())  # type: ignore[union-attr]
     assert cloud_project.left() == {}

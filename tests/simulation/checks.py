@@ -92,7 +92,7 @@ def bearing(vips: set[str], amphora: Amphora) -> Carried:
 async def is_empty(site: Site) -> None:
     """Nothing is left, in the cloud or in the store."""
     world = site.world
-    assert (world.servers, world.seats, world.ports, world.rules) == ({}, {}, {}, {})
+    assert (world.servers, world.seats, world.ports, world.rules, world.server_groups) == ({}, {}, {}, {}, set())
     records, amphorae, scopes = await site.store.read(lambda tx: (tx.find(), tx.amphorae(), tx.scopes()))
     assert amphorae == []
     assert {one.kind for one in (*records, *scopes)} <= {"flavor", "flavor_profile"}

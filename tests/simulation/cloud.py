@@ -53,6 +53,7 @@ class SimulationCloud:
         server = self._world.servers.get(order.id)
         if server is None or (not server.instance.alive and server.files):
             await self._lifeline.effect("boot")
+            self._world.server_groups.add(order.load_balancer_id)
             agent = (f"192.0.2.{next(self._world.numbers)}", 9443)
             instance = Instance(
                 amphora_id=order.id, load_balancer_id=order.load_balancer_id, agent=agent, alive=False,
@@ -189,6 +190,8 @@ class SimulationNetworks:
             if key[0].partition("/")[0] == load_balancer_id and address not in keep:
                 await self._lifeline.effect("delete_port")
                 self._world.ports.pop(key, None)
+        if not keep:
+            self._world.server_groups.discard(load_balancer_id)
 
     async def own(self, load_balancer: Record, amphora_id: str) -> tuple[Vip, ...]:
         own = [(one, await self._port(f"{load_balancer.id}/{amphora_id}", one, None)) for one in CIDRS]

@@ -246,6 +246,21 @@ def test_a_control_plane_that_ends_at_any_step_of_the_failover_of_a_host_leaves_
     run(story())
 
 
+def test_a_control_plane_that_ends_at_any_step_of_the_deletion_of_a_group_leaves_nothing() -> None:
+    async def story() -> None:
+        async with site() as made:
+            group_id = await made.write("amphora_group", name="web", size=1, capacity=1)
+            plane = await made.start()
+            await made.when_settled(group_id)
+            assert made.world.server_groups == {group_id}
+            await plane.kill()
+            await made.delete("amphora_group", group_id)
+            assert await made.run_with_crashes(group_id) > 4
+            await checks.is_empty(made)
+
+    run(story())
+
+
 def test_a_host_is_drained_and_a_failover_without_a_free_place_is_refused() -> None:
     async def story() -> None:
         async with site(roles=PAIR) as made:

@@ -131,6 +131,8 @@ class World:
         """(server, load balancer) → what it carries of it"""
         self.ports: dict[tuple[str, str], str] = {}
         """(load balancer, subnet) → address"""
+        self.server_groups: set[str] = set()
+        """Of load balancers and amphora groups: they keep servers apart, and go with the ports."""
         self.rules: dict[str, tuple[str, int]] = {}
         """listener → (load balancer, port): who may come in"""
         self.failures: dict[str, list[Exception]] = {}

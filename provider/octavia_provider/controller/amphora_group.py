@@ -21,6 +21,7 @@ from octavia_provider.ports import (
     Incomplete,
     Inventory,
     Record,
+    RemoteAllocation,
     Scope,
     Settlement,
     Transaction,
@@ -230,6 +231,9 @@ class AmphoraGroupReconciler(ScopeAmphorae):
             return False
         if any(host.retiring for host in self.amphorae) or (record.deleting and self.amphorae):
             return True  # load balancers are still on them; who leaves last wakes us (``seats.left``)
+        if record.deleting and isinstance(self.ports.networks, RemoteAllocation):
+            await self.ports.store.read(lambda tx: tx.require_lease(self.scope.id, self.scope.fence))
+            await self.ports.networks.release(self.scope.id, ())
         if now.applied < now.generation:
             accepted = {} if record.deleting else {record.id: record.spec}
             settlement = Settlement(scope_id=self.scope.id, generation=now.generation, accepted=accepted)

@@ -16,7 +16,7 @@ import structlog
 from octavia_provider.kit import tasks
 from octavia_provider.model.errors import OctaviaError
 from octavia_provider.model.events import Reason
-from octavia_provider.ports import Cloud, Scope, Store, Watch
+from octavia_provider.ports import Cloud, Networks, Scope, Store, Watch
 
 from .controller import Controller
 from .heartbeats import Heartbeats
@@ -45,6 +45,7 @@ class Housekeeper:
         heartbeats: Heartbeats,
         status_cache: StatusCache,
         *,
+        networks: Networks,
         idle_seconds: float | None,
         when_idle: Callable[[], None],
         longest_pause: float = FIRST_PAUSE,
@@ -53,7 +54,7 @@ class Housekeeper:
         self._heartbeats, self._status_cache = heartbeats, status_cache
         self._idle_seconds, self._when_idle = idle_seconds, when_idle
         self._outage = Outage(lambda: asyncio.get_running_loop().time(), longest_pause)
-        self._orphans = OrphanCollector(store, cloud, controller.events)
+        self._orphans = OrphanCollector(store, cloud, controller.events, networks)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:

@@ -8,14 +8,25 @@ plane that made it was paused, and another one had its lease). That is taken awa
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
 
 from octavia_provider.model.errors import Conflict, OctaviaError
 from octavia_provider.model.events import Reason
-from octavia_provider.ports import Cloud, Compute, Instance, Inventory, Scope, StateVersion, Store, Transaction
+from octavia_provider.ports import (
+    Cloud,
+    Compute,
+    Instance,
+    Inventory,
+    Networks,
+    RemoteAllocation,
+    Scope,
+    StateVersion,
+    Store,
+    Transaction,
+)
 
 from .event_recorder import ControlPlaneEvents
 
@@ -92,21 +103,30 @@ class OrphanCollector:
     """Takes away amphorae that appear while we run and that the store never knew as running.
 
     What ran before the first look, and what the store once knew as running, is left alone: there the store may be another one.
+    With the last orphan of a load balancer or group that is in no store goes what was allocated for it: ``networks``.
     """
 
-    def __init__(self, store: Store, compute: Compute, events: ControlPlaneEvents) -> None:
-        self._store, self._compute, self._events = store, compute, events
+    def __init__(self, store: Store, compute: Compute, events: ControlPlaneEvents, networks: Networks) -> None:
+        self._store, self._compute, self._events, self._networks = store, compute, events, networks
         self._spared: set[str] | None = None
+        self._there_before: set[str] = set()
         self._suspected: set[str] = set()
+        self._to_release: set[str] = set()
 
     async def collect(self, inventory: Inventory) -> None:
         """Those that were unknown at the last look too: a look is not made at one moment."""
-        known = await self._store.read(lambda tx: {amphora.id for amphora in tx.amphorae()})
+        known, scopes = await self._store.read(
+            lambda tx: ({amphora.id for amphora in tx.amphorae()}, {scope.id for scope in tx.scopes()})
+        )
         running = {one.amphora_id: one for one in inventory.instances}
         unknown = running.keys() - known
         if self._spared is None:
             self._spared = set(running)
+            self._there_before = {one.load_balancer_id for one in inventory.instances} | {
+                one.id for one in inventory.resources
+            }
         self._spared |= running.keys() & known
+        self._there_before -= scopes
         unknown -= self._spared
         for amphora_id in unknown & self._suspected:
             try:
@@ -117,14 +137,27 @@ class OrphanCollector:
             log.warning("orphan taken away", amphora=amphora_id, load_balancer=running[amphora_id].load_balancer_id)
             message = f"Amphora {amphora_id} ran, and was in no store: a late call had made it"
             await self._events.record(Reason.OrphanRemoved, message)
+            self._to_release.add(running.pop(amphora_id).load_balancer_id)
         self._suspected = unknown - self._suspected
         self._spared &= running.keys()
+        await self._release(scopes | {one.load_balancer_id for one in running.values()})
 
     async def _take_away(self, instance: Instance) -> None:
         if instance.host is None:
             await self._compute.delete(instance.amphora_id)
         else:
             await self._compute.detach(instance.host, instance.load_balancer_id)
+
+    async def _release(self, alive: Collection[str]) -> None:
+        """What was allocated for load balancers and groups that are no more; ``alive``: those that are known, or have amphorae."""
+        for id_ in sorted(self._to_release):
+            try:
+                if isinstance(self._networks, RemoteAllocation) and id_ not in alive and id_ not in self._there_before:
+                    await self._networks.release(id_, ())
+            except (OctaviaError, OSError) as error:
+                log.warning("not given back", load_balancer=id_, reason=str(error))
+                continue
+            self._to_release.discard(id_)
 
 
 async def require_none(inventory: Inventory, store: Store | None, home: str, *, hint: str = HINT) -> None:

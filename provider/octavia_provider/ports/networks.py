@@ -85,7 +85,7 @@ class RemoteAllocation(Networks, Protocol):
         ...
 
     async def release(self, load_balancer_id: str, keep: Collection[str]) -> None:
-        """Give back what was allocated for it but these addresses; () when it goes."""
+        """Give back what was allocated for it but these addresses; () when it goes. Of an amphora group too, whose amphorae are gone then."""
         ...
 
 

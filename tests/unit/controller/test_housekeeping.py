@@ -76,7 +76,7 @@ async def cloud(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cl
         await site.insert(id_)
         await until(lambda id_=id_: applied(site.store, id_))  # type: ignore[misc]
     keeper = Housekeeper(
-        site.store, cast("Any", made), site.controller, cast("Any", heartbeats), StatusCache(), idle_seconds=None,
+        site.store, cast("Any", made), site.controller, cast("Any", heartbeats), StatusCache(), networks=cast("Any", None), idle_seconds=None,
         when_idle=lambda: None,
     )  # fmt: skip
     keeper.start()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from octavia_provider.controller.event_recorder import ControlPlaneEvents
 from octavia_provider.controller.orphans import OrphanCollector, orphans, require_none, sentence
 from octavia_provider.model.errors import Conflict, Unreachable
 from octavia_provider.model.events import EventFilter
-from octavia_provider.ports import Amphora, CloudResource, Instance, Inventory
+from octavia_provider.ports import Allocation, Amphora, CloudResource, Instance, Inventory, Record, Settlement, Vip
 from octavia_provider.store import SqlStore
 from unit.store.opening import opened, record
 
@@ -95,9 +95,31 @@ class Compute:
         self.deleted.append(amphora_id)
 
 
+class Networks:
+    """``ports.RemoteAllocation``; remembers for whom all was given back."""
+
+    unsupported: Mapping[str, str] = {}
+
+    def __init__(self) -> None:
+        self.released: list[str] = []
+        self.answers = False
+
+    async def allocate(self, load_balancer: Record) -> Allocation:
+        raise NotImplementedError
+
+    async def own(self, load_balancer: Record, amphora_id: str) -> tuple[Vip, ...]:
+        raise NotImplementedError
+
+    async def release(self, load_balancer_id: str, keep: Collection[str]) -> None:
+        assert not keep
+        if load_balancer_id == "group" and not self.answers:
+            raise Unreachable("gateway timeout")
+        self.released.append(load_balancer_id)
+
+
 async def test_an_amphora_that_a_late_call_made_is_taken_away_at_the_second_look(store: SqlStore) -> None:
     compute = Compute()
-    collector = OrphanCollector(store, compute, ControlPlaneEvents(store, "one"))  # type: ignore[arg-type]
+    collector = OrphanCollector(store, compute, ControlPlaneEvents(store, "one"), Networks())  # type: ignore[arg-type]
     await collector.collect(cloud())
     late = cloud(instances=[host("amp"), host("late"), host("other", "gone")])
     await collector.collect(late)
@@ -117,10 +139,29 @@ async def test_an_amphora_that_a_late_call_made_is_taken_away_at_the_second_look
 async def test_what_ran_before_we_looked_and_what_the_store_once_knew_is_left_alone(store: SqlStore) -> None:
     """The store may be another one, or an older copy."""
     compute = Compute()
-    collector = OrphanCollector(store, compute, ControlPlaneEvents(store, "one"))  # type: ignore[arg-type]
+    collector = OrphanCollector(store, compute, ControlPlaneEvents(store, "one"), Networks())  # type: ignore[arg-type]
     there = cloud(instances=[host("amp"), host("before")])
     await collector.collect(there)
     await store.write(lambda tx: tx.delete_amphora("amp"))
     for _ in range(4):
         await collector.collect(there)
     assert compute.deleted == []
+
+
+async def test_with_the_last_orphan_goes_what_was_allocated_for_a_load_balancer_that_is_gone(store: SqlStore) -> None:
+    """Of one that the store never knew, or knew once; but not where another store may know it."""
+    networks = Networks()
+    collector = OrphanCollector(store, Compute(), ControlPlaneEvents(store, "one"), networks)  # type: ignore[arg-type]
+    before = resource("load_balancer", "of another store")
+    await store.write(lambda tx: tx.insert(record("load_balancer", id_="once")))
+    await collector.collect(cloud(resources=[before, resource("load_balancer", "once")]))
+    deleted = await store.write(lambda tx: tx.mark_deleting(["once"]))
+    await store.write(lambda tx: tx.settle(Settlement(scope_id="once", generation=deleted)))
+    balancers = {"a": "group", "b": "group", "c": "once", "d": "of another store", "e": "lb"}
+    there = [host(amphora_id, load_balancer_id) for amphora_id, load_balancer_id in balancers.items()]
+    for _ in range(2):
+        await collector.collect(cloud(instances=[host("amp"), *there]))
+    assert networks.released == ["once"]
+    networks.answers = True
+    await collector.collect(cloud())
+    assert sorted(networks.released) == ["group", "once"]

@@ -136,10 +136,11 @@ class AmphoraPorts:
         """Those with these tags."""
         return await self._neutron.ours("ports", *tags)
 
-    async def delete(self, amphora_id: str, *, group: bool = False) -> None:
-        """All of an amphora's ports are gone. ``group``: those too that load balancers have on it."""
-        seats = await self.of(names.host(amphora_id)) if group else []
-        for port in (*await self.of(names.amphora(amphora_id)), *seats):
+    async def delete(self, amphora_id: str) -> None:
+        """All of an amphora's ports are gone; first those that load balancers have on it, for its own say that it is shared."""
+        own = await self.of(names.amphora(amphora_id))
+        shared = any(names.GROUP in port["tags"] for port in own)
+        for port in (*(await self.of(names.host(amphora_id)) if shared else ()), *own):
             await self.remove(port)
         self._locks.pop(amphora_id, None)
 

@@ -198,15 +198,9 @@ class OpenStackCloud:
     async def delete(self, amphora_id: str) -> None:
         """Its server is gone, then its ports."""
         self._changed()
-        groups = set()
         for server in await self._nova.servers(names.amphora(amphora_id)):
-            if names.GROUP in server["tags"]:
-                groups.add(str(names.tagged(server["tags"], "octavia-load-balancer")))
             await self._nova.remove(server["id"], amphora_id)
-        await self._ports.delete(amphora_id, group=bool(groups))
-        for group_id in groups:
-            if not await self._nova.servers(names.load_balancer(group_id)):
-                await self._nova.forget_group(group_id)
+        await self._ports.delete(amphora_id)
         self._changed()
 
     # ── sockets (ports.Dialer): the control plane is on the management network itself ────────────────────────────────

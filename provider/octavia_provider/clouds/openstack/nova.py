@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ KNOWN_SECONDS = 60.0
 IMAGE = "octavia_image"
 """Metadata of a server: the id of its image, which Nova does not tell where it boots from a volume."""
 GONE = ("DELETED", "SOFT_DELETED")
+GROUPS = "groups"
+"""Under which the list of server groups is kept."""
 
 
 class Nova:
@@ -166,27 +169,36 @@ class Nova:
             known = await self._groups()
             if name not in known:
                 body = {"server_group": {"name": name, "policy": self._settings.affinity}}
-                made = await self._session.make("nova", "/os-server-groups", body, subject=f"server group {name}")
-                known[name] = str(made["server_group"]["id"])
-            return known[name]
+                try:
+                    made = await self._session.make("nova", "/os-server-groups", body, subject=f"server group {name}")
+                except OctaviaError:
+                    self._known.pop(GROUPS)  # it may have been made
+                    raise
+                known[name] = [str(made["server_group"]["id"])]
+            return known[name][0]
 
     async def forget_group(self, load_balancer_id: str) -> None:
-        """Its server group is gone."""
+        """Its server group is gone, and those that a call made whose answer was lost."""
         name = names.server_group(load_balancer_id)
         async with self._grouping:
             known = await self._groups()
-            if name in known:
-                await self._session.delete("nova", f"/os-server-groups/{known[name]}")
-                del known[name]
+            if name not in known:  # another control plane may have made it since
+                self._known.pop(GROUPS)
+                known = await self._groups()
+            for id_ in known.get(name, ()):
+                await self._session.delete("nova", f"/os-server-groups/{id_}")
+            known.pop(name, None)
 
-    async def _groups(self) -> dict[str, str]:
-        """By name. Nova cannot be asked for one by its name, so the list is kept for a while."""
+    async def _groups(self) -> dict[str, list[str]]:
+        """Ids by name. Nova cannot be asked for one by its name, so the list is kept for a while."""
 
-        async def ask() -> dict[str, str]:
-            found = await self._session.get("nova", "/os-server-groups")
-            return {one["name"]: one["id"] for one in found["server_groups"]}
+        async def ask() -> dict[str, list[str]]:
+            found: defaultdict[str, list[str]] = defaultdict(list)
+            for one in (await self._session.get("nova", "/os-server-groups"))["server_groups"]:
+                found[one["name"]].append(one["id"])
+            return dict(found)
 
-        known: dict[str, str] = await self._lately("groups", ask)
+        known: dict[str, list[str]] = await self._lately(GROUPS, ask)
         return known
 
     # ── flavors and images ───────────────────────────────────────────────────────────────────────────────────────────
