@@ -18,7 +18,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0)) or None
         status, headers, content = self._answer(body)
         self.send_response(status)
-        for name in ("Content-Type", "X-Openstack-Request-Id"):
+        for name in ("Content-Type", "X-Openstack-Request-Id", "X-Subject-Token"):
             if name in headers:
                 self.send_header(name, headers[name])
         self.send_header("Content-Length", str(len(content)))

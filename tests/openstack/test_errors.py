@@ -247,15 +247,8 @@ def test_a_service_that_is_down_and_tokens_that_are_revoked(
     cloud_project: Project, environment: dict[str, str], tmp_path: Path
 ) -> None:
     neutron = cloud_project.admin.network.get_endpoint()
-    clouds = json.loads(cloud_project.clouds_file.read_text())
-    with Faulty(neutron) as between, Guests(cloud_project.user):
-        clouds["clouds"]["test"]["network_endpoint_override"] = between.url
-        file = tmp_path / "clouds.yaml"
-        file.write_text(json.dumps(clouds))
-        site = Installation(tmp_path / "h", options=("--cloud", "openstack", "--os-cloud", "test"))
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setenv("OS_CLIENT_CONFIG_FILE", str(file))
-            site.start()
+    with Faulty(neutron) as between, behind(cloud_project, tmp_path, network_endpoint_override=between.url) as site:
+        site.start()
         between.refuses()
         made = site.create("load_balancer", name="web", vip_subnet_id=cloud_project.subnets["vips"], wait=False)
         until(lambda: "Neutron does not answer" in _said(site), what="status to say so")
@@ -274,8 +267,48 @@ def test_a_service_that_is_down_and_tokens_that_are_revoked(
         )
         site.client.request("DELETE", f"/v2/lbaas/loadbalancers/{made['id']}", deadline=Deadline(60.0))
         until(lambda: not cloud_project.left(), what="all to be gone")
-        site.stop()
-        site.client.close()
+
+
+@pytest.mark.timeout(900)
+def test_a_control_plane_that_starts_while_keystone_is_away(
+    cloud_project: Project, environment: dict[str, str], tmp_path: Path
+) -> None:
+    auth = json.loads(cloud_project.clouds_file.read_text())["clouds"]["test"]["auth"]
+    with (
+        Faulty(auth["auth_url"]) as between,
+        behind(cloud_project, tmp_path, auth={**auth, "auth_url": between.url}) as site,
+    ):
+        between.refuses()
+        site.start()
+        made = site.create("load_balancer", name="web", vip_subnet_id=cloud_project.subnets["vips"], wait=False)
+        assert made["provisioning_status"] == "PENDING_CREATE"
+        until(lambda: between.url in _said(site), what="status to name the Keystone that does not answer")
+        assert len(site.events("cloud.unreachable")) == 1
+        between.passes()
+        until(
+            lambda: site.get("load_balancer", made["id"])["provisioning_status"] == "ACTIVE",
+            what="it to be made",
+        )
+        assert len(site.events("cloud.reachable")) == 1
+        site.client.request("DELETE", f"/v2/lbaas/loadbalancers/{made['id']}", deadline=Deadline(60.0))
+        until(lambda: not cloud_project.left(), what="all to be gone")
+
+
+@contextlib.contextmanager
+def behind(project: Project, folder: Path, **entry: Any) -> Iterator[Installation]:
+    """A control plane, not started yet, whose entry in clouds.yaml has these values too."""
+    clouds = json.loads(project.clouds_file.read_text())
+    clouds["clouds"]["test"] |= entry
+    file = folder / "clouds.yaml"
+    file.write_text(json.dumps(clouds))
+    site = Installation(folder / "h", options=("--cloud", "openstack", "--os-cloud", "test"))
+    with Guests(project.user), pytest.MonkeyPatch.context() as patched:
+        patched.setenv("OS_CLIENT_CONFIG_FILE", str(file))
+        try:
+            yield site
+        finally:
+            site.stop()
+            site.client.close()
 
 
 def _said(site: Installation) -> str:

@@ -57,6 +57,7 @@ async def test_what_no_store_knows_is_found_and_deleted_and_purge_takes_all_away
     assert (found[orphan]["own"], found[foreign]["own"]) == (True, False)
     assert (found[foreign]["kind"], found[foreign]["control_plane"]) == ("port", other)
     site.stop()
+    said(site, "start", code=1, fails=f"octaviactl serve --cloud openstack --home {site.home} --os-cloud test with")
     assert orphan in {one["id"] for one in said(site, "adopt")["unknown"]}
     said(site, "adopt", "--let-go", "--yes", code=1, fails="octaviactl leftovers --delete")
     said(site, "leftovers", "--delete", "--yes")
