@@ -13,6 +13,7 @@ from octavia_provider.kit import paths
 from postgresql import Server, postgresql, postgresql_server
 
 from .installation import Installation, Load, make_stack
+from .test_pairs import flavor, roles
 
 __all__ = ["postgresql", "postgresql_server"]
 
@@ -29,7 +30,8 @@ def test_state_in_postgresql__over_restarts_of_both__and_no_other_home_or_databa
     site.purge()
     site.options = ("--database", postgresql)
     site.start()
-    stack = make_stack(site, members=1)
+    stack = make_stack(site, members=1, flavor_id=flavor(site))
+    assert sorted(roles(site).values()) == ["BACKUP", "MASTER"]
     assert not paths.database(site.home).exists()
     with Load(stack.url) as load:
         postgresql_server.stop(signal.SIGQUIT)

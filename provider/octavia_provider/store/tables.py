@@ -131,7 +131,7 @@ ADDRESSES = Table(
     METADATA,
     Column("pool", String(64), primary_key=True),
     Column("address", String(64), primary_key=True),
-    Column("holder", String(64), nullable=False),
+    Column("holder", String(128), nullable=False),
     UniqueConstraint("pool", "holder"),
     Index("ix_addresses_holder", "holder"),
 )

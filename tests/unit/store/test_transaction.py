@@ -15,6 +15,7 @@ from octavia_provider.model.errors import Conflict, LeaseLost, NotFound
 from octavia_provider.model.events import EventFilter, Reason
 from octavia_provider.ports import Amphora, ControlPlane, Owner, Scope, Settlement, Transaction, Vip, fenced
 from octavia_provider.store import SqlStore
+from octavia_provider.store.coordination import own_holder
 from unit.store.opening import member, opened, record, with_pool
 
 
@@ -164,6 +165,14 @@ async def test_a_scope_goes_with_its_root_and_addresses_with_their_holders(store
     assert gone == [lb.id, pool.id]
     assert await store.read(lambda tx: (tx.find(), tx.scopes())) == ([], [])
     assert await store.write(lambda tx: tx.take_address("net", "other", ["10.0.0.2"])) == "10.0.0.2"
+
+
+async def test_an_amphora_holds_addresses_of_its_own_in_every_database(store: SqlStore) -> None:
+    """PostgreSQL heeds the length of a column; SQLite does not."""
+    lb, _ = await with_pool(store)
+    holder = f"{own_holder(lb.id, str(uuid.uuid4()))}/{'f' * 16}"
+    await store.write(lambda tx: tx.take_address("net", holder, ["10.0.0.2"]))
+    assert await store.read(lambda tx: tx.addresses(holder)) == [("net", "10.0.0.2")]
 
 
 async def test_deletions_later_than_the_settlement_stay(store: SqlStore) -> None:
