@@ -43,7 +43,7 @@ async def until_done(lives: Lives, work: Callable[[], Awaitable[bool]]) -> None:
     raise AssertionError(f"not done after {lives.ends}")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 async def test_a_process_that_ends_at_any_call_of_a_boot_or_a_deletion(lives: Lives, cloud_project: Project) -> None:
     spec = {"name": "web", "vip_subnet_id": cloud_project.subnets["vips"]}
 
