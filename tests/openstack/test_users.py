@@ -141,6 +141,7 @@ def test_the_port_of_a_vip_is_its_users__who_can_give_it_a_floating_ip(served: S
         network_id=network.id, ip_version=4, cidr=f"127.{x}.192.0/18", is_dhcp_enabled=False, gateway_ip=None
     )
     made = bob.load_balancer.create_load_balancer(name="web", vip_subnet_id=subnet.id)
+    assert made.vip_port_id, "the answer to the POST has it, as Octavia's"
     made = bob.load_balancer.wait_for_load_balancer(made.id, interval=0.5, wait=90)
     port = bob.network.get_port(made.vip_port_id)
     assert port.project_id == served.users.projects["bob"] == made.project_id
