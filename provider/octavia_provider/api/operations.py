@@ -95,8 +95,10 @@ async def _retire(request: web.Request, *, only: str | None = None) -> tuple[str
 def _retire_all(tx: Transaction, load_balancer_id: str, leaving: Sequence[str]) -> None:
     tx.retire(leaving)
     message = f"An operator asked for a failover: amphorae to be replaced: {len(leaving)}"
-    of = load_balancer_id if tx.get("load_balancer", load_balancer_id) else None  # else it is one of a group
-    tx.record(Reason.FailoverStarted.event(message, load_balancer_id=of, data={"amphorae": list(leaving)}))
+    about = {"load_balancer_id": load_balancer_id}
+    if tx.get("load_balancer", load_balancer_id) is None:
+        about = {"object_kind": "amphora_group", "object_id": load_balancer_id}
+    tx.record(Reason.FailoverStarted.event(message, data={"amphorae": list(leaving)}, **about))
 
 
 def _require_room(tx: Transaction, networks: Networks, balancer: Record, leaving: Collection[str]) -> None:

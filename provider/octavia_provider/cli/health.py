@@ -39,7 +39,7 @@ def problems(overview: Mapping[str, Any]) -> Iterator[Problem]:
     yield from _control_planes(overview)
     for balancer in overview["load_balancers"]:
         yield from _balancer(balancer)
-    for kind in ("network", "host", "tls_container"):
+    for kind in ("amphora_group", "network", "host", "tls_container"):
         for node in overview.get(f"{kind}s", ()):
             yield from _provisioning_problems(_label(kind, node), node)
     for container in overview.get("tls_containers", ()):
@@ -58,9 +58,11 @@ def _control_planes(overview: Mapping[str, Any]) -> Iterator[Problem]:
     heartbeats = (overview.get("control_plane") or {}).get("heartbeats") or {}
     if heartbeats.get("breaker_open"):
         yield Problem(exit_codes.DEGRADED, "control plane", BREAKER.format(**heartbeats))
-    for process in overview.get("control_planes", ()):
+    processes = overview.get("control_planes", ())
+    rest = "; the others do its work" if any(one["alive"] for one in processes) else ""
+    for process in processes:
         if not process["alive"]:
-            yield Problem(exit_codes.OK, "control plane", f"{control_plane(process)}; the others do its work")
+            yield Problem(exit_codes.OK, "control plane", control_plane(process) + rest)
 
 
 def control_plane(process: Node) -> str:

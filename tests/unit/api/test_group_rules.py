@@ -69,6 +69,15 @@ async def test_a_group_does_not_get_too_small_for_those_that_are_in_it(plane: Pl
     refused(await change(plane, group, capacity=1), 409, ("capacity",), "up to 2 on one amphora")
 
 
+async def test_a_failover_of_its_amphora_is_told_in_the_history_of_the_group(plane: Plane) -> None:
+    group = await plane.make("amphora_group")
+    host = Amphora(id="h", load_balancer_id=group["id"], role="GROUP", status="ALLOCATED")
+    await plane.store.write(lambda tx: tx.put_amphora(host))
+    assert (await plane.call("PUT", "/octavia/amphorae/h/failover")).status == 202
+    told = (await plane.call("GET", f"/octavia/events?amphora_group={group['id']}&reason=FailoverStarted")).body
+    assert [event["data"]["amphorae"] for event in told["events"]] == [["h"]]
+
+
 async def test_what_is_named_has_to_be_there_and_what_is_used_is_not_deleted(plane: Plane) -> None:
     network = await plane.make("local_network")
     nowhere = {"vip_network_id": network["id"], "amphora_group_id": NOWHERE}

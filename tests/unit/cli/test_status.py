@@ -206,6 +206,9 @@ def overview(member: str = "ONLINE", listener: str = "ONLINE", balancer: str = "
     return {"load_balancers": [whole], "control_plane": {}, **more}
 
 
+GONE = {"name": "one", "pid": 7, "machine": "m", "alive": False, "load_balancers": 0}
+
+
 @pytest.mark.parametrize(
     ("found", "code", "says"),
     [
@@ -222,6 +225,10 @@ def overview(member: str = "ONLINE", listener: str = "ONLINE", balancer: str = "
         (overview(hosts=[{**NODE, "running": False}]), exit_codes.DEGRADED, "host n: its command does not run"),
         (overview(networks=[{**NODE, "provisioning_status": "ERROR", "provisioning_error": "no"}]), exit_codes.ERROR, "network n: no"),
         (overview(hosts=[{**NODE, "running": True, "provisioning_error": "no room"}]), exit_codes.DEGRADED, "host n: no room"),
+        (overview(amphora_groups=[{**NODE, "provisioning_status": "ERROR", "provisioning_error": "no host"}]), exit_codes.ERROR,
+         "amphora group n: no host"),
+        (overview(control_planes=[GONE, {**GONE, "alive": True}]), exit_codes.OK, "one (process 7 on m): says nothing any more; the others do its work"),
+        (overview(control_planes=[GONE, GONE]), exit_codes.OK, "one (process 7 on m): says nothing any more\n"),
         (overview(tls_containers=[{**NODE, "provisioning_status": "PENDING_CREATE"}]), exit_codes.DEGRADED, "is being created"),
         (overview(tls_containers=[{**NODE, "certificate_warnings": [SOON]}]), exit_codes.OK, "ends in 11 days"),
         (overview(tls_containers=[{**NODE, "certificate_warnings": [OVER]}]), exit_codes.DEGRADED, "ended 3 days ago"),
