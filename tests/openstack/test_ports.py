@@ -158,7 +158,11 @@ async def test_given_security_groups_and_a_qos_policy_are_applied_at_ports(cloud
         await bring_about(vip_sg_ids=(group.id,), vip_qos_policy_id=policy.id)
         assert cloud_project.rules(lb) == set()
         vip, traffic = (
-            next(port for port in network.ports() if port.name.startswith(name))
+            next(
+                port
+                for port in network.ports(project_id=cloud_project.user.current_project_id)
+                if port.name.startswith(name)
+            )
             for name in (f"octavia-lb-{lb}", "octavia-lb-vrrp")
         )
         assert group.id in traffic.security_group_ids
