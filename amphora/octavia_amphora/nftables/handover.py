@@ -81,7 +81,9 @@ def memory(peer: str) -> str:
 
 
 def objects(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
-    """What has a memory."""
+    """What has a memory, and the chain of adverts that go out."""
+    if _forwarding(vrrp):
+        yield "chain adverts", " { type filter hook output priority mangle; policy accept; }"
     for peer, _ in _forwarding(vrrp):
         yield f"set {memory(peer)}", " { typeof meta mark; flags dynamic,timeout; size 4; }"
 

@@ -29,7 +29,6 @@ _CHAINS = {
     "filter": "type filter hook prerouting priority mangle; policy accept;",
     "nat": "type nat hook prerouting priority dstnat; policy accept;",
     "forward": "type filter hook forward priority filter; policy accept;",
-    "adverts": "type filter hook output priority mangle; policy accept;",
     "post": "type nat hook postrouting priority srcnat; policy accept;",
 }
 # An amphora is no router. Packets of its other load balancers come by here, too.
