@@ -26,6 +26,7 @@ class Cloud:
 
     def __init__(self) -> None:
         self.inventories = 0
+        self.opened = False
         self.stopped = asyncio.Event()
         self.never = asyncio.Event()
 
@@ -69,7 +70,7 @@ async def cloud(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cl
     made = Cloud()
 
     async def opened(_: Any) -> None:
-        pass
+        made.opened = True
 
     heartbeats = SimpleNamespace(open=opened, close=lambda: None)
     for id_ in "abc":
@@ -80,7 +81,7 @@ async def cloud(site: Site, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Cl
         when_idle=lambda: None,
     )  # fmt: skip
     keeper.start()
-    await until(lambda: made.inventories == 1)
+    await until(lambda: made.inventories == 1 and made.opened)  # both tasks have read all scopes
     yield made
     await keeper.stop()
 
