@@ -53,7 +53,7 @@ def test_the_example__a_lost_amphora_is_replaced_and_all_load_balancers_go_on(pr
     kill_amphora(site.agents()[0])
     for name, url in urls.items():
         until(lambda url=url, name=name: answered(url) == name, what=f"{name} to be served")
-    after = until(lambda: len(hosts(site)) == 2 and hosts(site) != before and hosts(site), what="another amphora")
+    after = until(lambda: len(now := hosts(site)) == 2 and now != before and now, what="another amphora")
     for id_ in ids:
         until(lambda id_=id_: on(site, id_) == after, what="both amphorae of each load balancer")
     assert project.destroy().ok
