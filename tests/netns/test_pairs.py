@@ -77,7 +77,7 @@ def test_one_amphora_becomes_a_pair_and_one_again_and_all_are_replaced__and_no_r
         assert second in before
         load.more(100)
         fail_over(stack)
-        after = until(lambda: not pair(site, vip) & before and pair(site, vip), what="two others")
+        after = until(lambda: (now := pair(site, vip)) and not now & before and now, what="two others")
         load.more(100)
         change_flavor(stack, None)
         assert alone(stack) < after

@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 T = TypeVar("T")
 
 
-def until(condition: Callable[[], T], *, seconds: float = 30.0, what: str = "") -> T:
+def until(condition: Callable[[], T], *, seconds: float = 60.0, what: str = "") -> T:
     """Wait until ``condition`` answers something true, and answer that; fail after ``seconds``."""
     deadline = time.monotonic() + seconds
     while True:
