@@ -52,6 +52,7 @@ class Kernel:
         self._count_at = 0.0
         self._lingering: dict[Flow, float] = {}
         self._cleanup_tasks: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()
 
     async def apply(self, new: Ruleset, assumed: Ruleset | None = None, *, linger: bool = False) -> None:
         """Put rules in force; ``Failed`` leaves those before. ``assumed``: what an earlier agent may have left.
@@ -60,6 +61,10 @@ class Kernel:
         """
         if new == self.current:
             return
+        async with self._changing:
+            await self._apply(new, assumed, linger=linger)
+
+    async def _apply(self, new: Ruleset, assumed: Ruleset | None, *, linger: bool) -> None:
         old = self.current or assumed or self._empty
         if self.current is None and not new.text and not old.text:
             self.current = new  # the usual case: neither UDP nor a filter, and no tool is needed
@@ -80,6 +85,12 @@ class Kernel:
 
     async def _cleanup_later(self, old: Ruleset) -> None:
         await asyncio.sleep(LINGER_SECONDS)
+        async with (
+            self._changing
+        ):  # a server that comes back between the look and the cut would lose what it was asked since
+            await self._delete_lingering(old)
+
+    async def _delete_lingering(self, old: Ruleset) -> None:
         now = time.monotonic()
         self._lingering = {f: at for f, at in self._lingering.items() if at > now}  # those that began to leave since
         try:

@@ -3,12 +3,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import dataclasses
+import threading
+from typing import Any, cast
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from octavia_amphora.nftables import server_selection
+from octavia_amphora.nftables import kernel, server_selection
 from octavia_amphora.nftables.kernel import _flows
-from octavia_amphora.nftables.ruleset import Flow
+from octavia_amphora.nftables.ruleset import Flow, Ruleset
 
 WEIGHTS = st.dictionaries(st.text("abcdef", min_size=1), st.integers(1, 256), min_size=1, max_size=12)
 
@@ -59,3 +65,33 @@ def test_flows_are_read_as_conntrack_tells_them() -> None:
         "src=fd00::12 dst=fd00::9 sport=5000 dport=1\nconntrack v1.4.7: 2 flow entries have been shown.\n"
     )
     assert list(_flows(text)) == [Flow("10.0.0.9", 53, "10.0.1.2", 5000), Flow("fd00::9", 53, "fd00::12", 5000)]
+
+
+async def test_rules_stay_while_flows_are_cut_that_they_do_not_allow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that came back meanwhile would lose what it was asked."""
+    order: list[str] = []
+    looked, go = threading.Event(), threading.Event()
+
+    def delete(*_: Any) -> None:
+        looked.set()
+        go.wait(10)
+        order.append("cut")
+
+    monkeypatch.setattr(kernel, "LINGER_SECONDS", 0.0)
+    monkeypatch.setattr(kernel, "_apply", lambda *_: order.append("applied"))
+    monkeypatch.setattr(kernel, "_delete_stale_flows", delete)
+    flow = Flow("10.0.0.9", 53, "10.0.1.2", 5000)
+    with_it = Ruleset("lb", text="with it", flows=frozenset({flow}), endpoints=frozenset({("10.0.0.9", 53)}))
+    without = dataclasses.replace(with_it, text="without it", flows=frozenset())
+    rules = kernel.Kernel("lb", cast("Any", None))
+    go.set()
+    await rules.apply(with_it)
+    for one in (go, looked, order):
+        one.clear()
+    await rules.apply(without, linger=True)
+    await asyncio.to_thread(looked.wait, 10)
+    back = asyncio.ensure_future(rules.apply(with_it, linger=True))
+    assert not (await asyncio.wait({back}, timeout=0.1))[0]
+    go.set()
+    await back
+    assert order == ["applied", "cut", "applied"]
