@@ -88,13 +88,13 @@ async def known_state(amphora: Amphora, one: Server) -> str | None:
 
 
 async def test_a_reload_sends_nothing_to_a_dead_member(amphora: Amphora) -> None:
-    slow = [server(port, options="check inter 2s fastinter 100 fall 2 rise 2") for port in (8001, 8002)]
+    # One that was down is up after a hundred checks, ten seconds: no reload takes as long. One that nothing is known of is up at once.
+    slow = [server(port, options="check inter 2s fastinter 100 fall 2 rise 100") for port in (8001, 8002)]
     await amphora.push(amphora.configuration(*slow))
     amphora.tell_members("stop 8002")
     await until(lambda: is_state(amphora, slow[1], "down"))
     amphora.tell_members("start 8002")
     text = "    http-response set-header X-Reload 1\n"
-    # haproxy checks it anew a moment after the reload: what counts is that it begins as it was.
     applied = await amphora.push(amphora.configuration(*slow, frontends=(frontend(text=text),)))
     assert applied.outcome == "reload"
     assert await until(lambda: known_state(amphora, slow[1])) == "down"
