@@ -12,7 +12,7 @@ import pytest
 from octavia_provider.client.answers import WrongService
 from octavia_provider.client.client import ApiObject, Ownership
 from octavia_provider.client.deadline import Deadline
-from octavia_provider.client.stock import targets
+from octavia_provider.client.stock import forms, targets
 from octavia_provider.client.stock.service import StockClient
 from octavia_provider.model.errors import (
     Conflict,
@@ -323,3 +323,10 @@ def test_an_object_that_ends_in_error_says_where_the_reason_is(
     service.ends["listeners"] = "ERROR"
     made = client.create("listener", {"loadbalancer_id": tree.lb, "protocol_port": 81}, deadline=soon)
     assert "log of its worker" in made.object["provisioning_error"]
+
+
+@pytest.mark.parametrize(("said", "asked"), [("7", 7), ("last", None), ("-1", None), ("", None)])
+def test_a_tag_for_a_position_that_is_no_number_says_nothing(said: str, asked: int | None) -> None:
+    """Anybody can write tags there."""
+    shown = forms.shown("l7_policy", {"id": "p", "position": 2, "tags": [f"{forms.POSITION}{said}"]})
+    assert shown["asked_position"] == asked

@@ -92,7 +92,7 @@ def shown(kind: str, obj: Mapping[str, Any]) -> dict[str, Any]:
             listeners = {one["id"] for one in obj.get("listeners") or ()}
             found["listener_id"] = next((id_ for id_ in _said(hidden, LISTENER) if id_ in listeners), None)
         case "l7_policy":
-            found["asked_position"] = next((int(said) for said in _said(hidden, POSITION)), None)
+            found["asked_position"] = next((int(said) for said in _said(hidden, POSITION) if said.isdecimal()), None)
         case "l7_rule":
             found["name"] = next(iter(_said(hidden, NAME)), "")
         case "member":
