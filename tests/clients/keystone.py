@@ -6,11 +6,12 @@ Neutron too, of which clients ask the security groups of a VIP's port alone: the
 from __future__ import annotations
 
 import json
-import threading
 import uuid
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, Self
+
+from local_http import LocalHttp
 
 PASSWORD = "secret"
 REGION = "RegionOne"
@@ -45,7 +46,7 @@ USERS = (
 
 
 @dataclass
-class Keystone:
+class Keystone(LocalHttp):
     """``with Keystone() as keystone``: then ``keystone.load_balancer`` is the endpoint that its catalogue names. ``issued``: tokens, by
     whom they are; ``refused``: what was asked of it in vain."""
 
@@ -54,17 +55,15 @@ class Keystone:
     refused: list[str] = field(default_factory=list)
 
     def __enter__(self) -> Self:
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"keystone": self}))
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}/v3"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
-        self._thread.start()
+        super().__enter__()
+        self.url += "/v3"
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+    def handle(self, handler: BaseHTTPRequestHandler) -> None:
+        if handler.command == "POST":
+            self._log_in(handler)
+        else:
+            self._show(handler)
 
     def environment(self, name: str, project_id: str = PROJECT) -> dict[str, str]:
         """How a user logs on: what ``openrc`` files set."""
@@ -108,47 +107,41 @@ class Keystone:
             "catalog": catalog,
         }}  # fmt: skip
 
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    keystone: Keystone
-
-    def do_GET(self) -> None:
-        path = self.path.partition("?")[0].rstrip("/")
+    def _show(self, handler: BaseHTTPRequestHandler) -> None:
+        path = handler.path.partition("?")[0].rstrip("/")
         if path == "":
-            self.answer(300, {"versions": {"values": [self.keystone._version()]}})
+            _answer(handler, 300, {"versions": {"values": [self._version()]}})
         elif path == "/v3":
-            self.answer(200, {"version": self.keystone._version()})
+            _answer(handler, 200, {"version": self._version()})
         elif path == "/v3/auth/tokens":
-            user = self.keystone.issued.get(self.headers.get("X-Subject-Token", ""))
-            self.answer(200, self.keystone._token(user)) if user else self.refuse(404)
+            user = self.issued.get(handler.headers.get("X-Subject-Token", ""))
+            _answer(handler, 200, self._token(user)) if user else self._refuse(handler, 404)
         elif path.startswith("/network/v2.0/ports/"):
-            self.answer(200, {"port": {"id": path.rpartition("/")[2], "security_groups": []}})
+            _answer(handler, 200, {"port": {"id": path.rpartition("/")[2], "security_groups": []}})
         else:
-            self.refuse(404)
+            self._refuse(handler, 404)
 
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        user = self.keystone._authenticated(body["auth"]["identity"])
-        if self.path != "/v3/auth/tokens" or user is None:
-            self.refuse(401)
+    def _log_in(self, handler: BaseHTTPRequestHandler) -> None:
+        body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        user = self._authenticated(body["auth"]["identity"])
+        if handler.path != "/v3/auth/tokens" or user is None:
+            self._refuse(handler, 401)
             return
         token = uuid.uuid4().hex
-        self.keystone.issued[token] = user
-        self.answer(201, self.keystone._token(user), {"X-Subject-Token": token})
+        self.issued[token] = user
+        _answer(handler, 201, self._token(user), {"X-Subject-Token": token})
 
-    def refuse(self, status: int) -> None:
-        self.keystone.refused.append(f"{self.command} {self.path} {status}")
-        self.answer(status, {"error": {"code": status, "message": f"{self.command} {self.path}: no", "title": ""}})
+    def _refuse(self, handler: BaseHTTPRequestHandler, status: int) -> None:
+        asked = f"{handler.command} {handler.path}"
+        self.refused.append(f"{asked} {status}")
+        _answer(handler, status, {"error": {"code": status, "message": f"{asked}: no", "title": ""}})
 
-    def answer(self, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
-        data = json.dumps(body).encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
 
-    def log_message(self, *args: Any) -> None:
-        pass
+def _answer(handler: BaseHTTPRequestHandler, status: int, body: Any, headers: dict[str, str] | None = None) -> None:
+    data = json.dumps(body).encode()
+    handler.send_response(status)
+    for name, value in {"Content-Type": "application/json", **(headers or {})}.items():
+        handler.send_header(name, value)
+    handler.send_header("Content-Length", str(len(data)))
+    handler.end_headers()
+    handler.wfile.write(data)
