@@ -171,12 +171,20 @@ def hostname(pid: int) -> str:
     return done.stdout.strip()
 
 
+BYSTANDER = "bystander-"
+"""What a test makes of the machine's own, in the folders that ``machine`` looks at, has a name that begins so."""
+
+
 def machine() -> tuple[str, list[str], list[str]]:
-    """What of the machine must not change: interfaces, rules and routes; mounts; folders that the cloud has its own of."""
+    """What of the machine must not change: interfaces, rules and routes; mounts; folders that the cloud has its own of.
+
+    Other tests run at the same time: what is theirs is left out.
+    """
     links = "".join(
         subprocess.run(["ip", *what], check=True, capture_output=True, text=True).stdout
         for what in (["-br", "link"], ["-br", "addr"], ["route"], ["rule"])
     )
     mounts = sorted(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines())
     folders = [Path(folder) for folder in ("/run", "/etc", "/var/lib", "/run/netns")]
-    return links, mounts, sorted(str(path) for folder in folders if folder.is_dir() for path in folder.iterdir())
+    found = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
+    return links, mounts, sorted(str(path) for path in found if not path.name.startswith(BYSTANDER))

@@ -69,28 +69,39 @@ while True:
         break
 """
 
-# So many datagrams a second, each from a port of its own; every answer is waited for at the end. Reads "stop".
+# So many datagrams a second, each from a port of its own (none of those that the kernel gives to others), until it reads "stop".
+# Then it tells how many they were, how many had no answer, and which: number, what became of it, seconds since the start.
 LOAD = """
-import select, socket, sys, time
-target, rate, clients, lost = (sys.argv[1], int(sys.argv[2])), int(sys.argv[3]), [], 0
+import collections, select, socket, sys, time
+target, rate, sent, waiting, lost = (sys.argv[1], int(sys.argv[2])), int(sys.argv[3]), 0, collections.deque(), []
 start = time.monotonic()
-while not select.select([sys.stdin], [], [], 0)[0]:
-    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    client.bind(("", 50000 + len(clients)))
-    client.connect(target)
-    client.send(b"?")
-    clients.append(client)
-    if len(clients) == 100:
-        print("going", flush=True)
-    due = start + len(clients) / rate
-    time.sleep(max(0.0, due - time.monotonic()))
-for client in clients:
-    client.settimeout(1.0 if not lost else 0.0)
+def answered(timeout):
+    number, client = waiting[0]
+    client.settimeout(timeout)
     try:
         client.recv(2048)
-    except OSError:
-        lost += 1
-print(len(clients), lost, flush=True)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        lost.append(f"{number}:{type(error).__name__}:{number / rate:.3f}")
+    waiting.popleft()
+    client.close()
+    return True
+while not select.select([sys.stdin], [], [], 0)[0]:
+    client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    client.bind(("", 10000 + sent % 20000))
+    client.connect(target)
+    client.send(b"?")
+    waiting.append((sent, client))
+    sent += 1
+    if sent == 100:
+        print("going", flush=True)
+    while waiting and answered(0.0):
+        pass
+    time.sleep(max(0.0, start + sent / rate - time.monotonic()))
+while waiting:
+    answered(1.0 if not lost else 0.01)
+print(sent, len(lost), *lost, flush=True)
 """
 
 

@@ -32,6 +32,7 @@ from octavia_provider.clouds.netns.holder import limits, users
 from octavia_provider.clouds.netns.specs import NetworkSpec
 
 from .clouds import (
+    BYSTANDER,
     cloud_in_own_home,
     free_port,
     get,
@@ -85,7 +86,7 @@ def machine(home: Path) -> Iterator[dict[str, Any]]:
     with contextlib.ExitStack() as stack:
         files, sockets = [str(home / "octavia.key")], [str(home / "cloud" / "holder.sock")]
         for folder in ("/tmp", "/run", "/dev/shm", "/var/tmp"):
-            there = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="oct-", dir=folder)))
+            there = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=BYSTANDER, dir=folder)))
             there.chmod(0o755)
             (there / "file").write_text("of the machine")
             files.append(str(there / "file"))

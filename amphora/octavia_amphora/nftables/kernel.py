@@ -21,7 +21,7 @@ from octavia_amphora.shortage import Shortage, is_shortage, is_shortage_text
 from octavia_amphora.wire.messages import Counters
 
 from .claims import Claims
-from .ruleset import Flow, Ruleset, counter
+from .ruleset import Flow, Ruleset, Transactions, counter
 
 log = logging.getLogger("octavia_amphora.nftables")
 
@@ -119,12 +119,34 @@ def _apply(new: Ruleset, old: Ruleset, claims: Claims) -> None:
     in_force = old
     try:
         with claims.tracking(new) as others_track:
-            run(["nft", "-f", "-"], new.transaction_from(old, others_track=others_track))
+            _run_transactions(new.transactions_from(old, others_track=others_track))
         in_force = new
     finally:
         claims.claim(in_force)
         for version in in_force.forwarded:
             _set_forwarding(version, "1")  # after the rules: they say that nothing is forwarded but what is ours
+
+
+def _run_transactions(transactions: Transactions) -> None:
+    _nft(transactions.prepare)
+    try:
+        _nft(transactions.switch)
+    except KernelError:
+        _try_nft(transactions.undo)
+        raise
+    _try_nft(transactions.clean)  # the new rules are in force, whatever becomes of the old
+
+
+def _try_nft(text: str) -> None:
+    try:
+        _nft(text)
+    except (KernelError, OSError) as error:
+        log.warning("rules that nothing uses are left: %s", error)
+
+
+def _nft(text: str) -> None:
+    if text:
+        run(["nft", "-f", "-"], text)
 
 
 def _set_forwarding(version: int, value: str) -> None:

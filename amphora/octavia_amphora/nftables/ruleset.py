@@ -2,21 +2,27 @@
 """A configuration, and which servers are down → one transaction of nftables. Pure.
 
 A UDP flow (a client's address and port) is given a server at its first packet (``dnat``); from there on connection
-tracking keeps it there, whatever becomes of the rules. So rules can be replaced under traffic: chains are flushed and
-filled again in one transaction, while what has a memory (counters, the maps of persistence, the sets of limits) is
-only added or deleted, by names that say all that it is made with. Flows whose server has gone are cut separately
-(``Ruleset.flows`` tells which may stay). Members see the amphora's address (``masquerade``): so answers come back.
+tracking keeps it there, whatever becomes of the rules. So rules can be replaced under traffic, while what has a memory (counters,
+the maps of persistence, the sets of limits) is only added or deleted, by names that say all that it is made with. Flows whose
+server has gone are cut separately (``Ruleset.flows`` tells which may stay). Members see the amphora's address (``masquerade``):
+so answers come back.
+
+The kernel puts a transaction's rules in force some microseconds before the elements of its sets and maps, and takes those of
+rules that go at once: packets of this moment find a map empty and go nowhere. So rules are made in chains that nothing
+leads to yet, in a transaction before the one that switches to them (``Transactions``).
 
 nft(8): sections SETS, MAPS, NAT STATEMENTS, COUNTER, CONNLIMIT; dnat of an inet table names the family.
 """
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Datagrams, Frontend, Server
 from octavia_amphora.wire.vrrp import Vrrp
@@ -45,18 +51,35 @@ class Flow:
     server_port: int
 
 
+class Transactions(NamedTuple):
+    """What ``nft -f`` is told, one after the other, where it is not empty: ``prepare`` makes what ``switch`` puts in force;
+    ``clean`` takes away what is used no longer. ``undo``: instead, where ``switch`` was refused."""
+
+    prepare: str
+    switch: str
+    clean: str = ""
+    undo: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """``text``: for ``nft -f``. ``objects``: what has a memory, as ``nft delete`` names it. ``entrances``: address, port.
-    ``forwards``: IP versions that are passed on to another amphora. ``tracked``: VIPs whose connections are."""
+    """``rules``: all that is made beforehand; ``switch``: what leads there. ``objects``: what they need beside the table, as
+    ``nft delete`` names it. ``endpoints``: address, port. ``forwards``: IP versions that are passed on to another amphora.
+    ``tracked``: VIPs whose connections are."""
 
     table: str
-    text: str = ""
+    rules: str = ""
+    switch: str = ""
     objects: frozenset[str] = frozenset()
     flows: frozenset[Flow] = frozenset()
     endpoints: frozenset[tuple[str, int]] = frozenset()
     forwards: frozenset[int] = frozenset()
     tracked: frozenset[str] = frozenset()
+
+    @property
+    def text(self) -> str:
+        """All of it, for ``nft -f``."""
+        return self.rules + self.switch
 
     @property
     def families(self) -> frozenset[int]:
@@ -68,18 +91,24 @@ class Ruleset:
         """IP versions of packets that do not end here."""
         return self.families | self.forwards
 
-    def transaction_from(self, old: Ruleset, *, others_track: bool = False) -> str:
-        """The whole transaction that leads here from ``old``. ``others_track``: other load balancers of the amphora have VIPs of a
-        pair, too."""
+    def transactions_from(self, old: Ruleset, *, others_track: bool = False) -> Transactions:
+        """What leads here from ``old``. ``others_track``: other load balancers of the amphora have VIPs of a pair, too."""
         gone, last = old.tracked - self.tracked, not (self.tracked or others_track)
         tracking = handover.track(self.tracked) if self.tracked else ""
         tracking += handover.untrack(gone, last=last) if gone else ""
         if not self.text:
-            return f"add table inet {self.table}\ndelete table inet {self.table}\n{tracking}"
-        text = self.text + tracking
-        for kind, _, name in map(_split_object, sorted(old.objects - self.objects)):
-            text += f"flush chain inet {self.table} {name}\n" if kind == "chain" else ""
-            text += f"delete {kind} inet {self.table} {name}\n"
+            return Transactions("", f"add table inet {self.table}\ndelete table inet {self.table}\n{tracking}")
+        if not old.text or self.rules == old.rules:
+            return Transactions("", self.text + tracking)
+        clean, undo = self._delete(old.objects - self.objects), self._delete(self.objects - old.objects)
+        return Transactions(self.rules, self.switch + tracking, clean, undo)
+
+    def _delete(self, objects: AbstractSet[str]) -> str:
+        text = ""
+        for kind, _, name in map(_split_object, sorted(objects)):
+            where = f"inet {self.table} {name}\n"
+            text += f"add chain {where}flush chain {where}" if kind == "chain" else ""
+            text += f"delete {kind} {where}"
         return text
 
 
@@ -113,24 +142,35 @@ def ruleset(
         f"add {kind} inet {table} {name}{objects[f'{kind} {name}']}" for kind, _, name in map(_split_object, objects)
     ]
     lines += [f"add chain inet {table} {chain} {{ {spec} }}" for chain, spec in _CHAINS.items()]
-    chains = [*_CHAINS, *(name for kind, _, name in map(_split_object, objects) if kind == "chain")]
-    lines += [f"flush chain inet {table} {chain}" for chain in chains]
+    hooked = [*_CHAINS, *(name for kind, _, name in map(_split_object, objects) if kind == "chain")]
     rules = [rule for part in parts for rule in part.rules()]
     if vrrp := configuration.vrrp:
         rules += [*vrrp_rules(vrrp), *handover.rules(vrrp, vrrp.router_id if router is None else router)]
     if vrrp or any(part.datagrams for part in parts):
         rules += [("forward", rule) for rule in _FORWARDED]
     rules += dict.fromkeys(("post", rule) for part in parts for rule in part.source_rules())
-    lines += [f"add rule inet {table} {chain} {rule}" for chain, rule in rules]
+    chains = _chains(rules)
+    for chain in chains.values():
+        lines += [f"add chain inet {table} {chain}", f"flush chain inet {table} {chain}"]
+    lines += [f"add rule inet {table} {chains[chain]} {rule}" for chain, rule in rules]
+    switch = [f"flush chain inet {table} {chain}" for chain in hooked]
+    switch += [f"add rule inet {table} {chain} jump {to}" for chain, to in chains.items()]
     return Ruleset(
         table=table,
-        text="\n".join(lines) + "\n",
-        objects=frozenset(objects),
+        rules="\n".join(lines) + "\n",
+        switch="\n".join(switch) + "\n",
+        objects=frozenset([*objects, *(f"chain {chain}" for chain in chains.values())]),
         flows=frozenset(flow for part in parts for flow in part.flows()),
         endpoints=frozenset((b.address, b.port) for part in parts if part.datagrams for b in part.frontend.binds),
         forwards=handover.families(vrrp) if vrrp else frozenset(),
         tracked=handover.tracked(vrrp) if vrrp else frozenset(),
     )
+
+
+def _chains(rules: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """The chain that has the rules, for each with a hook: its name says what they all are, so that others never come in it."""
+    digest = hashlib.sha256("\n".join(map(" ".join, rules)).encode()).hexdigest()[:12]
+    return {chain: f"{chain}_{digest}" for chain, _ in rules}
 
 
 def vrrp_rules(vrrp: Vrrp) -> Iterator[tuple[str, str]]:

@@ -30,17 +30,21 @@ OF_THE_TABLE = (
     "add table inet {table}",
     *(f"add chain inet {{table}} {name} {{ {spec} }}" for name, spec in CHAINS.items()),
     *(f"flush chain inet {{table}} {name}" for name in CHAINS),
-)
+    *(line for name in CHAINS for line in (
+        f"add chain inet {{table}} {name}_{{digest}}", f"flush chain inet {{table}} {name}_{{digest}}",
+        f"add rule inet {{table}} {name} jump {name}_{{digest}}",
+    )),
+)  # fmt: skip
 OF_DATAGRAMS = (
-    "add rule inet {table} forward meta mark & 0xffff0000 == 0x0c7a0000 accept",  # connections handed to a former owner of VIPs
-    "add rule inet {table} forward ct status dnat accept", "add rule inet {table} forward ct state related accept",
-    "add rule inet {table} forward drop", "add rule inet {table} post meta l4proto udp ct status dnat masquerade",
+    "add rule inet {table} forward_{digest} meta mark & 0xffff0000 == 0x0c7a0000 accept",  # connections handed to a former owner of VIPs
+    "add rule inet {table} forward_{digest} ct status dnat accept", "add rule inet {table} forward_{digest} ct state related accept",
+    "add rule inet {table} forward_{digest} drop", "add rule inet {table} post_{digest} meta l4proto udp ct status dnat masquerade",
 )  # fmt: skip
 _FILTER, _NAT = (
-    "add rule inet {table} filter {ip} daddr {at} ",
-    "add rule inet {table} nat {ip} daddr {at} udp dport {port} ",
+    "add rule inet {table} filter_{digest} {ip} daddr {at} ",
+    "add rule inet {table} nat_{digest} {ip} daddr {at} udp dport {port} ",
 )
-_FORWARD = "add rule inet {table} forward ct direction reply meta l4proto udp "
+_FORWARD = "add rule inet {table} forward_{digest} ct direction reply meta l4proto udp "
 NETWORKS = (
     _FILTER + "{transport} dport {port} {ip} saddr != { {networks} } drop",
     _FILTER + "{transport} dport {port} drop",
@@ -66,6 +70,7 @@ PERSIST = (
 NAMES = frozenset(
     f"nftables: {pattern}" for pattern in (*OF_THE_TABLE, *OF_DATAGRAMS, *NETWORKS, *COUNTED, *LIMIT, *SPREAD, *PERSIST)
 )
+DIGEST = "[0-9a-f]{12}"
 _FACT = re.compile(r"\{([a-z]+)\}")
 
 
@@ -85,7 +90,7 @@ Pattern = tuple[str, re.Pattern[str]]
 
 
 def _of_all(graph: Graph) -> Iterator[Pattern]:
-    facts = {"table": _table(graph)}
+    facts = {"table": _table(graph), "digest": DIGEST}
     yield from (_pattern(one, facts) for one in OF_THE_TABLE)
     if any(li.protocol == "UDP" for li in graph.listeners.values()):
         yield from (_pattern(one, facts) for one in OF_DATAGRAMS)
@@ -121,7 +126,7 @@ def _facts(listener: Listener, graph: Graph, bind: Bind) -> dict[str, str]:
     ip = "ip" if version == 4 else "ip6"
     networks = [one for one in listener.allowed_cidrs if ipaddress.ip_network(one).version == version]
     facts = {
-        "table": _table(graph), "id": listener.id.replace("-", ""), "ip": ip, "at": re.escape(bind.address),
+        "table": _table(graph), "digest": DIGEST, "id": listener.id.replace("-", ""), "ip": ip, "at": re.escape(bind.address),
         "port": str(listener.protocol_port), "transport": "udp" if listener.protocol == "UDP" else "tcp",
         "limit": str(listener.connection_limit), "version": str(version), "address": "ipv4_addr" if version == 4 else "ipv6_addr",
         "networks": _list(f"(?:{'|'.join(_merged(networks))})"),

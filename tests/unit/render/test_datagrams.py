@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -67,7 +68,7 @@ def made(case: str) -> Ruleset:
 @pytest.mark.parametrize("case", CASES)
 def test_golden(case: str, request: pytest.FixtureRequest) -> None:
     path = GOLDEN / f"{case}.nft"
-    text = made(case).transaction_from(Ruleset("lb_lb"))
+    text = made(case).transactions_from(Ruleset("lb_lb")).switch
     if request.config.getoption("--update-golden"):
         path.write_text(text)
     assert path.read_text() == text
@@ -77,18 +78,20 @@ def test_golden(case: str, request: pytest.FixtureRequest) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_nft_accepts_it__and_every_way_from_one_to_another(case: str) -> None:
     assert shutil.which("nft")
-    texts = [made(case).transaction_from(Ruleset("lb_lb"))]
+    texts = [made(case).transactions_from(Ruleset("lb_lb")).switch]
     for other in CASES:
-        texts += [made(other).transaction_from(made(case)), made(case).transaction_from(made(other))]
-    script = "set -e\n" + "".join(f"nft -f - <<'END'\n{text}END\n" for text in texts)
+        for one, another in ((case, other), (other, case)):
+            texts += made(another).transactions_from(made(one))[:3]
+    script = "set -e\n" + "".join(f"nft -f - <<'END'\n{text}END\n" for text in texts) + "nft list chains\n"
     done = subprocess.run(["unshare", "--net", "bash", "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+    left = set(re.findall(r"chain (\w+_\w+) ", done.stdout))
+    assert left == set(re.findall(r"jump (\w+)", made(case).switch))
 
 
 def test_is_the_same_in_every_process() -> None:
     assert hash_seeds.printed(
-        "from unit.render.test_datagrams import CASES, Ruleset, made\n"
-        "for name in CASES: print(name, made(name).transaction_from(Ruleset('lb_lb')))"
+        "from unit.render.test_datagrams import CASES, Ruleset, made\nfor name in CASES: print(name, made(name).text)"
     )
 
 
