@@ -95,10 +95,18 @@ async def _retire(request: web.Request, *, only: str | None = None) -> tuple[str
 def _retire_all(tx: Transaction, load_balancer_id: str, leaving: Sequence[str]) -> None:
     tx.retire(leaving)
     message = f"An operator asked for a failover: amphorae to be replaced: {len(leaving)}"
-    about = {"load_balancer_id": load_balancer_id}
-    if tx.get("load_balancer", load_balancer_id) is None:
-        about = {"object_kind": "amphora_group", "object_id": load_balancer_id}
-    tx.record(Reason.FailoverStarted.event(message, data={"amphorae": list(leaving)}, **about))
+    tx.record(Reason.FailoverStarted.event(message, data={"amphorae": list(leaving)}, **_about(tx, load_balancer_id)))
+
+
+def _record(tx: Transaction, reason: Reason, message: str, amphora: Amphora) -> None:
+    tx.record(reason.event(message, amphora_id=amphora.id, **_about(tx, amphora.load_balancer_id)))
+
+
+def _about(tx: Transaction, owner_id: str) -> dict[str, str]:
+    """Whose event it is: a load balancer's, or an amphora group's."""
+    if tx.get("load_balancer", owner_id) is None:
+        return {"object_kind": "amphora_group", "object_id": owner_id}
+    return {"load_balancer_id": owner_id}
 
 
 def _require_room(tx: Transaction, networks: Networks, balancer: Record, leaving: Collection[str]) -> None:
@@ -145,6 +153,8 @@ async def drain(request: web.Request) -> web.Response:
                 raise _none_to_take_over(amphora, others)
             tx.ask([amphora.id], DRAIN)
             tx.touch(amphora.load_balancer_id)
+            if DRAIN not in amphora.requests:
+                _record(tx, Reason.AmphoraDrained, "An operator asked for it to give its VIPs up", amphora)
 
     await context.store.write(work)
     return web.Response(status=202)
@@ -167,6 +177,8 @@ async def undo_drain(request: web.Request) -> web.Response:
         for amphora in _with_seats(tx, existing(tx, id_)):
             tx.fulfil([amphora.id], DRAIN)
             tx.touch(amphora.load_balancer_id)
+            if DRAIN in amphora.requests:
+                _record(tx, Reason.DrainUndone, "An operator asked for it to have the VIPs again", amphora)
 
     await context.store.write(work)
     return web.Response(status=204)

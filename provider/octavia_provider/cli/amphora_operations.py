@@ -10,6 +10,7 @@ import click
 
 from octavia_provider.kit import console
 from octavia_provider.kit.console import styled
+from octavia_provider.model import statuses
 from octavia_provider.model.errors import PermanentError
 
 from . import exit_codes, options
@@ -159,13 +160,13 @@ def upgrade(
         target = str(client.control_plane(deadline=deadline())["version"])
         chosen = [find_balancer(client, word)["id"] for word in load_balancers] or balancer_ids(client)
         done: list[Mapping[str, Any]] = []
-        hosts = {one["id"]: one for one in list_amphorae(client) if one["role"] == GROUP}
+        hosts = {one["id"]: one for one in _staying(list_amphorae(client)) if one["role"] == GROUP}
         used: set[str] = set() if load_balancers else {*hosts}
         every = 0
         for balancer_id in chosen:
             owner = ("load_balancer", balancer_id)
             waiting = Waiting(client, owner, timeout, quiet=as_json, of=f"load balancer {balancer_id}")
-            found = sorted(list_amphorae(client, owner), key=lambda one: one["vrrp_state"] == "MASTER")
+            found = sorted(_staying(list_amphorae(client, owner)), key=lambda one: one["vrrp_state"] == "MASTER")
             used |= {one["host_id"] for one in found if one["host_id"]}
             found = [one for one in found if one["host_id"] is None]
             every += len(found)
@@ -180,6 +181,10 @@ def upgrade(
             console.echo_json(facts)
         else:
             console.echo(f"{len(done)} of {every} agents were started anew; all have {target}")
+
+
+def _staying(amphorae: Sequence[Amphora]) -> list[Amphora]:
+    return [one for one in amphorae if one["status"] != statuses.PENDING_DELETE]
 
 
 def _upgraded(client: Client, amphora: Amphora, target: str, waiting: Waiting) -> Mapping[str, Any]:

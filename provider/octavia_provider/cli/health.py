@@ -13,6 +13,11 @@ from octavia_provider.model.kinds import KINDS
 from . import exit_codes
 
 Node = Mapping[str, Any]
+_DOING = {
+    statuses.PENDING_CREATE: "is being created",
+    statuses.PENDING_UPDATE: "is being changed",
+    statuses.PENDING_DELETE: "is being deleted",
+}
 BREAKER = "{silent} of {amphorae} amphorae are silent at once: it suspects itself, and replaces none until most are heard again"
 
 
@@ -122,8 +127,8 @@ def _provisioning_problems(subject: str, node: Node) -> Iterator[Problem]:
     reason = node.get("provisioning_error")
     if node["provisioning_status"] == statuses.ERROR:
         yield Problem(exit_codes.ERROR, subject, str(reason or "provisioning status ERROR"))
-    elif node["provisioning_status"] == statuses.PENDING_CREATE:
-        yield Problem(exit_codes.DEGRADED, subject, f"is being created: {reason}" if reason else "is being created")
+    elif doing := _DOING.get(node["provisioning_status"]):
+        yield Problem(exit_codes.DEGRADED, subject, f"{doing}: {reason}" if reason else doing)
     elif reason:
         yield Problem(exit_codes.DEGRADED, subject, str(reason))
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,13 +13,13 @@ import click
 from octavia_provider.kit import console
 from octavia_provider.model.errors import OctaviaError, PermanentError
 
-from . import cloud_choice, options
+from . import cloud_choice, exit_codes, options
 
 if TYPE_CHECKING:
     from octavia_provider.clouds.openstack.leftovers import Found
 
 
-@click.command()
+@click.command(epilog=options.exit_codes_help(exit_codes.OK, exit_codes.FAILED, exit_codes.NO_CONTROL_PLANE))
 @options.control_plane
 @cloud_choice.options
 @click.option(
@@ -70,6 +71,11 @@ def leftovers(
             console.echo(f"{one.created_at or '-'}  {one.kind}  {one.id}  {one.name}  {_whose(one, own)}")
         if not found and not in_cloud:
             console.echo("no leftovers" if client or is_openstack else "No control plane runs here.")
+    if client is None and not is_openstack and _has_state(where):
+        console.print_error(
+            f"what is in no stack is known to the control plane, which does not run. Try: {options.start_hint(home)}"
+        )
+        sys.exit(exit_codes.NO_CONTROL_PLANE)
     chosen = [one for one in in_cloud if one.control_plane is not None and one.control_plane in (own, *others)]
     if not delete or not (found or chosen):
         return
@@ -79,6 +85,16 @@ def leftovers(
     failed += _delete_in_openstack(name, chosen) if chosen else []
     if failed:
         raise PermanentError("; ".join(failed), subject=f"{len(failed)} of {len(found) + len(chosen)} were not deleted")
+
+
+def _has_state(home: Path) -> bool:
+    from octavia_provider.kit import paths
+    from octavia_provider.store import offline
+
+    try:
+        return paths.database_url(home).exists() or bool(offline.objects(paths.database(home)))
+    except OSError:
+        return True
 
 
 def _whose(one: Found, own: str | None) -> str:

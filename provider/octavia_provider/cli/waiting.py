@@ -74,6 +74,9 @@ class Waiting:
 
         try:
             yield
+        except KeyboardInterrupt:
+            console.echo(f"{self._of}: what was begun goes on. Try: octaviactl events --follow", err=True)
+            raise
         except NotFound:
             raise self._gone() from None
         except (Unreachable, DoesNotRun) as error:
@@ -152,8 +155,16 @@ def find_balancer(client: Client, word: str) -> Mapping[str, Any]:
     if len(found) > 1:
         raise click.BadParameter(f"{word!r} is the name of {len(found)} load balancers", param_hint="load balancer")
     if not found:
-        raise NotFound(f"there is no load balancer {word}.", hint="octaviactl status")
+        raise NotFound(f"there is no load balancer {word}.", hint=_group_hint(client, word))
     return found[0]
+
+
+def _group_hint(client: Client, word: str) -> str:
+    for group in client.list("amphora_group", deadline=deadline()):
+        if means(word, group["id"], group["name"]):
+            hosts = [one["id"] for one in list_amphorae(client, ("amphora_group", group["id"]))]
+            return f"an amphora group has this name; its amphorae are {', '.join(hosts) or 'not there yet'}"
+    return "octaviactl status"
 
 
 def _require_word(word: str, what: str) -> None:

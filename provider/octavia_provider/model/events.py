@@ -115,6 +115,12 @@ class Reason(Enum):
         60,
     )
     FailoverStarted = INFO, "An operator asked for other amphorae in place of these. `data`: which.", _EACH_COUNTS
+    AmphoraDrained = (
+        INFO,
+        "An operator asked for it to give its VIPs up, and to be the backup until that is undone.",
+        _EACH_COUNTS,
+    )
+    DrainUndone = INFO, "An operator asked for it to have the VIPs again.", _EACH_COUNTS
     FailoverFinished = INFO, "No amphora is left that was to be replaced.", _EACH_COUNTS
     ConfigurationLost = WARNING, "The amphora does not have the configuration that was in force; it is pushed again."
     CertificateRenewed = INFO, "The agent has another certificate. `data`: when it expires.", _EACH_COUNTS

@@ -87,11 +87,20 @@ def _strangers(names: list[str], known: Mapping[str, Any], raw: Mapping[str, Any
 def canonical_json(model: type[Model], text: str) -> str:
     """A JSON object in a text, whose attributes are those of ``model``; sorted, to have one spelling."""
     try:
-        given = json.loads(text, parse_constant=_no_number)
+        given = json.loads(text, parse_constant=_no_number, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as error:
         raise refused(f"is not JSON: {error}") from None
     model.model_validate(given)
     return json.dumps(given, sort_keys=True)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Of a name that comes twice, readers take the one or the other (RFC 8259, section 4)."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        repeated = next(name for name in found if [one for one, _ in pairs].count(name) > 1)
+        raise ValueError(f"{json.dumps(repeated)} is in it more than once")
+    return found
 
 
 def _no_number(word: str) -> float:

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -66,7 +68,13 @@ def test_drain_waits_until_the_vips_are_elsewhere__and_is_undone(plane: RealPlan
     found = shown(plane, "drain", ONE)
     (drained,) = (one for one in found["amphorae"] if one["draining"])
     assert (drained["id"], drained["vrrp_state"]) == (ONE, "BACKUP")
-    assert not any(one["draining"] for one in shown(plane, "drain", ONE, "--undo")["amphorae"])
+    for _ in range(2):  # the second one changes nothing, and is no event
+        assert not any(one["draining"] for one in shown(plane, "drain", ONE, "--undo")["amphorae"])
+    lines = octaviactl(
+        "events", "--json", "-r", "AmphoraDrained", "-r", "DrainUndone", "--home", plane.home
+    ).stdout.splitlines()
+    told = [(one["reason"], one["amphora_id"]) for one in map(json.loads, lines)]
+    assert told == [("AmphoraDrained", ONE), ("DrainUndone", ONE)]
 
 
 def test_certificates_of_one_of_all_and_of_the_authority(plane: RealPlane, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +114,9 @@ def test_upgrade_starts_the_backups_agent_first_and_leaves_alone_what_is_up_to_d
     plane.run(plane.plane.store.write(lambda tx: tx.put_amphora(third)))
     done = octaviactl("upgrade", "web", "--home", plane.home)
     assert done.stdout == f"0 of 2 agents were started anew; all have {__version__}\n"
+    leaving = replace(third, id="1d", load_balancer_id=found["upgraded"][0]["loadbalancer_id"], status="PENDING_DELETE")
+    plane.run(plane.plane.store.write(lambda tx: tx.put_amphora(leaving)))
+    assert octaviactl("upgrade", "web", "--home", plane.home).stdout == done.stdout
 
 
 def test_upgrade__an_agent_that_is_old_afterwards_is_an_error(plane: RealPlane) -> None:
@@ -131,6 +142,18 @@ def test_what_takes_too_long_fails_and_goes_on(plane: RealPlane) -> None:
     done = octaviactl("failover", "web", "--timeout", "0.1", "--home", plane.home)
     assert done.returncode == exit_codes.FAILED
     assert "is not over after 0.1 s; it goes on" in done.stderr
+    assert all(amphora.retiring for amphora in amphorae(plane).values())
+
+
+def test_interrupted__it_says_that_the_failover_goes_on(plane: RealPlane, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: float) -> None:
+        raise KeyboardInterrupt
+
+    plane.plane.care = False
+    monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=time.monotonic, sleep=interrupt))
+    done = octaviactl("failover", "web", "--home", plane.home)
+    assert done.returncode == exit_codes.INTERRUPTED
+    assert "load balancer web: what was begun goes on. Try: octaviactl events --follow" in done.stderr
     assert all(amphora.retiring for amphora in amphorae(plane).values())
 
 
@@ -181,6 +204,13 @@ def test_an_amphora_of_a_group_is_failed_over_and_drained_with_all_that_is_on_it
     assert found["replaced"] == [HOST]
     assert {one["role"] for one in found["amphorae"]} == {"GROUP"}
     assert HOST not in amphorae(grouped)
+
+
+def test_a_group_s_name_where_a_load_balancer_is_meant(grouped: RealPlane) -> None:
+    for command in ("failover", "upgrade"):
+        done = octaviactl(command, "shared", "--home", grouped.home)
+        assert done.returncode == exit_codes.NOT_FOUND
+        assert f"an amphora group has this name; its amphorae are {HOST}, {HOST.replace('2a', '2b')}" in done.stderr
 
 
 def test_agents_and_certificates_are_those_of_the_amphorae_of_the_group(grouped: RealPlane) -> None:

@@ -122,6 +122,8 @@ def test_without_a_control_plane_things_are_unknown_and_not_down() -> None:
         assert not {"OFFLINE", "ONLINE", "ACTIVE"} & set(done.stdout.split())
         assert "octaviactl start" in done.stdout
         assert octaviactl("status", "other", "--home", plane.home).returncode == exit_codes.NOT_FOUND
+        done = octaviactl("leftovers", "--home", plane.home)
+        assert (done.returncode, "which does not run" in done.stderr) == (exit_codes.NO_CONTROL_PLANE, True)
         shown = json.loads(octaviactl("status", "--json", "--home", plane.home).stdout)
         assert shown["control_plane"] is None
         assert [one["operating_status"] for one in shown["load_balancers"]] == [statuses.UNKNOWN]
@@ -230,6 +232,8 @@ GONE = {"name": "one", "pid": 7, "machine": "m", "alive": False, "load_balancers
         (overview(control_planes=[GONE, {**GONE, "alive": True}]), exit_codes.OK, "one (process 7 on m): says nothing any more; the others do its work"),
         (overview(control_planes=[GONE, GONE]), exit_codes.OK, "one (process 7 on m): says nothing any more\n"),
         (overview(tls_containers=[{**NODE, "provisioning_status": "PENDING_CREATE"}]), exit_codes.DEGRADED, "is being created"),
+        (overview(amphora_groups=[{**NODE, "provisioning_status": "PENDING_UPDATE"}]), exit_codes.DEGRADED, "is being changed"),
+        (overview(networks=[{**NODE, "provisioning_status": "PENDING_DELETE"}]), exit_codes.DEGRADED, "is being deleted"),
         (overview(tls_containers=[{**NODE, "certificate_warnings": [SOON]}]), exit_codes.OK, "ends in 11 days"),
         (overview(tls_containers=[{**NODE, "certificate_warnings": [OVER]}]), exit_codes.DEGRADED, "ended 3 days ago"),
     ],
