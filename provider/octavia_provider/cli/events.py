@@ -11,7 +11,7 @@ import click
 
 from octavia_provider.kit import console
 from octavia_provider.kit.console import styled
-from octavia_provider.model.errors import NotFound, OctaviaError, PermanentError, Unreachable
+from octavia_provider.model.errors import NotFound, OctaviaError, PermanentError, TransientError, Unreachable
 from octavia_provider.model.events import ERROR, INFO, SEVERITIES, WARNING, Reason
 from octavia_provider.model.events import since as moment
 
@@ -101,7 +101,7 @@ class connected:  # noqa: N801 - reads as a word: with connected(…) as client
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if self._client is not None:
             self._client.close()
-        if isinstance(error, (Unreachable, NotFound)) or _does_not_run(error):
+        if isinstance(error, (TransientError, NotFound)) or _does_not_run(error):
             raise _Coded(error) from None
 
 

@@ -14,7 +14,9 @@ import pytest
 
 from command_line import octaviactl
 from octavia_provider.cli import exit_codes, health, overview_source, tree
+from octavia_provider.client import client
 from octavia_provider.model import statuses
+from octavia_provider.model.errors import TransientError
 from octavia_provider.store import offline
 from real_plane import RealPlane
 
@@ -127,6 +129,19 @@ def test_without_a_control_plane_things_are_unknown_and_not_down() -> None:
         shown = json.loads(octaviactl("status", "--json", "--home", plane.home).stdout)
         assert shown["control_plane"] is None
         assert [one["operating_status"] for one in shown["load_balancers"]] == [statuses.UNKNOWN]
+
+
+def test_a_control_plane_that_cannot_read_its_store_knows_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise TransientError("cannot be used now: connection refused", subject="store")
+
+    monkeypatch.setattr(client, "RETRY_SECONDS", 0.0)
+    with RealPlane() as plane:
+        monkeypatch.setattr(client.Client, "_send", fail)
+        for command in ("status", "events", "upgrade"):
+            done = octaviactl(command, "--home", plane.home)
+            assert done.returncode == exit_codes.NO_CONTROL_PLANE, command
+            assert "store: cannot be used now: connection refused" in done.stderr
 
 
 class Counting(dict[str, Any]):
