@@ -13,6 +13,7 @@ from octavia_amphora.apply.files import Files
 from octavia_amphora.haproxy import global_section
 from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.nftables.ruleset import ruleset
+from octavia_amphora.nftables.transactions import Present, transactions
 from octavia_amphora.wire.config import Bind, Configuration, compose
 from octavia_provider.model.graph import Graph
 from octavia_provider.render.haproxy import Placement, render
@@ -59,7 +60,7 @@ def made(name: str, body: Body, graph: Graph, draw: Draw, tally: dict[str, int])
         met += oracle.check_rules(rules, graph, tuple(binds))
     for directive, times in met.items():
         tally[directive] = tally.get(directive, 0) + times
-    packets = alive.text + "".join(dead.transactions_from(alive)[:3]) if alive.text else ""
+    packets = alive.text + "".join(transactions(dead, alive, Present.of(alive))) if alive.text else ""
     return Accepted(name, body, configuration, packets)
 
 

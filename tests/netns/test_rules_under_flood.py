@@ -16,45 +16,66 @@ from .installation import until
 
 pytestmark = pytest.mark.netns
 
-CHANGES, FLOOD = 60, 12_000
-# In the amphora's namespace: one configuration after the other, as the agent puts them in force; what was counted before and after.
+CHANGES, FLOOD = 60, 5_000
+# In the amphora's namespace: one configuration after the other, as the agent puts them in force.
 CHANGER = """
 import asyncio, sys
 from octavia_amphora.nftables.claims import Claims
 from octavia_amphora.nftables.kernel import Kernel
 from octavia_amphora.nftables.ruleset import ruleset
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Datagrams, Frontend, Server
-VIP = Bind("10.1.0.2", 53)
-def made(number):
+CHANGES, STORY = int(sys.argv[1]), sys.argv[2]
+def configuration(*frontends, **backends):
+    return Configuration("lb", "", {one.name: one for one in frontends}, backends)
+def udp(number):
     weights = [(2, 1, 1), (1, 2, 1), (3, 1, 2)][number % 3]
     servers = {f"s{n}": Server(f"s{n}", "10.2.0.2", 5000 + n, weight) for n, weight in enumerate(weights)}
-    frontend = Frontend(
-        "web", "", (VIP,), allowed=("10.0.0.0/8", f"192.168.0.0/{16 + number % 2}"),
-        datagrams=Datagrams("pool", persistence=60 if number % 2 else 0),
-    )
-    return ruleset(Configuration("lb", "", {"web": frontend}, {"pool": Backend("pool", "", "", servers)}))
+    networks = ("10.0.0.0/8", f"192.168.0.0/{16 + number % 2}")
+    sticky = Datagrams("pool", persistence=60 if number % 2 else 0)
+    web = Frontend("web", "", (Bind("10.1.0.2", 53),), allowed=networks, datagrams=sticky)
+    return [web], {"pool": Backend("pool", "", "", servers)}
+def made(number):
+    if STORY == "networks of a TCP listener come and go":
+        return configuration(Frontend("web", "", (Bind("10.1.0.2", 80),), allowed=("10.0.0.0/8", "172.16.0.0/12")[: number % 2 * 2]))
+    frontends, backends = udp(0 if STORY != "other weights" else number)
+    if STORY == "another listener without members":
+        empty = Datagrams("none", persistence=60 + number)
+        frontends.append(Frontend("other", "", (Bind("10.1.0.2", 54),), datagrams=empty))
+    return configuration(*frontends, **backends)
 async def main():
     kernel = Kernel("lb_lb", Claims())
-    await kernel.apply(made(0))
+    await kernel.apply(ruleset(made(0)))
     print("ready", flush=True)
     sys.stdin.readline()
-    for number in range(1, int(sys.argv[1])):
-        await kernel.apply(made(number), linger=True)
+    for number in range(1, CHANGES + 1):
+        if STORY == "an agent that starts again":
+            kernel = Kernel("lb_lb", Claims())
+        await kernel.apply(ruleset(made(number)), ruleset(made(number - 1)), linger=True)
     print("done", flush=True)
 asyncio.run(main())
 """
+STORIES = (
+    "other weights", "an agent that starts again", "another listener without members",
+    "networks of a TCP listener come and go",
+)  # fmt: skip
+# Datagrams from many ports; or packets of TCP connections that nobody has begun.
 SENDER = """
-import select, socket, sys
+import select, socket, struct, sys
 print("ready", flush=True)
 sys.stdin.readline()
 print("going", flush=True)
 sent = 0
+raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
 while not select.select([sys.stdin], [], [], 0)[0]:
     for _ in range(100):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-            client.bind(("", 2000 + sent % 60000))
-            client.sendto(b"x", ("10.1.0.2", 53))
+        port = 2000 + sent % 60000
         sent += 1
+        if "TCP" in sys.argv[2]:
+            raw.sendto(struct.pack("!HHLLBBHHH", port, 80, 0, 0, 5 << 4, 16, 64, 0, 0), ("10.1.0.2", 0))
+            continue
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.bind(("", port))
+            client.sendto(b"x", ("10.1.0.2", 53))
 print(sent, flush=True)
 """
 
@@ -91,8 +112,8 @@ class Namespaces:
     def _enter(self, where: str) -> list[str]:
         return ["nsenter", "--target", self._holders[where], "--net"]
 
-    def start(self, stack: ExitStack, where: str, program: str) -> subprocess.Popen[str]:
-        command = [*self._enter(where), sys.executable, "-c", program, str(CHANGES + 1)]
+    def start(self, stack: ExitStack, where: str, program: str, story: str) -> subprocess.Popen[str]:
+        command = [*self._enter(where), sys.executable, "-c", program, str(CHANGES), story]
         started = stack.enter_context(
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         )
@@ -121,20 +142,24 @@ def stack() -> Iterator[ExitStack]:
         yield opened
 
 
-def test_each_packet_of_a_flood_comes_to_a_server_while_rules_change(stack: ExitStack) -> None:
+@pytest.mark.parametrize("story", STORIES)
+def test_each_packet_of_a_flood_arrives_while_rules_change(stack: ExitStack, story: str) -> None:
     namespaces = Namespaces(stack)
-    arriving = "add table ip t; add chain ip t c { type filter hook prerouting priority 0; }; add counter ip t seen; "
-    arriving += "add rule ip t c udp dport 5000-5002 counter name seen drop"
-    namespaces.run("server", "nft", "-f", "-", text=arriving)
-    changer = namespaces.start(stack, "amphora", CHANGER)
-    sender = namespaces.start(stack, "client", SENDER)
+    where, hook, wanted = ("server", "prerouting", "udp dport 5000-5002")
+    if "TCP" in story:
+        where, hook, wanted = ("amphora", "input", "tcp dport 80")
+    arriving = f"add table ip t; add chain ip t c {{ type filter hook {hook} priority 0; }}; add counter ip t seen; "
+    arriving += f"add rule ip t c {wanted} counter name seen drop"
+    namespaces.run(where, "nft", "-f", "-", text=arriving)
+    changer = namespaces.start(stack, "amphora", CHANGER, story)
+    sender = namespaces.start(stack, "client", SENDER, story)
     assert tell(sender, "go") == "going"
     assert tell(changer, "go") == "done"
     sent = int(tell(sender, "stop"))
     assert sent > FLOOD
 
     def arrived() -> int:
-        told = json.loads(namespaces.run("server", "nft", "-j", "list", "counter", "ip", "t", "seen"))["nftables"]
+        told = json.loads(namespaces.run(where, "nft", "-j", "list", "counter", "ip", "t", "seen"))["nftables"]
         return int(told[-1]["counter"]["packets"])
 
     with contextlib.suppress(AssertionError):  # said with numbers below

@@ -28,6 +28,8 @@ _BASE, _MASK = 0x0C7A0000, 0xFFFF0000
 _UNKNOWN, _OWNER = "0x1", "0x2"
 """Marks within the rules, and what they stand for in a ``memory``: that the peer is alive; that this amphora is the owner."""
 TRACKING = "octavia_tracking"
+ADVERTS = "adverts"
+"""The chain of adverts that go out."""
 _CHAINS = {
     "untracked_in": ("daddr", "type filter hook prerouting priority raw; policy accept;"),
     "untracked_out": ("saddr", "type filter hook output priority raw; policy accept;"),
@@ -83,7 +85,7 @@ def memory(peer: str) -> str:
 def objects(vrrp: Vrrp) -> Iterator[tuple[str, str]]:
     """What has a memory, and the chain of adverts that go out."""
     if _forwarding(vrrp):
-        yield "chain adverts", " { type filter hook output priority mangle; policy accept; }"
+        yield f"chain {ADVERTS}", " { type filter hook output priority mangle; policy accept; }"
     for peer, _ in _forwarding(vrrp):
         yield f"set {memory(peer)}", " { typeof meta mark; flags dynamic,timeout; size 4; }"
 
@@ -113,9 +115,9 @@ def rules(vrrp: Vrrp, router: int) -> Iterator[tuple[str, str]]:
         )
         yield "filter", f"{advert} @th,16,8 0 meta mark set {_UNKNOWN} delete {known} {{ meta mark }}"
         first = f"meta mark set {_OWNER} meta mark != {known} meta mark set {_UNKNOWN} meta mark {known} {long}"
-        yield "adverts", f"{sent} @th,16,8 != 0 {first}"
-        yield "adverts", f"{sent} @th,16,8 != 0 meta mark set {_OWNER} {shortly}"
-    for chain in ("filter", "adverts"):
+        yield ADVERTS, f"{sent} @th,16,8 != 0 {first}"
+        yield ADVERTS, f"{sent} @th,16,8 != 0 meta mark set {_OWNER} {shortly}"
+    for chain in ("filter", ADVERTS):
         yield chain, f"meta l4proto 112 meta mark {{ {_UNKNOWN}, {_OWNER} }} meta mark set 0"
     for vip in sorted(vips):
         hops, ip = ("ip6 hoplimit", "ip6") if ":" in vip else ("ip ttl", "ip")

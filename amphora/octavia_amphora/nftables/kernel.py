@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Putting rules in force (``nft -f``, one transaction) and cutting flows that they no longer allow (``conntrack -D``).
+"""Putting rules in force (``nft -f``) and cutting flows that they no longer allow (``conntrack -D``).
 
 Both survive this process and haproxy: the filter of a VIP holds while neither runs.
 """
@@ -21,7 +21,8 @@ from octavia_amphora.shortage import Shortage, is_shortage, is_shortage_text
 from octavia_amphora.wire.messages import Counters
 
 from .claims import Claims
-from .ruleset import Flow, Ruleset, Transactions, counter
+from .ruleset import Flow, Ruleset, counter
+from .transactions import Present, Transactions, transactions
 
 log = logging.getLogger("octavia_amphora.nftables")
 
@@ -42,12 +43,16 @@ class KernelError(Exception):
 
 
 class Kernel:
-    """The rules of one load balancer. ``current`` is what is in force, None when that is not known (after a start)."""
+    """The rules of one load balancer. ``current`` is what is in force, None when that is not known (after a start).
+
+    ``_present``: what is in its table, None where that has to be looked at: after a start, and after what did not come to its end.
+    """
 
     def __init__(self, table: str, claims: Claims) -> None:
         self._empty = Ruleset(table)
         self._claims = claims
         self.current: Ruleset | None = None
+        self._present: Present | None = None
         self._counted: dict[str, Counters] = {}
         self._count_at = 0.0
         self._lingering: dict[Flow, float] = {}
@@ -69,7 +74,8 @@ class Kernel:
         if self.current is None and not new.text and not old.text:
             self.current = new  # the usual case: neither UDP nor a filter, and no tool is needed
             return
-        await asyncio.to_thread(_apply, new, old, self._claims)
+        there, self._present = self._present, None
+        self._present = await asyncio.to_thread(_apply, new, old, there, self._claims)
         known, self.current = self.current is not None, new
         if known and not old.flows - new.flows and old.endpoints == new.endpoints:
             return
@@ -113,35 +119,34 @@ class Kernel:
         return self._counted
 
 
-def _apply(new: Ruleset, old: Ruleset, claims: Claims) -> None:
+def _apply(new: Ruleset, old: Ruleset, there: Present | None, claims: Claims) -> Present | None:
+    """What is in the table then, where that is known."""
     # before the rules go that keep it to what is ours
     claims.forwarding(new, old, lambda version: _set_forwarding(version, "0"))
     in_force = old
     try:
         with claims.tracking(new) as others_track:
-            _run_transactions(new.transactions_from(old, others_track=others_track))
+            if there is None:
+                there = Present.read(run(["nft", "-t", "list", "table", "inet", new.table], good=(0, 1)))
+            cleaned = _run_transactions(transactions(new, old, there, others_track=others_track))
         in_force = new
     finally:
         claims.claim(in_force)
         for version in in_force.forwarded:
             _set_forwarding(version, "1")  # after the rules: they say that nothing is forwarded but what is ours
+    return Present.of(new) if cleaned else None
 
 
-def _run_transactions(transactions: Transactions) -> None:
-    _nft(transactions.prepare)
+def _run_transactions(wanted: Transactions) -> bool:
+    """Whether all of it is done: the new rules are in force, whatever becomes of the old."""
+    _nft(wanted.prepare)
+    _nft(wanted.switch)
     try:
-        _nft(transactions.switch)
-    except KernelError:
-        _try_nft(transactions.undo)
-        raise
-    _try_nft(transactions.clean)  # the new rules are in force, whatever becomes of the old
-
-
-def _try_nft(text: str) -> None:
-    try:
-        _nft(text)
+        _nft(wanted.clean)
     except (KernelError, OSError) as error:
-        log.warning("rules that nothing uses are left: %s", error)
+        log.warning("former rules are left until the next change: %s", error)
+        return False
+    return True
 
 
 def _nft(text: str) -> None:

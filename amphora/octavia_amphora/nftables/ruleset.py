@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A configuration, and which servers are down → one transaction of nftables. Pure.
+"""A configuration, and which servers are down → the rules of nftables. Pure.
 
 A UDP flow (a client's address and port) is given a server at its first packet (``dnat``); from there on connection
 tracking keeps it there, whatever becomes of the rules. So rules can be replaced under traffic, while what has a memory (counters,
 the maps of persistence, the sets of limits) is only added or deleted, by names that say all that it is made with. Flows whose
 server has gone are cut separately (``Ruleset.flows`` tells which may stay). Members see the amphora's address (``masquerade``):
-so answers come back.
-
-The kernel puts a transaction's rules in force some microseconds before the elements of its sets and maps, and takes those of
-rules that go at once: packets of this moment find a map empty and go nowhere. So rules are made in chains that nothing
-leads to yet, in a transaction before the one that switches to them (``Transactions``).
+so answers come back. How one set of rules follows another: ``transactions``.
 
 nft(8): sections SETS, MAPS, NAT STATEMENTS, COUNTER, CONNLIMIT; dnat of an inet table names the family.
 """
@@ -22,7 +18,6 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from octavia_amphora.wire.config import Backend, Bind, Configuration, Datagrams, Frontend, Server
 from octavia_amphora.wire.vrrp import Vrrp
@@ -37,6 +32,8 @@ _CHAINS = {
     "forward": "type filter hook forward priority filter; policy accept;",
     "post": "type nat hook postrouting priority srcnat; policy accept;",
 }
+HOOKED = (*_CHAINS, handover.ADVERTS)
+"""All chains that the kernel sends packets to; what else there is, they lead to."""
 # An amphora is no router. Packets of its other load balancers come by here, too.
 _FORWARDED = (f"{handover.OURS} accept", "ct status dnat accept", "ct state related accept", "drop")
 
@@ -51,25 +48,16 @@ class Flow:
     server_port: int
 
 
-class Transactions(NamedTuple):
-    """What ``nft -f`` is told, one after the other, where it is not empty: ``prepare`` makes what ``switch`` puts in force;
-    ``clean`` takes away what is used no longer. ``undo``: instead, where ``switch`` was refused."""
-
-    prepare: str
-    switch: str
-    clean: str = ""
-    undo: str = ""
-
-
 @dataclass(frozen=True, slots=True)
 class Ruleset:
-    """``rules``: all that is made beforehand; ``switch``: what leads there. ``objects``: what they need beside the table, as
+    """``rules``: all that is made beforehand; ``switch``: what leads to the chains ``jumps``. ``objects``: all that is in the table, as
     ``nft delete`` names it. ``endpoints``: address, port. ``forwards``: IP versions that are passed on to another amphora.
     ``tracked``: VIPs whose connections are."""
 
     table: str
     rules: str = ""
     switch: str = ""
+    jumps: frozenset[str] = frozenset()
     objects: frozenset[str] = frozenset()
     flows: frozenset[Flow] = frozenset()
     endpoints: frozenset[tuple[str, int]] = frozenset()
@@ -90,26 +78,6 @@ class Ruleset:
     def forwarded(self) -> frozenset[int]:
         """IP versions of packets that do not end here."""
         return self.families | self.forwards
-
-    def transactions_from(self, old: Ruleset, *, others_track: bool = False) -> Transactions:
-        """What leads here from ``old``. ``others_track``: other load balancers of the amphora have VIPs of a pair, too."""
-        gone, last = old.tracked - self.tracked, not (self.tracked or others_track)
-        tracking = handover.track(self.tracked) if self.tracked else ""
-        tracking += handover.untrack(gone, last=last) if gone else ""
-        if not self.text:
-            return Transactions("", f"add table inet {self.table}\ndelete table inet {self.table}\n{tracking}")
-        if not old.text or self.rules == old.rules:
-            return Transactions("", self.text + tracking)
-        clean, undo = self._delete(old.objects - self.objects), self._delete(self.objects - old.objects)
-        return Transactions(self.rules, self.switch + tracking, clean, undo)
-
-    def _delete(self, objects: AbstractSet[str]) -> str:
-        text = ""
-        for kind, _, name in map(_split_object, sorted(objects)):
-            where = f"inet {self.table} {name}\n"
-            text += f"add chain {where}flush chain {where}" if kind == "chain" else ""
-            text += f"delete {kind} {where}"
-        return text
 
 
 def _split_object(text: str) -> tuple[str, str, str]:
@@ -149,7 +117,7 @@ def ruleset(
     if vrrp or any(part.datagrams for part in parts):
         rules += [("forward", rule) for rule in _FORWARDED]
     rules += dict.fromkeys(("post", rule) for part in parts for rule in part.source_rules())
-    chains = _chains(rules)
+    chains = _chains(rules, lines)
     for chain in chains.values():
         lines += [f"add chain inet {table} {chain}", f"flush chain inet {table} {chain}"]
     lines += [f"add rule inet {table} {chains[chain]} {rule}" for chain, rule in rules]
@@ -159,7 +127,8 @@ def ruleset(
         table=table,
         rules="\n".join(lines) + "\n",
         switch="\n".join(switch) + "\n",
-        objects=frozenset([*objects, *(f"chain {chain}" for chain in chains.values())]),
+        jumps=frozenset(chains.values()),
+        objects=frozenset([*objects, *(f"chain {chain}" for chain in (*_CHAINS, *chains.values()))]),
         flows=frozenset(flow for part in parts for flow in part.flows()),
         endpoints=frozenset((b.address, b.port) for part in parts if part.datagrams for b in part.frontend.binds),
         forwards=handover.families(vrrp) if vrrp else frozenset(),
@@ -167,9 +136,9 @@ def ruleset(
     )
 
 
-def _chains(rules: Sequence[tuple[str, str]]) -> dict[str, str]:
-    """The chain that has the rules, for each with a hook: its name says what they all are, so that others never come in it."""
-    digest = hashlib.sha256("\n".join(map(" ".join, rules)).encode()).hexdigest()[:12]
+def _chains(rules: Sequence[tuple[str, str]], declared: Sequence[str]) -> dict[str, str]:
+    """The chain that has the rules, for each with a hook. Its name says all that there is, so that others never come in it."""
+    digest = hashlib.sha256("\n".join([*declared, *map(" ".join, rules)]).encode()).hexdigest()[:12]
     return {chain: f"{chain}_{digest}" for chain, _ in rules}
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import subprocess
+import sys
 import threading
 from typing import Any, cast
 
@@ -95,3 +97,53 @@ async def test_rules_stay_while_flows_are_cut_that_they_do_not_allow(monkeypatch
     go.set()
     await back
     assert order == ["applied", "cut", "applied"]
+
+
+@pytest.mark.netns
+def test_what_a_process_left_that_came_to_no_end__goes_with_the_next_change() -> None:
+    """Killed or out of memory between the transactions: rules that nothing leads to name sets that are to go."""
+    script = """
+import asyncio
+from octavia_amphora.nftables import kernel
+from octavia_amphora.nftables.claims import Claims
+from octavia_amphora.nftables.ruleset import Ruleset, ruleset
+from octavia_amphora.nftables.transactions import Present, transactions
+from octavia_amphora.shortage import Shortage
+from octavia_amphora.wire.config import Backend, Bind, Configuration, Datagrams, Frontend, Server
+def made(limit):
+    udp = Frontend("web", "", (Bind("10.1.0.2", 53),), datagrams=Datagrams("p", limit=limit, persistence=limit))
+    pool = Backend("p", "", "", {"s": Server("s", "10.2.0.2", 5000)})
+    return ruleset(Configuration("lb", "", {"web": udp}, {"p": pool}))
+def there():
+    return Present.read(kernel.run(["nft", "-t", "list", "table", "inet", "lb_lb"], good=(0, 1)))
+async def main():
+    rules = kernel.Kernel("lb_lb", Claims())
+    await rules.apply(made(1))
+    assert there() == Present.of(made(1)), there()
+    for text in transactions(made(2), made(1), Present.of(made(1)))[:2]:
+        kernel._nft(text)
+        kernel._nft(transactions(made(3), made(2), there()).prepare)
+    rules = kernel.Kernel("lb_lb", Claims())
+    await rules.apply(made(4), made(3))
+    assert there() == Present.of(made(4)), there()
+    run, calls = kernel.run, []
+    def short(command, *words, **more):
+        calls.append(command)
+        if len(calls) == 2:
+            raise Shortage("no memory")
+        return run(command, *words, **more)
+    kernel.run = short
+    try:
+        await rules.apply(made(5))
+    except Shortage:
+        kernel.run = run
+    assert len(there().objects) > len(made(4).objects)
+    await rules.apply(made(6))
+    assert there() == Present.of(made(6)), there()
+    await rules.apply(Ruleset("lb_lb"))
+    assert there() == Present(), there()
+asyncio.run(main())
+"""
+    command = ["unshare", "--net", sys.executable, "-c", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr

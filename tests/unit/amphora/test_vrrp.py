@@ -22,6 +22,7 @@ from octavia_amphora.haproxy.paths import Paths
 from octavia_amphora.haproxy.watchdog import Watchdog
 from octavia_amphora.nftables.claims import Claims
 from octavia_amphora.nftables.ruleset import Ruleset, ruleset
+from octavia_amphora.nftables.transactions import Present, transactions
 from octavia_amphora.vrrp import addresses, adverts, handover, notices, redundancy, router
 from octavia_amphora.vrrp.addresses import Held, VrrpError
 from octavia_amphora.vrrp.notices import Notices
@@ -113,7 +114,7 @@ def test_rules_of_a_pair_come_and_go() -> None:
     alone, pair = (ruleset(Configuration("lb", "", {"f": udp}, vrrp=one)) for one in (None, vrrp))
     script = "set -e\n" + "".join(f"nft -f - <<'END'\n{text}END\n" for old, new in (
         (Ruleset("lb_lb"), alone), (alone, pair), (pair, pair), (pair, alone),
-    ) for text in new.transactions_from(old)[:3]) + "nft list ruleset"  # fmt: skip
+    ) for text in transactions(new, old, Present.of(old))) + "nft list ruleset"  # fmt: skip
     run = subprocess.run(
         ["unshare", "--net", "sh", "-c", script], capture_output=True, text=True, timeout=30, check=False
     )
@@ -139,7 +140,7 @@ def test_load_balancers_of_one_amphora__one_comes_and_goes__rules_of_the_other_s
         after = sets[new] if new is not None else Ruleset(before.table)
         claims.forwarding(after, before, switched.append)
         with claims.tracking(after) as others_track:
-            texts.append(after.transactions_from(before, others_track=others_track).switch)
+            texts.append("".join(transactions(after, before, Present.of(before), others_track=others_track)))
         assert switched == ([4] if texts[3:] else [])
     shown = "nft list ruleset; echo ---\n"
     script = "set -e\n" + "".join(f"nft -f - <<'END'\n{text}END\n{shown}" for text in texts)
