@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from aiohttp import web
 
@@ -95,18 +96,19 @@ async def _retire(request: web.Request, *, only: str | None = None) -> tuple[str
 def _retire_all(tx: Transaction, load_balancer_id: str, leaving: Sequence[str]) -> None:
     tx.retire(leaving)
     message = f"An operator asked for a failover: amphorae to be replaced: {len(leaving)}"
-    tx.record(Reason.FailoverStarted.event(message, data={"amphorae": list(leaving)}, **_about(tx, load_balancer_id)))
+    _record(tx, Reason.FailoverStarted, message, load_balancer_id, amphorae=list(leaving))
 
 
-def _record(tx: Transaction, reason: Reason, message: str, amphora: Amphora) -> None:
-    tx.record(reason.event(message, amphora_id=amphora.id, **_about(tx, amphora.load_balancer_id)))
-
-
-def _about(tx: Transaction, owner_id: str) -> dict[str, str]:
-    """Whose event it is: a load balancer's, or an amphora group's."""
-    if tx.get("load_balancer", owner_id) is None:
-        return {"object_kind": "amphora_group", "object_id": owner_id}
-    return {"load_balancer_id": owner_id}
+def _record(
+    tx: Transaction, reason: Reason, message: str, owner_id: str, *, amphora_id: str | None = None, **data: Any
+) -> None:
+    """An event of a load balancer, or of an amphora group, whose name it tells."""
+    group = tx.get("amphora_group", owner_id)
+    if group is None:
+        tx.record(reason.event(message, load_balancer_id=owner_id, amphora_id=amphora_id, data=data))
+        return
+    about = {"object_kind": group.kind, "object_id": group.id, "amphora_id": amphora_id}
+    tx.record(reason.event(message, data={"name": group.spec["name"], **data}, **about))
 
 
 def _require_room(tx: Transaction, networks: Networks, balancer: Record, leaving: Collection[str]) -> None:
@@ -148,13 +150,20 @@ async def drain(request: web.Request) -> web.Response:
 
     def work(tx: Transaction) -> None:
         for amphora in _with_seats(tx, existing(tx, id_)):
-            others = [a for a in tx.amphorae(amphora.load_balancer_id) if a.id != amphora.id and not a.retiring]
+            owner = amphora.load_balancer_id
+            others = [a for a in tx.amphorae(owner) if a.id != amphora.id and not a.retiring]
             if not any(DRAIN not in other.requests for other in others):
                 raise _none_to_take_over(amphora, others)
             tx.ask([amphora.id], DRAIN)
-            tx.touch(amphora.load_balancer_id)
+            tx.touch(owner)
             if DRAIN not in amphora.requests:
-                _record(tx, Reason.AmphoraDrained, "An operator asked for it to give its VIPs up", amphora)
+                _record(
+                    tx,
+                    Reason.AmphoraDrained,
+                    "An operator asked for it to give its VIPs up",
+                    owner,
+                    amphora_id=amphora.id,
+                )
 
     await context.store.write(work)
     return web.Response(status=202)
@@ -175,10 +184,17 @@ async def undo_drain(request: web.Request) -> web.Response:
 
     def work(tx: Transaction) -> None:
         for amphora in _with_seats(tx, existing(tx, id_)):
+            owner = amphora.load_balancer_id
             tx.fulfil([amphora.id], DRAIN)
-            tx.touch(amphora.load_balancer_id)
+            tx.touch(owner)
             if DRAIN in amphora.requests:
-                _record(tx, Reason.DrainUndone, "An operator asked for it to have the VIPs again", amphora)
+                _record(
+                    tx,
+                    Reason.DrainUndone,
+                    "An operator asked for it to have the VIPs again",
+                    owner,
+                    amphora_id=amphora.id,
+                )
 
     await context.store.write(work)
     return web.Response(status=204)

@@ -196,10 +196,11 @@ def _upgraded(client: Client, amphora: Amphora, target: str, waiting: Waiting) -
         "after": target,
     }
     waiting.say(f"amphora {id_[:SHORT]} ({state_words(amphora)}): its agent is started anew")
-    answer = client.request(
-        "PUT", f"/v2/octavia/amphorae/{id_}/agent", deadline=deadline(), wait=RESTART_SECONDS, subject=f"amphora {id_}",
-        idempotent=False,
-    )  # fmt: skip
+    with waiting.named():
+        answer = client.request(
+            "PUT", f"/v2/octavia/amphorae/{id_}/agent", deadline=deadline(), wait=RESTART_SECONDS, subject=f"amphora {id_}",
+            idempotent=False,
+        )  # fmt: skip
     if answer.status_code == 204:
         version = find_amphora(client, id_)["agent_version"]
         if version != target:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from octavia_provider.kit import console
-from octavia_provider.model.errors import OctaviaError, PermanentError
+from octavia_provider.model.errors import OctaviaError, PermanentError, TransientError, Unreachable
 
 from . import cloud_choice, exit_codes, options
 
 if TYPE_CHECKING:
+    from octavia_provider.client.client import Client
     from octavia_provider.clouds.openstack.leftovers import Found
 
 
@@ -51,15 +51,12 @@ def leftovers(
     On OpenStack also what has the tag of a control plane, and is not in the store of the home: servers, ports, security groups, server groups.
     Of other control planes it is shown (they may run), and deleted where --control-plane names them.
     """
-    from octavia_provider.client.deadline import Deadline
     from octavia_provider.kit import paths
 
     where = paths.home(home)
     is_openstack, name = cloud_choice.openstack(where, cloud=cloud, os_cloud=os_cloud, config_file=config_file)
     client = options.running_client(home, endpoint)
-    found: list[dict[str, Any]] = []
-    if client is not None:
-        found = client.request("GET", "/v2/octavia/leftovers", deadline=Deadline(30.0)).json()["leftovers"]
+    found = _in_stacks_of_nobody(client, home, is_openstack=is_openstack)
     in_cloud, own = _in_openstack(where, endpoint, name) if is_openstack else ([], None)
     if as_json:
         shown = {"in_cloud": [asdict(one) | {"own": one.control_plane == own} for one in in_cloud]}
@@ -71,11 +68,6 @@ def leftovers(
             console.echo(f"{one.created_at or '-'}  {one.kind}  {one.id}  {one.name}  {_whose(one, own)}")
         if not found and not in_cloud:
             console.echo("no leftovers" if client or is_openstack else "No control plane runs here.")
-    if client is None and not is_openstack and _has_state(where):
-        console.print_error(
-            f"what is in no stack is known to the control plane, which does not run. Try: {options.start_hint(home)}"
-        )
-        sys.exit(exit_codes.NO_CONTROL_PLANE)
     chosen = [one for one in in_cloud if one.control_plane is not None and one.control_plane in (own, *others)]
     if not delete or not (found or chosen):
         return
@@ -85,6 +77,22 @@ def leftovers(
     failed += _delete_in_openstack(name, chosen) if chosen else []
     if failed:
         raise PermanentError("; ".join(failed), subject=f"{len(failed)} of {len(found) + len(chosen)} were not deleted")
+
+
+def _in_stacks_of_nobody(client: Client | None, home: str | None, *, is_openstack: bool) -> list[dict[str, Any]]:
+    from octavia_provider.client.deadline import Deadline
+    from octavia_provider.kit import paths
+
+    if client is not None:
+        try:
+            found = client.request("GET", "/v2/octavia/leftovers", deadline=Deadline(30.0)).json()["leftovers"]
+        except TransientError as error:
+            raise options.NoAnswer(error) from None
+        return list(found)
+    if not is_openstack and _has_state(paths.home(home)):
+        silent = Unreachable("does not run; it alone knows", subject="the control plane", hint=options.start_hint(home))
+        raise options.NoAnswer(silent)
+    return []
 
 
 def _has_state(home: Path) -> bool:

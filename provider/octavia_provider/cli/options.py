@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from octavia_provider.kit import console
+from octavia_provider.model.errors import OctaviaError, PermanentError
 
 from . import exit_codes
 
@@ -36,6 +37,15 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for p
 def exit_codes_help(*chosen: int) -> str:
     """The exit codes of a command, for the end of its help."""
     return "Exit codes: " + "; ".join(f"{number} {exit_codes.MEANINGS[number]}" for number in chosen) + "."
+
+
+class NoAnswer(PermanentError):
+    """The control plane does not answer, or cannot read its store, and nobody else knows."""
+
+    exit_code = exit_codes.NO_CONTROL_PLANE
+
+    def __init__(self, error: OctaviaError) -> None:
+        super().__init__(error.message, subject=error.subject, hint=error.hint)
 
 
 def print_json(document: Any) -> None:

@@ -13,7 +13,7 @@ import click
 
 from octavia_provider.kit import console
 from octavia_provider.kit.console import styled
-from octavia_provider.model.errors import PermanentError, TransientError, Unreachable
+from octavia_provider.model.errors import TransientError, Unreachable
 
 from . import exit_codes, health, options, overview_source, tree
 
@@ -76,22 +76,13 @@ def _fetch(names: tuple[str, ...], home: str | None, endpoint: str | None) -> di
             return overview_source.overview(client, names)
         except Unreachable as error:
             if embedded.endpoint(endpoint, home):
-                raise _NoAnswer(error) from None
+                raise options.NoAnswer(error) from None
             unreachable = error
         except TransientError as error:  # it answers, and cannot read its store
-            raise _NoAnswer(error) from None
+            raise options.NoAnswer(error) from None
         finally:
             client.close()
     return _from_store(where, names, unreachable)
-
-
-class _NoAnswer(PermanentError):
-    """The control plane does not answer, or does not know, and there is no local store to read."""
-
-    exit_code = exit_codes.NO_CONTROL_PLANE
-
-    def __init__(self, error: TransientError) -> None:
-        super().__init__(error.message, subject=error.subject, hint=error.hint)
 
 
 def _from_store(where: Path, names: tuple[str, ...], unreachable: Unreachable | None) -> dict[str, Any]:

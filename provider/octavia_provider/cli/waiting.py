@@ -47,7 +47,7 @@ class Waiting:
     def until(self, done: Callable[[], bool], otherwise: str) -> float:
         """Seconds that it took; an error where it takes too long."""
         began = time.monotonic()
-        with self._named():
+        with self.named():
             while not done():
                 self._tell()
                 if time.monotonic() - began > self._seconds:
@@ -68,7 +68,7 @@ class Waiting:
             raise self._gone() from None
 
     @contextlib.contextmanager
-    def _named(self) -> Iterator[None]:
+    def named(self) -> Iterator[None]:
         """What ends the wait is said of what the user named; what was asked for is in the store, and goes on."""
         from octavia_provider.client.embedded import DoesNotRun
 
@@ -163,7 +163,7 @@ def _group_hint(client: Client, word: str) -> str:
     for group in client.list("amphora_group", deadline=deadline()):
         if means(word, group["id"], group["name"]):
             hosts = [one["id"] for one in list_amphorae(client, ("amphora_group", group["id"]))]
-            return f"an amphora group has this name; its amphorae are {', '.join(hosts) or 'not there yet'}"
+            return f"octaviactl status; {word} is an amphora group, whose amphorae ({', '.join(hosts) or 'none yet'}) are failed over by --amphora"
     return "octaviactl status"
 
 

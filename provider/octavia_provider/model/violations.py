@@ -88,6 +88,8 @@ def canonical_json(model: type[Model], text: str) -> str:
     """A JSON object in a text, whose attributes are those of ``model``; sorted, to have one spelling."""
     try:
         given = json.loads(text, parse_constant=_no_number, object_pairs_hook=_without_repeats)
+    except PydanticCustomError:
+        raise
     except (ValueError, RecursionError) as error:
         raise refused(f"is not JSON: {error}") from None
     model.model_validate(given)
@@ -99,7 +101,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         repeated = next(name for name in found if [one for one, _ in pairs].count(name) > 1)
-        raise ValueError(f"{json.dumps(repeated)} is in it more than once")
+        raise refused(f"has {json.dumps(repeated)} more than once")
     return found
 
 

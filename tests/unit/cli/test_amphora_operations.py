@@ -210,7 +210,7 @@ def test_a_group_s_name_where_a_load_balancer_is_meant(grouped: RealPlane) -> No
     for command in ("failover", "upgrade"):
         done = octaviactl(command, "shared", "--home", grouped.home)
         assert done.returncode == exit_codes.NOT_FOUND
-        assert f"an amphora group has this name; its amphorae are {HOST}, {HOST.replace('2a', '2b')}" in done.stderr
+        assert f"shared is an amphora group, whose amphorae ({HOST}, {HOST.replace('2a', '2b')})" in done.stderr
 
 
 def test_agents_and_certificates_are_those_of_the_amphorae_of_the_group(grouped: RealPlane) -> None:

@@ -125,7 +125,10 @@ def test_without_a_control_plane_things_are_unknown_and_not_down() -> None:
         assert "octaviactl start" in done.stdout
         assert octaviactl("status", "other", "--home", plane.home).returncode == exit_codes.NOT_FOUND
         done = octaviactl("leftovers", "--home", plane.home)
-        assert (done.returncode, "which does not run" in done.stderr) == (exit_codes.NO_CONTROL_PLANE, True)
+        assert (done.returncode, "the control plane: does not run; it alone knows" in done.stderr) == (
+            exit_codes.NO_CONTROL_PLANE,
+            True,
+        )
         shown = json.loads(octaviactl("status", "--json", "--home", plane.home).stdout)
         assert shown["control_plane"] is None
         assert [one["operating_status"] for one in shown["load_balancers"]] == [statuses.UNKNOWN]
@@ -138,7 +141,7 @@ def test_a_control_plane_that_cannot_read_its_store_knows_nothing(monkeypatch: p
     monkeypatch.setattr(client, "RETRY_SECONDS", 0.0)
     with RealPlane() as plane:
         monkeypatch.setattr(client.Client, "_send", fail)
-        for command in ("status", "events", "upgrade"):
+        for command in ("status", "events", "upgrade", "leftovers"):
             done = octaviactl(command, "--home", plane.home)
             assert done.returncode == exit_codes.NO_CONTROL_PLANE, command
             assert "store: cannot be used now: connection refused" in done.stderr
