@@ -126,15 +126,25 @@ def _apply(new: Ruleset, old: Ruleset, there: Present | None, claims: Claims) ->
     in_force = old
     try:
         with claims.tracking(new) as others_track:
-            if there is None:
-                there = Present.read(run(["nft", "-t", "list", "table", "inet", new.table], good=(0, 1)))
-            cleaned = _run_transactions(transactions(new, old, there, others_track=others_track))
+            try:
+                cleaned = _run_transactions(
+                    transactions(new, old, there or _look(new.table), others_track=others_track)
+                )
+            except KernelError:
+                if there is None:
+                    raise
+                # Somebody else may have changed what was known.
+                cleaned = _run_transactions(transactions(new, old, _look(new.table), others_track=others_track))
         in_force = new
     finally:
         claims.claim(in_force)
         for version in in_force.forwarded:
             _set_forwarding(version, "1")  # after the rules: they say that nothing is forwarded but what is ours
     return Present.of(new) if cleaned else None
+
+
+def _look(table: str) -> Present:
+    return Present.read(run(["nft", "-t", "list", "table", "inet", table], good=(0, 1)))
 
 
 def _run_transactions(wanted: Transactions) -> bool:
