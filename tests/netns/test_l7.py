@@ -90,6 +90,10 @@ class Site:
     def api(self) -> Installation:
         return self.stack.site
 
+    def logs(self) -> str:
+        """What members and amphorae have said last."""
+        return "\n".join(f"{one}:\n{one.read_text()[-3000:]}" for one in sorted(self.api.home.rglob("*.log")))
+
     def url(self, listener: dict[str, Any]) -> str:
         return str(listener["url"])
 
@@ -381,6 +385,6 @@ def test_changes_of_policies_under_load__no_request_fails(site: Site) -> None:
         for policy in policies:
             site.api.delete("l7_policy", policy["id"])
         load.more(20)
-    assert load.failures == []
+    assert load.failures == [], site.logs()
     names = {json.loads(body)["name"] for body in load.answers}
     assert names == {"default", "other"}
