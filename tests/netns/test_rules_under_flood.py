@@ -17,9 +17,9 @@ from .installation import until
 pytestmark = pytest.mark.netns
 
 CHANGES, FLOOD = 60, 5_000
-# In the amphora's namespace: one configuration after the other, as the agent puts them in force.
+# In the amphora's namespace: one configuration after the other, as the agent puts them in force; so many, and until it reads "stop".
 CHANGER = """
-import asyncio, sys
+import asyncio, itertools, select, sys
 from octavia_amphora.nftables.claims import Claims
 from octavia_amphora.nftables.kernel import Kernel
 from octavia_amphora.nftables.ruleset import ruleset
@@ -47,7 +47,10 @@ async def main():
     await kernel.apply(ruleset(made(0)))
     print("ready", flush=True)
     sys.stdin.readline()
-    for number in range(1, CHANGES + 1):
+    print("going", flush=True)
+    for number in itertools.count(1):
+        if number > CHANGES and select.select([sys.stdin], [], [], 0)[0]:
+            break
         if STORY == "an agent that starts again":
             kernel = Kernel("lb_lb", Claims())
         await kernel.apply(ruleset(made(number)), ruleset(made(number - 1)), linger=True)
@@ -58,15 +61,16 @@ STORIES = (
     "other weights", "an agent that starts again", "another listener without members",
     "networks of a TCP listener come and go",
 )  # fmt: skip
-# Datagrams from many ports; or packets of TCP connections that nobody has begun.
+# Datagrams from many ports; or packets of TCP connections that nobody has begun. Says when they are a flood; reads "stop".
 SENDER = """
 import select, socket, struct, sys
 print("ready", flush=True)
 sys.stdin.readline()
-print("going", flush=True)
 sent = 0
 raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
 while not select.select([sys.stdin], [], [], 0)[0]:
+    if sent == int(sys.argv[3]):
+        print("enough", flush=True)
     for _ in range(100):
         port = 2000 + sent % 60000
         sent += 1
@@ -113,7 +117,7 @@ class Namespaces:
         return ["nsenter", "--target", self._holders[where], "--net"]
 
     def start(self, stack: ExitStack, where: str, program: str, story: str) -> subprocess.Popen[str]:
-        command = [*self._enter(where), sys.executable, "-c", program, str(CHANGES), story]
+        command = [*self._enter(where), sys.executable, "-c", program, str(CHANGES), story, str(FLOOD)]
         started = stack.enter_context(
             subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         )
@@ -153,8 +157,9 @@ def test_each_packet_of_a_flood_arrives_while_rules_change(stack: ExitStack, sto
     namespaces.run(where, "nft", "-f", "-", text=arriving)
     changer = namespaces.start(stack, "amphora", CHANGER, story)
     sender = namespaces.start(stack, "client", SENDER, story)
-    assert tell(sender, "go") == "going"
-    assert tell(changer, "go") == "done"
+    assert tell(changer, "go") == "going"
+    assert tell(sender, "go") == "enough"
+    assert tell(changer, "stop") == "done"
     sent = int(tell(sender, "stop"))
     assert sent > FLOOD
 
