@@ -63,6 +63,31 @@ def test_failover_of_a_load_balancer_replaces_all_its_amphorae(roles: tuple[str,
     run(story())
 
 
+@BOTH
+def test_a_failover_that_is_asked_for_twice_replaces_each_amphora_once(roles: tuple[str, ...]) -> None:
+    async def story() -> None:
+        async with site(roles=roles) as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            before = await ids(plane, lb)
+            path = f"/lbaas/loadbalancers/{lb['id']}/failover"
+            assert (await plane.api.call("PUT", path)).status == 202
+            async with asyncio.timeout(60):
+                while not await ids(plane, lb) - before:  # noqa: ASYNC110 - virtual time
+                    await asyncio.sleep(0.01)
+            (new,) = [one for one in await amphorae(plane, lb) if one["id"] not in before]
+            assert new["status"] == "BOOTING"
+            assert (await plane.api.call("PUT", path)).status == 202
+            await made.until_active(plane, lb)
+            await settled(made, plane, lb)
+            assert new["id"] in await ids(plane, lb)
+            assert not before & await ids(plane, lb)
+            booted = [event for event in await made.events(lb["id"]) if event.reason == "AmphoraBooted"]
+            assert len(booted) == 2 * len(roles)
+
+    run(story())
+
+
 def test_failover__an_amphora_that_could_not_be_made_is_no_news_to_housekeeping_and_a_lost_one_is() -> None:
     async def story() -> None:
         async with site(roles=SINGLE) as made:

@@ -16,7 +16,7 @@ from octavia_provider.model.events import Reason
 from octavia_provider.planner.group import HOST
 from octavia_provider.ports import AGENT, CERTIFICATE, DRAIN, Amphora, LocalAllocation, Networks, Record, Transaction
 
-from .amphorae import existing, status_of
+from .amphorae import BOOTING, existing, status_of
 from .context import CONTEXT
 from .requests import path_id, read_wait
 
@@ -49,7 +49,7 @@ async def fail_over_balancer(request: web.Request) -> web.Response:
         record = tx.get("load_balancer", id_)
         if record is None or record.deleting:
             raise NotFound(f"load balancer {id_} does not exist in this control plane")
-        leaving = [amphora.id for amphora in tx.amphorae(id_)]
+        leaving = _replaceable(tx.amphorae(id_))
         _require_room(tx, context.networks, record, leaving)
         _require_place(tx, record)
         _retire_all(tx, id_, leaving)
@@ -57,6 +57,12 @@ async def fail_over_balancer(request: web.Request) -> web.Response:
 
     generation, leaving = await context.store.write(work)
     return await _replaced(request, id_, generation, leaving)
+
+
+def _replaceable(amphorae: Collection[Amphora]) -> list[str]:
+    """One that is being booted is new already, by a failover that goes on: it stays, unless there is no other."""
+    booted = [amphora.id for amphora in amphorae if amphora.retiring or amphora.status != BOOTING]
+    return booted or [amphora.id for amphora in amphorae]
 
 
 async def fail_over(request: web.Request) -> web.Response:

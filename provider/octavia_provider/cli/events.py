@@ -91,7 +91,9 @@ class connected:  # noqa: N801 - reads as a word: with connected(…) as client
     def __init__(self, home: str | None, endpoint: str | None) -> None:
         self._client = options.running_client(home, endpoint)
         if self._client is None:
-            raise _Coded(Unreachable("does not run.", subject="the control plane", hint=options.start_hint(home)))
+            raise options.NoAnswer(
+                Unreachable("does not run.", subject="the control plane", hint=options.start_hint(home))
+            )
 
     def __enter__(self) -> Client:
         if self._client is None:
@@ -102,7 +104,7 @@ class connected:  # noqa: N801 - reads as a word: with connected(…) as client
         if self._client is not None:
             self._client.close()
         if isinstance(error, (TransientError, NotFound)) or _does_not_run(error):
-            raise _Coded(error) from None
+            raise options.NoAnswer(error) from None
 
 
 def _does_not_run(error: object) -> TypeGuard[OctaviaError]:
@@ -112,14 +114,6 @@ def _does_not_run(error: object) -> TypeGuard[OctaviaError]:
     from octavia_provider.client.embedded import DoesNotRun
 
     return isinstance(error, DoesNotRun)
-
-
-class _Coded(PermanentError):
-    """An error whose exit code tells what it is."""
-
-    def __init__(self, error: OctaviaError) -> None:
-        super().__init__(error.message, subject=error.subject, hint=error.hint)
-        self.exit_code = exit_codes.NOT_FOUND if isinstance(error, NotFound) else exit_codes.NO_CONTROL_PLANE
 
 
 def _print_json(event: Mapping[str, Any]) -> None:

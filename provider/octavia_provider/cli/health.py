@@ -47,6 +47,8 @@ def problems(overview: Mapping[str, Any]) -> Iterator[Problem]:
     for kind in ("amphora_group", "network", "host", "tls_container"):
         for node in overview.get(f"{kind}s", ()):
             yield from _provisioning_problems(_label(kind, node), node)
+    for group in overview.get("amphora_groups", ()):
+        yield from _group_amphorae(group)
     for container in overview.get("tls_containers", ()):
         for warned in container.get("certificate_warnings") or ():
             worst = exit_codes.DEGRADED if warned["breaks"] else exit_codes.OK
@@ -57,6 +59,19 @@ def problems(overview: Mapping[str, Any]) -> Iterator[Problem]:
             yield Problem(
                 exit_codes.DEGRADED, _label("host", host), f"its command does not run: octaviactl logs {name(host)}"
             )
+
+
+def _group_amphorae(group: Node) -> Iterator[Problem]:
+    """Those of a group that cannot take load balancers now."""
+    for amphora in group["amphorae"]:
+        subject = f"amphora {amphora['id']} of the amphora group {name(group)}"
+        if amphora["status"] == statuses.PENDING_DELETE:
+            on = amphora["load_balancers"]
+            yield Problem(
+                exit_codes.DEGRADED, subject, f"is being taken away; load balancers that are on it still: {on}"
+            )
+        elif amphora["status"] != "ALLOCATED":
+            yield Problem(exit_codes.DEGRADED, subject, f"is not ready ({amphora['status']})")
 
 
 def _control_planes(overview: Mapping[str, Any]) -> Iterator[Problem]:

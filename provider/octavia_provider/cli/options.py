@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from octavia_provider.kit import console
-from octavia_provider.model.errors import OctaviaError, PermanentError
+from octavia_provider.model.errors import NotFound, OctaviaError, PermanentError
 
 from . import exit_codes
 
@@ -39,13 +39,16 @@ def exit_codes_help(*chosen: int) -> str:
     return "Exit codes: " + "; ".join(f"{number} {exit_codes.MEANINGS[number]}" for number in chosen) + "."
 
 
-class NoAnswer(PermanentError):
-    """The control plane does not answer, or cannot read its store, and nobody else knows."""
+UNREADABLE = "octaviactl adopt"
+"""What helps where the store of a home cannot be read."""
 
-    exit_code = exit_codes.NO_CONTROL_PLANE
+
+class NoAnswer(PermanentError):
+    """The control plane does not answer, or cannot read its store, and nobody else knows; or it does not know what is asked for."""
 
     def __init__(self, error: OctaviaError) -> None:
         super().__init__(error.message, subject=error.subject, hint=error.hint)
+        self.exit_code = exit_codes.NOT_FOUND if isinstance(error, NotFound) else exit_codes.NO_CONTROL_PLANE
 
 
 def print_json(document: Any) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from octavia_provider.model import statuses
 from octavia_provider.model.errors import NotFound, Unreachable
 
+from . import options
+
 if TYPE_CHECKING:
     from octavia_provider.client.client import Client
 
@@ -75,7 +77,7 @@ def offline_overview(home: Path, unreachable: Unreachable | None) -> dict[str, A
     try:
         objects, amphorae = offline.objects(paths.database(home)), offline.amphorae(paths.database(home))
     except OSError as error:
-        reason = f"{reason or 'The control plane does not run.'} {error}. Try: octaviactl adopt"
+        reason = f"{reason or 'The control plane does not run.'} {error}. Try: {options.UNREADABLE}"
     lists: dict[str, list[Any]] = {
         "load_balancers": [],
         "hosts": [],

@@ -12,7 +12,7 @@ import structlog
 
 from octavia_provider.model import flavor
 from octavia_provider.model.errors import OctaviaError, PermanentError
-from octavia_provider.model.events import Reason
+from octavia_provider.model.events import EventFilter, Reason
 from octavia_provider.planner import group as planner
 from octavia_provider.planner import plan as steps_of
 from octavia_provider.ports import (
@@ -35,6 +35,8 @@ from .scope_amphorae import ScopeAmphorae
 
 log = structlog.get_logger(__name__)
 PASSES = 60
+FAILOVERS = 100
+"""So many of a group may go on at once; of more the end is told sooner."""
 
 
 @dataclass(slots=True)
@@ -216,6 +218,8 @@ class AmphoraGroupReconciler(ScopeAmphorae):
     async def _discard(self, host_id: str) -> None:
         await self.ports.compute.delete(host_id)
         self.events.note(Reason.AmphoraDeleted, "An amphora was taken away", amphora_id=host_id)
+        if await self._ends_failover(host_id):
+            self.events.note(Reason.FailoverFinished, "All amphorae that were to be replaced are replaced")
 
         def work(tx: Transaction) -> None:
             seats.wake(tx, self.scope.id, [host_id])
@@ -224,6 +228,17 @@ class AmphoraGroupReconciler(ScopeAmphorae):
         await self.write(work)
         self.forget_amphora(host_id)
         self.ports.status_cache.forget_host(self.scope.id, host_id)
+
+    async def _ends_failover(self, host_id: str) -> bool:
+        """Whether it is the last one that an operator asked to have replaced: others go because the group is smaller, or were lost."""
+        reasons = (Reason.FailoverStarted.name, Reason.FailoverFinished.name)
+        wanted = EventFilter(object_ids=(self.scope.id,), reasons=reasons)
+        asked: set[str] = set()
+        for event in reversed(await self.ports.store.read(lambda tx: tx.events(wanted, limit=FAILOVERS, newest=True))):
+            if event.reason == Reason.FailoverFinished.name:
+                break
+            asked.update(event.data["amphorae"])
+        return bool(asked) and not asked & {host.id for host in self.amphorae if host.id != host_id}
 
     async def _settle(self) -> bool:
         record, now = self._record, self._now

@@ -216,6 +216,8 @@ def test_watch_tells_of_each_change() -> None:
 SOON = {"message": "the certificate (CN=a) ends in 11 days, on 2026-01-01", "valid": True, "breaks": False}
 OVER = {"message": "the certificate (CN=a) ended 3 days ago, on 2026-01-01", "valid": False, "breaks": True}
 NODE = {"id": "i", "name": "n", "provisioning_status": "ACTIVE", "operating_status": "ONLINE", "admin_state_up": True}
+HOST = {"id": "h", "role": "GROUP", "status": "ALLOCATED", "load_balancers": 3}
+GROUP = {**NODE, "capacity": 9, "amphorae": [HOST]}
 MEMBER = {**NODE, "address": "10.0.0.1", "protocol_port": 80, "weight": 1}
 
 
@@ -245,12 +247,17 @@ GONE = {"name": "one", "pid": 7, "machine": "m", "alive": False, "load_balancers
         (overview(hosts=[{**NODE, "running": False}]), exit_codes.DEGRADED, "host n: its command does not run"),
         (overview(networks=[{**NODE, "provisioning_status": "ERROR", "provisioning_error": "no"}]), exit_codes.ERROR, "network n: no"),
         (overview(hosts=[{**NODE, "running": True, "provisioning_error": "no room"}]), exit_codes.DEGRADED, "host n: no room"),
-        (overview(amphora_groups=[{**NODE, "provisioning_status": "ERROR", "provisioning_error": "no host"}]), exit_codes.ERROR,
+        (overview(amphora_groups=[{**GROUP, "provisioning_status": "ERROR", "provisioning_error": "no host"}]), exit_codes.ERROR,
          "amphora group n: no host"),
         (overview(control_planes=[GONE, {**GONE, "alive": True}]), exit_codes.OK, "one (process 7 on m): says nothing any more; the others do its work"),
         (overview(control_planes=[GONE, GONE]), exit_codes.OK, "one (process 7 on m): says nothing any more\n"),
         (overview(tls_containers=[{**NODE, "provisioning_status": "PENDING_CREATE"}]), exit_codes.DEGRADED, "is being created"),
-        (overview(amphora_groups=[{**NODE, "provisioning_status": "PENDING_UPDATE"}]), exit_codes.DEGRADED, "is being changed"),
+        (overview(amphora_groups=[{**GROUP, "provisioning_status": "PENDING_UPDATE"}]), exit_codes.DEGRADED, "is being changed"),
+        (overview(amphora_groups=[GROUP | {"amphorae": [HOST]}]), exit_codes.OK, ""),
+        (overview(amphora_groups=[GROUP | {"amphorae": [HOST | {"status": "BOOTING"}]}]), exit_codes.DEGRADED,
+         "amphora h of the amphora group n: is not ready (BOOTING)"),
+        (overview(amphora_groups=[GROUP | {"amphorae": [HOST | {"status": "PENDING_DELETE"}]}]), exit_codes.DEGRADED,
+         "is being taken away; load balancers that are on it still: 3"),
         (overview(networks=[{**NODE, "provisioning_status": "PENDING_DELETE"}]), exit_codes.DEGRADED, "is being deleted"),
         (overview(tls_containers=[{**NODE, "certificate_warnings": [SOON]}]), exit_codes.OK, "ends in 11 days"),
         (overview(tls_containers=[{**NODE, "certificate_warnings": [OVER]}]), exit_codes.DEGRADED, "ended 3 days ago"),
@@ -326,8 +333,9 @@ def test_sizes(count: int, shown: str) -> None:
     assert tree.format_size(count) == shown
 
 
-def test_a_store_that_cannot_be_read_is_told_and_has_the_code_of_unknown(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["status", "leftovers"])
+def test_a_store_that_cannot_be_read_is_told_and_has_the_code_of_unknown(tmp_path: Path, command: str) -> None:
     (tmp_path / "octavia.db").write_bytes(b"")
-    done = octaviactl("status", "--home", str(tmp_path))
+    done = octaviactl(command, "--home", str(tmp_path))
     assert done.returncode == exit_codes.NO_CONTROL_PLANE
-    assert "octaviactl adopt" in done.stdout
+    assert "octaviactl adopt" in done.stdout + done.stderr
