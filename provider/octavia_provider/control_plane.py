@@ -167,6 +167,7 @@ def _makers(parts: Parts) -> Mapping[str, Callable[[Scope], Reconciler]]:
         receivers=partial(_receivers, parts),
         heartbeat_interval=parts.timing.interval,
         agent_log_level=parts.agent_log_level,
+        boots=asyncio.Semaphore(driver.boots_at_once),
     )
     shared = dict.fromkeys(SHARED_KINDS, partial(_shared_resource, parts.store))
     own: dict[str, Callable[[Scope], Reconciler]] = {

@@ -10,7 +10,7 @@ import itertools
 import json
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +104,8 @@ class Site:
     flavors: dict[tuple[str, ...], str] = field(default_factory=dict)
     """by roles"""
     planes: list[ControlPlane] = field(default_factory=list)
+    boots_at_once: int = 100
+    """of control planes that are started from now on"""
 
     async def flavor(self, **data: Any) -> str:
         """A flavor, which is in force."""
@@ -150,7 +152,7 @@ class Site:
         authority = await self._authority()
         agents = SimulationAgents(lifeline, authority)
         parts = Parts(
-            store=store, driver=driver(lifeline), agents=agents, authority=authority,
+            store=store, driver=replace(driver(lifeline), boots_at_once=self.boots_at_once), agents=agents, authority=authority,
             status_cache=status_cache, holder=holder, lease_seconds=self.lease_seconds,
         )  # fmt: skip
         facts = Facts(project_id=settling.PROJECT, idle_seconds=None)

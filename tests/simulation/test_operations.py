@@ -10,7 +10,7 @@ import pytest
 
 from octavia_provider.controller.load_balancer import BalancerReconciler
 from octavia_provider.model.errors import Unreachable
-from octavia_provider.ports import CloudResource, Inventory
+from octavia_provider.ports import Amphora, CloudResource, Inventory
 
 from . import checks
 from .loop import run
@@ -61,6 +61,39 @@ def test_failover_of_a_load_balancer_replaces_all_its_amphorae(roles: tuple[str,
             assert {*told[0].data["amphorae"]} == before
 
     run(story())
+
+
+def test_no_more_amphorae_start_at_one_time_than_the_cloud_is_good_for() -> None:
+    """Half of all are lost at once: those that serve need what starting takes."""
+
+    async def story() -> None:
+        async with site(roles=PAIR) as made:
+            made.boots_at_once = 2
+            plane = await made.start()
+            balancers = [await made.balancer(plane, f"lb{n}") for n in range(5)]
+            await made.until(lambda: all(lb["id"] in made.world.owners for lb in balancers))
+            lost = {owner(made, lb) for lb in balancers}
+            for id_ in lost:
+                made.world.take_away(id_)
+            starting = [0]
+            async with asyncio.timeout(300):
+                while lost & {one.id for one in await all_amphorae(made)} or starting[-1]:
+                    starting.append(starting_now(made, await all_amphorae(made)))
+                    await asyncio.sleep(0.05)
+            assert max(starting) == 2
+            for lb in balancers:
+                await settled(made, plane, lb)
+
+    run(story())
+
+
+async def all_amphorae(made: Site) -> list[Amphora]:
+    return list(await made.store.read(lambda tx: tx.amphorae()))
+
+
+def starting_now(made: Site, amphorae: list[Amphora]) -> int:
+    """How many servers there are that the store does not call made yet."""
+    return sum(one.status == "BOOTING" and one.id in made.world.servers for one in amphorae)
 
 
 @BOTH

@@ -3,8 +3,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from octavia_amphora.wire.messages import LogLevel
 from octavia_provider.ports import Agents, Authority, Compute, ListenerAccess, Networks, Store
@@ -15,7 +16,7 @@ from .status_cache import StatusCache
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ports:
-    """What a reconciler works with. ``receivers``: of heartbeats."""
+    """What a reconciler works with. ``receivers``: of heartbeats. ``boots``: turns of amphorae that start."""
 
     store: Store
     compute: Compute
@@ -29,3 +30,4 @@ class Ports:
     heartbeat_interval: float = 1.0
     agent_log_level: LogLevel = "info"
     templates: Callable[[], Templates] = shipped
+    boots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(100))

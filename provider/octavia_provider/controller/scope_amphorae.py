@@ -111,10 +111,11 @@ class ScopeAmphorae(ABC):
         """Make its instance, or find it made, and wait for its agent."""
         issued: list[str] = []
         clock = asyncio.get_running_loop().time
-        began = clock()
-        issuer, trusted = self.ports.authority.issuer, self.ports.authority.trusted
-        instance = await self.ports.compute.boot(self.order(amphora_id, issued.append))
-        version = await self.ports.agents.ready(instance, agent_care.START_TIMEOUT)
+        async with self.ports.boots:
+            began = clock()
+            issuer, trusted = self.ports.authority.issuer, self.ports.authority.trusted
+            instance = await self.ports.compute.boot(self.order(amphora_id, issued.append))
+            version = await self.ports.agents.ready(instance, agent_care.START_TIMEOUT)
         self.suspects.discard(amphora_id)
         amphora = self.amphora(amphora_id)
         expires = issued[-1] if issued else amphora.certificate_expires

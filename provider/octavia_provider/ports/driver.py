@@ -50,6 +50,7 @@ class CloudDriver:
 
     ``reconcilers``: for each kind of object that exists in this cloud alone, what brings a scope of that kind about.
     ``directory``: None where clients ask Neutron itself. ``certificates``: what TLS containers may be besides our own.
+    ``boots_at_once``: as many amphorae as should be starting at one time, be it that half of all are lost at once.
     """
 
     name: str
@@ -59,3 +60,4 @@ class CloudDriver:
     reconcilers: Mapping[str, Callable[[Scope], Reconciler]] = field(default_factory=dict)
     directory: NetworkDirectory | None = None
     certificates: CertificateManager | None = None
+    boots_at_once: int = 100
