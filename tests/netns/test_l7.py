@@ -24,7 +24,7 @@ from .l7_cases import CASES, HOSTILE, rule_of
 
 # Answers every method with its name and the headers it received; says a thing of its own in two headers.
 ECHO = """
-import http.server, json, os
+import http.server, json, os, threading
 class Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     def answer(self):
@@ -38,7 +38,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = do_DELETE = answer
     def log_message(self, *args):
         pass
-http.server.ThreadingHTTPServer(("", 80), Handler).serve_forever()
+class Server(http.server.ThreadingHTTPServer):
+    request_queue_size = 512
+    def handle_error(self, *args):  # haproxy resets idle connections: telling of each takes longer than they take to come
+        pass
+threading.stack_size(256 * 1024)  # a host's memory is limited, and a thread's stack is 8 MiB by default
+Server(("", 80), Handler).serve_forever()
 """
 
 
@@ -67,7 +72,7 @@ def send(
     """One request, byte by byte as it is written here."""
     parts = urlsplit(url)
     address = (parts.hostname or "", parts.port or 80)
-    with socket.create_connection(address, timeout=5, source_address=(source, 0)) as connection:
+    with socket.create_connection(address, timeout=20, source_address=(source, 0)) as connection:
         named = [] if host is None else [f"Host: {host}"]
         head = [f"{method} {path} HTTP/1.1", *named, "Connection: close", *lines]
         connection.sendall("\r\n".join([*head, "", ""]).encode())
