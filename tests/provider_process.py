@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import grpc
 from google.protobuf.empty_pb2 import Empty
 
-from octavia_provider.plugin import main, schema, values
+from octavia_provider.plugin import engine_log, main, schema, values
 from octavia_provider.plugin.session import ProviderSession
 from octavia_provider.pulumirpc import proto
 
@@ -127,7 +128,8 @@ def provider() -> Iterator[Provider]:
     engine_server.start()
     session = ProviderSession()
     server, port = main.serve(session)
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+    patient = mock.patch.object(engine_log, "LOG_TIMEOUT", 60.0)  # no message is lost on a busy machine
+    with patient, grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         stub = proto.stub("provider_pb2_grpc").ResourceProviderStub(channel)
         stub.Handshake(pb.ProviderHandshakeRequest(engine_address=f"127.0.0.1:{engine_port}"))
         yield Provider(stub, engine, session)

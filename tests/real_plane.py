@@ -29,7 +29,7 @@ class RealPlane:
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()))
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(45)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -54,7 +54,7 @@ class RealPlane:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run something in the loop of the control plane."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(45)
 
     def make(self, name: str) -> dict[str, Any]:
         """A load balancer with this name, and all its parts: two listeners, policy, rule, pool, monitor, members."""

@@ -18,6 +18,13 @@ sys.modules["replay_stack"] = _module
 _spec.loader.exec_module(_module)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A run of an engine is two processes or three, each with a second of imports, and a test has up to six of them."""
+    for item in items:
+        if item.path.parent == Path(__file__).parent and "stack" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(300))
+
+
 @pytest.fixture
 def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A project with the probe provider, nothing deployed."""

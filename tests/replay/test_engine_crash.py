@@ -185,7 +185,7 @@ def test_ctrl_c_ends_a_program_that_waits_for_itself(command: str, stack: Any) -
     more = ["--yes", "--skip-preview"] if command == "up" else []
     done = subprocess.run(
         [sys.executable, "-c", COMMAND_LINE, command, *more], cwd=stack.folder, env=stack.child_environment(),
-        capture_output=True, text=True, check=False, timeout=50,
+        capture_output=True, text=True, check=False, timeout=200,
     )  # fmt: skip
     assert done.returncode == 130, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr

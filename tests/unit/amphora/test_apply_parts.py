@@ -97,16 +97,20 @@ def test_records_survive_and_a_half_written_one_does_not_count(tmp_path: Path) -
     assert again.newest() == tombstone
 
 
+HOST = "127.0.73.1"
+"""Nobody else listens there: a port that was free is free afterwards."""
+
+
 def listening(port: int) -> Configuration:
-    return Configuration("lb", "", {"f": Frontend("f", "", (Bind("127.0.0.1", port),))})
+    return Configuration("lb", "", {"f": Frontend("f", "", (Bind(HOST, port),))})
 
 
 def test_a_taken_port_is_named_unless_it_is_our_own() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
+    with socket.create_server((HOST, 0)) as other:
         port = other.getsockname()[1]
         (complaint,) = binds.bind_errors((), listening(port))
         assert complaint.proxy == "f"
-        assert f"127.0.0.1:{port}: another process" in complaint.message
+        assert f"{HOST}:{port}: another process" in complaint.message
         assert binds.bind_errors([listening(port)], listening(port)) == ()
         anywhere = Configuration("lb", "", {"f": Frontend("f", "", (Bind("0.0.0.0", port),))})
         assert binds.bind_errors([anywhere], listening(port)) == ()

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import shutil
 import subprocess
@@ -134,8 +135,8 @@ async def test_a_worker_that_refuses_for_a_while_is_asked_again(stand: Callable[
     stats.rename(away)
     reload = asyncio.ensure_future(haproxy.reload("two", timeout=30))
     await until(lambda: reload.done() or stats.exists() or "stats.sock" in haproxy._last_problem)
-    if not stats.exists():  # or the new worker has made one of its own
-        away.rename(stats)
+    with contextlib.suppress(FileExistsError):  # the new worker has made one of its own
+        stats.hardlink_to(away)
     await reload
     assert await runtime.current_worker(stats) == (haproxy.workers[0], "two")
 
@@ -155,12 +156,17 @@ async def test_a_master_that_refuses_is_told_to_reload_again(stand: Callable[[st
 
 
 async def test_one_that_runs_but_refuses_is_found_by_the_next_agent(stand: Callable[[str], Stand]) -> None:
-    first = stand("say(b'READY=1'); listener.bind(master); time.sleep(0.3)")
+    first = stand(
+        "say(b'READY=1'); listener.bind(master)\nwhile not os.path.exists(sys.argv[0] + '.go'): time.sleep(0.01)"
+    )
     first.write("one")
     start = asyncio.ensure_future(first.start("one", timeout=30))
     await until(lambda: "master.sock" in first._last_problem)
     second = stand("")
-    assert await second.adopt()
+    adopting = asyncio.ensure_future(second.adopt())
+    await asyncio.sleep(0.1)  # it is refused meanwhile
+    await asyncio.to_thread(Path(f"{first._binary}.go").touch)
+    assert await adopting
     assert second.master == first.master
     second.release()
     first._notices.open()
@@ -197,9 +203,12 @@ async def test_one_that_does_not_get_ready_is_told_with_the_time_and_what_is_mis
 ) -> None:
     haproxy = stand(f"print({LIMIT!r}); print({NO_SERVER!r}, flush=True); {before}")
     haproxy.write("one")
-    with pytest.raises(HaproxyFailed) as caught:
-        await haproxy.start("one", timeout=0.5)
-    words = str(caught.value)
+    for timeout in (0.5, 8.0):  # the second one where a busy machine does not get as far in the first
+        with pytest.raises(HaproxyFailed) as caught:
+            await haproxy.start("one", timeout=timeout)
+        words = str(caught.value)
+        if reason in words:
+            break
     assert re.match(r"haproxy is not ready after [0-9]\.\d s: ", words)
     assert reason in words
     assert "FD limit" not in words

@@ -38,7 +38,8 @@ def handler() -> Handler:
 
 
 @pytest_asyncio.fixture
-async def socket(tmp_path: Path, handler: Handler) -> AsyncIterator[Path]:
+async def socket(tmp_path: Path, handler: Handler, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
+    monkeypatch.setattr(http, "LINGER_SECONDS", 30.0)  # callers here end what they say
     path = tmp_path / "http.sock"
     server = Server(handler, max_body=MAX_BODY)
     await server.listen_unix(path)
@@ -55,7 +56,7 @@ async def say(path: Path, *parts: str) -> str:
         await writer.drain()
     writer.write_eof()
     try:
-        return (await asyncio.wait_for(reader.read(), 10)).decode()
+        return (await asyncio.wait_for(reader.read(), 30)).decode()
     finally:
         writer.close()
 
@@ -106,11 +107,11 @@ async def test_closing_lets_a_request_finish(tmp_path: Path, handler: Handler) -
     server = Server(handler)
     await server.listen_unix(tmp_path / "s")
     asked = asyncio.ensure_future(say(tmp_path / "s", "GET /slow HTTP/1.1\r\nHost: x\r\n\r\n"))
-    await asyncio.wait_for(handler.entered.wait(), 10)
+    await asyncio.wait_for(handler.entered.wait(), 30)
     closing = asyncio.ensure_future(server.close())
     await asyncio.sleep(0)
     handler.let_go.set()
-    await asyncio.wait_for(closing, 10)
+    await asyncio.wait_for(closing, 30)
     assert (await asked).endswith("GET /slow ")
 
 

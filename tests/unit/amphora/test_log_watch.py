@@ -16,7 +16,7 @@ async def test_each_write_is_told_until_it_is_closed(tmp_path: Path) -> None:
     for _ in range(2):
         with path.open("a") as log:
             log.write("[WARNING] Server b/s is DOWN\n")
-        await asyncio.wait_for(told.wait(), 10)
+        await asyncio.wait_for(told.wait(), 30)
         told.clear()
     watch.close()
     path.write_text("more")

@@ -162,7 +162,7 @@ async def test_a_gzip_body_that_ends_too_early_is_told_as_damaged(plane: Plane) 
 async def test_what_is_no_request_is_answered_in_json(plane: Plane, head: bytes, words: str) -> None:
     reader, writer = await asyncio.open_unix_connection(plane.path)
     writer.write(head)
-    answer, _, body = (await asyncio.wait_for(reader.read(), 10)).decode().partition("\r\n\r\n")
+    answer, _, body = (await asyncio.wait_for(reader.read(), 30)).decode().partition("\r\n\r\n")
     writer.close()
     assert answer.split()[1] == "400"
     assert "Content-Type: application/json" in answer

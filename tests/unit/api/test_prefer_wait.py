@@ -19,7 +19,7 @@ async def listening(plane: Plane) -> dict[str, Any]:
 
 
 async def until(plane: Plane, name: str) -> Record:
-    async with asyncio.timeout(5), plane.store.watch() as watch:
+    async with asyncio.timeout(30), plane.store.watch() as watch:
         while True:
             found = [r for r in await plane.records() if r.spec.get("name") == name]
             if found:
@@ -68,7 +68,7 @@ async def test_a_load_balancer_is_pending_while_anything_in_it_is_but_not_to_who
         assert [one["provisioning_status"] for one in (listed, shown, tree)] == [statuses.PENDING_UPDATE] * 3, method
         owned = await plane.call("GET", url, None, **{"X-Octavia-Owner": f"{PROJECT} urn"})
         assert owned.body["loadbalancer"]["provisioning_status"] == statuses.ACTIVE
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(15):
             for answer in (
                 await plane.call("GET", url, wait=20),
                 await plane.call("PUT", url, {"loadbalancer": {}}, wait=20),
@@ -76,7 +76,7 @@ async def test_a_load_balancer_is_pending_while_anything_in_it_is_but_not_to_who
                 assert (answer.status, answer.body["loadbalancer"]["provisioning_status"]) == (200, statuses.ACTIVE)
         plane.held.set()
         await plane.call("GET", path if method == "PUT" else f"/lbaas/listeners/{listener['id']}", wait=10)
-        async with asyncio.timeout(5), plane.store.watch() as watch:
+        async with asyncio.timeout(30), plane.store.watch() as watch:
             while (await plane.call("GET", url)).body["loadbalancer"]["provisioning_status"] != statuses.ACTIVE:
                 await watch.changed()
 

@@ -88,7 +88,7 @@ async def test_waits_end_when_the_server_does(plane: Plane) -> None:
     made = await plane.make_pending("local_network")
     plane.busy.clear()
     waiting = asyncio.create_task(plane.call("GET", f"/local/networks/{made['id']}", wait=50))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await plane.busy.wait()
         await plane.server.close()
         answer = await waiting

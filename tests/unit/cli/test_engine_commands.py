@@ -51,6 +51,7 @@ def test_nothing_runs__status_says_so_and_starts_nothing(tmp_path: Path) -> None
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.timeout(300)
 def test_leftovers_are_shown_and_deleted(tmp_path: Path) -> None:
     done = octaviactl("leftovers", "--home", str(tmp_path))
     assert (done.returncode, done.stdout) == (0, "No control plane runs here.\n")
@@ -136,6 +137,7 @@ def test_the_unit_file_of_the_service_names_the_home(tmp_path: Path) -> None:
     assert told["text"] == done.stdout
 
 
+@pytest.mark.timeout(600)  # ten processes
 def test_stacks_are_told_in_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "x")
     (tmp_path / "Pulumi.yaml").write_text(PROJECT)

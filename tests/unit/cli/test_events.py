@@ -138,6 +138,7 @@ def test_spans_are_short(seconds: float, shown: str) -> None:
     assert span(seconds) == shown
 
 
+@pytest.mark.timeout(200)
 def test_following_goes_on_with_what_comes() -> None:
     command = [
         sys.executable,
@@ -155,7 +156,7 @@ def test_following_goes_on_with_what_comes() -> None:
         record(plane, Reason.OrphanFound, "before")
         with subprocess.Popen([*command, "--home", plane.home], stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
-            deadline = threading.Timer(40, process.kill)  # it fails then, and does not take the tests' process along
+            deadline = threading.Timer(140, process.kill)  # it fails then, and does not take the tests' process along
             deadline.start()
             try:
                 assert json.loads(process.stdout.readline())["message"] == "before"

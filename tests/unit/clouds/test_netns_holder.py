@@ -46,6 +46,7 @@ def test_a_program_that_cannot_be_executed_says_why() -> None:
 
 def test_waits_grow_and_a_good_run_ends_them(monkeypatch: pytest.MonkeyPatch) -> None:
     said: list[str] = []
+    monkeypatch.setattr(services, "GOOD_RUN", 1e9)
     service = services.Service(program(sys.executable, "-c", "raise SystemExit(3)"), said.append)
     waits = []
     for _ in range(8):

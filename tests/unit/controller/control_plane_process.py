@@ -20,7 +20,7 @@ from octavia_provider.controller.controller import Controller
 from octavia_provider.ports import Scope, Settlement, Transaction, fenced
 from octavia_provider.store import SqlStore, open_store
 
-LEASE_SECONDS = 3.0
+LEASE_SECONDS = 6.0
 
 
 class Reconciler:

@@ -55,6 +55,7 @@ class Site:
             cast("Any", self), self.status_cache, cast("Any", self), cast("Any", self), cast("Any", self),
             timing=TIMING, clock=self.clock,
         )  # fmt: skip
+        self.heartbeats._long = 60.0  # a busy machine stops this process for seconds
 
     def clock(self) -> float:
         self.looks += 1

@@ -48,7 +48,7 @@ class Process:
         assert await self.hear() == ["heard"]
 
     async def hear(self) -> list[Any]:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(100):
             return await self._said.get()
 
     async def end(self) -> None:
@@ -93,7 +93,7 @@ async def settled(store: SqlStore) -> None:
     def work(tx: Transaction) -> bool:
         return all(scope.generation == scope.applied for scope in tx.scopes())
 
-    async with asyncio.timeout(40), store.watch() as watch:
+    async with asyncio.timeout(80), store.watch() as watch:
         while not await store.read(work):
             await watch.changed()
 
@@ -107,7 +107,7 @@ async def taken(store: SqlStore, fence: int) -> None:
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
     """For what wakes nobody: leases, and pipes."""
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(80):
         while True:
             if await condition():
                 return
@@ -118,7 +118,7 @@ async def change(store: SqlStore) -> None:
     await store.write(lambda tx: [tx.touch(id_) for id_ in BALANCERS])
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 async def test_a_paused_control_plane_is_fenced_and_a_killed_one_replaced(
     store: SqlStore, planes: list[Process]
 ) -> None:

@@ -103,7 +103,7 @@ async def test_connections_are_kept_or_not(keep: bool) -> None:
         connections += 1
         await well(reader, writer)
 
-    samples = await asked(serve, rate=20.0, seconds=0.5, keep=keep)
+    samples = await asked(serve, rate=5.0, seconds=2.0, keep=keep)
     assert [one.error for one in samples] == [""] * 10
     assert (connections < 10) is keep
 
@@ -122,6 +122,6 @@ async def test_a_kept_connection_that_died__the_request_is_sent_again() -> None:
         await reader.readuntil(b"\r\n\r\n")  # hangs up over the second request
         refusing = True
 
-    first, second = (await asked(serve, rate=2.0, seconds=1.0, keep=True))[:2]
+    first, second = (await asked(serve, rate=0.5, seconds=4.0, keep=True))[:2]
     assert (first.error, first.again) == ("", False)
     assert (second.error, second.again) == ("closed", True)

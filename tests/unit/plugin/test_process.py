@@ -21,10 +21,13 @@ from octavia_provider.plugin import values
 from octavia_provider.pulumirpc import proto
 from provider_process import PROVIDER, URN, pb
 
+PLUGIN = "from octavia_provider.plugin import main, session; session.CONFIRM_SECONDS = 60.0; main.main()"
+"""Its end waits for the confirmation as long as a busy machine takes."""
+
 
 @pytest.fixture
 def process() -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "octavia_provider.plugin.main", "--logtostderr", "-v=3", "127.0.0.1:1"]
+    command = [sys.executable, "-c", PLUGIN, "--logtostderr", "-v=3", "127.0.0.1:1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
         yield running
         running.kill()
@@ -47,7 +50,7 @@ def test_the_port_comes_first_and_it_speaks(process: subprocess.Popen[str]) -> N
             stub.Create(pb.CreateRequest(urn="urn:pulumi:d::p::octavia:index:Pool::x", type="octavia:index:Pool"))
         assert caught.value.details() == "provider: Configure was not called before the first resource."
     process.terminate()
-    out, err = process.communicate(timeout=10)
+    out, err = process.communicate(timeout=50)
     assert (out, err, process.returncode) == ("", "", 0)
 
 
@@ -55,7 +58,7 @@ def test_the_port_comes_first_and_it_speaks(process: subprocess.Popen[str]) -> N
 def test_it_confirms_when_it_is_told_to_end(process: subprocess.Popen[str], number: signal.Signals) -> None:
     made = _create(int(process.stdout.readline()), plane := ControlPlane())
     process.send_signal(number)
-    process.wait(30)
+    process.wait(50)
     plane.__exit__()
     assert plane.confirmed == (set() if number is signal.SIGKILL else {made})
 
@@ -65,7 +68,7 @@ def test_it_confirms_nothing_when_its_engine_died() -> None:
     with _child_of_an_engine() as (engine, port, pid):
         _create(port, plane := ControlPlane())
         engine.kill()
-        assert select.select([pid], [], [], 20)[0], "the plugin runs on"
+        assert select.select([pid], [], [], 50)[0], "the plugin runs on"
         plane.__exit__()
         assert len(plane.objects) == 1
         assert plane.confirmed == set()
@@ -125,4 +128,4 @@ def test_the_real_sdk_can_be_imported_after_the_stubs() -> None:
 def test_it_ends_with_the_engine_that_started_it() -> None:
     with _child_of_an_engine() as (engine, _, pid):
         engine.kill()
-        assert select.select([pid], [], [], 20)[0], "the plugin runs on"
+        assert select.select([pid], [], [], 50)[0], "the plugin runs on"

@@ -13,6 +13,12 @@ from unit.store.opening import opened, sqlite
 __all__ = ["postgresql", "postgresql_server"]
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may stop this process inside of a transaction for longer than the server takes for a pause."""
+    monkeypatch.setattr("octavia_provider.store.postgresql.PAUSED_SECONDS", 60)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Of a new database, one of each kind in turn."""

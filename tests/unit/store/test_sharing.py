@@ -196,7 +196,7 @@ PAUSED = """
 import asyncio, pathlib, signal, sys, threading
 from octavia_provider.model.errors import TransientError
 from octavia_provider.store import open_store, postgresql
-postgresql.PAUSED_SECONDS = 1
+postgresql.PAUSED_SECONDS = 2
 async def main(url, key, scope):
     store = open_store(url, pathlib.Path(key))
     def work(tx):
@@ -207,6 +207,7 @@ async def main(url, key, scope):
         await store.write(work)
     except TransientError:
         print("refused", flush=True)
+    postgresql.PAUSED_SECONDS = 60  # of the next connection: a busy machine pauses too
     print(await store.write(lambda tx: tx.touch(scope)))
     await store.close()
 asyncio.run(main(*sys.argv[1:]))

@@ -16,7 +16,7 @@ from typing import Any
 from octavia_provider.api.quota_check import QuotaCheck
 from octavia_provider.model.errors import Conflict, Forbidden
 from octavia_provider.ports import Record, Transaction
-from octavia_provider.store import SqlStore, open_store
+from octavia_provider.store import SqlStore, open_store, postgresql
 from unit.store.opening import member, record
 
 CREATES, WANTED, SWAPS = 20, 15, 15
@@ -69,6 +69,7 @@ class Writer:
 
 
 async def main(url: str, key: str, pool_id: str, mine: str, *swapped: str) -> None:
+    postgresql.PAUSED_SECONDS = 60  # a busy machine may stop this process inside of a transaction
     store = open_store(url, Path(key))
     pool = await store.read(lambda tx: tx.get("pool", pool_id))
     assert pool is not None
