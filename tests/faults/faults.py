@@ -195,7 +195,14 @@ def full(folder: Path) -> Iterator[None]:
 @contextmanager
 def few_files(pid: int, more: int = 0) -> Iterator[None]:
     """A process that may open so many files more than it has open (new ones get the lowest numbers that are free)."""
-    taken = {int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()}
+    looks: list[set[int]] = []
+
+    def looked() -> bool:
+        looks.append({int(one.name) for one in Path(f"/proc/{pid}/fd").iterdir()})
+        return len(looks) == 10
+
+    until(looked, what="ten looks")
+    taken = set.intersection(*looks)  # without those that are open for a moment only, and free in the next one
     free = next(number for number in range(len(taken) + 1) if number not in taken)
     words = next(
         one for one in Path(f"/proc/{pid}/limits").read_text().splitlines() if one.startswith("Max open files")

@@ -23,7 +23,7 @@ from octavia_provider.agents import AgentClient
 from octavia_provider.pki import CertificateAuthority
 from octavia_provider.ports import Credential, Instance
 
-from .sandbox import Sandbox, inner
+from .sandbox import Sandbox, inner, until
 
 HERE = Path(__file__).parent
 VIP = "127.0.0.9"
@@ -41,8 +41,8 @@ defaults
     option idle-close-on-response
     load-server-state-from-file global
     timeout connect 1s
-    timeout client 20s
-    timeout server 20s
+    timeout client 2m
+    timeout server 2m
     timeout check 1s
 """
 
@@ -136,7 +136,7 @@ class Amphora:
         command = (sys.executable, "-m", "octavia_amphora.main", "--config", str(self.directory / "agent.json"))
         self._process = self.sandbox.run(*self._enter, *command, stdout=log, stderr=log)
         log.close()
-        await self.client.ready(self.host, 20.0)
+        await self.client.ready(self.host, 60.0)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         assert self._process
@@ -192,9 +192,17 @@ class Amphora:
         return configuration(self.load_balancer_id, *servers, **options)  # type: ignore[arg-type]
 
     async def state_of(self, one: Server) -> str:
-        states = await self.client.states(self.host, self.load_balancer_id)
-        assert states
-        return states.servers[BACKEND][one.name]
+        """What the agent says of it, once it knows: it does not where haproxy was not asked, or did not answer in time."""
+
+        async def known() -> str | None:
+            states = await self.client.states(self.host, self.load_balancer_id)
+            assert states
+            state = states.servers[BACKEND][one.name]
+            return None if state == "unknown" else state
+
+        state = await until(known)
+        assert state
+        return state
 
     # ── What a client of the balancer sees ───────────────────────────────────────────────────────────────────────────
     async def connect(self, port: int = 8080, address: str = VIP) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
+import secrets
 import shutil
 import socket
 import subprocess
@@ -15,7 +17,7 @@ from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from octavia_provider.clouds.netns import NetnsCloud
+from octavia_provider.clouds.netns import NetnsCloud, ranges
 from octavia_provider.clouds.netns.specs import HostSpec, NetworkSpec, Publication
 from octavia_provider.ports import AmphoraSpec, Instance, Vip
 
@@ -70,18 +72,24 @@ def publication(host: Instance, port: int, listener_id: str = "listener") -> Pub
     )  # fmt: skip
 
 
+GIVEN: set[int] = set()
+
+
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert isinstance(port, int)
-        return port
+    """None of those that the kernel gives to clients, one of whom might have it by the time it is used; other tests draw too."""
+    while True:
+        port = 10_000 + secrets.randbelow(20_000)  # not random's, which begins alike in each test
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            if port not in GIVEN:
+                GIVEN.add(port)
+                return port
 
 
 def get(opened: socket.socket, address: tuple[str, int], path: str = "/") -> str:
     """One request over a socket that is not connected yet; OSError when that fails."""
-    connection = http.client.HTTPConnection(*address, timeout=5)
+    connection = http.client.HTTPConnection(*address)
     with opened:
-        opened.settimeout(5)
+        opened.settimeout(20)
         opened.connect(address)
         connection.sock = opened
         connection.request("GET", path)
@@ -173,6 +181,10 @@ def hostname(pid: int) -> str:
 
 BYSTANDER = "bystander-"
 """What a test makes of the machine's own, in the folders that ``machine`` looks at, has a name that begins so."""
+OTHERS = {"/run/netns", str(ranges.REGISTRY)}
+"""What is there from then on when the first of all tests needs it: of pairs, and of control planes."""
+OTHER_HOMES = ("/tmp/oct-", f"{tempfile.gettempdir()}/oct-")
+"""Where tests mount disks of their own; no cloud of ``cloud_in_own_home`` is there."""
 
 
 def machine() -> tuple[str, list[str], list[str]]:
@@ -184,7 +196,9 @@ def machine() -> tuple[str, list[str], list[str]]:
         subprocess.run(["ip", *what], check=True, capture_output=True, text=True).stdout
         for what in (["-br", "link"], ["-br", "addr"], ["route"], ["rule"])
     )
-    mounts = sorted(line.split()[1] for line in Path("/proc/mounts").read_text().splitlines())
+    places = (line.split()[1] for line in Path("/proc/mounts").read_text().splitlines())
+    mounts = sorted(place for place in places if not place.startswith(OTHER_HOMES))
     folders = [Path(folder) for folder in ("/run", "/etc", "/var/lib", "/run/netns")]
     found = (path for folder in folders if folder.is_dir() for path in folder.iterdir())
-    return links, mounts, sorted(str(path) for path in found if not path.name.startswith(BYSTANDER))
+    names = (str(path) for path in found if not path.name.startswith(BYSTANDER))
+    return links, mounts, sorted(name for name in names if name not in OTHERS)

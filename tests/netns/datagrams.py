@@ -51,11 +51,11 @@ for number in range(count):
 print(json.dumps(answers))
 """
 
-# One flow for ever: asks, prints who answered ("silence" after a fifth of a second), asks again.
+# One flow for ever: asks, prints who answered ("silence" after two seconds: a busy machine takes its time), asks again.
 FLOW = """
 import socket, sys
 client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-client.settimeout(0.2)
+client.settimeout(2)
 client.connect((sys.argv[1], int(sys.argv[2])))
 while True:
     try:
@@ -100,7 +100,7 @@ while not select.select([sys.stdin], [], [], 0)[0]:
         pass
     time.sleep(max(0.0, start + sent / rate - time.monotonic()))
 while waiting:
-    answered(1.0 if not lost else 0.01)
+    answered(10.0 if not lost else 0.01)
 print(sent, len(lost), *lost, flush=True)
 """
 
@@ -127,7 +127,7 @@ class UdpStack:
         return f"{self.vip.rpartition('.')[0]}.{200 + number}"
 
     def ask(
-        self, count: int = 1, *, sources: tuple[str, ...] = ("",), port: int = 53, timeout: float = 2.0
+        self, count: int = 1, *, sources: tuple[str, ...] = ("",), port: int = 53, timeout: float = 10.0
     ) -> list[str]:
         # No source port comes twice: one that did would belong to a flow that has its member already.
         first, self._asked = 1024 + self._asked, self._asked + count

@@ -24,9 +24,11 @@ from octavia_provider.client.deadline import Deadline
 from octavia_provider.kit import paths
 
 from .processes import agents_among, all_processes, command, parent, started
-from .traffic import Load, ask, shares, until
+from .traffic import Load, ask, shared_by, shares, until
 
-__all__ = ["Installation", "Load", "Stack", "answers", "ask", "installation", "make_stack", "shares", "until"]
+__all__ = [
+    "Installation", "Load", "Stack", "answers", "ask", "installation", "make_stack", "shared_by", "shares", "until",
+]  # fmt: skip
 
 HOLDER = "octavia_provider.clouds.netns.holder"
 
@@ -359,7 +361,7 @@ def answers(stack: Stack) -> set[str]:
     seen = set()
     with contextlib.suppress(OSError, http.client.HTTPException):
         for _ in range(len(stack.members) * 2):
-            status, body = ask(stack.url)
+            status, body = ask(stack.url, timeout=5.0)
             if status == 200:
                 seen.add(body)
     return seen

@@ -172,7 +172,7 @@ class Pair:
         family = socket.AF_INET6 if ":" in vip else socket.AF_INET
         opened = self.sandbox.socket(family)
         opened.setblocking(False)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await asyncio.get_running_loop().sock_connect(opened, (vip, 8080))
             reader, writer = await asyncio.open_connection(sock=opened)
             writer.write(f"GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n".encode())

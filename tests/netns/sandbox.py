@@ -19,7 +19,11 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+from octavia_provider.model.errors import TransientError
+
 T = TypeVar("T")
+PATIENCE = 60.0
+"""Seconds to wait for a condition: long for what is never so, for a busy machine can be slow in everything."""
 CLONE_NEWNET = 0x40000000
 _INIT = (
     "import signal,subprocess,os;"
@@ -73,9 +77,9 @@ class Sandbox:
         os.close(self._inside)
         os.close(self._outside)
         os.kill(self.init, signal.SIGKILL)
-        self._holder.wait(10)
+        self._holder.wait(PATIENCE)
         for process in self._started:
-            process.wait(10)
+            process.wait(PATIENCE)
             for stream in (process.stdin, process.stdout):
                 if stream:
                     stream.close()
@@ -92,7 +96,7 @@ def inner(process: subprocess.Popen[bytes]) -> int:
     return children(process.pid)[0]
 
 
-def wait_for(condition: Callable[[], T], *, seconds: float = 10.0) -> T:
+def wait_for(condition: Callable[[], T], *, seconds: float = PATIENCE) -> T:
     """The first true value of a condition."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -101,13 +105,18 @@ def wait_for(condition: Callable[[], T], *, seconds: float = 10.0) -> T:
     return value
 
 
-async def until(condition: Callable[[], Awaitable[T]], *, seconds: float = 10.0) -> T:
-    """The first true value of an asynchronous condition."""
+async def until(condition: Callable[[], Awaitable[T]], *, seconds: float = PATIENCE) -> T:
+    """The first true value of an asynchronous condition. An agent that does not answer in time is asked again."""
     deadline = time.monotonic() + seconds
-    while not (value := await condition()):
+    while True:
+        try:
+            if value := await condition():
+                return value
+        except TransientError:
+            if time.monotonic() >= deadline:
+                raise
         assert time.monotonic() < deadline, "the condition did not come true"
         await asyncio.sleep(0.01)
-    return value
 
 
 def sandbox() -> Iterator[Sandbox]:

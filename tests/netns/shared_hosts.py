@@ -95,8 +95,9 @@ class Balancer:
 
     def graph(self) -> Graph:
         found = Graph(resource("load_balancer", self.id, vip_address=self.vip))
+        web = {"connection_limit": self.limit, "timeout_client_data": 300_000}  # who is kept is silent meanwhile
         for one in (
-            resource("listener", f"web-{self.id}", loadbalancer_id=self.id, connection_limit=self.limit),
+            resource("listener", f"web-{self.id}", loadbalancer_id=self.id, **web),
             resource("pool", f"pool-{self.id}", listener_id=f"web-{self.id}"),
             resource("member", f"member-{self.id}", pool_id=f"pool-{self.id}", address=MEMBER, protocol_port=80),
         ):

@@ -292,7 +292,7 @@ class Project:
         assert cloud.amphorae == amphorae
         assert cloud.published == sorted(item["id"] for item in objects["listener"] if item["url"])
         # a process that is being started looks like its parent for a moment
-        until(lambda: len(self.agents()) == len(amphorae), what=f"{len(amphorae)} agents", seconds=10)
+        until(lambda: len(self.agents()) == len(amphorae), what=f"{len(amphorae)} agents")
 
     def cloud(self) -> Cloud:
         """What the cloud says it has."""

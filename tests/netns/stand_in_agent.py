@@ -17,8 +17,8 @@ from pathlib import Path
 ETC, RUN, STATE = (Path(p) for p in ("/etc/octavia-amphora", "/run/octavia-amphora", "/var/lib/octavia-amphora"))
 HAPROXY = """defaults
     mode http
-    timeout client 5s
-    timeout server 5s
+    timeout client 1m
+    timeout server 1m
     timeout connect 5s
 frontend all
     bind :8080 accept-proxy

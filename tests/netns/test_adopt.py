@@ -130,6 +130,7 @@ LOST: list[Callable[[Path], None]] = [
 ]  # fmt: skip
 
 
+@pytest.mark.timeout(420)  # some twenty commands, each a process of its own
 def test_a_store_that_does_not_know_what_runs_is_refused__and_nothing_is_touched(site: Installation) -> None:
     stack = make_stack(site, members=1)
     site.stop()

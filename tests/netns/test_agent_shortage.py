@@ -96,12 +96,12 @@ class Faulty(Amphora):
             try:
                 words = (path / "cmdline").read_bytes().split(b"\0")
                 above = (path / "stat").read_text().rpartition(")")[2].split()
-            except OSError:
+                parents = Path(f"/proc/{above[1]}/cmdline").read_bytes() if above[1] != "0" else b""
+            except OSError:  # it has ended, or its parent has
                 continue
-            if str(self.directory).encode() in b" ".join(words) and b"-Ws" in words and above[0] != "Z":
-                parents = Path(f"/proc/{above[1]}/cmdline").read_bytes()
-                if (b"-Ws" in parents) == (kind == "worker"):
-                    found.append(int(path.name))
+            mine = str(self.directory).encode() in b" ".join(words) and b"-Ws" in words and above[0] != "Z"
+            if mine and (b"-Ws" in parents) == (kind == "worker"):
+                found.append(int(path.name))
         return found
 
 

@@ -24,7 +24,7 @@ host, count, sources = sys.argv[1], int(sys.argv[2]), sys.argv[3:] or [""]
 seen = []
 for number in range(count):
     source = sources[number % len(sources)]
-    connection = http.client.HTTPConnection(host, 80, timeout=5, source_address=(source, 0))
+    connection = http.client.HTTPConnection(host, 80, timeout=20, source_address=(source, 0))
     connection.request("GET", "/", headers={"Connection": "close"})
     answer = connection.getresponse()
     seen.append([source, answer.status, answer.read().decode(), {name.lower(): value for name, value in answer.getheaders()}])
@@ -76,10 +76,12 @@ def refused(url: str) -> bool:
     "pool.listener_id", "pool.protocol=HTTP", "pool.lb_algorithm=ROUND_ROBIN", "member.pool_id", "member.address",
     "member.protocol_port",
 )  # fmt: skip
+@pytest.mark.timeout(300)
 def test_round_robin__three_thousand_requests_each_way__a_third_each(site: Installation) -> None:
     stack = make_stack(site)
     within(shares(stack.url, 3000), THIRDS)
-    within(Counter(body for _, _, body, _ in through_vip(stack, 3000)), THIRDS)
+    # one after the other, of which a busy machine may not do all in the minute that a command has
+    within(Counter(body for _ in range(10) for _, _, body, _ in through_vip(stack, 300)), THIRDS)
 
 
 @pytest.mark.covers("member.weight")
@@ -93,7 +95,7 @@ def test_round_robin__weights_one_two_three__shares_of_a_sixth_a_third_and_a_hal
 @pytest.mark.covers("pool.lb_algorithm=LEAST_CONNECTIONS")
 def test_least_connections__a_slow_member__gets_fewer_requests(site: Installation) -> None:
     stack = make_stack(site, lb_algorithm="LEAST_CONNECTIONS")
-    stack.tell("m1", "slow?200")
+    stack.tell("m1", "slow?1000")  # far slower than the others are on a busy machine
     seen = shares(stack.url, 300, workers=6)
     assert seen["m1"] * 3 < min(seen["m2"], seen["m3"]), seen
 
@@ -145,10 +147,11 @@ def test_source_ip_port__one_client__spreads_by_port_and_a_port_keeps_its_member
     stack = make_stack(site, listener={"protocol": protocol}, protocol=protocol, lb_algorithm="SOURCE_IP_PORT")
     url = stack.url.replace("tcp://", "http://")
     ports = range(21_000, 21_060)
-    first = {port: fetch(url, source="127.7.7.7", port=port)[1] for port in ports}
+    one, another = (f"127.7.{len(protocol)}.{n}" for n in (7, 8))  # of each its own: both may be tested at once
+    first = {port: fetch(url, source=one, port=port)[1] for port in ports}
     assert set(first.values()) == {"m1", "m2", "m3"}
-    assert {port: fetch(url, source="127.7.7.7", port=port)[1] for port in ports} == first
-    others = {port: fetch(url, source="127.7.7.8", port=port)[1] for port in ports}
+    assert {port: fetch(url, source=one, port=port)[1] for port in ports} == first
+    others = {port: fetch(url, source=another, port=port)[1] for port in ports}
     assert others != first, "the address counts too"
 
 
@@ -231,11 +234,11 @@ def test_connection_limit__of_one__has_a_second_client_wait_for_the_first_to_go(
         first.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"200 OK" in first.recv(65536)
         before = stack.tell("m1", "count")
-        second = pool.submit(fetch, stack.url)
+        second = pool.submit(ask, stack.url, timeout=60.0)  # it waits while we look
         until(lambda: _held(stack) == 1, what="the first connection to be seen")
         assert stack.tell("m1", "count") == before
         first.close()
-        assert second.result(10)[0] == 200
+        assert second.result(60)[0] == 200
 
 
 def _held(stack: Stack) -> int:

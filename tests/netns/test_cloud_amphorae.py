@@ -65,7 +65,13 @@ async def test_it_has_its_addresses_its_files_and_its_agent(made: tuple[NetnsClo
     }  # fmt: skip
     assert (await inside(cloud, ("10.1.0.10", 8081))).endswith("amphora-one")
     assert (home / "cloud" / "amphorae" / "one" / "starts").read_text() == "1"
-    assert "GET /" in (home / "log" / "amphora-one.log").read_text()
+
+    async def told() -> bool:
+        """By way of the first process, which may come to it late."""
+        log = home / "log" / "amphora-one.log"
+        return log.exists() and "GET /" in log.read_text()
+
+    await until(told)
     assert list(await cloud.all_instances()) == [booted] == [await cloud.boot(order())]
 
 

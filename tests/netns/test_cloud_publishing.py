@@ -114,10 +114,9 @@ async def test_a_relay_that_is_stopped_is_replaced(cloud: NetnsCloud) -> None:
 
 async def test_a_taken_port_is_named_with_who_has_it(cloud: NetnsCloud) -> None:
     booted = await cloud.boot(order())
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        with pytest.raises(Refused) as caught:
-            await cloud.publish(publication(booted, port))
+    port = free_port()
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(Refused) as caught:
+        await cloud.publish(publication(booted, port))
     assert f"127.0.0.1:{port} is in use on this machine" in str(caught.value)
     assert f"(process {os.getpid()})" in str(caught.value)
     assert await cloud.publications() == []

@@ -58,7 +58,7 @@ async def test_seats__load_balancers_come_and_go__others_keep_addresses_and_conn
     answer = await inside(cloud, ("10.1.0.10", 8081))
     kept = http.client.HTTPConnection("10.1.0.10", 8081)
     kept.sock = cloud.connect_socket()
-    kept.sock.settimeout(5)
+    kept.sock.settimeout(20)
     kept.sock.connect(("10.1.0.10", 8081))
 
     def goes_on() -> bool:

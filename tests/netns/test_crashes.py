@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from .installation import Installation, ask, shares, until
+from .installation import Installation, ask, shared_by, until
 from .relay import Relay
 from .stacks import WEB, Outcome, Project, assert_no_traceback_of_ours, ended, kill
 
@@ -77,7 +77,7 @@ def assert_converged(project: Project, names: set[str]) -> None:
     project.unchanged()
     project.assert_nothing_double()
     url = project.outputs()["url"]
-    until(lambda: set(shares(url, 2 * len(names) + 4)) == names, what=f"answers of {names}")
+    until(lambda: shared_by(url, names, 2 * len(names) + 4), what=f"answers of {names}")
 
 
 @pytest.mark.parametrize("victim", VICTIMS)

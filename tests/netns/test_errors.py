@@ -117,7 +117,7 @@ def test_bad_input_fails_in_the_preview_all_at_once_and_nothing_is_started(proje
     good = project.preview()
     assert good.ok, good.text
     assert not project.started_anything()
-    assert not project.plugins()
+    until(lambda: not project.plugins(), what="the plugin to end with its engine")
 
 
 def test_an_occupied_port_is_kept_as_an_init_error__the_next_up_repairs_it(project: Project) -> None:

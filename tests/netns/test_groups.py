@@ -45,7 +45,8 @@ def test_the_example__a_lost_amphora_is_replaced_and_all_load_balancers_go_on(pr
     project.up_well()
     outputs, site = project.outputs(), project.site
     urls = {name: outputs[name] for name in ("shop", "blog", "mail")}
-    assert {name: answered(url) for name, url in urls.items()} == {name: name for name in urls}
+    for name, url in urls.items():
+        until(lambda url=url, name=name: answered(url) == name, what=f"the host {name} to listen")
     ids = [one["id"] for one in site.get_json("/v2/lbaas/loadbalancers")["loadbalancers"]]
     before = hosts(site)
     assert len(site.agents()) == len(before) == 2

@@ -211,9 +211,13 @@ def test_monitors_use_the_transport_of_the_pool(site: Installation) -> None:
                 )  # type: ignore[misc]
     for name, label in good.items():
         until(lambda name=name, label=label: status(name, label) == "ONLINE", what=f"{label} of {name} to be well")  # type: ignore[misc]
-    for name in ("clear", "tls", "shown"):
-        assert {call(urls[name]) for _ in range(6)} == {good[name].encode() + b":x"}, name
-    assert {call(urls["stream"].replace("tcp:", "http:")) for _ in range(6)} == {b"well:x"}
+
+    def served(name: str) -> set[bytes]:
+        """Who answers; a busy machine may be late for a check, and one is enough here."""
+        return {said(urls[name].replace("tcp:", "http:")) for _ in range(6)}
+
+    for name in ("clear", "tls", "shown", "stream"):
+        until(lambda name=name: served(name) == {good[name].encode() + b":x"}, what=f"members of {name} to answer")  # type: ignore[misc]
 
     # what changes in a container is in force for checks too
     update(site, "tls_container", trusted, ca_certificates=other.pem)

@@ -119,6 +119,7 @@ def members_and_monitors(stack: Stack) -> None:
     for one in rest:
         stack.site.delete("member", one["id"], parent=stack.pool["id"])
     host = stack.add_host("moved")
+    until(lambda: stack.listens("moved"), what="the new host to listen")
     with Load(stack.url) as load:
         monitor = stack.site.create(
             "health_monitor", pool_id=stack.pool["id"], type="TCP", delay=1, timeout=1, max_retries=1

@@ -105,13 +105,13 @@ def test_what_a_check_sends__where__and_which_answers_are_good(checks: Checks) -
     assert until(lambda: checks.seen("/port"))[0]["port"] == 82
     until(lambda: checks.seen("/address", by="there"), what="a check at another address")
     assert checks.seen("/address") == []
-    assert ask(checks.urls["address"]) == (200, "here")
+    until(lambda: ask(checks.urls["address"]) == (200, "here"), what="the member itself to answer")
 
     bad = {"code/204/d", "code/500/e"}
     for name in bad:
         until(lambda name=name: checks.status(name) == 503, what=f"the member to be down for {name}")  # type: ignore[misc]
-    for name in {*cases} - bad:
-        assert checks.status(name) == 200, name
+    for name in {*cases} - bad:  # a busy machine may be late for a check, and one is enough here
+        until(lambda name=name: checks.status(name) == 200, what=f"the member to be up for {name}")  # type: ignore[misc]
     assert checks.seen("/code/500/off") == []
 
 
@@ -123,12 +123,13 @@ def test_how_often_and_how_long(checks: Checks) -> None:
     assert len(checks.seen("/seldom")) <= 1  # the first one may come at any time
     until(lambda: checks.status("late/short") == 503, what="the member to be too late")
     until(lambda: checks.seen("/late/long"), what="a late answer")
-    assert checks.status("late/long") == 200
+    until(lambda: checks.status("late/long") == 200, what="the member not to be too late")
 
 
 @pytest.mark.covers("health_monitor.max_retries", "health_monitor.max_retries_down")
 def test_how_many_checks_must_fail_and_succeed(checks: Checks) -> None:
-    checks.make({"flaky/one": {}, "flaky/five": {"max_retries": 5, "max_retries_down": 5}})
+    slowly = {"delay": 2, "timeout": 2}  # we look between two of them, which takes its time on a busy machine
+    checks.make({"flaky/one": slowly, "flaky/five": {**slowly, "max_retries": 5, "max_retries_down": 5}})
     # haproxy takes a server down at its first failure until it has seen enough successes: it starts on probation
     until(lambda: in_a_row(checks, "flaky/five", 200) > 5, what="the member to be trusted")
     for tell, told, answer in (("bad", 503, 503), ("good", 200, 200)):

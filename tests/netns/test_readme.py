@@ -8,7 +8,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from .clouds import free_port
 
 pytestmark = [pytest.mark.netns, pytest.mark.timeout(180)]
 REPOSITORY = Path(__file__).parents[2]
@@ -71,17 +72,11 @@ def test_the_first_program_of_the_readme(machine: tuple[Path, dict[str, str]]) -
     assert re.search(r"two \d+/12", said), said
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def test_servers_that_run_on_this_machine(machine: tuple[Path, dict[str, str]]) -> None:
     folder, environment = machine
     [script] = programs("docs/how-to/servers-on-this-machine.md")
-    for port in ("8001", "8002"):  # others may have them here
-        script = script.replace(port, str(free_port()))
+    ports = {port: str(free_port()) for port in ("8001", "8002")}  # others may have them here
+    script = re.sub("|".join(ports), lambda found: ports[found[0]], script)
     said = run(script, folder, environment)
     assert re.search(r"first \d+/12", said), said
     assert re.search(r"second \d+/12", said), said

@@ -38,8 +38,7 @@ def _ended(process: int) -> bool:
     pid = next(
         line for line in Path(f"/proc/self/fdinfo/{process}").read_text().splitlines() if line.startswith("Pid:")
     )
-    status = Path(f"/proc/{pid.split()[1]}/stat")
-    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] == "Z"
+    return not _lives(int(pid.split()[1]))
 
 
 def well(stack: Stack) -> bool:

@@ -168,5 +168,5 @@ def test_each_packet_of_a_flood_arrives_while_rules_change(stack: ExitStack, sto
         return int(told[-1]["counter"]["packets"])
 
     with contextlib.suppress(AssertionError):  # said with numbers below
-        until(lambda: arrived() == sent, seconds=10)
+        until(lambda: arrived() == sent)
     assert arrived() == sent

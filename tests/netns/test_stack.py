@@ -15,7 +15,7 @@ import pytest
 from octavia_provider.kit import paths
 
 from .clouds import alive, processes_of
-from .installation import Load, ask, shares, until
+from .installation import Load, ask, shared_by, shares, until
 from .stacks import REPOSITORY, WEB, Project
 
 THREE = """
@@ -34,7 +34,7 @@ def edits(steps: dict[str, dict[str, Any]]) -> dict[str, Any]:
 
 
 def assert_shared_by(url: str, names: set[str]) -> None:
-    until(lambda: set(shares(url, 12)) == names, what=f"answers of {names}")
+    until(lambda: shared_by(url, names, 12), what=f"answers of {names}")
 
 
 @pytest.mark.timeout(240)
@@ -43,6 +43,7 @@ def test_the_quickstart__up__again__refresh__destroy(project: Project) -> None:
     project.source((REPOSITORY / "examples/quickstart/__main__.py").read_text())
     project.up_well()
     url = project.outputs()["url"]
+    assert_shared_by(url, {"server-1\n", "server-2\n", "server-3\n"})
     counts = shares(url, 300)
     assert set(counts) == {"server-1\n", "server-2\n", "server-3\n"}
     assert all(90 <= count <= 110 for count in counts.values()), counts
@@ -60,7 +61,7 @@ def test_the_quickstart__up__again__refresh__destroy(project: Project) -> None:
     assert done.ok, done.text
     until(lambda: not alive(control_plane), what="the control plane to end by itself when nothing is left")
     assert not [pid for pid in inside if alive(pid)]
-    assert not project.mine("")
+    until(lambda: not project.mine(""), what="the last process of the project to end")
     assert not project.resources()
     with pytest.raises(ConnectionRefusedError):
         ask(url)

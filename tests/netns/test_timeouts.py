@@ -55,7 +55,8 @@ def test_a_silent_client__a_silent_member__a_member_that_cannot_be_reached(site:
 
     stack.tell("m1", "slow?2000")
     assert ask(member, timeout=PATIENCE)[0] == 504
-    assert ask(client, timeout=PATIENCE) == (200, "m1"), "a member may take its time where it is not said otherwise"
+    # a member may take its time where it is not said otherwise; a client that is late with its request on a busy machine may not
+    until(lambda: ask(client, timeout=PATIENCE) == (200, "m1"), what="a slow member to answer")
     stack.tell("m1", "slow?0")
 
     enter = ("ip", "netns", "exec", f"host-{stack.hosts[0]['id']}")

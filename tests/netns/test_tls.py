@@ -18,6 +18,8 @@ from .installation import Installation, Stack, until
 from .tls_client import Handshakes, ask, context, curl, refused
 
 MEMBER = Path(__file__).with_name("tls_member.py").read_text()
+# By TLS it listens before: who is not waited for is answered 503, and that is an answer too.
+LISTENS = "import socket, sys; socket.create_connection((sys.argv[1], 80), 10).close()"
 ONLY_12 = {"oldest": ssl.TLSVersion.TLSv1_2, "newest": ssl.TLSVersion.TLSv1_2}
 ONLY_13 = {"oldest": ssl.TLSVersion.TLSv1_3, "newest": ssl.TLSVersion.TLSv1_3}
 HEADERS = dict.fromkeys(
@@ -39,6 +41,8 @@ def host(stack: Stack, name: str, **environment: str) -> dict[str, Any]:
         environment={"NAME": name, **environment},
     )  # fmt: skip
     assert made["provisioning_status"] == "ACTIVE", made
+    listens = ("python3", "-c", LISTENS, made["address"])
+    until(lambda: stack.site.inside(*listens).returncode == 0, what=f"{name} to listen")
     return made
 
 

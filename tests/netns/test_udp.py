@@ -108,7 +108,8 @@ def test_algorithms_and_persistence__by_client(site: Installation) -> None:
     first = dict(zip(sources, stack.shares_in_order(sources), strict=True))
     again = dict(zip(sources, stack.shares_in_order(sources), strict=True))
     assert first == again
-    near(Counter(first.values()), {"u1": 1 / 3, "u2": 1 / 3, "u3": 1 / 3}, 0.2)
+    many = tuple(stack.source(n) for n in range(-60, 55))  # of fewer, one may have many more than its share by chance
+    near(Counter(stack.shares_in_order(many)), {"u1": 1 / 3, "u2": 1 / 3, "u3": 1 / 3}, 0.2)
     # A member leaves: its clients go elsewhere, nearly all others stay where they are.
     stack.update_member("u2", admin_state_up=False)
     without = dict(zip(sources, stack.shares_in_order(sources), strict=True))

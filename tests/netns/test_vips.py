@@ -38,7 +38,7 @@ CLIENT = """
 import http.client, sys
 for _ in range(int(sys.argv[2])):
     try:
-        connection = http.client.HTTPConnection(sys.argv[1], 80, timeout=1)
+        connection = http.client.HTTPConnection(sys.argv[1], 80, timeout=10)
         connection.request("GET", "/", headers={"Connection": "close"})
         answer = connection.getresponse()
         body = answer.read().decode()

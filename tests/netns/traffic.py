@@ -17,6 +17,8 @@ from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
 T = TypeVar("T")
+PATIENCE = 20.0
+"""Seconds that a client waits for an answer: a machine that is busy with other tests is slow."""
 
 
 def until(condition: Callable[[], T], *, seconds: float = 60.0, what: str = "") -> T:
@@ -31,7 +33,7 @@ def until(condition: Callable[[], T], *, seconds: float = 60.0, what: str = "") 
         time.sleep(0.02)  # the rate at which the condition is looked at; what is waited for is the condition
 
 
-def ask(url: str, *, timeout: float = 5.0, headers: dict[str, str] | None = None) -> tuple[int, str]:
+def ask(url: str, *, timeout: float = PATIENCE, headers: dict[str, str] | None = None) -> tuple[int, str]:
     """One request on a connection of its own: status and body."""
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=timeout)
@@ -46,7 +48,9 @@ def ask(url: str, *, timeout: float = 5.0, headers: dict[str, str] | None = None
 def fetch(url: str, path: str = "/", *, source: str = "", port: int = 0, **headers: str) -> tuple[int, str, Message]:
     """One request from a source address and port: status, body, headers (by name in any case: haproxy writes them small)."""
     parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=5, source_address=(source, port))
+    connection = http.client.HTTPConnection(
+        parts.hostname or "", parts.port, timeout=PATIENCE, source_address=(source, port)
+    )
     connection.connect()
     if port:  # so that it can be had again at once: no TIME_WAIT
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -64,6 +68,14 @@ def shares(url: str, count: int, *, workers: int = 8) -> Counter[str]:
         answers = list(pool.map(lambda _: ask(url), range(count)))
     assert {status for status, _ in answers} == {200}, Counter(status for status, _ in answers)
     return Counter(body for _, body in answers)
+
+
+def shared_by(url: str, names: set[str], count: int) -> bool:
+    """Whether these answer so many requests, and nobody else; not where one fails, as it may until a new member listens."""
+    try:
+        return set(shares(url, count)) == names
+    except (AssertionError, OSError, http.client.HTTPException):
+        return False
 
 
 @dataclass
@@ -87,7 +99,7 @@ class Load:
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(15)
+            thread.join(20)
 
     def more(self, count: int = 50) -> None:
         """Wait for so many more answers."""
@@ -100,7 +112,7 @@ class Load:
         while not self._stop.is_set():
             try:
                 if connection is None:
-                    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=5)
+                    connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=10)
                 connection.request("GET", "/", headers={} if keep else {"Connection": "close"})
                 answer = connection.getresponse()
                 body = answer.read().decode()
