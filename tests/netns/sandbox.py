@@ -77,9 +77,9 @@ class Sandbox:
         os.close(self._inside)
         os.close(self._outside)
         os.kill(self.init, signal.SIGKILL)
-        self._holder.wait(PATIENCE)
+        self._holder.wait(20)
         for process in self._started:
-            process.wait(PATIENCE)
+            process.wait(20)
             for stream in (process.stdin, process.stdout):
                 if stream:
                     stream.close()

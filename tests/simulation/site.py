@@ -25,7 +25,7 @@ from octavia_provider.controller.controller import LEASE_SECONDS, Controller
 from octavia_provider.controller.status_cache import StatusCache
 from octavia_provider.model.events import Event, EventFilter
 from octavia_provider.pki import CertificateAuthority
-from octavia_provider.ports import Authority, Record, Settlement
+from octavia_provider.ports import UNLIMITED, Authority, Record, Settlement
 from octavia_provider.store import SqlStore
 from unit.api import settling
 
@@ -104,7 +104,7 @@ class Site:
     flavors: dict[tuple[str, ...], str] = field(default_factory=dict)
     """by roles"""
     planes: list[ControlPlane] = field(default_factory=list)
-    boots_at_once: int = 100
+    boots_at_once: int = UNLIMITED
     """of control planes that are started from now on"""
 
     async def flavor(self, **data: Any) -> str:

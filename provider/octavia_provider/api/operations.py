@@ -60,9 +60,9 @@ async def fail_over_balancer(request: web.Request) -> web.Response:
 
 
 def _replaceable(amphorae: Collection[Amphora]) -> list[str]:
-    """One that is being booted is new already, by a failover that goes on: it stays, unless there is no other."""
-    booted = [amphora.id for amphora in amphorae if amphora.retiring or amphora.status != BOOTING]
-    return booted or [amphora.id for amphora in amphorae]
+    """All of them; but what a failover that goes on is booting is new already."""
+    goes_on = any(amphora.retiring for amphora in amphorae)
+    return [amphora.id for amphora in amphorae if amphora.retiring or not goes_on or amphora.status != BOOTING]
 
 
 async def fail_over(request: web.Request) -> web.Response:

@@ -102,7 +102,9 @@ def _has_state(home: Path) -> bool:
     try:
         return paths.database_url(home).exists() or bool(offline.objects(paths.database(home)))
     except OSError as error:
-        raise options.NoAnswer(Unreachable(str(error), subject="its store", hint=options.UNREADABLE)) from None
+        raise options.NoAnswer(
+            Unreachable(str(error), subject="the store of this home", hint=options.UNREADABLE)
+        ) from None
 
 
 def _whose(one: Found, own: str | None) -> str:

@@ -27,6 +27,8 @@ from octavia_provider.ports import (
 
 log = structlog.get_logger(__name__)
 START_TIMEOUT = 30.0
+TURN_SECONDS = 10.0
+"""So much of it an amphora may take while others wait for their turn to start."""
 ANSWER_TIMEOUT = 5.0
 
 Issued = Callable[[str], None]

@@ -230,7 +230,10 @@ class AmphoraGroupReconciler(ScopeAmphorae):
         self.ports.status_cache.forget_host(self.scope.id, host_id)
 
     async def _ends_failover(self, host_id: str) -> bool:
-        """Whether it is the last one that an operator asked to have replaced: others go because the group is smaller, or were lost."""
+        """Whether it is the last one that an operator asked to have replaced: others go because the group is smaller, or were lost, and
+        all with the group."""
+        if self._record is None or self._record.deleting:
+            return False
         reasons = (Reason.FailoverStarted.name, Reason.FailoverFinished.name)
         wanted = EventFilter(object_ids=(self.scope.id,), reasons=reasons)
         asked: set[str] = set()
@@ -238,7 +241,7 @@ class AmphoraGroupReconciler(ScopeAmphorae):
             if event.reason == Reason.FailoverFinished.name:
                 break
             asked.update(event.data["amphorae"])
-        return bool(asked) and not asked & {host.id for host in self.amphorae if host.id != host_id}
+        return host_id in asked and not asked & {host.id for host in self.amphorae if host.id != host_id}
 
     async def _settle(self) -> bool:
         record, now = self._record, self._now

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from octavia_amphora.wire.messages import LogLevel
-from octavia_provider.ports import Agents, Authority, Compute, ListenerAccess, Networks, Store
+from octavia_provider.ports import UNLIMITED, Agents, Authority, Compute, ListenerAccess, Networks, Store
 from octavia_provider.render.environment import Templates, shipped
 
 from .status_cache import StatusCache
@@ -30,4 +30,4 @@ class Ports:
     heartbeat_interval: float = 1.0
     agent_log_level: LogLevel = "info"
     templates: Callable[[], Templates] = shipped
-    boots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(100))
+    boots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UNLIMITED))

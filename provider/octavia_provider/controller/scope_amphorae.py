@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,7 +15,7 @@ from typing import Any, TypeVar
 import structlog
 
 from octavia_provider.model import flavor
-from octavia_provider.model.errors import LeaseLost, OctaviaError
+from octavia_provider.model.errors import LeaseLost, OctaviaError, Unreachable
 from octavia_provider.model.events import Reason
 from octavia_provider.ports import (
     AGENT,
@@ -111,11 +112,15 @@ class ScopeAmphorae(ABC):
         """Make its instance, or find it made, and wait for its agent."""
         issued: list[str] = []
         clock = asyncio.get_running_loop().time
+        version: str | None = None
+        agents = self.ports.agents
         async with self.ports.boots:
             began = clock()
             issuer, trusted = self.ports.authority.issuer, self.ports.authority.trusted
             instance = await self.ports.compute.boot(self.order(amphora_id, issued.append))
-            version = await self.ports.agents.ready(instance, agent_care.START_TIMEOUT)
+            with contextlib.suppress(Unreachable):  # what takes so long takes no processor, and holds up no other one
+                version = await agents.ready(instance, agent_care.TURN_SECONDS)
+        version = version or await agents.ready(instance, agent_care.START_TIMEOUT - agent_care.TURN_SECONDS)
         self.suspects.discard(amphora_id)
         amphora = self.amphora(amphora_id)
         expires = issued[-1] if issued else amphora.certificate_expires

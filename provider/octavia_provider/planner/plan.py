@@ -158,6 +158,8 @@ def plan(desired: Desired, observed: Observed) -> tuple[Step, ...]:
     able = [amphora for amphora in (*found.kept, *found.leaving) if amphora.id not in aside]
     up = [amphora for amphora in able if observed.up(amphora)]
     repairs = tuple(_repair(amphora, observed) for amphora in able if amphora not in up and amphora in found.kept)
+    # Its agent came up later than it was waited for, or the control plane ended meanwhile: ``Boot`` finds it made.
+    repairs += tuple(Boot(a.id) for a in up if a.status != "ALLOCATED" and a.host_id is None and a in found.kept)
     serving = _serve(desired, observed, up) if up else ()
     replaced = () if found.unplaced else _replace(observed, found, up)
     renewals = tuple(RenewCertificate(amphora.id) for amphora in up if amphora.id in observed.due)

@@ -31,7 +31,7 @@ from .clouds import (
     StateVersion,
     Vip,
 )
-from .driver import CloudDriver, Incomplete, Reconciler
+from .driver import UNLIMITED, CloudDriver, Incomplete, Reconciler
 from .flavors import flavor_data, zone_data
 from .identity import LOCAL_PROJECT, Caller, Identity, Named, Policy, Visibility
 from .lease import LEASE
@@ -55,6 +55,7 @@ __all__ = [
     "EVENTS_CHANGED",
     "LEASE",
     "LOCAL_PROJECT",
+    "UNLIMITED",
     "AgentRefused",
     "Agents",
     "Allocation",

@@ -15,6 +15,9 @@ from .clouds import Cloud, Inventory
 from .networks import NetworkDirectory, Networks
 from .records import Scope
 
+UNLIMITED = 1_000_000
+"""As many as anybody asks for."""
+
 
 class Incomplete(TransientError):
     """A reconciler has settled what could be brought about, and knows what is left: try again, with what it has seen."""
@@ -50,7 +53,7 @@ class CloudDriver:
 
     ``reconcilers``: for each kind of object that exists in this cloud alone, what brings a scope of that kind about.
     ``directory``: None where clients ask Neutron itself. ``certificates``: what TLS containers may be besides our own.
-    ``boots_at_once``: as many amphorae as should be starting at one time, be it that half of all are lost at once.
+    ``boots_at_once``: as many amphorae as one control plane may have starting at one time, be it that half of all are lost at once.
     """
 
     name: str
@@ -60,4 +63,4 @@ class CloudDriver:
     reconcilers: Mapping[str, Callable[[Scope], Reconciler]] = field(default_factory=dict)
     directory: NetworkDirectory | None = None
     certificates: CertificateManager | None = None
-    boots_at_once: int = 100
+    boots_at_once: int = UNLIMITED

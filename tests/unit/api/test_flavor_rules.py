@@ -268,6 +268,20 @@ async def test_a_failover_that_has_too_few_addresses_in_its_network_is_refused_b
     assert await plane.store.read(lambda tx: tx.amphorae()[0].retiring)
 
 
+@pytest.mark.parametrize("goes_on", [False, True])
+async def test_a_failover_replaces_all_amphorae_but_those_that_another_failover_is_booting(
+    plane: Plane, goes_on: bool
+) -> None:
+    lb = await plane.post("load_balancer", {"vip_network_id": (await plane.make("local_network"))["id"]})
+    id_ = lb.body["loadbalancer"]["id"]
+    served = Amphora(id="a", load_balancer_id=id_, role="MASTER", status="ALLOCATED", retiring=goes_on)
+    stuck = Amphora(id="b", load_balancer_id=id_, role="BACKUP")
+    await plane.store.write(lambda tx: [tx.put_amphora(one) for one in (served, stuck)])
+    assert (await plane.call("PUT", f"/lbaas/loadbalancers/{id_}/failover")).status == 202
+    found = await plane.store.read(lambda tx: tx.amphorae(id_))
+    assert {one.id: one.retiring for one in found} == {"a": True, "b": not goes_on}
+
+
 async def test_a_failover_of_a_pair_needs_one_address_in_each_subnet_and_of_what_was_never_made_none(
     plane: Plane,
 ) -> None:

@@ -29,7 +29,7 @@ from octavia_provider.planner.plan import (
 )
 from octavia_provider.planner.succession import carried
 from octavia_provider.ports import CloudStep
-from unit.planner.world import PAIR, SINGLE, amphora, carry_out, desired, host, observed
+from unit.planner.world import PAIR, SINGLE, amphora, carry_out, desired, host, observed, written_down
 
 OPEN, CLOSE = CloudStep("web", "open web"), CloudStep("old", "close old", before=True)
 
@@ -48,6 +48,14 @@ def test_host_dead__it_is_booted_again() -> None:
 
 def test_booted__it_is_pushed_to_then_clients_are_let_in() -> None:
     assert plan(desired({"a": "new"}, OPEN), observed("a", instances={"a": host("a")})) == (Push("a"), OPEN)
+
+
+def test_it_runs_and_was_not_written_down_as_made__it_serves_first_and_is_found_made() -> None:
+    """Its agent came up late, or the control plane ended meanwhile."""
+    late = dataclasses.replace(amphora("a"), status="BOOTING")
+    seen = dataclasses.replace(observed("a", instances={"a": host("a")}), amphorae=(late,))
+    assert plan(desired({"a": "new"}), seen) == (Push("a"),)
+    assert plan(desired({"a": "new"}), dataclasses.replace(seen, digests={"a": "new"})) == (Boot("a"),)
 
 
 def test_in_force__nothing_to_do() -> None:
@@ -146,7 +154,7 @@ def test_addresses_come_before_amphorae_and_go_after_them() -> None:
 def pair(**seen: object) -> Observed:
     both = (amphora("m", "MASTER"), amphora("b", "BACKUP"))
     known = {"instances": {"m": host("m"), "b": host("b")}, "digests": {"m": "d", "b": "d"}}
-    return Observed(amphorae=both, **{**known, **seen})  # type: ignore[arg-type]
+    return written_down(Observed(amphorae=both, **{**known, **seen}))  # type: ignore[arg-type]
 
 
 WANTED = desired({"m": "d", "b": "d"}, roles=PAIR)
@@ -192,9 +200,9 @@ def test_pair__one_that_has_just_failed_is_left_aside() -> None:
 def test_roles_that_are_not_wanted_any_more_go_when_the_others_serve() -> None:
     both = (amphora("a"), amphora("m", "MASTER"), amphora("b", "BACKUP"))
     instances = {i: host(i) for i in "amb"}
-    seen = Observed(amphorae=both, instances=instances, digests={"m": "d", "b": "old"})
+    seen = written_down(Observed(amphorae=both, instances=instances, digests={"m": "d", "b": "old"}))
     assert plan(WANTED, seen) == (Recast("a", "MASTER"),), "so that it hands the VIPs over by VRRP"
-    seen = dataclasses.replace(seen, amphorae=(amphora("a", "MASTER", retiring=True), *both[1:]))
+    seen = dataclasses.replace(seen, amphorae=(amphora("a", "MASTER", retiring=True), *seen.amphorae[1:]))
     assert plan(WANTED, seen) == (Push("b"),)
     seen = dataclasses.replace(seen, digests={"m": "d", "b": "d"})
     assert plan(WANTED, seen) == (HandOver("m"),)

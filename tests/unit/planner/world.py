@@ -43,7 +43,17 @@ def desired(digest: Mapping[str, str] | None = None, *steps: CloudStep, roles: t
 
 
 def observed(*ids: str, instances: Mapping[str, Instance] | None = None, **seen: object) -> Observed:
-    return Observed(amphorae=tuple(amphora(i) for i in ids), instances=instances or {}, **seen)  # type: ignore[arg-type]
+    amphorae = tuple(amphora(i) for i in ids)
+    return written_down(Observed(amphorae=amphorae, instances=instances or {}, **seen))  # type: ignore[arg-type]
+
+
+def written_down(seen: Observed) -> Observed:
+    """Those that run are known as made."""
+    made = {id_ for id_, instance in seen.instances.items() if instance.alive}
+    return dataclasses.replace(
+        seen,
+        amphorae=tuple(dataclasses.replace(a, status="ALLOCATED") if a.id in made else a for a in seen.amphorae),
+    )
 
 
 def carry_out(wanted: Desired, seen: Observed, step: Step) -> Observed:
@@ -51,7 +61,7 @@ def carry_out(wanted: Desired, seen: Observed, step: Step) -> Observed:
     instances, digests = dict(seen.instances), dict(seen.digests)
     match step:
         case Boot(id_):
-            assert not (id_ in instances and instances[id_].alive)
+            assert not (id_ in instances and instances[id_].alive and known(seen, id_).status == "ALLOCATED")
             booted = _with(seen, dataclasses.replace(known(seen, id_), status="ALLOCATED", flavor=wanted.flavor))
             digests.pop(id_, None)
             seen = dataclasses.replace(_bears(booted, host(id_), _should(wanted, seen, id_)), digests=digests)
