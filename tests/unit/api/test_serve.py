@@ -202,14 +202,15 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
     assert kept.status == 409
     assert "only one in ERROR" in kept.body["faultstring"]
     assert (await plane.call("PUT", f"{at}/drain")).status == 409, "it is alone"
-    await plane.store.write(lambda tx: tx.put_amphora(Amphora(id="other", load_balancer_id=lb["id"], role="BACKUP")))
+    other = Amphora(id="other", load_balancer_id=lb["id"], role="BACKUP", status="ALLOCATED")
+    await plane.store.write(lambda tx: tx.put_amphora(other))
     assert (await plane.call("PUT", f"{at}/drain")).status == 202
     assert (await plane.call("GET", at)).body["amphora"]["draining"] is True
     assert (await plane.call("DELETE", f"{at}/drain")).status == 204
     assert (await plane.call("GET", at)).body["amphora"]["draining"] is False
     assert (await plane.call("PUT", f"{at}/failover", wait=10)).status == 202, "it is settled, and not replaced"
     statuses = [one["status"] for one in (await plane.call("GET", "/octavia/amphorae")).body["amphorae"]]
-    assert statuses == ["PENDING_DELETE", "BOOTING"]
+    assert statuses == ["PENDING_DELETE", "ALLOCATED"]
     assert (await plane.call("PUT", f"/lbaas/loadbalancers/{lb['id']}/failover")).status == 202
     assert all(amphora.retiring for amphora in await plane.store.read(lambda tx: tx.amphorae()))
     for method, path in (("PUT", "failover"), ("PUT", "drain"), ("DELETE", "drain")):
