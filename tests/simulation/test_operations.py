@@ -39,15 +39,20 @@ def owner(made: Site, lb: dict[str, Any]) -> str:
     return made.world.owners[lb["id"]]
 
 
+async def failing_over(made: Site) -> tuple[ControlPlane, dict[str, Any], set[str], str]:
+    """A load balancer whose failover has just been asked for, the amphorae that it had, and where that is asked."""
+    plane = await made.start()
+    lb = await made.balancer(plane)
+    before, path = await ids(plane, lb), f"/lbaas/loadbalancers/{lb['id']}/failover"
+    assert (await plane.api.call("PUT", path)).status == 202
+    return plane, lb, before, path
+
+
 @BOTH
 def test_failover_of_a_load_balancer_replaces_all_its_amphorae(roles: tuple[str, ...]) -> None:
     async def story() -> None:
         async with site(roles=roles) as made:
-            plane = await made.start()
-            lb = await made.balancer(plane)
-            before = await ids(plane, lb)
-            path = f"/lbaas/loadbalancers/{lb['id']}/failover"
-            assert (await plane.api.call("PUT", path)).status == 202
+            plane, lb, before, path = await failing_over(made)
             assert (await made.show(plane, lb))["provisioning_status"] == "PENDING_UPDATE"
             assert {one["status"] for one in await amphorae(plane, lb)} == {"PENDING_DELETE"}
             await made.until_active(plane, lb)
@@ -100,11 +105,7 @@ def starting_now(made: Site, amphorae: list[Amphora]) -> int:
 def test_a_failover_that_is_asked_for_twice_replaces_each_amphora_once(roles: tuple[str, ...]) -> None:
     async def story() -> None:
         async with site(roles=roles) as made:
-            plane = await made.start()
-            lb = await made.balancer(plane)
-            before = await ids(plane, lb)
-            path = f"/lbaas/loadbalancers/{lb['id']}/failover"
-            assert (await plane.api.call("PUT", path)).status == 202
+            plane, lb, before, path = await failing_over(made)
             async with asyncio.timeout(60):
                 while not await ids(plane, lb) - before:  # noqa: ASYNC110 - virtual time
                     await asyncio.sleep(0.01)

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from octavia_amphora.wire.messages import LogLevel
-from octavia_provider.ports import UNLIMITED, Agents, Authority, Compute, ListenerAccess, Networks, Store
+from octavia_provider.ports import Agents, Authority, Compute, ListenerAccess, Networks, Store
 from octavia_provider.render.environment import Templates, shipped
 
 from .status_cache import StatusCache
@@ -27,7 +27,7 @@ class Ports:
     networks: Networks
     holder: str
     receivers: Callable[[], tuple[str, ...]]
+    boots: asyncio.Semaphore
     heartbeat_interval: float = 1.0
     agent_log_level: LogLevel = "info"
     templates: Callable[[], Templates] = shipped
-    boots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(UNLIMITED))
