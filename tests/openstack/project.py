@@ -14,6 +14,8 @@ from typing import Any
 
 import openstack
 
+from .waiting import SLOW, until
+
 PASSWORD = "octavia-test"  # of a user of the cloud that the tests bring up
 
 
@@ -43,6 +45,20 @@ class Project:
             "secrets": [one.name for one in self.user.key_manager.secrets()],
         }
         return {what: names for what, names in found.items() if names}
+
+    def until_empty(self, *but: str, seconds: float = SLOW) -> None:
+        """Until nothing of it is left, or only what is in ``but``."""
+        left: dict[str, list[str]] = {}
+
+        def empty() -> bool:
+            nonlocal left
+            left = self.left()
+            return {*left} <= {*but}
+
+        try:
+            until(empty, seconds=seconds)
+        except AssertionError as error:
+            raise AssertionError(f"still there after {seconds:g} s: {left}") from error
 
     def servers(self) -> list[Any]:
         return sorted(self.user.compute.servers(), key=lambda one: one.created_at)

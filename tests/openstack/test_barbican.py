@@ -234,7 +234,7 @@ def test_tls_is_served_with_what_barbican_has(
         for href in (default, authorities, lists):
             until(lambda href=href: not kept.consumers(href), what="consumers to go")  # type: ignore[misc]
         until(lambda: not containers(site), what="copies to go")
-        until(lambda: {*cloud_project.left()} <= {"secrets"}, seconds=60, what="all to be gone")
+        cloud_project.until_empty("secrets", seconds=60)
 
 
 @contextmanager

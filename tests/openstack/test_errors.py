@@ -164,7 +164,7 @@ def test_each_error_of_a_boot_is_told_and_goes_with_its_cause(
     until(lambda: status() == "ACTIVE", what="it to heal by itself")
     path = f"/v2/lbaas/loadbalancers/{made['id']}"
     boots.client.request("DELETE", path, deadline=Deadline(60.0))
-    until(lambda: not misconfigured.project.left(), what="all to be gone")
+    misconfigured.project.until_empty()
 
 
 def _tells(site: Installation, id_: str, words: str) -> bool:
@@ -229,7 +229,7 @@ def test_what_somebody_deletes_or_breaks_is_made_again(site: Installation, cloud
     until(lambda: _well(site, made["id"]), what="it to be well")
     assert len(ports("octavia-lb-mgmt-")) == 1
     site.client.request("DELETE", f"/v2/lbaas/loadbalancers/{made['id']}", deadline=Deadline(60.0))
-    until(lambda: not cloud_project.left(), what="all to be gone")
+    cloud_project.until_empty()
     assert compute.find_server(server.id) is None
 
 
@@ -266,7 +266,7 @@ def test_a_service_that_is_down_and_tokens_that_are_revoked(
             what="it to heal",
         )
         site.client.request("DELETE", f"/v2/lbaas/loadbalancers/{made['id']}", deadline=Deadline(60.0))
-        until(lambda: not cloud_project.left(), what="all to be gone")
+        cloud_project.until_empty()
 
 
 @pytest.mark.timeout(900)
@@ -291,7 +291,7 @@ def test_a_control_plane_that_starts_while_keystone_is_away(
         )
         assert len(site.events("cloud.reachable")) == 1
         site.client.request("DELETE", f"/v2/lbaas/loadbalancers/{made['id']}", deadline=Deadline(60.0))
-        until(lambda: not cloud_project.left(), what="all to be gone")
+        cloud_project.until_empty()
 
 
 @contextlib.contextmanager

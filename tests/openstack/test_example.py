@@ -149,7 +149,7 @@ def test_one_program_of_both_providers(stack: Stack, served: Served, guests: Net
         (pool,) = bob.load_balancer.pools()
         assert len(list(bob.load_balancer.members(pool))) == 3
         stack.destroy()
-    until(lambda: not served.project.left(), seconds=60, what="all of the control plane's to be gone")
+    served.project.until_empty(seconds=60)
     mine = served.users.projects[BOB]
     assert [list(bob.network.ports(project_id=mine)), list(bob.network.networks(project_id=mine))] == [[], []]
 

@@ -136,7 +136,7 @@ class Scene:
 
     def take_away(self) -> None:
         self.delete()
-        until(lambda: not self.project.left(), seconds=300, what="all to be gone")
+        self.project.until_empty(seconds=300)
 
 
 def pair(site: Installation) -> str:
@@ -261,4 +261,4 @@ def test_load_balancers_share_the_amphorae_of_a_group(
     scenes[1].served()
     scenes[1].delete()
     site.delete("amphora_group", group["id"])
-    until(lambda: not cloud_project.left(), seconds=300, what="all to be gone")
+    cloud_project.until_empty(seconds=300)

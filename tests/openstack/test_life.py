@@ -69,7 +69,7 @@ def take_away(site: Installation, project: Project, made: dict[str, Any]) -> Non
     """Delete it with all its parts: nothing is left, counted by listing the project."""
     path = f"/v2/lbaas/loadbalancers/{made['id']}?cascade=true"
     site.client.request("DELETE", path, deadline=Deadline(60.0))
-    until(lambda: not project.left(), what="all to be gone")
+    project.until_empty()
 
 
 def test_serves_changes_and_leaves_nothing(site: Installation, cloud_project: Project, member: tuple[str, int]) -> None:

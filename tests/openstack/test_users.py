@@ -130,7 +130,7 @@ def test_projects_are_apart_for_openstacksdk(served: Served) -> None:
     ann.load_balancer.wait_for_load_balancer(made.id, interval=0.5, wait=90)
     assert ann.load_balancer.get_listener(listener.id).provisioning_status == "ACTIVE"
     ann.load_balancer.delete_load_balancer(made.id, cascade=True)
-    until(lambda: not served.project.left(), seconds=60, what="all to be gone")
+    served.project.until_empty(seconds=60)
 
 
 def test_the_port_of_a_vip_is_its_users__who_can_give_it_a_floating_ip(served: Served) -> None:

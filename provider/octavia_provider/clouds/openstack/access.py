@@ -160,8 +160,8 @@ class SecurityGroups:
                     await self._neutron.remove_rule(id_)
             case Open(load_balancer_id=load_balancer_id, rules=rules):
                 group = await self._amphora_ports.group(load_balancer_id)
-                for rule in rules:
-                    await self._refusing(self._neutron.add_rule(group["id"], rule.body(), subject=step.words), step)
+                bodies = [rule.body() for rule in rules]
+                await self._refusing(self._neutron.add_rules(group["id"], bodies, subject=step.words), step)
             case Plug():
                 await self._plug(step)
             case Unplug(server_of=server_of, port_id=port_id):

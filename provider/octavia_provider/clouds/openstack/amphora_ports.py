@@ -40,10 +40,10 @@ class AmphoraPorts:
                 "security-groups", name, {}, [names.load_balancer(load_balancer_id)], subject=subject
             )
             there = {_rule(one) for one in group["security_group_rules"] if one["remote_group_id"]}
-            for rule in _AMONG_AMPHORAE:  # each by itself: a control plane may end between any two
-                if _rule(rule) not in there:
-                    body = {**rule, "remote_group_id": group["id"], "description": "amphorae"}
-                    await self._neutron.add_rule(group["id"], body, subject=subject)
+            lacking = [rule for rule in _AMONG_AMPHORAE if _rule(rule) not in there]
+            if lacking:
+                rules = [{**rule, "remote_group_id": group["id"], "description": "amphorae"} for rule in lacking]
+                await self._neutron.add_rules(group["id"], rules, subject=subject)
         self._locks.pop(name, None)
         return group
 
@@ -67,17 +67,24 @@ class AmphoraPorts:
         return self._management
 
     async def ensure(self, load_balancer_id: str, amphora_id: str, network_id: str, subnet_ids: Iterable[str], *,
-        role: str = names.TRAFFIC, host_id: str | None = None,
+        role: str = names.TRAFFIC, host_id: str | None = None, vips: Sequence[Vip] = (),
     ) -> Json:  # fmt: skip
-        """Its port on a network, with an address of its own in each of these subnets at least. ``host_id``: whose server it shares."""
+        """Its port on a network, with an address of its own in each of these subnets at least. ``host_id``: whose server it shares.
+        ``vips``: of those on this network, what a port carries that is made here; what one carries that is there, ``carry`` changes."""
         name, wanted = names.network_port(amphora_id, network_id), list(dict.fromkeys(subnet_ids))
         async with self._locks[amphora_id]:
             group = await self.group(load_balancer_id)
+            # no address of its own: what the port gets may be another one, and Neutron takes no pair of its own address
+            alone, shared = _carried(network_id, [vip for vip in vips if vip.served])
             body = {
                 "network_id": network_id, "security_groups": [group["id"]],
                 "fixed_ips": [{"subnet_id": one} for one in wanted],
+                "allowed_address_pairs": [{"ip_address": one} for one in sorted({*alone, *shared})],
             }  # fmt: skip
-            tags = _tags(load_balancer_id, amphora_id, role)
+            tags = [
+                *_tags(load_balancer_id, amphora_id, role), *([names.host(host_id)] if host_id else ()),
+                *names.carrying(alone, shared),
+            ]  # fmt: skip
             port = await self._neutron.ensure("ports", name, body, tags, subject=f"amphora {amphora_id}, its port")
             if host_id and names.host(host_id) not in port["tags"]:
                 port["tags"] = await self._neutron.tag("ports", port["id"], [*port["tags"], names.host(host_id)])
@@ -96,15 +103,16 @@ class AmphoraPorts:
             subnets = await self._neutron.subnets(network_id)
             here = [vip.address for vip in vips if vip.network_id == network_id]
             holding = [one["id"] for one in subnets if any(_in(one, address) for address in here)]
-            ports.append(await self.ensure(load_balancer_id, amphora_id, network_id, holding, host_id=host_id))
+            ports.append(
+                await self.ensure(load_balancer_id, amphora_id, network_id, holding, host_id=host_id, vips=vips)
+            )
         return ports
 
     async def carry(self, port: Json, vips: Sequence[Vip], *, keep: bool) -> Json:
         """A port's amphora carries these addresses, and with ``keep`` those too that it had. What is new is allowed first."""
-        here = [vip for vip in vips if vip.network_id == port["network_id"]]
+        now, together = _carried(port["network_id"], vips)
         alone, shared = names.carried(port["tags"]) if keep else ((), ())
-        alone = tuple(dict.fromkeys((*alone, *(vip.address for vip in here if not vip.shared))))
-        shared = tuple(dict.fromkeys((*shared, *(vip.address for vip in here if vip.shared))))
+        alone, shared = tuple(dict.fromkeys((*alone, *now))), tuple(dict.fromkeys((*shared, *together)))
         own = {one["ip_address"] for one in port["fixed_ips"]}
         pairs = sorted({*alone, *shared} - own)
         if pairs != sorted(one["ip_address"] for one in port["allowed_address_pairs"]):
@@ -164,6 +172,13 @@ def _rule(rule: Json) -> tuple[str, str, int | None]:
 
 def _tags(load_balancer_id: str, amphora_id: str, role: str) -> list[str]:
     return [names.load_balancer(load_balancer_id), names.amphora(amphora_id), f"octavia-port={role}"]
+
+
+def _carried(network_id: str, vips: Sequence[Vip]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of these the addresses on a network: which an amphora carries by itself, and as one of a pair."""
+    here = [vip for vip in vips if vip.network_id == network_id]
+    alone, shared = (tuple(vip.address for vip in here if vip.shared is which) for which in (False, True))
+    return alone, shared
 
 
 def _in(subnet: Json, address: str) -> bool:

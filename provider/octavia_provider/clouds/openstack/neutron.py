@@ -16,6 +16,8 @@ from . import names
 from .session import Json, Session
 
 SERVICE = "neutron"
+ALREADY = "already exists"
+"""Neutron's words (SecurityGroupRuleExists) where a rule is there: a quota that is full is a conflict too."""
 KNOWN_SECONDS = 60.0
 """How a network is laid out seldom changes: it is asked for again after so long."""
 
@@ -133,14 +135,17 @@ class Neutron:
             known = self._layouts[network_id] = (time.monotonic(), Layout(network["mtu"], tuple(subnets)))
         return known[1]
 
-    async def add_rule(self, group_id: str, rule: Json, *, subject: str) -> None:
-        """A rule of a security group; nothing happens where there is the same."""
-        body = {"security_group_rule": {"security_group_id": group_id, "direction": "ingress", **rule}}
+    async def add_rules(self, group_id: str, rules: Sequence[Json], *, subject: str) -> None:
+        """Rules of a security group, in one call; those that are there stay as they are."""
+        whole = [{"security_group_id": group_id, "direction": "ingress", **rule} for rule in rules]
         try:
-            await self._session.make(SERVICE, "/security-group-rules", body, subject=subject)
-        except Conflict as error:
-            if "already exists" not in error.message:
+            await self._session.make(SERVICE, "/security-group-rules", {"security_group_rules": whole}, subject=subject)
+        except Conflict as error:  # of all, where one is there
+            if ALREADY not in error.message:
                 raise
+            if len(rules) > 1:
+                for rule in rules:
+                    await self.add_rules(group_id, [rule], subject=subject)
 
     async def remove_rule(self, id_: str) -> None:
         """The rule is gone."""
