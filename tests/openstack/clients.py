@@ -18,7 +18,7 @@ import openstack
 from .project import PASSWORD, Project
 
 PYTHON = os.environ.get("OPENSTACK_TEST_CLIENTS", "")
-"""The Python of an environment with requirements/openstack-clients.txt; ``make test-openstack`` makes it."""
+"""The Python of an environment with OpenStack's command line (requirements/openstack-services.txt); ``make test-openstack`` makes it."""
 
 
 class Command:

@@ -29,7 +29,7 @@ if CLOUD:
     from .project import Project, project
 
 
-IN_THE_CATALOGUE = ("test_barbican", "test_example", "test_users")
+IN_THE_CATALOGUE = ("test_barbican", "test_example", "test_heat", "test_users")
 """They register their control planes in Keystone's catalogue, which has one load balancer service: never two at the same time."""
 
 

@@ -274,8 +274,8 @@ def told(site: Installation, reason: str) -> bool:
 
 @pytest.mark.usefixtures("environment")
 def test_users_name_what_is_theirs_alone(cloud_project: Project, tmp_path: Path) -> None:
-    """By openstacksdk, as with Octavia. Nothing here waits for an amphora."""
-    with serving(cloud_project, tmp_path, "openstack") as served:
+    """By openstacksdk, as with Octavia."""
+    with Guests(cloud_project.user), serving(cloud_project, tmp_path, "openstack") as served:
         ann, bob = (served.users.connect(name) for name in ("ann", "bob"))
         with Secrets(ann) as anns:
             href = anns.container(**PARTS)
@@ -295,3 +295,4 @@ def test_users_name_what_is_theirs_alone(cloud_project: Project, tmp_path: Path)
             ann.load_balancer.delete_load_balancer(made.id, cascade=True)
             until(lambda: not anns.consumers(href), seconds=90, what="its consumer to go")
             until(lambda: not containers(served.site), what="the copy to go")
+        cloud_project.until_empty("secrets")

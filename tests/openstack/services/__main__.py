@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A real control plane of OpenStack on this machine, for tests: ``python tests/openstack/services up ROOT VENV [octavia]`` and ``… down ROOT``.
 
-Keystone, Placement, Glance, Neutron, Nova (two computes with the fake hypervisor) and Barbican, with MariaDB and RabbitMQ. All of it is under ROOT
+Keystone, Placement, Glance, Neutron, Nova (two computes with the fake hypervisor), Barbican and Heat, with MariaDB and RabbitMQ. All of it is under ROOT
 and on loopback; what it started is ended by its process ids. Run by scripts/test-openstack, as root. With ``octavia``: Keystone and Octavia alone.
 """
 

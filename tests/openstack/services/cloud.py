@@ -40,6 +40,7 @@ FIRST_ENDED = (
     "placement",
     "barbican",
     "octavia",
+    "heat",
     "keystone",
     "rabbit",
     "epmd",
@@ -70,9 +71,9 @@ class Cloud:
     """``root``: everything that it writes; ``venv``: where the services are installed."""
 
     databases: ClassVar[Sequence[str]] = (
-        "keystone", "placement", "glance", "neutron", "nova_api", "nova", "nova_cell0", "barbican",
+        "keystone", "placement", "glance", "neutron", "nova_api", "nova", "nova_cell0", "barbican", "heat",
     )  # fmt: skip
-    catalogue: ClassVar[Sequence[str]] = ("placement", "glance", "neutron", "nova", "barbican")
+    catalogue: ClassVar[Sequence[str]] = ("placement", "glance", "neutron", "nova", "barbican", "heat")
     configuration: ClassVar[type[Configuration]] = Configuration
 
     def __init__(self, root: Path, venv: Path) -> None:
@@ -210,6 +211,7 @@ class Cloud:
         self._manage("neutron-db-manage", *neutron, "upgrade", "heads")
         self._manage("glance-manage", "--config-file", self.etc / "glance/glance-api.conf", "db_sync")
         self._manage("barbican-manage", "db", "upgrade")
+        self._manage("heat-manage", "db_sync")
 
     # ── services ─────────────────────────────────────────────────────────────────────────────────────────────────────
     def _services(self) -> None:
@@ -224,6 +226,8 @@ class Cloud:
         nova = ("--config-file", self.etc / "nova/nova.conf")
         for name in ("nova-conductor", "nova-scheduler"):
             self._start(name, self.bin / name, *nova)
+        self._wsgi("heat", "heat.wsgi.api", 4)
+        self._start("heat-engine", self.bin / "heat-engine")
         until(lambda: answers(url("placement")), "Placement")
         for name in COMPUTES:
             self._start(
@@ -233,7 +237,7 @@ class Cloud:
                 "--config-file",
                 self.etc / f"nova/{name}.conf",
             )
-        for name in ("glance", "neutron", "nova", "barbican"):
+        for name in ("glance", "neutron", "nova", "barbican", "heat"):
             until(lambda name=name: answers(url(name)), name)
         self._say("services")
 

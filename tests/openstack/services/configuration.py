@@ -10,7 +10,7 @@ PASSWORD = "octavia-test"  # everywhere: all of it is on loopback, and gone afte
 REGION = "RegionOne"
 PORTS = {
     "keystone": 15000, "placement": 15778, "glance": 15292, "neutron": 15696, "nova": 15774, "barbican": 15311,
-    "octavia": 15876,
+    "octavia": 15876, "heat": 15804,
 }  # fmt: skip
 TYPES = {
     "placement": ("placement", ""), "glance": ("image", ""), "neutron": ("network", ""), "nova": ("compute", "/v2.1"),
@@ -37,7 +37,7 @@ class Configuration:
         return f"mysql+pymysql://root@localhost/{name}?unix_socket={self.root}/mysql.sock&charset=utf8mb4"
 
     def write(self) -> None:
-        for folder in (*PORTS, "home/.barbican"):
+        for folder in (*PORTS, "home/.barbican", "home/.heat"):
             (self.etc / folder).mkdir(parents=True, exist_ok=True)
         for folder in ("log", "images", "locks", "state", "rabbit", "plugins", *(f"state/{one}" for one in COMPUTES)):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
@@ -51,10 +51,12 @@ class Configuration:
             place = {"host": name, "state_path": self.root / "state" / name}
             self._ini(f"nova/{name}.conf", {"DEFAULT": place})
         self._barbican_files()
+        self._ini("home/.heat/heat.conf", self._heat())
         for service, file in (
             ("nova", "api-paste.ini"),
             ("neutron", "api-paste.ini"),
             ("glance", "glance-api-paste.ini"),
+            ("heat", "api-paste.ini"),
         ):
             (self.etc / service / file).write_bytes((self.venv / "etc" / service / file).read_bytes())
         self._mechanism_driver()
@@ -162,6 +164,20 @@ class Configuration:
             "placement": self._user(),
             "neutron": self._user(),
             "service_user": {**self._user(), "send_service_user_token": True},
+        }
+
+    def _heat(self) -> Sections:
+        """Its programs read ~/.heat."""
+        found = self._common("heat")
+        found["DEFAULT"] |= {
+            "num_engine_workers": 1, "auth_encryption_key": 2 * PASSWORD + 8 * "x", "region_name_for_services": REGION,
+            "heat_metadata_server_url": url("heat"),
+        }  # fmt: skip
+        return {
+            **found,
+            "trustee": self._user(),
+            "paste_deploy": {"api_paste_config": self.etc / "heat/api-paste.ini"},
+            "clients_octavia": {"insecure": True},  # each test's control plane has a certificate of its own
         }
 
     def _barbican_files(self) -> None:

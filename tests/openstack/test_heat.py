@@ -1,0 +1,151 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Heat's resources ``OS::Octavia::*`` against a control plane in the catalogue: made, changed in place, deleted, as a stack."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .guests import Guests
+from .project import Project
+from .test_users import Served, serving
+from .waiting import until
+
+Template = dict[str, Any]
+KINDS = ("LoadBalancer", "Listener", "Pool", "PoolMember", "HealthMonitor", "L7Policy", "L7Rule")
+OPERATORS_KINDS = ("FlavorProfile", "Flavor", "AvailabilityZoneProfile", "AvailabilityZone", "Quota")
+"""Together all that Heat has of Octavia."""
+
+
+@pytest.fixture
+def served(cloud_project: Project, environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
+    with Guests(cloud_project.user), serving(cloud_project, tmp_path, "openstack") as made:
+        yield made
+
+
+def resource(kind: str, **properties: Any) -> Template:
+    return {"type": f"OS::Octavia::{kind}", "properties": properties}
+
+
+def ref(name: str) -> dict[str, str]:
+    return {"get_resource": name}
+
+
+def template(**resources: Template) -> Template:
+    return {"heat_template_version": "2021-04-16", "resources": resources}
+
+
+def web(subnet_id: str, **changed: Any) -> Template:
+    """A load balancer with one of each kind. ``changed``: what another version of the template has otherwise."""
+    value = {
+        "limit": 100,
+        "weight": 1,
+        "delay": 5,
+        "path": "/a",
+        "url": "http://a.test/",
+        "algorithm": "ROUND_ROBIN",
+    } | changed
+    member = {"pool": ref("pool"), "protocol_port": 8000, "weight": value["weight"]}
+    return template(
+        web=resource("LoadBalancer", name="web", vip_subnet=subnet_id),
+        http=resource(
+            "Listener", loadbalancer=ref("web"), protocol="HTTP", protocol_port=80, connection_limit=value["limit"],
+            allowed_cidrs=["127.0.0.0/8"],
+        ),
+        pool=resource(
+            "Pool", listener=ref("http"), protocol="HTTP", lb_algorithm=value["algorithm"],
+            session_persistence={"type": "HTTP_COOKIE"},
+        ),
+        one=resource("PoolMember", address="127.99.0.1", **member),
+        two=resource("PoolMember", address="127.99.0.2", tags=["blue"], **member),
+        monitor=resource(
+            "HealthMonitor", pool=ref("pool"), type="HTTP", delay=value["delay"], timeout=2, max_retries=3, url_path="/up",
+        ),
+        away=resource("L7Policy", listener=ref("http"), action="REDIRECT_TO_URL", redirect_url=value["url"]),
+        here=resource("L7Rule", l7policy=ref("away"), type="PATH", compare_type="STARTS_WITH", value=value["path"]),
+    )  # fmt: skip
+
+
+class Stack:
+    """A stack of Heat, as a user has it."""
+
+    def __init__(self, user: Any, name: str, wanted: Template) -> None:
+        self._heat = user.orchestration
+        self.id = self._heat.create_stack(name=name, template=wanted).id
+        self.until("CREATE_COMPLETE")
+
+    def until(self, status: str) -> None:
+        found = until(lambda: (one := self._heat.get_stack(self.id)).status.endswith(("_COMPLETE", "_FAILED")) and one)
+        assert found.status == status, found.status_reason
+
+    def ids(self) -> dict[str, str]:
+        return {one.name: one.physical_resource_id for one in self._heat.resources(self.id)}
+
+    def update(self, wanted: Template) -> None:
+        self._heat.update_stack(self.id, template=wanted)
+        until(lambda: self._heat.get_stack(self.id).status.startswith("UPDATE"))
+        self.until("UPDATE_COMPLETE")
+
+    def delete(self) -> None:
+        self._heat.delete_stack(self.id)
+        until(lambda: self._heat.get_stack(self.id).status == "DELETE_COMPLETE")
+
+
+def test_a_users_stack_is_made_changed_in_place_and_deleted(served: Served) -> None:
+    ann = served.users.connect("ann")
+    balancers, subnet = ann.load_balancer, served.project.subnets["vips"]
+    stack = Stack(ann, "web", web(subnet))
+    made = stack.ids()
+    balancer = balancers.get_load_balancer(made["web"])
+    assert (balancer.provisioning_status, balancer.vip_subnet_id) == ("ACTIVE", subnet)
+    assert [one.id for one in balancers.listeners(load_balancer_id=made["web"])] == [made["http"]]
+    assert {one.weight for one in balancers.members(made["pool"])} == {1}
+    stack.update(
+        web(subnet, limit=200, weight=7, delay=9, path="/b", url="http://b.test/", algorithm="LEAST_CONNECTIONS")
+    )
+    assert stack.ids() == made, "all of it is changed in place"
+    assert balancers.get_listener(made["http"]).connection_limit == 200
+    assert {one.weight for one in balancers.members(made["pool"])} == {7}
+    assert balancers.get_health_monitor(made["monitor"]).delay == 9
+    assert balancers.get_pool(made["pool"]).lb_algorithm == "LEAST_CONNECTIONS"
+    assert balancers.get_l7_policy(made["away"]).redirect_url == "http://b.test/"
+    assert balancers.get_l7_rule(made["here"], made["away"]).rule_value == "/b"
+    stack.delete()
+    assert list(balancers.load_balancers()) == []
+    served.project.until_empty()
+
+
+def test_an_operators_stack_of_flavors_zones_and_quotas(served: Served) -> None:
+    root = served.users.connect("root")
+    balancers, project_id = root.load_balancer, served.users.projects["ann"]
+
+    def wanted(pools: int) -> Template:
+        return template(
+            size=resource("FlavorProfile", provider_name="amphora", flavor_data='{"loadbalancer_topology": "SINGLE"}'),
+            small=resource("Flavor", name="small", flavor_profile=ref("size"), description=f"{pools} pools"),
+            place=resource(
+                "AvailabilityZoneProfile", provider_name="amphora", availability_zone_data='{"compute_zone": "nova"}'
+            ),
+            zone=resource("AvailabilityZone", name="zone", availability_zone_profile=ref("place")),
+            quota=resource("Quota", project=project_id, pool=pools, loadbalancer=3),
+        )
+
+    stack = Stack(root, "offers", wanted(5))
+    assert balancers.get_flavor(stack.ids()["small"]).name == "small"
+    assert balancers.get_availability_zone("zone").is_enabled
+    assert balancers.get_quota(project_id).pools == 5
+    stack.update(wanted(6))
+    assert balancers.get_quota(project_id).pools == 6
+    stack.delete()
+    assert [one.name for one in balancers.flavors()] == []
+
+
+def test_these_are_all_of_heats_kinds(served: Served) -> None:
+    types = served.users.connect("ann").orchestration.get("/resource_types").json()["resource_types"]
+    names = {one if isinstance(one, str) else one["resource_type"] for one in types}
+    there = {name.removeprefix("OS::Octavia::") for name in names if name.startswith("OS::Octavia::")}
+    assert there <= {*KINDS, *OPERATORS_KINDS}
+    assert {*KINDS} <= there
