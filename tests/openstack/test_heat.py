@@ -16,8 +16,9 @@ from .waiting import until
 
 Template = dict[str, Any]
 KINDS = ("LoadBalancer", "Listener", "Pool", "PoolMember", "HealthMonitor", "L7Policy", "L7Rule")
-OPERATORS_KINDS = ("FlavorProfile", "Flavor", "AvailabilityZoneProfile", "AvailabilityZone", "Quota")
-"""Together all that Heat has of Octavia."""
+OPERATORS_KINDS = ("FlavorProfile", "Flavor", "AvailabilityZoneProfile", "AvailabilityZone")
+QUOTA = "Quota"
+"""Heat 27 fails at it before it calls anybody: it gives python-octaviaclient no ``json``. Together these are all that Heat has of Octavia."""
 
 
 @pytest.fixture
@@ -59,8 +60,8 @@ def web(subnet_id: str, **changed: Any) -> Template:
             "Pool", listener=ref("http"), protocol="HTTP", lb_algorithm=value["algorithm"],
             session_persistence={"type": "HTTP_COOKIE"},
         ),
-        one=resource("PoolMember", address="127.99.0.1", **member),
-        two=resource("PoolMember", address="127.99.0.2", tags=["blue"], **member),
+        one=resource("PoolMember", address="192.0.2.1", **member),
+        two=resource("PoolMember", address="192.0.2.2", tags=["blue"], **member),
         monitor=resource(
             "HealthMonitor", pool=ref("pool"), type="HTTP", delay=value["delay"], timeout=2, max_retries=3, url_path="/up",
         ),
@@ -91,7 +92,11 @@ class Stack:
 
     def delete(self) -> None:
         self._heat.delete_stack(self.id)
-        until(lambda: self._heat.get_stack(self.id).status == "DELETE_COMPLETE")
+        until(lambda: not [one for one in self._heat.stacks() if one.id == self.id and self._well(one)])
+
+    def _well(self, stack: Any) -> bool:
+        assert stack.status != "DELETE_FAILED", stack.status_reason
+        return True
 
 
 def test_a_users_stack_is_made_changed_in_place_and_deleted(served: Served) -> None:
@@ -118,34 +123,36 @@ def test_a_users_stack_is_made_changed_in_place_and_deleted(served: Served) -> N
     served.project.until_empty()
 
 
-def test_an_operators_stack_of_flavors_zones_and_quotas(served: Served) -> None:
+def test_an_operators_stack_of_flavors_and_zones(served: Served) -> None:
     root = served.users.connect("root")
-    balancers, project_id = root.load_balancer, served.users.projects["ann"]
+    balancers = root.load_balancer
 
-    def wanted(pools: int) -> Template:
+    def wanted(words: str) -> Template:
         return template(
             size=resource("FlavorProfile", provider_name="amphora", flavor_data='{"loadbalancer_topology": "SINGLE"}'),
-            small=resource("Flavor", name="small", flavor_profile=ref("size"), description=f"{pools} pools"),
+            small=resource("Flavor", name="small", flavor_profile=ref("size"), description=words),
             place=resource(
                 "AvailabilityZoneProfile", provider_name="amphora", availability_zone_data='{"compute_zone": "nova"}'
             ),
-            zone=resource("AvailabilityZone", name="zone", availability_zone_profile=ref("place")),
-            quota=resource("Quota", project=project_id, pool=pools, loadbalancer=3),
+            zone=resource("AvailabilityZone", name="zone", availability_zone_profile=ref("place"), description=words),
         )
 
-    stack = Stack(root, "offers", wanted(5))
-    assert balancers.get_flavor(stack.ids()["small"]).name == "small"
-    assert balancers.get_availability_zone("zone").is_enabled
-    assert balancers.get_quota(project_id).pools == 5
-    stack.update(wanted(6))
-    assert balancers.get_quota(project_id).pools == 6
+    stack = Stack(root, "offers", wanted("one"))
+    made = stack.ids()
+    assert balancers.get_flavor(made["small"]).description == "one"
+    assert balancers.get_availability_zone("zone").availability_zone_profile_id == made["place"]
+    stack.update(wanted("two"))
+    assert stack.ids() == made
+    assert [
+        balancers.get_flavor(made["small"]).description,
+        balancers.get_availability_zone("zone").description,
+    ] == 2 * ["two"]
     stack.delete()
-    assert [one.name for one in balancers.flavors()] == []
+    assert [*balancers.flavors(), *balancers.flavor_profiles(), *balancers.availability_zones()] == []
 
 
 def test_these_are_all_of_heats_kinds(served: Served) -> None:
-    types = served.users.connect("ann").orchestration.get("/resource_types").json()["resource_types"]
+    types = served.users.connect("root").orchestration.get("/resource_types").json()["resource_types"]
     names = {one if isinstance(one, str) else one["resource_type"] for one in types}
     there = {name.removeprefix("OS::Octavia::") for name in names if name.startswith("OS::Octavia::")}
-    assert there <= {*KINDS, *OPERATORS_KINDS}
-    assert {*KINDS} <= there
+    assert there == {*KINDS, *OPERATORS_KINDS, QUOTA}

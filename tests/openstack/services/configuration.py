@@ -15,6 +15,7 @@ PORTS = {
 TYPES = {
     "placement": ("placement", ""), "glance": ("image", ""), "neutron": ("network", ""), "nova": ("compute", "/v2.1"),
     "barbican": ("key-manager", ""), "octavia": ("load-balancer", ""),
+    "heat": ("orchestration", "/v1/%(tenant_id)s"),
 }  # fmt: skip
 RABBIT, EPMD, DISTRIBUTION = 15673, 15369, 15370
 COMPUTES = ("compute-1", "compute-2")
@@ -177,7 +178,10 @@ class Configuration:
             **found,
             "trustee": self._user(),
             "paste_deploy": {"api_paste_config": self.etc / "heat/api-paste.ini"},
-            "clients_octavia": {"insecure": True},  # each test's control plane has a certificate of its own
+            "clients_keystone": {
+                "auth_uri": f"{url('keystone')}/v3",
+                "insecure": True,
+            },  # each control plane under test has a certificate of its own
         }
 
     def _barbican_files(self) -> None:
