@@ -27,9 +27,10 @@ if CLOUD:
 
     from .guests import Guests
     from .project import Project, project
+    from .serving import served  # noqa: F401 - a fixture
 
 
-IN_THE_CATALOGUE = ("test_barbican", "test_example", "test_heat", "test_users")
+IN_THE_CATALOGUE = ("test_barbican", "test_dashboard", "test_example", "test_heat", "test_users")
 """They register their control planes in Keystone's catalogue, which has one load balancer service: never two at the same time."""
 
 

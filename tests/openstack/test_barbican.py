@@ -34,8 +34,8 @@ from .clients import users
 from .guests import Guests
 from .project import Project
 from .secrets import Secrets, Way
+from .serving import serving
 from .site import opened
-from .test_users import serving
 from .waiting import until
 
 ROOT = pem.authority("root")

@@ -21,8 +21,8 @@ from netns.sandbox import Sandbox
 
 from .fabric import NetworkedGuests, inside
 from .project import Project
+from .serving import Served, serving
 from .test_guests import cloud_project, guests, heartbeat_host
-from .test_users import Served, serving
 from .waiting import until
 
 __all__ = ["cloud_project", "guests", "heartbeat_host"]

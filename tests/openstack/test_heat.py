@@ -3,15 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import pytest
-
-from .guests import Guests
-from .project import Project
-from .test_users import Served, serving
+from .serving import Served
 from .waiting import until
 
 Template = dict[str, Any]
@@ -19,12 +13,6 @@ KINDS = ("LoadBalancer", "Listener", "Pool", "PoolMember", "HealthMonitor", "L7P
 OPERATORS_KINDS = ("FlavorProfile", "Flavor", "AvailabilityZoneProfile", "AvailabilityZone")
 QUOTA = "Quota"
 """Heat 27 fails at it before it calls anybody: it gives python-octaviaclient no ``json``. Together these are all that Heat has of Octavia."""
-
-
-@pytest.fixture
-def served(cloud_project: Project, environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
-    with Guests(cloud_project.user), serving(cloud_project, tmp_path, "openstack") as made:
-        yield made
 
 
 def resource(kind: str, **properties: Any) -> Template:

@@ -3,58 +3,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import socket
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import openstack
 import pytest
 
-import pem
 from command_line import octaviactl
-from netns.installation import Installation
 
-from .clients import Users, users
-from .guests import Guests
 from .project import Project
+from .serving import Served, serving
 from .waiting import until
 
 JSON = ("-f", "json")
-
-
-@dataclass
-class Served:
-    """``url``: where users are served; ``certificate``: of it; ``site``: the control plane; ``users``: who they are."""
-
-    url: str
-    certificate: Path
-    site: Installation
-    users: Users
-    project: Project
-
-    def ask(self, path: str, token: str | None = None) -> tuple[int, Any]:
-        request = urllib.request.Request(self.url + path, headers={"X-Auth-Token": token} if token else {})
-        trusted = ssl.create_default_context(cafile=str(self.certificate))
-        with contextlib.closing(urllib.request.build_opener(urllib.request.HTTPSHandler(context=trusted))) as opener:
-            try:
-                with opener.open(request, timeout=30) as answer:
-                    return answer.status, answer.headers
-            except urllib.error.HTTPError as error:
-                return error.code, error.headers
-
-
-@pytest.fixture
-def served(cloud_project: Project, environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
-    """A control plane on OpenStack that users find in the catalogue."""
-    with Guests(cloud_project.user), serving(cloud_project, tmp_path, "openstack") as made:
-        yield made
 
 
 @pytest.fixture
@@ -64,32 +27,6 @@ def embedded(cloud_project: Project, environment: dict[str, str], tmp_path: Path
         yield made
         purged = octaviactl("purge", "--home", str(made.site.home), "--yes")
         assert purged.returncode == 0, purged.stderr
-
-
-@contextlib.contextmanager
-def serving(cloud_project: Project, tmp_path: Path, cloud: str) -> Iterator[Served]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    pair, certificate, key = pem.make("localhost"), tmp_path / "tls.pem", tmp_path / "tls.key"
-    certificate.write_text(pair.pem)
-    key.write_text(pair.key_pem)
-    settings = tmp_path / "octavia.toml"
-    settings.write_text(
-        f'stay = true\ncloud = "{cloud}"\nos_cloud = "test"\nlisten = "127.0.0.1:{port}"\nlog_to = "stderr"\n'
-        f'tls_certificate = "{certificate}"\ntls_key = "{key}"\n'
-    )
-    url = f"https://localhost:{port}"
-    site = Installation(tmp_path / "h", options=("--config", str(settings)))
-    neutron = url if cloud == "embedded" else None
-    with users(cloud_project, tmp_path, certificate, neutron) as everybody:
-        site.start()
-        registered = octaviactl("register", "--os-cloud", "test", url)
-        assert registered.returncode == 0, registered.stderr
-        yield Served(url, certificate, site, everybody, cloud_project)
-        assert octaviactl("register", "--os-cloud", "test", "--remove").returncode == 0
-        site.stop()
-        site.client.close()
 
 
 def test_who_shows_no_token_is_told_where_to_get_one(served: Served) -> None:
@@ -154,7 +91,7 @@ def test_the_port_of_a_vip_is_its_users__who_can_give_it_a_floating_ip(served: S
 
 @pytest.mark.netns
 @pytest.mark.timeout(600)
-def test_every_subcommand_of_openstack_loadbalancer(embedded: Served) -> None:
+def test_every_subcommand(embedded: Served) -> None:
     subnet = embedded.site.create("local_network", name="net")["subnet_id"]
     with embedded.users.command("ann") as ann, embedded.users.command("root") as root:
         _flavors_and_zones(ann, root)
