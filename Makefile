@@ -35,7 +35,7 @@ test-machines: ## make up and the tests on Debian 13, and with haproxy from Debi
 	@scripts/test-machines
 
 .PHONY: test-openstack
-test-openstack: setup ## tests/openstack against Keystone, Glance, Placement, Nova, Neutron and Barbican, brought up on this machine (as root)
+test-openstack: setup ## tests/openstack against Keystone, Glance, Placement, Nova, Neutron, Barbican, Heat and Horizon, brought up on this machine (as root)
 	@scripts/test-openstack
 
 .PHONY: test-octavia

@@ -2,6 +2,7 @@
 """Steps of a user of octavia-dashboard, in a real browser: ``browser.py URL FOLDER USER PASSWORD STEP JSON``. Run by ``horizon.Browser``."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -24,7 +25,7 @@ def forward(page):
     page.get_by_role("button", name="Next").click()
 
 
-def create(page, name, cidr, members, port):
+def create(page, name, cidr, members, members_subnet, port):
     """By the wizard, in its five steps: a load balancer with a listener, a pool, members and a health monitor."""
     balancers(page)
     page.get_by_role("button", name="Create Load Balancer").click()
@@ -41,7 +42,7 @@ def create(page, name, cidr, members, port):
     for number, address in enumerate(members):
         page.get_by_role("button", name="Add external member").click()
         field(page, "row.address").nth(number).fill(address)
-        field(page, "row.subnet_id").nth(number).select_option(index=1)
+        field(page, "row.subnet_id").nth(number).select_option(label=members_subnet)
         field(page, "row.protocol_port").nth(number).fill("8000")
     forward(page)
     field(page, "model.spec.monitor.type").select_option(label="HTTP")
@@ -52,7 +53,7 @@ def wait(page, name, status):
     """Until the list shows it so. Its page asks again by itself."""
     balancers(page)
     row = page.locator("tr", has_text=name).first
-    row.locator(f"text={status}").first.wait_for(timeout=120_000)
+    row.get_by_text(status, exact=True).wait_for(timeout=120_000)
     return row.inner_text()
 
 
@@ -95,7 +96,7 @@ def delete(page, name):
 STEPS = {one.__name__: one for one in (create, wait, describe, listeners, delete)}
 
 with sync_playwright() as playwright:
-    browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=["--no-sandbox"])
+    browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     page.set_default_timeout(60_000)
     expect.set_options(timeout=60_000)
@@ -107,8 +108,8 @@ with sync_playwright() as playwright:
         page.wait_for_url(lambda where: "/auth/login" not in where)
         print(json.dumps(STEPS[step](page, **values)))
     except BaseException:
-        page.screenshot(path=f"{folder}/{step}.png")
         Path(folder, f"{step}.html").write_text(page.content())
+        page.screenshot(path=f"{folder}/{step}.png")
         raise
     finally:
         browser.close()

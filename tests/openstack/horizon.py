@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""OpenStack's web page (Horizon) with octavia-dashboard, on loopback, and a browser that a user's steps are taken in."""
+"""OpenStack's web page (Horizon) with octavia-dashboard, on loopback, and a browser that takes a user's steps."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import urllib.request
@@ -31,7 +33,9 @@ COMPRESS_OFFLINE = False
 """
 APPLICATION = "from django.core.wsgi import get_wsgi_application\n\napplication = get_wsgi_application()\n"
 PANEL = "import shutil, octavia_dashboard, openstack_dashboard; from pathlib import Path; here, there = (Path(one.__file__).parent for one in (octavia_dashboard, openstack_dashboard)); [shutil.copy(one, there / 'local/enabled') for one in (here / 'enabled').glob('_*_panel.py')]"
-"""Its documentation's way to install it."""
+"""As octavia-dashboard's documentation installs it."""
+STEP_SECONDS = 420
+"""More than all waits of a step together: it ends by itself, with a picture."""
 
 
 class Browser:
@@ -51,7 +55,9 @@ class Browser:
             *self._login,
             step,
         ]
-        done = subprocess.run([*command, json.dumps(values)], capture_output=True, text=True, timeout=240, check=False)
+        done = subprocess.run(
+            [*command, json.dumps(values)], capture_output=True, text=True, timeout=STEP_SECONDS, check=False
+        )
         assert done.returncode == 0, f"{step}: {done.stderr[-3000:]}"
         return json.loads(done.stdout)
 
@@ -63,6 +69,7 @@ def horizon(keystone: str, folder: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     static = folder / "static"
+    static.mkdir()
     (folder / "horizon_settings.py").write_text(SETTINGS.format(keystone=keystone, static=str(static)))
     (folder / "horizon_wsgi.py").write_text(APPLICATION)
     environment = {
@@ -70,21 +77,31 @@ def horizon(keystone: str, folder: Path) -> Iterator[str]:
     }  # it has users of its own
     environment |= {"DJANGO_SETTINGS_MODULE": "horizon_settings", "PYTHONPATH": str(folder)}
     for words in (["-c", PANEL], ["-m", "django", "collectstatic", "--noinput"]):
-        done = subprocess.run([PYTHON, *words], env=environment, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [PYTHON, *words], env=environment, capture_output=True, text=True, timeout=120, check=False
+        )
         assert done.returncode == 0, done.stderr
     command = [
         str(Path(PYTHON).with_name("uwsgi")), "--http-socket", f"127.0.0.1:{port}", "--module", "horizon_wsgi", "--need-app", "--master",
         "--processes", "1", "--threads", "4", "--enable-threads", "--die-on-term", "--lazy-apps", "--buffer-size", "65535",
         "--static-map", f"/static={static}",
     ]  # fmt: skip
-    with (folder / "horizon.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
+    url, log = f"http://127.0.0.1:{port}", folder / "horizon.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=output, cwd=folder, start_new_session=True
+        )
     try:
-        until(lambda: _answers(f"http://127.0.0.1:{port}/auth/login/"), seconds=90, what="Horizon to answer")
-        yield f"http://127.0.0.1:{port}"
+        until(
+            lambda: _answers(f"{url}/auth/login/") or process.poll() is not None, seconds=90, what="Horizon to answer"
+        )
+        assert process.poll() is None, log.read_text()[-3000:]
+        yield url
     finally:
-        process.terminate()
-        process.wait(20)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # it keeps nothing
+        process.wait()
+        shutil.rmtree(static)
 
 
 def _answers(url: str) -> bool:

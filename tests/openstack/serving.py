@@ -61,14 +61,16 @@ def serving(cloud_project: Project, tmp_path: Path, cloud: str) -> Iterator[Serv
     url = f"https://localhost:{port}"
     site = Installation(tmp_path / "h", options=("--config", str(settings)))
     neutron = url if cloud == "embedded" else None
-    with users(cloud_project, tmp_path, certificate, neutron) as everybody:
+    with users(cloud_project, tmp_path, certificate, neutron) as everybody, contextlib.ExitStack() as after:
+        after.callback(site.client.close)
+        after.callback(site.stop)
         site.start()
+        after.callback(octaviactl, "register", "--os-cloud", "test", "--remove")
         registered = octaviactl("register", "--os-cloud", "test", url)
         assert registered.returncode == 0, registered.stderr
         yield Served(url, certificate, site, everybody, cloud_project)
-        assert octaviactl("register", "--os-cloud", "test", "--remove").returncode == 0
-        site.stop()
-        site.client.close()
+        removed = octaviactl("register", "--os-cloud", "test", "--remove")
+        assert removed.returncode == 0, removed.stderr
 
 
 @pytest.fixture

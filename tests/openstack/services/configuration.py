@@ -98,7 +98,7 @@ class Configuration:
             "fernet_receipts": {"key_repository": self.etc / "keystone/keys"},
             "credential": {"key_repository": self.etc / "keystone/keys"},
             "identity": {"password_hash_rounds": 4},
-            # one process, so what it knows is so: without this each validation of a token reads all roles from the database
+            # one process, so a cache in memory is never stale; without it each validation of a token reads all roles from the database
             "cache": {"enabled": True, "backend": "dogpile.cache.memory"},
         }
 

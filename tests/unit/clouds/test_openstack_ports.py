@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any, cast
 
 import pytest
 
 from octavia_provider.clouds.openstack.amphora_ports import AmphoraPorts
 from octavia_provider.clouds.openstack.neutron import Neutron
-from octavia_provider.model.errors import Conflict
+from octavia_provider.model.errors import Conflict, Refused
 from octavia_provider.ports import Vip
 
 EXISTS = "Neutron says (409): Security group rule already exists. Rule id is 7."
@@ -36,7 +37,7 @@ class Session:
             if {*wanted} & {*self.rules}:
                 raise Conflict(EXISTS, subject=subject)
             if len(self.rules) + len(wanted) > self.room:
-                raise Conflict(FULL, subject=subject)
+                raise Refused(FULL, subject=subject)
             self.rules += wanted
             return {}
         if path == "/security-groups":
@@ -75,11 +76,11 @@ async def test_rules_that_are_there_keep_no_other_one_away(there: tuple[str, ...
     assert sorted(session.rules) == ["tcp", "udp"]
 
 
-async def test_a_full_quota_is_no_rule_that_is_there() -> None:
+async def test_a_full_quota_is_told_and_what_it_has_room_for_is_added() -> None:
     session = Session(room=1)
-    with pytest.raises(Conflict, match="Quota exceeded"):
+    with pytest.raises(Refused, match="Quota exceeded"):
         await Neutron(cast("Any", session), "cp").add_rules("g", [rule("tcp"), rule("udp")], subject="it")
-    assert session.rules == []
+    assert session.rules == ["tcp"]
 
 
 @pytest.mark.parametrize("shared", [False, True])
@@ -94,9 +95,17 @@ async def test_a_port_is_made_with_what_its_amphora_carries(shared: bool) -> Non
     port = await ports.ensure("lb", "a", "n", ["s"], vips=vips, host_id="h")
     assert port["allowed_address_pairs"] == [{"ip_address": "10.0.0.5"}]
     assert {"octavia-host=h", "octavia-amphora=a", f"{'shared' if shared else 'vip'}=10.0.0.5"} < set(port["tags"])
-    made = len(session.changes)
-    carrying = await ports.carry(port, vips[:1], keep=False)
-    assert carrying == port
+    made, before = len(session.changes), copy.deepcopy(port)
+    assert await ports.carry(port, vips[:1], keep=False) == before
     assert len(session.changes) == made  # nothing is left to do
     more = await ports.carry(port, vips, keep=False)
     assert more["allowed_address_pairs"] == [{"ip_address": "10.0.0.5"}, {"ip_address": "10.0.0.8"}]
+
+
+async def test_a_port_that_carries_nothing_names_no_pairs() -> None:
+    """Neutron lets only the owner of a network name them, even none: members may be in networks of others."""
+    session = Session()
+    ports = AmphoraPorts(Neutron(cast("Any", session), "cp"), cast("Any", None))
+    await ports.ensure("lb", "a", "n", ["s"])
+    (body,) = [body["port"] for path, body in session.changes if path == "/ports"]
+    assert "allowed_address_pairs" not in body

@@ -70,17 +70,18 @@ class AmphoraPorts:
         role: str = names.TRAFFIC, host_id: str | None = None, vips: Sequence[Vip] = (),
     ) -> Json:  # fmt: skip
         """Its port on a network, with an address of its own in each of these subnets at least. ``host_id``: whose server it shares.
-        ``vips``: of those on this network, what a port carries that is made here; what one carries that is there, ``carry`` changes."""
+        ``vips``: addresses that a new port has as address pairs and tags; an existing port is changed by ``carry``."""
         name, wanted = names.network_port(amphora_id, network_id), list(dict.fromkeys(subnet_ids))
         async with self._locks[amphora_id]:
             group = await self.group(load_balancer_id)
-            # no address of its own: what the port gets may be another one, and Neutron takes no pair of its own address
+            # an amphora's own address needs no pair, and a port that is made anew may get another one
             alone, shared = _carried(network_id, [vip for vip in vips if vip.served])
             body = {
                 "network_id": network_id, "security_groups": [group["id"]],
                 "fixed_ips": [{"subnet_id": one} for one in wanted],
-                "allowed_address_pairs": [{"ip_address": one} for one in sorted({*alone, *shared})],
             }  # fmt: skip
+            if alone or shared:  # only the owner of a network may name pairs, even none
+                body["allowed_address_pairs"] = [{"ip_address": one} for one in sorted({*alone, *shared})]
             tags = [
                 *_tags(load_balancer_id, amphora_id, role), *([names.host(host_id)] if host_id else ()),
                 *names.carrying(alone, shared),

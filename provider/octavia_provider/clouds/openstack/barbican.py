@@ -212,8 +212,11 @@ async def _together(work: Mapping[str, Any]) -> dict[str, Any]:
     try:
         async with asyncio.TaskGroup() as group:
             tasks = {name: group.create_task(one) for name, one in work.items()}
-    except* OctaviaError as errors:
-        raise _first(errors.exceptions) from None
+    except ExceptionGroup as errors:  # no `except*`: before Python 3.11.4 what is raised in it becomes a group again
+        refused, others = errors.split(OctaviaError)
+        if refused is None or others is not None:
+            raise
+        raise _first(refused.exceptions) from None
     return {name: task.result() for name, task in tasks.items()}
 
 

@@ -10,14 +10,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from octavia_provider.model.errors import Conflict, NotFound, TransientError
+from octavia_provider.model.errors import Conflict, NotFound, Refused, TransientError
 
 from . import names
 from .session import Json, Session
 
 SERVICE = "neutron"
 ALREADY = "already exists"
-"""Neutron's words (SecurityGroupRuleExists) where a rule is there: a quota that is full is a conflict too."""
+"""Neutron's words for a rule that is there (``SecurityGroupRuleExists``)."""
 KNOWN_SECONDS = 60.0
 """How a network is laid out seldom changes: it is asked for again after so long."""
 
@@ -136,16 +136,16 @@ class Neutron:
         return known[1]
 
     async def add_rules(self, group_id: str, rules: Sequence[Json], *, subject: str) -> None:
-        """Rules of a security group, in one call; those that are there stay as they are."""
+        """Add rules to a security group, in one call; existing ones are left unchanged."""
         whole = [{"security_group_id": group_id, "direction": "ingress", **rule} for rule in rules]
         try:
             await self._session.make(SERVICE, "/security-group-rules", {"security_group_rules": whole}, subject=subject)
-        except Conflict as error:  # of all, where one is there
-            if ALREADY not in error.message:
-                raise
-            if len(rules) > 1:
+        except (Conflict, Refused) as error:
+            if len(rules) > 1:  # Neutron refuses all where one exists, and where the quota has no room for all
                 for rule in rules:
                     await self.add_rules(group_id, [rule], subject=subject)
+            elif ALREADY not in error.message:
+                raise
 
     async def remove_rule(self, id_: str) -> None:
         """The rule is gone."""
