@@ -16,7 +16,8 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Self
 
 import aiohttp
 
@@ -35,15 +36,23 @@ PATIENCE = 1800.0
 BALANCERS = "/v2/lbaas/loadbalancers"
 
 
+class GuestsOfThisProcess(Guests):
+    """They begin and end as the control plane in this process learns of their servers: nobody asks Nova for that."""
+
+    def __enter__(self) -> Self:
+        return self
+
+
 class Counted:
     """Wraps the calls of the control plane in this process. ``calls``: by service and method; ``booting``: seconds from the order of each server
-    until Nova has it ACTIVE, by its id."""
+    until Nova has it ACTIVE, by its id. ``guests``: what runs in servers."""
 
-    def __init__(self) -> None:
+    def __init__(self, guests: Guests) -> None:
         self.calls: Counter[str] = Counter()
         self._ordered: dict[str, float] = {}
         self.booting: dict[str, float] = {}
         call = Session.call
+        ordered: dict[str, SimpleNamespace] = {}  # that are not ACTIVE yet
 
         async def counted(session: Session, service: str, method: str, path: str, **more: Any) -> Any:
             self.calls[f"{service} {method}"] += 1
@@ -52,8 +61,14 @@ class Counted:
             server = answer.get("server") or {}
             if method == "POST" and path == "/servers":
                 self._ordered[server["id"]] = began
-            elif server.get("status") == "ACTIVE" and server["id"] in self._ordered:
-                self.booting.setdefault(server["id"], time.monotonic() - self._ordered[server["id"]])
+                ordered[server["id"]] = SimpleNamespace(
+                    id=server["id"], **{one: more["body"]["server"][one] for one in ("name", "user_data")}
+                )
+            elif server.get("status") == "ACTIVE" and server["id"] in ordered:
+                self.booting[server["id"]] = time.monotonic() - self._ordered[server["id"]]
+                await asyncio.to_thread(guests.start, ordered.pop(server["id"]))
+            elif method == "DELETE" and path.removeprefix("/servers/") in guests.running:
+                await asyncio.to_thread(guests.end, path.removeprefix("/servers/"))
             return answer
 
         Session.call = counted  # type: ignore[method-assign]
@@ -159,11 +174,12 @@ async def main(asked: list[int]) -> None:
             "OS_CLIENT_CONFIG_FILE": str(where.clouds_file), "OCTAVIA_OPENSTACK_MANAGEMENT_NETWORK": where.networks["management"],
             "OCTAVIA_OPENSTACK_HEARTBEAT_ADDRESS": "127.0.0.1:15998", "OCTAVIA_OPENSTACK_COMPUTE_FLAVOR": "amphora",
         }  # fmt: skip
-        home, counted = Path(folder) / "h", Counted()
+        home = Path(folder) / "h"
         home.mkdir(mode=0o700)
         logfile.configure(home / "control-plane.log")
         settings = Settings(home=home, cloud="openstack", os_cloud="test")
-        with Guests(where.user):
+        with GuestsOfThisProcess(where.user) as guests:
+            counted = Counted(guests)
             async with app.embedded(settings, stop=lambda: None):
                 site = Site(home, where)
                 await first_answer(site, counted)

@@ -66,9 +66,10 @@ class Guests:
 
     def __exit__(self, *_: object) -> None:
         self._ending.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         for id_ in list(self.running):
-            self._end(id_)
+            self.end(id_)
         if self.failure is not None:
             raise self.failure
 
@@ -80,19 +81,23 @@ class Guests:
         """Start a guest with the files in a folder."""
         return Process(folder)
 
+    def start(self, server: Any) -> None:
+        """A server's guest begins. ``server``: with ``id``, ``name`` and ``user_data``."""
+        folder = self._unpacked(server)
+        self.running[server.id] = self.boot(Path(folder.name)), folder
+
     def look(self) -> None:
         """Once: what runs is what Nova has ACTIVE. For the details of servers Nova would ask Neutron each time."""
         compute = self._connection.compute
         there = {one.id for one in compute.servers(details=False, status="ACTIVE")}
         for id_ in self.running.keys() - there:
-            self._end(id_)
+            self.end(id_)
         for id_ in there - self.running.keys() - self._without:
             server = compute.find_server(id_)
             if server is not None and not server.user_data:
                 self._without.add(id_)
             elif server is not None:
-                folder = self._unpacked(server)
-                self.running[id_] = self.boot(Path(folder.name)), folder
+                self.start(server)
 
     def _follow(self) -> None:
         pause = INTERVAL
@@ -120,7 +125,8 @@ class Guests:
         (root / "agent.json").write_bytes(msgspec.json.encode(msgspec.structs.replace(settings, **here, **places)))
         return folder
 
-    def _end(self, id_: str) -> None:
+    def end(self, id_: str) -> None:
+        """A server's guest is gone."""
         guest, folder = self.running.pop(id_)
         guest.kill()
         folder.cleanup()
