@@ -9,6 +9,8 @@ import pytest
 
 from octavia_provider.clouds.netns.client import Client, HolderEnded
 from octavia_provider.clouds.netns.cloud import NetnsCloud
+from octavia_provider.kit.paths import SOCKET_LENGTH
+from octavia_provider.model.errors import Refused
 
 
 @pytest.fixture(params=["closes", "resets"])
@@ -48,3 +50,11 @@ async def test_who_waits_for_an_end_takes_a_holder_that_ends_while_it_is_asked_a
         assert [event async for event in cloud.ended()] == []
     else:
         await cloud.lost()
+
+
+def test_a_home_whose_path_is_too_long_is_refused_by_whoever_looks_first(tmp_path: Path) -> None:
+    home = tmp_path / ("h" * SOCKET_LENGTH)
+    with pytest.raises(Refused, match=f"longer than {SOCKET_LENGTH} bytes") as refused:
+        Client(home, "", ()).hello()
+    assert refused.value.hint == "choose a shorter OCTAVIA_HOME"
+    assert not home.exists()

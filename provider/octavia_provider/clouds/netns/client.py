@@ -205,11 +205,6 @@ class Client:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """One process at a time starts or stops the cloud. The lock is on the folder, so that no file remains."""
-        if len(os.fsencode(self._path)) > SOCKET_LENGTH:
-            raise Refused(
-                f"the path {self._path} is longer than {SOCKET_LENGTH} bytes", subject="embedded cloud",
-                hint="choose a shorter OCTAVIA_HOME",
-            )  # fmt: skip
         while True:
             self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._folder.mkdir(exist_ok=True, mode=0o700)
@@ -224,6 +219,11 @@ class Client:
                 os.close(lock)
 
     def _connect(self) -> socket.socket:
+        if len(os.fsencode(self._path)) > SOCKET_LENGTH:  # told by whoever looks first, before anything is asked for
+            raise Refused(
+                f"the path {self._path} is longer than {SOCKET_LENGTH} bytes", subject="embedded cloud",
+                hint="choose a shorter OCTAVIA_HOME",
+            )  # fmt: skip
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         connection.settimeout(ANSWER_PATIENCE)
         try:
