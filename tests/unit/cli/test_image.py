@@ -21,6 +21,7 @@ from real_plane import RealPlane
 BACKUP, MASTER = "1a000000-0000-0000-0000-000000000001", "1b000000-0000-0000-0000-000000000002"
 OLD, NEW = "old-image", "new-image"
 CONTENT = b"a disk"
+PROJECT = "ours"
 
 
 class Glance:
@@ -30,7 +31,16 @@ class Glance:
         self.there: list[SimpleNamespace] = []
 
     def add(self, id_: str, created_at: str, **more: Any) -> None:
-        facts = {"tags": ["amphora"], "status": "active", "properties": {}, "size": 80_000_000, "name": id_, **more}
+        ours = {"owner_id": PROJECT, "visibility": "private"}
+        facts = {
+            **ours,
+            "tags": ["amphora"],
+            "status": "active",
+            "properties": {},
+            "size": 80_000_000,
+            "name": id_,
+            **more,
+        }
         self.there.append(
             SimpleNamespace(id=id_, created_at=created_at, hash_algo="sha512", hash_value="abc", checksum="d", **facts)
         )
@@ -52,7 +62,7 @@ class Glance:
 @pytest.fixture
 def glance(monkeypatch: pytest.MonkeyPatch) -> Glance:
     made = Glance()
-    monkeypatch.setattr(registration, "connect", lambda cloud: SimpleNamespace(image=made))
+    monkeypatch.setattr(registration, "connect", lambda cloud: SimpleNamespace(image=made, current_project_id=PROJECT))
     return made
 
 
@@ -121,6 +131,7 @@ def test_an_image_that_is_not_what_its_description_says_is_refused(
 def test_the_list_tells_how_many_amphorae_were_made_from_each(plane: RealPlane, glance: Glance) -> None:
     glance.add(OLD, "2026-11-01T00:00:00Z", properties={"octavia_amphora_agent": "0.1.0"})
     glance.add(NEW, "2026-11-02T00:00:00Z")
+    glance.add("theirs", "2026-11-03T00:00:00Z", owner_id="others")  # which an administrator sees too
     found = shown("list", "--home", plane.home)
     assert [(one["id"], one["amphorae"]) for one in found["images"]] == [(NEW, 0), (OLD, 2)]
     done = octaviactl("image", "list", "--home", plane.home)

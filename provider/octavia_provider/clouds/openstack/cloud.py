@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import errno
 import socket
 import time
@@ -19,7 +20,8 @@ from octavia_provider.ports import AmphoraSpec, CloudResource, Instance, Invento
 
 from . import names, user_data
 from .amphora_ports import AmphoraPorts
-from .nova import IMAGE, Nova
+from .neutron import first_address
+from .nova import IMAGE, REBOOT_SECONDS, RUNNING, Nova
 from .session import Json, Session
 from .settings import OpenStackSettings
 
@@ -129,7 +131,7 @@ class OpenStackCloud:
                 await self._nova.plug(server["id"], port["id"], subject=f"amphora {amphora_id}")
 
     async def _make(self, order: AmphoraSpec, management: Json, traffic: Sequence[Json]) -> Json:
-        files = await asyncio.to_thread(order.files, management["fixed_ips"][0]["ip_address"], AGENT_PORT)
+        files = await asyncio.to_thread(order.files, first_address(management), AGENT_PORT)
         ports = [management, *traffic]
         described = user_data.described([await self._ports.interface(management)])
         drive = {**files, user_data.INTERFACES: (0o644, described)}
@@ -137,7 +139,7 @@ class OpenStackCloud:
         make = partial(
             self._nova.make, order.load_balancer_id, order.id, ports,
             user_data.encode(drive, f"amphora {order.id}"), flavor=order.flavor, zone=order.zone.get("compute_zone"),
-            tags=[names.GROUP] if order.seats else (),
+            tags=[names.GROUP] if order.seats else (), metadata=user_data.certificate_ends(files),
         )  # fmt: skip
         made = await make(group_id=group_id)
         return await self._nova.active(made["id"], order.id)
@@ -189,17 +191,31 @@ class OpenStackCloud:
             await self._ports.remove(port)
 
     async def restart_agent(self, order: AmphoraSpec) -> None:
-        """Its server is started anew: nobody can write files into a server that runs. It has those of its config drive again."""
+        """Its server is started anew: nobody can write files into a server that runs. It has those of its config drive again; ``Refused``
+        where the certificate there has ended."""
         server = await self._nova.server_of(order.id)
-        if server is not None:
-            await self._nova.reboot(server["id"])
-            await self._nova.active(server["id"], order.id)
+        if server is None:
+            return
+        ends = server["metadata"].get(user_data.CERTIFICATE_ENDS)
+        if ends and dt.datetime.fromisoformat(ends) <= dt.datetime.now(dt.UTC):
+            raise Refused(
+                f"a reboot would bring back the certificate that it was made with, which ended on {ends}",
+                subject=f"amphora {order.id}", hint=f"octaviactl failover {order.id}",
+            )  # fmt: skip
+        await self._nova.reboot(server["id"])
+        await self._nova.active(server["id"], order.id, seconds=REBOOT_SECONDS)
 
     async def delete(self, amphora_id: str) -> None:
-        """Its server is gone, then its ports."""
+        """Its server is gone, then its ports. A server that a port is in goes too where no list shows it, as where its cell is down."""
         self._changed()
-        for server in await self._nova.servers(names.amphora(amphora_id)):
-            await self._nova.remove(server["id"], amphora_id)
+        tag = names.amphora(amphora_id)
+        servers, ports = await asyncio.gather(self._nova.servers(tag), self._ports.of(tag))
+        plugged = [
+            one["device_id"] for one in ports
+            if one.get("device_owner", "").startswith("compute:") and not names.tagged(one["tags"], "octavia-host")
+        ]  # fmt: skip
+        for id_ in dict.fromkeys([*(one["id"] for one in servers), *plugged]):
+            await self._nova.remove(id_, amphora_id)
         await self._ports.delete(amphora_id)
         self._changed()
 
@@ -278,11 +294,11 @@ def _instance(placed: Placed) -> Instance:
     """One without a management port counts as not alive: its agent cannot be reached."""
     carried = [names.carried(port["tags"]) for port in placed.traffic]
     management, server = placed.management, placed.server
-    address = management["fixed_ips"][0]["ip_address"] if management is not None and management["fixed_ips"] else ""
+    address = first_address(management) if management is not None and management["fixed_ips"] else ""
     return Instance(
         amphora_id=str(names.tagged(placed.tags, "octavia-amphora")),
         load_balancer_id=str(names.tagged(placed.tags, "octavia-load-balancer")), agent=(address, AGENT_PORT),
-        alive=server["status"] == "ACTIVE" and bool(address), host=placed.host_id,
+        alive=server["status"] in RUNNING and bool(address), host=placed.host_id,
         vips=tuple(address for alone, _ in carried for address in alone),
         shared=tuple(address for _, shared in carried for address in shared),
         image_id=server["metadata"].get(IMAGE) or (server["image"] or {}).get("id"),

@@ -88,9 +88,12 @@ def upload(connection: Any, described: Description, *, name: str, tag: str) -> t
 
 
 def listed(connection: Any, tag: str | None = TAG) -> list[Image]:
-    """Those with this tag, the newest first; None: all that ``make image`` has made too."""
+    """Those with this tag, the newest first; None: all that ``make image`` has made too. Of an administrator's, who sees those of all
+    projects, only ours and public ones: any user may give an image of theirs that tag."""
     with _words("images"):
-        found = [_image(one) for one in connection.image.images(**({"tag": tag} if tag else {}))]
+        ours = connection.current_project_id
+        there = connection.image.images(**({"tag": tag} if tag else {}))
+        found = [_image(one) for one in there if one.owner_id == ours or one.visibility == "public"]
     found = [one for one in found if tag or one.sha256 is not None or TAG in one.tags]
     return sorted(found, key=lambda one: one.created_at, reverse=True)
 

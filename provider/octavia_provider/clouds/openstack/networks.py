@@ -13,7 +13,7 @@ from octavia_provider.ports import LOCAL_PROJECT, Allocation, Named, Record, Vip
 
 from . import names
 from .amphora_ports import AmphoraPorts
-from .neutron import Neutron, address_in
+from .neutron import Neutron, address_in, first_address
 from .nova import Nova
 from .session import Json
 
@@ -42,7 +42,7 @@ class OpenStackNetworks:
         """See ``ports.RemoteAllocation.allocate``."""
         spec = load_balancer.spec
         given = await self._given_port(spec["vip_port_id"], ("vip_port_id",), again=bool(spec["vip_address"]))
-        subnet = await (self._neutron.subnet(given["fixed_ips"][0]["subnet_id"]) if given else self._vip_subnet(spec))
+        subnet = await (self._neutron.subnet(_chosen(given, spec)) if given else self._vip_subnet(spec))
         port = given or await self._vip_port(load_balancer, subnet, spec["vip_address"], ("vip_address",))
         network_id = port["network_id"]
         vips, more = [_vip(subnet, address_in(port, subnet["id"]))], []
@@ -153,6 +153,16 @@ class OpenStackNetworks:
             return dict(await asked)
         except NotFound as error:
             raise _absent(error, path) from error
+
+
+def _chosen(port: Json, spec: Mapping[str, Any]) -> str:
+    """Which of a port's subnets the VIP is in: that of its address, else the one that is named, else that of the first address."""
+    by_address = {one["ip_address"]: one["subnet_id"] for one in port["fixed_ips"]}
+    if spec["vip_address"] in by_address:
+        return str(by_address[spec["vip_address"]])
+    if spec["vip_subnet_id"] in by_address.values():
+        return str(spec["vip_subnet_id"])
+    return str(by_address[first_address(port)])
 
 
 def _absent(error: NotFound, path: Path) -> Invalid:

@@ -48,9 +48,14 @@ class Neutron:
         return await self._session.listed(SERVICE, f"/{path}", path.replace("-", "_"), tags=wanted)
 
     async def all_of(self, path: str, load_balancer_id: str) -> list[Json]:
-        """All of a load balancer's, also what was made and not tagged yet: its description was made with it."""
-        described = self._described(names.load_balancer(load_balancer_id))
-        return await self._session.listed(SERVICE, f"/{path}", path.replace("-", "_"), description=described)
+        """All of a load balancer's, also what was made and not tagged yet: its description was made with it; and what has another
+        description by now, as its users may give the port of a VIP."""
+        tag = names.load_balancer(load_balancer_id)
+        found = await asyncio.gather(
+            self._session.listed(SERVICE, f"/{path}", path.replace("-", "_"), description=self._described(tag)),
+            self.ours(path, tag),
+        )
+        return list({one["id"]: one for there in found for one in there}.values())
 
     def _described(self, tag: str) -> str:
         return f"{self._ours} {tag}"
@@ -114,6 +119,8 @@ class Neutron:
         if found is not None:
             return dict(found["network"])
         named = await self._session.listed(SERVICE, "/networks", "networks", name=id_or_name)
+        # an administrator sees those of all projects, whose users name them as they like
+        named = [one for one in named if one["project_id"] == self._session.project_id] or named
         if len(named) != 1:
             there = "there are several of that name" if named else "could not be found"
             raise NotFound(f"network {id_or_name}: {there}", hint="openstack network list; give its id")
@@ -150,6 +157,12 @@ class Neutron:
     async def remove_rule(self, id_: str) -> None:
         """The rule is gone."""
         await self._session.delete(SERVICE, f"/security-group-rules/{id_}")
+
+
+def first_address(port: Json) -> str:
+    """That of a port by which it is reached: of IPv4 where it has one. Neutron has them in no order of use, and adds one of IPv6 in each subnet
+    whose addresses hosts choose by themselves (SLAAC)."""
+    return min((str(one["ip_address"]) for one in port["fixed_ips"]), key=lambda one: (":" in one, one))
 
 
 def address_in(port: Json, subnet_id: str) -> str | None:

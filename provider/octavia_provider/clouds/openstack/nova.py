@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,13 @@ KNOWN_SECONDS = 60.0
 IMAGE = "octavia_image"
 """Metadata of a server: the id of its image, which Nova does not tell where it boots from a volume."""
 GONE = ("DELETED", "SOFT_DELETED")
+RUNNING = ("ACTIVE", "MIGRATING", "PASSWORD", "VERIFY_RESIZE")
+"""In these a server runs, whatever somebody does with it: it is neither waited for nor replaced."""
+UNPLUG_SECONDS = 60.0
+REBOOT_SECONDS = 120.0
+"""Until a server that was started anew runs. That of a compute host which is down never does: it is replaced."""
+GROUPS_PAGE = 1000
+"""Nova gives so many server groups at most, and does not say that there are more (``[api] max_limit``)."""
 GROUPS = "groups"
 """Under which the list of server groups is kept."""
 
@@ -54,8 +62,9 @@ class Nova:
     async def make(
         self, load_balancer_id: str, amphora_id: str, ports: Sequence[Json], user_data: str, *,
         flavor: Mapping[str, Any], zone: str | None, group_id: str | None, tags: Sequence[str] = (),
+        metadata: Mapping[str, str] | None = None,
     ) -> Json:  # fmt: skip
-        """Ask for a server; it is not waited for. ``tags``: more of them."""
+        """Ask for a server; it is not waited for. ``tags``, ``metadata``: more of them."""
         subject = f"amphora {amphora_id}"
         image = await self.image(flavor.get("amp_image_tag") or self._settings.image_tag)
         wanted = flavor.get("compute_flavor") or self._settings.compute_flavor
@@ -68,7 +77,8 @@ class Nova:
             "name": names.server(amphora_id), "flavorRef": await self.flavor(wanted), "config_drive": True,
             "networks": [{"port": port["id"]} for port in ports], "user_data": user_data, **self._disk(image["id"]),
             "tags": [self._ours, names.load_balancer(load_balancer_id), names.amphora(amphora_id), *tags],
-            "metadata": {"octavia_load_balancer": load_balancer_id, "octavia_amphora": amphora_id, IMAGE: image["id"]},
+            "metadata": {"octavia_load_balancer": load_balancer_id, "octavia_amphora": amphora_id, IMAGE: image["id"],
+                         **(metadata or {})},
         }  # fmt: skip
         more = {"availability_zone": zone or self._settings.compute_zone, "key_name": self._settings.key_name}
         body |= {name: value for name, value in more.items() if value}
@@ -93,16 +103,18 @@ class Nova:
             volume["volume_type"] = self._settings.volume_type
         return {"imageRef": "", "block_device_mapping_v2": [volume]}
 
-    async def active(self, server_id: str, amphora_id: str) -> Json:
-        """Wait until a server runs. One that ends in ERROR is taken away, and its fault is raised."""
-        deadline, pause = time.monotonic() + self._settings.boot_timeout, FIRST_PAUSE
+    async def active(self, server_id: str, amphora_id: str, *, seconds: float | None = None) -> Json:
+        """Wait until a server runs, ``seconds`` at most (default: ``boot_timeout``). One that ends in ERROR is taken away, and its fault is
+        raised; one that is in BUILD all the time is taken away too, for another one to be made."""
+        seconds = seconds or self._settings.boot_timeout
+        deadline, pause = time.monotonic() + seconds, FIRST_PAUSE
         subject = f"amphora {amphora_id}"
         while True:
             found = await self._session.find("nova", f"/servers/{server_id}")
             server = found["server"] if found else None
             if server is None or server["status"] in GONE:
                 raise TransientError("its server was deleted while it booted", subject=subject, hint=failures.AGAIN)
-            if server["status"] == "ACTIVE":
+            if server["status"] in RUNNING:
                 return dict(server)
             if server["status"] == "ERROR":
                 words = (server.get("fault") or {}).get("message") or "it is in ERROR, and says no more"
@@ -113,7 +125,9 @@ class Nova:
                     server_id, {"SHUTOFF": "os-start", "PAUSED": "unpause", "SUSPENDED": "resume"}[server["status"]]
                 )
             if time.monotonic() > deadline:
-                what = f"its server is {server['status']} after {self._settings.boot_timeout:g} s"
+                what = f"its server is {server['status']} after {seconds:g} s"
+                if server["status"] == "BUILD":
+                    await self._session.delete("nova", f"/servers/{server_id}")
                 raise TransientError(what, subject=subject, hint=f"openstack server show {server_id}")
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -154,8 +168,11 @@ class Nova:
     async def unplug(self, server_id: str, port_id: str) -> None:
         """A port out of a server that runs; it is let go of when this returns."""
         await self._session.delete("nova", f"/servers/{server_id}/os-interface/{port_id}")
-        pause = FIRST_PAUSE
+        deadline, pause = time.monotonic() + UNPLUG_SECONDS, FIRST_PAUSE
         while await self._session.find("nova", f"/servers/{server_id}/os-interface/{port_id}") is not None:
+            if time.monotonic() > deadline:  # its compute host is down, or its guest does not let go
+                message = f"Nova has not detached port {port_id} from server {server_id} within {UNPLUG_SECONDS:g} s"
+                raise TransientError(message, subject=f"port {port_id}", hint=failures.AGAIN)
             await asyncio.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
 
@@ -194,9 +211,15 @@ class Nova:
 
         async def ask() -> dict[str, list[str]]:
             found: defaultdict[str, list[str]] = defaultdict(list)
-            for one in (await self._session.get("nova", "/os-server-groups"))["server_groups"]:
-                found[one["name"]].append(one["id"])
-            return dict(found)
+            for offset in itertools.count(0, GROUPS_PAGE):
+                page = (await self._session.get("nova", "/os-server-groups", limit=GROUPS_PAGE, offset=offset))[
+                    "server_groups"
+                ]
+                for one in page:
+                    found[one["name"]].append(one["id"])
+                if len(page) < GROUPS_PAGE:
+                    return dict(found)
+            raise AssertionError
 
         known: dict[str, list[str]] = await self._lately(GROUPS, ask)
         return known
@@ -216,14 +239,21 @@ class Nova:
         return str(found[0])
 
     async def image(self, tag: str) -> Json:
-        """The newest active image with this tag."""
-        owner = {"owner": self._settings.image_owner} if self._settings.image_owner else {}
+        """The newest active image with this tag: of ``image_owner``, else of this project or public. An administrator sees those of all
+        users, who may give one of theirs any tag."""
+        await self._session.sign_in()
+        owner = self._settings.image_owner
+        among: list[Json] = (
+            [{"owner": owner}] if owner else [{"owner": self._session.project_id}, {"visibility": "public"}]
+        )
+
+        async def newest(whose: Json) -> list[Json]:
+            asked = {"tag": tag, "status": "active", "sort": "created_at:desc", "limit": 1, **whose}
+            return list((await self._session.get("glance", "/images", **asked))["images"])
 
         async def ask() -> list[Json]:
-            found = await self._session.get(
-                "glance", "/images", tag=tag, status="active", sort="created_at:desc", limit=1, **owner
-            )
-            return list(found["images"])
+            found = [one for there in await asyncio.gather(*map(newest, among)) for one in there]
+            return sorted(found, key=lambda one: str(one["created_at"]), reverse=True)
 
         found = await self._lately(f"image {tag}", ask)
         if not found:

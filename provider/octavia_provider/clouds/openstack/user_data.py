@@ -8,12 +8,16 @@ import json
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from cryptography import x509
 
 from octavia_amphora.wire.interfaces import Interface
+from octavia_amphora.wire.messages import AgentConfig
 from octavia_provider.model.errors import Refused
 
 HEADER = "#cloud-config\n"
 INTERFACES = "/etc/octavia-amphora/interfaces.json"
+CERTIFICATE_ENDS = "octavia_certificate_ends"
+"""Metadata of a server: when the certificate on its config drive ends, in the form of ISO 8601."""
 MOST = 65535
 """Bytes of user_data that Nova takes, in base64."""
 
@@ -33,6 +37,15 @@ def encode(files: Mapping[str, tuple[int, bytes]], subject: str) -> str:
             f"its files are {len(found)} bytes, and Nova takes {MOST}", subject=subject, hint="fewer authorities"
         )
     return found
+
+
+def certificate_ends(files: Mapping[str, tuple[int, bytes]]) -> dict[str, str]:
+    """Metadata of a server: when the certificate in its agent's files ends; nothing where there is none."""
+    settings = next((content for path, (_, content) in files.items() if path.endswith("/agent.json")), None)
+    if settings is None:
+        return {}
+    _, content = files[msgspec.json.decode(settings, type=AgentConfig).certificate]
+    return {CERTIFICATE_ENDS: x509.load_pem_x509_certificate(content).not_valid_after_utc.isoformat()}
 
 
 def decode(user_data: str) -> dict[str, tuple[int, bytes]]:

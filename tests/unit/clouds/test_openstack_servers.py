@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Servers that do not do what they should, and images of others. Without OpenStack; the real one: tests/openstack."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any, cast
+
+import msgspec
+import pytest
+
+import pem
+from octavia_amphora.wire.messages import AgentConfig
+from octavia_provider.clouds.openstack import names, nova, user_data
+from octavia_provider.clouds.openstack.amphora_ports import AmphoraPorts
+from octavia_provider.clouds.openstack.cloud import OpenStackCloud
+from octavia_provider.clouds.openstack.networks import _chosen
+from octavia_provider.clouds.openstack.neutron import Neutron, first_address
+from octavia_provider.clouds.openstack.nova import Nova
+from octavia_provider.clouds.openstack.settings import OpenStackSettings
+from octavia_provider.model.errors import Refused, TransientError
+from octavia_provider.ports import AmphoraSpec
+
+SETTINGS = OpenStackSettings(management_network="m", heartbeat_address="192.0.2.1:5555", boot_timeout=0.01)
+OURS, OTHERS = "our project", "another project"
+
+
+class Services:
+    """``servers``: status by id; ``listed_servers``: whether lists show them; ``changes``: what was asked to change."""
+
+    writes = 0
+    project_id = OURS
+
+    def __init__(self, **servers: str) -> None:
+        self.servers, self.listed_servers = servers, True
+        self.metadata: dict[str, str] = {}
+        self.ports: list[dict[str, Any]] = []
+        self.networks: list[dict[str, Any]] = []
+        self.images: list[dict[str, Any]] = []
+        self.changes: list[str] = []
+
+    async def sign_in(self) -> None:
+        pass
+
+    def _server(self, id_: str) -> dict[str, Any]:
+        return {
+            "id": id_, "status": self.servers[id_], "OS-EXT-STS:task_state": None, "metadata": self.metadata, "created": "",
+            "tags": [names.control_plane("cp"), names.amphora("a")],
+        }  # fmt: skip
+
+    async def find(self, _service: str, path: str) -> Any:
+        *_, what, id_ = path.split("/")
+        if what == "os-interface":
+            return {}  # it is never detached
+        return {"server": self._server(id_)} if what == "servers" and id_ in self.servers else None
+
+    async def get(self, _service: str, path: str, **params: Any) -> Any:
+        assert path == "/images"
+        asked = {name: params[name] for name in ("owner", "visibility") if name in params}
+        found = [one for one in self.images if asked.items() <= one.items()]
+        return {"images": sorted(found, key=lambda one: str(one["created_at"]), reverse=True)[: params["limit"]]}
+
+    async def listed(self, _service: str, _path: str, key: str, **params: Any) -> Any:
+        if key == "servers":
+            return [self._server(id_) for id_ in self.servers if self.listed_servers]
+        if key == "networks":
+            return [one for one in self.networks if one["name"] == params["name"]]
+        wanted = {*params.get("tags", "").split(",")} - {""}
+        described = params.get("description")
+        return [one for one in self.ports if wanted <= {*one["tags"]} and described in (None, one["description"])]
+
+    async def make(self, _service: str, path: str, body: Any, **_: Any) -> Any:
+        self.changes.append(f"{path} {body}")
+        return {}
+
+    async def delete(self, _service: str, path: str) -> None:
+        self.changes.append(path)
+        *_, what, id_ = path.split("/")
+        if what == "servers":
+            self.servers.pop(id_, None)
+        self.ports = [port for port in self.ports if what != "ports" or port["id"] != id_]
+
+
+def asked(services: Services, settings: OpenStackSettings = SETTINGS) -> Nova:
+    return Nova(cast("Any", services), settings, "cp")
+
+
+def cloud(services: Services) -> OpenStackCloud:
+    session = cast("Any", services)
+    return OpenStackCloud(session, asked(services), AmphoraPorts(Neutron(session, "cp"), SETTINGS), SETTINGS)
+
+
+def port(id_: str, **values: Any) -> dict[str, Any]:
+    tags = [names.control_plane("cp"), names.load_balancer("lb"), names.amphora("a")]
+    return {"id": id_, "tags": tags, "description": "", "device_id": "", "device_owner": "", **values}
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "MIGRATING", "VERIFY_RESIZE", "PASSWORD"])
+async def test_a_server_runs_whatever_somebody_does_with_it(status: str) -> None:
+    services = Services(s=status)
+    assert (await asked(services).active("s", "a"))["status"] == status
+    assert services.changes == []
+
+
+@pytest.mark.parametrize(("status", "goes"), [("BUILD", True), ("HARD_REBOOT", False)])
+async def test_one_that_is_not_made_in_time_goes_for_another_one(status: str, goes: bool) -> None:
+    services = Services(s=status)
+    with pytest.raises(TransientError, match=f"its server is {status} after"):
+        await asked(services).active("s", "a")
+    assert ("s" not in services.servers) is goes
+
+
+async def test_a_port_that_nova_does_not_detach_holds_up_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nova, "UNPLUG_SECONDS", 0.01)
+    with pytest.raises(TransientError, match="has not detached port p from server s"):
+        await asked(Services(s="ACTIVE")).unplug("s", "p")
+
+
+@pytest.mark.parametrize(
+    ("owner", "found"), [(None, "ours"), (OTHERS, "private"), ("a third", None)], ids=["none", "another", "without any"]
+)
+async def test_an_image_is_ours_or_public_unless_an_owner_is_named(owner: str | None, found: str | None) -> None:
+    services = Services()
+    services.images = [
+        {"id": "private", "owner": OTHERS, "visibility": "private", "created_at": "3"},
+        {"id": "ours", "owner": OURS, "visibility": "private", "created_at": "2"},
+        {"id": "public", "owner": OTHERS, "visibility": "public", "created_at": "1"},
+    ]
+    image = asked(services, SETTINGS.model_copy(update={"image_owner": owner})).image("amphora")
+    if found is None:
+        with pytest.raises(Refused, match="no active image with the tag amphora"):
+            await image
+    else:
+        assert (await image)["id"] == found
+
+
+async def test_a_server_that_no_list_shows_goes_before_the_port_that_is_in_it() -> None:
+    """As where its cell is down: Nova leaves out its servers, and says nothing of it."""
+    services = Services(s="ACTIVE")
+    services.listed_servers = False
+    services.ports = [port("p", device_id="s", device_owner="compute:nova")]
+    await cloud(services).delete("a")
+    assert services.changes == ["/servers/s", "/ports/p"]
+
+
+@pytest.mark.parametrize(("days", "restarted"), [(-1, False), (1, True)])
+async def test_a_server_is_not_started_anew_with_a_certificate_that_has_ended(days: int, restarted: bool) -> None:
+    services = Services(s="ACTIVE")
+    services.metadata = {user_data.CERTIFICATE_ENDS: (dt.datetime.now(dt.UTC) + dt.timedelta(days=days)).isoformat()}
+    order = AmphoraSpec(id="a", load_balancer_id="lb", files=lambda *_: {}, vips=())
+    if restarted:
+        await cloud(services).restart_agent(order)
+        assert services.changes == ["/servers/s/action {'reboot': {'type': 'HARD'}}"]
+    else:
+        with pytest.raises(Refused, match="would bring back the certificate"):
+            await cloud(services).restart_agent(order)
+        assert services.changes == []
+
+
+def test_the_end_of_the_certificate_is_read_in_the_files() -> None:
+    pair = pem.make("amphora")
+    settings = AgentConfig(
+        amphora_id="a", listen_address="", listen_port=1, certificate="/run/a.pem", key="/run/a.pem", authority="/etc/ca.pem",
+        controller="cp", heartbeat_key="", receivers=(), heartbeat_interval=1.0,
+    )  # fmt: skip
+    files = {
+        "/etc/octavia-amphora/agent.json": (0o600, msgspec.json.encode(settings)),
+        "/run/a.pem": (0o600, (pair.key_pem + pair.pem).encode()),
+    }
+    (ends,) = user_data.certificate_ends(files).values()
+    assert dt.datetime.fromisoformat(ends) > dt.datetime.now(dt.UTC)
+    assert user_data.certificate_ends({}) == {}
+
+
+async def test_all_of_a_load_balancer_is_found_whatever_its_users_describe() -> None:
+    services = Services()
+    described = f"{names.control_plane('cp')} {names.load_balancer('lb')}"
+    services.ports = [
+        port("not tagged yet", tags=[], description=described), port("described anew", description="mine"),
+        port("of another", tags=[names.control_plane("cp"), names.load_balancer("other")]),
+    ]  # fmt: skip
+    found = await Neutron(cast("Any", services), "cp").all_of("ports", "lb")
+    assert {one["id"] for one in found} == {"not tagged yet", "described anew"}
+
+
+async def test_a_network_of_ours_comes_before_one_of_others_with_its_name() -> None:
+    services = Services()
+    services.networks = [{"id": project, "name": "lb-mgmt", "project_id": project} for project in (OTHERS, OURS)]
+    assert (await Neutron(cast("Any", services), "cp").network("lb-mgmt"))["id"] == OURS
+
+
+@pytest.mark.parametrize(
+    "addresses",
+    [("203.0.113.9", "2001:db8::9"), ("2001:db8::9", "203.0.113.9"), ("2001:db8::9", "203.0.113.9", "203.0.113.7")],
+)
+def test_a_port_is_reached_by_ipv4_in_whatever_order_its_addresses_come(addresses: tuple[str, ...]) -> None:
+    one = {"fixed_ips": [{"ip_address": address, "subnet_id": address} for address in addresses]}
+    assert first_address(one) == min(address for address in addresses if ":" not in address)
+
+
+@pytest.mark.parametrize(
+    ("address", "subnet", "chosen"),
+    [("2001:db8::9", None, "six"), (None, "six", "six"), (None, None, "four"), ("203.0.113.9", "six", "four")],
+)
+def test_the_vip_of_a_port_with_two_addresses_is_the_one_that_was_named(
+    address: str | None, subnet: str | None, chosen: str
+) -> None:
+    addresses = {"2001:db8::9": "six", "203.0.113.9": "four"}
+    one = {"fixed_ips": [{"ip_address": ip, "subnet_id": id_} for ip, id_ in addresses.items()]}
+    assert _chosen(one, {"vip_address": address, "vip_subnet_id": subnet}) == chosen
