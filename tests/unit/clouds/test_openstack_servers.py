@@ -33,6 +33,7 @@ class Services:
 
     def __init__(self, **servers: str) -> None:
         self.servers, self.listed_servers = servers, True
+        self.tags: list[str] | None = [names.control_plane("cp"), names.amphora("a")]
         self.metadata: dict[str, str] = {}
         self.ports: list[dict[str, Any]] = []
         self.networks: list[dict[str, Any]] = []
@@ -43,9 +44,9 @@ class Services:
         pass
 
     def _server(self, id_: str) -> dict[str, Any]:
+        more = {} if self.tags is None else {"tags": self.tags}
         return {
-            "id": id_, "status": self.servers[id_], "OS-EXT-STS:task_state": None, "metadata": self.metadata, "created": "",
-            "tags": [names.control_plane("cp"), names.amphora("a")],
+            "id": id_, "status": self.servers[id_], "OS-EXT-STS:task_state": None, "metadata": self.metadata, "created": "", **more,
         }  # fmt: skip
 
     async def find(self, _service: str, path: str) -> Any:
@@ -134,13 +135,27 @@ async def test_an_image_is_ours_or_public_unless_an_owner_is_named(owner: str | 
         assert (await image)["id"] == found
 
 
-async def test_a_server_that_no_list_shows_goes_before_the_port_that_is_in_it() -> None:
-    """As where its cell is down: Nova leaves out its servers, and says nothing of it."""
+@pytest.mark.parametrize(
+    ("tags", "changes"),
+    [
+        ([names.control_plane("cp"), names.amphora("a")], ["/servers/s", "/ports/p"]),
+        (["of somebody else"], ["/ports/p"]),
+        (None, []),  # a partial record: its cell is down
+    ],
+)
+async def test_a_server_that_no_list_shows_is_asked_for_before_the_port_in_it_goes(
+    tags: list[str] | None, changes: list[str]
+) -> None:
+    """Nova leaves the servers of a cell that is down out of its lists, and says nothing of it."""
     services = Services(s="ACTIVE")
-    services.listed_servers = False
+    services.listed_servers, services.tags = False, tags
     services.ports = [port("p", device_id="s", device_owner="compute:nova")]
-    await cloud(services).delete("a")
-    assert services.changes == ["/servers/s", "/ports/p"]
+    if tags is None:
+        with pytest.raises(TransientError, match="its cell may be down"):
+            await cloud(services).delete("a")
+    else:
+        await cloud(services).delete("a")
+    assert services.changes == changes
 
 
 @pytest.mark.parametrize(("days", "restarted"), [(-1, False), (1, True)])

@@ -206,7 +206,7 @@ class OpenStackCloud:
         await self._nova.active(server["id"], order.id, seconds=REBOOT_SECONDS)
 
     async def delete(self, amphora_id: str) -> None:
-        """Its server is gone, then its ports. A server that a port is in goes too where no list shows it, as where its cell is down."""
+        """Its server is gone, then its ports. One that a port is in is asked for by its id where no list shows it."""
         self._changed()
         tag = names.amphora(amphora_id)
         servers, ports = await asyncio.gather(self._nova.servers(tag), self._ports.of(tag))
@@ -215,7 +215,8 @@ class OpenStackCloud:
             if one.get("device_owner", "").startswith("compute:") and not names.tagged(one["tags"], "octavia-host")
         ]  # fmt: skip
         for id_ in dict.fromkeys([*(one["id"] for one in servers), *plugged]):
-            await self._nova.remove(id_, amphora_id)
+            if any(one["id"] == id_ for one in servers) or await self._nova.is_of(id_, amphora_id):
+                await self._nova.remove(id_, amphora_id)
         await self._ports.delete(amphora_id)
         self._changed()
 

@@ -59,6 +59,17 @@ class Nova:
             await self.remove(other["id"], amphora_id)
         return found[0] if found else None
 
+    async def is_of(self, server_id: str, amphora_id: str) -> bool:
+        """Whether there is this server, and it is an amphora's. While its cell is down no list has it, and nobody knows: ``TransientError``."""
+        found = await self._session.find("nova", f"/servers/{server_id}")
+        if found is None:
+            return False
+        tags = found["server"].get("tags")
+        if tags is None:
+            message = f"Nova does not show what server {server_id} is: its cell may be down"
+            raise TransientError(message, subject=f"amphora {amphora_id}", hint=failures.AGAIN)
+        return names.amphora(amphora_id) in tags and self._ours in tags
+
     async def make(
         self, load_balancer_id: str, amphora_id: str, ports: Sequence[Json], user_data: str, *,
         flavor: Mapping[str, Any], zone: str | None, group_id: str | None, tags: Sequence[str] = (),
