@@ -89,7 +89,8 @@ def test_from_a_project_without_a_management_network_to_a_balanced_request(
     x = cloud_project.cidrs["vips"].split(".")[1]
     reader = Reader(tmp_path, str(cloud_project.clouds_file), {
         "NAME": "test", "192.0.2.10:5555": environment["OCTAVIA_OPENSTACK_HEARTBEAT_ADDRESS"], "192.0.2.0/24": f"127.{x}.192.0/18",
-        "192.0.2.10": "127.0.0.1", "<id>": cloud_project.subnets["vips"], "192.0.2.50": member[0],
+        "192.0.2.100": f"127.{x}.193.0", "192.0.2.254": f"127.{x}.254.254",
+        "192.0.2.10": "127.0.0.1", "<id>": cloud_project.subnets["vips"], "198.51.100.50": member[0],
         "protocol_port=80)": f"protocol_port={member[1]})",
     })  # fmt: skip
     try:
