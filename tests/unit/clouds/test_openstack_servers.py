@@ -6,11 +6,9 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any, cast
 
-import msgspec
 import pytest
 
 import pem
-from octavia_amphora.wire.messages import AgentConfig
 from octavia_provider.clouds.openstack import names, nova, user_data
 from octavia_provider.clouds.openstack.amphora_ports import AmphoraPorts
 from octavia_provider.clouds.openstack.cloud import OpenStackCloud
@@ -174,12 +172,8 @@ async def test_a_server_is_not_started_anew_with_a_certificate_that_has_ended(da
 
 def test_the_end_of_the_certificate_is_read_in_the_files() -> None:
     pair = pem.make("amphora")
-    settings = AgentConfig(
-        amphora_id="a", listen_address="", listen_port=1, certificate="/run/a.pem", key="/run/a.pem", authority="/etc/ca.pem",
-        controller="cp", heartbeat_key="", receivers=(), heartbeat_interval=1.0,
-    )  # fmt: skip
     files = {
-        "/etc/octavia-amphora/agent.json": (0o600, msgspec.json.encode(settings)),
+        "/etc/ca.pem": (0o644, b"-----BEGIN CERTIFICATE-----"),
         "/run/a.pem": (0o600, (pair.key_pem + pair.pem).encode()),
     }
     (ends,) = user_data.certificate_ends(files).values()

@@ -11,7 +11,6 @@ import msgspec
 from cryptography import x509
 
 from octavia_amphora.wire.interfaces import Interface
-from octavia_amphora.wire.messages import AgentConfig
 from octavia_provider.model.errors import Refused
 
 HEADER = "#cloud-config\n"
@@ -40,12 +39,11 @@ def encode(files: Mapping[str, tuple[int, bytes]], subject: str) -> str:
 
 
 def certificate_ends(files: Mapping[str, tuple[int, bytes]]) -> dict[str, str]:
-    """Metadata of a server: when the certificate in its agent's files ends; nothing where there is none."""
-    settings = next((content for path, (_, content) in files.items() if path.endswith("/agent.json")), None)
-    if settings is None:
-        return {}
-    _, content = files[msgspec.json.decode(settings, type=AgentConfig).certificate]
-    return {CERTIFICATE_ENDS: x509.load_pem_x509_certificate(content).not_valid_after_utc.isoformat()}
+    """Metadata of a server: when the certificate of its agent ends, which is in one file with its key; nothing where there is none."""
+    for _, content in files.values():
+        if b"PRIVATE KEY-----" in content and b"-----BEGIN CERTIFICATE-----" in content:
+            return {CERTIFICATE_ENDS: x509.load_pem_x509_certificate(content).not_valid_after_utc.isoformat()}
+    return {}
 
 
 def decode(user_data: str) -> dict[str, tuple[int, bytes]]:
