@@ -274,8 +274,9 @@ class Cloud:
     def _contents(self) -> None:
         """A compute flavor, an image (empty: nothing boots it), both computes."""
         connection = connect()
-        # Neutron loads its policies at the first request, and refuses a second one meanwhile (403)
+        # Neutron loads its policies at the first requests, of reading and of making, and refuses a second one meanwhile (403)
         list(connection.network.networks())
+        connection.network.delete_network(connection.network.create_network(name="first"))
         connection.compute.create_flavor(name="amphora", ram=512, vcpus=1, disk=1)
         connection.image.create_image(
             name="amphora", disk_format="raw", container_format="bare", visibility="public", tags=["amphora"],
