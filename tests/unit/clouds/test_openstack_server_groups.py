@@ -11,12 +11,14 @@ from octavia_provider.clouds.openstack import names
 from octavia_provider.clouds.openstack.amphora_ports import AmphoraPorts
 from octavia_provider.clouds.openstack.cloud import OpenStackCloud
 from octavia_provider.clouds.openstack.neutron import Neutron
-from octavia_provider.clouds.openstack.nova import GROUPS_PAGE, Nova
+from octavia_provider.clouds.openstack.nova import Nova
 from octavia_provider.clouds.openstack.settings import OpenStackSettings
 from octavia_provider.model.errors import TransientError, Unreachable
 
 SETTINGS = OpenStackSettings(management_network="m", heartbeat_address="192.0.2.1:5555")
 GROUP, HOST = "group", "host"
+MOST = 100
+"""Server groups that Nova lists at once."""
 
 
 class Services:
@@ -29,9 +31,9 @@ class Services:
         self.ports: dict[str, list[str]] = {}
         self.lost, self.ends = 0, 99
 
-    async def get(self, _service: str, _path: str, *, limit: int, offset: int) -> Any:
+    async def get(self, _service: str, _path: str, *, offset: int) -> Any:
         there = [{"id": id_, "name": name} for id_, name in self.groups.items()]
-        return {"server_groups": there[offset : offset + limit]}
+        return {"server_groups": there[offset : offset + MOST]}
 
     async def listed(self, _service: str, _path: str, key: str, *, tags: str) -> list[dict[str, Any]]:
         wanted = set(tags.split(","))
@@ -78,9 +80,9 @@ async def test_all_of_a_name_go_also_those_that_another_control_plane_has_made_s
 
 async def test_a_server_group_is_found_beyond_what_nova_lists_at_once() -> None:
     services = Services()
-    services.groups = {f"g{number}": f"octavia-lb-{number}" for number in range(2 * GROUPS_PAGE)}
-    assert await nova(services).group(str(2 * GROUPS_PAGE - 1)) == f"g{2 * GROUPS_PAGE - 1}"
-    assert len(services.groups) == 2 * GROUPS_PAGE, "none was made"
+    services.groups = {f"g{number}": f"octavia-lb-{number}" for number in range(2 * MOST)}
+    assert await nova(services).group(str(2 * MOST - 1)) == f"g{2 * MOST - 1}"
+    assert len(services.groups) == 2 * MOST, "none was made"
 
 
 async def test_the_ports_of_seats_go_also_where_the_process_has_ended_after_the_server_went() -> None:

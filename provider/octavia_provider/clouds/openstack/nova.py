@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -30,8 +29,6 @@ RUNNING = ("ACTIVE", "MIGRATING", "PASSWORD", "VERIFY_RESIZE")
 UNPLUG_SECONDS = 60.0
 REBOOT_SECONDS = 120.0
 """Until a server that was started anew runs. That of a compute host which is down never does: it is replaced."""
-GROUPS_PAGE = 1000
-"""Nova gives so many server groups at most, and does not say that there are more (``[api] max_limit``)."""
 GROUPS = "groups"
 """Under which the list of server groups is kept."""
 
@@ -222,15 +219,15 @@ class Nova:
 
         async def ask() -> dict[str, list[str]]:
             found: defaultdict[str, list[str]] = defaultdict(list)
-            for offset in itertools.count(0, GROUPS_PAGE):
-                page = (await self._session.get("nova", "/os-server-groups", limit=GROUPS_PAGE, offset=offset))[
-                    "server_groups"
-                ]
+            offset, page = 0, None
+            while (
+                page is None or page
+            ):  # how many come at once is Nova's choice ([api] max_limit), and it does not say that there are more
+                page = (await self._session.get("nova", "/os-server-groups", offset=offset))["server_groups"]
                 for one in page:
                     found[one["name"]].append(one["id"])
-                if len(page) < GROUPS_PAGE:
-                    return dict(found)
-            raise AssertionError
+                offset += len(page)
+            return dict(found)
 
         known: dict[str, list[str]] = await self._lately(GROUPS, ask)
         return known
