@@ -51,11 +51,13 @@ class Services:
         if params == {"device_owner": names.OWNER}:  # VIPs' are in their users' projects
             return [vip, {**plain, "description": ""}]
         assert service == "nova" or params["project_id"] == "p", "an administrator would see all projects"
-        return {"servers": [server], "ports": [plain], "security_groups": [theirs, plain]}[key]
+        hidden = {"id": "in a cell that is down", "status": "UNKNOWN"}
+        return {"servers": [server, hidden], "ports": [plain], "security_groups": [theirs, plain]}[key]
 
-    async def get(self, service: str, path: str) -> dict[str, Any]:
+    async def get(self, service: str, path: str, *, offset: int) -> dict[str, Any]:
         groups = {"g1": "octavia-lb-lb", "g2": "octavia-lb-far", "g3": "octavia-lb-nowhere", "g4": "databases"}
-        return {"server_groups": [{"id": id_, "name": name} for id_, name in groups.items()]}
+        there = [{"id": id_, "name": name} for id_, name in groups.items()]
+        return {"server_groups": there[offset : offset + 2]}
 
     async def delete(self, service: str, path: str) -> None:
         id_ = path.rpartition("/")[2]

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from octavia_provider.model.errors import Conflict, OctaviaError, TransientError
 
 from . import names
+from .nova import server_groups
 from .session import Json, Session
 from .settings import SessionSettings
 
@@ -90,21 +91,21 @@ async def everything(session: Session) -> list[Found]:
     """All that control planes have made in the project of ``session``, and their VIPs' ports in those of users, in the order in which it
     can be deleted: five lists."""
     project = session.project_id
-    servers, ports, vips, groups, server_groups = await asyncio.gather(
+    servers, ports, vips, groups, named = await asyncio.gather(
         session.listed("nova", "/servers/detail", "servers"),
         session.listed("neutron", "/ports", "ports", project_id=project),
         session.listed("neutron", "/ports", "ports", device_owner=names.OWNER),
         session.listed("neutron", "/security-groups", "security_groups", project_id=project),
-        session.get("nova", "/os-server-groups"),
+        server_groups(session),
     )
     tagged = [
-        *(_found("server", one, one["created"]) for one in servers),
+        *(_found("server", one, one.get("created") or "") for one in servers),
         *(_found("port", one, one["created_at"]) for one in {one["id"]: one for one in (*ports, *vips)}.values()),
         *(_found("security_group", one, one["created_at"]) for one in groups),
     ]
     found = [one for one in tagged if one.control_plane is not None]
     owners = {one.load_balancer: one.control_plane for one in found}
-    for one in server_groups["server_groups"]:
+    for one in named:
         if one["name"].startswith(_GROUP):
             balancer = one["name"].removeprefix(_GROUP)
             found.append(Found("server_group", one["id"], one["name"], owners.get(balancer), balancer))
@@ -122,12 +123,13 @@ def _of(one: Found, known: Known) -> bool:
 
 
 def _found(kind: Kind, one: Json, created_at: str) -> Found:
-    """Neutron's can have been made and not tagged yet: their description says the same."""
-    tags = one["tags"] or str(one.get("description") or "").split()
+    """Neutron's can have been made and not tagged yet: their description says the same. Of a server whose cell is down Nova gives no
+    more than the id: it is nobody's."""
+    tags = one.get("tags") or str(one.get("description") or "").split()
     owner, balancer, amphora = (
         names.tagged(tags, name) for name in ("octavia-control-plane", "octavia-load-balancer", "octavia-amphora")
     )
-    return Found(kind, one["id"], one["name"], owner, balancer, amphora, created_at)
+    return Found(kind, one["id"], one.get("name") or one["id"], owner, balancer, amphora, created_at)
 
 
 async def delete(session: Session, found: Sequence[Found]) -> list[str]:

@@ -219,14 +219,8 @@ class Nova:
 
         async def ask() -> dict[str, list[str]]:
             found: defaultdict[str, list[str]] = defaultdict(list)
-            offset, page = 0, None
-            while (
-                page is None or page
-            ):  # how many come at once is Nova's choice ([api] max_limit), and it does not say that there are more
-                page = (await self._session.get("nova", "/os-server-groups", offset=offset))["server_groups"]
-                for one in page:
-                    found[one["name"]].append(one["id"])
-                offset += len(page)
+            for one in await server_groups(self._session):
+                found[one["name"]].append(one["id"])
             return dict(found)
 
         known: dict[str, list[str]] = await self._lately(GROUPS, ask)
@@ -277,3 +271,11 @@ class Nova:
         if known is None or time.monotonic() - known[0] > KNOWN_SECONDS:
             known = self._known[what] = (time.monotonic(), await ask())
         return known[1]
+
+
+async def server_groups(session: Session) -> list[Json]:
+    """All of them. How many come at once is Nova's choice (``[api] max_limit``), and it does not say that there are more."""
+    found: list[Json] = []
+    while page := (await session.get("nova", "/os-server-groups", offset=len(found)))["server_groups"]:
+        found += page
+    return found
