@@ -65,12 +65,14 @@ def serving(cloud_project: Project, tmp_path: Path, cloud: str) -> Iterator[Serv
         after.callback(site.client.close)
         after.callback(site.stop)
         site.start()
-        after.callback(octaviactl, "register", "--os-cloud", "test", "--remove")
-        registered = octaviactl("register", "--os-cloud", "test", url)
-        assert registered.returncode == 0, registered.stderr
+        after.callback(_register, "--remove")
+        _register(url)
         yield Served(url, certificate, site, everybody, cloud_project)
-        removed = octaviactl("register", "--os-cloud", "test", "--remove")
-        assert removed.returncode == 0, removed.stderr
+
+
+def _register(what: str) -> None:
+    done = octaviactl("register", "--os-cloud", "test", what)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.fixture

@@ -145,9 +145,8 @@ class AmphoraPorts:
         """Those with these tags."""
         return await self._neutron.ours("ports", *tags)
 
-    async def delete(self, amphora_id: str) -> None:
-        """All of an amphora's ports are gone; first those that load balancers have on it, for its own say that it is shared."""
-        own = await self.of(names.amphora(amphora_id))
+    async def delete(self, amphora_id: str, own: Sequence[Json]) -> None:
+        """All of an amphora's ports are gone; first those that load balancers have on it, for its ``own`` say that it is shared."""
         shared = any(names.GROUP in port["tags"] for port in own)
         for port in (*(await self.of(names.host(amphora_id)) if shared else ()), *own):
             await self.remove(port)

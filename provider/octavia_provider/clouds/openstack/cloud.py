@@ -210,14 +210,14 @@ class OpenStackCloud:
         self._changed()
         tag = names.amphora(amphora_id)
         servers, ports = await asyncio.gather(self._nova.servers(tag), self._ports.of(tag))
-        plugged = [
-            one["device_id"] for one in ports
-            if one.get("device_owner", "").startswith("compute:") and not names.tagged(one["tags"], "octavia-host")
-        ]  # fmt: skip
-        for id_ in dict.fromkeys([*(one["id"] for one in servers), *plugged]):
-            if any(one["id"] == id_ for one in servers) or await self._nova.is_of(id_, amphora_id):
-                await self._nova.remove(id_, amphora_id)
-        await self._ports.delete(amphora_id)
+        ids = [one["id"] for one in servers]
+        for port in ports:
+            own = port.get("device_owner", "").startswith("compute:") and not names.tagged(port["tags"], "octavia-host")
+            if own and port["device_id"] not in ids and await self._nova.is_of(port["device_id"], amphora_id):
+                ids.append(port["device_id"])
+        for id_ in ids:
+            await self._nova.remove(id_, amphora_id)
+        await self._ports.delete(amphora_id, ports)
         self._changed()
 
     # ── sockets (ports.Dialer): the control plane is on the management network itself ────────────────────────────────
