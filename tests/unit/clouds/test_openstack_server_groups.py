@@ -24,6 +24,8 @@ MOST = 100
 class Services:
     """Nova's server groups and Neutron's ports. ``lost``: so many answers to a POST do not come; ``ends``: after so many deletions."""
 
+    project_id = "services"
+
     writes = 0
 
     def __init__(self) -> None:
@@ -37,7 +39,8 @@ class Services:
 
     async def listed(self, _service: str, _path: str, key: str, *, tags: str) -> list[dict[str, Any]]:
         wanted = set(tags.split(","))
-        return [{"id": id_, "tags": has} for id_, has in self.ports.items() if key == "ports" and wanted <= {*has}]
+        there = [(id_, has) for id_, has in self.ports.items() if key == "ports" and wanted <= {*has}]
+        return [{"id": id_, "tags": has, "project_id": self.project_id} for id_, has in there]
 
     async def make(self, _service: str, _path: str, body: Any, **_: Any) -> Any:
         id_ = f"g{len(self.groups)}"

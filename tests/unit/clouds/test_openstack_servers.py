@@ -91,7 +91,15 @@ def cloud(services: Services) -> OpenStackCloud:
 
 def port(id_: str, **values: Any) -> dict[str, Any]:
     tags = [names.control_plane("cp"), names.load_balancer("lb"), names.amphora("a")]
-    return {"id": id_, "tags": tags, "description": "", "device_id": "", "device_owner": "", **values}
+    return {
+        "id": id_,
+        "tags": tags,
+        "description": "",
+        "device_id": "",
+        "device_owner": "",
+        "project_id": OURS,
+        **values,
+    }
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "MIGRATING", "VERIFY_RESIZE", "PASSWORD"])

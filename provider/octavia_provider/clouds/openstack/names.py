@@ -59,6 +59,11 @@ def vip_port(load_balancer_id: str, subnet_id: str | None = None) -> str:
     return f"octavia-lb-{load_balancer_id}" + (f"/{subnet_id}" if subnet_id else "")
 
 
+def vip_device(load_balancer_id: str) -> str:
+    """The ``device_id`` of such a port, as Octavia's."""
+    return f"lb-{load_balancer_id}"
+
+
 def management_port(amphora_id: str) -> str:
     """The name of the port by which an amphora's agent is reached."""
     return f"octavia-lb-mgmt-{amphora_id}"

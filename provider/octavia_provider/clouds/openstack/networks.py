@@ -128,7 +128,7 @@ class OpenStackNetworks:
         fixed = {"subnet_id": subnet["id"], **({"ip_address": address} if address else {})}
         body = {
             "network_id": subnet["network_id"], "fixed_ips": [fixed], "admin_state_up": False,
-            "device_owner": names.OWNER, "device_id": f"lb-{load_balancer.id}",
+            "device_owner": names.OWNER, "device_id": names.vip_device(load_balancer.id),
         }  # fmt: skip
         name, tags = names.vip_port(load_balancer.id, part), [names.load_balancer(load_balancer.id)]
         subject = f"load balancer {load_balancer.spec.get('name') or load_balancer.id}, its VIP"

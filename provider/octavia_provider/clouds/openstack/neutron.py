@@ -45,7 +45,18 @@ class Neutron:
     async def ours(self, path: str, *tags: str) -> list[Json]:
         """Our ports or security groups (``path``) that have these tags too."""
         wanted = ",".join((self._ours, *tags))
-        return await self._session.listed(SERVICE, f"/{path}", path.replace("-", "_"), tags=wanted)
+        found = await self._session.listed(SERVICE, f"/{path}", path.replace("-", "_"), tags=wanted)
+        return [one for one in found if self._may_be_ours(one)]
+
+    def _may_be_ours(self, one: Json) -> bool:
+        """Whether its tags can be believed. An administrator sees what is in all projects, where users tag their ports as they like: of
+        what is in others only the port of a VIP is ours."""
+        if one["project_id"] == self._session.project_id:
+            return True
+        told = [*one["tags"], *one["description"].split()]
+        vip = one.get("device_owner") == names.OWNER and names.tagged(told, "octavia-amphora") is None
+        balancer = names.tagged(told, "octavia-load-balancer")
+        return vip and balancer is not None and one["device_id"] == names.vip_device(balancer)
 
     async def all_of(self, path: str, load_balancer_id: str) -> list[Json]:
         """All of a load balancer's, also what was made and not tagged yet: its description was made with it; and what has another
@@ -55,7 +66,7 @@ class Neutron:
             self._session.listed(SERVICE, f"/{path}", path.replace("-", "_"), description=self._described(tag)),
             self.ours(path, tag),
         )
-        return list({one["id"]: one for there in found for one in there}.values())
+        return list({one["id"]: one for there in found for one in there if self._may_be_ours(one)}.values())
 
     def _described(self, tag: str) -> str:
         return f"{self._ours} {tag}"
@@ -70,7 +81,7 @@ class Neutron:
 
     def _is_ours(self, one: Json) -> bool:
         """By its tag; or it was made and not tagged yet: Neutron needs two calls for it, also where it says that one will do."""
-        return self._ours in one["tags"] or (not one["tags"] and one["description"].startswith(self._ours))
+        return self._ours in (one["tags"] or one["description"].split()) and self._may_be_ours(one)
 
     async def ensure(self, path: str, name: str, body: Json, tags: Iterable[str], *, subject: str) -> Json:
         """The one of this name, made where there is none. The first of ``tags`` is that of its load balancer."""
