@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import itertools
+import json
 import subprocess
 import sys
+import uuid
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -139,9 +141,14 @@ class Scene:
         self.project.until_empty(seconds=300)
 
 
+def flavor(site: Installation, name: str, data: str) -> str:
+    """The id of a flavor of load balancers with these ``flavor_data``."""
+    profile = site.create("flavor_profile", name=name, provider_name="amphora", flavor_data=data)
+    return str(site.create("flavor", name=name, flavor_profile_id=profile["id"])["id"])
+
+
 def pair(site: Installation) -> str:
-    profile = site.create("flavor_profile", name="pair", provider_name="amphora", flavor_data=PAIR)
-    return str(site.create("flavor", name="pair", flavor_profile_id=profile["id"])["id"])
+    return flavor(site, "pair", PAIR)
 
 
 def outages(samples: Sequence[openloop.Sample]) -> list[float]:
@@ -192,6 +199,33 @@ def test_one_amphora_becomes_a_pair_and_one_again_and_no_request_fails(
     assert [one.error for one in client.samples if one.error] == []
     assert len(scene.owners()) == 1
     scene.take_away()
+
+
+@pytest.mark.parametrize("topology", ["SINGLE", "ACTIVE_STANDBY"])
+def test_a_load_balancer_moves_to_servers_of_another_size_and_no_request_fails(
+    site: Installation, guests: NetworkedGuests, cloud_project: Project, topology: str
+) -> None:
+    larger = cloud_project.admin.compute.create_flavor(name=f"larger-{uuid.uuid4().hex[:8]}", ram=1024, vcpus=2, disk=1)
+    count = {"SINGLE": 1, "ACTIVE_STANDBY": 2}[topology]
+    small = flavor(site, "small", json.dumps({"loadbalancer_topology": topology}))
+    large = flavor(site, "large", json.dumps({"loadbalancer_topology": topology, "compute_flavor": larger.name}))
+    scene = Scene(site, guests, cloud_project, flavor_id=small)
+    scene.redundant(count)
+    scene.served()
+    with watching(scene.client, scene.url) as client:
+        scene.update(flavor_id=large)
+        until(lambda: _sizes(cloud_project) == [larger.name] * count, seconds=600, what="larger servers alone")
+        scene.redundant(count)
+        scene.served()
+    assert [one.error for one in client.samples if one.error] == []
+    assert len(scene.owners()) == 1
+    scene.take_away()
+    cloud_project.admin.compute.delete_flavor(larger)
+
+
+def _sizes(project: Project) -> list[str]:
+    """The compute flavors of the project's servers."""
+    return [one.flavor["original_name"] for one in project.servers()]
 
 
 def test_an_additional_vip_comes_to_amphorae_that_run_and_goes(
