@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
+import time
 from typing import Any, cast
 
 import pytest
 
 import pem
+from octavia_amphora.wire.interfaces import Interface
 from octavia_provider.clouds.openstack import names, nova, user_data
 from octavia_provider.clouds.openstack.amphora_ports import AmphoraPorts
 from octavia_provider.clouds.openstack.cloud import OpenStackCloud
@@ -225,3 +228,82 @@ def test_the_vip_of_a_port_with_two_addresses_is_the_one_that_was_named(
     addresses = {"2001:db8::9": "six", "203.0.113.9": "four"}
     one = {"fixed_ips": [{"ip_address": ip, "subnet_id": id_} for ip, id_ in addresses.items()]}
     assert _chosen(one, {"vip_address": address, "vip_subnet_id": subnet}) == chosen
+
+
+# ── servers of a pair are placed apart ───────────────────────────────────────────────────────────────────────────────
+class Placing(Services):
+    """Nova and Neutron where a server has a host once it was asked for twice. ``asked``: what of servers was asked for, in its order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+
+    async def find(self, _service: str, path: str) -> Any:
+        id_ = path.rpartition("/")[2]
+        if id_ not in self.servers:
+            return None
+        self.asked.append(f"look {id_}")
+        looks = self.asked.count(f"look {id_}")
+        status = "ACTIVE" if looks > 2 else "BUILD"
+        return {"server": {**self._server(id_), "image": None, "hostId": "h" * (looks > 1), "status": status}}
+
+    async def get(self, _service: str, path: str, **params: Any) -> Any:
+        return {"images": [{"id": "i", "created_at": ""}]} if path == "/images" else {"server_groups": []}
+
+    async def make(self, _service: str, path: str, body: Any, **_: Any) -> Any:
+        if path == "/os-server-groups":
+            return {"server_group": {"id": "g"}}
+        if path != "/servers":
+            return {"security_group": {"id": "s", "tags": [], "security_group_rules": []}}
+        id_ = body["server"]["metadata"]["octavia_amphora"]
+        self.asked.append(f"make {id_}")
+        self.servers[id_] = "BUILD"
+        return {"server": {"id": id_}}
+
+
+class OneInterface:
+    """Of each amphora, on the management network."""
+
+    async def management(self, *_: Any, **__: Any) -> Any:
+        return {"id": "p", "fixed_ips": [{"ip_address": "192.0.2.7"}]}
+
+    async def for_vips(self, *_: Any) -> list[Any]:
+        return []
+
+    async def interface(self, _: Any) -> Interface:
+        return Interface("fa:16:3e:00:00:01", 1450, ())
+
+    async def of(self, *_: str) -> list[Any]:
+        return []
+
+    async def interfaces(self, _: Any) -> tuple[Interface, ...]:
+        return ()
+
+
+@pytest.mark.parametrize(
+    ("affinity", "apart", "waits"),
+    [
+        ("soft-anti-affinity", True, True),
+        ("anti-affinity", True, True),
+        ("none", True, False),
+        ("soft-anti-affinity", False, False),
+    ],
+)
+async def test_the_second_of_a_pair_is_made_when_the_first_has_a_host(affinity: Any, apart: bool, waits: bool) -> None:
+    settings = OpenStackSettings(
+        management_network="m", heartbeat_address="192.0.2.1:5555", affinity=affinity, compute_flavor="f"
+    )
+    services = Placing()
+    nova = asked(services, settings)
+    nova._known["flavors"] = (time.monotonic(), [{"id": "f", "name": "f"}])
+    made = OpenStackCloud(cast("Any", services), nova, cast("Any", OneInterface()), settings)
+    services.listed_servers = False
+    orders = [
+        AmphoraSpec(
+            id=id_, load_balancer_id="lb", vips=(), files=lambda *_: {}, apart_from=("another",) if apart else ()
+        )
+        for id_ in ("a", "b")
+    ]
+    await asyncio.gather(*map(made.boot, orders))
+    before = services.asked[: services.asked.index("make b")]
+    assert (before.count("look a") > 1) is waits, services.asked

@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -40,6 +41,7 @@ class OpenStackCloud:
         self._session, self._nova, self._ports, self._settings = session, nova, ports, settings
         self._looked: tuple[float, Inventory] | None = None
         self._written = 0
+        self._placing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._changes = 0
 
     # ── its life ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -141,7 +143,11 @@ class OpenStackCloud:
             user_data.encode(drive, f"amphora {order.id}"), flavor=order.flavor, zone=order.zone.get("compute_zone"),
             tags=[names.GROUP] if order.seats else (), metadata=user_data.certificate_ends(files),
         )  # fmt: skip
-        made = await make(group_id=group_id)
+        placing = self._placing.setdefault(order.load_balancer_id, asyncio.Lock())
+        async with placing:  # one after the other, so that they are placed apart
+            made = await make(group_id=group_id)
+            if group_id and order.apart_from:
+                await self._nova.placed(made["id"])
         return await self._nova.active(made["id"], order.id)
 
     async def instances(self, load_balancer_id: str) -> Sequence[Instance]:

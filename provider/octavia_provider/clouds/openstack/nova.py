@@ -27,6 +27,8 @@ GONE = ("DELETED", "SOFT_DELETED")
 RUNNING = ("ACTIVE", "MIGRATING", "PASSWORD", "VERIFY_RESIZE")
 """In these a server runs, whatever somebody does with it: it is neither waited for nor replaced."""
 UNPLUG_SECONDS = 60.0
+PLACING_SECONDS = 30.0
+"""Until a server has a host. After that the next of its group is made all the same: soft anti-affinity is a wish."""
 REBOOT_SECONDS = 120.0
 """Until a server that was started anew runs. That of a compute host which is down never does: it is replaced."""
 GROUPS = "groups"
@@ -110,6 +112,17 @@ class Nova:
         if self._settings.volume_type:
             volume["volume_type"] = self._settings.volume_type
         return {"imageRef": "", "block_device_mapping_v2": [volume]}
+
+    async def placed(self, server_id: str) -> None:
+        """Wait until a server has a host, or needs none any more. Nova's scheduler puts servers of a group that are made at the same moment on
+        the same host: it looks for those that have a host."""
+        deadline, pause = time.monotonic() + PLACING_SECONDS, FIRST_PAUSE
+        while (found := await self._session.find("nova", f"/servers/{server_id}")) is not None:
+            server = found["server"]
+            if server["status"] != "BUILD" or server["hostId"] or time.monotonic() > deadline:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
 
     async def active(self, server_id: str, amphora_id: str, *, seconds: float | None = None) -> Json:
         """Wait until a server runs, ``seconds`` at most (default: ``boot_timeout``). One that ends in ERROR is taken away, and its fault is
