@@ -95,7 +95,7 @@ def _show(tx: Transaction, amphora: Amphora, status_cache: StatusCache) -> Shown
         **_NONE,
         "id": amphora.id,
         "loadbalancer_id": None if amphora.role == HOST else amphora.load_balancer_id,
-        "compute_id": agent.id,
+        "compute_id": agent.compute_id,
         "lb_network_ip": agent.management_address,
         "vrrp_ip": next((own.address for own in amphora.own), vip),
         "ha_ip": vip,

@@ -127,6 +127,7 @@ class ScopeAmphorae(ABC):
         ready = replace(
             amphora, status="ALLOCATED", management_address=instance.agent[0], certificate_expires=expires,
             flavor=flavor.booted_by(self.flavor), agent_version=version, image_id=instance.image_id,
+            compute_id=instance.compute_id or amphora_id,
         )  # fmt: skip
         if issued:
             ready = replace(ready, issuer=issuer, trusted=trusted)

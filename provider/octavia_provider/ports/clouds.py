@@ -77,7 +77,7 @@ class Instance:
 
     ``interfaces``: what its agent has to make of those that the cloud has plugged in, but that of the management network; () where the cloud
     configures them itself.
-    ``image_id``: of the image that it was made from, where the cloud has such.
+    ``image_id``: of the image that it was made from, where the cloud has such. ``compute_id``: what the cloud calls it; None: by the amphora's id.
     """
 
     amphora_id: str
@@ -91,6 +91,7 @@ class Instance:
     host: str | None = None
     interfaces: tuple[Interface, ...] = ()
     image_id: str | None = None
+    compute_id: str | None = None
 
 
 class Compute(Protocol):

@@ -71,7 +71,8 @@ class Amphora:
     the VIPs with others. ``flavor``: what it was booted by (``model.flavor.BOOTED``). ``agent_version``: as its agent tells.
     ``requests``: what operators ask of it. ``issuer`` of its certificate, and the ``trusted`` authorities (``ports.Authority``);
     None: of before there could be several. ``host_id``: the amphora of a group that it is on, as a *seat*, whose
-    agent it has; None: it has an instance of its own. ``image_id``: what it was booted from, in a cloud of images. An amphora of a group has the group's id as ``load_balancer_id``, and the role GROUP.
+    agent it has; None: it has an instance of its own. ``image_id``: what it was booted from, in a cloud of images.
+    ``compute_id``: what the cloud calls its instance; None: it has had none yet. An amphora of a group has the group's id as ``load_balancer_id``, and the role GROUP.
     """
 
     id: str
@@ -90,6 +91,7 @@ class Amphora:
     trusted: str | None = None
     host_id: str | None = None
     image_id: str | None = None
+    compute_id: str | None = None
     created_at: str | None = field(default=None, compare=False)
     updated_at: str | None = field(default=None, compare=False)
 

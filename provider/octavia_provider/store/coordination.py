@@ -198,6 +198,7 @@ class Coordination:
             "trusted": amphora.trusted,
             "host_id": amphora.host_id,
             "image_id": amphora.image_id,
+            "compute_id": amphora.compute_id,
         }
         self._amphora_of(amphora.load_balancer_id)
         change = {**values, "updated_at": rows.now()}

@@ -17,7 +17,7 @@ from octavia_provider.model.errors import Refused
 
 from .tables import METADATA
 
-HEAD = "0009"
+HEAD = "0010"
 MIGRATIONS = Path(__file__).with_name("migrations")
 
 log = structlog.get_logger(__name__)

@@ -167,6 +167,7 @@ def amphora(row: Any, cipher: Cipher) -> Amphora:
         trusted=row.trusted,
         host_id=row.host_id,
         image_id=row.image_id,
+        compute_id=row.compute_id,
         created_at=row.created_at,
         updated_at=row.updated_at,
     )

@@ -122,6 +122,7 @@ AMPHORAE = Table(
     Column("trusted", String(64)),
     Column("host_id", ID),
     Column("image_id", String(64)),
+    Column("compute_id", String(64)),
     Index("ix_amphorae_load_balancer_id", "load_balancer_id"),
     Index("ix_amphorae_host_id", "host_id"),
 )

@@ -158,13 +158,13 @@ async def test_amphorae_and_configuration(plane: Plane) -> None:
     lb = await plane.balancer()
     found = Amphora(
         id="00000000-0000-0000-0000-00000000000a", load_balancer_id=lb["id"], heartbeat_key=b"secret",
-        certificate_expires="2026-12-01T02:00:00+02:00", management_address="10.0.0.9",
+        certificate_expires="2026-12-01T02:00:00+02:00", management_address="10.0.0.9", compute_id="server",
     )  # fmt: skip
     listener = await plane.make("listener", loadbalancer_id=lb["id"], protocol="HTTP", protocol_port=80)
     plane.status_cache.counters[listener["id"]] = Counters(bytes_in=3)
     await plane.store.write(lambda tx: tx.put_amphora(found))
     (shown,) = (await plane.call("GET", f"/octavia/amphorae?loadbalancer_id={lb['id']}")).body["amphorae"]
-    assert (shown["role"], shown["status"], shown["compute_id"]) == ("STANDALONE", "BOOTING", found.id)
+    assert (shown["role"], shown["status"], shown["compute_id"]) == ("STANDALONE", "BOOTING", "server")
     assert (shown["vrrp_ip"], shown["ha_ip"], shown["vrrp_id"]) == (lb["vip_address"], lb["vip_address"], 1)
     assert (shown["lb_network_ip"], shown["cert_expiration"]) == ("10.0.0.9", "2026-12-01T00:00:00")
     assert (shown["updated_at"], len(shown["created_at"])) == (None, len("2026-12-01T00:00:00"))

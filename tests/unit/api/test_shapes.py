@@ -53,7 +53,7 @@ SHAPES = {
     "availability_zone_profile": "id:id name:str provider_name:str availability_zone_data:str",
     "availability_zone": "name:str description:str enabled:bool availability_zone_profile_id:id",
     "quota": "project_id:str " + " ".join(f"{name}:int" for name in LIMITS.split()),
-    "amphora": "id:id loadbalancer_id:id compute_id:id lb_network_ip:str vrrp_ip:str ha_ip:str vrrp_port_id:id? ha_port_id:id? "
+    "amphora": "id:id loadbalancer_id:id compute_id:id? lb_network_ip:str vrrp_ip:str ha_ip:str vrrp_port_id:id? ha_port_id:id? "
     "cert_expiration:time cert_busy:bool role:str status:str vrrp_interface:str? vrrp_id:int vrrp_priority:int? "
     "cached_zone:str? created_at:time updated_at:time? image_id:id? compute_flavor:str?",
 }  # fmt: skip

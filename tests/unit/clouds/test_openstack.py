@@ -347,7 +347,7 @@ def test_an_instance_tells_which_image_it_was_made_from(image: Any, metadata: di
     tags = [f"octavia-amphora={LISTENER}", f"octavia-load-balancer={LB}"]
     server = {"id": "s", "status": "ACTIVE", "tags": tags, "image": image, "metadata": metadata}
     found = cloud._instance(cloud.Placed(server, tags, None, []))
-    assert found.image_id == "i"
+    assert (found.image_id, found.compute_id) == ("i", "s")
 
 
 def test_missing_settings_are_named_as_the_environment_spells_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,7 +211,9 @@ async def test_amphorae(store: SqlStore) -> None:
     assert await store.read(lambda tx: tx.amphorae()) == [ready, two]
     assert await store.read(lambda tx: tx.amphorae("y")) == [two]
     own = Vip(address="10.0.0.3", network_id="n", prefix=24, served=False)
-    of_pair = replace(ready, own=(own,), flavor={"compute_flavor": "big"}, agent_version="0.2", image_id="i")
+    of_pair = replace(
+        ready, own=(own,), flavor={"compute_flavor": "big"}, agent_version="0.2", image_id="i", compute_id="c"
+    )
     await store.write(lambda tx: [tx.retire([one.id]), tx.put_amphora(of_pair)])
     assert await store.read(lambda tx: tx.amphorae("x")) == [replace(of_pair, retiring=True)]
     await store.write(lambda tx: tx.take_address("n", f"x/{one.id}", [own.address]))

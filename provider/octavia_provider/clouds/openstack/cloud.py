@@ -308,5 +308,5 @@ def _instance(placed: Placed) -> Instance:
         alive=server["status"] in RUNNING and bool(address), host=placed.host_id,
         vips=tuple(address for alone, _ in carried for address in alone),
         shared=tuple(address for _, shared in carried for address in shared),
-        image_id=server["metadata"].get(IMAGE) or (server["image"] or {}).get("id"),
+        compute_id=server["id"], image_id=server["metadata"].get(IMAGE) or (server["image"] or {}).get("id"),
     )  # fmt: skip
