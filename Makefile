@@ -42,6 +42,10 @@ test-openstack: setup ## tests/openstack against Keystone, Glance, Placement, No
 test-octavia: setup ## the tests of `driver: octavia` against Octavia itself, brought up on this machine (as root)
 	@scripts/test-openstack octavia
 
+.PHONY: test-libvirt
+test-libvirt: setup ## the amphora image in machines that Nova boots by libvirt and QEMU, brought up on this machine (as root; some ten minutes)
+	@scripts/test-openstack libvirt
+
 .PHONY: openstack-up openstack-down bench-openstack
 openstack-up: setup ## bring those services up and leave them up: make test-openstack then uses them
 	@scripts/test-openstack up

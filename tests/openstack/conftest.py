@@ -16,13 +16,12 @@ CLOUD = os.environ.get("OPENSTACK_TEST_CLOUD")
 """The administrator's cloud in clouds.yaml: of a cloud that is made for tests."""
 OCTAVIA = os.environ.get("OPENSTACK_TEST_OCTAVIA")
 """The cloud of an Octavia that somebody else runs, for tests of ``driver: octavia``."""
-collect_ignore = [
-    one.name
-    for one in Path(__file__).parent.glob("test_*.py")
-    if not (OCTAVIA if one.stem == "test_octavia_driver" else CLOUD)
-]
+LIBVIRT = os.environ.get("OPENSTACK_TEST_LIBVIRT")
+"""The administrator's cloud, whose computes boot machines."""
+NEEDS = {"test_octavia_driver": OCTAVIA, "test_virtual_machines": LIBVIRT}
+collect_ignore = [one.name for one in Path(__file__).parent.glob("test_*.py") if not NEEDS.get(one.stem, CLOUD)]
 
-if CLOUD:
+if CLOUD or LIBVIRT:
     from netns.installation import Installation
 
     from .guests import Guests
@@ -56,8 +55,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def admin_cloud() -> str:
-    assert CLOUD
-    return CLOUD
+    found = CLOUD or LIBVIRT
+    assert found
+    return found
 
 
 @pytest.fixture(scope="module")

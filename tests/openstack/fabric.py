@@ -7,7 +7,9 @@ Not shown so: an image, a boot, what Neutron filters at ports (security groups, 
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import itertools
 import os
 import subprocess
 import sys
@@ -24,6 +26,8 @@ from octavia_amphora.wire.messages import AgentConfig
 from .guests import Guests
 from .project import Project
 
+_MACHINES = itertools.count(1)
+"""Of all fabrics: the interfaces of one that ended are gone only when its namespaces are."""
 MEMBER = Path(__file__).parents[1] / "netns" / "member_server.py"
 _SYSCTLS = "net.ipv6.conf.{0}.disable_ipv6=0 net.ipv6.conf.{0}.accept_ra=0 net.ipv6.conf.{0}.accept_dad=0 net.ipv4.conf.{0}.rp_filter=0"
 
@@ -34,12 +38,22 @@ def inside(pid: int, *command: str, text: str = "") -> str:
     return subprocess.run([*enter, *command], input=text, check=True, capture_output=True, text=True).stdout
 
 
-class Fabric:
-    """Bridges in a namespace of their own. ``address``: this machine's on the management network."""
+class Here:
+    """In place of a sandbox of its own: the namespaces of this process, which end with the whole run."""
 
-    def __init__(self, project: Project) -> None:
+    def __init__(self) -> None:
+        self.init = os.getpid()
+
+    def close(self) -> None:
+        pass
+
+
+class Fabric:
+    """Bridges in a namespace of their own, or in this process's. ``address``: this machine's on the management network."""
+
+    def __init__(self, project: Project, sandbox: Sandbox | Here | None = None) -> None:
         self._project = project
-        self._sandbox = Sandbox()
+        self._sandbox = sandbox or Sandbox()
         self._bridges: set[str] = set()
         self._hosts: list[Sandbox] = []
         self._closed = False
@@ -79,6 +93,11 @@ class Fabric:
             f"link set {port} master {self._bridge(network_id)} up",
         )
 
+    def plug_tap(self, tap: str, network_id: str) -> None:
+        """An interface that is there already comes onto a network; one that has gone meanwhile does not."""
+        with contextlib.suppress(subprocess.CalledProcessError):
+            self._ip(f"link set {tap} master {self._bridge(network_id)} up")
+
     def unplug(self, mac: str) -> None:
         """That interface is gone."""
         enter = ["nsenter", "--target", str(self._sandbox.init), "--net"]
@@ -96,7 +115,8 @@ class Fabric:
         """One with these addresses on any network, by no port of Neutron."""
         made = Sandbox()
         self._hosts.append(made)
-        self.plug(made.init, network_id, f"02:00:00:00:00:{len(self._hosts):02x}")
+        number = next(_MACHINES)
+        self.plug(made.init, network_id, f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}")
         inside(made.init, "ip", "-batch", "-", text="\n".join([
             *(f"address add {one} dev eth0{' nodad' if ':' in one else ''}" for one in addresses), "link set eth0 up",
         ]) + "\n")  # fmt: skip
@@ -112,6 +132,7 @@ class Fabric:
         if self._closed:
             return
         self._closed = True
+        self._ip(*(f"link del {_bridge(network_id)}" for network_id in self._bridges))
         for one in (*self._hosts, self._sandbox):
             one.close()
         subprocess.run(["ip", "link", "del", self._uplink], check=False, capture_output=True)

@@ -10,6 +10,8 @@ UNBOUND = "-unbound"
 
 
 class BindAll(api.MechanismDriver):
+    vif_type = portbindings.VIF_TYPE_OVS
+
     def initialize(self):
         pass
 
@@ -22,4 +24,10 @@ class BindAll(api.MechanismDriver):
             return
         segment = context.segments_to_bind[0]
         details = {portbindings.CAP_PORT_FILTER: True}
-        context.set_binding(segment[api.ID], portbindings.VIF_TYPE_OVS, details, status=constants.PORT_STATUS_ACTIVE)
+        context.set_binding(segment[api.ID], self.vif_type, details, status=constants.PORT_STATUS_ACTIVE)
+
+
+class BindTaps(BindAll):
+    """For computes under libvirt: a server has a tap for each port, which somebody else puts on a bridge."""
+
+    vif_type = portbindings.VIF_TYPE_TAP

@@ -230,16 +230,13 @@ class Cloud:
         self._start("heat-engine", self.bin / "heat-engine")
         until(lambda: answers(url("placement")), "Placement")
         for name in COMPUTES:
-            self._start(
-                f"nova-compute-{name}",
-                self.bin / "nova-compute",
-                *nova,
-                "--config-file",
-                self.etc / f"nova/{name}.conf",
-            )
+            self._compute(name, self.bin / "nova-compute", *nova, "--config-file", self.etc / f"nova/{name}.conf")
         for name in ("glance", "neutron", "nova", "barbican", "heat"):
             until(lambda name=name: answers(url(name)), name)
         self._say("services")
+
+    def _compute(self, name: str, *command: Any) -> None:
+        self._start(f"nova-compute-{name}", *command)
 
     def _clouds_file(self) -> None:
         auth = {

@@ -31,6 +31,8 @@ def url(service: str) -> str:
 class Configuration:
     """Writes them. ``venv``: where the services' own paste files are."""
 
+    mechanism_driver = "bind_all"
+
     def __init__(self, root: Path, venv: Path) -> None:
         self.root, self.venv, self.etc = root, venv, root / "etc"
 
@@ -138,7 +140,7 @@ class Configuration:
     def _ml2(self) -> Sections:
         return {
             "ml2": {
-                "type_drivers": "vxlan,flat", "tenant_network_types": "vxlan", "mechanism_drivers": "bind_all",
+                "type_drivers": "vxlan,flat", "tenant_network_types": "vxlan", "mechanism_drivers": self.mechanism_driver,
                 "extension_drivers": "port_security,qos",
             },
             "ml2_type_vxlan": {"vni_ranges": "1:10000"},
@@ -208,7 +210,8 @@ class Configuration:
         metadata = plugins / "bind_all-1.dist-info"
         metadata.mkdir(exist_ok=True)
         (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: bind-all\nVersion: 1\n")
-        (metadata / "entry_points.txt").write_text("[neutron.ml2.mechanism_drivers]\nbind_all = bind_all:BindAll\n")
+        drivers = ("bind_all = bind_all:BindAll", "bind_taps = bind_all:BindTaps")
+        (metadata / "entry_points.txt").write_text("\n".join(("[neutron.ml2.mechanism_drivers]", *drivers, "")))
 
     def _mariadb_and_rabbitmq(self) -> None:
         """Without durability: what is lost with the machine is a test's."""
