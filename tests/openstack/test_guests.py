@@ -167,6 +167,7 @@ def test_a_pair_serves_on_while_the_server_of_its_owner_is_deleted_and_replaced(
     scene = Scene(site, guests, cloud_project, flavor_id=pair(site))
     scene.redundant()
     scene.served()
+    assert len({one.host_id for one in cloud_project.servers()}) == 2, "each on a compute host of its own"
     owner = scene.owner()
     with watching(scene.client, scene.url) as client:
         cloud_project.user.compute.delete_server(owner)
