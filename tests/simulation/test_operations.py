@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from octavia_provider.ports import Amphora, CloudResource, Inventory
 from . import checks
 from .loop import run
 from .site import PAIR, SINGLE, ControlPlane, Site, site
+from .store import commit
 
 BOTH = pytest.mark.parametrize("roles", [SINGLE, PAIR], ids=["single", "pair"])
 
@@ -66,6 +68,34 @@ def test_failover_of_a_load_balancer_replaces_all_its_amphorae(roles: tuple[str,
             assert {*told[0].data["amphorae"]} == before
 
     run(story())
+
+
+@BOTH
+def test_what_the_cloud_calls_an_instance_is_written_down_where_a_store_does_not_know_it(
+    roles: tuple[str, ...],
+) -> None:
+    """One of before it was kept: what runs is not made anew for it."""
+
+    async def story() -> None:
+        async with site(roles=roles) as made:
+            plane = await made.start()
+            lb = await made.balancer(plane)
+            await settled(made, plane, lb)
+            before = await ids(plane, lb)
+            await plane.stop()
+            await commit(made.store, lambda tx: _forget(tx, lb["id"]))
+            plane = await made.start()
+            assert {one["compute_id"] for one in await amphorae(plane, lb)} == {None}
+            await settled(made, plane, lb)
+            assert [one["id"] == one["compute_id"] for one in await amphorae(plane, lb)] == [True] * len(roles)
+            assert await ids(plane, lb) == before
+
+    run(story())
+
+
+def _forget(tx: Any, load_balancer_id: str) -> None:
+    for one in tx.amphorae(load_balancer_id):
+        tx.put_amphora(replace(one, compute_id=None))
 
 
 def test_no_more_amphorae_start_at_one_time_than_the_cloud_is_good_for() -> None:

@@ -84,7 +84,7 @@ def status_of(amphora: Amphora, balancer: Record | None) -> str:
 
 
 def _show(tx: Transaction, amphora: Amphora, status_cache: StatusCache) -> Shown:
-    """An amphora is named by its id in a cloud too. One that is alone has the VIP itself, and no other address there; one of a pair
+    """One that is alone has the VIP itself, and no other address there; one of a pair
     has an address of its own. One that is on an amphora of a group (``host_id``) has that one's agent."""
     host = tx.amphora(amphora.host_id) if amphora.host_id else amphora
     agent = host or amphora

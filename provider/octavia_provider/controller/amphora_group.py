@@ -116,8 +116,7 @@ class AmphoraGroupReconciler(ScopeAmphorae):
             if not await self._read():
                 return False
             if self.instances is None:
-                found_now = await self.ports.compute.instances(self.scope.id)
-                self.instances = {one.amphora_id: one for one in found_now}
+                await self.look(self.scope.id)
             steps = planner.plan_group(self._desired(), self._observed())
             if not steps:
                 break

@@ -188,9 +188,9 @@ class BalancerReconciler(BalancerAmphorae):
         scope_id = self.desired_state.scope.id
         if self.instances is None or self._look_again:
             self._look_again = False
-            self.instances = {one.amphora_id: one for one in await self.ports.compute.instances(scope_id)}
+            there = await self.look(scope_id)
             self._access = None
-            self.unproven.update(self.in_force.keys() - self.instances.keys())
+            self.unproven.update(self.in_force.keys() - there.keys())
             for amphora_id in self.in_force.keys() - {amphora.id for amphora in self.amphorae}:
                 self.forget_in_force(amphora_id)
         if self._access is None:

@@ -140,6 +140,14 @@ class ScopeAmphorae(ABC):
         self.instances = {**(self.instances or {}), amphora_id: instance}
         return instance
 
+    async def look(self, scope_id: str) -> Mapping[str, Instance]:
+        """Its instances, as the cloud has them. What it calls them is written down where that is not known: by stores of before it was."""
+        there = self.instances = {one.amphora_id: one for one in await self.ports.compute.instances(scope_id)}
+        for amphora in self.amphorae:
+            if amphora.id in there and amphora.status == "ALLOCATED" and amphora.host_id is None:
+                await self.keep(replace(amphora, compute_id=there[amphora.id].compute_id or amphora.id))
+        return there
+
     def forget_amphora(self, amphora_id: str) -> None:
         """It is gone."""
         self.amphorae = tuple(a for a in self.amphorae if a.id != amphora_id)

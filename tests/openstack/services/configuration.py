@@ -160,7 +160,8 @@ class Configuration:
             "wsgi": {"api_paste_config": self.etc / "nova/api-paste.ini"},
             "conductor": {"workers": 1},
             "scheduler": {"workers": 1, "discover_hosts_in_cells_interval": 5},
-            "filter_scheduler": {"enabled_filters": filters},
+            # else two servers of a pair are on one host where the other one has some servers more, which other tests make
+            "filter_scheduler": {"enabled_filters": filters, "soft_anti_affinity_weight_multiplier": 1000},
             "quota": {"instances": -1, "cores": -1, "ram": -1, "server_groups": -1, "server_group_members": -1},
             "vnc": {"enabled": False},
             "glance": {"api_servers": url("glance")},

@@ -39,6 +39,14 @@ class Services:
             "created_at": "",
             "tags": [],
             "description": f"{MINE} octavia-load-balancer=lb",
+            "device_owner": names.OWNER,
+            "device_id": names.vip_device("lb"),
+        }
+        forged = {
+            **vip,
+            "id": "a user's, tagged like ours",
+            "tags": [MINE, "octavia-load-balancer=lb"],
+            "device_id": "",
         }
         theirs = {
             "id": "group",
@@ -49,7 +57,7 @@ class Services:
         }
         plain = {"id": "x", "name": "mine", "created_at": "", "tags": ["web"], "description": "a database"}
         if params == {"device_owner": names.OWNER}:  # VIPs' are in their users' projects
-            return [vip, {**plain, "description": ""}]
+            return [vip, forged, {**plain, "description": ""}]
         assert service == "nova" or params["project_id"] == "p", "an administrator would see all projects"
         hidden = {"id": "in a cell that is down", "status": "UNKNOWN"}
         return {"servers": [server, hidden], "ports": [plain], "security_groups": [theirs, plain]}[key]

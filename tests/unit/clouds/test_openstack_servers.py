@@ -232,20 +232,21 @@ def test_the_vip_of_a_port_with_two_addresses_is_the_one_that_was_named(
 
 # ── servers of a pair are placed apart ───────────────────────────────────────────────────────────────────────────────
 class Placing(Services):
-    """Nova and Neutron where a server has a host once it was asked for twice. ``asked``: what of servers was asked for, in its order."""
+    """Nova and Neutron where servers get a host when ``placing`` is set. ``made``: the amphorae whose servers were asked for."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.asked: list[str] = []
+        self.made: list[str] = []
+        self.placing = asyncio.Event()
+        self.looked, self.both = asyncio.Event(), asyncio.Event()
 
     async def find(self, _service: str, path: str) -> Any:
         id_ = path.rpartition("/")[2]
         if id_ not in self.servers:
             return None
-        self.asked.append(f"look {id_}")
-        looks = self.asked.count(f"look {id_}")
-        status = "ACTIVE" if looks > 2 else "BUILD"
-        return {"server": {**self._server(id_), "image": None, "hostId": "h" * (looks > 1), "status": status}}
+        self.looked.set()
+        status, host = ("ACTIVE", "h") if self.placing.is_set() else ("BUILD", "")
+        return {"server": {**self._server(id_), "image": None, "hostId": host, "status": status}}
 
     async def get(self, _service: str, path: str, **params: Any) -> Any:
         return {"images": [{"id": "i", "created_at": ""}]} if path == "/images" else {"server_groups": []}
@@ -256,7 +257,9 @@ class Placing(Services):
         if path != "/servers":
             return {"security_group": {"id": "s", "tags": [], "security_group_rules": []}}
         id_ = body["server"]["metadata"]["octavia_amphora"]
-        self.asked.append(f"make {id_}")
+        self.made.append(id_)
+        if len(self.made) == 2:
+            self.both.set()
         self.servers[id_] = "BUILD"
         return {"server": {"id": id_}}
 
@@ -289,21 +292,30 @@ class OneInterface:
         ("soft-anti-affinity", False, False),
     ],
 )
-async def test_the_second_of_a_pair_is_made_when_the_first_has_a_host(affinity: Any, apart: bool, waits: bool) -> None:
+async def test_the_second_of_a_pair_is_made_when_the_first_has_a_host(
+    affinity: Any, apart: bool, waits: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nova, "FIRST_PAUSE", 0.001)
     settings = OpenStackSettings(
         management_network="m", heartbeat_address="192.0.2.1:5555", affinity=affinity, compute_flavor="f"
     )
     services = Placing()
-    nova = asked(services, settings)
-    nova._known["flavors"] = (time.monotonic(), [{"id": "f", "name": "f"}])
-    made = OpenStackCloud(cast("Any", services), nova, cast("Any", OneInterface()), settings)
+    of_nova = asked(services, settings)
+    of_nova._known["flavors"] = (time.monotonic(), [{"id": "f", "name": "f"}])
+    made = OpenStackCloud(cast("Any", services), of_nova, cast("Any", OneInterface()), settings)
     services.listed_servers = False
-    orders = [
-        AmphoraSpec(
-            id=id_, load_balancer_id="lb", vips=(), files=lambda *_: {}, apart_from=("another",) if apart else ()
+    others = ("another",) if apart else ()
+    boots = [
+        asyncio.create_task(
+            made.boot(AmphoraSpec(id=id_, load_balancer_id="lb", vips=(), files=lambda *_: {}, apart_from=others))
         )
         for id_ in ("a", "b")
     ]
-    await asyncio.gather(*map(made.boot, orders))
-    before = services.asked[: services.asked.index("make b")]
-    assert (before.count("look a") > 1) is waits, services.asked
+    async with asyncio.timeout(30):
+        await services.looked.wait()  # the first is waited for: for its host, or until it is ACTIVE
+        if not waits:
+            await services.both.wait()
+        assert len(services.made) == (1 if waits else 2)
+        services.placing.set()
+        await asyncio.gather(*boots)
+    assert sorted(services.made) == ["a", "b"]

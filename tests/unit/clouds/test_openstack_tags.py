@@ -17,7 +17,7 @@ VIP = {"device_owner": names.OWNER, "device_id": names.vip_device(LB)}
 
 
 class Session:
-    """Neutron as an administrator sees it, who signed in to the project OURS; it has one port."""
+    """Neutron as an administrator sees it, who signed in to the project OURS; it has one port, and ``more``."""
 
     project_id = OURS
 
@@ -25,10 +25,12 @@ class Session:
         self.port = {
             "id": "p", "name": "it", "created_at": "", "tags": [], "description": "", "device_owner": "", "device_id": "", **port,
         }  # fmt: skip
+        self.more: list[dict[str, Any]] = []
         self.deleted: list[str] = []
 
     async def listed(self, service: str, path: str, key: str, *, tags: str = "", **_: Any) -> Any:
-        return [self.port] if {*tags.split(",")} - {""} <= {*self.port["tags"]} else []
+        wanted = {*tags.split(",")} - {""}
+        return [one for one in (self.port, *self.more) if wanted <= {*one["tags"]}]
 
     async def delete(self, service: str, path: str) -> None:
         self.deleted.append(path)
@@ -73,6 +75,31 @@ async def test_a_vips_port_that_is_not_tagged_yet_is_ours_by_its_description() -
     ],
 )
 async def test_a_port_that_a_user_has_tagged_like_ours_is_not(port: dict[str, Any]) -> None:
-    session = Session(**{"project_id": THEIRS, "tags": TAGS, **port})
-    assert await found(session) == [False] * 3
+    assert await found(Session(**{"project_id": THEIRS, "tags": TAGS, **port})) == [False] * 3
+
+
+async def test_an_older_port_of_a_user_takes_the_place_of_none_of_ours() -> None:
+    session = Session(project_id=OURS, tags=TAGS, created_at="2")
+    theirs = {**session.port, "id": "theirs", "project_id": THEIRS, "created_at": "1"}
+    session.more = [theirs]
+    one = await Neutron(cast("Any", session), CONTROL_PLANE).named("ports", "it")
+    assert one is not None
+    assert one["id"] == "p"
     assert session.deleted == []
+
+
+async def test_of_two_ports_of_ours_with_one_name_the_later_one_goes() -> None:
+    session = Session(project_id=OURS, tags=TAGS, created_at="1")
+    session.more = [{**session.port, "id": "later", "created_at": "2"}]
+    one = await Neutron(cast("Any", session), CONTROL_PLANE).named("ports", "it")
+    assert one is not None
+    assert one["id"] == "p"
+    assert session.deleted == ["/ports/later"]
+
+
+async def test_a_vips_port_stays_ours_whatever_its_user_writes_into_its_description() -> None:
+    """With our tags it is found by them; with others by what stands in its description."""
+    told = f"mine {names.amphora('x')}"
+    assert (await found(Session(project_id=THEIRS, tags=TAGS, description=told, **VIP)))[:2] == [True, True]
+    port = {"tags": ["mine"], "description": " ".join(TAGS), **VIP}
+    assert (await found(Session(project_id=THEIRS, **port)))[1]

@@ -100,7 +100,10 @@ async def everything(session: Session) -> list[Found]:
     )
     tagged = [
         *(_found("server", one, one.get("created") or "") for one in servers),
-        *(_found("port", one, one["created_at"]) for one in {one["id"]: one for one in (*ports, *vips)}.values()),
+        *(
+            _found("port", one, one["created_at"])
+            for one in {one["id"]: one for one in (*ports, *filter(names.is_vip_port, vips))}.values()
+        ),
         *(_found("security_group", one, one["created_at"]) for one in groups),
     ]
     found = [one for one in tagged if one.control_plane is not None]

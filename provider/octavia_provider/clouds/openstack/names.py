@@ -64,6 +64,15 @@ def vip_device(load_balancer_id: str) -> str:
     return f"lb-{load_balancer_id}"
 
 
+def is_vip_port(port: Json) -> bool:
+    """Whether it can be the port of a VIP: the only thing of ours that is in the projects of users. They write its tags and description as
+    they like, and those of their other ports."""
+    tags = port["tags"] or port["description"].split()
+    balancer = tagged([*tags, *port["description"].split()], "octavia-load-balancer")
+    owned = port.get("device_owner") == OWNER and tagged(tags, "octavia-amphora") is None
+    return owned and balancer is not None and bool(port["device_id"] == vip_device(balancer))
+
+
 def management_port(amphora_id: str) -> str:
     """The name of the port by which an amphora's agent is reached."""
     return f"octavia-lb-mgmt-{amphora_id}"

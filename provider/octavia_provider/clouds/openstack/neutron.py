@@ -49,14 +49,8 @@ class Neutron:
         return [one for one in found if self._may_be_ours(one)]
 
     def _may_be_ours(self, one: Json) -> bool:
-        """Whether its tags can be believed. An administrator sees what is in all projects, where users tag their ports as they like: of
-        what is in others only the port of a VIP is ours."""
-        if one["project_id"] == self._session.project_id:
-            return True
-        told = [*one["tags"], *one["description"].split()]
-        vip = one.get("device_owner") == names.OWNER and names.tagged(told, "octavia-amphora") is None
-        balancer = names.tagged(told, "octavia-load-balancer")
-        return vip and balancer is not None and one["device_id"] == names.vip_device(balancer)
+        """Whether its tags can be believed."""
+        return one["project_id"] == self._session.project_id or names.is_vip_port(one)
 
     async def all_of(self, path: str, load_balancer_id: str) -> list[Json]:
         """All of a load balancer's, also what was made and not tagged yet: its description was made with it; and what has another

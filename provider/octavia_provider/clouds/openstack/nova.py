@@ -115,7 +115,7 @@ class Nova:
 
     async def placed(self, server_id: str) -> None:
         """Wait until a server has a host, or needs none any more. Nova's scheduler puts servers of a group that are made at the same moment on
-        the same host: it looks for those that have a host."""
+        the same host. (Another of its processes learns of a server later, when it runs: with soft anti-affinity it may still do so.)"""
         deadline, pause = time.monotonic() + PLACING_SECONDS, FIRST_PAUSE
         while (found := await self._session.find("nova", f"/servers/{server_id}")) is not None:
             server = found["server"]

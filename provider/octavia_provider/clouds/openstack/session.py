@@ -48,6 +48,7 @@ class Session:
         self._pool = ThreadPoolExecutor(max_workers=settings.workers, thread_name_prefix="octavia-openstack")
         self._signing_in = asyncio.Lock()
         self._connection: Any = None
+        self._project_id = ""
         self.calls: Counter[str] = Counter()
 
     async def sign_in(self) -> None:
@@ -69,7 +70,7 @@ class Session:
     @property
     def project_id(self) -> str:
         """Of the user, once it has signed in."""
-        return str(self._connection.current_project_id)
+        return self._project_id
 
     @property
     def user(self) -> str:
@@ -182,7 +183,8 @@ class Session:
             getattr(connection, attribute).get_endpoint()
         with contextlib.suppress(*_MISCONFIGURED):  # not every cloud has Barbican
             connection.key_manager.get_endpoint()
-        log.info("openstack.signed_in", project=connection.current_project_id)
+        self._project_id = str(connection.current_project_id)  # once: it may ask Keystone
+        log.info("openstack.signed_in", project=self._project_id)
         return connection
 
     def _ask(

@@ -11,8 +11,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the column. In a cloud without images it is the amphora's own id; of servers that are there it is known at their next boot."""
+    """Add the column. The control plane writes it when it next looks at what runs."""
     op.add_column("amphorae", sa.Column("compute_id", sa.String(64)))
-    op.execute(
-        "UPDATE amphorae SET compute_id = id WHERE image_id IS NULL AND management_address IS NOT NULL AND host_id IS NULL"
-    )
