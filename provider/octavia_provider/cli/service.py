@@ -59,7 +59,13 @@ def install(
     from octavia_provider.kit import paths
     from octavia_provider.render import systemd
 
+    from . import settings_file
+
     _require_no_password(database)
+    if (
+        home is None and config_file is not None
+    ):  # the unit names a home in any case, and what it names goes before the file
+        home = settings_file.read(config_file).get("home")
     _require_cloud(paths.home(home), config_file)
     unit = _unit(name)
     text = systemd.unit(

@@ -205,7 +205,7 @@ def _library() -> Iterator[None]:
     except ImportError:
         raise PermanentError(
             "signing in needs openstacksdk, which is not installed beside the plugin.", subject=SUBJECT,
-            hint="pip install 'octavia[openstack]'",
+            hint="PREFIX/lib/octavia/bin/pip install --require-hashes -r requirements/openstack.txt",
         ) from None  # fmt: skip
     yield
 

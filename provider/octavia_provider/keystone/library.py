@@ -17,5 +17,5 @@ def needed() -> Iterator[None]:
     except ImportError as error:
         raise Refused(
             f"needs {error.name}, which is not installed", subject="OpenStack",
-            hint="pip install 'octavia[openstack]', or requirements/openstack.txt",
+            hint="PREFIX/lib/octavia/bin/pip install --require-hashes -r requirements/openstack.txt",
         ) from None  # fmt: skip

@@ -29,6 +29,17 @@ def test_a_unit_may_name_a_file_of_settings(tmp_path: Path) -> None:
     assert octaviactl("service", "install", "--config", f"{file}x", "--print").returncode == 2
 
 
+def test_a_unit_has_the_home_that_its_file_of_settings_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OCTAVIA_HOME", raising=False)
+    file, home = tmp_path / "octavia.toml", tmp_path / "h"
+    file.write_text(f'home = "{home}"\n')
+    printed = octaviactl("service", "install", "--config", str(file), "--print")
+    assert f"serve --stay --home {home} --config {file}\n" in printed.stdout, printed.stderr
+    other = tmp_path / "other"
+    printed = octaviactl("service", "install", "--home", str(other), "--config", str(file), "--print")
+    assert f"serve --stay --home {other} --config {file}\n" in printed.stdout, printed.stderr
+
+
 @pytest.mark.parametrize(
     ("option", "value", "why"),
     [

@@ -9,7 +9,7 @@ import pytest
 
 from octavia_provider.clouds.openstack.networks import OpenStackNetworks
 from octavia_provider.clouds.openstack.neutron import Neutron
-from octavia_provider.model.errors import Invalid, NotFound
+from octavia_provider.model.errors import Invalid, NotFound, Refused
 from octavia_provider.ports import Named, NetworkLookup, Record
 
 
@@ -32,6 +32,48 @@ class Session:
 def networks() -> OpenStackNetworks:
     neutron = Neutron(cast("Any", Session()), "cp")
     return OpenStackNetworks(neutron, cast("Any", None), cast("Any", None))
+
+
+class OfAUser(Session):
+    """Neutron, whose caller is no administrator: it makes no ports for other projects (neutron_lib/api/attributes.py)."""
+
+    project_id = "services"
+
+    def __init__(self) -> None:
+        self.made: list[Any] = []
+
+    async def get(self, service: str, path: str, **_: Any) -> Any:
+        return {"subnet": {"id": "s", "network_id": "n", "cidr": "192.0.2.0/24", "gateway_ip": None}}
+
+    async def make(self, service: str, path: str, body: Any, *, subject: str = "") -> Any:
+        if "project_id" in body["port"]:
+            raise Refused(
+                "Neutron says (400): Specifying 'project_id' other than the authenticated project in request requires "
+                "admin privileges"
+            )
+        self.made.append(body["port"])
+        fixed = [{"subnet_id": "s", "ip_address": "192.0.2.9"}]
+        return {"port": {**body["port"], "id": "p", "tags": [], "fixed_ips": fixed}}
+
+    async def put(self, service: str, path: str, body: Any) -> Any:
+        return body
+
+
+async def test_the_port_of_a_vip_is_in_our_own_project_where_we_may_not_make_it_in_that_of_its_user() -> None:
+    session = OfAUser()
+    made = OpenStackNetworks(Neutron(cast("Any", session), "cp"), cast("Any", None), cast("Any", None))
+    spec = {
+        "vip_network_id": None,
+        "vip_subnet_id": "s",
+        "vip_port_id": None,
+        "vip_address": None,
+        "additional_vips": [],
+    }
+    record = Record(
+        id="lb", kind="load_balancer", scope_id="lb", project_id="user", spec={**spec, "name": "x"}, generation=0
+    )
+    assert (await made.allocate(record)).values["vip_address"] == "192.0.2.9"
+    assert len(session.made) == 1
 
 
 async def test_what_is_not_there_is_found_out_by_id(networks: OpenStackNetworks) -> None:

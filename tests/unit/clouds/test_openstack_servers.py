@@ -230,6 +230,31 @@ def test_the_vip_of_a_port_with_two_addresses_is_the_one_that_was_named(
     assert _chosen(one, {"vip_address": address, "vip_subnet_id": subnet}) == chosen
 
 
+# ── a cell of Nova that is down ──────────────────────────────────────────────────────────────────────────────────────
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_server_that_no_list_shows_while_its_cell_is_down_counts_as_running(there: bool) -> None:
+    """Nova leaves it out of lists, and of its details gives none."""
+    services = Services(**({"s": "UNKNOWN"} if there else {}))
+    services.listed_servers, services.tags = False, None
+    in_it = {"device_id": "s", "device_owner": "compute:nova", "fixed_ips": [{"ip_address": "192.0.2.7"}]}
+    management = port("m", **in_it)
+    management["tags"].append(f"octavia-port={names.MANAGEMENT}")
+    services.ports = [management]
+    seen = await cloud(services).inventory()
+    assert [(one.amphora_id, one.load_balancer_id, one.alive) for one in seen.instances] == [("a", "lb", True)] * there
+    own = await cloud(services).instances("lb")
+    assert [(one.amphora_id, one.alive, one.compute_id) for one in own] == [("a", True, "s")] * there
+
+
+async def test_a_server_that_lists_show_is_not_asked_for() -> None:
+    services = Services(s="ACTIVE")
+    in_it = {"device_id": "s", "device_owner": "compute:nova"}
+    assert await asked(services).hidden([{"id": "s"}], [port("m", **in_it), port("n", **in_it)]) == []
+    seat = port("x", device_id="another", device_owner="compute:nova")
+    seat["tags"].append(names.host("b"))
+    assert await asked(services).hidden([], [port("vip", device_id="lb-lb", device_owner=names.OWNER), seat]) == []
+
+
 # ── servers of a pair are placed apart ───────────────────────────────────────────────────────────────────────────────
 class Placing(Services):
     """Nova and Neutron where servers get a host when ``placing`` is set. ``made``: the amphorae whose servers were asked for."""

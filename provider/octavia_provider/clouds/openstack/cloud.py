@@ -72,6 +72,7 @@ class OpenStackCloud:
         if self._looked is not None and began - self._looked[0] < INVENTORY_SECONDS and self._written == writes:
             return self._looked[1]
         servers, ports = await asyncio.gather(self._nova.servers(), self._ports.of())
+        servers += await self._nova.hidden(servers, ports)
         parts: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
         for port in ports:
             whose = str(names.tagged(port["tags"], "octavia-load-balancer"))
@@ -154,6 +155,7 @@ class OpenStackCloud:
         """Those of one load balancer: its servers with its ports, and its ports in servers that it shares."""
         tag = names.load_balancer(load_balancer_id)
         servers, ports = await asyncio.gather(self._nova.servers(tag), self._ports.of(tag))
+        servers += await self._nova.hidden(servers, ports)
         there = _with_ports(servers, ports)
         for host_id in sorted({names.tagged(port["tags"], "octavia-host") or "" for port in ports} - {""}):
             server, management = await asyncio.gather(

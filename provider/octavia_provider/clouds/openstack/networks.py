@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from octavia_provider.model.errors import Conflict, Forbidden, Invalid, NotFound, Path, Violation
+from octavia_provider.model.errors import Conflict, Forbidden, Invalid, NotFound, Path, Refused, Violation
 from octavia_provider.ports import LOCAL_PROJECT, Allocation, Named, Record, Vip
 
 from . import names
@@ -136,8 +136,8 @@ class OpenStackNetworks:
         try:
             try:
                 found = await self._neutron.ensure("ports", name, {**body, **owner}, tags, subject=subject)
-            except Forbidden:  # only an administrator of Neutron makes what belongs to others
-                if not owner:
+            except (Forbidden, Refused) as error:  # only an administrator of Neutron makes what belongs to others
+                if not owner or (isinstance(error, Refused) and "project_id" not in error.message):
                     raise
                 found = await self._neutron.ensure("ports", name, body, tags, subject=subject)
         except Conflict as error:

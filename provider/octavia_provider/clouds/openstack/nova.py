@@ -69,6 +69,20 @@ class Nova:
             raise TransientError(message, subject=f"amphora {amphora_id}", hint=failures.AGAIN)
         return names.amphora(amphora_id) in tags and self._ours in tags
 
+    async def hidden(self, servers: Sequence[Json], ports: Sequence[Json]) -> list[Json]:
+        """Servers that no list shows since their cell is down, as the ports in them tell of them. They count as running: their guests go on, and
+        heartbeats tell who does not. Of such a server Nova gives no more than its id, and that only to who asks for it."""
+        listed, found = {one["id"] for one in servers}, []
+        for port in ports:
+            id_ = port["device_id"]
+            own = port["device_owner"].startswith("compute:") and not names.tagged(port["tags"], "octavia-host")
+            if own and id_ not in listed:
+                listed.add(id_)
+                there = await self._session.find("nova", f"/servers/{id_}")
+                if there is not None and there["server"].get("tags") is None:
+                    found.append({"id": id_, "status": "ACTIVE", "tags": port["tags"], "metadata": {}, "image": None})
+        return found
+
     async def make(
         self, load_balancer_id: str, amphora_id: str, ports: Sequence[Json], user_data: str, *,
         flavor: Mapping[str, Any], zone: str | None, group_id: str | None, tags: Sequence[str] = (),
