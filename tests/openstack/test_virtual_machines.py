@@ -13,20 +13,16 @@ import pytest
 from command_line import octaviactl
 from netns.installation import Installation
 
-from .project import Project, project
-from .test_guests import outages, pair, watching
+from .project import Project
+from .test_guests import cloud_project, heartbeat_host, outages, pair, watching
 from .virtual_machines import MachineScene, VirtualMachines
 from .waiting import until
+
+__all__ = ["cloud_project", "heartbeat_host"]
 
 pytestmark = pytest.mark.timeout(1800)
 IMAGE = Path(os.environ.get("AMPHORA_IMAGE", "amphora.qcow2"))
 TAG = "octavia-image"
-
-
-@pytest.fixture(scope="module")
-def cloud_project(admin_cloud: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
-    with project(admin_cloud, tmp_path_factory.mktemp("openstack"), first=10) as made:
-        yield made
 
 
 @pytest.fixture
@@ -34,11 +30,6 @@ def guests(cloud_project: Project) -> Iterator[VirtualMachines]:
     made = VirtualMachines(cloud_project)
     yield made
     made.fabric.close()
-
-
-@pytest.fixture
-def heartbeat_host(guests: VirtualMachines) -> str:
-    return guests.fabric.address
 
 
 @pytest.fixture

@@ -62,9 +62,8 @@ def install(
     from . import settings_file
 
     _require_no_password(database)
-    if (
-        home is None and config_file is not None
-    ):  # the unit names a home in any case, and what it names goes before the file
+    if home is None and config_file is not None:
+        # the unit names a home in any case, and what it names goes before the file
         home = settings_file.read(config_file).get("home")
     _require_cloud(paths.home(home), config_file)
     unit = _unit(name)

@@ -40,7 +40,8 @@ class Services:
     async def listed(self, _service: str, _path: str, key: str, *, tags: str) -> list[dict[str, Any]]:
         wanted = set(tags.split(","))
         there = [(id_, has) for id_, has in self.ports.items() if key == "ports" and wanted <= {*has}]
-        return [{"id": id_, "tags": has, "project_id": self.project_id} for id_, has in there]
+        plain = {"project_id": self.project_id, "device_id": "", "device_owner": ""}
+        return [{**plain, "id": id_, "tags": has} for id_, has in there]
 
     async def make(self, _service: str, _path: str, body: Any, **_: Any) -> Any:
         id_ = f"g{len(self.groups)}"

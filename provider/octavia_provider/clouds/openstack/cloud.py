@@ -220,9 +220,9 @@ class OpenStackCloud:
         servers, ports = await asyncio.gather(self._nova.servers(tag), self._ports.of(tag))
         ids = [one["id"] for one in servers]
         for port in ports:
-            own = port.get("device_owner", "").startswith("compute:") and not names.tagged(port["tags"], "octavia-host")
-            if own and port["device_id"] not in ids and await self._nova.is_of(port["device_id"], amphora_id):
-                ids.append(port["device_id"])
+            id_ = port["device_id"]
+            if names.is_in_own_server(port) and id_ not in ids and await self._nova.is_of(id_, amphora_id):
+                ids.append(id_)
         for id_ in ids:
             await self._nova.remove(id_, amphora_id)
         await self._ports.delete(amphora_id, ports)

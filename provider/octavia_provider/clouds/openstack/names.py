@@ -73,6 +73,11 @@ def is_vip_port(port: Json) -> bool:
     return owned and balancer is not None and bool(port["device_id"] == vip_device(balancer))
 
 
+def is_in_own_server(port: Json) -> bool:
+    """Whether a port is plugged into the server of its own amphora: not bound nowhere, nor in one that load balancers share."""
+    return bool(port["device_owner"].startswith("compute:")) and tagged(port["tags"], "octavia-host") is None
+
+
 def management_port(amphora_id: str) -> str:
     """The name of the port by which an amphora's agent is reached."""
     return f"octavia-lb-mgmt-{amphora_id}"

@@ -75,8 +75,7 @@ class Nova:
         listed, found = {one["id"] for one in servers}, []
         for port in ports:
             id_ = port["device_id"]
-            own = port["device_owner"].startswith("compute:") and not names.tagged(port["tags"], "octavia-host")
-            if own and id_ not in listed:
+            if names.is_in_own_server(port) and id_ not in listed:
                 listed.add(id_)
                 there = await self._session.find("nova", f"/servers/{id_}")
                 if there is not None and there["server"].get("tags") is None:
