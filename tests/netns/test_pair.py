@@ -7,6 +7,8 @@ import re
 import signal
 import socket
 import struct
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from .sandbox import Sandbox, until
 
 pytestmark = pytest.mark.netns
 
+STARTS = Path(__file__).with_name("keepalived_starts.py")
 A, B = server(8001), server(8002)
 STICKY = "    stick-table type ipv6 size 10k peers octavia-peers\n    stick on src\n"
 
@@ -113,6 +116,13 @@ async def test_what_dies_while_the_agent_is_dead__and_all_of_an_amphora__moves_t
 
     assert await until(owns_whatever_comes)
     await pair.answers()
+
+
+def test_a_file_that_comes_while_keepalived_starts_is_read(tmp_path: Path) -> None:
+    """It was missed at times: a signal that comes too early is lost, and the amphora was one that never took over."""
+    command = ["unshare", "--net", sys.executable, str(STARTS), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stdout) == (0, "[]\n"), done.stderr
 
 
 async def _is_owner(one: PairAmphora) -> bool:

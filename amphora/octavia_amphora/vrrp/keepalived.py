@@ -40,6 +40,8 @@ class Keepalived:
     def __init__(self, files: VrrpFiles, *, on_state: Callable[[], None], on_death: Callable[[], None]) -> None:
         self.state: VrrpState = "FAULT"
         self.pid = 0
+        self.has_told = False
+        """Whether the one that runs has said a state: until then it may miss a signal (``reload``), or die of it."""
         self._files = files
         self._on_state = on_state
         self._on_death = on_death
@@ -62,13 +64,15 @@ class Keepalived:
         if self.alive:
             with contextlib.suppress(OSError):
                 words = self._files.state.read_text().split()
-            self.state = STATES.get(words[-1], "FAULT") if words[:1] == [str(self.pid)] else "FAULT"
+            self.has_told = words[:1] == [str(self.pid)]
+            self.state = STATES.get(words[-1], "FAULT") if self.has_told else "FAULT"
             self._notices.open()
             self._notices.read()
         return self.alive
 
     def start(self) -> None:
         """Start it with the file at ``VrrpFiles.config``. Nothing of an earlier one may be left."""
+        self.has_told = False
         self._notices.open()
         self._notices.forget()
         if self._files.log.exists() and self._files.log.stat().st_size > LOG_LIMIT:
@@ -84,7 +88,7 @@ class Keepalived:
         self._watch(process.pid)
 
     def reload(self) -> None:
-        """Have it read the file anew; what it is goes on."""
+        """Have it read the file anew; what it is goes on. Lost where it ``has_told`` nothing: it may have read the file, and not listen yet."""
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGHUP)
 
@@ -156,7 +160,7 @@ class Keepalived:
         self._on_death()
 
     def _on_notice(self, state: VrrpState) -> None:
-        self.state = state
+        self.state, self.has_told = state, True
         with contextlib.suppress(OSError):
             self._files.state.write_text(f"{self.pid} {state}")
         self._on_state()

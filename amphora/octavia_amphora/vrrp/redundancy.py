@@ -8,6 +8,7 @@ without an owner meanwhile, and are taken off before keepalived is started again
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -34,6 +35,8 @@ TAKEOVER_SECONDS = 1.0
 """So long an amphora whose haproxy ended waits for another one; it takes a few milliseconds where there is one."""
 MASTER_DOWN_INTERVALS = 4
 """So many advert intervals without an advert, and a standby is the owner: three and its skew (RFC 9568, 6.1)."""
+START_SECONDS = 5.0
+"""So long a keepalived that was started is given until it says a state; it takes some 25 ms where the machine has nothing else to do."""
 STABLE_SECONDS = 10.0
 LONGEST_PAUSE = 10.0
 
@@ -114,7 +117,7 @@ class Redundancy:
         serving, self._serving = bool(self._serving), None
         self.set_serving(serving=serving)
         if self._keepalived.alive:
-            if self._keepalived.state == "BACKUP":
+            if self._keepalived.state == "BACKUP" or not self._keepalived.has_told:
                 self._run("reload", self._reload_in_time)
             else:
                 self._reload()
@@ -198,7 +201,11 @@ class Redundancy:
 
     async def _reload_in_time(self) -> None:
         """A reload begins the wait for adverts anew, so one after the owner's end would lengthen the outage: reload when
-        an advert has just come, or keepalived has another state."""
+        an advert has just come, or keepalived has another state. One that was just started first has to listen."""
+        self._moved.clear()
+        if not self._keepalived.has_told:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._moved.wait(), START_SECONDS)
         vrrp = self._vrrp
         if vrrp is None or not self._is_outdated():
             return

@@ -191,7 +191,7 @@ class Keepalived:
     """One that runs; ``read``: the texts that it was told to read."""
 
     def __init__(self, config: Path) -> None:
-        self.alive, self.pid, self.state = True, 1, "BACKUP"
+        self.alive, self.pid, self.state, self.has_told = True, 1, "BACKUP", True
         self.read: list[str] = []
         self.reloaded = asyncio.Event()
         self._config = config
@@ -241,6 +241,34 @@ async def test_a_standby_reads_a_new_file_when_it_has_heard_the_owner_or_is_the_
     await running.reloaded.wait()
     await one.apply(msgspec.structs.replace(VRRP, text="second"))
     assert running.read == ["second"]
+    one.close()
+
+
+async def test_a_keepalived_that_starts_is_told_of_a_new_file_when_it_has_said_a_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before, it would miss the signal, or die of it. What it is said to read is what was wanted last."""
+
+    async def nothing(*_: object) -> list[Held]:
+        return [Held("10.0.0.1", 24, "eth1", True)]
+
+    monkeypatch.setattr(addresses, "held", nothing)
+    monkeypatch.setattr(addresses, "settle", nothing)
+    monkeypatch.setattr(handover, "route", nothing)
+    one = Redundancy("a", "lb", Paths(tmp_path, tmp_path), Claims(), lambda: None, repairs=Repairs())
+    starting: Any = Keepalived(tmp_path / "keepalived.conf")
+    starting.state, starting.has_told = "FAULT", False
+    one._keepalived = starting
+    for text in ("first", "second"):
+        await one.apply(msgspec.structs.replace(VRRP, text=text))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert (starting.read, one.settled) == ([], True)
+    assert not (tmp_path / "keepalived.conf").exists()
+    starting.state, starting.has_told = "MASTER", True
+    one._on_state()
+    await starting.reloaded.wait()
+    assert starting.read == ["second"]
     one.close()
 
 
