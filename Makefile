@@ -46,6 +46,10 @@ test-octavia: setup ## the tests of `driver: octavia` against Octavia itself, br
 test-libvirt: setup ## the amphora image in machines that Nova boots by libvirt and QEMU, brought up on this machine (as root; some ten minutes)
 	@scripts/test-openstack libvirt
 
+.PHONY: test-container
+test-container: setup ## build the container file on a base that debootstrap makes, and serve load balancers on OpenStack by it (as root; some five minutes)
+	@scripts/test-openstack container
+
 .PHONY: openstack-up openstack-down bench-openstack
 openstack-up: setup ## bring those services up and leave them up: make test-openstack then uses them
 	@scripts/test-openstack up

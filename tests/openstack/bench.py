@@ -178,7 +178,7 @@ async def main(asked: list[int]) -> None:
         home.mkdir(mode=0o700)
         logfile.configure(home / "control-plane.log")
         settings = Settings(home=home, cloud="openstack", os_cloud="test")
-        with GuestsOfThisProcess(where.user) as guests:
+        with GuestsOfThisProcess(where) as guests:
             counted = Counted(guests)
             async with app.embedded(settings, stop=lambda: None):
                 site = Site(home, where)

@@ -18,7 +18,9 @@ OCTAVIA = os.environ.get("OPENSTACK_TEST_OCTAVIA")
 """The cloud of an Octavia that somebody else runs, for tests of ``driver: octavia``."""
 LIBVIRT = os.environ.get("OPENSTACK_TEST_LIBVIRT")
 """The administrator's cloud, whose computes boot machines."""
-NEEDS = {"test_octavia_driver": OCTAVIA, "test_virtual_machines": LIBVIRT}
+CONTAINER = os.environ.get("OPENSTACK_TEST_CONTAINER")
+"""The container file's image, by its name in the storage of ``scripts/container``."""
+NEEDS = {"test_octavia_driver": OCTAVIA, "test_virtual_machines": LIBVIRT, "test_container": CONTAINER}
 collect_ignore = [one.name for one in Path(__file__).parent.glob("test_*.py") if not NEEDS.get(one.stem, CLOUD)]
 
 if CLOUD or LIBVIRT:
@@ -69,7 +71,7 @@ def cloud_project(admin_cloud: str, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture
 def guests(cloud_project: Project) -> Guests:
     """What runs in servers, once it is entered."""
-    return Guests(cloud_project.user)
+    return Guests(cloud_project)
 
 
 @pytest.fixture

@@ -197,7 +197,7 @@ class NetworkedGuests(Guests):
     """Guests in namespaces of their own, whose agents configure their interfaces."""
 
     def __init__(self, project: Project) -> None:
-        super().__init__(project.user)
+        super().__init__(project)
         self._project_id = project.user.current_project_id
         self.fabric = Fabric(project)
 

@@ -18,6 +18,8 @@ import msgspec
 from octavia_amphora.wire.messages import AgentConfig
 from octavia_provider.clouds.openstack import user_data
 
+from .project import Project
+
 INTERVAL = 0.3
 SHARE = 0.2
 """Of the time, at most, in which OpenStack is asked what there is: where it is slow, these looks were more than half of Nova's requests."""
@@ -48,10 +50,11 @@ class Process:
 
 
 class Guests:
-    """``with Guests(project.user):`` — servers come alive and end with Nova's. ``running``: by the server's id."""
+    """``with Guests(project):`` — servers come alive and end with Nova's. ``running``: by the server's id."""
 
-    def __init__(self, connection: Any) -> None:
-        self._connection = connection
+    def __init__(self, project: Project) -> None:
+        self._connection = project.user
+        self._details = project.admin.compute  # Nova shows the user data of servers to administrators
         self.running: dict[str, tuple[Any, tempfile.TemporaryDirectory[str]]] = {}
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._follow)
@@ -93,7 +96,7 @@ class Guests:
         for id_ in self.running.keys() - there:
             self.end(id_)
         for id_ in there - self.running.keys() - self._without:
-            server = compute.find_server(id_)
+            server = self._details.find_server(id_)
             if server is not None and not server.user_data:
                 self._without.add(id_)
             elif server is not None:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import random
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,15 +86,16 @@ def _free_range(admin: Any) -> int:
 
 
 @contextlib.contextmanager
-def project(admin_cloud: str, folder: Path, first: int = 127) -> Iterator[Project]:
-    """Made, and taken away with all that is in it. ``first``: 127, or 10 for guests with networks."""
+def project(
+    admin_cloud: str, folder: Path, first: int = 127, roles: Sequence[str] = ("admin", "member", "creator")
+) -> Iterator[Project]:
+    """Made, and taken away with all that is in it. ``first``: 127, or 10 for guests with networks. ``roles``: of its user."""
     admin = openstack.connect(cloud=admin_cloud)
     name = f"octavia-test-{uuid.uuid4().hex[:8]}"
     made = admin.identity.create_project(name=name, domain_id="default")
     user = admin.identity.create_user(name=name, password=PASSWORD, domain_id="default", default_project_id=made.id)
-    roles = {role.name: role for role in admin.identity.roles()}
-    for role in ("admin", "member", "creator"):
-        admin.identity.assign_project_role_to_user(made, user, roles[role])
+    for role in [one for one in admin.identity.roles() if one.name in roles]:
+        admin.identity.assign_project_role_to_user(made, user, role)
     auth = {
         "auth_url": admin.config.get_auth_args()["auth_url"], "username": name, "password": PASSWORD, "project_name": name,
         "user_domain_name": "Default", "project_domain_name": "Default",

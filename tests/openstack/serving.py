@@ -78,5 +78,5 @@ def _register(what: str) -> None:
 @pytest.fixture
 def served(cloud_project: Project, environment: dict[str, str], tmp_path: Path) -> Iterator[Served]:
     """A control plane on OpenStack that users find in the catalogue."""
-    with Guests(cloud_project.user), serving(cloud_project, tmp_path, "openstack") as made:
+    with Guests(cloud_project), serving(cloud_project, tmp_path, "openstack") as made:
         yield made

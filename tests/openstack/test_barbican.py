@@ -199,7 +199,7 @@ def test_tls_is_served_with_what_barbican_has(
     authorities, lists = kept.secret(ROOT.pem), kept.secret(pem.crl(ROOT, revoked))
     monkeypatch.setenv("OCTAVIA_CERTIFICATE_INTERVAL", "1")
     site = Installation(tmp_path / "h", options=("--cloud", "openstack", "--os-cloud", "test"))
-    with through_a_way(cloud_project, monkeypatch) as way, Guests(cloud_project.user), running(site):
+    with through_a_way(cloud_project, monkeypatch) as way, Guests(cloud_project), running(site):
         made = active(site, "load_balancer", name="web", vip_subnet_id=cloud_project.subnets["vips"])
         with pytest.raises(Invalid, match="needs a certificate with its private key"):
             listener(site, made, default_tls_container_ref=authorities)
@@ -275,7 +275,7 @@ def told(site: Installation, reason: str) -> bool:
 @pytest.mark.usefixtures("environment")
 def test_users_name_what_is_theirs_alone(cloud_project: Project, tmp_path: Path) -> None:
     """By openstacksdk, as with Octavia."""
-    with Guests(cloud_project.user), serving(cloud_project, tmp_path, "openstack") as served:
+    with Guests(cloud_project), serving(cloud_project, tmp_path, "openstack") as served:
         ann, bob = (served.users.connect(name) for name in ("ann", "bob"))
         with Secrets(ann) as anns:
             href = anns.container(**PARTS)

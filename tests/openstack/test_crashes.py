@@ -23,7 +23,7 @@ BALANCERS = "/v2/lbaas/loadbalancers"
 
 @pytest.fixture
 def lives(cloud_project: Project, environment: dict[str, str], tmp_path: Path) -> Iterator[Lives]:
-    with Guests(cloud_project.user), Lives(tmp_path, ("--cloud", "openstack", "--os-cloud", "test")) as made:
+    with Guests(cloud_project), Lives(tmp_path, ("--cloud", "openstack", "--os-cloud", "test")) as made:
         yield made
 
 

@@ -133,7 +133,7 @@ def misconfigured(
 @pytest.fixture
 def boots(misconfigured: Misconfigured, tmp_path: Path) -> Iterator[Installation]:
     site = Installation(tmp_path / "h", options=("--cloud", "openstack", "--os-cloud", "test"))
-    with Guests(misconfigured.project.user):
+    with Guests(misconfigured.project):
         site.start()
         yield site
         site.stop()
@@ -302,7 +302,7 @@ def behind(project: Project, folder: Path, **entry: Any) -> Iterator[Installatio
     file = folder / "clouds.yaml"
     file.write_text(json.dumps(clouds))
     site = Installation(folder / "h", options=("--cloud", "openstack", "--os-cloud", "test"))
-    with Guests(project.user), pytest.MonkeyPatch.context() as patched:
+    with Guests(project), pytest.MonkeyPatch.context() as patched:
         patched.setenv("OS_CLIENT_CONFIG_FILE", str(file))
         try:
             yield site

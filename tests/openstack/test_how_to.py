@@ -20,7 +20,7 @@ import pytest
 from octavia_provider.client import embedded
 
 from .guests import Guests
-from .project import Project
+from .project import Project, project
 from .test_life import member
 from .waiting import until
 
@@ -28,6 +28,13 @@ __all__ = ["member"]
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "openstack.md"
 CLIENTS = os.environ.get("OPENSTACK_TEST_CLIENTS", "")
 pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(scope="module")
+def cloud_project(admin_cloud: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """The page says that the role member will do, with all networks in one project. Barbican wants another one of who keeps secrets."""
+    with project(admin_cloud, tmp_path_factory.mktemp("openstack"), roles=("member", "creator")) as made:
+        yield made
 
 
 class Reader:

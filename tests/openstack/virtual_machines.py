@@ -32,7 +32,7 @@ class VirtualMachines(Guests):
     """``with VirtualMachines(project) as machines:`` — taps follow what Nova boots and plugs."""
 
     def __init__(self, project: Project) -> None:
-        super().__init__(project.user)
+        super().__init__(project)
         self.fabric = Fabric(project, Here())
 
     def __exit__(self, *exception: object) -> None:
