@@ -28,8 +28,9 @@ PAIR = '{"loadbalancer_topology": "ACTIVE_STANDBY"}'
 ASK = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1], timeout=3).read().decode())"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cloud_project(admin_cloud: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
+    """Of each test: these count servers, and one that fails leaves some."""
     with project(admin_cloud, tmp_path_factory.mktemp("openstack"), first=10) as made:
         yield made
 

@@ -12,7 +12,7 @@ import pytest
 
 import pem
 from octavia_amphora.wire.interfaces import Interface
-from octavia_provider.clouds.openstack import names, nova, user_data
+from octavia_provider.clouds.openstack import names, nova, placement, user_data
 from octavia_provider.clouds.openstack.amphora_ports import AmphoraPorts
 from octavia_provider.clouds.openstack.cloud import OpenStackCloud
 from octavia_provider.clouds.openstack.networks import _chosen
@@ -103,6 +103,40 @@ def port(id_: str, **values: Any) -> dict[str, Any]:
         "project_id": OURS,
         **values,
     }
+
+
+class Asked(Services):
+    """``body``: of the server that was asked for."""
+
+    body: dict[str, Any]
+
+    async def listed(self, _service: str, path: str, key: str, **_: Any) -> Any:
+        return [{"id": "f", "name": "small"}] if key == "flavors" else await super().listed(_service, path, key)
+
+    async def make(self, _service: str, path: str, body: Any, **_: Any) -> Any:
+        assert path == "/servers"
+        self.body = body
+        return {"server": {"id": "s"}}
+
+
+@pytest.mark.parametrize(("volume_type", "more"), [(None, {}), ("fast", {"volume_type": "fast"})])
+async def test_what_nova_is_asked_for__a_volume_of_the_image_a_key_pair_and_a_zone(
+    volume_type: str | None, more: dict[str, str]
+) -> None:
+    services = Asked()
+    services.images = [{"id": "i", "owner": OURS, "created_at": "2026-01-01T00:00:00Z"}]
+    settings = SETTINGS.model_copy(
+        update={"volume_gb": 4, "volume_type": volume_type, "key_name": "mine", "compute_zone": "west"}
+    )
+    one = asked(services, settings)
+    await one.make("lb", "a", [{"id": "p"}], "data", flavor={"compute_flavor": "small"}, zone=None, group_id="g")
+    server = services.body["server"]
+    assert (server["imageRef"], server["key_name"], server["availability_zone"]) == ("", "mine", "west")
+    assert server["block_device_mapping_v2"] == [{
+        "boot_index": 0, "uuid": "i", "source_type": "image", "destination_type": "volume", "volume_size": 4,
+        "delete_on_termination": True, **more,
+    }]  # fmt: skip
+    assert services.body["os:scheduler_hints"] == {"group": "g"}
 
 
 @pytest.mark.parametrize("status", ["ACTIVE", "MIGRATING", "VERIFY_RESIZE", "PASSWORD"])
@@ -320,7 +354,8 @@ class OneInterface:
 async def test_the_second_of_a_pair_is_made_when_the_first_has_a_host(
     affinity: Any, apart: bool, waits: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(nova, "FIRST_PAUSE", 0.001)
+    for module in (nova, placement):
+        monkeypatch.setattr(module, "FIRST_PAUSE", 0.001)
     settings = OpenStackSettings(
         management_network="m", heartbeat_address="192.0.2.1:5555", affinity=affinity, compute_flavor="f"
     )

@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from weakref import WeakValueDictionary
 
 import structlog
 
@@ -23,6 +22,7 @@ from . import names, user_data
 from .amphora_ports import AmphoraPorts
 from .neutron import first_address
 from .nova import IMAGE, REBOOT_SECONDS, RUNNING, Nova
+from .placement import Placement
 from .session import Json, Session
 from .settings import OpenStackSettings
 
@@ -41,7 +41,7 @@ class OpenStackCloud:
         self._session, self._nova, self._ports, self._settings = session, nova, ports, settings
         self._looked: tuple[float, Inventory] | None = None
         self._written = 0
-        self._placing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._placement = Placement(nova, settings)
         self._changes = 0
 
     # ── its life ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -141,14 +141,13 @@ class OpenStackCloud:
         group_id = await self._nova.group(order.load_balancer_id)
         make = partial(
             self._nova.make, order.load_balancer_id, order.id, ports,
-            user_data.encode(drive, f"amphora {order.id}"), flavor=order.flavor, zone=order.zone.get("compute_zone"),
+            user_data.encode(drive, f"amphora {order.id}"), flavor=order.flavor, zone=order.zone.get("compute_zone"), group_id=group_id,
             tags=[names.GROUP] if order.seats else (), metadata=user_data.certificate_ends(files),
         )  # fmt: skip
-        placing = self._placing.setdefault(order.load_balancer_id, asyncio.Lock())
-        async with placing:  # one after the other, so that they are placed apart
-            made = await make(group_id=group_id)
-            if group_id and order.apart_from:
-                await self._nova.placed(made["id"])
+        if group_id and order.apart_from:
+            made = await self._placement.make(make, order.load_balancer_id, order.id, order.apart_from)
+        else:
+            made = await make()
         return await self._nova.active(made["id"], order.id)
 
     async def instances(self, load_balancer_id: str) -> Sequence[Instance]:

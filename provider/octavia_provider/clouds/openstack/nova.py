@@ -27,8 +27,6 @@ GONE = ("DELETED", "SOFT_DELETED")
 RUNNING = ("ACTIVE", "MIGRATING", "PASSWORD", "VERIFY_RESIZE")
 """In these a server runs, whatever somebody does with it: it is neither waited for nor replaced."""
 UNPLUG_SECONDS = 60.0
-PLACING_SECONDS = 30.0
-"""Until a server has a host. After that the next of its group is made all the same: soft anti-affinity is a wish."""
 REBOOT_SECONDS = 120.0
 """Until a server that was started anew runs. That of a compute host which is down never does: it is replaced."""
 GROUPS = "groups"
@@ -126,16 +124,10 @@ class Nova:
             volume["volume_type"] = self._settings.volume_type
         return {"imageRef": "", "block_device_mapping_v2": [volume]}
 
-    async def placed(self, server_id: str) -> None:
-        """Wait until a server has a host, or needs none any more. Nova's scheduler puts servers of a group that are made at the same moment on
-        the same host. (Another of its processes learns of a server later, when it runs: with soft anti-affinity it may still do so.)"""
-        deadline, pause = time.monotonic() + PLACING_SECONDS, FIRST_PAUSE
-        while (found := await self._session.find("nova", f"/servers/{server_id}")) is not None:
-            server = found["server"]
-            if server["status"] != "BUILD" or server["hostId"] or time.monotonic() > deadline:
-                return
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE)
+    async def server(self, server_id: str) -> Json | None:
+        """One as it is now."""
+        found = await self._session.find("nova", f"/servers/{server_id}")
+        return dict(found["server"]) if found else None
 
     async def active(self, server_id: str, amphora_id: str, *, seconds: float | None = None) -> Json:
         """Wait until a server runs, ``seconds`` at most (default: ``boot_timeout``). One that ends in ERROR is taken away, and its fault is
@@ -144,12 +136,11 @@ class Nova:
         deadline, pause = time.monotonic() + seconds, FIRST_PAUSE
         subject = f"amphora {amphora_id}"
         while True:
-            found = await self._session.find("nova", f"/servers/{server_id}")
-            server = found["server"] if found else None
+            server = await self.server(server_id)
             if server is None or server["status"] in GONE:
                 raise TransientError("its server was deleted while it booted", subject=subject, hint=failures.AGAIN)
             if server["status"] in RUNNING:
-                return dict(server)
+                return server
             if server["status"] == "ERROR":
                 words = (server.get("fault") or {}).get("message") or "it is in ERROR, and says no more"
                 await self.remove(server_id, amphora_id)
