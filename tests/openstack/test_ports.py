@@ -130,21 +130,21 @@ async def test_a_server_has_the_key_pair_and_is_asked_for_with_a_volume(
     cloud_project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """These services have no Cinder: Nova takes the request, and says so of the server."""
-    compute, lb, amphora = cloud_project.user.compute, id_(), id_()
+    compute, mine, lb, amphora = cloud_project.user.compute, id_(), id_(), id_()
     pair = compute.create_keypair(name=f"octavia-test-{lb[:8]}")
     record = balancer(lb, vip_subnet_id=cloud_project.subnets["vips"])
     monkeypatch.setenv("OCTAVIA_OPENSTACK_KEY_NAME", pair.name)
-    async with opened() as cloud:
+    async with opened(mine) as cloud:
         vips = (await cloud.networks.allocate(record)).vips  # type: ignore[union-attr]
         await cloud.cloud.boot(order(amphora, lb, vips))
         (server,) = cloud_project.servers()
-        assert (server.key_name, server.has_config_drive) == (pair.name, True)
+        assert server.key_name == pair.name
         await cloud.cloud.delete(amphora)
     monkeypatch.setenv("OCTAVIA_OPENSTACK_VOLUME_GB", "2")
-    async with opened() as cloud:
-        with pytest.raises(OctaviaError) as caught:
+    async with opened(mine) as cloud:
+        with pytest.raises(Refused, match="volumev3 service not found") as caught:
             await cloud.cloud.boot(order(amphora, lb, vips))
-        print(caught.value, caught.value.hint)
+        assert "OCTAVIA_OPENSTACK_VOLUME_GB=0" in caught.value.hint
         await away(cloud, lb, amphora)
     assert cloud_project.left() == {}
     compute.delete_keypair(pair)

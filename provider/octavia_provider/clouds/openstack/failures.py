@@ -61,6 +61,7 @@ KNOWN = (
         "upload it in the format that it has; Glance takes no raw image with a boot record: openstack image create --disk-format qcow2",
     ),
     _known(r"flavor \S+ could not be found", Refused, f"it was deleted a moment ago: openstack flavor list; {AGAIN}"),
+    _known(r"volumev3 service not found", Refused, "this cloud has no Cinder: OCTAVIA_OPENSTACK_VOLUME_GB=0 boots from the image"),
     _known(r"availability zone .*not available", Refused, "openstack availability zone list"),
     _known(r"multiple security_group|security group .* does not exist", Refused, "openstack security group list"),
 )  # fmt: skip
