@@ -93,23 +93,23 @@ def ids(project: Project) -> dict[str, set[str]]:
 BAD = [
     (
         'octavia.Member("bad", pool_id=pool.id, address="nowhere", protocol_port=70000, weight=257)',
-        "bad", ("address", "protocol_port", "weight"),
+        "Member", "bad", ("address", "protocol_port", "weight"),
     ),
     (
-        'octavia.HealthMonitor("worse", pool_id=pool.id, type="HTTP", delay=1, timeout=5, max_retries=11, http_method="GO")',
-        "worse", ("timeout", "max_retries", "http_method"),
+        'octavia.HealthMonitor("worse", pool_id=pool.id, type="HTTP", delay=1, timeout=0, max_retries=11, http_method="GO")',
+        "HealthMonitor", "worse", ("timeout", "max_retries", "http_method"),
     ),
 ]  # fmt: skip
 
 
 def test_bad_input_fails_in_the_preview_all_at_once_and_nothing_is_started(project: Project) -> None:
-    for addition, name, paths in BAD:
+    for addition, kind, name, paths in BAD:
         project.program(WEB + addition)
         done = project.preview()
         assert not done.ok
         assert_no_traceback_of_ours(done)
         for path in paths:
-            assert path in done.text, f"{name}.{path}: {done.text}"
+            assert f"{path}: " in told_of(done, kind, name), f"{name}.{path}: {done.text}"
         assert not project.run("up", "--yes").ok  # previews first, and leaves it at that
         assert not project.started_anything()
 
